@@ -1,0 +1,1 @@
+"""fashion-ops: train, judge and promote garment-landmark models."""

@@ -1,0 +1,67 @@
+"""Reading a catalog: its tables as DataFrames, its pictures by id.
+
+Pictures come from memory-mapped Arrow shards (columns: image_id int64, bytes binary) or, where the
+catalog was made by reference, from the files it names. Decoding is OpenCV; pictures are RGB uint8.
+"""
+
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+SHARD_NAME = "shard-{:05d}.arrow"
+
+
+def decode_rgb(data: bytes | memoryview, name: str) -> np.ndarray:
+    """Decode picture bytes to RGB uint8 (H, W, 3).
+
+    Raises:
+        ValueError: the bytes are no picture that OpenCV can decode.
+    """
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None:
+        raise ValueError(f"{name}: not a picture that can be decoded")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+class Catalog:
+    """One data set as written by the ``ingest`` step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shards: dict[int, pa.Table] = {}
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """``images.parquet`` indexed by image_id."""
+        return pd.read_parquet(self.folder / "images.parquet").set_index("image_id", drop=False)
+
+    @cached_property
+    def garments(self) -> pd.DataFrame:
+        """``garments.parquet`` indexed by garment_id."""
+        return pd.read_parquet(self.folder / "garments.parquet").set_index("garment_id", drop=False)
+
+    @cached_property
+    def quarantine(self) -> pd.DataFrame:
+        """``quarantine.parquet``."""
+        return pd.read_parquet(self.folder / "quarantine.parquet")
+
+    def image_bytes(self, image_id: int) -> bytes:
+        """The encoded bytes of a picture, as they came in."""
+        row = self.images.loc[image_id]
+        if row["shard"] < 0:
+            return Path(row["path"]).read_bytes()
+        return self._shard(int(row["shard"]))["bytes"][int(row["row"])].as_py()
+
+    def image(self, image_id: int) -> np.ndarray:
+        """A picture as RGB uint8 (H, W, 3)."""
+        return decode_rgb(self.image_bytes(image_id), f"image {image_id}")
+
+    def _shard(self, number: int) -> pa.Table:
+        if number not in self._shards:
+            source = pa.memory_map(str(self.folder / "shards" / SHARD_NAME.format(number)))
+            self._shards[number] = pa.ipc.open_file(source).read_all()
+        return self._shards[number]

@@ -1,0 +1,45 @@
+"""A model on disk: ``weights.safetensors`` + ``model.json``, loadable alone, no pickle.
+
+``model.json`` says everything a reader needs to rebuild the network and feed it: the method, its
+architecture arguments, the grouping, the preprocessing, and the parameters of the run. Same model,
+same bytes: no time, host or path is written.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+WEIGHTS = "weights.safetensors"
+SPEC = "model.json"
+
+
+def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
+    """Write ``model``'s weights and ``spec`` into an existing folder."""
+    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    (folder / SPEC).write_text(json.dumps(spec, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_spec(folder: Path, method: str) -> dict[str, Any]:
+    """The ``model.json`` of a folder that must hold a model of ``method``.
+
+    Raises:
+        FileNotFoundError: no model there.
+        ValueError: it is a model of another method.
+    """
+    path = folder / SPEC
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing)")
+    spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if spec.get("method") != method:
+        raise ValueError(f"{path}: method is {spec.get('method')!r}, expected {method!r}")
+    return spec
+
+
+def load_weights(folder: Path, model: nn.Module, device: str | torch.device = "cpu") -> None:
+    """Fill ``model`` with the folder's weights; every tensor must match."""
+    model.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))

@@ -1,0 +1,206 @@
+"""The parameters of every step: ``params.yaml`` as typed models, one class a section.
+
+Unknown keys are errors. Defaults are those of the demo (synthetic wardrobe, two cores, ten minutes);
+``configs/deepfashion2.yaml`` holds the paper-size values. DVC watches the same file section by
+section, so a section holds exactly what changes the result of its step; what only says how a step is
+carried out (workers, GPUs, addresses) stands in ``fleet``, which no stage watches.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.taxonomy.grouping import GroupingName
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Synthesize(Section):
+    """The synthetic wardrobe. ``images``: how many per split; 0 writes an empty wardrobe."""
+
+    train: int = Field(3200, ge=0)
+    validation: int = Field(520, ge=0)
+    size: int = Field(256, ge=64, description="side of the square pictures, pixels")
+    imbalance: float = Field(
+        0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
+    )
+
+
+class Ingest(Section):
+    """Where labelled photos come from and how strict the door is."""
+
+    source: Literal["deepfashion2", "coco"] = "deepfashion2"
+    root: str = "data/raw"
+    copy_images: bool = True
+    shard_mb: int = Field(128, ge=1)
+    max_quarantined: float = Field(0.01, ge=0, le=1)
+
+
+class Aggregate(Section):
+    """Which landmarks share an output channel."""
+
+    grouping: GroupingName = "agg81"
+
+
+class PseudoLabel(Section):
+    """DFA's pseudo-labels: k-means on landmark configurations. Temperature in 224-px units."""
+
+    clusters: int = Field(20, ge=1)
+    temperature: float = Field(20.0, gt=0)
+
+
+class Fit(Section):
+    """One optimisation run (AdamW, one-cycle learning rate)."""
+
+    lr: float = Field(2e-3, gt=0)
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class TrainDetector(Fit):
+    """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
+
+    backbone: str = "small"
+    input_size: int = Field(192, multiple_of=32)
+    pretrained: str | None = None
+    center_radius: Literal["published", "corrected"] = "published"
+    flip: float = Field(0.5, ge=0, le=1)
+    scale: float = Field(0.2, ge=0)
+    shift: float = Field(0.1, ge=0)
+    score_threshold: float = Field(0.05, ge=0, le=1)
+
+
+class TrainLandmarker(Fit):
+    """Top-down HRNet on grouped landmarks, all 13 categories at once. Crop (width, height), pixels."""
+
+    backbone: str = "hrnet_w16_small"
+    pretrained: str | None = None
+    crop: tuple[int, int] = (96, 128)
+    padding: float = Field(1.25, ge=1)
+    heatmap_sigma: float = Field(1.5, gt=0, description="heatmap cells")
+    flip: float = Field(0.5, ge=0, le=1)
+    rotation: float = Field(15.0, ge=0, description="degrees, standard deviation")
+    scale: float = Field(0.15, ge=0)
+    flip_test: bool = True
+    pseudo_label_weight: float = Field(0.1, ge=0, description="alpha of DFA eq. 4")
+    pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
+
+
+class Finetune(Section):
+    """What all 13 finetuning runs share; lr and epochs of each are in ``categories``."""
+
+    batch_size: int = Field(16, ge=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Refine(Section):
+    """What all 13 PoseFix models share; lr and epochs of each are in ``categories``."""
+
+    backbone: str = "small"
+    crop: tuple[int, int] = (96, 128)
+    batch_size: int = Field(16, ge=1)
+    weight_decay: float = Field(1e-5, ge=0)
+    pose_sigma: float = Field(3.0, gt=0, description="input-pose Gaussian, crop pixels")
+    own_outputs: float = Field(
+        0.5, ge=0, le=1, description="share of poses from the landmarker itself; the rest synthetic"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Run(Section):
+    """Learning rate and length of one category's run."""
+
+    lr: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
+class CategoryRuns(Section):
+    """One category's finetuning and refinement."""
+
+    finetune: Run = Run(lr=5e-4, epochs=4)
+    refine: Run = Run(lr=1e-3, epochs=6)
+
+
+class Evaluate(Section):
+    """Judging on the validation split."""
+
+    split: str = "validation"
+    max_detections: int = Field(20, ge=1)
+    pictures: int = Field(12, ge=0, description="validation pictures drawn in the report")
+
+
+class Register(Section):
+    """The MLflow model that holds everything."""
+
+    model: str = "garment-landmarks"
+
+
+class Promote(Section):
+    """The gate between challenger and champion; AP as fractions."""
+
+    min_ap: float = Field(0.3, ge=0, le=1)
+    min_box_ap: float = Field(0.3, ge=0, le=1)
+    max_drop: float = Field(0.0, ge=0, description="overall AP may fall this much below champion")
+    max_category_drop: float = Field(0.05, ge=0)
+
+
+class Fleet(Section):
+    """How work is spread; nothing here changes a result except the threads of one task."""
+
+    cpus_per_task: int = Field(1, ge=1)
+    gpus_per_task: float = Field(0.0, ge=0)
+    max_retries: int = Field(3, ge=0)
+    workers: int = Field(2, ge=1, description="processes of synthesize and ingest")
+
+
+class Params(Section):
+    """All of ``params.yaml``."""
+
+    seed: int = 0
+    synthesize: Synthesize = Synthesize()
+    ingest: Ingest = Ingest()
+    aggregate: Aggregate = Aggregate()
+    pseudo_label: PseudoLabel = PseudoLabel()
+    train_detector: TrainDetector = TrainDetector()
+    train_landmarker: TrainLandmarker = TrainLandmarker()
+    finetune: Finetune = Finetune()
+    refine: Refine = Refine()
+    categories: dict[str, CategoryRuns] = {name: CategoryRuns() for name in CATEGORY_NAMES}
+    evaluate: Evaluate = Evaluate()
+    register: Register = Register()
+    promote: Promote = Promote()
+    fleet: Fleet = Fleet()
+
+    @model_validator(mode="after")
+    def _known_categories(self) -> "Params":
+        unknown = set(self.categories) - set(CATEGORY_NAMES)
+        if unknown:
+            raise ValueError(f"categories: unknown {sorted(unknown)}; known: {list(CATEGORY_NAMES)}")
+        return self
+
+
+def load_params(path: Path) -> Params:
+    """Read and check a parameter file.
+
+    Raises:
+        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
+    """
+    try:
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+        ]
+        raise ValueError(f"{path}: not valid\n" + "\n".join(lines)) from error

@@ -1,0 +1,31 @@
+"""What a garment is: 13 categories, their 294 landmarks, and the groupings of those landmarks.
+
+The tables are CSV files beside this module; ``tables`` reads them once, ``grouping`` maps the 294
+landmarks onto fewer output channels. Nothing here knows about pictures, models or files of data.
+"""
+
+from fashion_ops.taxonomy.grouping import GROUPINGS, Grouping, load_grouping
+from fashion_ops.taxonomy.tables import (
+    CATEGORIES,
+    CATEGORY_NAMES,
+    NUM_CATEGORIES,
+    NUM_LANDMARKS,
+    SKELETON,
+    Category,
+    category,
+    sigmas,
+)
+
+__all__ = [
+    "CATEGORIES",
+    "CATEGORY_NAMES",
+    "GROUPINGS",
+    "NUM_CATEGORIES",
+    "NUM_LANDMARKS",
+    "SKELETON",
+    "Category",
+    "Grouping",
+    "category",
+    "load_grouping",
+    "sigmas",
+]

@@ -1,0 +1,92 @@
+"""Where each step reads and writes, and how an output appears: whole or not at all.
+
+One place for paths, relative to the repository root. The same paths stand in ``dvc.yaml``; a test
+holds the two together.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of all step outputs below ``root``."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def raw(self) -> Path:
+        """``synthesize``: a wardrobe in DeepFashion2's released layout."""
+        return self.root / "data" / "raw"
+
+    @property
+    def catalog(self) -> Path:
+        """``ingest``: images.parquet, garments.parquet, quarantine.parquet, shards/."""
+        return self.root / "data" / "catalog"
+
+    @property
+    def grouped(self) -> Path:
+        """``aggregate``: garments.parquet with grouped landmarks, groups.parquet with counts."""
+        return self.root / "data" / "grouped"
+
+    @property
+    def pseudo_labels(self) -> Path:
+        """``pseudo_label``: labels.parquet, centers.parquet, clusters/CATEGORY.png."""
+        return self.root / "data" / "pseudo_labels"
+
+    @property
+    def detector(self) -> Path:
+        """``train_detector``: a model folder."""
+        return self.root / "models" / "detector"
+
+    @property
+    def landmarker(self) -> Path:
+        """``train_landmarker``: a model folder."""
+        return self.root / "models" / "landmarker"
+
+    def finetuned(self, category: str) -> Path:
+        """``finetune@category``: a model folder."""
+        return self.root / "models" / "finetuned" / category
+
+    def refined(self, category: str) -> Path:
+        """``refine@category``: a model folder."""
+        return self.root / "models" / "refined" / category
+
+    @property
+    def evaluation(self) -> Path:
+        """``evaluate``: metrics.json, per_category.csv, predictions/, report.html, pictures/."""
+        return self.root / "reports" / "evaluation"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resume points of running tasks; never an output of a step."""
+        return self.root / ".checkpoints"
+
+
+@contextmanager
+def publish(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target``; on success it becomes ``target``, else it is removed.
+
+    A reader never sees a half-written output: the old one stays until the new one is complete.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.partial")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
