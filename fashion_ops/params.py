@@ -177,7 +177,7 @@ class Params(Section):
     refine: Refine = Refine()
     categories: dict[str, CategoryRuns] = {name: CategoryRuns() for name in CATEGORY_NAMES}
     evaluate: Evaluate = Evaluate()
-    register: Register = Register()
+    registration: Register = Field(Register(), alias="register")
     promote: Promote = Promote()
     fleet: Fleet = Fleet()
 
