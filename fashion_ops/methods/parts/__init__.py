@@ -1,0 +1,1 @@
+"""What several methods share: crops, augmentation, heatmaps, backbones, fitting, pseudo-labels."""

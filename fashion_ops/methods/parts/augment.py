@@ -1,0 +1,106 @@
+"""Augmentation of a whole batch on its device: one affine warp and one colour change each.
+
+Randomness comes from a generator that the caller seeds per step, so a resumed run sees what an
+undisturbed one would have seen.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How far an augmentation may go; zero everywhere is the plain centre crop.
+
+    ``flip`` is a probability, ``rotation`` a standard deviation in degrees, ``scale`` and ``shift``
+    standard deviations relative to the crop, ``color`` the largest relative change.
+    """
+
+    flip: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    shift: float = 0.0
+    color: float = 0.0
+
+
+def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """The random generator of one optimisation step."""
+    return torch.Generator(device=device).manual_seed((seed * 1_000_003 + step) % 2**63)
+
+
+def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    """RGB in 0..1 to zero mean and unit variance by ImageNet's statistics."""
+    mean = pixels.new_tensor(MEAN)[:, None, None]
+    std = pixels.new_tensor(STD)[:, None, None]
+    return (pixels - mean) / std
+
+
+def warp_batch(
+    regions: UInt8[Tensor, "b 3 hr wr"],
+    landmarks_BK3: Float[Tensor, "b k 3"],
+    size: tuple[int, int],
+    mirror: Tensor,
+    warp: Warp,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
+    """Cut the middle ``size`` (width, height) out of each region under a random similarity.
+
+    Args:
+        regions: RGB pictures larger than ``size`` by whatever margin the caller keeps.
+        landmarks_BK3: x, y in region pixels and visibility.
+        size: crop (width, height).
+        mirror: permutation (K,) of the landmarks under a horizontal flip.
+        warp: how far to go.
+        generator: source of randomness.
+
+    Returns:
+        Crops in 0..1 (before ``normalize``) and landmarks in crop pixels; landmarks that fall outside
+        the crop get visibility 0.
+    """
+    b, device = len(regions), regions.device
+    height_r, width_r = regions.shape[-2:]
+    width, height = size
+    normal = lambda: torch.randn(b, generator=generator, device=device)  # noqa: E731
+    uniform = lambda: torch.rand(b, generator=generator, device=device)  # noqa: E731
+
+    angle = (normal() * warp.rotation).clamp(-2 * warp.rotation, 2 * warp.rotation).deg2rad()
+    zoom = torch.exp((normal() * warp.scale).clamp(-2 * warp.scale, 2 * warp.scale))
+    shift = torch.stack([normal() * width, normal() * height], -1) * warp.shift
+    flip = torch.where(uniform() < warp.flip, -1.0, 1.0)
+
+    # crop offset from its middle -> region offset from its middle
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    linear = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], -2)
+    half = regions.new_tensor([(width_r - 1) / 2, (height_r - 1) / 2], dtype=torch.float32)
+    middle = regions.new_tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float32)
+
+    ys, xs = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
+    offsets = torch.stack([xs, ys], -1).reshape(1, -1, 2) - middle
+    source = offsets @ linear.transpose(1, 2) + (half + shift)[:, None]
+    grid = ((source + 0.5) * 2 / regions.new_tensor([width_r, height_r], dtype=torch.float32) - 1).view(
+        b, height, width, 2
+    )
+    crops = F.grid_sample(regions.float() / 255, grid, align_corners=False)
+    if warp.color:
+        gain = 1 + (torch.rand(b, 3, 1, 1, generator=generator, device=device) * 2 - 1) * warp.color
+        lift = (uniform() * 2 - 1)[:, None, None, None] * warp.color / 2
+        crops = (crops * gain + lift).clamp(0, 1)
+
+    points = landmarks_BK3[..., :2] - (half + shift)[:, None]
+    points = points @ torch.linalg.inv(linear).transpose(1, 2) + middle
+    visibility = landmarks_BK3[..., 2]
+    flipped = (flip < 0)[:, None]
+    points = torch.where(flipped[..., None], points[:, mirror], points)
+    visibility = torch.where(flipped, visibility[:, mirror], visibility)
+    limit = points.new_tensor([width - 0.5, height - 0.5])
+    inside = ((points >= -0.5) & (points <= limit)).all(-1)
+    return crops, torch.cat([points, (visibility * inside)[..., None]], -1)

@@ -1,0 +1,59 @@
+"""Crops: from a box in a picture to a fixed-size network input and back.
+
+All coordinates are pixel centres: the top-left pixel's centre is (0, 0), so resizing by s maps
+x to (x + 0.5) * s - 0.5. Affine matrices are (2, 3) and map picture to crop.
+"""
+
+import cv2
+import numpy as np
+
+
+def crop_matrices(boxes_N4: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
+    """Affine matrices (N, 2, 3) from picture to crop pixels.
+
+    A box grows around its centre to the crop's aspect ratio and then by ``padding`` (1.25 in
+    "Simple Baselines" and its successors).
+
+    Args:
+        boxes_N4: x1, y1, x2, y2 in picture pixels.
+        size: crop (width, height) in pixels.
+        padding: factor on the box, >= 1.
+    """
+    boxes = np.asarray(boxes_N4, np.float64).reshape(-1, 4)
+    width, height = size
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    scale = 1 / (np.maximum(extent[:, 0] / width, extent[:, 1] / height) * padding)
+    matrices = np.zeros((len(boxes), 2, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = scale
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    matrices[:, :, 2] = middle - scale[:, None] * center
+    return matrices
+
+
+def apply_matrices(matrices_N23: np.ndarray, points_NK2: np.ndarray) -> np.ndarray:
+    """Map points (N, K, 2) by one affine matrix each."""
+    linear, shift = matrices_N23[:, :, :2], matrices_N23[:, :, 2]
+    return np.einsum("nij,nkj->nki", linear, points_NK2) + shift[:, None]
+
+
+def invert_matrices(matrices_N23: np.ndarray) -> np.ndarray:
+    """Inverse affine matrices (N, 2, 3)."""
+    linear = np.linalg.inv(matrices_N23[:, :, :2])
+    return np.concatenate([linear, -linear @ matrices_N23[:, :, 2:]], axis=2)
+
+
+def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The crop (height, width, 3) uint8; outside the picture is black.
+
+    Averages over source pixels when the crop is much smaller than the box, so that fine prints do
+    not alias.
+    """
+    scale = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
+    if scale < 0.5:
+        image = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        ratio = 2 * scale
+        linear = matrix_23[:, :2] / ratio
+        half_pixel = np.full(2, 0.5 - 0.5 * ratio)  # small = (x + 0.5) * ratio - 0.5
+        matrix_23 = np.column_stack([linear, matrix_23[:, 2] + linear @ half_pixel])
+    return cv2.warpAffine(image, matrix_23, size, flags=cv2.INTER_LINEAR)

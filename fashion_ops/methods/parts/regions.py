@@ -1,0 +1,115 @@
+"""Training samples: the region around each garment, with its landmarks in region pixels.
+
+A region is the crop that a model sees plus a margin for augmentation. It is cut once per garment;
+data sets that fit are kept in memory, larger ones are cut again in each epoch by the loader's workers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
+
+MARGIN = 1.3  # region side over crop side
+CACHE_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Garments:
+    """Arrays that describe N garments; what a training run needs besides the pictures.
+
+    ``landmarks``: (N, K, 3) x, y in picture pixels and visibility, K channels of a grouping.
+    ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method uses none.
+    """
+
+    image_id: np.ndarray
+    category_id: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    soft_labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def take(self, index: np.ndarray) -> "Garments":
+        """The garments at these positions (or under this mask)."""
+        return Garments(
+            self.image_id[index],
+            self.category_id[index],
+            self.boxes[index],
+            self.landmarks[index],
+            self.soft_labels[index],
+        )
+
+
+def region_size(crop: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of the region that holds a crop and its margin."""
+    return round(crop[0] * MARGIN), round(crop[1] * MARGIN)
+
+
+class Regions(Dataset[dict[str, torch.Tensor]]):
+    """Garments as tensors: region uint8 (3, h, w), landmarks (K, 3), category and soft label.
+
+    Args:
+        garments: what to cut.
+        read_image: image id -> RGB uint8 (H, W, 3).
+        crop: crop (width, height) of the model, pixels.
+        padding: factor on the box before cropping.
+    """
+
+    def __init__(
+        self,
+        garments: Garments,
+        read_image: Callable[[int], np.ndarray],
+        crop: tuple[int, int],
+        padding: float,
+    ) -> None:
+        self.garments = garments
+        self.read_image = read_image
+        self.size = region_size(crop)
+        # The same pixels per picture pixel as the crop, only further out.
+        self.matrices = crop_matrices(garments.boxes, crop, padding)
+        self.matrices[:, :, 2] += (np.array(self.size) - np.array(crop)) / 2
+        points = apply_matrices(self.matrices, garments.landmarks[:, :, :2])
+        self.landmarks = np.concatenate([points, garments.landmarks[:, :, 2:]], 2).astype(np.float32)
+        self._cache: torch.Tensor | None = None
+        if len(garments) * 3 * self.size[0] * self.size[1] <= CACHE_BYTES:
+            self._cache = torch.from_numpy(self.cut_all())
+
+    def cut_all(self) -> np.ndarray:
+        """Every region, uint8 (N, 3, h, w); each picture is read once."""
+        out = np.empty((len(self.garments), 3, self.size[1], self.size[0]), np.uint8)
+        order = np.argsort(self.garments.image_id, kind="stable")
+        last, image = None, np.empty(0)
+        for i in order:
+            if (image_id := int(self.garments.image_id[i])) != last:
+                last, image = image_id, self.read_image(image_id)
+            out[i] = cut(image, self.matrices[i], self.size).transpose(2, 0, 1)
+        return out
+
+    def __len__(self) -> int:
+        return len(self.garments)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        """A whole batch at once, already stacked."""
+        i = np.asarray(indices)
+        if self._cache is not None:
+            regions = self._cache[torch.from_numpy(i)]
+        else:
+            cuts = [
+                cut(self.read_image(int(self.garments.image_id[j])), self.matrices[j], self.size)
+                for j in i
+            ]
+            regions = torch.from_numpy(np.stack(cuts).transpose(0, 3, 1, 2).copy())
+        return {
+            "region": regions,
+            "landmarks": torch.from_numpy(self.landmarks[i]),
+            "category": torch.from_numpy(self.garments.category_id[i].astype(np.int64)),
+            "soft_label": torch.from_numpy(self.garments.soft_labels[i].astype(np.float32)),
+        }
