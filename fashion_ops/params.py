@@ -89,7 +89,9 @@ class TrainLandmarker(Fit):
     heatmap_sigma: float = Field(1.5, gt=0, description="heatmap cells")
     flip: float = Field(0.5, ge=0, le=1)
     rotation: float = Field(15.0, ge=0, description="degrees, standard deviation")
-    scale: float = Field(0.15, ge=0)
+    scale: float = Field(0.15, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(0.03, ge=0, description="share of the crop, standard deviation")
+    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
     flip_test: bool = True
     pseudo_label_weight: float = Field(0.1, ge=0, description="alpha of DFA eq. 4")
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)

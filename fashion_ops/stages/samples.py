@@ -1,11 +1,16 @@
 """From the catalog's tables to the arrays that a training run takes; not a step itself."""
 
+import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel
 
-from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.reader import Catalog, decode_rgb
 from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
@@ -59,3 +64,25 @@ def _stack(column: pd.Series, width: int) -> np.ndarray:
     if len(column) == 0:
         return np.zeros((0, max(width, 0)), np.float32)
     return np.stack(column.to_list()).astype(np.float32)
+
+
+def picture_table(catalog: Catalog, image_ids: np.ndarray) -> pa.Table:
+    """Encoded pictures as an Arrow table (image_id, bytes): how they travel to a worker."""
+    ids = np.unique(image_ids)
+    return pa.table({"image_id": ids, "bytes": [catalog.image_bytes(int(i)) for i in ids]})
+
+
+def picture_reader(table: pa.Table) -> Callable[[int], np.ndarray]:
+    """Read pictures (RGB uint8) out of a ``picture_table``."""
+    rows = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
+    column = table["bytes"]
+    return lambda image_id: decode_rgb(column[rows[image_id]].as_py(), f"picture {image_id}")
+
+
+def checkpoint_path(ws: Workspace, step: str, section: BaseModel, seed: int) -> Path:
+    """Where a step resumes from: a name that changes with its parameters and its data."""
+    digest = hashlib.sha256(f"{section.model_dump_json()} {seed}".encode())
+    for table in (ws.catalog / "garments.parquet", ws.grouped / "garments.parquet"):
+        digest.update(table.read_bytes())
+    ws.checkpoints.mkdir(parents=True, exist_ok=True)
+    return ws.checkpoints / f"{step}-{digest.hexdigest()[:16]}.ckpt"

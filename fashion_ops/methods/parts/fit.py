@@ -121,15 +121,18 @@ class EpochEnd(L.Callback):
             self.on_epoch(trainer.current_epoch + 1, means)
 
 
-def choose_precision(wanted: str) -> Any:
-    """Lightning's name of the precision: bf16 where the hardware multiplies it, else fp32."""
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            fast = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-        wanted = "bf16" if fast else "fp32"
-    return "bf16-mixed" if wanted == "bf16" else "32-true"
+def wants_bf16(precision: str, device_type: str) -> bool:
+    """Whether ``precision`` (auto, fp32, bf16) means bf16 here: auto asks what the hardware offers."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """The autocast context of a forward pass at this precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=wants_bf16(precision, device.type))
 
 
 def fit(
@@ -163,11 +166,12 @@ def fit(
         num_workers=loader_workers,
     )
     end = EpochEnd(checkpoint, on_epoch)
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = L.Trainer(
         max_epochs=module.fit.epochs,
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        accelerator=accelerator,
         devices=1,
-        precision=choose_precision(module.fit.precision),
+        precision="bf16-mixed" if wants_bf16(module.fit.precision, accelerator) else "32-true",
         callbacks=[end],
         logger=False,
         enable_checkpointing=False,

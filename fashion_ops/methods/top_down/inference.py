@@ -1,0 +1,125 @@
+"""A trained landmarker folder as an object: boxes in, named landmarks out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_ops.methods.artifact import load_weights, read_spec
+from fashion_ops.methods.parts.augment import normalize
+from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
+from fashion_ops.methods.parts.fit import autocast
+from fashion_ops.methods.top_down.decode import decode, predict_heatmaps
+from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.taxonomy import Grouping, load_grouping
+
+METHOD = "top_down"
+BATCH = 64
+
+
+def build(spec: dict[str, Any]) -> Landmarker:
+    """The untrained network that a ``model.json`` describes."""
+    groups = load_grouping(spec["grouping"]).num_groups
+    return Landmarker(spec["backbone"], groups, spec["clusters"])
+
+
+@dataclass
+class LandmarkPredictor:
+    """A landmarker ready to predict."""
+
+    model: Landmarker
+    spec: dict[str, Any]
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "LandmarkPredictor":
+        """Read a model folder.
+
+        Raises:
+            FileNotFoundError: no model there.
+            ValueError: a model of another method.
+        """
+        spec = read_spec(folder, METHOD)
+        model = build(spec)
+        load_weights(folder, model)
+        model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return cls(model, spec, torch.device(device))
+
+    @property
+    def grouping(self) -> Grouping:
+        return load_grouping(self.spec["grouping"])
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Crop (width, height) in pixels."""
+        width, height = self.spec["crop"]
+        return width, height
+
+    def matrices(self, boxes: np.ndarray) -> np.ndarray:
+        """Picture-to-crop matrices (N, 2, 3) of boxes (N, 4)."""
+        return crop_matrices(boxes, self.crop, self.spec["padding"])
+
+    @torch.inference_mode()
+    def predict_crops(self, crops: Tensor, category_ids: np.ndarray) -> list[np.ndarray]:
+        """Landmarks in crop pixels, (num_landmarks, 3) x, y, score a garment.
+
+        Args:
+            crops: uint8 (N, 3, h, w) as ``cut`` makes them.
+            category_ids: (N,) which landmarks to read from the groups.
+        """
+        mirror = torch.from_numpy(self.grouping.mirror()) if self.spec["flip_test"] else None
+        out: list[np.ndarray] = []
+        for i in range(0, len(crops), BATCH):
+            batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
+            with autocast(self.spec["precision"], self.device):
+                heat = predict_heatmaps(
+                    self.model, batch.contiguous(memory_format=torch.channels_last), mirror
+                )
+            groups = decode(heat).cpu().numpy()
+            out += [
+                self.grouping.ungroup(int(c), g)
+                for c, g in zip(category_ids[i : i + BATCH], groups, strict=True)
+            ]
+        return out
+
+    def predict(
+        self,
+        read_image: Callable[[int], np.ndarray],
+        image_ids: np.ndarray,
+        boxes: np.ndarray,
+        category_ids: np.ndarray,
+    ) -> list[np.ndarray]:
+        """Landmarks in picture pixels, (num_landmarks, 3) x, y, score, one array a garment."""
+        matrices = self.matrices(boxes)
+        crops = cut_crops(read_image, image_ids, matrices, self.crop)
+        inverse = invert_matrices(matrices)
+        return [
+            to_picture(landmarks, matrix)
+            for landmarks, matrix in zip(self.predict_crops(crops, category_ids), inverse, strict=True)
+        ]
+
+
+def cut_crops(
+    read_image: Callable[[int], np.ndarray],
+    image_ids: np.ndarray,
+    matrices: np.ndarray,
+    size: tuple[int, int],
+) -> Tensor:
+    """Crops uint8 (N, 3, h, w); a picture with several garments next to each other is read once."""
+    crops = torch.empty(len(image_ids), 3, size[1], size[0], dtype=torch.uint8)
+    last, image = None, np.empty(0)
+    for i, image_id in enumerate(image_ids):
+        if last != image_id:
+            last, image = image_id, read_image(int(image_id))
+        crops[i] = torch.from_numpy(cut(image, matrices[i], size).transpose(2, 0, 1).copy())
+    return crops
+
+
+def to_picture(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Landmarks (n, 3) from crop to picture pixels; the score stays."""
+    points = apply_matrices(inverse[None], landmarks[None, :, :2])[0]
+    return np.concatenate([points, landmarks[:, 2:]], 1).astype(np.float32)
