@@ -1,0 +1,46 @@
+"""Model folders as values: what a job carries to a worker and what it brings back.
+
+A worker shares no file system with the driver, so a folder travels as ``{name: bytes}``.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from fashion_ops.workspace import publish
+
+Files = dict[str, bytes]
+Job = dict[str, Any]  # a step's inputs as values; made by its ``prepare``
+Result = dict[str, Any]  # {"files": Files, "metrics": dict[str, float]}; made by its ``work``
+
+
+def pack_folder(folder: Path) -> Files:
+    """The bytes of every file of ``folder`` and below, by its path relative to it, in sorted order.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; run the step that makes it first")
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
+
+
+def unpack_folder(files: Files, folder: Path) -> None:
+    """Write what ``pack_folder`` gave into ``folder``, which is made where it is missing.
+
+    Raises:
+        ValueError: a name leads out of the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        target = folder / name
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{name!r}: leads out of {folder}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def publish_files(target: Path, files: Files) -> None:
+    """Make ``files`` the content of ``target``: whole or not at all."""
+    with publish(target) as folder:
+        unpack_folder(files, folder)
