@@ -1,0 +1,185 @@
+"""The ledger against DVC itself, in a throw-away repository with tiny stages."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fashion_ops.ledger import InputsChanged, Ledger, LedgerError
+
+DVC = [sys.executable, "-m", "dvc"]
+PIPELINE = """
+stages:
+  load:
+    cmd: cp raw.txt data.txt
+    deps: [raw.txt]
+    outs: [data.txt]
+  train:
+    foreach: ${categories}
+    do:
+      cmd: echo ${key} > model-${key}.txt
+      deps: [data.txt, fashion_ops/train.py]
+      params:
+        - categories.${key}.lr
+      outs:
+        - model-${key}.txt
+  judge:
+    cmd: cat model-skirt.txt model-vest.txt > score.txt
+    deps: [model-skirt.txt, model-vest.txt]
+    params: [categories]
+    outs: [score.txt]
+"""
+STAGES = ["load", "train@skirt", "train@vest", "judge"]
+
+
+def sh(*command: str, cwd: Path) -> str:
+    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+def set_params(root: Path, skirt: float = 0.1, vest: float = 0.1) -> None:
+    text = f"categories:\n  skirt: {{lr: {skirt}}}\n  vest: {{lr: {vest}}}\n"
+    (root / "params.yaml").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template")
+    sh("git", "init", "-q", cwd=root)
+    sh(*DVC, "init", "-q", cwd=root)
+    sh(*DVC, "config", "core.analytics", "false", cwd=root)
+    (root / "dvc.yaml").write_text(PIPELINE)
+    (root / "raw.txt").write_text("raw")
+    (root / "fashion_ops").mkdir()
+    (root / "fashion_ops" / "train.py").write_text("v1")
+    set_params(root)
+    return root
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    """A copy of the template; the tests stand in another directory than it."""
+    return Path(shutil.copytree(template, tmp_path / "repo"))
+
+
+def make(ledger: Ledger, *stages: str) -> None:
+    for stage in stages:
+        snapshot = ledger.before(stage)
+        sh("sh", "-c", snapshot.cmd, cwd=ledger.root)
+        ledger.commit(stage, snapshot)
+
+
+def test_committed_stages_are_clean_for_dvc_itself(root: Path) -> None:
+    ledger = Ledger(root)
+    assert set(ledger.stale()) == set(STAGES)
+    make(ledger, *STAGES)
+    assert ledger.stale() == {}
+    assert json.loads(sh(*DVC, "status", "--json", cwd=root)) == {}
+    before = (root / "dvc.lock").read_bytes()
+    assert "up to date" in sh(*DVC, "repro", cwd=root)
+    assert (root / "dvc.lock").read_bytes() == before
+
+
+def test_entries_equal_those_of_dvc_repro(root: Path, template: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(template, tmp_path / "other"))
+    sh(*DVC, "repro", "-q", cwd=other)
+    ledger = Ledger(root)
+    make(ledger, *STAGES)
+    assert ledger.entries() == Ledger(other).entries()
+    entry = ledger.entry("load")
+    assert entry is not None
+    assert entry.data_version == "bdd166af3a63f7be696dd17a218a6ffb"  # printf raw | md5sum
+    assert ledger.entry("judge") is not None and "judge" not in Ledger(template).entries()
+
+
+def test_one_learning_rate_names_exactly_what_follows(root: Path) -> None:
+    ledger = Ledger(root)
+    make(ledger, *STAGES)
+    codes = ledger.code_versions()
+    set_params(root, skirt=0.2)
+    stale = ledger.stale()
+    assert list(stale) == ["train@skirt", "judge"]
+    assert "categories.skirt.lr modified" in stale["train@skirt"][0]
+    assert not ledger.is_current("train@skirt") and ledger.is_current("train@vest")
+    changed = {s for s, code in ledger.code_versions().items() if code != codes[s]}
+    assert changed == {"train@skirt", "judge"}
+    make(ledger, "train@skirt", "judge")
+    assert ledger.stale() == {}
+
+
+def test_stale_reaches_everything_downstream(root: Path) -> None:
+    ledger = Ledger(root)
+    make(ledger, *STAGES)
+    (root / "raw.txt").write_text("other")
+    assert list(ledger.stale())[0] == "load" and set(ledger.stale()) == set(STAGES)
+    assert sorted(ledger.stale()["judge"]) == ["train@skirt is stale", "train@vest is stale"]
+
+
+@pytest.mark.parametrize("what", ["input", "parameter", "code"])
+def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, what: str) -> None:
+    ledger = Ledger(root)
+    make(ledger, "load", "train@skirt")
+    lock = (root / "dvc.lock").read_bytes()
+    snapshot = ledger.before("train@vest")
+    sh("sh", "-c", snapshot.cmd, cwd=root)
+    if what == "input":
+        (root / "data.txt").write_text("edited meanwhile")
+    elif what == "parameter":
+        set_params(root, vest=0.7)
+    else:
+        (root / "fashion_ops" / "train.py").write_text("v2")
+    named = {"input": "data.txt", "parameter": "categories.vest.lr", "code": "fashion_ops/train.py"}
+    with pytest.raises(InputsChanged, match=named[what]):
+        ledger.commit("train@vest", snapshot)
+    assert (root / "dvc.lock").read_bytes() == lock
+    # Nor may the run cache hold the false pair: DVC would restore it instead of running.
+    sh(*DVC, "repro", "-q", "-s", "load", cwd=root)
+    (root / "model-vest.txt").unlink()
+    assert "Running" in sh(*DVC, "repro", "-s", "train@vest", cwd=root)
+
+
+def test_changing_another_category_does_not_disturb(root: Path) -> None:
+    ledger = Ledger(root)
+    make(ledger, "load")
+    snapshot = ledger.before("train@vest")
+    sh("sh", "-c", snapshot.cmd, cwd=root)
+    set_params(root, skirt=0.9)
+    assert ledger.commit("train@vest", snapshot).params == {"categories.vest.lr": 0.1}
+
+
+def test_errors_say_what_is_missing(root: Path) -> None:
+    ledger = Ledger(root)
+    with pytest.raises(LedgerError, match=r"train@vest: .*data\.txt"):
+        ledger.before("train@vest")
+    with pytest.raises(LedgerError, match="train@hat"):
+        ledger.before("train@hat")
+    snapshot = ledger.before("load")
+    with pytest.raises(LedgerError, match=r"load: .*data\.txt"):
+        ledger.commit("load", snapshot)
+    assert ledger.entries() == {}
+
+
+def test_digest_moves_with_every_input(root: Path) -> None:
+    ledger = Ledger(root)
+    make(ledger, "load")
+    seen = {ledger.before("train@vest").digest, ledger.before("train@skirt").digest}
+    set_params(root, vest=0.3)
+    seen.add(ledger.before("train@vest").digest)
+    (root / "fashion_ops" / "train.py").write_text("v3")
+    seen.add(ledger.before("train@vest").digest)
+    (root / "data.txt").write_text("else")
+    seen.add(ledger.before("train@vest").digest)
+    assert len(seen) == 5
+
+
+def test_graph_edges(root: Path) -> None:
+    ledger = Ledger(root)
+    assert ledger.stages() == STAGES
+    assert ledger.graph_edges() == {
+        ("load", "train@skirt"),
+        ("load", "train@vest"),
+        ("train@skirt", "judge"),
+        ("train@vest", "judge"),
+    }
