@@ -1,1 +1,1 @@
-"""PoseFix: refine a pose that another model predicted (Moon et al., CVPR 2019; DeepMark++, section 3.3)."""
+"""PoseFix: refine a predicted pose (Moon et al., CVPR 2019; DeepMark++ section 3.3)."""

@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11+, make and the package index; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DAGSTER_HOME := $(CURDIR)/.dagster
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+
+.PHONY: help env demo test lint ui bench lock clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+env: $(STAMP) ## the virtual environment in .venv, from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## the whole pipeline on the synthetic wardrobe, driven by Dagster
+	$(BIN)/python -m pipelines.run --summary
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## format, style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+ui: $(STAMP) ## Dagster on port 3000 and MLflow on port 5000, with the history of all runs
+	@trap 'kill 0' EXIT INT TERM; \
+	$(BIN)/python -m pipelines.home && \
+	( $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
+	  $(BIN)/dagster dev --port 3000 )
+
+bench: $(STAMP) ## speed against peers: ingest and scoring, ratios in one run each
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.scoring
+
+lock: $(STAMP) ## resolve requirements.lock anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	  --extra dev pyproject.toml -o requirements.lock
+
+clean: ## everything that steps and services made; the environment stays
+	rm -rf data models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	rm -f dvc.lock
