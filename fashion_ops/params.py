@@ -7,13 +7,17 @@ carried out (workers, GPUs, addresses) stands in ``fleet``, which no stage watch
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy.grouping import GroupingName
+
+
+Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
+Crop = tuple[Stride32, Stride32]
 
 
 class Section(BaseModel):
@@ -84,7 +88,7 @@ class TrainLandmarker(Fit):
 
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
-    crop: tuple[int, int] = (96, 128)
+    crop: Crop = (96, 128)
     padding: float = Field(1.25, ge=1)
     heatmap_sigma: float = Field(1.5, gt=0, description="heatmap cells")
     flip: float = Field(0.5, ge=0, le=1)
@@ -106,16 +110,26 @@ class Finetune(Section):
 
 
 class Refine(Section):
-    """What all 13 PoseFix models share; lr and epochs of each are in ``categories``."""
+    """What all 13 PoseFix models share; lr and epochs of each are in ``categories``.
 
-    backbone: str = "small"
-    crop: tuple[int, int] = (96, 128)
+    Crop and padding are those of the landmarker that is refined. ``backbone``: ``landmarker`` starts
+    from the finetuned landmarker, a ResNet is PoseFix as published.
+    """
+
+    backbone: Literal["landmarker", "resnet50", "resnet101", "resnet152"] = "landmarker"
+    pretrained: str | None = None
     batch_size: int = Field(16, ge=1)
     weight_decay: float = Field(1e-5, ge=0)
     pose_sigma: float = Field(3.0, gt=0, description="input-pose Gaussian, crop pixels")
     own_outputs: float = Field(
         0.5, ge=0, le=1, description="share of poses from the landmarker itself; the rest synthetic"
     )
+    flip: float = Field(0.5, ge=0, le=1)
+    rotation: float = Field(15.0, ge=0, description="degrees, standard deviation")
+    scale: float = Field(0.1, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(0.03, ge=0, description="share of the crop, standard deviation")
+    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
+    flip_test: bool = True
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 

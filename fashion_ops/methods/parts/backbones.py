@@ -66,17 +66,21 @@ class HRNet(nn.Module):
         for unused in ("incre_modules", "downsamp_modules", "final_layer", "classifier", "global_pool"):
             if hasattr(self.net, unused):
                 setattr(self.net, unused, nn.Identity())
+        self.stem_channels = self.net.conv2.out_channels
         with torch.no_grad():
             self.eval()
             self.channels = [y.shape[1] for y in self(torch.zeros(1, 3, 64, 64))]
             self.train()
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32."""
+    def stem(self, x: Tensor) -> Tensor:
+        """The first two convolutions: one map at stride 4, ``stem_channels`` wide."""
         net = self.net
         x = net.act1(net.bn1(net.conv1(x)))
-        x = net.act2(net.bn2(net.conv2(x)))
-        return net.stages(x)
+        return net.act2(net.bn2(net.conv2(x)))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps at strides 4, 8, 16, 32."""
+        return self.net.stages(self.stem(x))
 
 
 def _load_timm(name: str, pretrained: str | None) -> HighResolutionNet:

@@ -1,0 +1,176 @@
+"""Synthetic pose errors, which a refiner learns to undo (PoseFix, section 3; Ronchi & Perona, 2017).
+
+Five types, by keypoint similarity KS = exp(-d^2 / (2 * area * (2 * sigma)^2)); d_t is the distance at
+which KS is t:
+
+- good: within d_.85 of the landmark; jitter: between d_.85 and d_.50;
+- inversion: within d_.50 of the mirror landmark of the same garment;
+- swap: within d_.50 of the same or the mirror landmark of an overlapping garment of the same category;
+- miss: between d_.50 and d_.10 of any of these four and further than d_.50 from the other three.
+
+A drawn point must be nearer to its centre than to the other three (swap: than to the two of its own
+garment). A type that is impossible for a landmark is left out and the others are renormalised.
+
+The published probabilities speak of people's joints. Ours keep the numbers and map three groups of
+landmarks onto the paper's three columns (face, upper, lower body) by how well they are seen and agreed
+on: STEADY collars and shoulders, MIDDLE armpits, waists, hips and openings, LOOSE sleeves, cuffs, sides
+and hems. The paper's counts of labelled joints (5 and 10 of 17) become shares of the landmarks. Where
+the paper looks at all overlapping people, we look at the garment that overlaps most.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fashion_ops.taxonomy import Category
+
+GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
+OWN, NEIGHBOUR, MIRROR, NEIGHBOUR_MIRROR = range(4)  # the centres that an error may lie around
+DRAWS = 16  # points drawn a type and landmark, of which the first allowed one is taken
+FEW, SOME = 5 / 17, 10 / 17  # shares of labelled landmarks
+
+STEADY, MIDDLE, LOOSE = range(3)
+STEADY_NAMES = ("collar", "shoulder", "strap")
+MIDDLE_NAMES = ("armpit", "waist", "hip", "crotch", "inseam", "opening")
+
+# rows STEADY, MIDDLE, LOOSE
+JITTER_P = {"up to some": (0.15, 0.20, 0.25), "more": (0.10, 0.15, 0.20)}
+MISS_P = {
+    "up to few": (0.15, 0.20, 0.25),
+    "up to some": (0.10, 0.13, 0.15),
+    "more": (0.02, 0.05, 0.10),
+}
+INVERSION_P = (0.01, 0.03, 0.06)
+SWAP_P = {"crowded": (0.02, 0.15, 0.10), "else": (0.01, 0.06, 0.03)}
+
+
+def landmark_groups(category: Category) -> list[int]:
+    """STEADY, MIDDLE or LOOSE for each landmark of a category, by its name."""
+
+    def group(name: str) -> int:
+        stem = name.removeprefix("left_").removeprefix("right_")
+        return (
+            STEADY
+            if stem.startswith(STEADY_NAMES)
+            else MIDDLE
+            if stem.startswith(MIDDLE_NAMES)
+            else LOOSE
+        )
+
+    return [group(name) for name in category.landmark_names]
+
+
+def ks_distance(
+    area_B: Float[Tensor, " b"], sigmas_N: Float[Tensor, " n"], ks: float
+) -> Float[Tensor, "b n"]:
+    """The distance at which the keypoint similarity is ``ks``, in the unit whose square ``area`` is."""
+    squared = -2 * torch.log(torch.tensor(ks)) * area_B[:, None] * (2 * sigmas_N) ** 2
+    return squared.sqrt()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Poses with errors: points (B, N, 2), which landmarks they have, and the type of each error."""
+
+    points: Float[Tensor, "b n 2"]
+    known: Bool[Tensor, "b n"]
+    types: Int[Tensor, "b n"]
+
+
+def type_probabilities(
+    labelled_BN: Bool[Tensor, "b n"], crowded_B: Bool[Tensor, " b"], groups_N: Tensor
+) -> Float[Tensor, "b n 5"]:
+    """Probability of each error type before impossible ones are left out."""
+    share = labelled_BN.float().mean(1)
+    few, some = (share <= FEW)[:, None], (share <= SOME)[:, None]
+
+    def column(values: tuple[float, float, float]) -> Tensor:
+        return labelled_BN.new_tensor(values, dtype=torch.float32)[groups_N].expand(len(share), -1)
+
+    jitter = torch.where(some, column(JITTER_P["up to some"]), column(JITTER_P["more"]))
+    miss = torch.where(some, column(MISS_P["up to some"]), column(MISS_P["more"]))
+    miss = torch.where(few, column(MISS_P["up to few"]), miss)
+    crowd = crowded_B[:, None] & some
+    swap = torch.where(crowd, column(SWAP_P["crowded"]), column(SWAP_P["else"]))
+    inversion = column(INVERSION_P)
+    good = 1 - jitter - miss - inversion - swap
+    return torch.stack([good, jitter, inversion, swap, miss], -1)
+
+
+def synthesize_errors(
+    points: Float[Tensor, "b n 2"],
+    labelled: Bool[Tensor, "b n"],
+    neighbour: Float[Tensor, "b n 3"],
+    area: Float[Tensor, " b"],
+    sigmas: Float[Tensor, " n"],
+    mirror: Int[Tensor, " n"],
+    groups: Int[Tensor, " n"],
+    generator: torch.Generator,
+) -> Errors:
+    """Move every landmark of every pose by an error of a random type; one batch at once.
+
+    Args:
+        points: true x, y, or another estimate where ``labelled`` is false; crop pixels.
+        labelled: whose place is known.
+        neighbour: landmarks of an overlapping garment of the category; visibility 0 where none is.
+        area: of the garment's box, square crop pixels.
+        sigmas: OKS sigmas.
+        mirror: the landmark on the other side; itself for one on the axis.
+        groups: see ``landmark_groups``.
+        generator: source of randomness, on the device of ``points``.
+    """
+    b, n = labelled.shape
+    device = points.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    paired = mirror != torch.arange(n, device=device)
+    near, has_near = neighbour[..., :2], neighbour[..., 2] > 0
+    centers = torch.stack([points, near, points[:, mirror], near[:, mirror]], 2)  # (b, n, 4, 2)
+    exists = torch.stack(
+        [
+            torch.ones_like(labelled),
+            has_near,
+            labelled[:, mirror] & paired,
+            has_near[:, mirror] & paired,
+        ],
+        2,
+    )
+
+    # Where each type's points lie: the weight of each centre, and the ring around it.
+    weights = points.new_tensor(
+        [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1], [1, 0.25, 0.25, 0.25]]
+    )
+    weights = weights * exists[:, :, None]  # (b, n, 5, 4)
+    d85, d50, d10 = (ks_distance(area, sigmas, ks) for ks in (0.85, 0.50, 0.10))
+    zero = torch.zeros_like(d85)
+    inner = torch.stack([zero, d85, zero, zero, d50], -1)[..., None]  # (b, n, 5, 1)
+    outer = torch.stack([d85, d50, d50, d50, d10], -1)[..., None]
+
+    cumulative = weights.cumsum(-1)
+    pick = uniform(b, n, 5, DRAWS) * cumulative[..., -1:]
+    source = (pick[..., None] >= cumulative[..., None, :]).sum(-1).clamp_max(3)  # (b, n, 5, draws)
+    radius = inner + uniform(b, n, 5, DRAWS) * (outer - inner)
+    angle = uniform(b, n, 5, DRAWS) * (2 * torch.pi)
+    step = torch.stack([angle.cos(), angle.sin()], -1) * radius[..., None]
+    around = centers[:, :, None, None].expand(-1, -1, 5, DRAWS, -1, -1)
+    drawn = around.gather(4, source[..., None, None].expand(-1, -1, -1, -1, 1, 2))[..., 0, :] + step
+
+    distance = (drawn[..., None, :] - around).norm(dim=-1)  # (b, n, 5, draws, 4)
+    rival = torch.arange(4, device=device) != source[..., None]
+    rival[:, :, SWAP] = torch.tensor([True, False, True, False], device=device)
+    limit = radius.clone()
+    limit[:, :, MISS] = d50[..., None]
+    allowed = ((distance > limit[..., None]) | ~rival | ~exists[:, :, None, None]).all(-1)
+    allowed &= cumulative[..., -1:] > 0
+
+    probability = type_probabilities(labelled, has_near.any(1), groups) * allowed.any(-1)
+    ladder = probability.cumsum(-1)
+    types = (uniform(b, n, 1) * ladder[..., -1:] >= ladder).sum(-1).clamp_max(4)
+    first = (allowed * torch.arange(DRAWS, 0, -1, device=device)).argmax(-1)  # (b, n, 5)
+    best = drawn.gather(3, first[..., None, None].expand(-1, -1, -1, 1, 2))[:, :, :, 0]
+    chosen = best.gather(2, types[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
+    return Errors(chosen, ladder[..., -1] > 0, types)

@@ -1,0 +1,114 @@
+"""A trained refiner folder as an object: landmarks in, better landmarks out.
+
+Scores are those of the input: PoseFix never judges again. Refining a second time makes things worse,
+say its authors, so nobody should.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from fashion_ops.methods.artifact import load_weights, read_spec
+from fashion_ops.methods.parts.augment import normalize
+from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
+from fashion_ops.methods.parts.fit import autocast
+from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
+from fashion_ops.methods.posefix.model import STRIDE, LandmarkerPoseFix, PoseFix
+from fashion_ops.taxonomy import Category
+from fashion_ops.taxonomy import category as find_category
+
+METHOD = "posefix"
+BATCH = 64
+
+
+def build(spec: dict[str, Any]) -> nn.Module:
+    """The untrained network that a ``model.json`` describes."""
+    n = find_category(spec["category"]).num_landmarks
+    if spec["backbone"] == "landmarker":
+        return LandmarkerPoseFix(spec["trunk"], n, spec["pose_sigma"])
+    return PoseFix(spec["backbone"], n, spec["pose_sigma"])
+
+
+@dataclass
+class Refiner:
+    """One category's refiner, ready to refine."""
+
+    model: nn.Module
+    spec: dict[str, Any]
+    device: torch.device
+
+    @classmethod
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Refiner":
+        """Read a model folder.
+
+        Raises:
+            FileNotFoundError: no model there.
+            ValueError: a model of another method.
+        """
+        spec = read_spec(folder, METHOD)
+        model = build(spec)
+        load_weights(folder, model)
+        model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        return cls(model, spec, torch.device(device))
+
+    @property
+    def category(self) -> Category:
+        return find_category(self.spec["category"])
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Crop (width, height) in pixels; the same as its landmarker's."""
+        width, height = self.spec["crop"]
+        return width, height
+
+    @torch.inference_mode()
+    def refine(
+        self, crops: UInt8[Tensor, "n 3 h w"], landmarks: Float[Tensor, "n k 3"]
+    ) -> Float[Tensor, "n k 3"]:
+        """Refined landmarks in crop pixels; the third column passes through.
+
+        Args:
+            crops: as the landmarker saw them.
+            landmarks: x, y in crop pixels, score.
+        """
+        mirror = torch.from_numpy(self.category.mirror()).to(self.device)
+        out = landmarks.clone()
+        for i in range(0, len(crops), BATCH):
+            batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
+            points = landmarks[i : i + BATCH, :, :2].to(self.device).float()
+            refined = self._refine_batch(batch, points)
+            if self.spec["flip_test"]:
+                right = batch.new_tensor([batch.shape[-1] - 1, 0])
+                sign = batch.new_tensor([-1, 1])
+                flipped = self._refine_batch(batch.flip(-1), (right + sign * points)[:, mirror])
+                refined = (refined + right + sign * flipped[:, mirror]) / 2
+            out[i : i + BATCH, :, :2] = refined.to(out)
+        return out
+
+    def _refine_batch(self, batch: Tensor, points: Tensor) -> Tensor:
+        known = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
+        with autocast(self.spec["precision"], self.device):
+            logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
+        return to_pixels(soft_argmax(logits), STRIDE)
+
+    def refine_picture(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """Refined landmarks (N, n, 3) of a picture's garments of this category, picture pixels.
+
+        Args:
+            image: RGB uint8 (H, W, 3).
+            boxes: (N, 4), the boxes that the landmarker was given.
+            landmarks: (N, n, 3) x, y in picture pixels, score.
+        """
+        matrices = crop_matrices(boxes, self.crop, self.spec["padding"])
+        crops = np.stack([cut(image, m, self.crop).transpose(2, 0, 1) for m in matrices])
+        points = np.concatenate(
+            [apply_matrices(matrices, landmarks[..., :2]), landmarks[..., 2:]], 2
+        ).astype(np.float32)
+        refined = self.refine(torch.from_numpy(crops), torch.from_numpy(points)).numpy()
+        places = apply_matrices(invert_matrices(matrices), refined[..., :2])
+        return np.concatenate([places, landmarks[..., 2:]], 2).astype(np.float32)

@@ -1,0 +1,94 @@
+"""From one category's garments and its finetuned landmarker to a refiner folder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.augment import Warp
+from fashion_ops.methods.parts.fit import OnEpoch, fit
+from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.posefix.data import own_outputs, stack_points
+from fashion_ops.methods.posefix.inference import METHOD
+from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
+from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.params import Fit, Refine
+from fashion_ops.taxonomy import Category
+
+
+def refiner_spec(params: Refine, landmarker: dict[str, Any], category: Category) -> dict[str, Any]:
+    """The ``model.json`` of a refiner; crop and padding are the landmarker's."""
+    return {
+        "method": METHOD,
+        "category": category.name,
+        "backbone": params.backbone,
+        "trunk": landmarker["backbone"] if params.backbone == "landmarker" else None,
+        "pose_sigma": params.pose_sigma,
+        "crop": landmarker["crop"],
+        "padding": landmarker["padding"],
+        "flip_test": params.flip_test,
+        "precision": params.precision,
+        "training": params.model_dump(mode="json"),
+    }
+
+
+def new_refiner(params: Refine, landmarker: LandmarkPredictor, category: Category) -> nn.Module:
+    """The network before training: from the landmarker's weights, or the published one."""
+    if params.backbone != "landmarker":
+        return PoseFix(params.backbone, category.num_landmarks, params.pose_sigma, params.pretrained)
+    model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, params.pose_sigma)
+    channels = torch.from_numpy(landmarker.grouping.channels(category.id))
+    model.start_from(landmarker.model.trunk, landmarker.model.head, channels)
+    return model
+
+
+def train_refiner(
+    folder: Path,
+    landmarker: LandmarkPredictor,
+    params: Refine,
+    run: Fit,
+    category: Category,
+    garments: Garments,
+    read_image: Callable[[int], np.ndarray],
+    *,
+    seed: int,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> list[dict[str, float]]:
+    """Train a refiner of ``landmarker``'s outputs and write its folder.
+
+    Args:
+        folder: where the model goes; exists and is empty.
+        landmarker: finetuned for the category.
+        params: section ``refine``.
+        run: learning rate, epochs, batch size.
+        category: whose garments these are.
+        garments: of this category, landmarks in the landmarker's grouping.
+        read_image: image id to RGB uint8.
+        seed: of initial weights, order, augmentation and errors.
+        checkpoint: resume point.
+        on_epoch: told the mean losses of each epoch.
+
+    Returns:
+        Mean losses of each epoch.
+    """
+    truth = landmarker.grouping.ungroup(category.id, garments.landmarks)
+    own = own_outputs(landmarker.predict, read_image, garments)
+    data = Regions(
+        stack_points(own, garments, truth), read_image, landmarker.crop, landmarker.spec["padding"]
+    )
+    torch.manual_seed(seed)
+    model = new_refiner(params, landmarker, category)
+    warp = Warp(params.flip, params.rotation, params.scale, params.shift, params.color)
+    settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
+    module = RefinerModule(model, run, settings, category, seed)
+    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch)
+    save_model(folder, model, refiner_spec(params, landmarker.spec, category))
+    (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    return history

@@ -1,0 +1,82 @@
+"""Step ``refine``: one category's PoseFix, trained on the mistakes of its finetuned landmarker.
+
+Three parts as in ``finetune``: ``prepare`` reads on the driver, ``work`` computes anywhere,
+``publish`` writes on the driver.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.methods.parts.fit import OnEpoch
+from fashion_ops.methods.posefix.training import train_refiner
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.params import Fit, Params
+from fashion_ops.stages.jobs import Job, Result, pack_folder, publish_files, unpack_folder
+from fashion_ops.stages.samples import load_garments, picture_reader, picture_table
+from fashion_ops.taxonomy import category as find_category
+from fashion_ops.workspace import Workspace
+
+
+def prepare(params: Params, ws: Workspace, category: str) -> Job:
+    """Everything the run needs, as values: weights, garments, pictures, settings."""
+    shared, run = params.refine, params.categories[category].refine
+    _, garments = load_garments(ws, "train", only=category)
+    return {
+        "threads": params.fleet.cpus_per_task,
+        "category": category,
+        "refine": shared,
+        "fit": Fit(
+            lr=run.lr,
+            epochs=run.epochs,
+            batch_size=shared.batch_size,
+            weight_decay=shared.weight_decay,
+            precision=shared.precision,
+        ),
+        "seed": params.seed + find_category(category).id,
+        "garments": garments,
+        "pictures": picture_table(Catalog(ws.catalog), garments.image_id),
+        "landmarker": pack_folder(ws.finetuned(category)),
+    }
+
+
+def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
+    """Train; touches nothing but ``checkpoint``.
+
+    Returns:
+        files: the model folder's files as bytes; metrics: garments and last epoch's losses.
+    """
+    torch.set_num_threads(job["threads"])
+    with tempfile.TemporaryDirectory() as scratch:
+        start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
+        unpack_folder(job["landmarker"], start)
+        folder.mkdir()
+        history = train_refiner(
+            folder,
+            LandmarkPredictor.load(start),
+            job["refine"],
+            job["fit"],
+            find_category(job["category"]),
+            job["garments"],
+            picture_reader(job["pictures"]),
+            seed=job["seed"],
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
+        files = pack_folder(folder)
+    metrics: dict[str, Any] = {"garments": len(job["garments"]), **history[-1]}
+    return {"files": files, "metrics": metrics}
+
+
+def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
+    """Write ``ws.refined(category)`` whole."""
+    publish_files(ws.refined(category), result["files"])
+    return result["metrics"]
+
+
+def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
+    """Refine one category in this process."""
+    return publish(ws, category, work(prepare(params, ws, category)))
