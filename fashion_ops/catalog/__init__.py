@@ -1,0 +1,1 @@
+"""How pictures and labels come in: sources, checks, quarantine, tables, shards, the wardrobe."""

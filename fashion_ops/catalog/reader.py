@@ -1,7 +1,8 @@
 """Reading a catalog: its tables as DataFrames, its pictures by id.
 
 Pictures come from memory-mapped Arrow shards (columns: image_id int64, bytes binary) or, where the
-catalog was made by reference, from the files it names. Decoding is OpenCV; pictures are RGB uint8.
+catalog was made by reference, from the files it names, seen from the catalog's folder. Decoding is
+OpenCV; pictures are RGB uint8.
 """
 
 from functools import cached_property
@@ -53,7 +54,7 @@ class Catalog:
         """The encoded bytes of a picture, as they came in."""
         row = self.images.loc[image_id]
         if row["shard"] < 0:
-            return Path(row["path"]).read_bytes()
+            return (self.folder / row["path"]).read_bytes()
         return self._shard(int(row["shard"]))["bytes"][int(row["row"])].as_py()
 
     def image(self, image_id: int) -> np.ndarray:

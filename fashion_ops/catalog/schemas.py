@@ -20,10 +20,10 @@ IMAGES = pa.DataFrameSchema(
         "height": pa.Column("int32", pa.Check.gt(0)),
         "source": pa.Column(str),  # shop | user | ""
         "pair_id": pa.Column("int64"),  # -1 where the source has none
-        "sha256": pa.Column(str),
+        "sha256": pa.Column(str),  # "" when shard is -1
         "shard": pa.Column("int32"),  # -1: left in place, read from path
         "row": pa.Column("int32"),  # row within the shard, or -1
-        "path": pa.Column(str),  # where the bytes lie when shard is -1, else ""
+        "path": pa.Column(str),  # from the catalog's folder, when shard is -1; else ""
     },
     strict=True,
     ordered=True,

@@ -1,0 +1,240 @@
+"""Is a labelled garment sound? All garments of a chunk are checked together, mostly in numpy.
+
+First the shapes, item by item (is there a box of four numbers, does the landmark count fit the
+category); then the numbers of all items that passed, in flat arrays: finite, visibility in 0..2, box
+with an area, something of the garment inside the picture. Unlabelled landmarks (visibility 0) are set
+to (0, 0). An item without any labelled landmark is legal: DeepFashion2 has them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.catalog.sources.base import Item, integer
+from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, NUM_CATEGORIES, category
+
+_NUMBERS = [0] + [3 * c.num_landmarks for c in CATEGORIES]
+_LABELS = [""] + [c.label for c in CATEGORIES]
+_NUMERIC = {int, float}
+_GRADES = ("scale", "occlusion", "zoom_in", "viewpoint")
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different length: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, lengths: Sequence[int] | np.ndarray) -> "Ragged":
+        """From the values in a row and the length of each row."""
+        return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
+
+    def keep(self, rows: np.ndarray) -> "Ragged":
+        """The rows where the boolean ``rows`` is true."""
+        lengths = np.diff(self.offsets)
+        return Ragged.of(self.values[np.repeat(rows, lengths)], lengths[rows])
+
+
+@dataclass(frozen=True)
+class Garments:
+    """The sound garments of a chunk as columns (see ``schemas.GARMENTS``)."""
+
+    index: np.ndarray  # which of the given items each is
+    category_id: np.ndarray
+    box: np.ndarray  # (n, 4) float32
+    landmarks: Ragged  # float32, 3 * num_landmarks a row
+    num_labelled: np.ndarray
+    scale: np.ndarray
+    occlusion: np.ndarray
+    zoom_in: np.ndarray
+    viewpoint: np.ndarray
+    style: np.ndarray
+    polygons: Ragged  # row: how many polygons
+    polygon_points: Ragged  # float32, one row a polygon
+
+
+def check_items(
+    items: Sequence[Item], widths: np.ndarray, heights: np.ndarray
+) -> tuple[Garments, dict[int, Refused]]:
+    """Split ``items`` into sound garments and refusals.
+
+    Args:
+        items: as a source gave them.
+        widths: of each item's picture, pixels, shape (len(items),).
+        heights: likewise.
+
+    Returns:
+        The sound garments, and by index in ``items`` why each other one is refused.
+    """
+    refused: dict[int, Refused] = {}
+    shaped = []
+    for i, item in enumerate(items):
+        problem = _shape_problem(item)
+        if problem is None:
+            shaped.append(i)
+        else:
+            refused[i] = problem
+    shaped = _only_numbers(items, shaped, refused)
+    garments = _columns(items, shaped)
+    problems = _value_problems(garments, [items[i] for i in shaped], widths[shaped], heights[shaped])
+    refused.update({shaped[j]: problem for j, problem in problems.items()})
+    return _keep(garments, np.array([i not in refused for i in shaped], bool)), refused
+
+
+def _shape_problem(item: Item) -> Refused | None:
+    own = item.category
+    if type(own) is not int or not 1 <= own <= NUM_CATEGORIES:
+        if own is None or isinstance(own, list | dict):
+            return Refused(Reason.SHAPE, f"category {own!r}; expected 1..{NUM_CATEGORIES}")
+        return Refused(Reason.CATEGORY, f"{own!r}; expected 1..{NUM_CATEGORIES}")
+    name = item.category_name
+    if name and name != _LABELS[own] and (not isinstance(name, str) or _names_other(name, own)):
+        return Refused(Reason.CATEGORY, f"id {own} is {_LABELS[own]}, named {name!r}")
+    landmarks = item.landmarks
+    if type(landmarks) is not list:
+        return Refused(Reason.SHAPE, f"landmarks {landmarks!r}; expected a flat list x, y, v, ...")
+    if len(landmarks) != _NUMBERS[own]:
+        return Refused(
+            Reason.COUNT,
+            f"{len(landmarks)} numbers; expected {_NUMBERS[own]}: x, y, v of the "
+            f"{_NUMBERS[own] // 3} landmarks of a {_LABELS[own]}",
+        )
+    if type(item.box) is not list or len(item.box) != 4:
+        return Refused(Reason.SHAPE, f"box {item.box!r}; expected four numbers")
+    for polygon in item.polygons if isinstance(item.polygons, list | tuple) else (None,):
+        if type(polygon) is not list or len(polygon) % 2:
+            return Refused(Reason.SHAPE, f"polygon {polygon!r}; expected a flat list x, y, ...")
+    for grade in _GRADES:
+        if not 0 <= integer(getattr(item, grade)) <= 3:
+            return Refused(Reason.SHAPE, f"{grade} {getattr(item, grade)!r}; expected 0..3")
+    if integer(item.style) < 0:
+        return Refused(Reason.SHAPE, f"style {item.style!r}; expected a number from 0 on")
+    return None
+
+
+def _names_other(name: str, own: int) -> bool:
+    """Whether ``name`` is the name of another category, or of none."""
+    try:
+        return category(name).name != CATEGORY_NAMES[own - 1]
+    except KeyError:
+        return True
+
+
+def _numbers(item: Item) -> chain:
+    return chain(item.landmarks, item.box, chain.from_iterable(item.polygons))
+
+
+def _only_numbers(items: Sequence[Item], shaped: list[int], refused: dict[int, Refused]) -> list[int]:
+    """Those of ``shaped`` that hold nothing but numbers; the others go to ``refused``."""
+    if set(map(type, chain.from_iterable(_numbers(items[i]) for i in shaped))) <= _NUMERIC:
+        return shaped
+    kept = []
+    for i in shaped:
+        odd = next((v for v in _numbers(items[i]) if type(v) not in _NUMERIC), None)
+        if set(map(type, _numbers(items[i]))) <= _NUMERIC:
+            kept.append(i)
+        else:
+            refused[i] = Refused(Reason.SHAPE, f"{odd!r} among coordinates; expected numbers")
+    return kept
+
+
+def _flat(rows: Sequence[Sequence[float]]) -> Ragged:
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinite and is refused
+        values = np.array(list(chain.from_iterable(rows)), np.float64).astype(np.float32)
+    return Ragged.of(values, [len(r) for r in rows])
+
+
+def _columns(items: Sequence[Item], shaped: list[int]) -> Garments:
+    own = [items[i] for i in shaped]
+    polygons_each = [len(i.polygons) for i in own]
+    landmarks = _flat([i.landmarks for i in own])
+    points = landmarks.values.reshape(-1, 3)
+    seen = points[:, 2] > 0
+    points[(points[:, 2] == 0) & np.isfinite(points).all(axis=1)] = 0
+    starts = landmarks.offsets[:-1] // 3
+    return Garments(
+        index=np.array(shaped, np.int64),
+        category_id=np.array([i.category for i in own], np.int8),
+        box=_flat([i.box for i in own]).values.reshape(-1, 4),
+        landmarks=landmarks,
+        num_labelled=np.add.reduceat(seen, starts, dtype=np.int16) if own else np.zeros(0, np.int16),
+        scale=np.array([i.scale for i in own], np.int8),
+        occlusion=np.array([i.occlusion for i in own], np.int8),
+        zoom_in=np.array([i.zoom_in for i in own], np.int8),
+        viewpoint=np.array([i.viewpoint for i in own], np.int8),
+        style=np.array([i.style for i in own], np.int64),
+        polygons=Ragged.of(np.zeros(sum(polygons_each)), polygons_each),
+        polygon_points=_flat([p for i in own for p in i.polygons]),
+    )
+
+
+def _value_problems(
+    garments: Garments, items: list[Item], widths: np.ndarray, heights: np.ndarray
+) -> dict[int, Refused]:
+    """By position in ``items``: the first thing wrong with its numbers."""
+    if not items:
+        return {}
+    points = garments.landmarks.values.reshape(-1, 3)
+    starts = garments.landmarks.offsets[:-1] // 3
+    owner = np.repeat(np.arange(len(items)), np.diff(garments.landmarks.offsets) // 3)
+    x, y, v = points.T
+    x1, y1, x2, y2 = garments.box.T
+    polygon_owner = np.repeat(np.arange(len(items)), np.diff(garments.polygons.offsets))
+    polygon_lengths = np.diff(garments.polygon_points.offsets)
+    polygons_finite = np.isfinite(garments.polygon_points.values)
+    broken_polygons = np.repeat(polygon_owner, polygon_lengths)[~polygons_finite]
+    in_picture = (v > 0) & (x >= -1) & (y >= -1) & (x <= widths[owner]) & (y <= heights[owner])
+    finite = np.isfinite(points).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        tests: list[tuple[Reason, np.ndarray]] = [
+            (Reason.NOT_FINITE, ~np.logical_and.reduceat(finite, starts)),
+            (Reason.NOT_FINITE, ~np.isfinite(garments.box).all(axis=1)),
+            (Reason.NOT_FINITE, np.isin(np.arange(len(items)), broken_polygons)),
+            (Reason.VISIBILITY, ~np.logical_and.reduceat(np.isin(v, (0, 1, 2)), starts)),
+            (Reason.BOX, ~((x2 > x1) & (y2 > y1))),
+            (Reason.SIZE, (x2 <= 0) | (y2 <= 0) | (x1 >= widths) | (y1 >= heights)),
+            (Reason.SIZE, (garments.num_labelled > 0) & ~np.logical_or.reduceat(in_picture, starts)),
+        ]
+    problems: dict[int, Refused] = {}
+    for reason, bad in tests:
+        for j in np.flatnonzero(bad).tolist():
+            picture = (int(widths[j]), int(heights[j]))
+            problems.setdefault(j, Refused(reason, _offender(reason, items[j], picture)))
+    return problems
+
+
+def _offender(reason: Reason, item: Item, picture: tuple[int, int]) -> str:
+    """What to show of an item that failed for ``reason``."""
+    names = CATEGORIES[item.category - 1].landmark_names
+    triples = list(zip(*[iter(item.landmarks)] * 3, strict=True))
+    if reason is Reason.BOX:
+        return f"box {item.box}; expected x1 < x2 and y1 < y2"
+    if reason is Reason.SIZE:
+        return f"picture {picture[0]}x{picture[1]}, box {item.box}: the garment lies outside"
+    for number, (name, triple) in enumerate(zip(names, triples, strict=True), 1):
+        fits = triple[2] in (0, 1, 2) if reason is Reason.VISIBILITY else _fits_float32(triple)
+        if not fits:
+            return f"landmark {number} {name}: {list(triple)}"
+    return f"box {item.box}" if not _fits_float32(item.box) else "a polygon's point"
+
+
+def _fits_float32(values: Sequence[float]) -> bool:
+    limit = float(np.finfo(np.float32).max)
+    return all(-limit <= v <= limit for v in values)
+
+
+def _keep(garments: Garments, rows: np.ndarray) -> Garments:
+    """The garments where ``rows`` is true."""
+    if rows.all():
+        return garments
+    lengths = np.diff(garments.polygons.offsets)
+    columns: dict[str, Any] = {f.name: getattr(garments, f.name) for f in fields(Garments)}
+    kept = {n: c.keep(rows) if isinstance(c, Ragged) else c[rows] for n, c in columns.items()}
+    kept["polygon_points"] = garments.polygon_points.keep(np.repeat(rows, lengths))
+    return Garments(**kept)

@@ -1,0 +1,118 @@
+"""Is this file a whole picture, and how large? Answered from a few hundred bytes of it.
+
+The ordinary case, JPEG or PNG, is read from its header and its closing marker, without decoding.
+Whatever is unusual (other formats, bytes after the closing marker, rare JPEG kinds) is decoded for
+real. Pixel limits are checked from the header, before any decoding. Damage in the middle of a JPEG is
+not looked for: decoders read over it.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from fashion_ops.catalog.quarantine import Reason, Refused
+
+MAX_PIXELS = 1 << 26
+_HEAD = 2048
+_TAIL = 12
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+_JPEG_END = b"\xff\xd9"
+_ORDINARY_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive
+_BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
+
+
+def probe_file(path: str | Path) -> tuple[int, int]:
+    """(width, height) of the picture at ``path``, which is whole and of a sane size.
+
+    Raises:
+        Refused: missing, not decodable, truncated, or more than ``MAX_PIXELS``.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise Refused(Reason.MISSING, error.strerror or "cannot be opened") from None
+    try:
+        length = os.fstat(handle).st_size
+        head = os.pread(handle, _HEAD, 0)
+        tail = head[-_TAIL:] if length <= _HEAD else os.pread(handle, _TAIL, length - _TAIL)
+        return _probe(head, tail, lambda: _read_all(handle, length))
+    except OSError as error:
+        raise Refused(Reason.UNDECODABLE, error.strerror or "cannot be read") from None
+    finally:
+        os.close(handle)
+
+
+def probe_bytes(data: bytes) -> tuple[int, int]:
+    """As ``probe_file``, for the bytes of a picture."""
+    return _probe(data, data[-_TAIL:], lambda: data)
+
+
+def _read_all(handle: int, length: int) -> bytes:
+    with os.fdopen(os.dup(handle), "rb") as file:
+        file.seek(0)
+        return file.read(length)
+
+
+def _probe(head: bytes, tail: bytes, whole: Callable[[], bytes]) -> tuple[int, int]:
+    if not head:
+        raise Refused(Reason.UNDECODABLE, "empty file")
+    size, complete = None, False
+    if head.startswith(b"\xff\xd8\xff"):
+        size = _jpeg_size(head) or _jpeg_size(whole())
+        complete = tail.endswith(_JPEG_END)
+    elif head.startswith(_PNG_START):
+        size = (int.from_bytes(head[16:20]), int.from_bytes(head[20:24]))
+        complete = tail == _PNG_END
+    if size is None or 0 in size:
+        return _decode(whole())
+    _check_pixels(size)
+    return size if complete else _decode(whole())
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Size in the frame header; None where it lies beyond ``data`` or is of a rare kind."""
+    at, end = 2, len(data) - 9
+    while at <= end and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _ORDINARY_FRAMES:
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        if marker == 0xFF:
+            at += 1
+        elif marker in _BARE_MARKERS:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
+
+
+def _check_pixels(size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise Refused(Reason.BOMB, f"{size[0]}x{size[1]} pixels, limit {MAX_PIXELS}")
+
+
+def _decode(data: bytes) -> tuple[int, int]:
+    # Imported here: workers that meet only ordinary pictures start without them.
+    import cv2
+    from PIL import Image, UnidentifiedImageError
+
+    from fashion_ops.catalog.reader import decode_rgb
+
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data)) as picture:
+            size = picture.size
+            _check_pixels(size)
+            picture.load()  # unlike OpenCV, fails on a file that ends too early
+        decode_rgb(data, "picture")
+    except Image.DecompressionBombError as error:
+        raise Refused(Reason.BOMB, str(error)) from None
+    except UnidentifiedImageError:
+        raise Refused(Reason.UNDECODABLE, f"starts with {data[:8]!r}") from None
+    except (OSError, SyntaxError, EOFError) as error:
+        reason = Reason.TRUNCATED if "truncated" in str(error).lower() else Reason.UNDECODABLE
+        raise Refused(reason, f"{len(data)} bytes: {error}") from None
+    except (ValueError, cv2.error) as error:
+        raise Refused(Reason.UNDECODABLE, str(error)) from None
+    return size

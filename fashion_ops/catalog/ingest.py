@@ -1,0 +1,174 @@
+"""From a source to a catalog: the driver that chunks, spreads, numbers and writes.
+
+Chunks are cut by the listing alone and their results are taken in order, so the bytes written do not
+depend on how many processes read. Only a few chunks are under way at a time: memory is bounded by the
+chunk, not by the data set.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from fashion_ops.catalog import schemas, tables
+from fashion_ops.catalog.chunks import Chunk, read_chunk
+from fashion_ops.catalog.quarantine import Refusal
+from fashion_ops.catalog.shards import ShardWriter
+from fashion_ops.catalog.sources import SOURCES
+from fashion_ops.catalog.sources.base import Entry
+
+CHUNK_PICTURES = 512
+CHUNK_BYTES = 64 << 20
+POOL_FROM = 6000  # pictures below which starting processes costs more than it saves
+
+
+@dataclass
+class Totals:
+    """What came in and where it went. ``records`` is counted apart, where labels are read."""
+
+    records: int = 0
+    images: Counter[str] = field(default_factory=Counter)
+    garments: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, Refusal] = field(default_factory=dict)
+
+
+def ingest(
+    source: str,
+    root: Path,
+    folder: Path,
+    *,
+    path_prefix: str | None,
+    shard_mb: int,
+    workers: int,
+    known_refusals: Iterable[Refusal] = (),
+    progress: Callable[[Iterable[Chunk]], Iterable[Chunk]] = iter,
+) -> Totals:
+    """Write images.parquet, garments.parquet, quarantine.parquet and shards/ into ``folder``.
+
+    Args:
+        source: a name in ``SOURCES``.
+        root: the data set, as the source wants it.
+        folder: exists and is empty.
+        path_prefix: None copies the pictures into shards; else they stay where they are, each path
+            recorded as this prefix plus its name below ``root``, and no checksum is taken.
+        shard_mb: upper size of a shard, MiB (one picture is never cut).
+        workers: processes at most.
+        known_refusals: members of an archive that were refused before.
+        progress: wraps the chunks as they arrive.
+
+    Raises:
+        ValueError: ``root`` is not what the source expects.
+        RuntimeError: records were lost or counted twice; a fault of this program.
+    """
+    base = root if root.is_dir() else root.parent
+    copy = path_prefix is None
+    totals = Totals()
+    listed = list(known_refusals)
+    work = list(_cut(SOURCES[source](root), base, copy, listed))
+    for refusal in listed:
+        totals.records += refusal.num_records
+    with ExitStack() as stack:
+        images, garments, quarantine = (
+            stack.enter_context(tables.TableWriter(folder / f"{name}.parquet", layout, schema))
+            for name, layout, schema in (
+                ("images", tables.IMAGES, schemas.IMAGES),
+                ("garments", tables.GARMENTS, schemas.GARMENTS),
+                ("quarantine", tables.QUARANTINE, schemas.QUARANTINE),
+            )
+        )
+        shards = stack.enter_context(ShardWriter(folder / "shards", shard_mb)) if copy else None
+        _refuse(listed, quarantine, totals)
+        for chunk in progress(_spread(work, base, copy, workers)):
+            image_ids = np.arange(images.rows, images.rows + chunk.images.num_rows) + 1
+            garment_ids = np.arange(garments.rows, garments.rows + chunk.garments.num_rows) + 1
+            places = shards.append(image_ids, chunk.pictures) if shards and chunk.pictures else None
+            images.append(_number_images(chunk.images, image_ids, places, path_prefix))
+            garments.append(
+                chunk.garments.append_column("garment_id", pa.array(garment_ids)).append_column(
+                    "image_id", pa.array(image_ids[chunk.picture_of])
+                )
+            )
+            _refuse(chunk.refusals, quarantine, totals)
+            totals.records += chunk.records
+            totals.images.update(chunk.images["split"].to_pylist())
+            totals.garments.update(chunk.garments["split"].to_pylist())
+    if totals.records != totals.garments.total() + totals.quarantined.total():
+        raise RuntimeError(
+            f"{root}: {totals.records} records came in, but {totals.garments.total()} garments and "
+            f"{totals.quarantined.total()} quarantined came out"
+        )
+    return totals
+
+
+def _cut(
+    listing: Iterable[Entry | Refusal], base: Path, by_size: bool, refusals: list[Refusal]
+) -> Iterator[list[Entry]]:
+    """Chunks of at most ``CHUNK_PICTURES`` or about ``CHUNK_BYTES``; refusals are set aside."""
+    chunk: list[Entry] = []
+    size = 0
+    for entry in listing:
+        if isinstance(entry, Refusal):
+            refusals.append(entry)
+            continue
+        chunk.append(entry)
+        size += _size(base / entry.image) if by_size else 0
+        if len(chunk) == CHUNK_PICTURES or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _spread(work: list[list[Entry]], base: Path, copy: bool, workers: int) -> Iterator[Chunk]:
+    """Results of ``read_chunk`` in order, from as many processes as the work is worth."""
+    if workers == 1 or sum(map(len, work)) < POOL_FROM:
+        yield from (read_chunk(chunk, base, copy) for chunk in work)
+        return
+    # spawn, not fork: the caller may hold threads (Dagster, Arrow) that a fork would freeze.
+    with ProcessPoolExecutor(min(workers, len(work)), mp_context=get_context("spawn")) as pool:
+        running: deque[Future[Chunk]] = deque()
+        for chunk in work:
+            running.append(pool.submit(read_chunk, chunk, base, copy))
+            if len(running) > workers + 1:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _number_images(
+    table: pa.Table, ids: np.ndarray, places: tuple[np.ndarray, np.ndarray] | None, prefix: str | None
+) -> pa.Table:
+    nowhere = np.full(len(ids), -1, np.int32)
+    shard, row = places if places is not None else (nowhere, nowhere)
+    names = table["file_name"].to_pylist()
+    paths = [""] * len(ids) if prefix is None else [f"{prefix}/{name}" for name in names]
+    columns = {"image_id": ids, "shard": shard, "row": row, "path": pa.array(paths, pa.string())}
+    for name, column in columns.items():
+        table = table.append_column(name, pa.array(column))
+    return table
+
+
+def _refuse(refusals: list[Refusal], writer: tables.TableWriter, totals: Totals) -> None:
+    if not refusals:
+        return
+    columns = dict(zip(Refusal._fields, zip(*refusals, strict=True), strict=True))
+    writer.append(pa.table(columns, schema=tables.QUARANTINE))
+    for refusal in refusals:
+        totals.quarantined[refusal.split] += refusal.num_records
+        totals.reasons[refusal.reason] += refusal.num_records
+        totals.examples.setdefault(refusal.reason, refusal)

@@ -1,0 +1,66 @@
+"""Image shards: the encoded bytes of pictures in Arrow files that are memory-mapped for reading.
+
+Columns: image_id int64, bytes binary. A shard is closed before the picture that would take it over
+its size. ``reader.Catalog`` reads them.
+"""
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+
+from fashion_ops.catalog.reader import SHARD_NAME
+
+LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
+
+
+class ShardWriter:
+    """Writes ``shard-00000.arrow``, ``shard-00001.arrow``, ... into ``folder``; a context manager."""
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        folder.mkdir()
+        self._folder, self._limit = folder, megabytes << 20
+        self._writer: pa.RecordBatchFileWriter | None = None
+        self._shard, self._row, self._size = -1, 0, 0
+
+    def append(self, image_ids: np.ndarray, pictures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """Write pictures (a binary array, one each id); returns the shard and the row of each."""
+        shards = np.empty(len(pictures), np.int32)
+        rows = np.empty(len(pictures), np.int32)
+        sizes = np.diff(np.frombuffer(pictures.buffers()[1], np.int32)[: len(pictures) + 1])
+        start = 0
+        for i, size in enumerate(sizes.tolist()):
+            if self._writer is None or (self._row and self._size + size > self._limit):
+                self._batch(image_ids, pictures, start, i)
+                start = i
+                self._next_shard()
+            shards[i], rows[i] = self._shard, self._row
+            self._row += 1
+            self._size += size
+        self._batch(image_ids, pictures, start, len(pictures))
+        return shards, rows
+
+    def _batch(self, image_ids: np.ndarray, pictures: pa.Array, start: int, end: int) -> None:
+        if end > start and self._writer is not None:
+            columns = [pa.array(image_ids[start:end]), pictures.slice(start, end - start)]
+            self._writer.write_batch(pa.record_batch(columns, schema=LAYOUT))
+
+    def _next_shard(self) -> None:
+        self._close()
+        self._shard, self._row, self._size = self._shard + 1, 0, 0
+        path = self._folder / SHARD_NAME.format(self._shard)
+        self._writer = pa.ipc.new_file(str(path), LAYOUT)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()

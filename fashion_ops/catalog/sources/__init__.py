@@ -1,0 +1,14 @@
+"""Sources of labelled pictures, one file a format; all are listed here by the name params use."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fashion_ops.catalog.sources import coco, deepfashion2
+from fashion_ops.catalog.sources.base import Entry, Labels, Listing
+
+SOURCES: dict[str, Callable[[Path], Listing]] = {
+    "deepfashion2": deepfashion2.entries,
+    "coco": coco.entries,
+}
+
+__all__ = ["SOURCES", "Entry", "Labels", "Listing"]

@@ -1,0 +1,132 @@
+"""DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON a picture.
+
+Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any order (Ge et al., CVPR
+2019, and the data set's README). Ids are the file stems and restart in each split.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.catalog.sources.base import (
+    PICTURE_SUFFIXES,
+    Item,
+    Labels,
+    Listing,
+    integer,
+    parse_json,
+)
+
+SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """One picture with its own label file."""
+
+    split: str
+    image: str
+    file: str
+    coco_id: int
+
+    def read(self, root: Path) -> Labels:
+        """The picture's items, in the order of their numbers."""
+        try:
+            handle = os.open(f"{root}/{self.file}", os.O_RDONLY)
+            try:
+                data = os.read(handle, os.fstat(handle).st_size + 1)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise Refused(Reason.NOT_JSON, error.strerror or "cannot be read") from None
+        return parse_labels(parse_json(data))
+
+
+def entries(root: Path) -> Listing:
+    """All pictures of both splits, in name order; pictures or labels without the other are refused.
+
+    Raises:
+        ValueError: ``root`` has neither split.
+    """
+    splits = [s for s in SPLITS if (root / s).is_dir()]
+    if not splits:
+        raise ValueError(f"{root}: not DeepFashion2's layout; expected train/image, train/annos, ...")
+    for split in splits:
+        yield from _split_entries(root, split)
+
+
+def _split_entries(root: Path, split: str) -> Listing:
+    labels = {Path(n).stem: n for n in _names(root / split / "annos") if n.endswith(".json")}
+    pictures: dict[str, str] = {}
+    for name in _names(root / split / "image"):
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object a name is slow
+        file = f"{split}/image/{name}"
+        if suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        if stem in pictures:
+            yield Refused(Reason.DUPLICATE, f"{pictures[stem]} has the same stem").row(split, file)
+        elif stem not in labels:
+            pictures[stem] = name
+            yield Refused(Reason.NO_LABELS, f"no annos/{stem}.json").row(split, file)
+        else:
+            pictures[stem] = name
+    ids = _ids(sorted(labels))
+    for stem, coco_id in ids.items():
+        picture = f"{split}/image/{pictures[stem]}" if stem in pictures else ""
+        yield RawEntry(split, picture, f"{split}/annos/{labels[stem]}", coco_id)
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as found:
+        return sorted(entry.name for entry in found)
+
+
+def _ids(stems: list[str]) -> dict[str, int]:
+    """Stem -> id: the number it spells, or where they don't all spell different ones, its position."""
+    if all(s.isascii() and s.isdecimal() and len(s) < 19 for s in stems):
+        numbers = {s: int(s) for s in stems}
+        if len(set(numbers.values())) == len(numbers):
+            return numbers
+    return {s: i for i, s in enumerate(stems, 1)}
+
+
+def parse_labels(content: Any) -> Labels:
+    """Labels from one parsed JSON file.
+
+    Raises:
+        Refused: it is no object, an item is no object, or nothing in it looks like DeepFashion2.
+    """
+    if not isinstance(content, dict):
+        raise Refused(Reason.SHAPE, f"{type(content).__name__} instead of an object: {content!r}")
+    items = list(_items(content))
+    if not items and "source" not in content and "pair_id" not in content:
+        raise Refused(Reason.SHAPE, f"no item1 among the keys {list(content)[:6]}")
+    source = content.get("source")
+    return Labels(
+        items, source if source in ("shop", "user") else "", integer(content.get("pair_id"), -1)
+    )
+
+
+def _items(content: dict[str, Any]) -> Iterator[Item]:
+    names = [k for k in content if k.startswith("item") and k[4:].isdecimal()]
+    for name in sorted(names, key=lambda k: int(k[4:])):
+        item = content[name]
+        get = item.get if isinstance(item, dict) else {}.get
+        yield Item(
+            name,
+            get("category_id"),
+            get("category_name", ""),
+            get("bounding_box"),
+            get("landmarks"),
+            get("segmentation", ()),
+            get("scale", 0),
+            get("occlusion", 0),
+            get("zoom_in", 0),
+            get("viewpoint", 0),
+            get("style", 0),
+        )
