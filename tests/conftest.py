@@ -1,0 +1,8 @@
+"""What all tests share: one thread a process, no telemetry, nothing outside temporary folders."""
+
+import os
+
+# Two threads that wait for each other on a busy machine are twenty times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -1,0 +1,224 @@
+"""The landmarker: targets, losses, schedule; stop and resume; saved and loaded; learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from fashion_ops.methods.parts.backbones import HRNet
+from fashion_ops.methods.parts.crops import apply_matrices
+from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss, label_weight
+from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.methods.top_down.targets import heatmap_targets
+from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
+from fashion_ops.params import Fit, TrainLandmarker
+from fashion_ops.taxonomy import category, load_grouping
+
+TINY = TrainLandmarker(
+    backbone="hrnet_w8_tiny", crop=(64, 64), lr=4e-3, epochs=3, batch_size=8, precision="fp32"
+)
+GROUPING = load_grouping("agg81")
+SKIRT = category("skirt").id
+
+
+def drawn_skirts(n: int, seed: int = 0) -> tuple[Garments, list[np.ndarray]]:
+    """Bright trapezoids on noise, labelled as skirts."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    images, points, boxes = [], [], []
+    for _ in range(n):
+        x, y = rng.uniform(25, 45, 2)
+        w, h, flare = rng.uniform(20, 35), rng.uniform(40, 55), rng.uniform(4, 14)
+        p = np.array(
+            [
+                [x, y],
+                [x + w / 2, y],
+                [x + w, y],
+                [x - flare / 2, y + h / 2],
+                [x - flare, y + h],
+                [x + w / 2, y + h],
+                [x + w + flare, y + h],
+                [x + w + flare / 2, y + h / 2],
+            ]
+        )
+        image = rng.integers(0, 60, (120, 120, 3)).astype(np.uint8)
+        cv2.fillPoly(image, [p[[0, 2, 6, 4]].round().astype(np.int32)], (200, 180, 90))
+        images.append(image)
+        points.append(np.concatenate([p, np.full((8, 1), 2.0)], 1))
+        boxes.append(np.concatenate([p.min(0), p.max(0)]) + rng.uniform(-8, 8, 4))
+    soft = np.eye(4, dtype=np.float32)[np.arange(n) % 4]
+    landmarks = GROUPING.group(SKIRT, np.stack(points).astype(np.float32))
+    return Garments(np.arange(n), np.full(n, SKIRT), np.array(boxes), landmarks, soft), images
+
+
+def train(folder, garments, images, epochs=3, **more):
+    folder.mkdir()
+    torch.manual_seed(0)
+    model = Landmarker(TINY.backbone, 81, clusters=4)
+    run = Fit(**{**TINY.model_dump(include=set(Fit.model_fields)), "epochs": epochs})
+    return train_landmarker(
+        folder,
+        model,
+        landmarker_spec(TINY, "agg81", 4),
+        run,
+        garments,
+        lambda i: images[i],
+        label_alpha=0.1,
+        seed=0,
+        **more,
+    )
+
+
+def test_targets_weigh_occluded_like_visible_and_absent_not_at_all():
+    landmarks = torch.tensor([[[9.5, 13.5, 2.0], [1.5, 1.5, 1.0], [0.0, 0.0, 0.0]]])
+    maps, weight = heatmap_targets(landmarks, (48, 64), 1.5)
+    assert maps.shape == (1, 3, 16, 12)
+    assert weight.tolist() == [[1, 1, 0]]
+    assert maps[0, 0, 3, 2] == 1 and maps[0, 1, 0, 0] == 1  # 9.5 px is the middle of cell 2
+
+
+def test_heatmap_loss_by_hand():
+    predicted = torch.zeros(1, 3, 2, 2)
+    target = torch.zeros(1, 3, 2, 2)
+    target[0, 0] = 1.0  # four cells off by 1, one of two labelled maps
+    target[0, 2] = 5.0  # not labelled: must not count
+    assert heatmap_loss(predicted, target, torch.tensor([[1.0, 1.0, 0.0]])) == 0.5 * 4 / 2
+
+
+def test_label_loss_reads_the_row_of_its_own_category():
+    logits = torch.zeros(1, 13, 2)
+    logits[0, SKIRT - 1] = torch.tensor([0.0, np.log(3.0)])
+    loss = label_loss(logits, torch.tensor([[0.5, 0.5]]), torch.tensor([SKIRT]))
+    assert float(loss) == pytest.approx(-0.5 * np.log(0.25) - 0.5 * np.log(0.75))
+
+
+def test_label_weight_lets_go():
+    values = [label_weight(t, 2.0, (0.25, 0.75)) for t in (0, 0.25, 0.5, 0.75, 1)]
+    assert values == [2, 2, 1, 0, 0]
+
+
+def test_hrnet_w48_is_the_published_network():
+    """63,598,881 parameters with 81 channels as its authors count it, less the extra fusions.
+
+    The published network fuses its last stage into the top branch only; timm's computes all four, which
+    adds the weights of those fusions and nothing else.
+    """
+    model = HRNet("hrnet_w48")
+    extra = sum(
+        p.numel() for row in list(model.net.stage4[-1].fuse_layers)[1:] for p in row.parameters()
+    )
+    head = 48 * 81 + 81
+    assert sum(p.numel() for p in model.parameters()) - extra + head == 63_598_881
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A landmarker trained for a few seconds on drawn skirts, and its history."""
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    garments, images = drawn_skirts(64)
+    history = train(folder, garments, images, epochs=12)
+    return LandmarkPredictor.load(folder), history
+
+
+def test_learns_drawn_skirts(trained):
+    """Median error below 0.4 of the mean shape's on pictures it has not seen."""
+    model, history = trained
+    assert history[-1]["heatmap"] < 0.5 * history[0]["heatmap"]
+    assert "label" in history[0] and "label" not in history[-1]  # the pseudo-labels let go
+    test, pictures = drawn_skirts(16, seed=9)
+    found = model.predict(lambda i: pictures[i], test.image_id, test.boxes, test.category_id)
+    truth = GROUPING.ungroup(SKIRT, test.landmarks)[..., :2]
+    error = np.linalg.norm(np.stack(found)[..., :2] - truth, axis=-1)
+    extent = (test.boxes[:, 2:] - test.boxes[:, :2])[:, None]
+    relative = ((truth - test.boxes[:, None, :2]) / extent).mean(0)
+    baseline = np.linalg.norm(test.boxes[:, None, :2] + relative * extent - truth, axis=-1)
+    assert np.median(error) < 0.4 * np.median(baseline)
+
+
+def test_resumed_equals_undisturbed(tmp_path):
+    garments, images = drawn_skirts(24)
+    train(tmp_path / "whole", garments, images)
+
+    class Killed(Exception):
+        pass
+
+    def die(epoch, losses):
+        if epoch == 2:
+            raise Killed
+
+    checkpoint = tmp_path / "run.ckpt"
+    with pytest.raises(Killed):
+        train(tmp_path / "broken", garments, images, checkpoint=checkpoint, on_epoch=die)
+    seen = []
+    history = train(
+        tmp_path / "resumed",
+        garments,
+        images,
+        checkpoint=checkpoint,
+        on_epoch=lambda epoch, _: seen.append(epoch),
+    )
+    assert seen == [3] and len(history) == 3
+    for name in ("weights.safetensors", "model.json", "history.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
+
+
+def test_loaded_model_predicts_the_same_and_is_equivariant_to_flips(tmp_path):
+    garments, images = drawn_skirts(8)
+    train(tmp_path / "m", garments, images, epochs=2)
+    a, b = LandmarkPredictor.load(tmp_path / "m"), LandmarkPredictor.load(tmp_path / "m")
+    crops = torch.randint(0, 255, (3, 3, 64, 64), dtype=torch.uint8)
+    ids = np.full(3, SKIRT)
+    one, two = a.predict_crops(crops, ids), b.predict_crops(crops, ids)
+    np.testing.assert_array_equal(np.stack(one), np.stack(two))
+    flipped = np.stack(a.predict_crops(crops.flip(-1), ids))[:, category(SKIRT).mirror()]
+    flipped[..., 0] = 63 - flipped[..., 0]
+    np.testing.assert_allclose(flipped, np.stack(one), atol=0.05)
+
+
+def test_predictions_come_back_in_picture_pixels(trained):
+    """The same garments in pictures enlarged twofold: landmarks double (pixel centres)."""
+    import cv2
+
+    model, _ = trained
+    test, pictures = drawn_skirts(16, seed=9)
+    small = model.predict(lambda i: pictures[i], test.image_id, test.boxes, test.category_id)
+    big = model.predict(
+        lambda i: cv2.resize(pictures[i], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
+        test.image_id,
+        (test.boxes + 0.5) * 2 - 0.5,
+        test.category_id,
+    )
+    wanted = (np.stack(small)[..., :2] + 0.5) * 2 - 0.5
+    assert np.median(np.linalg.norm(np.stack(big)[..., :2] - wanted, axis=-1)) < 1
+
+
+def test_wrong_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model here"):
+        LandmarkPredictor.load(tmp_path)
+    (tmp_path / "model.json").write_text('{"method": "centernet"}')
+    with pytest.raises(ValueError, match="method is 'centernet', expected 'top_down'"):
+        LandmarkPredictor.load(tmp_path)
+
+
+def test_backbone_errors():
+    with pytest.raises(ValueError, match="unknown HRNet 'hrnet_w9000'"):
+        HRNet("hrnet_w9000")
+    with pytest.raises(ValueError, match="has no pretrained weights"):
+        HRNet("hrnet_w8_tiny", pretrained="ms_in1k")
+
+
+def test_matrices_used_by_inference_match_training(tmp_path):
+    """Training regions and inference crops place the same landmark at the same crop pixel."""
+    from fashion_ops.methods.parts.regions import Regions
+
+    garments, images = drawn_skirts(4)
+    regions = Regions(garments, lambda i: images[i], TINY.crop, TINY.padding)
+    margin = (np.array(regions.size) - np.array(TINY.crop)) / 2
+    train(tmp_path / "m", garments, images, epochs=1)
+    matrices = LandmarkPredictor.load(tmp_path / "m").matrices(garments.boxes)
+    own = garments.landmarks[:, GROUPING.channels(SKIRT)]
+    inference = apply_matrices(matrices, own[..., :2])
+    training = regions.landmarks[:, GROUPING.channels(SKIRT), :2] - margin
+    np.testing.assert_allclose(training, inference, atol=1e-4)
