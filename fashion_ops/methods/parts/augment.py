@@ -42,6 +42,8 @@ def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     return (pixels - mean) / std
 
 
+@torch.autocast("cuda", enabled=False)  # coordinates in bf16 would be off by half a pixel
+@torch.autocast("cpu", enabled=False)
 def warp_batch(
     regions: UInt8[Tensor, "b 3 hr wr"],
     landmarks_BK3: Float[Tensor, "b k 3"],
