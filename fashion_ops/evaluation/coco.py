@@ -35,7 +35,7 @@ def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
         image_ids=np.sort(images["coco_id"].to_numpy()),
         category_ids=np.array([c.id for c in CATEGORIES]),
         ids=np.arange(1, len(garments) + 1),
-        image=_coco_ids(images, garments),
+        image=coco_ids(images, garments),
         category=categories,
         boxes=boxes,
         area=boxes[:, 2] * boxes[:, 3],
@@ -64,7 +64,7 @@ def detections(predictions: pd.DataFrame, images: pd.DataFrame) -> Detections:
         center=(boxes[:, :2] + boxes[:, 2:]) / 2,
     )
     return Detections(
-        image=_coco_ids(images, predictions),
+        image=coco_ids(images, predictions),
         category=categories,
         score=predictions["score"].to_numpy().astype(float),
         area=points.area(),
@@ -148,13 +148,13 @@ def _stack(arrays: list[np.ndarray], width: int) -> np.ndarray:
     return np.stack(arrays).astype(float) if arrays else np.zeros((0, width))
 
 
-def _coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
+def coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     """The source's picture ids of rows that have an ``image_id`` of the catalog."""
     splits = images["split"].unique()
     if len(splits) > 1:
         raise ValueError(f"pictures of one split expected, got {', '.join(sorted(splits))}")
-    known = pd.Index(images["image_id"].to_numpy())
-    at = known.get_indexer(rows["image_id"])
+    known = pd.Index(np.asarray(images["image_id"]).tolist())
+    at = known.get_indexer(rows["image_id"].tolist())
     if (at < 0).any():
         missing = rows["image_id"].to_numpy()[at < 0][0]
         raise ValueError(f"image_id {missing} is not among the {len(known)} pictures of this split")

@@ -1,0 +1,60 @@
+"""The baseline every model must beat: the mean landmark position of a category within its box."""
+
+import numpy as np
+import pandas as pd
+
+from fashion_ops.catalog.schemas import PREDICTIONS
+from fashion_ops.taxonomy import CATEGORIES, category
+
+
+def fit_mean_shape(garments: pd.DataFrame) -> dict[int, np.ndarray]:
+    """Mean box-normalised position of each landmark, from labelled landmarks only.
+
+    Args:
+        garments: training garments (``schemas.GARMENTS``).
+
+    Returns:
+        Category id -> (num_landmarks, 2), 0..1 across the box; 0.5 where no garment has the landmark.
+    """
+    shapes = {}
+    for c in CATEGORIES:
+        own = garments[garments["category_id"] == c.id]
+        total, count = np.zeros((c.num_landmarks, 2)), np.zeros((c.num_landmarks, 1))
+        for box, landmarks in zip(own["box"], own["landmarks"], strict=True):
+            points = np.reshape(landmarks, (-1, 3)).astype(float)
+            size = np.subtract(box[2:], box[:2], dtype=float)
+            labelled = points[:, 2:] > 0
+            total += labelled * (points[:, :2] - box[:2]) / size
+            count += labelled
+        shapes[c.id] = np.where(count > 0, total / np.maximum(count, 1), 0.5)
+    return shapes
+
+
+def predict_mean_shape(shapes: dict[int, np.ndarray], boxes: pd.DataFrame) -> pd.DataFrame:
+    """Mean shapes laid into boxes.
+
+    Args:
+        shapes: from ``fit_mean_shape``.
+        boxes: rows with image_id, garment_id, category_id, box and, from a detector, score: a table
+            of garments or of predictions.
+
+    Returns:
+        ``schemas.PREDICTIONS``, row for row; score is the box's, or 1.
+    """
+    landmarks = []
+    for kind, box in zip(boxes["category_id"], boxes["box"], strict=True):
+        points = box[:2] + shapes[category(int(kind)).id] * np.subtract(box[2:], box[:2])
+        landmarks.append(np.column_stack((points, np.ones(len(points)))).astype(np.float32).ravel())
+    frame = pd.DataFrame(
+        {
+            "image_id": boxes["image_id"].to_numpy(np.int64),
+            "garment_id": boxes["garment_id"].to_numpy(np.int64),
+            "category_id": boxes["category_id"].to_numpy(np.int8),
+            "score": np.asarray(
+                boxes["score"] if "score" in boxes else np.ones(len(boxes)), np.float32
+            ),
+            "box": pd.Series(list(boxes["box"]), dtype=object),
+            "landmarks": pd.Series(landmarks, dtype=object),
+        }
+    )
+    return PREDICTIONS.validate(frame)

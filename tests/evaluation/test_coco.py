@@ -1,0 +1,185 @@
+"""Tables as COCO and back, and what is said about broken files."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashion_ops.evaluation.coco import (
+    annotations_dict,
+    detections,
+    ground_truth,
+    results,
+    write_annotations,
+    write_results,
+)
+from fashion_ops.evaluation.coco_files import read_annotations, score_files
+from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.evaluation.reference import reference_scores
+from fashion_ops.taxonomy import category
+
+
+def test_tables_files_and_pycocotools_give_the_same_numbers(tmp_path, images, garments, predictions):
+    scores = score_landmarks(ground_truth(images, garments), detections(predictions, images))
+    write_annotations(tmp_path / "gt.json", images, garments)
+    write_results(tmp_path / "found.json", predictions, images)
+    filed = score_files(tmp_path / "gt.json", tmp_path / "found.json")
+    assert filed["stats"] == list(scores.stats.values())
+    assert filed["per_category_AP"] == {str(c): ap for c, ap in scores.per_category.items()}
+    reference = reference_scores(annotations_dict(images, garments), list(results(predictions, images)))
+    assert scores.stats == pytest.approx(reference.stats, abs=1e-12)
+    assert 0.1 < scores.stats["AP"] < 0.9
+
+
+def test_ground_truth_follows_the_official_converter(images, garments):
+    data = annotations_dict(images, garments)
+    assert [a["id"] for a in data["annotations"]] == list(range(1, len(garments) + 1))
+    first, garment = data["annotations"][0], garments.iloc[0]
+    x1, y1, x2, y2 = garment["box"].astype(float)
+    assert first["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+    assert first["area"] == (x2 - x1) * (y2 - y1)
+    keypoints = np.reshape(first["keypoints"], (294, 3))
+    own = category(int(garment["category_id"])).slots
+    assert np.array_equal(keypoints[own].ravel(), garment["landmarks"])
+    assert first["num_keypoints"] == garment["num_labelled"] == (keypoints[:, 2] > 0).sum()
+    keypoints[own] = 0
+    assert not keypoints.any()
+    assert len(data["categories"]) == 13
+    assert data["categories"][0]["name"] == "short_sleeved_shirt"
+
+
+def test_unused_slots_hold_the_box_centre(images, predictions):
+    record, row = next(results(predictions, images)), predictions.iloc[0]
+    keypoints = np.reshape(record["keypoints"], (294, 3))
+    own = category(int(row["category_id"])).slots
+    assert np.array_equal(keypoints[own, :2], row["landmarks"].reshape(-1, 3)[:, :2])
+    rest = np.delete(keypoints, np.r_[own], 0)
+    x1, y1, x2, y2 = row["box"].astype(float)
+    assert np.array_equal(rest[:, :2], np.tile([(x1 + x2) / 2, (y1 + y2) / 2], (len(rest), 1)))
+    assert record["image_id"] == images.set_index("image_id")["coco_id"][row["image_id"]]
+
+
+def test_box_centre_spares_predictions_for_unlabelled_garments(images, garments):
+    """The trap of the official protocol: zeros in the unused slots cost AP."""
+    one = garments[garments["category_id"] == 8].head(3).copy()
+    blank = np.zeros_like(one.iloc[0]["landmarks"])
+    exact = pd.DataFrame(
+        {
+            "image_id": one["image_id"],
+            "garment_id": one["garment_id"],
+            "category_id": one["category_id"],
+            "score": np.float32([0.9, 0.8, 0.7]),
+            "box": one["box"],
+            "landmarks": one["landmarks"],
+        }
+    )
+    one["landmarks"] = [blank, *one["landmarks"][1:]]
+    one["box"] = [np.float32([300, 300, 390, 390]), *one["box"][1:]]
+    exact["box"] = one["box"]
+    exact["landmarks"] = [blank + 340, *exact["landmarks"][1:]]
+    truth, found = ground_truth(images, one), detections(exact, images)
+    assert truth.ignored.tolist() == [True, False, False]
+    assert score_landmarks(truth, found).stats["AP"] == pytest.approx(1)
+    padded = list(results(exact, images))
+    for record in padded:
+        keypoints = np.reshape(record["keypoints"], (294, 3))
+        keypoints[: category(8).slots.start] = keypoints[category(8).slots.stop :] = 0
+        record["keypoints"] = keypoints.ravel().tolist()
+    assert reference_scores(annotations_dict(images, one), padded).stats["AP"] < 0.7
+
+
+def test_empty_tables(images, garments, predictions):
+    nothing = detections(predictions.head(0), images)
+    assert score_landmarks(ground_truth(images, garments), nothing).stats["AP"] == 0
+    empty = ground_truth(images, garments.head(0))
+    assert score_landmarks(empty, detections(predictions, images)).stats["AP"] == -1
+
+
+def test_pictures_must_be_known_and_of_one_split(images, predictions):
+    with pytest.raises(ValueError, match="image_id 1024 is not among the 24 pictures"):
+        detections(predictions, images.head(24))
+    two = images.assign(split=["train", *images["split"][1:]])
+    with pytest.raises(ValueError, match="one split expected, got train, validation"):
+        detections(predictions, two)
+
+
+GOOD_GT = {
+    "images": [{"id": 5}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 5,
+            "category_id": 9,
+            "bbox": [0, 0, 9, 9],
+            "area": 81,
+            "keypoints": [0] * 882,
+        }
+    ],
+}
+GOOD_RESULT = {"image_id": 5, "category_id": 9, "score": 0.5, "keypoints": [0] * 882}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [0] * 51}, "result 1: keypoints has 51 numbers, expected 882"),
+        (
+            {"keypoints": [0] * 881 + [float("nan")]},
+            "result 1: keypoints[881] is nan, expected a finite number",
+        ),
+        (
+            {"keypoints": [0, "a", *[0] * 880]},
+            "result 1: keypoints[1] is 'a', expected a finite number",
+        ),
+        ({"keypoints": None}, "result 1: keypoints is None, expected 882 numbers"),
+        ({"image_id": 6}, "result 1: image_id 6 is unknown to the annotations"),
+        ({"image_id": "5"}, "result 1: image_id is '5', expected a whole number"),
+        ({"category_id": 14}, "result 1: category_id 14 is unknown; it must be 1 to 13"),
+        ({"score": float("inf")}, "result 1: score is inf, expected a finite number"),
+        ({"score": "0.5"}, "result 1: score is '0.5', expected a finite number"),
+    ],
+)
+def test_broken_results(tmp_path, change, message):
+    (tmp_path / "gt.json").write_text(json.dumps(GOOD_GT))
+    (tmp_path / "found.json").write_text(json.dumps([GOOD_RESULT, GOOD_RESULT | change]))
+    with pytest.raises(ValueError, match=re.escape(f"found.json: {message}")):
+        score_files(tmp_path / "gt.json", tmp_path / "found.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": [0, 0, 9]}, "annotation 1: bbox has 3 numbers, expected 4"),
+        ({"image_id": 7}, "annotation 1: image_id 7 is not among its 1 images"),
+        ({"id": 1}, "annotation 1: id 1 is also that of annotation 0"),
+        ({"keypoints": [0] * 51}, "annotation 1: keypoints has 51 numbers, expected 882"),
+        ({"id": None}, "annotation 1: id is None, expected a whole number"),
+    ],
+)
+def test_broken_annotations(tmp_path, change, message):
+    good = GOOD_GT["annotations"][0]
+    (tmp_path / "gt.json").write_text(
+        json.dumps({**GOOD_GT, "annotations": [good, good | {"id": 2} | change]})
+    )
+    with pytest.raises(ValueError, match=re.escape(f"gt.json: {message}")):
+        read_annotations(tmp_path / "gt.json")
+
+
+def test_files_that_are_something_else(tmp_path):
+    path = tmp_path / "x.json"
+    with pytest.raises(ValueError, match=r"x.json: cannot be read: No such file"):
+        read_annotations(path)
+    path.write_text("[1, 2")
+    with pytest.raises(ValueError, match=r"x.json: not JSON"):
+        read_annotations(path)
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=r"x.json: not a COCO annotation file"):
+        read_annotations(path)
+    path.write_text(json.dumps({**GOOD_GT, "images": [{"id": 5}, {"id": 5}]}))
+    with pytest.raises(ValueError, match="image id 5 appears twice"):
+        read_annotations(path)
+    path.write_text(json.dumps(GOOD_GT))
+    with pytest.raises(ValueError, match=r"x.json: not a COCO result file"):
+        score_files(path, path)
