@@ -1,0 +1,47 @@
+"""Training the detector: augment on the device, make targets, six losses."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fashion_ops.methods.centernet.data import warp_pictures
+from fashion_ops.methods.centernet.loss import detection_losses
+from fashion_ops.methods.centernet.model import CenterNet
+from fashion_ops.methods.centernet.targets import Radius, make_targets
+from fashion_ops.methods.parts.augment import Warp, normalize
+from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.params import Fit
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How the detector is trained, besides the optimisation itself."""
+
+    warp: Warp
+    center_radius: Radius
+
+
+class CenterNetModule(FitModule):
+    """CenterNet on ``Pictures`` batches; ``mirror`` is the grouping's flip permutation."""
+
+    def __init__(
+        self, model: CenterNet, fit: Fit, settings: DetectorSettings, mirror: Tensor, seed: int
+    ) -> None:
+        super().__init__(fit, seed)
+        self.model = model
+        self.settings = settings
+        self.register_buffer("mirror", mirror, persistent=False)
+
+    def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The six losses and their weighted sum."""
+        pixels, boxes, landmarks = warp_pictures(
+            batch, self.get_buffer("mirror"), self.settings.warp, generator
+        )
+        targets = make_targets(
+            boxes, batch["category"], landmarks, pixels.shape[-1], self.settings.center_radius
+        )
+        model = self.model
+        assert isinstance(model, CenterNet)
+        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
+        return detection_losses(model.at_cells(pixels, targets.centers, targets.points), targets)
