@@ -74,12 +74,15 @@ class TrainDetector(Fit):
     """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
 
     backbone: str = "small"
-    input_size: int = Field(192, multiple_of=32)
+    neck_width: int = Field(32, ge=1, description="channels of the map that the heads read")
+    head_width: int = Field(48, ge=1, description="channels inside each head")
+    input_size: Stride32 = 160
     pretrained: str | None = None
     center_radius: Literal["published", "corrected"] = "published"
     flip: float = Field(0.5, ge=0, le=1)
-    scale: float = Field(0.2, ge=0)
-    shift: float = Field(0.1, ge=0)
+    scale: float = Field(0.15, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(0.05, ge=0, description="share of the input, standard deviation")
+    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
     score_threshold: float = Field(0.05, ge=0, le=1)
 
 
@@ -106,6 +109,7 @@ class Finetune(Section):
 
     batch_size: int = Field(16, ge=1)
     weight_decay: float = Field(1e-4, ge=0)
+    flip: float = Field(0.5, ge=0, le=1, description="hflip train in the paper's Table 2")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
@@ -177,6 +181,9 @@ class Fleet(Section):
     gpus_per_task: float = Field(0.0, ge=0)
     max_retries: int = Field(3, ge=0)
     workers: int = Field(2, ge=1, description="processes of synthesize and ingest")
+    loader_workers: int = Field(
+        0, ge=0, description="processes that cut crops for one training run; 0 where crops fit in memory"
+    )
 
 
 class Params(Section):

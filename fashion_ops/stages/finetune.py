@@ -27,7 +27,8 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     _, garments = load_garments(ws, "train", only=category)
     return {
         "threads": params.fleet.cpus_per_task,
-        "fit": Fit(**params.finetune.model_dump(), **run.model_dump()),
+        "fit": Fit(**params.finetune.model_dump(exclude={"flip"}), **run.model_dump()),
+        "flip": params.finetune.flip,
         "seed": params.seed + find_category(category).id,
         "garments": garments,
         "pictures": picture_table(Catalog(ws.catalog), garments.image_id),
@@ -46,11 +47,12 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job["landmarker"], start)
         universal = LandmarkPredictor.load(start)
+        training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
         folder.mkdir()
         history = train_landmarker(
             folder,
             universal.model,
-            universal.spec,
+            {**universal.spec, "training": training},
             job["fit"],
             job["garments"],
             picture_reader(job["pictures"]),

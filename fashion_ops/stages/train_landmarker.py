@@ -35,6 +35,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             label_alpha=p.pseudo_label_weight,
             seed=params.seed,
             checkpoint=checkpoint,
+            loader_workers=params.fleet.loader_workers,
             bar=True,
         )
     checkpoint.unlink(missing_ok=True)

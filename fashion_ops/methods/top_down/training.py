@@ -46,6 +46,7 @@ def train_landmarker(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    loader_workers: int = 0,
     bar: bool = False,
 ) -> list[dict[str, float]]:
     """Train ``model`` and write its folder.
@@ -61,6 +62,7 @@ def train_landmarker(
         seed: of order and augmentation.
         checkpoint: resume point.
         on_epoch: told the mean losses of each epoch.
+        loader_workers: processes that cut crops, where they don't fit in memory.
         bar: show a progress bar.
 
     Returns:
@@ -79,7 +81,14 @@ def train_landmarker(
     mirror = torch.from_numpy(load_grouping(spec["grouping"]).mirror())
     module = LandmarkerModule(model, run, settings, mirror, seed)
     data = Regions(garments, read_image, training.crop, training.padding)
-    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, bar=bar)
+    history = fit(
+        module,
+        data,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+        loader_workers=loader_workers,
+        bar=bar,
+    )
     save_model(folder, model, spec)
     (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     return history

@@ -1,0 +1,190 @@
+"""The command line: one command a step, and what one does with models and results.
+
+A step run by hand is recorded in ``dvc.lock`` as Dagster would record it; under ``dvc repro`` it is
+DVC itself that records, so the command only runs. Heavy imports wait until a command needs them.
+"""
+
+import importlib
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fashion_ops.params import Params, load_params
+from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import Workspace
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+console = Console(stderr=True)
+CHAMPION = "models:/garment-landmarks@champion"
+HELP = {
+    "synthesize": "Draw the synthetic wardrobe, in DeepFashion2's layout.",
+    "ingest": "Read labelled photos into the catalog; bad records go to quarantine.",
+    "aggregate": "Apply the landmark grouping to the catalog.",
+    "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
+    "train_detector": "Train the CenterNet detector.",
+    "train_landmarker": "Train the universal landmarker.",
+    "finetune": "Finetune the landmarker, one model a category.",
+    "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",
+    "evaluate": "Judge all models on the validation split and write the report.",
+    "register": "Put the models into the registry as challenger.",
+    "promote": "Make the challenger champion if the gate holds.",
+}
+
+
+def _module(step: str) -> Any:
+    return importlib.import_module(f"fashion_ops.stages.{step}")
+
+
+def _run_and_record(stage: str, act: Any) -> dict[str, Any]:
+    """Run one stage; unless DVC runs us, record it in ``dvc.lock``."""
+    if os.environ.get("DVC_STAGE"):
+        return act()
+    from fashion_ops.ledger import Ledger
+
+    ledger = Ledger(Path())
+    snapshot = ledger.before(stage)
+    metrics = act()
+    ledger.commit(stage, snapshot)
+    return metrics
+
+
+def _print(stage: str, metrics: dict[str, Any]) -> None:
+    values = ", ".join(
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items()
+    )
+    console.print(f"[bold]{stage}[/bold]: {values}", highlight=False)
+
+
+def _params() -> tuple[Params, Workspace]:
+    ws = Workspace()
+    try:
+        return load_params(ws.params), ws
+    except ValueError as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+
+
+def _add_step(step: str) -> None:
+    def command() -> None:
+        params, ws = _params()
+        run = _module(step).run
+        if step in REGISTRY:
+            metrics = run(params, ws)
+        else:
+            metrics = _run_and_record(step, lambda: run(params, ws))
+        _print(step, metrics)
+
+    app.command(step, help=HELP[step])(command)
+
+
+def _add_partitioned_step(step: str) -> None:
+    def command(
+        category: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="Only this one, in this process; may be repeated. Default: all 13, by Ray."
+            ),
+        ] = None,
+    ) -> None:
+        params, ws = _params()
+        unknown = sorted(set(category or ()) - set(CATEGORY_NAMES))
+        if unknown:
+            raise typer.BadParameter(f"unknown {unknown}; known: {', '.join(CATEGORY_NAMES)}")
+        if category:
+            for name in category:
+                stage = f"{step}@{name}"
+                _print(stage, _run_and_record(stage, lambda n=name: _module(step).run(params, ws, n)))
+            return
+        from fashion_ops.stages.fan import run_all
+
+        run_all(
+            step, params, ws, CATEGORY_NAMES, lambda name, metrics, _: _print(f"{step}@{name}", metrics)
+        )
+
+    app.command(step, help=HELP[step])(command)
+
+
+for _step in STEPS:
+    _add_partitioned_step(_step) if _step in PARTITIONED else _add_step(_step)
+
+
+@app.command()
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, any size.")],
+    out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
+    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS or a folder of models.")] = CHAMPION,
+    min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
+) -> None:
+    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
+    import cv2
+
+    import fashion_ops
+    from fashion_ops.evaluation.draw import Drawn, draw_garments
+    from fashion_ops.predictor import read_photo
+    from fashion_ops.taxonomy import category as find_category
+
+    try:
+        predictor = fashion_ops.load(model)
+    except (FileNotFoundError, ValueError) as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for photo in photos:
+        try:
+            pixels = read_photo(photo)
+        except ValueError as error:
+            failed += 1
+            console.print(str(error), style="red", markup=False, highlight=False)
+            continue
+        garments = predictor.predict(pixels, min_score)
+        (out / f"{photo.stem}.json").write_text(
+            json.dumps({"photo": photo.name, "garments": [g.to_json() for g in garments]}, indent=1)
+            + "\n"
+        )
+        drawn = draw_garments(
+            pixels,
+            [
+                Drawn.of(find_category(g.category).id, g.box, list(g.landmarks.values()), g.score)
+                for g in garments
+            ],
+        )
+        cv2.imwrite(str(out / f"{photo.stem}.png"), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+        names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+        typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    annotations: Annotated[Path, typer.Option(help="Ground truth, COCO form, 294 keypoints.")],
+    predictions: Annotated[
+        Path, typer.Option(help="COCO results: image_id, category_id, keypoints, score.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Official DeepFashion2 landmark AP of anybody's COCO results."""
+    from fashion_ops.evaluation.coco_files import score_files
+
+    try:
+        scores = score_files(annotations, predictions)
+    except ValueError as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(scores, indent=1))
+        return
+    for name, value in zip(scores["stats_order"], scores["stats"], strict=True):
+        typer.echo(f"{name:24} {value:7.4f}")
+    for number, value in scores["per_category_AP"].items():
+        typer.echo(f"{CATEGORY_NAMES[int(number) - 1]:24} {value:7.4f}")
+
+
+if __name__ == "__main__":
+    app()
