@@ -57,9 +57,17 @@ class Snapshot:
 
     @property
     def code_version(self) -> str:
-        """Hash of command, parameters and source files: everything but the data."""
+        """Hash of command, parameters and source files: everything but the data.
+
+        It is the same for the 13 stages of one step: what is a category's own is left out.
+        """
         code = {path: md5 for path, md5 in self.deps.items() if _is_code(path)}
-        return _digest([self.cmd, code, dict(self.params)])
+        step, _, category = self.stage.partition("@")
+        if not category:
+            return _digest([self.cmd, code, dict(self.params)])
+        own = f"categories.{category}"
+        shared = {k: v for k, v in self.params.items() if k != own and not k.startswith(f"{own}.")}
+        return _digest([step, code, shared])
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ class Ledger:
         return versions
 
     def commit(self, stage: str, snapshot: Snapshot) -> LockEntry:
-        """Record that ``stage`` was just made from ``snapshot``: outputs to the cache, entry to the lock.
+        """Record that ``stage`` was just made from ``snapshot``, and cache its outputs.
 
         Raises:
             InputsChanged: an input or parameter is no longer what it was; nothing is recorded.
@@ -229,7 +237,7 @@ def _snapshot(stage: PipelineStage) -> Snapshot:
     """The hashes that a stage's inputs were last given."""
     params, deps = {}, {}
     for dep in stage.deps:
-        value = dep.hash_info.value
+        value = dep.hash_info.value if dep.hash_info else None
         if isinstance(dep, ParamsDependency):
             params |= _plain(value or {})
         else:

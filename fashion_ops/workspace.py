@@ -4,6 +4,7 @@ One place for paths, relative to the repository root. The same paths stand in ``
 holds the two together.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,20 @@ class Workspace:
     def checkpoints(self) -> Path:
         """Resume points of running tasks; never an output of a step."""
         return self.root / ".checkpoints"
+
+
+def find_root() -> Path:
+    """The repository: ``FASHION_OPS_ROOT``, or the nearest folder with a ``dvc.yaml`` from here up.
+
+    A service may run anywhere; where there is none above it, it is the one this package lies in.
+    """
+    if named := os.environ.get("FASHION_OPS_ROOT"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
+            return folder
+    return Path(__file__).resolve().parent.parent
 
 
 @contextmanager
