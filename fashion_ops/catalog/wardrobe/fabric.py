@@ -1,0 +1,228 @@
+"""Cloth: colours, woven and printed patterns, and the soft light of folds.
+
+A fabric is woven once as a periodic tile (256 x 256, 64 tile pixels to a head) and then warped onto
+each part of the garment. Colours are BGR, as OpenCV paints them.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+TILE = 256
+TILE_PER_HEAD = 64.0
+
+Color = tuple[int, int, int]
+
+
+def rgb(code: str) -> Color:
+    """``"d94f3b"`` -> BGR."""
+    return int(code[4:6], 16), int(code[2:4], 16), int(code[0:2], 16)
+
+
+def colors(codes: str) -> tuple[Color, ...]:
+    """``"d94f3b f4f1ea"`` -> several colours."""
+    return tuple(rgb(code) for code in codes.split())
+
+
+def _families(text: str) -> tuple[tuple[Color, Color, Color], ...]:
+    """Comma-separated triples of colours."""
+    triples = (colors(part) for part in text.split(","))
+    return tuple((base, second, third) for base, second, third in triples)
+
+
+# Families of colours that go together: base, second, third.
+_PALETTES = _families(
+    "f4f1ea 1f3a5f c8442f, 1f3a5f f4f1ea d9a441, c8442f f4f1ea 2b2b33, 2b2b33 f1efe9 8b8f98, "
+    "8fa38a f3ead7 3c4a3e, 3c4a3e d9c9a3 b3552f, d9a441 3a2e28 f6efe0, e7b7b0 8c2f39 fbf3ee, "
+    "8c2f39 e9d3c4 23252f, 6f8fb3 f5f2ec 24344d, 24344d 9fb7cf e9e4d8, b9a7d0 4b3b66 f6f2fa, "
+    "4b3b66 d7c7ea e6b450, 5aa9a3 f3efe4 17494d, 17494d 9fd0c7 f0c987, f0c987 7a4b2a fdf7ea, "
+    "7a4b2a e2c9a6 2c221d, d86f45 fbe9d7 35424f, ef9aa8 fdf3f2 5f2a4a, 5f2a4a f1c6cf c9a45c, "
+    "9aa3ad 2d333b f4f5f6, 4a525c c9ced4 e0b040, a9c6d9 2f5673 ffffff, 2f6f4f e8e3cf d98f3a, "
+    "e9e0cf 8a7a63 3a342c, bf3b55 ffe9ec 2a2330, 3763a8 ffffff f2c14e, f2c14e 2f4858 fffaf0, "
+    "111319 5b616b e3e3e3, ffffff 30343c d6455d"
+)
+_DENIM = _families(
+    "3f5f8a 7e9cc0 c98a3c, 27405f 5d7fa8 c98a3c, 8fb0d0 c9dbea d9a35c, 2a2f3a 555d6b 8b8f98"
+)
+
+_PATTERNS = (
+    "plain",
+    "melange",
+    "stripes",
+    "breton",
+    "pinstripe",
+    "plaid",
+    "gingham",
+    "dots",
+    "floral",
+    "knit",
+    "marble",
+    "leopard",
+    "geometric",
+)
+_SHARE = np.array([0.25, 0.1, 0.09, 0.08, 0.05, 0.08, 0.06, 0.07, 0.08, 0.05, 0.03, 0.03, 0.03])
+_TAILORED = ("outwear", "trousers", "shorts")
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """A cloth: pattern, its colours (base, second, third), repeat length in heads, and a seed."""
+
+    pattern: str
+    colors: tuple[Color, Color, Color]
+    repeat: float
+    seed: int
+    folds: float  # how strongly it creases, 0..1
+
+    @property
+    def base(self) -> Color:
+        return self.colors[0]
+
+    def tone(self, name: str) -> Color:
+        """A colour for seams and trims that goes with the cloth."""
+        base = np.array(self.base, float)
+        if name == "trim":
+            return self.colors[2]
+        if name == "second":
+            return self.colors[1]
+        factor = {"dark": 0.68, "darker": 0.45, "light": 1.0}[name]
+        lifted = base * factor + (90 if name == "light" else 0)
+        if name.startswith("dark") and base.mean() < 60:  # seams on black cloth are lighter
+            lifted = base + 38
+        b, g, r = np.clip(lifted, 0, 255).astype(int)
+        return int(b), int(g), int(r)
+
+
+def sample_fabric(rng: np.random.Generator, name: str) -> Fabric:
+    """A cloth that suits a garment of this name."""
+    bottoms = any(word in name for word in ("trousers", "shorts", "skirt"))
+    if bottoms and rng.random() < 0.38:
+        colors, pattern = _DENIM[rng.integers(len(_DENIM))], "denim"
+    else:
+        colors = _PALETTES[rng.integers(len(_PALETTES))]
+        share = _SHARE.copy()
+        if any(word in name for word in _TAILORED):
+            share[[0, 1]] *= 3
+            share[[7, 8, 11]] *= 0.25
+        pattern = str(rng.choice(_PATTERNS, p=share / share.sum()))
+    return Fabric(
+        pattern=pattern,
+        colors=colors,
+        repeat=float(np.exp(rng.uniform(np.log(0.16), np.log(0.42)))),
+        seed=int(rng.integers(1 << 30)),
+        folds=float(rng.uniform(0.35, 1.0)),
+    )
+
+
+@lru_cache(maxsize=32)
+def noise(seed: int, along: float, across: float) -> np.ndarray:
+    """Periodic noise (TILE, TILE) float32, mean 0, deviation 1; correlation lengths in pixels."""
+    white = np.random.default_rng(seed).standard_normal((TILE, TILE))
+    fy, fx = np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None, :]
+    band = np.exp(-2 * np.pi**2 * ((fy * along) ** 2 + (fx * across) ** 2))
+    out = np.fft.irfft2(np.fft.rfft2(white) * band, s=(TILE, TILE))
+    out -= out.mean()
+    return (out / out.std()).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def fold_maps(strength: int) -> tuple[np.ndarray, ...]:
+    """Light and shade of creases that run down the cloth: periodic uint8 tiles around 200.
+
+    ``strength`` 0..3: from ironed to crumpled.
+    """
+    depth = (6.0, 11.0, 16.0, 22.0)[strength]
+    maps = []
+    for k in range(5):
+        soft = noise(100 + k, 44, 10) * 0.65 + noise(200 + k, 18, 5) * 0.35
+        maps.append(np.clip(200 + depth * soft, 0, 255).astype(np.uint8))
+    return tuple(maps)
+
+
+def _waves(period: float) -> tuple[np.ndarray, np.ndarray]:
+    """Phase (0..1) of a repeat along x and along y; whole repeats fit the tile."""
+    count = max(1, round(TILE / period))
+    phase = (np.arange(TILE) * count / TILE) % 1.0
+    return np.broadcast_to(phase[None, :], (TILE, TILE)), np.broadcast_to(phase[:, None], (TILE, TILE))
+
+
+def _scatter(out: np.ndarray, fabric: Fabric, rng: np.random.Generator, flower: bool) -> None:
+    """Dots in a staggered grid, or flowers scattered over the tile (wrapping around)."""
+    step = max(10, round(fabric.repeat * TILE_PER_HEAD * (1.0 if flower else 0.8)))
+    count = max(2, TILE // step)
+    cell = TILE / count
+    for i in range(count):
+        for j in range(count):
+            x, y = (j + 0.5 * (i % 2)) * cell, i * cell
+            if flower:
+                x, y = x + rng.uniform(-0.3, 0.3) * cell, y + rng.uniform(-0.3, 0.3) * cell
+            color = fabric.colors[1 + int(rng.random() < 0.35)] if flower else fabric.colors[1]
+            petals = [(0.0, 0.0)]
+            if flower:
+                turn = rng.uniform(0, 1.2)
+                petals = [
+                    (np.cos(a) * cell * 0.17, np.sin(a) * cell * 0.17)
+                    for a in turn + np.arange(5) * 2 * np.pi / 5
+                ]
+            radius = cell * (0.13 if flower else 0.22)
+            for ox in (0, -TILE, TILE) if not cell < x < TILE - cell else (0,):
+                for oy in (0, -TILE, TILE) if not cell < y < TILE - cell else (0,):
+                    for px, py in petals:
+                        center = (round((x + px + ox) * 8), round((y + py + oy) * 8))
+                        cv2.circle(out, center, round(radius * 8), color, -1, cv2.LINE_AA, 3)
+                    if flower:
+                        center = (round((x + ox) * 8), round((y + oy) * 8))
+                        cv2.circle(out, center, round(cell * 0.6), fabric.colors[0], -1, cv2.LINE_AA, 3)
+
+
+@lru_cache(maxsize=16)
+def tile(fabric: Fabric) -> np.ndarray:
+    """The woven cloth: periodic (TILE, TILE, 3) uint8."""
+    rng = np.random.default_rng(fabric.seed)
+    base, second, third = (np.array(c, np.float32) for c in fabric.colors)
+    out = np.empty((TILE, TILE, 3), np.float32)
+    out[:] = base
+    period = fabric.repeat * TILE_PER_HEAD
+    x, y = _waves(period)
+    grain = noise(int(fabric.seed % 4), 0.8, 0.8)[..., None]
+    name = fabric.pattern
+    if name == "melange":
+        out += (second - base) * np.clip(0.18 + 0.12 * grain, 0, 0.5)
+    elif name == "denim":
+        out += (second - base) * np.clip(
+            0.25 + 0.16 * grain + 0.12 * noise(9, 20, 12)[..., None], 0, 0.8
+        )
+    elif name == "stripes":
+        out[y < 0.5] = second
+    elif name == "breton":
+        out[y < 0.28] = second
+    elif name == "pinstripe":
+        out[x < 0.14] = second
+    elif name == "plaid":
+        a, b = (x < 0.4).astype(np.float32), (y < 0.4).astype(np.float32)
+        out += (second - base) * (0.45 * a + 0.45 * b)[..., None]
+        out[((x > 0.66) & (x < 0.72)) | ((y > 0.66) & (y < 0.72))] = third
+    elif name == "gingham":
+        out += (second - base) * (0.5 * (x < 0.5) + 0.5 * (y < 0.5))[..., None]
+    elif name in ("dots", "floral"):
+        canvas = np.ascontiguousarray(out.astype(np.uint8))
+        _scatter(canvas, fabric, rng, flower=name == "floral")
+        out = canvas.astype(np.float32)
+    elif name == "knit":
+        fine_x, fine_y = _waves(9)
+        rows = np.abs(((fine_y + 0.5 * np.abs(fine_x - 0.5)) % 1.0) - 0.5)
+        out *= (0.82 + 0.36 * rows)[..., None]
+    elif name == "marble":
+        field = noise(int(40 + fabric.seed % 3), 14, 14)[..., None]
+        out += (second - base) * np.clip(0.5 + field * 0.7, 0, 1)
+    elif name == "leopard":
+        field = np.abs(noise(int(60 + fabric.seed % 3), 5, 5))
+        out[field < 0.45] = second
+    elif name == "geometric":
+        out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.34] = second
+        out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.14] = third
+    if name in ("plain", "stripes", "breton", "plaid", "gingham"):
+        out += 3.0 * grain
+    return np.clip(out, 0, 255).astype(np.uint8)

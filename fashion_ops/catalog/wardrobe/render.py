@@ -1,0 +1,144 @@
+"""One picture: dress a figure, choose the frame, paint everything in order, read the labels off."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fashion_ops.catalog.wardrobe import labels, people, props, scene
+from fashion_ops.catalog.wardrobe.body import LEFT, RIGHT, Figure, pose_flat, pose_worn
+from fashion_ops.catalog.wardrobe.bottoms import sew_bottom
+from fashion_ops.catalog.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
+from fashion_ops.catalog.wardrobe.garment import Garment
+from fashion_ops.catalog.wardrobe.outwear import sew_outwear
+from fashion_ops.catalog.wardrobe.plan import Shot
+from fashion_ops.catalog.wardrobe.style import Style, sample_style
+from fashion_ops.catalog.wardrobe.tops import sew_top
+
+SEW = {"top": sew_top, "dress": sew_top, "outwear": sew_outwear, "bottom": sew_bottom}
+_SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture: BGR uint8 (size, size, 3), its annotation, and the canvas it came from."""
+
+    pixels: np.ndarray
+    annotation: dict[str, Any]
+    canvas: Canvas
+    garments: list[Garment]
+
+
+def photograph(shot: Shot, size: int) -> Picture:
+    """Take one picture; the same shot and size give the same picture."""
+    rng = np.random.default_rng(shot.seed)
+    styles = [sample_style(c, np.random.default_rng(seed)) for c, seed, _ in shot.garments]
+    figure = _pose(rng, shot, styles)
+    garments = [SEW[s.kind](s, figure) for s in styles]
+    frame = _frame(rng, figure, garments, size * OVERSAMPLING)
+    backdrop = scene.background(rng, size * OVERSAMPLING, shot.source, shot.flat)
+    light = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, -0.3)))
+    canvas = Canvas(backdrop, frame, light)
+    if shot.flat:
+        _paint_flat(canvas, garments)
+    else:
+        _paint_worn(canvas, rng, figure, garments)
+    if rng.random() < (0.03 if shot.source == "shop" else 0.12):
+        props.paint_foreground(canvas, rng, np.vstack([g.ordered()[0] for g in garments]))
+    pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
+    pixels = scene.develop(rng, pixels, shot.source)
+    return Picture(pixels, _annotate(shot, canvas, figure, garments), canvas, garments)
+
+
+def _pose(rng: np.random.Generator, shot: Shot, styles: list[Style]) -> Figure:
+    if shot.flat:
+        return pose_flat(rng, short_sleeves=styles[0].sleeve < 0.5)
+    return pose_worn(rng)
+
+
+def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], side: int) -> Frame:
+    """A frame in which the garments are large; sometimes it cuts them."""
+    points = np.vstack([g.ordered()[0] for g in garments])
+    if not figure.flat and len(garments) > 1 and rng.random() < 0.35:
+        # Closer, on one of the garments.
+        points = garments[int(rng.integers(len(garments)))].ordered()[0]
+    low, high = points.min(0), points.max(0)
+    roll = float(rng.normal(0, 0.16 if figure.flat else 0.05))
+    span = float(max(high[0] - low[0], high[1] - low[1]))
+    scale = side / (span * rng.uniform(1.06, 1.4))
+    center = (low + high) / 2
+    slack = side / scale - (high - low)
+    center = center + rng.uniform(-0.5, 0.5, 2) * np.clip(slack, 0, None) * 0.6
+    if rng.random() < 0.12:  # a careless photographer
+        center = center + rng.normal(0, 0.16, 2) * span
+    return Frame.of(scale, roll, center, side)
+
+
+def _paint_stage(canvas: Canvas, garments: list[Garment], number: int, stage: str) -> None:
+    garment = garments[number]
+    for part in garment.parts:
+        if part.stage == stage:
+            canvas.paint_part(part, garment.style.fabric, number)
+
+
+def _paint_flat(canvas: Canvas, garments: list[Garment]) -> None:
+    for number in range(len(garments)):
+        for stage in ("behind", "body", "left_sleeve", "right_sleeve"):
+            _paint_stage(canvas, garments, number, stage)
+
+
+def _paint_worn(
+    canvas: Canvas, rng: np.random.Generator, figure: Figure, garments: list[Garment]
+) -> None:
+    person = people.sample_person(rng)
+    numbers = range(len(garments))
+    people.paint_hair_behind(canvas, figure, person)
+    for side, stage in _SIDES:
+        if figure.arm_behind(side):
+            _paint_arm(canvas, figure, person, garments, side, stage)
+    for number in reversed(numbers):
+        _paint_stage(canvas, garments, number, "behind")
+    people.paint_body(canvas, figure, person)
+    order = list(numbers)
+    if len(order) > 1 and garments[1].style.tuck:
+        order[0], order[1] = order[1], order[0]
+    for number in order:
+        _paint_stage(canvas, garments, number, "body")
+    for side, stage in _SIDES:
+        if not figure.arm_behind(side):
+            _paint_arm(canvas, figure, person, garments, side, stage)
+    people.paint_head(canvas, figure, person)
+    if rng.random() < 0.14:
+        props.paint_bag(canvas, figure, rng)
+    for side, _ in _SIDES:
+        if figure.arms[side].name == "phone" or rng.random() < 0.04:
+            props.paint_in_hand(canvas, figure, side, rng)
+
+
+def _paint_arm(
+    canvas: Canvas,
+    figure: Figure,
+    person: people.Person,
+    garments: list[Garment],
+    side: int,
+    stage: str,
+) -> None:
+    people.paint_arm(canvas, figure, person, side)
+    for number in range(len(garments)):
+        _paint_stage(canvas, garments, number, stage)
+
+
+def _annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]) -> dict[str, Any]:
+    if shot.flat:
+        viewpoint = labels.NO_WEAR
+    elif figure.facing < 0 or figure.is_side:
+        viewpoint = labels.SIDE_OR_BACK
+    else:
+        viewpoint = labels.FRONTAL
+    annotation: dict[str, Any] = {}
+    for number, garment in enumerate(garments):
+        item = labels.label_item(canvas, garment, number, shot.garments[number][2], viewpoint)
+        if item is not None:
+            annotation[f"item{len(annotation) + 1}"] = item
+    return {**annotation, "source": shot.source, "pair_id": shot.pair_id}
