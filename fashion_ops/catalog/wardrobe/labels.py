@@ -67,5 +67,20 @@ def _box(showing: np.ndarray, landmarks: np.ndarray) -> list[int]:
     """Tight box [x1, y1, x2, y2] of what shows of the garment and of its labelled landmarks."""
     columns, rows = np.flatnonzero(showing.any(0)), np.flatnonzero(showing.any(1))
     x, y = landmarks[:, 0], landmarks[:, 1]
-    polygons = [s.astype(np.int32) for s in shapes if len(s) >= 3]
-    return [[int(v) for v in p.ravel()] for p in polygons if cv2.contourArea(p) > 2]
+    return [
+        int(min(columns[0], x.min())),
+        int(min(rows[0], y.min())),
+        int(max(columns[-1], x.max())),
+        int(max(rows[-1], y.max())),
+    ]
+
+
+def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:
+    """Outline of what was painted within the picture, then the repeated parts."""
+    contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    shapes = [max(contours, key=cv2.contourArea)]
+    for repeat in garment.repeats:
+        points = np.round(to_picture(canvas.frame.apply(repeat)))
+        shapes.append(np.clip(points, 0, side - 1).astype(np.int32)[:, None])
+    polygons = [np.asarray(cv2.approxPolyDP(s, 1.0, True), np.int32) for s in shapes]
+    return [[int(v) for v in p.ravel()] for p in polygons if len(p) >= 3 and cv2.contourArea(p) > 2]
