@@ -122,9 +122,10 @@ def predict(
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
     import cv2
+    import numpy as np
 
     import fashion_ops
-    from fashion_ops.evaluation.draw import Drawn, draw_garments
+    from fashion_ops.evaluation.draw import DrawnGarment, draw_garments
     from fashion_ops.predictor import read_photo
     from fashion_ops.taxonomy import category as find_category
 
@@ -150,7 +151,12 @@ def predict(
         drawn = draw_garments(
             pixels,
             [
-                Drawn.of(find_category(g.category).id, g.box, list(g.landmarks.values()), g.score)
+                DrawnGarment(
+                    find_category(g.category).id,
+                    np.array(g.box),
+                    np.array(list(g.landmarks.values())),
+                    g.score,
+                )
                 for g in garments
             ],
         )
