@@ -46,7 +46,7 @@ def decode(maps: dict[str, Float[Tensor, "b c h w"]], min_score: float = 0.0) ->
     then it is the displaced point itself, with the heatmap's value there as its score.
     """
     heat, points = maps["hm"], maps["hm_hp"]
-    b, c, h, w = heat.shape
+    _, c, h, w = heat.shape
     scores, index = local_maxima(heat).flatten(1).topk(min(TOP, c * h * w))
     most = max(1, int((scores >= min_score).sum(1).max()))
     scores, index = scores[:, :most], index[:, :most]

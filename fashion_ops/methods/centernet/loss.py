@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from fashion_ops.methods.centernet.targets import Targets
 
@@ -50,7 +49,9 @@ def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) ->
 
 
 def masked_l1(
-    predicted: Float[Tensor, "n c"], target: Float[Tensor, "n c"], mask: Bool[Tensor, "n c"] | None = None
+    predicted: Float[Tensor, "n c"],
+    target: Float[Tensor, "n c"],
+    mask: Bool[Tensor, "n c"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean absolute error over the coordinates under ``mask`` (all, if None)."""
     distance = (predicted.float() - target).abs()

@@ -1,4 +1,4 @@
-"""CenterNet with landmarks: a feature pyramid to stride 4 and six heads (Zhou et al., 2019; DeepMark++).
+"""CenterNet with landmarks: a pyramid to stride 4 and six heads (Zhou et al., 2019; DeepMark++).
 
 Backbones by name; each gives maps at strides 4, 8, 16, 32 to the same top-down neck:
 
@@ -69,11 +69,9 @@ class SmallPyramid(nn.Module):
         self.stages = nn.ModuleList()
         inputs = widths[0]
         for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-            sizes = [inputs] + [width] * (count - 1)
-            stride = 1 if i == 0 else 2
-            self.stages.append(
-                nn.Sequential(*[BasicBlock(n, width, stride if j == 0 else 1) for j, n in enumerate(sizes)])
-            )
+            first = BasicBlock(inputs, width, 1 if i == 0 else 2)
+            more = [BasicBlock(width, width, 1) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(first, *more))
             inputs = width
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -172,7 +170,7 @@ def patches(features: Float[Tensor, "b c h w"], cells_N: Int[Tensor, " n"]) -> F
         features: the neck's map.
         cells_N: flat positions ``(b * H + y) * W + x``.
     """
-    b, c, h, w = features.shape
+    _, c, h, w = features.shape
     rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, c)
     batch, y, x = cells_N // (h * w), cells_N // w % h, cells_N % w
     step = torch.arange(3, device=cells_N.device)
