@@ -1,0 +1,141 @@
+"""Lock entries as Dagster events: the one place that knows Dagster's provenance tags.
+
+Dagster calls an asset fresh when the tags on its last materialization name the current code version
+and the current data version of every input. These tags are written here from ``dvc.lock``, so both
+sides tell the same story, whoever did the work. Tag names are semi-private in Dagster 1.13; the tests
+of this module ask Dagster itself whether it finds the result fresh.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.event_api import EventLogRecord
+
+from fashion_ops.ledger import Ledger, LockEntry
+from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.taxonomy import CATEGORY_NAMES
+
+ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of
+NEVER = "NULL"  # Dagster's data version of what was never made
+STALE_POINTER = "1"  # an event older than any materialization
+Parents = Mapping[str, Iterable[str]]  # step -> the steps it depends on, from the asset graph
+
+
+def split(stage: str) -> tuple[str, str | None]:
+    """``finetune@skirt`` -> (``finetune``, ``skirt``)."""
+    step, _, category = stage.partition("@")
+    return step, category or None
+
+
+def latest(instance: dg.DagsterInstance, step: str, category: str | None) -> EventLogRecord | None:
+    """The last materialization of a step, or of one category of it, that Dagster knows."""
+    return instance.get_latest_data_version_record(dg.AssetKey(step), partition_key=category)
+
+
+def materialization(
+    instance: dg.DagsterInstance,
+    entry: LockEntry,
+    entries: Mapping[str, LockEntry],
+    parents: Iterable[str],
+    metadata: Mapping[str, Any] | None = None,
+) -> dg.AssetMaterialization:
+    """The event that tells Dagster of one lock entry.
+
+    Args:
+        instance: where the events of the inputs are looked up.
+        entry: what was made.
+        entries: all of ``dvc.lock``, to know which stage makes which input.
+        parents: the steps that the asset depends on.
+        metadata: shown with the event.
+    """
+    step, category = split(entry.stage)
+    tags = {
+        ENTRY_TAG: entry.fingerprint,
+        CODE_VERSION_TAG: entry.code_version,
+        DATA_VERSION_TAG: entry.data_version,
+        DATA_VERSION_IS_USER_PROVIDED_TAG: "true",
+    }
+    makers = {path: name for name, other in entries.items() for path in other.outs}
+    used = {makers[path]: md5 for path, md5 in entry.deps.items() if path in makers}
+    for parent in parents:
+        version, pointer = _input(instance, parent, category, used)
+        tags[get_input_data_version_tag(dg.AssetKey(parent))] = version
+        tags[get_input_event_pointer_tag(dg.AssetKey(parent))] = pointer
+    return dg.AssetMaterialization(step, partition=category, tags=tags, metadata=dict(metadata or {}))
+
+
+def _input(
+    instance: dg.DagsterInstance, parent: str, category: str | None, used: Mapping[str, str]
+) -> tuple[str, str]:
+    """Data version of an input as it was used, and the event that told of it.
+
+    For an input with partitions Dagster compares events instead of versions: the pointer says which
+    events were there when the input was read.
+    """
+    if parent not in PARTITIONED:
+        record = latest(instance, parent, None)
+        known = _version(record) or NEVER
+        pointer = str(record.storage_id) if record else NULL_EVENT_POINTER
+        return used.get(parent, known), pointer  # not in used: an input that this run did not need
+    partitions = [category] if category else list(CATEGORY_NAMES)
+    records = {name: latest(instance, parent, name) for name in partitions}
+    read = {name: used.get(f"{parent}@{name}", NEVER) for name in partitions}
+    version = (
+        read[category] if category else hashlib.md5(repr(sorted(read.items())).encode()).hexdigest()
+    )
+    if any(_version(record) != read[name] for name, record in records.items()):
+        return version, STALE_POINTER
+    return version, str(max(record.storage_id for record in records.values() if record))
+
+
+def _version(record: EventLogRecord | None) -> str | None:
+    if record is None:
+        return None
+    return (record.event_log_entry.tags or {}).get(DATA_VERSION_TAG)
+
+
+def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
+    """Whether Dagster's last event of this asset tells of just this lock entry."""
+    record = latest(instance, *split(entry.stage))
+    return (
+        record is not None and (record.event_log_entry.tags or {}).get(ENTRY_TAG) == entry.fingerprint
+    )
+
+
+def replay(instance: dg.DagsterInstance, ledger: Ledger, parents: Parents) -> list[str]:
+    """Report every lock entry that Dagster does not know yet; returns their stage names.
+
+    Inputs come before what is made from them, so that each event can point to its inputs' events.
+    """
+    entries = ledger.entries()
+    order = {step: i for i, step in enumerate(STEPS)}
+    known = [stage for stage in entries if split(stage)[0] in parents]
+    reported = []
+    for stage in sorted(known, key=lambda name: (order[split(name)[0]], name)):
+        entry = entries[stage]
+        if not is_known(instance, entry):
+            event = materialization(instance, entry, entries, parents[split(stage)[0]])
+            instance.report_runless_asset_event(event)
+            reported.append(stage)
+    return reported
+
+
+def no_event() -> dg.MaterializeResult:
+    """The result of an asset that logged its events itself, or had nothing to do.
+
+    Downstream steps of the run go on, and Dagster adds no materialization of its own (for a
+    partitioned asset it would give all partitions one data version). The metadata key is the one by
+    which Dagster keeps its own self-logging assets from being logged twice.
+    """
+    return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

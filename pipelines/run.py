@@ -1,0 +1,109 @@
+"""Run the pipeline in this process: ``python -m pipelines.run [--force] [--select STEP ...]``.
+
+One Dagster run over all chosen steps, kept in DAGSTER_HOME for ``make ui``. What the ledger calls
+current is skipped unless ``--force`` is given. Without ``--select``: everything up to ``register``.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import Workspace, find_root
+from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
+from pipelines.automation import ALL_CATEGORIES, DRIVER_TAG, driver, runs_in_progress
+from pipelines.definitions import build
+from pipelines.home import prepare_home
+
+DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
+
+
+def run(
+    root: Path,
+    instance: dg.DagsterInstance,
+    steps: tuple[str, ...] = DEFAULT_STEPS,
+    categories: tuple[str, ...] = (),
+    force: bool = False,
+) -> dg.ExecuteInProcessResult:
+    """Run these steps, in order, as one Dagster run; failures are in the result, not raised.
+
+    Args:
+        root: the repository.
+        instance: keeps the history.
+        steps: names of steps.
+        categories: only these in partitioned steps; empty means all.
+        force: also what is current.
+    """
+    job = build(root).resolve_job_def("pipeline")
+    tags = {**ALL_CATEGORIES, DRIVER_TAG: driver()}
+    if not force:
+        tags[SKIP_CURRENT_TAG] = "true"
+    if categories:
+        tags[CATEGORIES_TAG] = ",".join(categories)
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(step) for step in steps],
+        tags=tags if set(steps) & set(PARTITIONED) else _without_range(tags),
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+
+
+def _without_range(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key not in ALL_CATEGORIES}
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Failed steps and checks, each with its cause; a failed fan-out names its categories."""
+    lines = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            message = event.step_failure_data.user_failure_data
+            text = message.description if message else error.message if error else None
+            lines.append(f"{event.step_key}: {(text or 'failed').strip()}")
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            shown = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            lines.append(f"{check.asset_key.to_user_string()}: check {check.check_name}: {shown}")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status 0 when every chosen step is done or was current."""
+    parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)
+    parser.add_argument("--select", nargs="+", choices=STEPS, metavar="STEP", default=DEFAULT_STEPS)
+    parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())
+    parser.add_argument("--force", action="store_true", help="also what is current")
+    parser.add_argument("--summary", action="store_true", help="show results and what to do next")
+    given = parser.parse_args(arguments)
+    root = find_root()
+    prepare_home(root)
+    start = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        if busy := runs_in_progress(instance):
+            say(
+                f"run {busy[0]} is in progress in this workspace; wait for it or terminate it in the UI"
+            )
+            return 2
+        result = run(root, instance, tuple(given.select), tuple(given.category), given.force)
+        problems = failures(result)
+    if problems or not result.success:
+        say("\n".join(["failed:", *problems, "what is done stays; run again to go on from here"]))
+        return 1
+    say(f"done in {time.monotonic() - start:.0f} s")
+    if given.summary:
+        from pipelines.summary import show
+
+        show(Workspace(root))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
