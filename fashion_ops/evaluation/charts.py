@@ -1,0 +1,64 @@
+"""The report's charts as inline SVG, coloured by the page's style sheet (classes ``m0``, ``m1``, ...).
+
+Written by hand and not by a plotting library: they follow the page's light and dark colours, and the
+same numbers give the same bytes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup, escape
+
+_LABEL, _WIDTH, _ROW = 170, 860, 30
+
+
+def dot_plot(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) -> Markup:
+    """One line a row, one dot a series on an axis from 0 to 1.
+
+    Args:
+        rows: label and one value per name; negative and NaN values are left out.
+        names: of the series, in the order of their colours.
+    """
+    bottom = 8 + _ROW * len(rows)
+    parts = []
+    for tick in np.linspace(0, 1, 6):
+        x = _x(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16}">{tick:.1f}</text>')
+    for number, (label, values) in enumerate(rows):
+        y = 8 + _ROW * (number + 0.5)
+        parts.append(f'<text class="label" x="{_LABEL - 14}" y="{y + 4:.1f}">{escape(label)}</text>')
+        shown = [(k, v) for k, v in enumerate(values) if v >= 0]
+        if not shown:
+            continue
+        low, high = min(v for _, v in shown), max(v for _, v in shown)
+        parts.append(f'<line class="span" x1="{_x(low):.1f}" x2="{_x(high):.1f}" y1="{y}" y2="{y}"/>')
+        for k, value in shown:
+            title = f"{escape(label)}, {escape(names[k])}: {value:.3f}"
+            place = f'class="m{k}" cx="{_x(value):.1f}" cy="{y}" r="6"'
+            parts.append(f"<circle {place}><title>{title}</title></circle>")
+    return _svg(_WIDTH, bottom + 24, "dots", "AP of each category by method", parts)
+
+
+def curve(values: Sequence[float]) -> Markup:
+    """A small line over the epochs, from its smallest to its largest value."""
+    width, height, edge = 190, 56, 5
+    low, high = min(values), max(values)
+    scale = (height - 2 * edge) / (high - low) if high > low else 0.0
+    step = (width - 2 * edge) / max(len(values) - 1, 1)
+    points = [(edge + i * step, height - edge - (v - low) * scale) for i, v in enumerate(values)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    x, y = points[-1]
+    parts = [f'<polyline points="{path}"/>', f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>']
+    return _svg(width, height, "curve", f"from {values[0]:.3g} to {values[-1]:.3g}", parts)
+
+
+def _x(value: float) -> float:
+    return _LABEL + value * (_WIDTH - _LABEL - 16)
+
+
+def _svg(width: int, height: int, kind: str, title: str, parts: Sequence[str]) -> Markup:
+    head = (
+        f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+    )
+    return Markup(head + "".join(parts) + "</svg>")
