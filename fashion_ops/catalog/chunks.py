@@ -1,45 +1,64 @@
 """One chunk of a data set, read and checked: what a worker process does.
 
 Ids are not given here: a chunk does not know how many garments the ones before it hold. Imports are
-few, so that a fresh process is ready soon.
+few (no pandas, no Arrow, which would load pandas), so that a fresh process is ready soon.
 """
 
+import gc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
-from fashion_ops.catalog import tables
-from fashion_ops.catalog.checks import Garments, Ragged, check_items
+from fashion_ops.catalog.checks import Garments, check_items
 from fashion_ops.catalog.images import probe_bytes, probe_file
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import Entry, Item, Labels
+from fashion_ops.catalog.sources.base import Entry, Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A sound picture. ``data`` and ``sha256`` are empty where pictures are left in place."""
+
+    split: str
+    file_name: str
+    coco_id: int
+    width: int
+    height: int
+    source: str
+    pair_id: int
+    data: bytes
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Checked tables without ids. ``picture_of``: row in ``images`` of each garment."""
+    """What is sound in a chunk, and what is not. ``picture_of``: each garment's place in ``pictures``."""
 
     records: int
-    images: pa.Table
-    garments: pa.Table
+    pictures: list[Picture]
+    garments: Garments
+    items: list[str]  # name of each garment
     picture_of: np.ndarray
     refusals: list[Refusal]
-    pictures: pa.Array | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    entry: Entry
-    labels: Labels
-    width: int
-    height: int
-    data: bytes
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: parsed JSON has no cycles, only many objects to walk."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
+@_uncollected()
 def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk:
     """Read labels and pictures of ``entries`` and sort them into garments and refusals.
 
@@ -49,7 +68,8 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
         copy_images: whether to read the pictures' bytes, or only their size.
     """
     refusals: list[Refusal] = []
-    pictures: list[_Picture] = []
+    pictures: list[Picture] = []
+    sources: list[tuple[Entry, Labels]] = []
     records = 0
     for entry in entries:
         try:
@@ -64,27 +84,22 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
             pictures.append(_picture(entry, labels, root, copy_images))
         except Refused as refused:
             refusals.append(refused.row(entry.split, entry.image or entry.file, num_records=count))
-    items = [item for p in pictures for item in p.labels.items]
-    owner = np.repeat(np.arange(len(pictures)), [len(p.labels.items) for p in pictures])
+            continue
+        sources.append((entry, labels))
+    items = [item for _, labels in sources for item in labels.items]
+    owner = np.repeat(np.arange(len(sources)), [len(labels.items) for _, labels in sources])
     widths, heights = np.array([(p.width, p.height) for p in pictures], np.int32).reshape(-1, 2).T
     garments, refused_items = check_items(items, widths[owner], heights[owner])
     for i, refused in sorted(refused_items.items()):
-        entry = pictures[owner[i]].entry
+        entry = sources[owner[i]][0]
         refusals.append(refused.row(entry.split, entry.file, items[i].name))
     # A picture whose garments are all refused would teach a detector that there is nothing in it.
     kept, picture_of = np.unique(owner[garments.index], return_inverse=True)
-    pictures = [pictures[i] for i in kept]
-    return Chunk(
-        records,
-        _images_table(pictures, copy_images),
-        _garments_table(garments, items, [pictures[i].entry.split for i in picture_of]),
-        picture_of,
-        refusals,
-        pa.array([p.data for p in pictures], pa.binary()) if copy_images else None,
-    )
+    names = [items[i].name for i in garments.index]
+    return Chunk(records, [pictures[i] for i in kept], garments, names, picture_of, refusals)
 
 
-def _picture(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> _Picture:
+def _picture(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> Picture:
     if not entry.image:
         raise Refused(Reason.NO_PICTURE, f"{entry.file} has no picture of its name")
     if not labels.items:
@@ -100,44 +115,14 @@ def _picture(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> _Pi
         width, height = probe_file(f"{root}/{entry.image}")
     if labels.size not in (None, (None, None), (width, height)):
         raise Refused(Reason.SIZE, f"picture {width}x{height}, labels say {labels.size}")
-    return _Picture(entry, labels, width, height, data)
-
-
-def _images_table(pictures: Sequence[_Picture], copy_images: bool) -> pa.Table:
-    columns = {
-        "split": [p.entry.split for p in pictures],
-        "file_name": [p.entry.image for p in pictures],
-        "coco_id": [p.entry.coco_id for p in pictures],
-        "width": [p.width for p in pictures],
-        "height": [p.height for p in pictures],
-        "source": [p.labels.source for p in pictures],
-        "pair_id": [p.labels.pair_id for p in pictures],
-        "sha256": [hashlib.sha256(p.data).hexdigest() if copy_images else "" for p in pictures],
-    }
-    layout = pa.schema([tables.IMAGES.field(name) for name in columns])
-    return pa.table(columns, schema=layout)
-
-
-def _garments_table(garments: Garments, items: Sequence[Item], splits: list[str]) -> pa.Table:
-    count = len(garments.index)
-    columns = {
-        "split": pa.array(splits, pa.string()),
-        "item": pa.array([items[i].name for i in garments.index], pa.string()),
-        "category_id": garments.category_id,
-        "box": _lists(Ragged.of(garments.box.ravel(), np.full(count, 4))),
-        "landmarks": _lists(garments.landmarks),
-        "num_labelled": garments.num_labelled,
-        "scale": garments.scale,
-        "occlusion": garments.occlusion,
-        "zoom_in": garments.zoom_in,
-        "viewpoint": garments.viewpoint,
-        "style": garments.style,
-        "polygons": pa.ListArray.from_arrays(
-            garments.polygons.offsets, _lists(garments.polygon_points)
-        ),
-    }
-    return pa.table(columns)
-
-
-def _lists(rows: Ragged) -> pa.ListArray:
-    return pa.ListArray.from_arrays(rows.offsets, pa.array(rows.values))
+    return Picture(
+        entry.split,
+        entry.image,
+        entry.coco_id,
+        width,
+        height,
+        labels.source,
+        labels.pair_id,
+        data,
+        hashlib.sha256(data).hexdigest() if copy_images else "",
+    )

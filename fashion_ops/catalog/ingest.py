@@ -14,18 +14,19 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from fashion_ops.catalog import schemas, tables
 from fashion_ops.catalog.chunks import Chunk, read_chunk
 from fashion_ops.catalog.quarantine import Refusal
+from fashion_ops.catalog.rows import garments_table, images_table, quarantine_table
 from fashion_ops.catalog.shards import ShardWriter
 from fashion_ops.catalog.sources import SOURCES
 from fashion_ops.catalog.sources.base import Entry
 
 CHUNK_PICTURES = 512
 CHUNK_BYTES = 64 << 20
-POOL_FROM = 6000  # pictures below which starting processes costs more than it saves
+MAX_WAITING = 8  # chunks read but not yet written
+POOL_FROM = 16000  # pictures below which starting processes costs more than it saves
 
 
 @dataclass
@@ -87,19 +88,15 @@ def ingest(
         shards = stack.enter_context(ShardWriter(folder / "shards", shard_mb)) if copy else None
         _refuse(listed, quarantine, totals)
         for chunk in progress(_spread(work, base, copy, workers)):
-            image_ids = np.arange(images.rows, images.rows + chunk.images.num_rows) + 1
-            garment_ids = np.arange(garments.rows, garments.rows + chunk.garments.num_rows) + 1
-            places = shards.append(image_ids, chunk.pictures) if shards and chunk.pictures else None
-            images.append(_number_images(chunk.images, image_ids, places, path_prefix))
-            garments.append(
-                chunk.garments.append_column("garment_id", pa.array(garment_ids)).append_column(
-                    "image_id", pa.array(image_ids[chunk.picture_of])
-                )
-            )
+            image_ids = np.arange(images.rows, images.rows + len(chunk.pictures)) + 1
+            nowhere = np.full(len(image_ids), -1, np.int32)
+            place = shards.append(image_ids, [p.data for p in chunk.pictures]) if shards else None
+            images.append(images_table(chunk, image_ids, *(place or (nowhere, nowhere)), path_prefix))
+            garments.append(garments_table(chunk, garments.rows + 1, image_ids))
             _refuse(chunk.refusals, quarantine, totals)
             totals.records += chunk.records
-            totals.images.update(chunk.images["split"].to_pylist())
-            totals.garments.update(chunk.garments["split"].to_pylist())
+            totals.images.update(p.split for p in chunk.pictures)
+            totals.garments.update(chunk.pictures[i].split for i in chunk.picture_of)
     if totals.records != totals.garments.total() + totals.quarantined.total():
         raise RuntimeError(
             f"{root}: {totals.records} records came in, but {totals.garments.total()} garments and "
@@ -135,39 +132,29 @@ def _size(path: Path) -> int:
 
 
 def _spread(work: list[list[Entry]], base: Path, copy: bool, workers: int) -> Iterator[Chunk]:
-    """Results of ``read_chunk`` in order, from as many processes as the work is worth."""
+    """Results of ``read_chunk`` in order. This process works too, first of all while others start."""
     if workers == 1 or sum(map(len, work)) < POOL_FROM:
         yield from (read_chunk(chunk, base, copy) for chunk in work)
         return
+    left = deque(work)
     # spawn, not fork: the caller may hold threads (Dagster, Arrow) that a fork would freeze.
-    with ProcessPoolExecutor(min(workers, len(work)), mp_context=get_context("spawn")) as pool:
-        running: deque[Future[Chunk]] = deque()
-        for chunk in work:
-            running.append(pool.submit(read_chunk, chunk, base, copy))
-            if len(running) > workers + 1:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-
-
-def _number_images(
-    table: pa.Table, ids: np.ndarray, places: tuple[np.ndarray, np.ndarray] | None, prefix: str | None
-) -> pa.Table:
-    nowhere = np.full(len(ids), -1, np.int32)
-    shard, row = places if places is not None else (nowhere, nowhere)
-    names = table["file_name"].to_pylist()
-    paths = [""] * len(ids) if prefix is None else [f"{prefix}/{name}" for name in names]
-    columns = {"image_id": ids, "shard": shard, "row": row, "path": pa.array(paths, pa.string())}
-    for name, column in columns.items():
-        table = table.append_column(name, pa.array(column))
-    return table
+    with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
+        results: deque[Future[Chunk]] = deque()
+        while left or results:
+            while left and sum(not r.done() for r in results) < workers:
+                results.append(pool.submit(read_chunk, left.popleft(), base, copy))
+            if results[0].done() or not left or len(results) > MAX_WAITING:
+                yield results.popleft().result()
+            else:
+                own: Future[Chunk] = Future()
+                results.append(own)
+                own.set_result(read_chunk(left.popleft(), base, copy))
 
 
 def _refuse(refusals: list[Refusal], writer: tables.TableWriter, totals: Totals) -> None:
     if not refusals:
         return
-    columns = dict(zip(Refusal._fields, zip(*refusals, strict=True), strict=True))
-    writer.append(pa.table(columns, schema=tables.QUARANTINE))
+    writer.append(quarantine_table(refusals))
     for refusal in refusals:
         totals.quarantined[refusal.split] += refusal.num_records
         totals.reasons[refusal.reason] += refusal.num_records

@@ -24,27 +24,25 @@ class ShardWriter:
         self._writer: pa.RecordBatchFileWriter | None = None
         self._shard, self._row, self._size = -1, 0, 0
 
-    def append(self, image_ids: np.ndarray, pictures: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """Write pictures (a binary array, one each id); returns the shard and the row of each."""
+    def append(self, image_ids: np.ndarray, pictures: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Write pictures, one each id; returns the shard and the row of each."""
         shards = np.empty(len(pictures), np.int32)
         rows = np.empty(len(pictures), np.int32)
-        sizes = np.diff(np.frombuffer(pictures.buffers()[1], np.int32)[: len(pictures) + 1])
         start = 0
-        for i, size in enumerate(sizes.tolist()):
-            if self._writer is None or (self._row and self._size + size > self._limit):
-                self._batch(image_ids, pictures, start, i)
+        for i, picture in enumerate(pictures):
+            if self._writer is None or (self._row and self._size + len(picture) > self._limit):
+                self._batch(image_ids[start:i], pictures[start:i])
                 start = i
                 self._next_shard()
             shards[i], rows[i] = self._shard, self._row
             self._row += 1
-            self._size += size
-        self._batch(image_ids, pictures, start, len(pictures))
+            self._size += len(picture)
+        self._batch(image_ids[start:], pictures[start:])
         return shards, rows
 
-    def _batch(self, image_ids: np.ndarray, pictures: pa.Array, start: int, end: int) -> None:
-        if end > start and self._writer is not None:
-            columns = [pa.array(image_ids[start:end]), pictures.slice(start, end - start)]
-            self._writer.write_batch(pa.record_batch(columns, schema=LAYOUT))
+    def _batch(self, image_ids: np.ndarray, pictures: list[bytes]) -> None:
+        if pictures and self._writer is not None:
+            self._writer.write_batch(pa.record_batch([image_ids, pictures], schema=LAYOUT))
 
     def _next_shard(self) -> None:
         self._close()
