@@ -5,19 +5,17 @@ buffer keeps which layer each pixel shows, so "is this landmark covered" is read
 and never guessed. Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from fashion_ops.catalog.wardrobe import fabric as cloth
-from fashion_ops.catalog.wardrobe.fabric import Color, Fabric
+from fashion_ops.catalog.wardrobe import brush
+from fashion_ops.catalog.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, fold_maps, tile
 from fashion_ops.catalog.wardrobe.garment import Mark, Part
 
 OVERSAMPLING = 2
-_SHIFT = 4  # fractional bits of coordinates handed to OpenCV
-_UNIT = 200  # shade value that leaves a colour as it is
 Key = tuple[int, str]
 
 
@@ -73,7 +71,7 @@ class Canvas:
         *,
         grain: float = 0.0,
         inside: bool = False,
-        marks: Iterable[Mark] = (),
+        marks: Sequence[Mark] = (),
         volume: float = 0.3,
         shadow: float = 0.25,
         soft: float = 0.3,
@@ -92,48 +90,32 @@ class Canvas:
             soft: size of that rim and shadow, heads.
         """
         shapes = [self.frame.apply(p) for p in polygons]
-        scale = self.frame.scale
-        blur = max(3, int(soft * scale) | 1)
-        everything = np.vstack(shapes)
+        blur = max(3, int(soft * self.frame.scale) | 1)
         pad = blur if shadow or volume else 2
-        x0, y0 = np.maximum(np.floor(everything.min(0)).astype(int) - pad, 0)
-        x1, y1 = np.minimum(np.ceil(everything.max(0)).astype(int) + pad + 1, self.side)
+        everything = np.vstack(shapes)
+        x0, y0 = (int(v) for v in np.maximum(np.floor(everything.min(0)) - pad, 0))
+        x1, y1 = (int(v) for v in np.minimum(np.ceil(everything.max(0)) + pad + 1, self.side))
         if x0 >= x1 or y0 >= y1:
             return
         origin = np.array([x0, y0])
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         for shape in shapes:
-            cv2.fillPoly(mask, [_fixed(shape - origin)], 255, cv2.LINE_8, _SHIFT)
+            brush.fill(mask, shape - origin, 255)
         if not mask.any():
             return
         region = self.pixels[y0:y1, x0:x1]
-        rim = None
-        if shadow or volume:
-            half = blur // 2
-            anchor = (
-                int(np.clip(half + self.light[0] * half * 0.6, 0, blur - 1)),
-                int(np.clip(half + self.light[1] * half * 0.6, 0, blur - 1)),
-            )
-            rim = cv2.blur(mask, (blur, blur), anchor=(blur - 1 - anchor[0], blur - 1 - anchor[1]))
-            if shadow:
-                thrown = cv2.blur(mask, (blur, blur), anchor=anchor)
-                dark = cv2.LUT(thrown, _ramp(_UNIT, _UNIT * (1 - shadow)))
-                cv2.multiply(region, cv2.cvtColor(dark, cv2.COLOR_GRAY2BGR), region, 1 / _UNIT)
-        source = self._cloth(color, grain, origin, mask.shape)
-        self._draw(source, marks, color, origin)
-        shade = None
-        if rim is not None and volume:
-            shade = cv2.LUT(rim, _ramp(_UNIT * (1 - volume), _UNIT * (1 + 0.12 * volume)))
+        if shadow:
+            thrown = cv2.LUT(self._blurred(mask, blur, 1), brush.ramp(1, 1 - shadow))
+            brush.shaded(region, thrown, region)
+        rim = self._blurred(mask, blur, -1) if volume else mask
+        shade = cv2.LUT(rim, brush.ramp(1 - volume, 1 + 0.12 * volume))
         if isinstance(color, Fabric):
-            folds = self._folds(color, grain, origin, mask.shape)
-            shade = folds if shade is None else cv2.addWeighted(shade, 1, folds, 0.8, -0.8 * _UNIT)
-        if inside:
-            dim = np.full(mask.shape, int(_UNIT * 0.62), np.uint8)
-            shade = dim if shade is None else cv2.multiply(shade, dim, scale=1 / _UNIT)
-        if shade is not None:
-            source = cv2.multiply(source, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / _UNIT)
+            source = self._cloth(color, shade, grain, origin, marks, inside)
+        else:
+            source = brush.plain(color, shade)
+            brush.draw_marks(source, marks, color, self._to_region(origin), self.frame.scale)
         cv2.copyTo(source, mask, region)
-        self.layers.append(Layer(key, int(x0), int(y0), mask))
+        self.layers.append(Layer(key, x0, y0, mask))
         number = np.full(mask.shape, len(self.layers), np.uint8)
         cv2.copyTo(number, mask, self.top[y0:y1, x0:x1])
 
@@ -147,63 +129,58 @@ class Canvas:
             inside=part.inside,
             marks=part.marks,
             volume=0.0 if part.inside else 0.3,
-            shadow=0.0 if part.inside else 0.3,
+            shadow=0.0 if part.inside else 0.28,
         )
 
+    def _blurred(self, mask: np.ndarray, size: int, toward: int) -> np.ndarray:
+        """A mask blurred and moved away from the light (1) or towards it (-1)."""
+        half = size // 2
+        x, y = (int(np.clip(half + toward * part * half * 0.6, 0, size - 1)) for part in self.light)
+        return cv2.blur(mask, (size, size), anchor=(x, y))
+
+    def _to_region(self, origin: np.ndarray) -> np.ndarray:
+        """Heads -> pixels of a region that starts at ``origin``, (2, 3)."""
+        return np.hstack([self.frame.matrix[:, :2], (self.frame.matrix[:, 2] - origin)[:, None]])
+
     def _cloth(
-        self, color: Color | Fabric, grain: float, origin: np.ndarray, shape: tuple[int, ...]
+        self,
+        fabric: Fabric,
+        shade: np.ndarray,
+        grain: float,
+        origin: np.ndarray,
+        marks: Sequence[Mark],
+        inside: bool,
     ) -> np.ndarray:
-        if not isinstance(color, Fabric):
-            return np.full((*shape, 3), color, np.uint8)
-        if color.pattern == "plain":
-            return np.full((*shape, 3), color.base, np.uint8)
-        return self._warp(cloth.tile(color), grain, origin, shape, 1.0)
-
-    def _folds(self, fabric: Fabric, grain: float, origin: np.ndarray, shape: tuple) -> np.ndarray:
-        maps = cloth.fold_maps(round(fabric.folds * 3))
-        return self._warp(maps[fabric.seed % len(maps)], grain, origin, shape, 1.0)
-
-    def _warp(
-        self, source: np.ndarray, grain: float, origin: np.ndarray, shape: tuple, stretch: float
-    ) -> np.ndarray:
-        """A periodic tile laid out over a region of the canvas, turned by ``grain``."""
+        """A fabric with its marks and folds over a region, BGR."""
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
-        linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * (cloth.TILE_PER_HEAD * stretch)
-        offset = linear @ (origin - self.frame.matrix[:, 2])
-        matrix = np.hstack([linear, offset[:, None]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(source, matrix, shape[::-1], flags=flags, borderMode=cv2.BORDER_WRAP)
-
-    def _draw(
-        self, target: np.ndarray, marks: Iterable[Mark], color: Color | Fabric, origin: np.ndarray
-    ) -> None:
-        for mark in marks:
-            tone = color.tone(mark.tone) if isinstance(color, Fabric) else color
-            points = _fixed(self.frame.apply(mark.points) - origin)
-            width = max(1, round(mark.width * self.frame.scale))
-            if mark.kind == "line":
-                cv2.polylines(target, [points], False, tone, width, cv2.LINE_AA, _SHIFT)
-            elif mark.kind == "fill":
-                cv2.fillPoly(target, [points], tone, cv2.LINE_AA, _SHIFT)
-            else:
-                radius = max(1, round(mark.width * self.frame.scale)) << _SHIFT
-                for x, y in points[:, 0]:
-                    cv2.circle(target, (int(x), int(y)), radius, tone, -1, cv2.LINE_AA, _SHIFT)
+        linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * TILE_PER_HEAD
+        to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
+        maps = fold_maps(round(fabric.folds * 3))
+        folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
+        shade = cv2.addWeighted(shade, 0.62 if inside else 1, folds, 0.8, -0.8 * brush.UNIT)
+        if fabric.pattern == "plain" and not marks:
+            return brush.plain(fabric.base, shade)
+        if fabric.pattern == "plain":
+            source = np.full((*shade.shape, 3), fabric.base, np.uint8)
+        else:
+            source = brush.lay(tile(fabric), to_tile, shade.shape)
+        brush.draw_marks(source, marks, fabric, self._to_region(origin), self.frame.scale)
+        return brush.shaded(source, shade, source)
 
     def showing(self, garment: int) -> np.ndarray:
-        """Where a garment is on top: bool (S, S)."""
-        own = [0, *(layer.key[0] == garment for layer in self.layers)]
-        return np.array(own, bool)[self.top]
+        """Where a garment is on top, at the picture's resolution: bool."""
+        own = [False, *(layer.key[0] == garment for layer in self.layers)]
+        return np.array(own)[self.top[::OVERSAMPLING, ::OVERSAMPLING]]
 
     def painted(self, garment: int) -> np.ndarray:
-        """Where a garment was painted, covered or not: uint8 (S, S), 0 or 255."""
+        """Where a garment was painted, covered or not, at the picture's resolution: uint8, 0 or 255."""
         out = np.zeros_like(self.top)
         for layer in self.layers:
             if layer.key[0] == garment:
                 height, width = layer.mask.shape
                 view = out[layer.y : layer.y + height, layer.x : layer.x + width]
                 cv2.bitwise_or(view, layer.mask, view)
-        return out
+        return np.ascontiguousarray(out[::OVERSAMPLING, ::OVERSAMPLING])
 
     def is_visible(self, garment: int, parts: tuple[str, ...], point: np.ndarray) -> bool:
         """Whether most of these parts' cloth within two picture pixels of a canvas point shows.
@@ -230,14 +207,3 @@ class Canvas:
                 cloth_here[b0 - y0 : b1 - y0, a0 - x0 : a1 - x0] |= piece > 0
                 shown |= top == number
         return bool(cloth_here.any() and shown.sum() * 2 >= cloth_here.sum())
-
-
-def _fixed(points: np.ndarray) -> np.ndarray:
-    """Points as the fixed-point integers that OpenCV wants, (k, 1, 2)."""
-    limit = 1 << 24
-    return np.clip(np.round(points * (1 << _SHIFT)), -limit, limit).astype(np.int32).reshape(-1, 1, 2)
-
-
-def _ramp(low: float, high: float) -> np.ndarray:
-    """A lookup table from mask coverage 0..255 to a shade between ``low`` and ``high``."""
-    return np.clip(np.linspace(low, high, 256), 0, 255).astype(np.uint8)

@@ -66,6 +66,18 @@ _SHARE = np.array([0.25, 0.1, 0.09, 0.08, 0.05, 0.08, 0.06, 0.07, 0.08, 0.05, 0.
 _TAILORED = ("outwear", "trousers", "shorts")
 
 
+def toned(color: Color, name: str) -> Color:
+    """A dark, darker or light tone of a colour; the dark tones of black are lighter than it."""
+    if name == "light":
+        factor, lift = 1.0, 45
+    elif sum(color) < 180:
+        factor, lift = 1.0, 38
+    else:
+        factor, lift = {"dark": 0.68, "darker": 0.45}[name], 0
+    b, g, r = (max(0, min(255, round(c * factor + lift))) for c in color)
+    return b, g, r
+
+
 @dataclass(frozen=True)
 class Fabric:
     """A cloth: pattern, its colours (base, second, third), repeat length in heads, and a seed."""
@@ -82,17 +94,11 @@ class Fabric:
 
     def tone(self, name: str) -> Color:
         """A colour for seams and trims that goes with the cloth."""
-        base = np.array(self.base, float)
         if name == "trim":
             return self.colors[2]
         if name == "second":
             return self.colors[1]
-        factor = {"dark": 0.68, "darker": 0.45, "light": 1.0}[name]
-        lifted = base * factor + (90 if name == "light" else 0)
-        if name.startswith("dark") and base.mean() < 60:  # seams on black cloth are lighter
-            lifted = base + 38
-        b, g, r = np.clip(lifted, 0, 255).astype(int)
-        return int(b), int(g), int(r)
+        return toned(self.base, name)
 
 
 def sample_fabric(rng: np.random.Generator, name: str) -> Fabric:
@@ -129,7 +135,7 @@ def noise(seed: int, along: float, across: float) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def fold_maps(strength: int) -> tuple[np.ndarray, ...]:
-    """Light and shade of creases that run down the cloth: periodic uint8 tiles around 200.
+    """Light and shade of creases that run down the cloth, around 200: uint8, two periods a side.
 
     ``strength`` 0..3: from ironed to crumpled.
     """
@@ -137,7 +143,7 @@ def fold_maps(strength: int) -> tuple[np.ndarray, ...]:
     maps = []
     for k in range(5):
         soft = noise(100 + k, 44, 10) * 0.65 + noise(200 + k, 18, 5) * 0.35
-        maps.append(np.clip(200 + depth * soft, 0, 255).astype(np.uint8))
+        maps.append(np.tile(np.clip(200 + depth * soft, 0, 255).astype(np.uint8), (2, 2)))
     return tuple(maps)
 
 
@@ -179,7 +185,7 @@ def _scatter(out: np.ndarray, fabric: Fabric, rng: np.random.Generator, flower: 
 
 @lru_cache(maxsize=16)
 def tile(fabric: Fabric) -> np.ndarray:
-    """The woven cloth: periodic (TILE, TILE, 3) uint8."""
+    """The woven cloth: two periods a side, (2 * TILE, 2 * TILE, 3) uint8."""
     rng = np.random.default_rng(fabric.seed)
     base, second, third = (np.array(c, np.float32) for c in fabric.colors)
     out = np.empty((TILE, TILE, 3), np.float32)
@@ -225,4 +231,4 @@ def tile(fabric: Fabric) -> np.ndarray:
         out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.14] = third
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):
         out += 3.0 * grain
-    return np.clip(out, 0, 255).astype(np.uint8)
+    return np.tile(np.clip(out, 0, 255).astype(np.uint8), (2, 2, 1))

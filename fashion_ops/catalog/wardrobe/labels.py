@@ -37,8 +37,8 @@ def label_item(
     for i in np.flatnonzero(inside):
         visible = canvas.is_visible(number, parts[i], on_canvas[i])
         landmarks[i] = (*on_picture[i], 2 if visible else 1)
-    showing = canvas.showing(number)[::OVERSAMPLING, ::OVERSAMPLING]
-    painted = canvas.painted(number)[::OVERSAMPLING, ::OVERSAMPLING]
+    showing = canvas.showing(number)
+    painted = canvas.painted(number)
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
     if area < _MIN_SHOWING * side * side or inside.sum() < _MIN_LANDMARKS:
         return None

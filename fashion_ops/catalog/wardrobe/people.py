@@ -7,7 +7,7 @@ import numpy as np
 from fashion_ops.catalog.wardrobe.body import CROTCH_Y, LEFT, RIGHT, Figure
 from fashion_ops.catalog.wardrobe.canvas import Canvas
 from fashion_ops.catalog.wardrobe.fabric import Color, colors
-from fashion_ops.catalog.wardrobe.geometry import curve, ellipse, limb, xy
+from fashion_ops.catalog.wardrobe.geometry import curve, cut, ellipse, limb, xy
 from fashion_ops.catalog.wardrobe.sleeves import ARM_WIDTH, strip
 
 _SKIN = colors("f6d7c3 f0c5a6 e5b08c cf9470 a96f4c 7c4d35 593626")
@@ -57,11 +57,14 @@ def paint_body(canvas: Canvas, figure: Figure, person: Person) -> None:
         outer, inner = limb(curve(joints), (0.31, 0.24, 0.185, 0.165, 0.10), out)
         canvas.paint(strip(outer, inner), person.skin, volume=0.28, soft=0.2, shadow=0.15)
         _paint_shoe(canvas, figure, person, joints[2], out)
-    y = np.linspace(1.62, CROTCH_Y + 0.05, 14)
+    y = np.linspace(2.08, CROTCH_Y + 0.05, 12)
     left, right = figure.edge(y, LEFT, -0.02), figure.edge(y, RIGHT, -0.02)
-    shoulders = [figure.point(s * 0.76 * figure.width, 1.58) for s in (LEFT, RIGHT)]
+    shoulders = [
+        figure.point(s * x * figure.width, h)[None]
+        for s, x, h in ((LEFT, 0.78, 1.56), (LEFT, 0.7, 1.85), (RIGHT, 0.7, 1.85), (RIGHT, 0.78, 1.56))
+    ]
     neck = [figure.point(s * 0.24, 1.34) for s in (LEFT, RIGHT)]
-    torso = np.vstack([neck[0], shoulders[0], left, right[::-1], shoulders[1], neck[1]])
+    torso = np.vstack([neck[0], *shoulders[:2], left, right[::-1], *shoulders[2:], neck[1]])
     canvas.paint([torso], person.skin, volume=0.25, soft=0.35, shadow=0.0)
     top = figure.point(0, 0.75, 0.08)
     low = figure.point(0, 1.42)
@@ -87,14 +90,19 @@ def _paint_shoe(canvas: Canvas, figure: Figure, person: Person, ankle: np.ndarra
     canvas.paint([shape], person.shoes, volume=0.3, soft=0.14, shadow=0.2)
 
 
-def paint_arm(canvas: Canvas, figure: Figure, person: Person, side: int) -> None:
-    """A bare arm with its hand; sleeves are painted over it."""
+def paint_arm(canvas: Canvas, figure: Figure, person: Person, side: int, sleeve: float) -> None:
+    """An arm with its hand, as far as a sleeve (share of the arm) does not cover it."""
     arm = figure.arms[side]
     out = figure.picture_side(side)
     line = arm.line
-    armpit = figure.edge(2.06, side, -0.03)
-    shoulder = figure.point(side * 0.77 * figure.width, 1.565)
-    outer, inner = limb(line, ARM_WIDTH, out, shoulder, armpit, 0.3)
+    if sleeve:
+        start = max(sleeve - 0.12, 0.0)
+        widths = np.interp(np.linspace(start, 1, 4), np.linspace(0, 1, 4), ARM_WIDTH)
+        outer, inner = limb(cut(line, start, 1, 10), tuple(widths), out)
+    else:
+        armpit = figure.edge(2.06, side, -0.03)
+        shoulder = figure.point(side * 0.77 * figure.width, 1.565)
+        outer, inner = limb(line, ARM_WIDTH, out, shoulder, armpit, 0.3)
     direction = line[-1] - line[-3]
     direction /= np.hypot(*direction)
     hand = ellipse(

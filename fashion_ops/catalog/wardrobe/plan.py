@@ -61,7 +61,16 @@ def plan(seed: int, split: str, count: int, imbalance: float) -> list[Shot]:
             return int(ids[np.argmax(lag + rng.normal(0, 0.6, len(ids)))]) + 1  # noqa: B023
 
         lead = behind(tuple(range(1, NUM_CATEGORIES + 1)))
-        flat = flats < _FLAT * (pair + rng.random())
+
+        def ahead(among: tuple[int, ...]) -> bool:
+            ids = np.array(among) - 1
+            return given[ids].sum() > want[ids].sum() * given.sum() + 2
+
+        # Laid out alone, too, when what would be worn with it has had more than its share.
+        crowded = (lead in TOPS + OUTWEAR and ahead(BOTTOMS)) or (
+            lead in BOTTOMS + OUTWEAR and ahead(TOPS)
+        )
+        flat = crowded or flats < _FLAT * (pair + rng.random())
         flats += flat
         for twin, source in enumerate(("shop", "user")):
             index = 2 * pair + twin

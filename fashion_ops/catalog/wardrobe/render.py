@@ -1,6 +1,6 @@
 """One picture: dress a figure, choose the frame, paint everything in order, read the labels off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -34,6 +34,7 @@ def photograph(shot: Shot, size: int) -> Picture:
     """Take one picture; the same shot and size give the same picture."""
     rng = np.random.default_rng(shot.seed)
     styles = [sample_style(c, np.random.default_rng(seed)) for c, seed, _ in shot.garments]
+    styles = _worn_together(styles)
     figure = _pose(rng, shot, styles)
     garments = [SEW[s.kind](s, figure) for s in styles]
     frame = _frame(rng, figure, garments, size * OVERSAMPLING)
@@ -51,6 +52,22 @@ def photograph(shot: Shot, size: int) -> Picture:
     return Picture(pixels, _annotate(shot, canvas, figure, garments), canvas, garments)
 
 
+def _worn_together(styles: list[Style]) -> list[Style]:
+    """Cuts as they sit on a body: tops are tight under outwear, and a tucked hem ends in the waist."""
+    if len(styles) == 3:
+        inner = styles[1]
+        tight = {
+            "ease": min(inner.ease, 0.05),
+            "sleeve_ease": min(inner.sleeve_ease, 0.03),
+            "flare": 0.0,
+        }
+        styles = [styles[0], replace(inner, **tight, shoulder=min(inner.shoulder, 0.78)), styles[2]]
+    if len(styles) > 1 and styles[1].tuck:
+        hem = styles[0].waist_y + 0.16
+        styles = [styles[0], replace(styles[1], hem_y=hem, hem_drop=0.03, flare=0.0), *styles[2:]]
+    return styles
+
+
 def _pose(rng: np.random.Generator, shot: Shot, styles: list[Style]) -> Figure:
     if shot.flat:
         return pose_flat(rng, short_sleeves=styles[0].sleeve < 0.5)
@@ -66,7 +83,7 @@ def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], si
     low, high = points.min(0), points.max(0)
     roll = float(rng.normal(0, 0.16 if figure.flat else 0.05))
     span = float(max(high[0] - low[0], high[1] - low[1]))
-    scale = side / (span * rng.uniform(1.06, 1.4))
+    scale = side / (span * rng.uniform(1.06, 1.25 if figure.flat else 1.4))
     center = (low + high) / 2
     slack = side / scale - (high - low)
     center = center + rng.uniform(-0.5, 0.5, 2) * np.clip(slack, 0, None) * 0.6
@@ -124,7 +141,7 @@ def _paint_arm(
     side: int,
     stage: str,
 ) -> None:
-    people.paint_arm(canvas, figure, person, side)
+    people.paint_arm(canvas, figure, person, side, max(g.style.sleeve for g in garments))
     for number in range(len(garments)):
         _paint_stage(canvas, garments, number, stage)
 

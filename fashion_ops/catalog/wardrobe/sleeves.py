@@ -4,7 +4,7 @@ import numpy as np
 
 from fashion_ops.catalog.wardrobe.body import Figure
 from fashion_ops.catalog.wardrobe.garment import Garment, Mark, Part, Stage
-from fashion_ops.catalog.wardrobe.geometry import along, cut, limb
+from fashion_ops.catalog.wardrobe.geometry import along, cut, limb, xy
 
 ARM_WIDTH = (0.17, 0.135, 0.125, 0.085)  # half widths of the bare arm from shoulder to wrist
 STAGES: dict[str, Stage] = {"left": "left_sleeve", "right": "right_sleeve"}
@@ -37,7 +37,7 @@ def add_sleeve(
     hem = np.stack([outer[-1], inner[-1]])
     band = np.stack([along(outer, 0.93), along(inner, 0.93)])
     # The sleeve head reaches over the shell a little, or the bare arm would show at the seam.
-    inward = np.array([-0.13 * figure.picture_side(side), 0.0])
+    inward = xy((-0.3 if style.kind == "outwear" else -0.13) * figure.picture_side(side), 0)
     head = np.stack([shoulder, shoulder + inward * 0.7, armpit + inward, armpit])
     marks = [
         Mark("line", np.stack([shoulder, (shoulder + armpit) / 2, armpit]), "dark", 0.02),

@@ -74,7 +74,8 @@ def top_marks(
             box = corner + np.array([[0, 0], [width, 0], [width, height], [0, height], [0, 0]])
             marks.append(Mark("line", box, "dark", 0.025))
         if style.closure == "buttons":
-            line = np.stack([neck[6], figure.front(0, 2.6), along(hem, 0.5)])
+            ys = np.linspace(neck[6, 1] + 0.25, style.hem_y - 0.1, 4)
+            line = np.vstack([neck[6], [figure.front(0, y) for y in ys], along(hem, 0.5)])
             for dx in (-0.06, 0.06):
                 marks.append(Mark("line", line + xy(dx, 0), "dark", 0.016))
             marks.append(Mark("dot", cut(line, 0.06, 0.94, 7), "trim", 0.028))
