@@ -12,7 +12,6 @@ import numpy as np
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-_AT_LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)  # what pycocotools compares with
 
 
 def match(similarity: np.ndarray, ignored: np.ndarray, crowd: np.ndarray) -> np.ndarray:
@@ -30,7 +29,7 @@ def match(similarity: np.ndarray, ignored: np.ndarray, crowd: np.ndarray) -> np.
     taken = np.zeros((len(ignored), len(THRESHOLDS), n, garments), bool)
     result = np.full((len(ignored), len(THRESHOLDS), n, depth), -1, np.int16)
     for d in range(depth):
-        near = similarity[None, :, d] >= _AT_LEAST[:, None, None]  # (T, N, G)
+        near = similarity[None, :, d] >= THRESHOLDS[:, None, None]  # (T, N, G)
         free = near[None] & (~taken | crowd)
         if not free.any():
             continue

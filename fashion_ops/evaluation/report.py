@@ -61,7 +61,7 @@ def write_report(
         lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "gain": _gain, "words": _words}
-    methods = list(evaluation.truth_boxes)
+    methods = [m for m in evaluation.methods.index if m in evaluation.truth_boxes]
     per_category: dict[str, dict[str, Any]] = evaluation.per_category.to_dict("index")
     page = environment.get_template("report.html").render(
         dataset=dataset,

@@ -11,6 +11,7 @@ from fashion_ops.evaluation.oks import MAX_DETECTIONS, Scores, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES
 
 METHOD_STATS = ("AP", "AP50", "AP75", "AR")
+METHODS = ("mean_shape", "detector", "universal", "finetuned", "refined")  # order of rows, others after
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def evaluate_tables(
         garments: ``schemas.GARMENTS`` of the split.
         truth_boxes: method -> ``schemas.PREDICTIONS`` made with ground-truth boxes and categories.
         own_boxes: method -> ``schemas.PREDICTIONS`` on the detector's boxes. A method may be in one
-            of the two only; rows appear in the order of first mention, ``truth_boxes`` first.
+            of the two only. Rows stand in the order of ``METHODS``, then in that of mention.
         detector: the boxes to judge by box AP (its landmarks are not looked at).
         train_garments: for the count of training garments.
         max_detections: best predictions counted per picture and category; 20 is official.
@@ -77,13 +78,15 @@ def evaluate_tables(
         }
 
     by_truth, by_own = judge(truth_boxes), judge(own_boxes)
+    mentioned = dict.fromkeys((*by_truth, *by_own))
+    names = [*(m for m in METHODS if m in mentioned), *(m for m in mentioned if m not in METHODS)]
     boxes = None if detector is None else score_boxes(images, garments, detector)
     nan = float("nan")
     methods = pd.DataFrame.from_dict(
         {
             name: {s: by_truth[name].stats[s] if name in by_truth else nan for s in METHOD_STATS}
             | {"own_AP": by_own[name].stats["AP"] if name in by_own else nan}
-            for name in dict.fromkeys((*by_truth, *by_own))
+            for name in names
         },
         orient="index",
         columns=[*METHOD_STATS, "own_AP"],
@@ -94,7 +97,11 @@ def evaluate_tables(
             "train": _counts(train),
             "validation": _counts(garments),
             "box_AP": [nan if boxes is None else boxes.per_category[c.id] for c in CATEGORIES],
-            **{name: [s.per_category[c.id] for c in CATEGORIES] for name, s in by_truth.items()},
+            **{
+                name: [by_truth[name].per_category[c.id] for c in CATEGORIES]
+                for name in names
+                if name in by_truth
+            },
         },
         index=pd.Index([c.name for c in CATEGORIES], name="category"),
     )

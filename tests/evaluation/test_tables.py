@@ -62,6 +62,7 @@ def test_clusters_worst_first(garments, predictions):
     assert table["garments"].sum() == (labels["cluster"] >= 0).sum()
     for _, own in table.groupby("category"):
         assert own["error"].is_monotonic_decreasing
+    assert errors_by_cluster(garments, predictions, labels.head(0)).empty
     row = table.iloc[0]
     kind = garments["category_id"] == category(row["category"]).id
     mine = garments[kind & (labels["cluster"] == row["cluster"]).to_numpy()]
@@ -74,15 +75,22 @@ def test_evaluate_tables(images, garments, predictions):
     result = evaluate_tables(
         images,
         garments,
-        {"mean_shape": predict_mean_shape(fit_mean_shape(garments), garments), "exact": exact},
-        {"noisy": predictions, "exact": exact},
+        {"exact": exact, "mean_shape": predict_mean_shape(fit_mean_shape(garments), garments)},
+        {"exact": exact, "detector": predictions},
         detector=predictions,
         train_garments=garments,
     )
-    assert result.methods.index.tolist() == ["mean_shape", "exact", "noisy"]
+    assert result.methods.index.tolist() == ["mean_shape", "detector", "exact"]
+    assert result.per_category.columns.tolist() == [
+        "train",
+        "validation",
+        "box_AP",
+        "mean_shape",
+        "exact",
+    ]
     assert result.methods.loc["exact"].tolist() == pytest.approx([1, 1, 1, 1, 1])
-    assert np.isnan(result.methods.loc["noisy", "AP"])
-    assert 0.1 < result.methods.loc["noisy", "own_AP"] < 0.9
+    assert np.isnan(result.methods.loc["detector", "AP"])
+    assert 0.1 < result.methods.loc["detector", "own_AP"] < 0.9
     assert result.methods.loc["mean_shape", "AP"] < 0.2
     skirt = result.per_category.loc["skirt"]
     assert skirt["validation"] == skirt["train"] == (garments["category_id"] == 9).sum()
@@ -90,6 +98,6 @@ def test_evaluate_tables(images, garments, predictions):
     assert result.per_category.loc["vest", "exact"] == -1
     metrics = result.metrics()
     assert metrics["exact/AP"] == pytest.approx(1)
-    assert metrics["noisy/own_AP/skirt"] == result.own_boxes["noisy"].by_name["skirt"]
+    assert metrics["detector/own_AP/skirt"] == result.own_boxes["detector"].by_name["skirt"]
     assert metrics["box/AP"] == result.boxes.stats["AP"]
     assert all(isinstance(v, float) for v in metrics.values())
