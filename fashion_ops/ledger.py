@@ -111,6 +111,32 @@ class Ledger:
         """The entry of one stage, or None if it was never recorded."""
         return self.entries().get(stage)
 
+    def digest(self) -> str:
+        """One hash over all entries, whatever their order in the file."""
+        return _digest({name: entry.fingerprint for name, entry in self.entries().items()})
+
+    def verify(self) -> None:
+        """Make sure that the outputs on disk are one story: all recorded, each made from the others.
+
+        Raises:
+            LedgerError: names the first stages for which it is not so.
+        """
+        entries = self.entries()
+        made = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
+        wrong = []
+        with self._locked():
+            for stage in self._repo.index.stages:
+                name = _name(stage)
+                if name not in entries or any(out.workspace_status() for out in stage.outs):
+                    wrong.append(f"{name}: its output is not the recorded one")
+                elif any(made.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
+                    wrong.append(f"{name}: made from another version of its inputs")
+        if wrong:
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            raise LedgerError(
+                f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first."
+            )
+
     def stages(self) -> list[str]:
         """All stages of ``dvc.yaml``, one a category where a step has 13, in its order."""
         with self._locked():

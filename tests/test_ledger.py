@@ -188,3 +188,24 @@ def test_graph_edges(root: Path) -> None:
         ("train@skirt", "judge"),
         ("train@vest", "judge"),
     }
+
+
+def test_verify_wants_one_story(root: Path) -> None:
+    ledger = Ledger(root)
+    with pytest.raises(LedgerError, match="load: its output is not the recorded one"):
+        ledger.verify()
+    make(ledger, *STAGES)
+    ledger.verify()
+    digest = ledger.digest()
+    (root / "fashion_ops" / "train.py").write_text("edited later")  # what was made stays what it is
+    ledger.verify()
+    set_params(root, skirt=0.2)
+    (root / "raw.txt").write_text("other")
+    make(ledger, "load")
+    assert ledger.digest() != digest
+    with pytest.raises(LedgerError, match="train@skirt: made from another version") as caught:
+        ledger.verify()
+    assert "judge" not in str(caught.value)
+    (root / "score.txt").write_text("by hand")
+    with pytest.raises(LedgerError, match="judge: its output is not the recorded one"):
+        ledger.verify()
