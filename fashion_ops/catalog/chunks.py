@@ -36,7 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What is sound in a chunk, and what is not. ``picture_of``: each garment's place in ``pictures``."""
+    """What is sound in a chunk, and what is not. ``picture_of``: row in ``pictures`` per garment."""
 
     records: int
     pictures: list[Picture]
