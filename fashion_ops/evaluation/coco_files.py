@@ -17,7 +17,7 @@ import orjson
 
 from fashion_ops.evaluation.oks import STATS, Detections, GroundTruth, score_landmarks
 from fashion_ops.evaluation.points import SubmittedPoints
-from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
+from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES, NUM_LANDMARKS
 
 _WIDTH = 3 * NUM_LANDMARKS
 
@@ -75,7 +75,7 @@ def read_annotations(path: Path) -> GroundTruth:
         out["image"][n] = image = _integer(path, where, record, "image_id")
         if image not in known:
             raise ValueError(f"{path}: {where}: image_id {image} is not among its {len(known)} images")
-        out["category"][n] = _integer(path, where, record, "category_id")
+        out["category"][n] = _category(path, where, record, "category_id")
         keypoints[n] = _numbers(path, where, record, "keypoints", _WIDTH)
         boxes[n] = _numbers(path, where, record, "bbox", 4)
         area[n] = (
@@ -94,7 +94,7 @@ def read_annotations(path: Path) -> GroundTruth:
         if data.get("categories")
         else [{"id": c.id} for c in CATEGORIES]
     )
-    category_ids = sorted({_integer(path, f"category {n}", r, "id") for n, r in enumerate(listed)})
+    category_ids = sorted({_category(path, f"category {n}", r, "id") for n, r in enumerate(listed)})
     return GroundTruth(
         image_ids=np.array(sorted(known), np.int64),
         category_ids=np.array(category_ids, np.int64),
@@ -114,7 +114,7 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
     otherwise that of the rectangle around its keypoints.
 
     Raises:
-        ValueError: not such a file, or a picture or category that the ground truth does not know.
+        ValueError: not such a file, or a picture that the ground truth does not know.
     """
     data = _load(path)
     if not isinstance(data, list):
@@ -125,15 +125,12 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
     box_area = np.zeros(len(records))
     with_boxes = bool(records and records[0].get("bbox"))
     known_images = set(truth.image_ids.tolist())
-    known_categories = set(truth.category_ids.tolist()) | {c.id for c in CATEGORIES}
     for n, record in enumerate(records):
         where = f"result {n}"
         images[n] = image = _integer(path, where, record, "image_id")
         if image not in known_images:
             raise ValueError(f"{path}: {where}: image_id {image} is unknown to the annotations")
-        categories[n] = number = _integer(path, where, record, "category_id")
-        if number not in known_categories:
-            raise ValueError(f"{path}: {where}: category_id {number} is unknown; it must be 1 to 13")
+        categories[n] = _category(path, where, record, "category_id")
         score[n] = _number(path, where, record, "score")
         keypoints[n] = _numbers(path, where, record, "keypoints", _WIDTH)
         if with_boxes:
@@ -178,6 +175,15 @@ def _integer(path: Path, where: str, record: dict[str, Any], name: str) -> int:
     return int(
         _field(path, where, record, name, lambda v: _finite(v) and v == int(v), "a whole number")
     )
+
+
+def _category(path: Path, where: str, record: dict[str, Any], name: str) -> int:
+    number = _integer(path, where, record, name)
+    if not 1 <= number <= NUM_CATEGORIES:
+        raise ValueError(
+            f"{path}: {where}: {name} {number} is unknown; it must be 1 to {NUM_CATEGORIES}"
+        )
+    return number
 
 
 def _number(path: Path, where: str, record: dict[str, Any], name: str) -> float:

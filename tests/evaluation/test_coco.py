@@ -156,6 +156,7 @@ def test_broken_results(tmp_path, change, message):
         ({"id": 1}, "annotation 1: id 1 is also that of annotation 0"),
         ({"keypoints": [0] * 51}, "annotation 1: keypoints has 51 numbers, expected 882"),
         ({"id": None}, "annotation 1: id is None, expected a whole number"),
+        ({"category_id": 0}, "annotation 1: category_id 0 is unknown; it must be 1 to 13"),
     ],
 )
 def test_broken_annotations(tmp_path, change, message):
