@@ -154,7 +154,7 @@ def coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     if len(splits) > 1:
         raise ValueError(f"pictures of one split expected, got {', '.join(sorted(splits))}")
     known = pd.Index(np.asarray(images["image_id"]).tolist())
-    at = known.get_indexer(rows["image_id"].tolist())
+    at = known.get_indexer(pd.Index(rows["image_id"].tolist()))
     if (at < 0).any():
         missing = rows["image_id"].to_numpy()[at < 0][0]
         raise ValueError(f"image_id {missing} is not among the {len(known)} pictures of this split")

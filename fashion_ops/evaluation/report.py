@@ -62,12 +62,12 @@ def write_report(
     )
     environment.filters |= {"number": _number, "gain": _gain, "words": _words}
     methods = [m for m in evaluation.methods.index if m in evaluation.truth_boxes]
-    per_category: dict[str, dict[str, Any]] = evaluation.per_category.to_dict("index")
+    per_category = _by_index(evaluation.per_category)
     page = environment.get_template("report.html").render(
         dataset=dataset,
         headline=_headline(evaluation, num_images),
         stats=METHOD_STATS,
-        methods=_method_rows(evaluation.methods.to_dict("index")),
+        methods=_method_rows(_by_index(evaluation.methods)),
         judged=methods,
         categories=_category_rows(per_category, methods),
         gains=[(a, b) for a, b in STEPS if a in methods and b in methods],
@@ -109,7 +109,7 @@ def _headline(evaluation: Evaluation, num_images: int) -> list[tuple[str, str, s
     return cards
 
 
-def _method_rows(methods: dict[Any, dict[str, float]]) -> list[dict[str, Any]]:
+def _method_rows(methods: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with value, "is the best of its column" and "has a bar"."""
     best: dict[str, float] = {}
     for row in methods.values():
@@ -142,7 +142,7 @@ def _category_rows(per_category: dict[str, dict[str, Any]], methods: list[str]) 
 def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[str, Any]]]]:
     """Categories with their clusters, each with ``heat`` 0..1 relative to the largest error."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    records = [] if clusters is None else clusters.to_dict("records")
+    records = _records(clusters)
     top = max((c["error"] for c in records), default=0.0) or 1.0
     for c in records:
         rows.setdefault(category(c["category"]).label, []).append({**c, "heat": c["error"] / top})
@@ -150,9 +150,21 @@ def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[st
 
 
 def _worst_clusters(clusters: pd.DataFrame | None) -> list[dict[str, Any]]:
-    records = [] if clusters is None else clusters.to_dict("records")
+    records = _records(clusters)
     full = [c for c in records if c["garments"] >= _ENOUGH]
     return sorted(full, key=lambda c: -c["error"])[:_WORST]
+
+
+def _by_index(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {
+        str(name): {str(k): v for k, v in row.items()} for name, row in table.to_dict("index").items()
+    }
+
+
+def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+    return (
+        [] if table is None else [{str(k): v for k, v in r.items()} for r in table.to_dict("records")]
+    )
 
 
 def _jpeg(picture: np.ndarray) -> str:
