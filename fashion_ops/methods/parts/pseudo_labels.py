@@ -79,10 +79,8 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _flatten(
-    landmarks: np.ndarray, observed: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, 2n) points with zeros where unobserved, their mask, and the rescaling of squared distances."""
+def _flatten(landmarks: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, 2n) points, zeros where unobserved; their mask; the rescaling of squared distances."""
     mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
     points = np.where(mask > 0, landmarks.reshape(len(landmarks), -1), 0.0)
     return points, mask, mask.shape[1] / np.maximum(mask.sum(axis=1), 1.0)
@@ -115,9 +113,7 @@ def _start(
     return np.stack(centers)
 
 
-def _lloyd(
-    points: np.ndarray, mask: np.ndarray, weight: np.ndarray, centers: np.ndarray
-) -> np.ndarray:
+def _lloyd(points: np.ndarray, mask: np.ndarray, weight: np.ndarray, centers: np.ndarray) -> np.ndarray:
     fallback = _mean(points, mask, np.ones(len(points)), np.full(points.shape[1], FRAME / 2))
     nearest = np.full(len(points), -1)
     for _ in range(MAX_ROUNDS):
