@@ -154,33 +154,33 @@ def _waves(period: float) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(phase[None, :], (TILE, TILE)), np.broadcast_to(phase[:, None], (TILE, TILE))
 
 
-def _scatter(out: np.ndarray, fabric: Fabric, rng: np.random.Generator, flower: bool) -> None:
-    """Dots in a staggered grid, or flowers scattered over the tile (wrapping around)."""
-    step = max(10, round(fabric.repeat * TILE_PER_HEAD * (1.0 if flower else 0.8)))
-    count = max(2, TILE // step)
-    cell = TILE / count
-    for i in range(count):
-        for j in range(count):
+def _scatter(fabric: Fabric, rng: np.random.Generator, flower: bool) -> np.ndarray:
+    """Dots in a staggered grid, or flowers: a periodic block of 4 x 4 of them, repeated to a tile."""
+    repeats = max(1, round(TILE / (4 * fabric.repeat * TILE_PER_HEAD * (1.0 if flower else 0.8))))
+    side = TILE // repeats
+    cell = side / 4
+    spots: list[tuple[float, float, float, Color]] = []
+    for i in range(4):
+        for j in range(4):
             x, y = (j + 0.5 * (i % 2)) * cell, i * cell
-            if flower:
-                x, y = x + rng.uniform(-0.3, 0.3) * cell, y + rng.uniform(-0.3, 0.3) * cell
-            color = fabric.colors[1 + int(rng.random() < 0.35)] if flower else fabric.colors[1]
-            petals = [(0.0, 0.0)]
-            if flower:
-                turn = rng.uniform(0, 1.2)
-                petals = [
-                    (np.cos(a) * cell * 0.17, np.sin(a) * cell * 0.17)
-                    for a in turn + np.arange(5) * 2 * np.pi / 5
-                ]
-            radius = cell * (0.13 if flower else 0.22)
-            for ox in (0, -TILE, TILE) if not cell < x < TILE - cell else (0,):
-                for oy in (0, -TILE, TILE) if not cell < y < TILE - cell else (0,):
-                    for px, py in petals:
-                        center = (round((x + px + ox) * 8), round((y + py + oy) * 8))
-                        cv2.circle(out, center, round(radius * 8), color, -1, cv2.LINE_AA, 3)
-                    if flower:
-                        center = (round((x + ox) * 8), round((y + oy) * 8))
-                        cv2.circle(out, center, round(cell * 0.6), fabric.colors[0], -1, cv2.LINE_AA, 3)
+            if not flower:
+                spots.append((x, y, 0.22 * cell, fabric.colors[1]))
+                continue
+            x, y = x + rng.uniform(-0.3, 0.3) * cell, y + rng.uniform(-0.3, 0.3) * cell
+            color = fabric.colors[1 + int(rng.random() < 0.35)]
+            for a in rng.uniform(0, 1.2) + np.arange(5) * 2 * np.pi / 5:
+                petal = x + 0.17 * cell * np.cos(a), y + 0.17 * cell * np.sin(a)
+                spots.append((*petal, 0.13 * cell, color))
+            spots.append((x, y, 0.075 * cell, fabric.colors[0]))
+    block = np.empty((side, side, 3), np.uint8)
+    block[:] = fabric.base
+    for x, y, radius, color in spots:
+        for px in (x, x - side, x + side):
+            for py in (y, y - side, y + side):
+                if -radius < px < side + radius and -radius < py < side + radius:
+                    center = (round(px * 8), round(py * 8))
+                    cv2.circle(block, center, round(radius * 8), color, -1, cv2.LINE_AA, 3)
+    return cv2.resize(np.tile(block, (repeats, repeats, 1)), (TILE, TILE))
 
 
 @lru_cache(maxsize=16)
@@ -213,9 +213,7 @@ def tile(fabric: Fabric) -> np.ndarray:
     elif name == "gingham":
         out += (second - base) * (0.5 * (x < 0.5) + 0.5 * (y < 0.5))[..., None]
     elif name in ("dots", "floral"):
-        canvas = np.ascontiguousarray(out.astype(np.uint8))
-        _scatter(canvas, fabric, rng, flower=name == "floral")
-        out = canvas.astype(np.float32)
+        out = _scatter(fabric, rng, flower=name == "floral").astype(np.float32)
     elif name == "knit":
         fine_x, fine_y = _waves(9)
         rows = np.abs(((fine_y + 0.5 * np.abs(fine_x - 0.5)) % 1.0) - 0.5)

@@ -70,7 +70,7 @@ def _contour(style: Style, figure: Figure, side: int) -> np.ndarray:
 
 
 def _armhole(end: np.ndarray, armpit: np.ndarray, figure: Figure, side: int) -> np.ndarray:
-    inner = along(np.stack([end, armpit]), 0.6) + xy(-0.05 * figure.picture_side(side), 0)
+    inner = along(np.stack([end, armpit]), 0.6) + xy(0.04 * figure.picture_side(side), 0)
     return curve([end, inner, armpit], 4)
 
 

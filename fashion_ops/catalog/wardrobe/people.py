@@ -1,4 +1,4 @@
-"""Skin, hair, faces and shoes of a figure."""
+"""People: what they look like, and their skin from neck to shoes (``head`` paints the rest)."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,8 @@ def sample_person(rng: np.random.Generator) -> Person:
     )
 
 
-def _shade(color: Color, factor: float) -> Color:
+def shade(color: Color, factor: float) -> Color:
+    """A darker (factor below 1) or lighter colour."""
     b, g, r = (int(min(255, c * factor)) for c in color)
     return b, g, r
 
@@ -66,11 +67,11 @@ def paint_body(canvas: Canvas, figure: Figure, person: Person) -> None:
     neck = [figure.point(s * 0.24, 1.34) for s in (LEFT, RIGHT)]
     torso = np.vstack([neck[0], *shoulders[:2], left, right[::-1], *shoulders[2:], neck[1]])
     canvas.paint([torso], person.skin, volume=0.25, soft=0.35, shadow=0.0)
-    top = figure.point(0, 0.75, 0.08)
+    top = figure.point(0, 0.8, 0.08)
     low = figure.point(0, 1.42)
-    w = 0.21
-    column = np.array([top - xy(w, 0), top + xy(w, 0), low + xy(w + 0.07, 0), low - xy(w + 0.07, 0)])
-    canvas.paint([column], _shade(person.skin, 0.94), volume=0.2, soft=0.2, shadow=0.0)
+    w = 0.18
+    column = np.array([top - xy(w, 0), top + xy(w, 0), low + xy(w + 0.08, 0), low - xy(w + 0.08, 0)])
+    canvas.paint([column], shade(person.skin, 0.94), volume=0.2, soft=0.2, shadow=0.0)
 
 
 def _paint_shoe(canvas: Canvas, figure: Figure, person: Person, ankle: np.ndarray, out: int) -> None:
@@ -117,175 +118,3 @@ def paint_arm(canvas: Canvas, figure: Figure, person: Person, side: int, sleeve:
         float(np.arctan2(direction[1] + across[1] * 0.6, direction[0] + across[0] * 0.6)),
     )
     canvas.paint([*strip(outer, inner), hand, thumb], person.skin, volume=0.26, soft=0.16, shadow=0.22)
-
-
-def paint_hair_behind(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """The hair that falls behind a figure seen from the front."""
-    if figure.facing < 0:
-        return
-    length = {"bob": 1.22, "long": 2.15, "wavy": 1.9}.get(person.hair_style)
-    if length is None:
-        return
-    c = _head(figure)
-    w = 0.47
-    shape = curve(
-        [
-            c + xy(0, -0.56),
-            c + xy(w, -0.2),
-            c + xy(w + 0.04, 0.4),
-            c + xy(w * 0.95, length - 0.5),
-            c + xy(0, length - 0.44),
-            c + xy(-w * 0.95, length - 0.5),
-            c + xy(-w - 0.04, 0.4),
-            c + xy(-w, -0.2),
-            c + xy(0, -0.56),
-        ],
-        5,
-    )
-    canvas.paint([shape], _shade(person.hair, 0.8), volume=0.25, soft=0.3, shadow=0.15)
-
-
-def _head(figure: Figure) -> np.ndarray:
-    return figure.point(0, 0.5, 0.08)
-
-
-def paint_head(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """Head, face and the hair in front; from behind, all of the hair."""
-    c = _head(figure)
-    turn = float(np.sin(figure.yaw))
-    away = figure.facing < 0
-    for side in (-1, 1):  # ears
-        if turn * side <= 0.3 or away:
-            canvas.paint(
-                [ellipse(c + xy(0.38 * side, 0.06), 0.07, 0.11)], person.skin, volume=0.2, soft=0.1
-            )
-    face = curve(
-        [
-            c + xy(0, -0.48),
-            c + xy(0.34, -0.3),
-            c + xy(0.385, 0.02),
-            c + xy(0.29, 0.33),
-            c + xy(0.1, 0.5),
-            c + xy(-0.1, 0.5),
-            c + xy(-0.29, 0.33),
-            c + xy(-0.385, 0.02),
-            c + xy(-0.34, -0.3),
-            c + xy(0, -0.48),
-        ],
-        4,
-    )
-    canvas.paint([face], person.skin, volume=0.2, soft=0.3, shadow=0.3)
-    if not away:
-        _paint_face(canvas, c, turn, person)
-    _paint_hair(canvas, figure, c, turn, person)
-
-
-def _paint_face(canvas: Canvas, c: np.ndarray, turn: float, person: Person) -> None:
-    shift = 0.2 * turn
-    squeeze = np.sqrt(1 - 0.6 * turn * turn)
-    dark = _shade(person.hair, 0.6)
-    for side in (-1, 1):
-        x = shift + 0.155 * side * squeeze
-        if abs(x) > 0.33:
-            continue
-        eye = c + xy(x, 0.03)
-        canvas.paint([ellipse(eye, 0.055 * squeeze, 0.034)], (240, 244, 246), volume=0, shadow=0)
-        canvas.paint(
-            [ellipse(eye + xy(0.02 * turn, 0.003), 0.03, 0.036)], (38, 34, 36), volume=0, shadow=0
-        )
-        brow = curve(
-            [eye + xy(-0.08, -0.075), eye + xy(0, -0.105), eye + xy(0.08, -0.075), eye + xy(0, -0.085)],
-            3,
-        )
-        canvas.paint([brow], dark, volume=0, shadow=0)
-    nose = np.array(
-        [c + xy(shift * 1.25 - 0.03, 0.2), c + xy(shift * 1.25, 0.13), c + xy(shift * 1.25 + 0.04, 0.2)]
-    )
-    canvas.paint([nose], _shade(person.skin, 0.85), volume=0, shadow=0)
-    canvas.paint([ellipse(c + xy(shift, 0.315), 0.1 * squeeze, 0.034)], person.lips, volume=0, shadow=0)
-
-
-def _paint_hair(canvas: Canvas, figure: Figure, c: np.ndarray, turn: float, person: Person) -> None:
-    style, color = person.hair_style, person.hair
-    if figure.facing < 0:
-        length = {"bob": 0.72, "long": 1.6, "wavy": 1.35, "bun": 0.42, "crop": 0.36, "cap": 0.36}[style]
-        w = 0.43
-        bottom = c + xy(0, length)
-        narrow = 0.75 if length < 0.5 else 0.95
-        shape = curve(
-            [
-                c + xy(0, -0.56),
-                c + xy(w, -0.25),
-                c + xy(w, 0.2),
-                bottom + xy(w * narrow, -0.1),
-                bottom,
-                bottom + xy(-w * narrow, -0.1),
-                c + xy(-w, 0.2),
-                c + xy(-w, -0.25),
-                c + xy(0, -0.56),
-            ],
-            5,
-        )
-        canvas.paint([shape], color, volume=0.3, soft=0.3, shadow=0.25)
-    else:
-        part = -0.1 if person.hair_in_front[0] else 0.12
-        low = 0.1 if style in ("crop", "bun", "cap") else 0.3
-        fringe = curve(
-            [
-                c + xy(-0.41, low),
-                c + xy(-0.44, -0.2),
-                c + xy(-0.26, -0.53),
-                c + xy(0.0, -0.6),
-                c + xy(0.26, -0.53),
-                c + xy(0.44, -0.2),
-                c + xy(0.41, low),
-                c + xy(0.335, -0.12),
-                c + xy(0.2 + turn * 0.1, -0.26),
-                c + xy(part + turn * 0.2, -0.34),
-                c + xy(-0.2 + turn * 0.1, -0.24),
-                c + xy(-0.335, -0.12),
-                c + xy(-0.41, low),
-            ],
-            5,
-        )
-        canvas.paint([fringe], color, volume=0.3, soft=0.22, shadow=0.2)
-        if style in ("long", "wavy"):
-            for side, falls in zip((-1, 1), person.hair_in_front, strict=True):
-                if falls:
-                    _paint_strand(canvas, c, side, 1.5 if style == "long" else 1.2, color)
-    if style == "bun":
-        canvas.paint([ellipse(c + xy(-0.06 * turn, -0.66), 0.19, 0.17)], color, volume=0.3, soft=0.15)
-    if style == "cap":
-        dome = curve(
-            [
-                c + xy(-0.43, -0.16),
-                c + xy(-0.38, -0.48),
-                c + xy(0, -0.64),
-                c + xy(0.38, -0.48),
-                c + xy(0.43, -0.16),
-                c + xy(0, -0.24),
-                c + xy(-0.43, -0.16),
-            ],
-            5,
-        )
-        canvas.paint([dome], person.cap, volume=0.3, soft=0.25)
-        if figure.facing > 0:
-            brim = ellipse(c + xy(0.2 * turn, -0.2), 0.36, 0.075)
-            canvas.paint([brim], _shade(person.cap, 0.75), volume=0.1, shadow=0.25)
-
-
-def _paint_strand(canvas: Canvas, c: np.ndarray, side: int, length: float, color: Color) -> None:
-    shape = curve(
-        [
-            c + xy(0.3 * side, -0.3),
-            c + xy(0.47 * side, 0.1),
-            c + xy(0.5 * side, 0.6),
-            c + xy(0.47 * side, length),
-            c + xy(0.3 * side, length + 0.12),
-            c + xy(0.24 * side, 0.7),
-            c + xy(0.33 * side, 0.2),
-            c + xy(0.3 * side, -0.3),
-        ],
-        5,
-    )
-    canvas.paint([shape], color, volume=0.3, soft=0.16, shadow=0.25)

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fashion_ops.catalog.wardrobe import labels, people, props, scene
+from fashion_ops.catalog.wardrobe import head, labels, people, props, scene
 from fashion_ops.catalog.wardrobe.body import LEFT, RIGHT, Figure, pose_flat, pose_worn
 from fashion_ops.catalog.wardrobe.bottoms import sew_bottom
 from fashion_ops.catalog.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
@@ -55,13 +55,15 @@ def photograph(shot: Shot, size: int) -> Picture:
 def _worn_together(styles: list[Style]) -> list[Style]:
     """Cuts as they sit on a body: tops are tight under outwear, and a tucked hem ends in the waist."""
     if len(styles) == 3:
-        inner = styles[1]
-        tight = {
-            "ease": min(inner.ease, 0.05),
-            "sleeve_ease": min(inner.sleeve_ease, 0.03),
-            "flare": 0.0,
-        }
-        styles = [styles[0], replace(inner, **tight, shoulder=min(inner.shoulder, 0.78)), styles[2]]
+        bottom, inner, outer = styles
+        inner = replace(
+            inner,
+            ease=min(inner.ease, 0.05),
+            sleeve_ease=min(inner.sleeve_ease, 0.03),
+            flare=0.0,
+            shoulder=outer.shoulder - 0.03 if inner.sleeve else inner.shoulder,
+        )
+        styles = [bottom, inner, outer]
     if len(styles) > 1 and styles[1].tuck:
         hem = styles[0].waist_y + 0.16
         styles = [styles[0], replace(styles[1], hem_y=hem, hem_drop=0.03, flare=0.0), *styles[2:]]
@@ -110,7 +112,7 @@ def _paint_worn(
 ) -> None:
     person = people.sample_person(rng)
     numbers = range(len(garments))
-    people.paint_hair_behind(canvas, figure, person)
+    head.paint_hair_behind(canvas, figure, person)
     for side, stage in _SIDES:
         if figure.arm_behind(side):
             _paint_arm(canvas, figure, person, garments, side, stage)
@@ -125,7 +127,7 @@ def _paint_worn(
     for side, stage in _SIDES:
         if not figure.arm_behind(side):
             _paint_arm(canvas, figure, person, garments, side, stage)
-    people.paint_head(canvas, figure, person)
+    head.paint_head(canvas, figure, person)
     if rng.random() < 0.14:
         props.paint_bag(canvas, figure, rng)
     for side, _ in _SIDES:

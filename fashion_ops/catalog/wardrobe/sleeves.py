@@ -36,9 +36,8 @@ def add_sleeve(
     direction = line[-1] - line[0]
     hem = np.stack([outer[-1], inner[-1]])
     band = np.stack([along(outer, 0.93), along(inner, 0.93)])
-    # The sleeve head reaches over the shell a little, or the bare arm would show at the seam.
-    inward = xy((-0.3 if style.kind == "outwear" else -0.13) * figure.picture_side(side), 0)
-    head = np.stack([shoulder, shoulder + inward * 0.7, armpit + inward, armpit])
+    # A wedge towards the body, or the sleeve of a garment below would show at the armpit.
+    wedge = np.stack([shoulder, armpit + xy(-0.2 * figure.picture_side(side), 0), armpit])
     marks = [
         Mark("line", np.stack([shoulder, (shoulder + armpit) / 2, armpit]), "dark", 0.02),
         Mark("line", band, "dark", 0.02),
@@ -52,7 +51,7 @@ def add_sleeve(
         Part(
             f"{name}_sleeve",
             STAGES[name],
-            (head, *strip(outer, inner)),
+            (*((wedge,) if style.kind == "outwear" else ()), *strip(outer, inner)),
             grain=float(np.arctan2(-direction[0], direction[1])),
             marks=tuple(marks),
         )

@@ -138,7 +138,7 @@ def _armhole(
     if style.category_id in STRAPS:
         middle = along(np.stack([start, armpit]), 0.55) + xy(0.05 * inward, 0.06)
         return curve([start, middle, armpit], 4)
-    depth = 0.05 if style.sleeve else 0.10
+    depth = -0.04 if style.sleeve else 0.10
     middle = along(np.stack([end, armpit]), 0.6) + xy(depth * inward, 0.0)
     return np.vstack([start, curve([end, middle, armpit], 4)])
 
