@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy.grouping import GroupingName
 
-
 Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
 Crop = tuple[Stride32, Stride32]
 
@@ -29,11 +28,11 @@ class Section(BaseModel):
 class Synthesize(Section):
     """The synthetic wardrobe. ``images``: how many per split; 0 writes an empty wardrobe."""
 
-    train: int = Field(3200, ge=0)
-    validation: int = Field(520, ge=0)
-    size: int = Field(256, ge=64, description="side of the square pictures, pixels")
+    train: int = Field(default=3200, ge=0)
+    validation: int = Field(default=520, ge=0)
+    size: int = Field(default=256, ge=64, description="side of the square pictures, pixels")
     imbalance: float = Field(
-        0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
+        default=0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
     )
 
 
@@ -43,8 +42,8 @@ class Ingest(Section):
     source: Literal["deepfashion2", "coco"] = "deepfashion2"
     root: str = "data/raw"
     copy_images: bool = True
-    shard_mb: int = Field(128, ge=1)
-    max_quarantined: float = Field(0.01, ge=0, le=1)
+    shard_mb: int = Field(default=128, ge=1)
+    max_quarantined: float = Field(default=0.01, ge=0, le=1)
 
 
 class Aggregate(Section):
@@ -56,17 +55,17 @@ class Aggregate(Section):
 class PseudoLabel(Section):
     """DFA's pseudo-labels: k-means on landmark configurations. Temperature in 224-px units."""
 
-    clusters: int = Field(20, ge=1)
-    temperature: float = Field(20.0, gt=0)
+    clusters: int = Field(default=20, ge=1)
+    temperature: float = Field(default=20.0, gt=0)
 
 
 class Fit(Section):
     """One optimisation run (AdamW, one-cycle learning rate)."""
 
-    lr: float = Field(2e-3, gt=0)
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(32, ge=1)
-    weight_decay: float = Field(1e-4, ge=0)
+    lr: float = Field(default=2e-3, gt=0)
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
@@ -74,16 +73,16 @@ class TrainDetector(Fit):
     """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
 
     backbone: str = "small"
-    neck_width: int = Field(32, ge=1, description="channels of the map that the heads read")
-    head_width: int = Field(48, ge=1, description="channels inside each head")
+    neck_width: int = Field(default=32, ge=1, description="channels of the map that the heads read")
+    head_width: int = Field(default=48, ge=1, description="channels inside each head")
     input_size: Stride32 = 160
     pretrained: str | None = None
     center_radius: Literal["published", "corrected"] = "published"
-    flip: float = Field(0.5, ge=0, le=1)
-    scale: float = Field(0.15, ge=0, description="log-scale, standard deviation")
-    shift: float = Field(0.05, ge=0, description="share of the input, standard deviation")
-    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
-    score_threshold: float = Field(0.05, ge=0, le=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(default=0.05, ge=0, description="share of the input, standard deviation")
+    color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
+    score_threshold: float = Field(default=0.05, ge=0, le=1)
 
 
 class TrainLandmarker(Fit):
@@ -92,24 +91,25 @@ class TrainLandmarker(Fit):
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
     crop: Crop = (96, 128)
-    padding: float = Field(1.25, ge=1)
-    heatmap_sigma: float = Field(1.5, gt=0, description="heatmap cells")
-    flip: float = Field(0.5, ge=0, le=1)
-    rotation: float = Field(15.0, ge=0, description="degrees, standard deviation")
-    scale: float = Field(0.15, ge=0, description="log-scale, standard deviation")
-    shift: float = Field(0.03, ge=0, description="share of the crop, standard deviation")
-    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
+    padding: float = Field(default=1.25, ge=1)
+    heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")
+    loss: Literal["mse", "cross_entropy"] = "cross_entropy"
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=15.0, ge=0, description="degrees, standard deviation")
+    scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
+    color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     flip_test: bool = True
-    pseudo_label_weight: float = Field(0.1, ge=0, description="alpha of DFA eq. 4")
+    pseudo_label_weight: float = Field(default=0.1, ge=0, description="alpha of DFA eq. 4")
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
 
 
 class Finetune(Section):
     """What all 13 finetuning runs share; lr and epochs of each are in ``categories``."""
 
-    batch_size: int = Field(16, ge=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    flip: float = Field(0.5, ge=0, le=1, description="hflip train in the paper's Table 2")
+    batch_size: int = Field(default=16, ge=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    flip: float = Field(default=0.5, ge=0, le=1, description="hflip train in the paper's Table 2")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
@@ -122,17 +122,20 @@ class Refine(Section):
 
     backbone: Literal["landmarker", "resnet50", "resnet101", "resnet152"] = "landmarker"
     pretrained: str | None = None
-    batch_size: int = Field(16, ge=1)
-    weight_decay: float = Field(1e-5, ge=0)
-    pose_sigma: float = Field(3.0, gt=0, description="input-pose Gaussian, crop pixels")
+    batch_size: int = Field(default=16, ge=1)
+    weight_decay: float = Field(default=1e-5, ge=0)
+    pose_sigma: float = Field(default=3.0, gt=0, description="input-pose Gaussian, crop pixels")
     own_outputs: float = Field(
-        0.5, ge=0, le=1, description="share of poses from the landmarker itself; the rest synthetic"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of poses from the landmarker itself; the rest synthetic",
     )
-    flip: float = Field(0.5, ge=0, le=1)
-    rotation: float = Field(15.0, ge=0, description="degrees, standard deviation")
-    scale: float = Field(0.1, ge=0, description="log-scale, standard deviation")
-    shift: float = Field(0.03, ge=0, description="share of the crop, standard deviation")
-    color: float = Field(0.2, ge=0, description="largest relative change of a channel")
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=15.0, ge=0, description="degrees, standard deviation")
+    scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
+    color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     flip_test: bool = True
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -155,8 +158,8 @@ class Evaluate(Section):
     """Judging on the validation split."""
 
     split: str = "validation"
-    max_detections: int = Field(20, ge=1)
-    pictures: int = Field(12, ge=0, description="validation pictures drawn in the report")
+    max_detections: int = Field(default=20, ge=1)
+    pictures: int = Field(default=12, ge=0, description="validation pictures drawn in the report")
 
 
 class Register(Section):
@@ -168,21 +171,25 @@ class Register(Section):
 class Promote(Section):
     """The gate between challenger and champion; AP as fractions."""
 
-    min_ap: float = Field(0.3, ge=0, le=1)
-    min_box_ap: float = Field(0.3, ge=0, le=1)
-    max_drop: float = Field(0.0, ge=0, description="overall AP may fall this much below champion")
-    max_category_drop: float = Field(0.05, ge=0)
+    min_ap: float = Field(default=0.3, ge=0, le=1)
+    min_box_ap: float = Field(default=0.3, ge=0, le=1)
+    max_drop: float = Field(
+        default=0.0, ge=0, description="overall AP may fall this much below champion"
+    )
+    max_category_drop: float = Field(default=0.05, ge=0)
 
 
 class Fleet(Section):
     """How work is spread; nothing here changes a result except the threads of one task."""
 
-    cpus_per_task: int = Field(1, ge=1)
-    gpus_per_task: float = Field(0.0, ge=0)
-    max_retries: int = Field(3, ge=0)
-    workers: int = Field(2, ge=1, description="processes of synthesize and ingest")
+    cpus_per_task: int = Field(default=1, ge=1)
+    gpus_per_task: float = Field(default=0.0, ge=0)
+    max_retries: int = Field(default=3, ge=0)
+    workers: int = Field(default=2, ge=1, description="processes of synthesize and ingest")
     loader_workers: int = Field(
-        0, ge=0, description="processes that cut crops for one training run; 0 where crops fit in memory"
+        default=0,
+        ge=0,
+        description="processes that cut crops for one training run; 0 where crops fit in memory",
     )
 
 
@@ -200,7 +207,7 @@ class Params(Section):
     refine: Refine = Refine()
     categories: dict[str, CategoryRuns] = {name: CategoryRuns() for name in CATEGORY_NAMES}
     evaluate: Evaluate = Evaluate()
-    registration: Register = Field(Register(), alias="register")
+    registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()
     fleet: Fleet = Fleet()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.inference import Detector
@@ -95,8 +96,8 @@ class Cascade:
                 if "finetuned" in rows:
                     _put(found["finetuned"], own, poses)
                 if "refined" in rows:
-                    refined = self.refined[int(c)].refine(own_crops, np.stack(poses))
-                    _put(found["refined"], own, list(refined))
+                    refined = self.refined[int(c)].refine(own_crops, torch.from_numpy(np.stack(poses)))
+                    _put(found["refined"], own, list(refined.cpu().numpy()))
         inverse = invert_matrices(matrices)
         return {
             row: [to_picture(pose, m) for pose, m in zip(poses, inverse, strict=True)]

@@ -23,7 +23,12 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         total = len(items)  # type: ignore[arg-type]
     console = Console(file=sys.stderr)
     start, count = time.monotonic(), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total)
         for item in items:

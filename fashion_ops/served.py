@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
+from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from fashion_ops.catalog.reader import decode_rgb
@@ -39,4 +39,4 @@ class GarmentLandmarks(PythonModel):
         return pd.DataFrame({"garments": answers})
 
 
-mlflow.models.set_model(GarmentLandmarks())
+set_model(GarmentLandmarks())

@@ -7,6 +7,7 @@ OpenCV; pictures are RGB uint8.
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ class Catalog:
 
     def image_bytes(self, image_id: int) -> bytes:
         """The encoded bytes of a picture, as they came in."""
-        row = self.images.loc[image_id]
+        row: Any = self.images.loc[image_id]
         if row["shard"] < 0:
             return (self.folder / row["path"]).read_bytes()
         return self._shard(int(row["shard"]))["bytes"][int(row["row"])].as_py()

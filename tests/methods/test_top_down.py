@@ -1,5 +1,7 @@
 """The landmarker: targets, losses, schedule; stop and resume; saved and loaded; learns."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from fashion_ops.methods.parts.backbones import HRNet
 from fashion_ops.methods.parts.crops import apply_matrices
 from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.methods.top_down.decode import activate
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss, label_weight
 from fashion_ops.methods.top_down.model import Landmarker
@@ -84,7 +87,21 @@ def test_heatmap_loss_by_hand():
     target = torch.zeros(1, 3, 2, 2)
     target[0, 0] = 1.0  # four cells off by 1, one of two labelled maps
     target[0, 2] = 5.0  # not labelled: must not count
-    assert heatmap_loss(predicted, target, torch.tensor([[1.0, 1.0, 0.0]])) == 0.5 * 4 / 2
+    assert heatmap_loss(predicted, target, torch.tensor([[1.0, 1.0, 0.0]]), "mse") == 0.5 * 4 / 2
+
+
+def test_cross_entropy_loss_by_hand():
+    predicted = torch.tensor([[[[0.0, math.log(2.0)], [math.log(3.0), 0.0]]]])  # softmax 1 2 3 1 / 7
+    target = torch.tensor([[[[0.0, 0.5], [1.0, 0.0]]]])  # sums to 1 as 1/3, 2/3
+    loss = heatmap_loss(predicted, target, torch.ones(1, 1), "cross_entropy")
+    own = (math.log(1 / 3) + 2 * math.log(2 / 3)) / 3
+    assert float(loss) == pytest.approx(own - (math.log(2 / 7) + 2 * math.log(3 / 7)) / 3)
+
+
+def test_a_softmax_map_is_read_like_a_gaussian_of_peak_one():
+    target, _ = heatmap_targets(torch.tensor([[[30.0, 21.0, 2.0]]]), (64, 64), 1.5)
+    heat = activate(target.log(), "cross_entropy", 1.5)
+    torch.testing.assert_close(heat, target, atol=2e-3, rtol=0)
 
 
 def test_label_loss_reads_the_row_of_its_own_category():

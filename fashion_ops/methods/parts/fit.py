@@ -74,7 +74,7 @@ class FitModule(L.LightningModule):
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         return losses["loss"]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [

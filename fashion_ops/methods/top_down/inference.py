@@ -77,7 +77,10 @@ class LandmarkPredictor:
             batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
             with autocast(self.spec["precision"], self.device):
                 heat = predict_heatmaps(
-                    self.model, batch.contiguous(memory_format=torch.channels_last), mirror
+                    self.model,
+                    batch.contiguous(memory_format=torch.channels_last),
+                    mirror,
+                    **self.spec["heatmap"],
                 )
             groups = decode(heat).cpu().numpy()
             out += [

@@ -1,21 +1,38 @@
 """Heatmap loss, pseudo-label loss and the schedule between them."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def heatmap_loss(
-    predicted: Float[Tensor, "b k h w"], target: Float[Tensor, "b k h w"], weight: Float[Tensor, "b k"]
+    predicted: Float[Tensor, "b k h w"],
+    target: Float[Tensor, "b k h w"],
+    weight: Float[Tensor, "b k"],
+    kind: str,
 ) -> Float[Tensor, ""]:
-    """Mean squared error over the labelled maps, times half the number of cells of a map.
+    """Mean over the labelled maps of one of two losses.
 
-    Simple Baselines averages over all maps and cells; we average over the labelled maps only, so that
-    the size of the loss does not depend on how many of the groups a category uses, and sum the
-    cells, so that it does not depend on the resolution.
+    ``mse``: half the squared error, summed over cells. Simple Baselines averages over all maps and
+    cells; over the labelled maps only, the loss does not depend on how many groups a category uses.
+    ``cross_entropy``: of the map's softmax against the Gaussian made to sum to 1, less the Gaussian's
+    own entropy, so that a perfect map has loss 0.
+
+    Args:
+        predicted: the network's output.
+        target: Gaussians of peak 1.
+        weight: 1 for a labelled map, 0 for others.
+        kind: ``mse`` or ``cross_entropy``.
     """
-    per_map = ((predicted.float() - target) ** 2).sum((2, 3))
-    return 0.5 * (per_map * weight).sum() / weight.sum().clamp_min(1)
+    predicted = predicted.float().flatten(2)
+    target = target.flatten(2)
+    if kind == "mse":
+        per_map = 0.5 * ((predicted - target) ** 2).sum(2)
+    else:
+        goal = target / target.sum(2, keepdim=True).clamp_min(1e-6)
+        per_map = (torch.xlogy(goal, goal) - goal * predicted.log_softmax(2)).sum(2)
+    return (per_map * weight).sum() / weight.sum().clamp_min(1)
 
 
 def label_loss(

@@ -26,6 +26,7 @@ class Landmarker(nn.Module):
         self.trunk = HRNet(backbone, pretrained)
         self.head = nn.Conv2d(self.trunk.channels[0], groups, 1)
         nn.init.normal_(self.head.weight, std=0.001)
+        assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
         self.clusters = clusters
         if clusters:

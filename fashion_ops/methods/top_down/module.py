@@ -19,6 +19,7 @@ class LandmarkerSettings:
 
     crop: tuple[int, int]
     heatmap_sigma: float
+    loss: str
     warp: Warp
     label_alpha: float = 0.0
     label_decay: tuple[float, float] = (0.33, 0.67)
@@ -48,9 +49,9 @@ class LandmarkerModule(FitModule):
         assert isinstance(model, Landmarker)
         alpha = label_weight(self.progress, s.label_alpha, s.label_decay)
         if not (alpha and model.clusters):
-            loss = heatmap_loss(model(crops), target, weight)
+            loss = heatmap_loss(model(crops), target, weight, s.loss)
             return {"loss": loss, "heatmap": loss}
         heat, logits = model.with_labels(crops)
-        heatmap = heatmap_loss(heat, target, weight)
+        heatmap = heatmap_loss(heat, target, weight, s.loss)
         label = label_loss(logits, batch["soft_label"], batch["category"])
         return {"loss": heatmap + alpha * label, "heatmap": heatmap, "label": label}

@@ -28,6 +28,7 @@ def landmarker_spec(params: TrainLandmarker, grouping: str, clusters: int) -> di
         "clusters": clusters,
         "crop": list(params.crop),
         "padding": params.padding,
+        "heatmap": {"loss": params.loss, "sigma": params.heatmap_sigma},
         "flip_test": params.flip_test,
         "precision": params.precision,
         "training": params.model_dump(mode="json"),
@@ -72,9 +73,8 @@ def train_landmarker(
     settings = LandmarkerSettings(
         crop=training.crop,
         heatmap_sigma=training.heatmap_sigma,
-        warp=Warp(
-            training.flip, training.rotation, training.scale, training.shift, training.color
-        ),
+        loss=training.loss,
+        warp=Warp(training.flip, training.rotation, training.scale, training.shift, training.color),
         label_alpha=label_alpha,
         label_decay=training.pseudo_label_decay,
     )
