@@ -1,0 +1,103 @@
+"""Predictions of every row on a split, as tables; not a step itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.schemas import PREDICTIONS
+from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.predictor import Cascade, Landmarks
+from fashion_ops.progress import track
+
+SURE = 0.2  # a heatmap's peak below this does not count for the score (Aggregation & Finetuning)
+CHUNK = 64  # pictures or garments at a time, which bounds the memory
+
+Tables = dict[str, pd.DataFrame]
+
+
+def detect(
+    detector: Detector, catalog: Catalog, images: pd.DataFrame, max_detections: int
+) -> pd.DataFrame:
+    """The detector's garments on every picture, as a table of predictions."""
+    rows = []
+    ids = images["image_id"].to_list()
+    for start in track(range(0, len(ids), CHUNK), "detect", -(-len(ids) // CHUNK)):
+        chunk = ids[start : start + CHUNK]
+        for image_id, found in zip(
+            chunk, detector.detect([catalog.image(i) for i in chunk]), strict=True
+        ):
+            kept: dict[int, int] = {}
+            for d in found:
+                kept[d.category_id] = kept.get(d.category_id, 0) + 1
+                if kept[d.category_id] <= max_detections:
+                    rows.append((image_id, -1, d.category_id, d.score, d.box, d.landmarks.ravel()))
+    return predictions_table(rows)
+
+
+def landmark_tables(cascade: Cascade, catalog: Catalog, boxes: pd.DataFrame, what: str) -> Tables:
+    """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
+
+    Args:
+        cascade: the landmark models.
+        catalog: where the pictures are.
+        boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
+        what: for the progress bar.
+    """
+    boxes = boxes.sort_values("image_id", kind="stable")
+    poses: dict[str, Landmarks] = {}
+    for start in track(range(0, len(boxes), CHUNK), f"landmarks, {what}", -(-len(boxes) // CHUNK)):
+        chunk = boxes.iloc[start : start + CHUNK]
+        found = cascade.predict(
+            catalog.image,
+            chunk["image_id"].to_numpy(),
+            np.stack(chunk["box"].to_list()),
+            chunk["category_id"].to_numpy(np.int64),
+        )
+        for row, landmarks in found.items():
+            poses.setdefault(row, []).extend(landmarks)
+    box_scores = boxes["score"].to_numpy() if "score" in boxes else np.ones(len(boxes))
+    keys = ("image_id", "garment_id", "category_id", "box")
+    return {
+        row: predictions_table(
+            [
+                (image_id, garment_id, kind, score * pose_score(pose), box, pose.ravel())
+                for image_id, garment_id, kind, box, score, pose in zip(
+                    *(boxes[k] for k in keys), box_scores, landmarks, strict=True
+                )
+            ]
+        )
+        for row, landmarks in poses.items()
+    }
+
+
+def pose_score(pose: np.ndarray) -> float:
+    """Mean height of the peaks above ``SURE``; 0 when there is none."""
+    peaks = pose[:, 2][pose[:, 2] > SURE]
+    return float(peaks.mean()) if len(peaks) else 0.0
+
+
+def predictions_table(rows: list[tuple]) -> pd.DataFrame:
+    """Rows (image_id, garment_id, category_id, score, box, landmarks) as ``schemas.PREDICTIONS``."""
+    columns = list(zip(*rows, strict=True)) or [[]] * 6
+    return PREDICTIONS.validate(
+        pd.DataFrame(
+            {
+                "image_id": np.array(columns[0], np.int64),
+                "garment_id": np.array(columns[1], np.int64),
+                "category_id": np.array(columns[2], np.int8),
+                "score": np.array(columns[3], np.float32),
+                "box": pd.Series([np.asarray(b, np.float32) for b in columns[4]], dtype=object),
+                "landmarks": pd.Series([np.asarray(p, np.float32) for p in columns[5]], dtype=object),
+            }
+        )
+    )
+
+
+def write_predictions(folder: Path, truth_boxes: Tables, own_boxes: Tables) -> None:
+    """One parquet file a row and kind of boxes."""
+    for kind, tables in (("truth_boxes", truth_boxes), ("own_boxes", own_boxes)):
+        (folder / kind).mkdir(parents=True)
+        for row, table in tables.items():
+            table.to_parquet(folder / kind / f"{row}.parquet", index=False)

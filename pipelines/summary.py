@@ -1,0 +1,54 @@
+"""What ``make demo`` ends with: the table, the report, the model, a picture, and what to type next."""
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from fashion_ops.params import load_params
+from fashion_ops.workspace import Workspace
+
+
+def show(ws: Workspace) -> None:
+    """Print the results of the last evaluation and registration.
+
+    Raises:
+        FileNotFoundError: nothing was evaluated yet.
+    """
+    from fashion_ops.registry import CHALLENGER, connect, with_alias
+
+    metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    console = Console()
+    rows = list(metrics["landmark_ap"])
+    table = Table(title="Landmark AP on the validation split (official OKS, ground-truth boxes)")
+    for name in ("category", "train", "val", "box AP", *rows):
+        table.add_column(name.replace("_", " "), justify="left" if name == "category" else "right")
+    for name, row in metrics["per_category"].items():
+        values = [f"{row['landmark_ap'][r]:.3f}" for r in rows]
+        counts = (str(row["train"]), str(row["validation"]), f"{row['box_ap']:.3f}")
+        table.add_row(name.replace("_", " "), *counts, *values)
+    table.add_section()
+    means = [f"{metrics['landmark_ap'][r]:.3f}" for r in rows]
+    table.add_row("all", "", "", f"{metrics['box_ap']:.3f}", *means, style="bold")
+    own = [
+        f"{v:.3f}" if (v := metrics["landmark_ap_own_boxes"].get(r)) is not None else "" for r in rows
+    ]
+    table.add_row("all, with our own boxes", "", "", "", *own)
+    console.print(table)
+
+    picture = sorted((ws.evaluation / "pictures").glob("*.png"))[0]
+    photo = sorted((ws.raw / "validation" / "image").glob("*.jpg"))
+    example = photo[0].relative_to(ws.root) if photo else "PHOTO.jpg"
+    model = load_params(ws.params).registration.model
+    version = with_alias(connect(ws.root), model, CHALLENGER)
+    lines = (
+        ("report", (ws.evaluation / "report.html").resolve()),
+        ("picture", picture.resolve()),
+        ("model", f"{model} version {version.version if version else '?'}, alias {CHALLENGER}"),
+        ("next", "make ui                     the Dagster and MLflow pages of this run"),
+        ("", ".venv/bin/dvc status        clean; change params.yaml and look again"),
+        ("", ".venv/bin/fashion-ops promote"),
+        ("", f".venv/bin/fashion-ops predict {example} --out outputs --model models"),
+    )
+    for name, value in lines:
+        console.print(f"[bold]{name:8}[/bold] {value}", highlight=False, soft_wrap=True)
