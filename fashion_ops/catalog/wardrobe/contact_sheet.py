@@ -31,8 +31,8 @@ def draw_landmarks(pixels: np.ndarray, item: dict, zoom: float = 1.0) -> np.ndar
             continue
         color = _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE
         center = (int((x + 0.5) * zoom * 8), int((y + 0.5) * zoom * 8))
-        cv2.circle(out, center, 19, (255, 255, 255), -1, cv2.LINE_AA, 3)
-        cv2.circle(out, center, 13, color, -1 if v == 2 else 1, cv2.LINE_AA, 3)
+        cv2.circle(out, center, 22, (255, 255, 255), -1, cv2.LINE_AA, 3)
+        cv2.circle(out, center, 15, color, -1 if v == 2 else 1, cv2.LINE_AA, 3)
     return out
 
 
