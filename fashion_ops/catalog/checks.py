@@ -192,7 +192,7 @@ def _value_problems(
     in_picture = (v > 0) & (x >= -1) & (y >= -1) & (x <= widths[owner]) & (y <= heights[owner])
     finite = np.isfinite(points).all(axis=1)
     with np.errstate(invalid="ignore"):
-        tests: list[tuple[Reason, np.ndarray]] = [
+        tests: list[tuple[Reason, Any]] = [
             (Reason.NOT_FINITE, ~np.logical_and.reduceat(finite, starts)),
             (Reason.NOT_FINITE, ~np.isfinite(garments.box).all(axis=1)),
             (Reason.NOT_FINITE, np.isin(np.arange(len(items)), broken_polygons)),
@@ -233,8 +233,12 @@ def _keep(garments: Garments, rows: np.ndarray) -> Garments:
     """The garments where ``rows`` is true."""
     if rows.all():
         return garments
-    lengths = np.diff(garments.polygons.offsets)
-    columns: dict[str, Any] = {f.name: getattr(garments, f.name) for f in fields(Garments)}
-    kept = {n: c.keep(rows) if isinstance(c, Ragged) else c[rows] for n, c in columns.items()}
-    kept["polygon_points"] = garments.polygon_points.keep(np.repeat(rows, lengths))
+    kept: dict[str, Any] = {}
+    for name in (f.name for f in fields(Garments)):
+        column = getattr(garments, name)
+        if name == "polygon_points":  # has a row a polygon, not a garment
+            own = np.repeat(rows, np.diff(garments.polygons.offsets))
+        else:
+            own = rows
+        kept[name] = column.keep(own) if isinstance(column, Ragged) else column[own]
     return Garments(**kept)

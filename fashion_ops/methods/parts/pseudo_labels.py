@@ -82,7 +82,7 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
 def _flatten(landmarks: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N, 2n) points, zeros where unobserved; their mask; the rescaling of squared distances."""
     mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
-    points = np.where(mask > 0, landmarks.reshape(len(landmarks), -1), 0.0)
+    points = np.where(mask > 0, landmarks.reshape(mask.shape), 0.0)
     return points, mask, mask.shape[1] / np.maximum(mask.sum(axis=1), 1.0)
 
 
