@@ -78,6 +78,12 @@ class TrainDetector(Fit):
     input_size: Stride32 = 160
     pretrained: str | None = None
     center_radius: Literal["published", "corrected"] = "published"
+    center_reach: int = Field(
+        default=1, ge=0, description="cells around a centre that learn as it does; 0 as published"
+    )
+    category_weight: float = Field(
+        default=1.0, ge=0, description="cross-entropy of categories at the centres; 0 as published"
+    )
     flip: float = Field(default=0.5, ge=0, le=1)
     scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.05, ge=0, description="share of the input, standard deviation")

@@ -35,7 +35,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     module = CenterNetModule(
         model,
         p,
-        DetectorSettings(warp, p.center_radius),
+        DetectorSettings(warp, p.center_radius, p.center_reach, p.category_weight),
         torch.from_numpy(grouping.mirror()),
         params.seed,
     )

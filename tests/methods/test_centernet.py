@@ -12,7 +12,7 @@ from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet import data, model
 from fashion_ops.methods.centernet.data import Pictures, fit_matrix, warp_pictures
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.loss import detection_losses, focal, masked_l1
+from fashion_ops.methods.centernet.loss import category_loss, detection_losses, focal, masked_l1
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.targets import make_targets
@@ -154,6 +154,17 @@ def test_l1_counts_only_what_is_labelled():
     assert masked_l1(predicted, target, torch.zeros(2, 2, dtype=torch.bool)).item() == 0
 
 
+def test_category_loss_is_cross_entropy_at_the_centres():
+    batch = dataset().__getitems__([1])
+    t = make_targets(batch["boxes"], batch["category"], batch["landmarks"], SIZE, "published")
+    heat = torch.zeros(1, 13, SIZE // 4, SIZE // 4)
+    assert category_loss(heat, t).item() == pytest.approx(math.log(13))
+    heat[:, category("skirt").id - 1] = 2.0
+    assert category_loss(heat, t).item() == pytest.approx(math.log(math.exp(2) + 12) - 2)
+    heat.flatten(2)[:, 3, t.centers[0] + 1] = 50.0  # beside the centre
+    assert category_loss(heat, t).item() == pytest.approx(math.log(math.exp(2) + 12) - 2)
+
+
 def test_size_counts_a_tenth_and_a_batch_without_garments_is_finite():
     net, batch = tiny(), dataset().__getitems__([0, 1])
     pixels = torch.rand(2, 3, SIZE, SIZE)
@@ -165,6 +176,9 @@ def test_size_counts_a_tenth_and_a_batch_without_garments_is_finite():
     full = losses(batch["category"])
     parts = sum(full[n] for n in ("hm", "reg", "hps", "hm_hp", "hp_offset")) + 0.1 * full["wh"]
     torch.testing.assert_close(full["loss"], parts)
+    t = make_targets(batch["boxes"], batch["category"], batch["landmarks"], SIZE, "published")
+    more = detection_losses(net.at_cells(pixels, t.centers, t.points), t, category_weight=0.5)
+    torch.testing.assert_close(more["loss"], more["category"] / 2 + full["loss"], atol=1e-4, rtol=1e-4)
     empty = losses(torch.zeros_like(batch["category"]))
     assert torch.isfinite(empty["loss"]) and empty["wh"] == 0 and empty["hm"] > 0
     empty["loss"].backward()
@@ -253,7 +267,7 @@ def learned(tmp_path_factory):
     """A tiny detector that has seen the two pictures many times, and its folder."""
     net = tiny()
     run = Fit(lr=5e-3, epochs=150, batch_size=2, weight_decay=0.0, precision="fp32")
-    settings = DetectorSettings(Warp(), "published")
+    settings = DetectorSettings(Warp(), "published", center_reach=1, category_weight=1.0)
     history = fit(CenterNetModule(net, run, settings, MIRROR, seed=0), dataset())
     folder = tmp_path_factory.mktemp("detector")
     spec = {

@@ -142,3 +142,20 @@ def test_a_flipped_picture_has_flipped_targets():
     torch.testing.assert_close(flipped.hm_hp, plain.hm_hp[:, mirror].flip(-1))
     torch.testing.assert_close(flipped.wh, plain.wh)
     torch.testing.assert_close(flipped.reg[:, 0], 1 - plain.reg[:, 0])
+
+
+def test_cells_around_a_centre_point_to_the_same_garment():
+    boxes, category, landmarks = random_batch(2)
+    one = make_targets(boxes, category, landmarks, SIZE, "published")
+    nine = make_targets(boxes, category, landmarks, SIZE, "published", center_reach=1)
+    assert torch.equal(nine.hm, one.hm) and torch.equal(nine.points, one.points)
+    cells = torch.stack([nine.centers % SIDE, nine.centers // SIDE % SIDE], -1)
+    found = torch.cat([cells + nine.reg, nine.wh, nine.category[:, None]], 1)
+    own = torch.stack([one.centers % SIDE, one.centers // SIDE % SIDE], -1)
+    expected = torch.cat([own + one.reg, one.wh, one.category[:, None]], 1)
+    garment = (found[:, None] - expected).abs().amax(-1).argmin(1)
+    torch.testing.assert_close(found, expected[garment])
+    torch.testing.assert_close(cells[:, None] + nine.hps, (own[:, None] + one.hps)[garment])
+    for i, (x, y) in enumerate(own.tolist()):
+        inside = (min(x + 1, SIDE - 1) - max(x - 1, 0) + 1) * (min(y + 1, SIDE - 1) - max(y - 1, 0) + 1)
+        assert (garment == i).sum() == inside

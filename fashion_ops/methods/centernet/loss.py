@@ -1,8 +1,12 @@
-"""CenterNet's losses (facts a.3): penalty-reduced focal on heatmaps, L1 on what is regressed."""
+"""CenterNet's losses (facts a.3): penalty-reduced focal on heatmaps, L1 on what is regressed.
+
+Ours in addition: cross-entropy between the categories at the centres, for short schedules.
+"""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from fashion_ops.methods.centernet.targets import Targets
 
@@ -11,7 +15,7 @@ LIMIT = 9.21024  # logit of 1 - 1e-4: the sigmoid stays within 1e-4 .. 1 - 1e-4
 
 
 class _Focal(torch.autograd.Function):
-    """The focal sum with its gradient written out.
+    """The focal loss with its gradient written out.
 
     The heatmaps of 81 groups have millions of cells a batch; autograd would keep a dozen copies.
     Picture by picture, so that the working set stays in the processor's cache.
@@ -19,33 +23,32 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, target: Tensor) -> Tensor:
+        logits, target = logits.permute(0, 2, 3, 1), target.permute(0, 2, 3, 1)  # as in memory
         gradient = torch.empty_like(logits)
         total = logits.new_zeros((), dtype=torch.float32)
-        last = (0, 2, 3, 1)  # channels last, as they lie in memory
-        pictures = zip(logits.permute(last), target.permute(last), gradient.permute(last), strict=True)
-        for x, gt, out in pictures:
+        for x, gt, out in zip(logits, target, gradient, strict=True):
             p = x.clamp(-LIMIT, LIMIT).float().sigmoid_()
             log_miss = (1 - p).log_()
             weight = (1 - gt).square_().square_().mul_(p).mul_(p)  # beta = 4, alpha = 2
             total -= torch.dot(weight.flatten(), log_miss.flatten())
             out.copy_(log_miss.mul_(p - 1).mul_(2).add_(p).mul_(weight))
         hit = (target == 1).nonzero(as_tuple=True)  # weight is 0 there
-        p = logits[hit].float().clamp(-LIMIT, LIMIT).sigmoid()
+        p = logits[hit].clamp(-LIMIT, LIMIT).float().sigmoid()
         total -= ((1 - p).square() * p.log()).sum()
         gradient[hit] = ((1 - p).square() * (2 * p * p.log() - (1 - p))).to(gradient.dtype)
-        ctx.save_for_backward(gradient)
-        return total
+        ctx.save_for_backward(gradient.permute(0, 3, 1, 2))
+        ctx.positives = max(1, len(p))  # type: ignore[attr-defined]
+        return total / ctx.positives  # type: ignore[attr-defined]
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN001
         (gradient,) = ctx.saved_tensors
-        return gradient * grad.to(gradient.dtype), None
+        return gradient * (grad / ctx.positives).to(gradient.dtype), None
 
 
 def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
     """Penalty-reduced focal loss, alpha 2, beta 4, per positive cell (CenterNet eq. 1)."""
-    positives = (target == 1).sum().clamp_min(1)
-    return _Focal.apply(logits, target) / positives  # type: ignore[operator]
+    return _Focal.apply(logits, target)  # type: ignore[return-value]
 
 
 def masked_l1(
@@ -60,9 +63,25 @@ def masked_l1(
     return (distance * mask).sum() / mask.sum().clamp_min(1)
 
 
-def detection_losses(outputs: dict[str, Tensor], targets: Targets) -> dict[str, Tensor]:
-    """The six losses and their weighted sum ``loss``; ``outputs`` as of ``CenterNet.at_cells``."""
+def category_loss(heat: Float[Tensor, "b c h w"], targets: Targets) -> Float[Tensor, ""]:
+    """Cross-entropy over the category maps' logits at the centres; ranks them, sets no level."""
+    logits = heat.permute(0, 2, 3, 1).flatten(0, 2)[targets.centers].float()
+    return F.cross_entropy(logits, targets.category, reduction="sum") / max(1, len(logits))
+
+
+def detection_losses(
+    outputs: dict[str, Tensor], targets: Targets, category_weight: float = 0.0
+) -> dict[str, Tensor]:
+    """The losses by name and their weighted sum ``loss``.
+
+    Args:
+        outputs: as of ``CenterNet.at_cells``.
+        targets: what they should be.
+        category_weight: of ``category_loss``; 0 as published.
+    """
+    weights = {**WEIGHTS, "category": category_weight}
     each = {
+        "category": category_loss(outputs["hm"], targets),
         "hm": focal(outputs["hm"], targets.hm),
         "wh": masked_l1(outputs["wh"], targets.wh),
         "reg": masked_l1(outputs["reg"], targets.reg),
@@ -72,5 +91,5 @@ def detection_losses(outputs: dict[str, Tensor], targets: Targets) -> dict[str, 
         "hm_hp": focal(outputs["hm_hp"], targets.hm_hp),
         "hp_offset": masked_l1(outputs["hp_offset"], targets.hp_offset),
     }
-    total = torch.stack([WEIGHTS[name] * value for name, value in each.items()]).sum()
+    total = torch.stack([weights[name] * value for name, value in each.items()]).sum()
     return {"loss": total, **each}

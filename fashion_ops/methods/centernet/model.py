@@ -23,7 +23,9 @@ from fashion_ops.taxonomy import NUM_CATEGORIES
 
 STRIDE = 4
 HEATMAP_BIAS = -2.19  # log(0.1 / 0.9): every cell starts at 10 %
-REGRESSION = ("wh", "hps", "reg", "hp_offset")
+# What one unit of a regression head's output means, in cells: garments are tens of cells wide, and a
+# head that starts near 0 takes long to say so (measured: docs/decisions.md). Offsets lie within a cell.
+UNITS = {"wh": 8.0, "hps": 8.0, "reg": 1.0, "hp_offset": 1.0}
 
 
 def head_channels(num_landmarks: int) -> dict[str, int]:
@@ -117,7 +119,7 @@ def _small(name: str, pretrained: str | None) -> nn.Module:
 
 
 SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "small": ((32, 64, 128, 256), (1, 2, 2, 2)),
+    "small": ((32, 64, 128, 256), (1, 1, 2, 2)),
     "tiny": ((16, 16, 32, 32), (1, 1, 1, 1)),  # tests
 }
 BACKBONES: dict[str, Callable[[str, str | None], nn.Module]] = {
@@ -146,21 +148,22 @@ class TopDown(nn.Module):
 class Head(nn.Module):
     """Conv3x3 + ReLU + Conv1x1; can also be read at single cells only, with the same numbers."""
 
-    def __init__(self, inputs: int, width: int, outputs: int, bias: float) -> None:
+    def __init__(self, inputs: int, width: int, outputs: int, bias: float, unit: float) -> None:
         super().__init__()
+        self.unit = unit
         self.conv = nn.Conv2d(inputs, width, 3, padding=1)
         self.out = nn.Conv2d(width, outputs, 1)
         nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b out h w"]:
         """The whole map."""
-        return self.out(F.relu(self.conv(features)))
+        return self.out(F.relu(self.conv(features))) * self.unit
 
     def at(self, patches_NC: Float[Tensor, "n c9"]) -> Float[Tensor, "n out"]:
         """The map's values at the middle of each patch (see ``patches``)."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
         hidden = F.relu(F.linear(patches_NC, weight, self.conv.bias))
-        return F.linear(hidden, self.out.weight.flatten(1), self.out.bias)
+        return F.linear(hidden, self.out.weight.flatten(1), self.out.bias) * self.unit
 
 
 def patches(features: Float[Tensor, "b c h w"], cells_N: Int[Tensor, " n"]) -> Float[Tensor, "n c9"]:
@@ -207,12 +210,11 @@ class CenterNet(nn.Module):
             raise ValueError(f"train_detector.backbone: unknown {backbone!r}; known: {list(BACKBONES)}")
         self.backbone = BACKBONES[backbone](backbone, pretrained)
         self.neck = TopDown(self.backbone.channels, neck_width)  # type: ignore[arg-type]
-        self.heads = nn.ModuleDict(
-            {
-                name: Head(neck_width, head_width, n, HEATMAP_BIAS if name.startswith("hm") else 0.0)
-                for name, n in head_channels(num_landmarks).items()
-            }
-        )
+        heads = {}
+        for name, channels in head_channels(num_landmarks).items():
+            bias = 0.0 if name in UNITS else HEATMAP_BIAS
+            heads[name] = Head(neck_width, head_width, channels, bias, UNITS.get(name, 1.0))
+        self.heads = nn.ModuleDict(heads)
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Tensor:
         """The map (B, neck_width, H/4, W/4) that all heads read."""
@@ -235,7 +237,7 @@ class CenterNet(nn.Module):
         features = self.features(pixels)
         out = {name: self.heads[name](features) for name in ("hm", "hm_hp")}
         around_centers, around_points = patches(features, centers_N), patches(features, points_P)
-        for name in REGRESSION:
+        for name in UNITS:
             head = self.heads[name]
             assert isinstance(head, Head)
             out[name] = head.at(around_points if name == "hp_offset" else around_centers)

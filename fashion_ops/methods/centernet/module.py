@@ -20,6 +20,8 @@ class DetectorSettings:
 
     warp: Warp
     center_radius: Radius
+    center_reach: int = 0
+    category_weight: float = 0.0
 
 
 class CenterNetModule(FitModule):
@@ -34,14 +36,21 @@ class CenterNetModule(FitModule):
         self.register_buffer("mirror", mirror, persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The six losses and their weighted sum."""
+        """The losses by name and their weighted sum ``loss``."""
         pixels, boxes, landmarks = warp_pictures(
             batch, self.get_buffer("mirror"), self.settings.warp, generator
         )
+        s = self.settings
         targets = make_targets(
-            boxes, batch["category"], landmarks, pixels.shape[-1], self.settings.center_radius
+            boxes,
+            batch["category"],
+            landmarks,
+            pixels.shape[-1],
+            s.center_radius,
+            s.center_reach,
         )
         model = self.model
         assert isinstance(model, CenterNet)
         pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
-        return detection_losses(model.at_cells(pixels, targets.centers, targets.points), targets)
+        outputs = model.at_cells(pixels, targets.centers, targets.points)
+        return detection_losses(outputs, targets, s.category_weight)

@@ -21,15 +21,16 @@ MIN_OVERLAP = 0.7
 
 @dataclass(frozen=True)
 class Targets:
-    """Heatmaps, and regression targets as lists over garments (N) and labelled landmarks (P).
+    """Heatmaps, and regression targets as lists over cells at centres (N) and labelled landmarks (P).
 
-    ``centers`` and ``points`` are flat cells ``(b * H + y) * W + x``. ``hps`` and its mask are
-    (N, K, 2) and (N, K).
+    ``centers`` and ``points`` are flat cells ``(b * H + y) * W + x``; ``category`` counts from 0.
+    ``hps`` and its mask are (N, K, 2) and (N, K).
     """
 
     hm: Float[Tensor, "b 13 h w"]
     hm_hp: Float[Tensor, "b k h w"]
     centers: Int[Tensor, " n"]
+    category: Int[Tensor, " n"]
     wh: Float[Tensor, "n 2"]
     reg: Float[Tensor, "n 2"]
     hps: Float[Tensor, "n k 2"]
@@ -107,10 +108,13 @@ def make_targets(
     landmarks_BMK3: Float[Tensor, "b m k 3"],
     size: int,
     rule: Radius,
+    center_reach: int = 0,
 ) -> Targets:
     """Targets of a batch.
 
     A garment without labelled landmarks still trains centre and size (the released code drops it).
+    With ``center_reach`` r > 0 the (2r+1)^2 cells around a centre learn its category, size, offset and
+    displacements too: a short schedule sees each garment a few times only.
 
     Args:
         boxes_BM4: x1, y1, x2, y2 in input pixels; clipped to the input here.
@@ -118,6 +122,7 @@ def make_targets(
         landmarks_BMK3: x, y in input pixels and visibility; 1 and 2 both train.
         size: side of the input, pixels.
         rule: how the Gaussians' radius is found.
+        center_reach: cells around the centre that regress as it does; 0 as published.
     """
     side, groups, device = size // STRIDE, landmarks_BMK3.shape[2], boxes_BM4.device
     corners = to_grid(boxes_BM4).clamp(0, side)
@@ -148,14 +153,19 @@ def make_targets(
     def flat(pictures: Tensor, cells: Tensor) -> Tensor:
         return (pictures * side + cells[:, 1]) * side + cells[:, 0]
 
+    step = torch.arange(-center_reach, center_reach + 1, device=device)
+    cells = center_cell[:, None] + torch.cartesian_prod(step, step).view(-1, 2)
+    owner, which = ((cells >= 0) & (cells < side)).all(-1).nonzero(as_tuple=True)
+    cell = cells[owner, which]
     return Targets(
         hm=hm,
         hm_hp=hm_hp,
-        centers=flat(picture, center_cell),
-        wh=extent,
-        reg=center - center_cell,
-        hps=grid - center_cell[:, None],
-        hps_mask=labelled,
+        centers=flat(picture[owner], cell),
+        category=category[owner] - 1,
+        wh=extent[owner],
+        reg=center[owner] - cell,
+        hps=grid[owner] - cell[:, None],
+        hps_mask=labelled[owner],
         points=flat(picture[garment], point_cell),
         hp_offset=point - point_cell,
     )
