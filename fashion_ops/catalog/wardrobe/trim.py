@@ -68,7 +68,7 @@ def top_marks(
     if figure.facing > 0:
         if style.graphic:
             marks += _graphic(style, figure)
-        if style.pockets:
+        if style.pockets and not style.graphic:
             corner = figure.front(0.16, 2.05)
             width, height = 0.26 * np.cos(figure.yaw), 0.3
             box = corner + np.array([[0, 0], [width, 0], [width, height], [0, height], [0, 0]])
