@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.params import Fit
 
+MAX_GRADIENT = 5.0  # norm over all weights
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -74,6 +75,15 @@ class FitModule(L.LightningModule):
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         return losses["loss"]
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here: Lightning refuses fused optimizers (for fp16's sake), which step 5x faster."""
+        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
+
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
@@ -81,7 +91,7 @@ class FitModule(L.LightningModule):
             {"params": matrices, "weight_decay": self.fit.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.fit.lr)
+        optimizer = torch.optim.AdamW(groups, lr=self.fit.lr, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.fit.lr,
@@ -177,7 +187,6 @@ def fit(
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=bar and sys.stderr.isatty(),
-        gradient_clip_val=5.0,
     )
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
