@@ -36,6 +36,10 @@ HELP = {
 }
 
 
+def _complain(error: Exception) -> None:
+    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 def _module(step: str) -> Any:
     return importlib.import_module(f"fashion_ops.stages.{step}")
 
@@ -65,7 +69,7 @@ def _params() -> tuple[Params, Workspace]:
     try:
         return load_params(ws.params), ws
     except ValueError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        _complain(error)
         raise typer.Exit(2) from error
 
 
@@ -132,7 +136,7 @@ def predict(
     try:
         predictor = fashion_ops.load(model)
     except (FileNotFoundError, ValueError) as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        _complain(error)
         raise typer.Exit(2) from error
     out.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -141,7 +145,7 @@ def predict(
             pixels = read_photo(photo)
         except ValueError as error:
             failed += 1
-            console.print(str(error), style="red", markup=False, highlight=False)
+            _complain(error)
             continue
         garments = predictor.predict(pixels, min_score)
         (out / f"{photo.stem}.json").write_text(
@@ -181,7 +185,7 @@ def score(
     try:
         scores = score_files(annotations, predictions)
     except ValueError as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        _complain(error)
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(json.dumps(scores, indent=1))
