@@ -118,14 +118,17 @@ def test_untrained_refiner_of_an_ignorant_landmarker_gives_its_input_back(landma
     assert (to_pixels(soft_argmax(logits), 4) - points).abs().max() < 0.5
 
 
-def test_starts_from_the_landmarkers_own_channels(landmarker):
+@pytest.mark.parametrize(("loss", "gain"), [("mse", 8), ("cross_entropy", 1)])
+def test_starts_from_the_landmarkers_own_channels(landmarker, loss, gain):
+    spec = {**landmarker.spec, "heatmap": {"loss": loss, "sigma": 1.5}}
+    landmarker = LandmarkPredictor(landmarker.model, spec, landmarker.device)
     model = new_refiner(PARAMS, landmarker, SKIRT).eval()
     assert isinstance(model, LandmarkerPoseFix)
     crops, nowhere = torch.randn(2, 3, 64, 64), torch.zeros(2, 8, dtype=torch.bool)
     with torch.no_grad():
         heat = landmarker.model(crops)[:, torch.from_numpy(GROUPING.channels(SKIRT.id))]
         logits = model(crops, torch.zeros(2, 8, 2), nowhere)
-    assert torch.allclose(logits.softmax(1), (8 * heat).softmax(1), atol=1e-5)
+    assert torch.allclose(logits.softmax(1), (gain * heat).softmax(1), atol=1e-5)
 
 
 def test_resumed_equals_undisturbed(tmp_path, landmarker, skirts):

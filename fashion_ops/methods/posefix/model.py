@@ -23,7 +23,7 @@ STRIDE = 4
 POSE_GAIN = 4.4  # published: peaks of 255 beside pixels of +-127; ours are divided by their deviation
 PRIOR_SIGMA = 1.5  # cells
 PRIOR_FLOOR = 1e-5  # how unlikely a landmark far from its input is, before any evidence
-EVIDENCE_GAIN = 8.0  # logits of a heatmap peak of 1
+HEATMAP_GAIN = 8.0  # makes logits of a heatmap whose peaks are 1
 
 
 def pose_maps(
@@ -120,13 +120,20 @@ class LandmarkerPoseFix(nn.Module):
         self.head = nn.Conv2d(self.trunk.channels[0], landmarks, 1)
         self.trust = nn.Parameter(torch.ones(landmarks))
 
-    def start_from(self, trunk: HRNet, head: nn.Conv2d, channels: Tensor) -> None:
-        """Take over a landmarker: its trunk, and its head's output channels of this category."""
+    def start_from(self, trunk: HRNet, head: nn.Conv2d, channels: Tensor, gain: float) -> None:
+        """Take over a landmarker: its trunk, and its head's output channels of this category.
+
+        Args:
+            trunk: of the landmarker.
+            head: of the landmarker.
+            channels: (n,) this category's.
+            gain: 1 where the head gives logits, ``HEATMAP_GAIN`` where it gives heatmaps.
+        """
         self.trunk.load_state_dict(trunk.state_dict())
         with torch.no_grad():
             assert head.bias is not None and self.head.bias is not None
-            self.head.weight.copy_(head.weight[channels] * EVIDENCE_GAIN)
-            self.head.bias.copy_(head.bias[channels] * EVIDENCE_GAIN)
+            self.head.weight.copy_(head.weight[channels] * gain)
+            self.head.bias.copy_(head.bias[channels] * gain)
 
     def forward(
         self,

@@ -15,7 +15,7 @@ from fashion_ops.methods.parts.fit import OnEpoch, fit
 from fashion_ops.methods.parts.regions import Garments, Regions
 from fashion_ops.methods.posefix.data import own_outputs, stack_points
 from fashion_ops.methods.posefix.inference import METHOD
-from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
+from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Fit, Refine
@@ -44,7 +44,8 @@ def new_refiner(params: Refine, landmarker: LandmarkPredictor, category: Categor
         return PoseFix(params.backbone, category.num_landmarks, params.pose_sigma, params.pretrained)
     model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, params.pose_sigma)
     channels = torch.from_numpy(landmarker.grouping.channels(category.id))
-    model.start_from(landmarker.model.trunk, landmarker.model.head, channels)
+    gain = 1.0 if landmarker.spec["heatmap"]["loss"] == "cross_entropy" else HEATMAP_GAIN
+    model.start_from(landmarker.model.trunk, landmarker.model.head, channels, gain)
     return model
 
 
