@@ -89,6 +89,7 @@ class TrainDetector(Fit):
     shift: float = Field(default=0.05, ge=0, description="share of the input, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     score_threshold: float = Field(default=0.05, ge=0, le=1)
+    flip_test: bool = True
 
 
 class TrainLandmarker(Fit):

@@ -278,6 +278,7 @@ def learned(tmp_path_factory):
         "head_width": 32,
         "input_size": SIZE,
         "score_threshold": 0.3,
+        "flip_test": False,  # it has not seen mirrored pictures
         "precision": "fp32",
     }
     save_model(folder, net, spec)
@@ -309,6 +310,22 @@ def test_a_saved_detector_predicts_the_same(learned):
         assert [(d.score, d.category_id) for d in a] == [(d.score, d.category_id) for d in b]
         assert all(np.array_equal(x.box, y.box) for x, y in zip(a, b, strict=True))
         assert all(np.array_equal(x.landmarks, y.landmarks) for x, y in zip(a, b, strict=True))
+
+
+def test_a_mirrored_picture_gives_mirrored_garments(learned):
+    """With the flip test, whatever the network is; ``reg`` alone is not averaged."""
+    _, net, spec, _ = learned
+    detector = Detector(net.eval(), {**spec, "flip_test": True}, torch.device("cpu"))
+    for picture in scene()[0].values():
+        width = picture.shape[1]
+        plain = detector.detect([picture])[0]
+        turned = detector.detect([np.ascontiguousarray(picture[:, ::-1])])[0]
+        assert [d.category_id for d in plain] == [d.category_id for d in turned] != []
+        for a, b in zip(plain, turned, strict=True):
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+            box = b.box[[2, 1, 0, 3]]
+            box[[0, 2]] = width - 1 - box[[0, 2]]
+            assert np.abs(box - a.box).max() < 6  # a cell
 
 
 def test_thresholds_sizes_and_batches(learned):

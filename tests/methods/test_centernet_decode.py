@@ -1,6 +1,6 @@
 import torch
 
-from fashion_ops.methods.centernet.decode import TOP, decode, local_maxima
+from fashion_ops.methods.centernet.decode import TOP, decode, local_maxima, merge_flipped
 from fashion_ops.methods.centernet.targets import Targets, make_targets
 
 SIZE, SIDE, GROUPS = 128, 32, 5
@@ -112,3 +112,19 @@ def test_at_most_top_garments():
     found = decode(maps)
     assert found.scores.shape == (1, TOP)
     assert (found.scores.diff(dim=1) <= 0).all()
+
+
+def test_merging_perfect_maps_of_a_picture_and_its_mirror_changes_nothing():
+    boxes, category, landmarks = two_pictures()
+    mirror = torch.tensor([1, 0, 2, 4, 3])
+    maps = perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published"))
+    turned = boxes.clone()
+    turned[..., [0, 2]] = SIZE - 1 - boxes[..., [2, 0]]
+    moved = landmarks[:, :, mirror].clone()
+    moved[..., 0] = SIZE - 1 - moved[..., 0]
+    flipped = perfect_maps(make_targets(turned, category, moved, SIZE, "published"))
+    merged = merge_flipped(maps, flipped, mirror)
+    for name in ("hm", "wh", "hm_hp", "reg", "hp_offset"):
+        torch.testing.assert_close(merged[name], maps[name], msg=name)
+    centers = (maps["wh"][:, :1] > 0).expand_as(maps["hps"])
+    torch.testing.assert_close(merged["hps"][centers], maps["hps"][centers])

@@ -35,6 +35,28 @@ def pick(maps: Float[Tensor, "b c h w"], cells: Int[Tensor, "b n"]) -> Float[Ten
     return flat.gather(2, cells[:, None].expand(-1, flat.shape[1], -1)).transpose(1, 2)
 
 
+def merge_flipped(
+    maps: dict[str, Float[Tensor, "b c h w"]],
+    flipped: dict[str, Float[Tensor, "b c h w"]],
+    mirror: Int[Tensor, " k"],
+) -> dict[str, Float[Tensor, "b c h w"]]:
+    """Maps of pictures averaged with those of the mirrored pictures (facts a.6).
+
+    ``reg`` and ``hp_offset`` stay those of the pictures as they are. A displacement counts from its
+    cell's left edge, so it mirrors as x -> 1 - x.
+
+    Args:
+        maps: of ``CenterNet.forward``, heatmaps after the sigmoid.
+        flipped: the same for the mirrored pictures.
+        mirror: permutation of the grouping's channels under a flip.
+    """
+    back = {name: flipped[name].flip(-1) for name in ("hm", "wh", "hps", "hm_hp")}
+    moved = back["hps"].unflatten(1, (-1, 2))[:, mirror]
+    turned = torch.stack([1 - moved[:, :, 0], moved[:, :, 1]], 2).flatten(1, 2)
+    back |= {"hps": turned, "hm_hp": back["hm_hp"][:, mirror]}
+    return {**maps, **{name: (maps[name] + other) / 2 for name, other in back.items()}}
+
+
 def decode(maps: dict[str, Float[Tensor, "b c h w"]], min_score: float = 0.0) -> Decoded:
     """Garments out of the maps of ``CenterNet.forward``, heatmaps after the sigmoid.
 

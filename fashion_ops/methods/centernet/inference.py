@@ -11,7 +11,7 @@ from torchvision.ops import batched_nms
 
 from fashion_ops.methods.artifact import load_weights, read_spec
 from fashion_ops.methods.centernet.data import fit_matrix
-from fashion_ops.methods.centernet.decode import decode
+from fashion_ops.methods.centernet.decode import decode, merge_flipped
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, cut, invert_matrices
@@ -91,6 +91,13 @@ class Detector:
     def _maps(self, pictures: Tensor) -> dict[str, Tensor]:
         """Six maps of fitted pictures uint8 (B, 3, size, size), in fp32, heatmaps after the sigmoid."""
         pixels = normalize(pictures.to(self.device).float() / 255)
+        maps = self._run(pixels)
+        if not self.spec["flip_test"]:
+            return maps
+        mirror = torch.from_numpy(self.grouping.mirror()).to(self.device)
+        return merge_flipped(maps, self._run(pixels.flip(-1)), mirror)
+
+    def _run(self, pixels: Tensor) -> dict[str, Tensor]:
         with autocast(self.spec["precision"], self.device):
             maps = self.model(pixels.contiguous(memory_format=torch.channels_last))
         return {k: v.float().sigmoid() if k.startswith("hm") else v.float() for k, v in maps.items()}
