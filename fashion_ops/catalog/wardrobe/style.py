@@ -100,7 +100,7 @@ def _top(category_id: int, fabric: Fabric, rng: np.random.Generator) -> Style:
         closure="buttons" if neck == "shirt" else "",
         pockets=bool(rng.random() < 0.18),
         graphic=int(rng.integers(1, 9)) if rng.random() < 0.45 else 0,
-        tuck=bool(rng.random() < 0.22),
+        tuck=bool(rng.random() < 0.6),
         **_sleeve(category_id, rng),
     )
     if category_id in SLEEVELESS:
