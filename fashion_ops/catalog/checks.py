@@ -233,12 +233,10 @@ def _keep(garments: Garments, rows: np.ndarray) -> Garments:
     """The garments where ``rows`` is true."""
     if rows.all():
         return garments
+    of_polygons = np.repeat(rows, np.diff(garments.polygons.offsets))
     kept: dict[str, Any] = {}
     for name in (f.name for f in fields(Garments)):
         column = getattr(garments, name)
-        if name == "polygon_points":  # has a row a polygon, not a garment
-            own = np.repeat(rows, np.diff(garments.polygons.offsets))
-        else:
-            own = rows
+        own = of_polygons if name == "polygon_points" else rows
         kept[name] = column.keep(own) if isinstance(column, Ragged) else column[own]
     return Garments(**kept)

@@ -59,7 +59,7 @@ def entries(root: Path) -> Listing:
 
 
 def _split_entries(root: Path, split: str) -> Listing:
-    labels = {Path(n).stem: n for n in _names(root / split / "annos") if n.endswith(".json")}
+    labels = {n[:-5]: n for n in _names(root / split / "annos") if n.endswith(".json")}
     pictures: dict[str, str] = {}
     for name in _names(root / split / "image"):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object a name is slow
