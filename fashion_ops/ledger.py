@@ -6,23 +6,19 @@ not its documented API, so the surface used is kept small and in one file. Stage
 DVC: ``ingest``, ``finetune@skirt``.
 """
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
-from dvc.repo import Repo, lock_repo
+from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import topological_sort
 
-CODE = "fashion_ops"
+from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, plain, read_entries
 
 
 class LedgerError(RuntimeError):
@@ -33,61 +29,6 @@ class InputsChanged(LedgerError):
     """What a stage reads changed while it ran: its output belongs to no known input."""
 
 
-def _is_code(path: str) -> bool:
-    return Path(path).parts[0] == CODE
-
-
-def _digest(value: Any) -> str:
-    return hashlib.md5(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a stage would be made from at one moment: command, hash of each input, parameters."""
-
-    stage: str
-    cmd: str
-    deps: Mapping[str, str]  # path -> md5 of data and code
-    params: Mapping[str, Any]  # dotted key -> value
-
-    @property
-    def digest(self) -> str:
-        """One hash over all of it; the key of resume checkpoints."""
-        return _digest([self.stage, self.cmd, dict(self.deps), dict(self.params)])
-
-    @property
-    def code_version(self) -> str:
-        """Hash of command, parameters and source files: everything but the data.
-
-        It is the same for the 13 stages of one step: what is a category's own is left out.
-        """
-        code = {path: md5 for path, md5 in self.deps.items() if _is_code(path)}
-        step, _, category = self.stage.partition("@")
-        if not category:
-            return _digest([self.cmd, code, dict(self.params)])
-        own = f"categories.{category}"
-        shared = {k: v for k, v in self.params.items() if k != own and not k.startswith(f"{own}.")}
-        return _digest([step, code, shared])
-
-
-@dataclass(frozen=True)
-class LockEntry(Snapshot):
-    """One stage in ``dvc.lock``: a snapshot and the hashes of what came out."""
-
-    outs: Mapping[str, str]  # path -> md5
-
-    @property
-    def data_version(self) -> str:
-        """The md5 of the output; of all of them where there are several."""
-        md5s = list(self.outs.values())
-        return md5s[0] if len(md5s) == 1 else _digest(dict(self.outs))
-
-    @property
-    def fingerprint(self) -> str:
-        """One hash over inputs and outputs; equal entries have equal ones."""
-        return _digest([self.digest, dict(self.outs)])
-
-
 class Ledger:
     """The DVC repository at ``root``, which may differ from the working directory."""
 
@@ -95,6 +36,8 @@ class Ledger:
         self.root = root.resolve()
         logging.getLogger("dvc").setLevel(logging.WARNING)  # else a line on stdout for each commit
         self._repo = Repo(str(self.root), _wait_for_lock=True)
+        self._definition: tuple[bytes, ...] = ()
+        self._stages: dict[str, PipelineStage] = {}
 
     @property
     def lock_file(self) -> Path:
@@ -102,10 +45,7 @@ class Ledger:
 
     def entries(self) -> dict[str, LockEntry]:
         """All entries of ``dvc.lock``, by stage name; read anew each time."""
-        if not self.lock_file.is_file():
-            return {}
-        lock = yaml.safe_load(self.lock_file.read_text(encoding="utf-8")) or {}
-        return {name: _read_entry(name, stage) for name, stage in lock.get("stages", {}).items()}
+        return read_entries(self.lock_file)
 
     def entry(self, stage: str) -> LockEntry | None:
         """The entry of one stage, or None if it was never recorded."""
@@ -113,7 +53,7 @@ class Ledger:
 
     def digest(self) -> str:
         """One hash over all entries, whatever their order in the file."""
-        return _digest({name: entry.fingerprint for name, entry in self.entries().items()})
+        return digest({name: entry.fingerprint for name, entry in self.entries().items()})
 
     def verify(self) -> None:
         """Make sure that the outputs on disk are one story: all recorded, each made from the others.
@@ -125,27 +65,24 @@ class Ledger:
         made = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
         wrong = []
         with self._locked():
-            for stage in self._repo.index.stages:
-                name = _name(stage)
-                if name not in entries or any(out.workspace_status() for out in stage.outs):
+            for name, stage in self._stages.items():
+                if name not in entries or not _outputs_are(stage, entries[name]):
                     wrong.append(f"{name}: its output is not the recorded one")
                 elif any(made.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
                     wrong.append(f"{name}: made from another version of its inputs")
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            raise LedgerError(
-                f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first."
-            )
+            raise LedgerError(f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first.")
 
     def stages(self) -> list[str]:
         """All stages of ``dvc.yaml``, one a category where a step has 13, in its order."""
         with self._locked():
-            return [_name(stage) for stage in self._repo.index.stages]
+            return list(self._stages)
 
     def graph_edges(self) -> set[tuple[str, str]]:
         """(upstream, downstream) pairs of stages, as DVC derives them from outputs and inputs."""
         with self._locked():
-            return {(_name(up), _name(down)) for down, up in self._repo.index.graph.edges}
+            return {(up.name, down.name) for down, up in self._repo.index.graph.edges}
 
     def stale(self) -> dict[str, list[str]]:
         """Stages that ``dvc repro`` would remake, each with its reasons, in order of execution.
@@ -153,15 +90,14 @@ class Ledger:
         A stage is also stale when something it depends on is.
         """
         reasons: dict[str, list[str]] = {}
-        with self._locked():
+        with self._locked(read_lock=True):
             graph = self._repo.index.graph  # edges point from a stage to what it depends on
             for stage in reversed(list(topological_sort(graph))):
-                why = [_reason(change) for change in _changes(stage)]
-                why += [
-                    f"{_name(up)} is stale" for up in graph.successors(stage) if _name(up) in reasons
-                ]
+                changes = [change for changes in stage.status().values() for change in changes]
+                ups = [up.name for up in graph.successors(stage) if up.name in reasons]
+                why = [_reason(change) for change in changes] + [f"{up} is stale" for up in ups]
                 if why:
-                    reasons[_name(stage)] = why
+                    reasons[stage.name] = why
         return reasons
 
     def is_current(self, stage: str) -> bool:
@@ -169,8 +105,16 @@ class Ledger:
 
         Unlike ``stale`` it does not look further up: ask in order of execution.
         """
+        entry = self.entry(stage)
+        if entry is None:
+            return False
         with self._locked():
-            return not _changes(self._load(stage))
+            loaded = self._load(stage)
+            try:
+                now = _snapshot(loaded, loaded.deps)
+            except LedgerError:
+                return False
+            return not entry.differences(now) and _outputs_are(loaded, entry)
 
     def before(self, stage: str) -> Snapshot:
         """What ``stage`` would read now; take it before reading anything, give it to ``commit``.
@@ -180,22 +124,19 @@ class Ledger:
         """
         with self._locked():
             loaded = self._load(stage)
-            _save_deps(loaded)
-            return _snapshot(loaded)
+            return _snapshot(loaded, loaded.deps)
 
     def code_versions(self) -> dict[str, str]:
-        """Hash of command, parameters and source files of each stage as they are now."""
-        versions = {}
+        """Hash of command, parameters and source files as they are now, by step."""
+        versions: dict[str, str] = {}
         with self._locked():
-            for loaded in self._repo.index.stages:
-                assert isinstance(loaded, PipelineStage)
-                loaded.deps = [
-                    d for d in loaded.deps if _is_code(d.def_path) or isinstance(d, ParamsDependency)
-                ]
-                for dep in loaded.deps:
-                    if dep.exists:
-                        dep.save()
-                versions[_name(loaded)] = _snapshot(loaded).code_version
+            for name, stage in self._stages.items():
+                step = name.partition("@")[0]
+                if step not in versions:
+                    deps = [
+                        d for d in stage.deps if is_code(d.def_path) or isinstance(d, ParamsDependency)
+                    ]
+                    versions[step] = _snapshot(stage, [d for d in deps if d.exists]).code_version
         return versions
 
     def commit(self, stage: str, snapshot: Snapshot) -> LockEntry:
@@ -207,9 +148,7 @@ class Ledger:
         """
         with self._locked():
             loaded = self._load(stage)
-            _save_deps(loaded)
-            now = _snapshot(loaded)
-            if changed := _differences(snapshot, now):
+            if changed := snapshot.differences(_snapshot(loaded, loaded.deps)):
                 raise InputsChanged(
                     f"{stage}: changed while the step ran: {', '.join(changed)}; its output is not "
                     "recorded. Run the step again."
@@ -223,73 +162,55 @@ class Ledger:
                 loaded.dump(update_pipeline=False)
             except DvcException as error:
                 raise LedgerError(f"{stage}: can't be recorded: {error}") from error
-        entry = self.entry(stage)
-        assert entry is not None
-        return entry
+        return self.entries()[stage]
 
     def _load(self, stage: str) -> PipelineStage:
-        try:
-            loaded = self._repo.stage.load_one(str(self.root / "dvc.yaml"), stage)
-        except DvcException as error:
-            raise LedgerError(f"{self.root / 'dvc.yaml'}: no stage {stage!r}: {error}") from error
-        assert isinstance(loaded, PipelineStage)
-        return loaded
+        if stage not in self._stages:
+            raise LedgerError(f"{self.root / 'dvc.yaml'}: no stage {stage!r}")
+        return self._stages[stage]
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold DVC's lock and forget what was read from ``dvc.yaml`` and ``params.yaml`` before."""
-        with lock_repo(self._repo):
-            yield
+    def _locked(self, read_lock: bool = False) -> Iterator[None]:
+        """Hold DVC's lock, with the stages as ``dvc.yaml`` and ``params.yaml`` define them now.
+
+        Parsing them takes DVC a good part of a second, so it is done again only after a change; what
+        stages remember of ``dvc.lock`` is up to date only with ``read_lock``.
+        """
+        with self._repo.lock:
+            self._repo._lock_depth += 1  # DVC's own functions then neither lock nor parse again
+            try:
+                files = (self.root / "dvc.yaml", self.root / "params.yaml")
+                definition = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
+                if read_lock or definition != self._definition:
+                    self._repo._reset()
+                    stages = self._repo.index.stages
+                    self._stages = {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
+                    self._definition = definition
+                yield
+            finally:
+                self._repo._lock_depth -= 1
 
 
-def _name(stage: Any) -> str:
-    """``finetune@skirt``; DVC's ``addressing`` would add a path relative to the working directory."""
-    return stage.name
-
-
-def _changes(stage: PipelineStage) -> list[Any]:
-    """What ``dvc status`` says of one stage; empty when nothing changed."""
-    return [change for changes in stage.status().values() for change in changes]
-
-
-def _save_deps(stage: PipelineStage) -> None:
-    try:
-        stage.save_deps()
-    except DvcException as error:
-        raise LedgerError(f"{_name(stage)}: an input is missing: {error}") from error
-
-
-def _snapshot(stage: PipelineStage) -> Snapshot:
-    """The hashes that a stage's inputs were last given."""
+def _snapshot(stage: PipelineStage, sources: list[Any]) -> Snapshot:
+    """Hash these dependencies of a stage now."""
     params, deps = {}, {}
-    for dep in stage.deps:
-        value = dep.hash_info.value if dep.hash_info else None
-        if isinstance(dep, ParamsDependency):
-            params |= _plain(value or {})
+    for source in sources:
+        try:
+            source.save()
+        except DvcException as error:
+            raise LedgerError(f"{stage.name}: an input is missing: {error}") from error
+        if isinstance(source, ParamsDependency):
+            params |= plain(source.hash_info.value or {})
         else:
-            deps[dep.def_path] = str(value)
-    return Snapshot(_name(stage), str(stage.cmd), deps, params)
+            deps[source.def_path] = str(source.hash_info.value)
+    return Snapshot(str(stage.name), str(stage.cmd), deps, params)
 
 
-def _read_entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
-    params = {key: value for file in stage.get("params", {}).values() for key, value in file.items()}
-    deps = {dep["path"]: str(dep.get("md5")) for dep in stage.get("deps", [])}
-    outs = {out["path"]: str(out.get("md5")) for out in stage.get("outs", [])}
-    return LockEntry(name, stage["cmd"], deps, _plain(params), outs)
-
-
-def _plain(value: Any) -> Any:
-    """Parameters as they come back from YAML: a tuple is a list, a YAML type its Python one."""
-    return json.loads(json.dumps(value))
-
-
-def _differences(then: Snapshot, now: Snapshot) -> list[str]:
-    if then.stage != now.stage:
-        raise LedgerError(f"a snapshot of {then.stage} can't commit {now.stage}")
-    changed = ["the command"] if then.cmd != now.cmd else []
-    for a, b in ((then.deps, now.deps), (then.params, now.params)):
-        changed += [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
-    return changed
+def _outputs_are(stage: PipelineStage, entry: LockEntry) -> bool:
+    """Whether the outputs on disk are the recorded ones."""
+    return all(
+        out.exists and str(out.get_hash().value) == entry.outs.get(out.def_path) for out in stage.outs
+    )
 
 
 def _reason(change: Any) -> str:

@@ -218,7 +218,5 @@ PARENTS: lineage.Parents = {shown.name: shown.deps for shown in STEPS_SHOWN}
 
 def make_assets(root: Path) -> list[dg.AssetsDefinition]:
     """All assets of the repository at ``root``, with the code versions that are there now."""
-    versions = {
-        lineage.split(stage)[0]: version for stage, version in Ledger(root).code_versions().items()
-    }
+    versions = Ledger(root).code_versions()
     return [make_asset(shown, versions.get(shown.name)) for shown in STEPS_SHOWN]

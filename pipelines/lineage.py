@@ -22,7 +22,8 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.event_api import EventLogRecord
 
-from fashion_ops.ledger import Ledger, LockEntry
+from fashion_ops.ledger import Ledger
+from fashion_ops.lockfile import LockEntry
 from fashion_ops.stages import PARTITIONED, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 

@@ -60,18 +60,24 @@ def _without_range(tags: dict[str, str]) -> dict[str, str]:
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
     """Failed steps and checks, each with its cause; a failed fan-out names its categories."""
     lines = []
-    for event in result.all_events:
-        if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            message = event.step_failure_data.user_failure_data
-            text = message.description if message else error.message if error else None
-            lines.append(f"{event.step_key}: {(text or 'failed').strip()}")
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             shown = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
-            lines.append(f"{check.asset_key.to_user_string()}: check {check.check_name}: {shown}")
+            lines.append(
+                f"{check.asset_key.to_user_string()}: check {check.check_name} failed: {shown}"
+            )
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        error = data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is None or error.cls_name != "DagsterAssetCheckFailedError":  # told above
+            said = data.user_failure_data.description if data.user_failure_data else None
+            lines.append(
+                f"{event.step_key}: {(said or (error.message if error else 'failed')).strip()}"
+            )
     return lines
 
 

@@ -98,17 +98,17 @@ def test_one_learning_rate_names_exactly_what_follows(root: Path) -> None:
     ledger = Ledger(root)
     make(ledger, *STAGES)
     codes = ledger.code_versions()
+    assert codes == {s.partition("@")[0]: e.code_version for s, e in ledger.entries().items()}
     set_params(root, skirt=0.2)
     stale = ledger.stale()
     assert list(stale) == ["train@skirt", "judge"]
     assert "categories.skirt.lr modified" in stale["train@skirt"][0]
     assert not ledger.is_current("train@skirt") and ledger.is_current("train@vest")
-    changed = {s for s, code in ledger.code_versions().items() if code != codes[s]}
-    assert changed == {"judge"}  # one version for the 13 stages of a step
+    changed = {step for step, code in ledger.code_versions().items() if code != codes[step]}
+    assert changed == {"judge"}  # a step has one version for all its categories
     (root / "fashion_ops" / "train.py").write_text("v2")
-    changed = {s for s, code in ledger.code_versions().items() if code != codes[s]}
-    assert changed == {"judge", "train@skirt", "train@vest"}
-    assert len({ledger.code_versions()[s] for s in ("train@skirt", "train@vest")}) == 1
+    changed = {step for step, code in ledger.code_versions().items() if code != codes[step]}
+    assert changed == {"judge", "train"}
     (root / "fashion_ops" / "train.py").write_text("v1")
     make(ledger, "train@skirt", "judge")
     assert ledger.stale() == {}
@@ -177,6 +177,30 @@ def test_digest_moves_with_every_input(root: Path) -> None:
     (root / "data.txt").write_text("else")
     seen.add(ledger.before("train@vest").digest)
     assert len(seen) == 5
+
+
+def test_small_numbers_read_as_dvc_reads_them(root: Path) -> None:
+    ledger = Ledger(root)
+    make(ledger, "load")
+    set_params(root, vest=0.00001)
+    make(ledger, "train@vest")
+    assert "1e-05" in ledger.lock_file.read_text()  # to YAML 1.1 that is text
+    entry = ledger.entry("train@vest")
+    assert entry is not None and entry.params == {"categories.vest.lr": 1e-05}
+    assert ledger.is_current("train@vest") and entry.digest == ledger.before("train@vest").digest
+    (root / "model-vest.txt").write_text("by hand")
+    assert not ledger.is_current("train@vest")
+    (root / "model-vest.txt").unlink()
+    assert not ledger.is_current("train@vest")
+
+
+def test_two_ledgers_see_each_other(root: Path) -> None:
+    one, two = Ledger(root), Ledger(root)
+    assert not two.is_current("load")
+    make(one, "load")
+    make(two, "train@vest")
+    make(one, "train@skirt")
+    assert two.is_current("load") and list(two.stale()) == ["judge"] == list(one.stale())
 
 
 def test_graph_edges(root: Path) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 import pandas as pd
 
 from fashion_ops.fleet import Job, fan_out
-from fashion_ops.ledger import Ledger, LockEntry
+from fashion_ops.ledger import Ledger
+from fashion_ops.lockfile import LockEntry
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages.jobs import Result
 from fashion_ops.taxonomy import category as find_category
@@ -58,4 +59,5 @@ def run_all(
 def _training_garments(ws: Workspace) -> dict[int, int]:
     """Garments to train on, by category id."""
     rows = pd.read_parquet(ws.catalog / "garments.parquet", columns=["split", "category_id"])
-    return rows.loc[rows["split"] == "train", "category_id"].value_counts().to_dict()
+    counts = rows.loc[rows["split"] == "train", "category_id"].value_counts()
+    return {int(category_id): int(n) for category_id, n in zip(counts.index, counts, strict=True)}

@@ -1,0 +1,169 @@
+"""A throw-away repository with the real dvc.yaml and code, and stages that only write small files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from fashion_ops.fleet import FanOutError, Job
+from fashion_ops.ledger import Ledger
+from fashion_ops.params import Params
+from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import Workspace, publish
+
+ROOT = Path(__file__).parents[2]
+QUIET = {"telemetry": {"enabled": False}}
+
+
+@dataclass
+class FakeStages:
+    """Stands in for every stage. ``calls``: what ran; ``failing``: stages that raise; ``metrics``."""
+
+    calls: list[str] = field(default_factory=list)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    refined_ap: float = 0.6
+    during: Callable[[str], None] = lambda stage: None
+
+    def act(self, stage: str, params: Params) -> str:
+        """Run ``stage``: what it writes depends on its parameters alone."""
+        self.calls.append(stage)
+        self.during(stage)
+        if stage in self.failing:
+            raise self.failing[stage]
+        step, _, category = stage.partition("@")
+        own = getattr(params.categories[category], step) if category else None
+        return f"{stage} {params.seed} {own}"
+
+    def module(self, step: str) -> ModuleType:
+        module = ModuleType(f"fashion_ops.stages.{step}")
+        if step in PARTITIONED:
+            module.prepare = lambda params, ws, category: (params, category)  # type: ignore[attr-defined]
+            module.work = lambda job, *_: self.act(f"{step}@{job[1]}", job[0])  # type: ignore[attr-defined]
+
+            def put(ws: Workspace, category: str, text: str) -> dict[str, float]:
+                target = ws.finetuned(category) if step == "finetune" else ws.refined(category)
+                write(target, {"model.json": text})
+                return {"loss": 0.5}
+
+            module.publish = put  # type: ignore[attr-defined]
+        else:
+
+            def run(params: Params, ws: Workspace) -> dict[str, Any]:
+                text = self.act(step, params)
+                self.write_outputs(step, ws, text)
+                return {"number": 1.0}
+
+            module.run = run  # type: ignore[attr-defined]
+        return module
+
+    def write_outputs(self, step: str, ws: Workspace, text: str) -> None:
+        if step == "ingest":
+            tables = {
+                "images": pd.DataFrame({"image_id": [1, 2], "split": ["train", "validation"]}),
+                "garments": pd.DataFrame(
+                    {
+                        "garment_id": [1, 2],
+                        "image_id": [1, 2],
+                        "split": ["train", "validation"],
+                        "category_id": [9, 9],
+                    }
+                ),
+                "quarantine": pd.DataFrame({"num_records": pd.Series([], dtype="int32")}),
+            }
+            write(ws.catalog, {"text": text})
+            for name, table in tables.items():
+                table.to_parquet(ws.catalog / f"{name}.parquet")
+        elif step == "evaluate":
+            row = {"mean_shape": 0.1, "refined": self.refined_ap}
+            category = {"box_ap": 0.6, "train": 3, "validation": 1, "landmark_ap": row}
+            judged = {
+                "landmark_ap": row,
+                "landmark_ap_own_boxes": row,
+                "box_ap": 0.6,
+                "per_category": dict.fromkeys(CATEGORY_NAMES, category),
+            }
+            write(ws.evaluation, {"metrics.json": json.dumps(judged), "report.html": text})
+        elif step not in ("register", "promote"):
+            folders = {"synthesize": ws.raw, "aggregate": ws.grouped, "pseudo_label": ws.pseudo_labels}
+            folders |= {"train_detector": ws.detector, "train_landmarker": ws.landmarker}
+            write(folders[step], {"model.json": text})
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    with publish(folder) as fresh:
+        for name, text in files.items():
+            (fresh / name).write_text(text)
+
+
+def in_process(
+    what: str, jobs: list[Job], work: Any, land: Any, settings: Any, checkpoints: Path
+) -> None:
+    """What ``fleet.fan_out`` promises, without Ray."""
+    failures: dict[str, BaseException] = {}
+    for job in sorted(jobs, key=lambda job: (-job.cost, job.name)):
+        try:
+            land(job.name, work(job.prepare(), None, lambda *_: None))
+        except Exception as error:
+            failures[job.name] = error
+    if failures:
+        raise FanOutError(what, failures, len(jobs))
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
+    import fashion_ops.stages.fan
+
+    fakes = FakeStages()
+    for step in STEPS:
+        monkeypatch.setitem(sys.modules, f"fashion_ops.stages.{step}", fakes.module(step))
+    monkeypatch.setattr(fashion_ops.stages.fan, "fan_out", in_process)
+    return fakes
+
+
+@dataclass(frozen=True)
+class House:
+    """A repository and Dagster's memory of it."""
+
+    root: Path
+    instance: dg.DagsterInstance
+
+    @property
+    def ws(self) -> Workspace:
+        return Workspace(self.root)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.root)
+
+
+@pytest.fixture(scope="session")
+def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("empty") / "repo"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "fashion_ops", root / "fashion_ops", ignore=ignore)
+    for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, root / name)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def house(empty_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """An empty repository; the test stands in another directory."""
+    root = Path(shutil.copytree(empty_repository, tmp_path / "repo"))
+    for name in ("dagster", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=QUIET) as instance:
+        yield House(root, instance)

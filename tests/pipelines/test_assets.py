@@ -1,0 +1,155 @@
+"""Runs of the pipeline in Dagster: what they make, record, skip, and leave when something fails."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from pipelines import lineage
+from pipelines.definitions import build
+from pipelines.run import DEFAULT_STEPS, failures, run
+
+
+def stages_of(*steps: str) -> list[str]:
+    """``finetune`` -> ``finetune@short_sleeve_top``, ...; other steps as they are."""
+    return [
+        stage
+        for step in steps
+        for stage in ([f"{step}@{name}" for name in CATEGORY_NAMES] if step in PARTITIONED else [step])
+    ]
+
+
+RECORDED = stages_of(*STEPS[:-2])
+
+
+def status(house: Any) -> dict[str, StaleStatus]:
+    """What Dagster itself finds of every recorded stage."""
+    graph = build(house.root).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(house.instance, graph, dg_loading_context(house.instance))
+    return {
+        stage: resolver.get_status(dg.AssetKey(step), category)
+        for stage in RECORDED
+        for step, category in [lineage.split(stage)]
+    }
+
+
+def dg_loading_context(instance: dg.DagsterInstance) -> Any:
+    from dagster._core.loader import LoadingContextForTest
+
+    return LoadingContextForTest(instance)
+
+
+def fresh(house: Any) -> set[str]:
+    return {stage for stage, found in status(house).items() if found == StaleStatus.FRESH}
+
+
+def set_lr(house: Any, category: str, lr: float) -> None:
+    text = house.ws.params.read_text()
+    lines = [
+        line.replace("lr: 0.0005", f"lr: {lr}", 1) if line.strip().startswith(f"{category}:") else line
+        for line in text.splitlines()
+    ]
+    assert "\n".join(lines) + "\n" != text
+    house.ws.params.write_text("\n".join(lines) + "\n")
+
+
+def versions(house: Any) -> dict[str, str]:
+    """The data versions that Dagster knows."""
+    found = {}
+    for stage in RECORDED:
+        record = lineage.latest(house.instance, *lineage.split(stage))
+        if record is not None:
+            found[stage] = record.event_log_entry.tags["dagster/data_version"]
+    return found
+
+
+def test_a_run_records_everything_and_the_next_one_skips_it(house: Any, stages: Any) -> None:
+    result = run(house.root, house.instance)
+    assert result.success, failures(result)
+    assert sorted(stages.calls) == sorted([*RECORDED, "register"])
+    order = [stage.partition("@")[0] for stage in stages.calls]
+    assert order.index("refine") > order.index("finetune") and order[-2:] == ["evaluate", "register"]
+    assert house.ledger.stale() == {}
+    entries = house.ledger.entries()
+    assert versions(house) == {stage: entries[stage].data_version for stage in RECORDED}
+    assert len({versions(house)[stage] for stage in stages_of("finetune")}) == 13
+    assert fresh(house) == set(RECORDED)
+    events = house.instance.fetch_materializations(dg.AssetKey("finetune"), limit=100).records
+    assert len(events) == 13  # Dagster added none of its own
+
+    stages.calls.clear()
+    assert run(house.root, house.instance).success
+    assert stages.calls == ["register"]  # which decides for itself
+    assert fresh(house) == set(RECORDED)
+
+    # One category's learning rate: that category and what follows from it.
+    set_lr(house, "skirt", 0.007)
+    assert set(house.ledger.stale()) == {"finetune@skirt", "refine@skirt", "evaluate"}
+    stages.calls.clear()
+    assert run(house.root, house.instance).success
+    assert stages.calls == ["finetune@skirt", "refine@skirt", "evaluate", "register"]
+    assert house.ledger.stale() == {} and fresh(house) == set(RECORDED)
+
+    # A materialization by hand forces; categories need not be neighbours.
+    stages.calls.clear()
+    chosen = ("vest", "trousers")
+    assert run(house.root, house.instance, ("aggregate", "finetune"), chosen, force=True).success
+    assert sorted(stages.calls) == ["aggregate", "finetune@trousers", "finetune@vest"]
+    assert house.ledger.stale() == {} and fresh(house) == set(RECORDED)
+
+
+def test_one_category_fails_twelve_stay_and_the_retry_runs_only_that_one(
+    house: Any, stages: Any
+) -> None:
+    stages.failing["finetune@skirt"] = ValueError("loss is not finite")
+    result = run(house.root, house.instance)
+    assert not result.success
+    assert failures(result) == [
+        "finetune: finetune: 1 of 13 failed\n  skirt: ValueError: loss is not finite"
+    ]
+    assert "refine@vest" not in stages.calls and "evaluate" not in stages.calls
+    done = set(stages_of("finetune")) - {"finetune@skirt"}
+    entries = house.ledger.entries()
+    assert {stage for stage in entries if stage.startswith("finetune@")} == done
+    known = {stage: v for stage, v in versions(house).items() if stage.startswith("finetune@")}
+    assert known == {stage: entries[stage].data_version for stage in done}
+    assert len(set(known.values())) == 12
+    assert {s for s, found in status(house).items() if found == StaleStatus.MISSING} == {
+        "finetune@skirt",
+        *stages_of("refine", "evaluate"),
+    }
+    stages.calls.clear()
+    stages.failing.clear()
+    assert run(house.root, house.instance, ("finetune",)).success
+    assert stages.calls == ["finetune@skirt"]
+    assert set(stages_of("finetune")) <= fresh(house)
+
+
+def test_inputs_that_change_while_a_step_runs_are_not_recorded(house: Any, stages: Any) -> None:
+    def edit(stage: str) -> None:
+        if stage == "aggregate":
+            (house.ws.catalog / "text").write_text("edited meanwhile")
+
+    stages.during = edit
+    result = run(house.root, house.instance)
+    assert not result.success
+    assert "aggregate: changed while the step ran: data/catalog" in "\n".join(failures(result))
+    assert "aggregate" not in house.ledger.entries()
+    assert lineage.latest(house.instance, "aggregate", None) is None
+
+
+def test_a_model_worse_than_the_mean_shape_is_not_registered(house: Any, stages: Any) -> None:
+    stages.refined_ap = 0.05
+    result = run(house.root, house.instance)
+    assert not result.success and "register" not in stages.calls
+    assert failures(result) == ["evaluate: check beats_mean_shape failed: refined 0.05, mean_shape 0.1"]
+    assert "evaluate" in house.ledger.entries()
+
+
+@pytest.mark.parametrize("steps", [("synthesize",), DEFAULT_STEPS[:3]])
+def test_chosen_steps_alone(house: Any, stages: Any, steps: tuple[str, ...]) -> None:
+    result = run(house.root, house.instance, steps)
+    assert failures(result) == [] and stages.calls == list(steps)
