@@ -29,6 +29,7 @@ Work = Callable[[Any, Path | None, OnEpoch], Any]
 
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is its own fault
 POLL_SECONDS = 0.5
+START_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,22 @@ def connect(settings: Fleet) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cpus = max(os.cpu_count() or 1, settings.cpus_per_task)
         os.environ |= hide
-        ray.init(address, num_cpus=cpus, include_dashboard=False, **common)
+        _start(address, num_cpus=cpus, include_dashboard=False, **common)
     else:
         package = str(Path(__file__).parent)
         ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
+
+
+def _start(address: str, **options: Any) -> None:
+    """``ray.init``, again where a busy machine took longer than the 30 s that Ray gives itself."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(address, **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
 
 
 def _usable_gpus(settings: Fleet) -> float:
