@@ -145,9 +145,10 @@ def _only_numbers(items: Sequence[Item], shaped: list[int], refused: dict[int, R
 
 
 def _flat(rows: Sequence[Sequence[float]]) -> Ragged:
+    lengths = [len(r) for r in rows]
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite and is refused
-        values = np.array(list(chain.from_iterable(rows)), np.float64).astype(np.float32)
-    return Ragged.of(values, [len(r) for r in rows])
+        values = np.fromiter(chain.from_iterable(rows), np.float64, sum(lengths)).astype(np.float32)
+    return Ragged.of(values, lengths)
 
 
 def _columns(items: Sequence[Item], shaped: list[int]) -> Garments:
