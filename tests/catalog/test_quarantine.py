@@ -182,7 +182,7 @@ def test_too_many_refusals_fail_and_leave_the_old_catalog(data):
     assert data.metrics["garments"] == 3
 
 
-MEMBERS = ("../evil.json", "/tmp/evil.json", "a/../../evil.jpg", "..\\evil.json")
+MEMBERS = ("../evil.json", "/etc/evil.json", "a/../../evil.jpg", "..\\evil.json")
 
 
 def pack(data, kind, names):
