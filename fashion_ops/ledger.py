@@ -16,9 +16,10 @@ from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from dvc.stage.serialize import to_single_stage_lockfile
 from networkx import topological_sort
 
-from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, plain, read_entries
+from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, plain, read_entries, write_entry
 
 
 class LedgerError(RuntimeError):
@@ -159,7 +160,8 @@ class Ledger:
                 with chdir(self.root):  # the run cache resolves paths against the working directory
                     self._repo.stage_cache.save(loaded)
                 loaded.commit()
-                loaded.dump(update_pipeline=False)
+                entry = to_single_stage_lockfile(loaded)
+                write_entry(self.lock_file, stage, entry, list(self._stages))
             except DvcException as error:
                 raise LedgerError(f"{stage}: can't be recorded: {error}") from error
         return self.entries()[stage]

@@ -1,12 +1,14 @@
-"""Entries of ``dvc.lock`` as values: what a stage was made from, and what came out.
+"""The file ``dvc.lock``: its entries as values, and how an entry gets into it.
 
-Reading only; ``ledger`` writes, through DVC. Nothing here imports DVC.
+An entry says what a stage was made from and what came out. The file is read and written byte for byte
+as DVC does it, but by PyYAML's C parser: with 33 stages DVC's own parser needs half a second for each
+entry that lands. What stands in an entry is for ``ledger`` and DVC to say; nothing here imports DVC.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,24 +102,50 @@ def _entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
     return LockEntry(name, stage["cmd"], deps, plain(params), outs)
 
 
-class _Loader(yaml.CSafeLoader):
-    """PyYAML's fast parser with YAML 1.2's numbers and booleans, which DVC writes.
+def write_entry(lock_file: Path, stage: str, entry: Mapping[str, Any], order: Sequence[str]) -> None:
+    """Put one entry, as DVC serialises it, into the file; stages stand in ``order``, unknown ones last.
 
-    YAML 1.1 would read DVC's ``1e-05`` as text and an unquoted ``on`` as true.
+    The order is the pipeline's, not that of landing: the same results give the same file.
     """
+    lock = yaml.load(lock_file.read_bytes(), _Loader) if lock_file.is_file() else None
+    lock = {"schema": "2.0", **(lock or {})}
+    stages = lock.get("stages", {}) | {stage: plain(entry)}
+    rank = {name: i for i, name in enumerate(order)}
+    lock["stages"] = dict(sorted(stages.items(), key=lambda item: rank.get(item[0], len(rank))))
+    fresh = lock_file.with_name(f".{lock_file.name}.partial")
+    text = yaml.dump(
+        lock, None, _Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=80
+    )
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(lock_file)
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, rule) for tag, rule in rules if not tag.endswith((":float", ":bool"))]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.2's numbers and booleans, which DVC writes: YAML 1.1 reads ``1e-05`` as text."""
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Numbers as DVC writes them, and text that looks like one of them quoted."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_FLOAT = re.compile(
+    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+_BOOL = re.compile(r"^(true|True|TRUE|false|False|FALSE)$")
+_FIRST = yaml.SafeLoader.yaml_implicit_resolvers
+for _side in (_Loader, _Dumper):
+    _side.yaml_implicit_resolvers = {
+        first: [(tag, rule) for tag, rule in rules if not tag.endswith((":float", ":bool"))]
+        for first, rules in _FIRST.items()
+    }
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+    _side.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+_Dumper.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
+)
+_Dumper.add_representer(
+    float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
 )

@@ -18,7 +18,9 @@ stages:
     deps: [raw.txt]
     outs: [data.txt]
   train:
-    foreach: ${categories}
+    foreach:
+      skirt: ${categories.skirt}
+      vest: ${categories.vest}
     do:
       cmd: echo ${key} > model-${key}.txt
       deps: [data.txt, fashion_ops/train.py]
@@ -40,7 +42,8 @@ def sh(*command: str, cwd: Path) -> str:
 
 
 def set_params(root: Path, skirt: float = 0.1, vest: float = 0.1) -> None:
-    text = f"categories:\n  skirt: {{lr: {skirt}}}\n  vest: {{lr: {vest}}}\n"
+    odd = "name: 'on', tiny: 0.00001, big: 1.0e+20, sizes: [96, 1.5], none: null, ok: true"
+    text = f"categories:\n  skirt: {{lr: {skirt}}}\n  vest: {{lr: {vest}}}\n  odd: {{{odd}}}\n"
     (root / "params.yaml").write_text(text)
 
 
@@ -88,6 +91,7 @@ def test_entries_equal_those_of_dvc_repro(root: Path, template: Path, tmp_path: 
     ledger = Ledger(root)
     make(ledger, *STAGES)
     assert ledger.entries() == Ledger(other).entries()
+    assert ledger.lock_file.read_text() == (other / "dvc.lock").read_text()
     entry = ledger.entry("load")
     assert entry is not None
     assert entry.data_version == "bdd166af3a63f7be696dd17a218a6ffb"  # printf raw | md5sum
@@ -192,6 +196,13 @@ def test_small_numbers_read_as_dvc_reads_them(root: Path) -> None:
     assert not ledger.is_current("train@vest")
     (root / "model-vest.txt").unlink()
     assert not ledger.is_current("train@vest")
+
+
+def test_the_lock_file_does_not_depend_on_who_lands_first(root: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(root, tmp_path / "other"))
+    make(Ledger(root), *STAGES)
+    make(Ledger(other), "load", "train@vest", "train@skirt", "judge")
+    assert (root / "dvc.lock").read_bytes() == (other / "dvc.lock").read_bytes()
 
 
 def test_two_ledgers_see_each_other(root: Path) -> None:
