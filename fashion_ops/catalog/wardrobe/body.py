@@ -149,9 +149,9 @@ def _legs(rng: np.random.Generator, figure: Figure) -> dict[int, np.ndarray]:
 def pose_worn(rng: np.random.Generator) -> Figure:
     """A standing figure: most face the viewer, some show a side or the back."""
     kind = rng.random()
-    if kind < 0.78:
+    if kind < 0.82:
         yaw = rng.uniform(-26, 26)
-    elif kind < 0.90:
+    elif kind < 0.91:
         yaw = rng.choice([-1, 1]) * rng.uniform(34, 58)
     else:
         yaw = 180 + rng.uniform(-22, 22)

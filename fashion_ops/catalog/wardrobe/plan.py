@@ -14,7 +14,8 @@ from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
 MIN_SHARE = 0.026  # of all garments, for the rarest category
 TOPS, OUTWEAR, BOTTOMS, DRESSES = (1, 2, 5, 6), (3, 4), (7, 8, 9), (10, 11, 12, 13)
-_FLAT = 0.17  # of all pairs: laid out, not worn
+_FLAT = 0.16  # of all pairs: laid out, not worn
+_FLAT_OUTWEAR = 0.25  # of the other pairs led by outwear, which hides a lot of what is under it
 _SPLITS = {"train": 0, "validation": 1}
 
 
@@ -45,38 +46,61 @@ def shares(imbalance: float) -> np.ndarray:
     return out
 
 
+class _Deal:
+    """Hands out categories so that each keeps its share."""
+
+    def __init__(self, want: np.ndarray) -> None:
+        self.want = want
+        self.given = np.zeros(NUM_CATEGORIES)
+
+    def behind(self, among: tuple[int, ...], rng: np.random.Generator) -> int:
+        """The category that lags its share most, give or take a little chance."""
+        ids = np.array(among) - 1
+        lag = self.want[ids] * (self.given.sum() + 1) - self.given[ids]
+        return int(ids[np.argmax(lag + rng.normal(0, 0.6, len(ids)))]) + 1
+
+    def ahead(self, among: tuple[int, ...]) -> bool:
+        """Whether these categories together have had clearly more than their share."""
+        ids = np.array(among) - 1
+        return bool(self.given[ids].sum() > self.want[ids].sum() * self.given.sum() + 2)
+
+    def is_crowded(self, lead: int) -> bool:
+        """Whether what would be worn with this category has had more than its share."""
+        tops = lead in BOTTOMS + OUTWEAR and self.ahead(TOPS)
+        return tops or (lead in TOPS + OUTWEAR and self.ahead(BOTTOMS))
+
+    def outfit(self, lead: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """What is worn with the leading garment, from the inside out."""
+        if lead in DRESSES:
+            return (lead,)
+        if lead in BOTTOMS:
+            return lead, self.behind(TOPS, rng)
+        bottom = self.behind(BOTTOMS, rng)
+        if lead in TOPS:
+            return bottom, lead
+        # Little of a top shows under outwear; a short sleeve top is what one would guess.
+        top = self.behind(TOPS, rng) if self.ahead((1,)) else 1
+        return bottom, top, lead
+
+
 def plan(seed: int, split: str, count: int, imbalance: float) -> list[Shot]:
     """The pictures 0..count-1 of a split. A longer plan starts with the same pictures."""
-    want = shares(imbalance)
-    given = np.zeros(NUM_CATEGORIES)
     key = (seed, _SPLITS[split])
+    deal = _Deal(shares(imbalance))
     shots: list[Shot] = []
-    flats = 0
+    flats = 0.0
     for pair in range((count + 1) // 2):
         rng = np.random.default_rng([*key, 7, pair])
-
-        def behind(among: tuple[int, ...]) -> int:
-            ids = np.array(among) - 1
-            lag = want[ids] * (given.sum() + 1) - given[ids]
-            return int(ids[np.argmax(lag + rng.normal(0, 0.6, len(ids)))]) + 1  # noqa: B023
-
-        lead = behind(tuple(range(1, NUM_CATEGORIES + 1)))
-
-        def ahead(among: tuple[int, ...]) -> bool:
-            ids = np.array(among) - 1
-            return given[ids].sum() > want[ids].sum() * given.sum() + 2
-
-        # Laid out alone, too, when what would be worn with it has had more than its share.
-        crowded = (lead in TOPS + OUTWEAR and ahead(BOTTOMS)) or (
-            lead in BOTTOMS + OUTWEAR and ahead(TOPS)
-        )
-        flat = crowded or flats < _FLAT * (pair + rng.random())
+        lead = deal.behind(tuple(range(1, NUM_CATEGORIES + 1)), rng)
+        flat = bool(flats < _FLAT * (pair + rng.random())) or deal.is_crowded(lead)
         flats += flat
+        if lead in OUTWEAR and not flat:
+            flat = bool(rng.random() < _FLAT_OUTWEAR)
         for twin, source in enumerate(("shop", "user")):
             index = 2 * pair + twin
-            outfit = (lead,) if flat else _outfit(lead, behind)
+            outfit = (lead,) if flat else deal.outfit(lead, rng)
             for category_id in outfit:
-                given[category_id - 1] += 1
+                deal.given[category_id - 1] += 1
             if index < count:
                 garments = tuple(
                     (c, (*key, 11, pair, c) if c == lead else (*key, 13, index, c), int(c == lead))
@@ -84,14 +108,3 @@ def plan(seed: int, split: str, count: int, imbalance: float) -> list[Shot]:
                 )
                 shots.append(Shot(split, index, pair + 1, source, flat, garments, (*key, 17, index)))
     return shots
-
-
-def _outfit(lead: int, behind) -> tuple[int, ...]:  # noqa: ANN001 - a closure over the deal
-    """What is worn with the leading garment, from the inside out."""
-    if lead in DRESSES:
-        return (lead,)
-    if lead in OUTWEAR:
-        return behind(BOTTOMS), behind(TOPS), lead
-    if lead in BOTTOMS:
-        return lead, behind(TOPS)
-    return behind(BOTTOMS), lead

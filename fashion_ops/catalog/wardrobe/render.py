@@ -79,17 +79,17 @@ def _pose(rng: np.random.Generator, shot: Shot, styles: list[Style]) -> Figure:
 def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], side: int) -> Frame:
     """A frame in which the garments are large; sometimes it cuts them."""
     points = np.vstack([g.ordered()[0] for g in garments])
-    if not figure.flat and len(garments) > 1 and rng.random() < 0.35:
+    if not figure.flat and len(garments) > 1 and rng.random() < 0.25:
         # Closer, on one of the garments.
         points = garments[int(rng.integers(len(garments)))].ordered()[0]
     low, high = points.min(0), points.max(0)
     roll = float(rng.normal(0, 0.16 if figure.flat else 0.05))
     span = float(max(high[0] - low[0], high[1] - low[1]))
-    scale = side / (span * rng.uniform(1.06, 1.25 if figure.flat else 1.4))
+    scale = side / (span * rng.uniform(1.04, 1.2 if figure.flat else 1.3))
     center = (low + high) / 2
     slack = side / scale - (high - low)
     center = center + rng.uniform(-0.5, 0.5, 2) * np.clip(slack, 0, None) * 0.6
-    if rng.random() < 0.12:  # a careless photographer
+    if rng.random() < 0.09:  # a careless photographer
         center = center + rng.normal(0, 0.16, 2) * span
     return Frame.of(scale, roll, center, side)
 
