@@ -167,6 +167,9 @@ class Evaluate(Section):
     split: str = "validation"
     max_detections: int = Field(default=20, ge=1)
     pictures: int = Field(default=12, ge=0, description="validation pictures drawn in the report")
+    min_gain: float = Field(
+        default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"
+    )
 
 
 class Register(Section):

@@ -54,11 +54,16 @@ def every_category_trained(house: House) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset="evaluate", blocking=True)
 def beats_mean_shape(house: House) -> dg.AssetCheckResult:
-    """Refined landmarks are better than each category's mean shape; else nothing is registered."""
+    """Refined landmarks beat the mean shape by ``evaluate.min_gain``, or nothing is registered."""
     ap = _metrics(house.workspace)["landmark_ap"]
+    wanted = house.params().evaluate.min_gain
     return dg.AssetCheckResult(
-        passed=ap["refined"] > ap["mean_shape"],
-        metadata={"refined": ap["refined"], "mean_shape": ap["mean_shape"]},
+        passed=ap["refined"] - ap["mean_shape"] > wanted,
+        metadata={
+            "refined": ap["refined"],
+            "mean_shape": ap["mean_shape"],
+            "evaluate.min_gain": wanted,
+        },
     )
 
 
