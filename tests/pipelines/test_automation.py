@@ -1,0 +1,130 @@
+"""The sync with dvc.lock as Dagster judges it, the schedule, and runs whose process died."""
+
+import subprocess
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from fashion_ops.taxonomy import CATEGORY_NAMES
+from pipelines import lineage
+from pipelines.automation import DRIVER_TAG, driver, dvc_lock, retrain_weekly, runs_in_progress
+from pipelines.definitions import build
+from pipelines.home import House, prepare_home
+
+UPSTREAM = ("synthesize", "ingest", "aggregate", "pseudo_label", "train_detector", "train_landmarker")
+
+
+def make(house: Any, stages: Any, stage: str, text: str = "") -> None:
+    """Make and record one stage as the command line would: without Dagster."""
+    snapshot = house.ledger.before(stage)
+    step, category = lineage.split(stage)
+    module = stages.module(step)
+    params = House(root=str(house.root)).params()
+    if category:
+        module.publish(house.ws, category, module.work((params, category)) + text)
+    else:
+        module.run(params, house.ws)
+    house.ledger.commit(stage, snapshot)
+
+
+def tick(house: Any, cursor: str | None = None) -> tuple[str, str | None]:
+    """One evaluation of the sensor: what it says, and its new cursor."""
+    context = dg.build_sensor_context(
+        instance=house.instance, cursor=cursor, resources={"house": House(root=str(house.root))}
+    )
+    data = dvc_lock.evaluate_tick(context)
+    return str(data.skip_message), data.cursor
+
+
+def status(house: Any, *stages: str) -> list[StaleStatus]:
+    graph = build(house.root).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(house.instance, graph, LoadingContextForTest(house.instance))
+    return [resolver.get_status(dg.AssetKey(s), c) for s, c in map(lineage.split, stages)]
+
+
+def test_what_was_made_in_a_terminal_shows_as_fresh(house: Any, stages: Any) -> None:
+    fresh, stale = StaleStatus.FRESH, StaleStatus.STALE
+    everything = [*UPSTREAM]
+    everything += [f"{step}@{name}" for step in ("finetune", "refine") for name in CATEGORY_NAMES]
+    for stage in [*everything, "evaluate"]:
+        make(house, stages, stage)
+    said, cursor = tick(house)
+    assert said.startswith("reported synthesize, ingest") and said.endswith("evaluate")
+    assert set(status(house, *everything, "evaluate")) == {fresh}
+    assert tick(house, cursor)[0] == "dvc.lock is unchanged"
+    assert tick(house)[0] == "nothing new in dvc.lock"  # also after the cursor was lost
+
+    # One category made anew: what was made from the old one is stale, until it is made anew too.
+    make(house, stages, "finetune@skirt", "changed")
+    assert tick(house, cursor)[0] == "reported finetune@skirt"
+    followers = ("finetune@skirt", "refine@skirt", "refine@vest", "evaluate")
+    assert status(house, *followers) == [fresh, stale, fresh, stale]
+    make(house, stages, "refine@skirt", "changed")
+    make(house, stages, "evaluate")
+    assert tick(house, cursor)[0] == "reported refine@skirt, evaluate"
+    assert status(house, *followers) == [fresh] * 4
+
+    # Two changes between two ticks; evaluate is still made from the old ones.
+    make(house, stages, "finetune@vest", "changed")
+    make(house, stages, "refine@vest", "changed")
+    tick(house, cursor)
+    assert status(house, "finetune@vest", "refine@vest", "evaluate") == [fresh, fresh, stale]
+
+
+def test_an_event_told_late_does_not_look_fresh(house: Any, stages: Any) -> None:
+    """Refined from the old model, recorded; then the new model; Dagster hears of both at once."""
+    for stage in (*UPSTREAM, "finetune@skirt", "refine@skirt"):
+        make(house, stages, stage)
+    make(house, stages, "finetune@skirt", "changed")
+    tick(house)
+    found = status(house, "finetune@skirt", "refine@skirt")
+    assert found == [StaleStatus.FRESH, StaleStatus.STALE]
+
+
+def test_the_sensor_waits_for_a_run_in_progress(house: Any, stages: Any) -> None:
+    make(house, stages, "synthesize")
+    house.instance.create_run_for_job(dg_job(house), status=dg.DagsterRunStatus.STARTED)
+    said, cursor = tick(house)
+    assert "is in progress" in said and cursor is None
+    assert lineage.latest(house.instance, "synthesize", None) is None
+
+
+def test_the_schedule_skips_current_work_and_never_overlaps(house: Any, stages: Any) -> None:
+    context = dg.build_schedule_context(instance=house.instance)
+    [request] = retrain_weekly.evaluate_tick(context).run_requests or []
+    assert request.tags["fashion_ops/skip_current"] == "true"
+    assert request.tags["dagster/asset_partition_range_start"] == CATEGORY_NAMES[0]
+    assert request.tags["dagster/asset_partition_range_end"] == CATEGORY_NAMES[-1]
+    assert retrain_weekly.default_status == dg.DefaultScheduleStatus.STOPPED
+    house.instance.create_run_for_job(dg_job(house), status=dg.DagsterRunStatus.STARTED)
+    data = retrain_weekly.evaluate_tick(context)
+    assert not data.run_requests and "is in progress" in str(data.skip_message)
+
+
+def test_a_run_whose_process_is_gone_does_not_block(house: Any, stages: Any) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    host = driver().partition(":")[0]
+    jobs, started = dg_job(house), dg.DagsterRunStatus.STARTED
+    tags = {DRIVER_TAG: f"{host}:{gone.pid}"}
+    dead = house.instance.create_run_for_job(jobs, status=started, tags=tags)
+    alive = house.instance.create_run_for_job(jobs, status=started, tags={DRIVER_TAG: driver()})
+    assert runs_in_progress(house.instance) == [alive.run_id]
+    assert house.instance.get_run_by_id(dead.run_id).status == dg.DagsterRunStatus.FAILURE
+
+
+def test_home_is_absolute_and_has_the_settings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    home = prepare_home(tmp_path)
+    assert home.is_absolute() and home == tmp_path / ".dagster"
+    assert (home / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+    monkeypatch.delenv("DAGSTER_HOME")
+
+
+def dg_job(house: Any) -> dg.JobDefinition:
+    return build(house.root).resolve_job_def("pipeline")
