@@ -131,6 +131,12 @@ def test_starts_from_the_landmarkers_own_channels(landmarker, loss, gain):
     assert torch.allclose(logits.softmax(1), (gain * heat).softmax(1), atol=1e-5)
 
 
+@pytest.mark.parametrize("garments", [8, 16, 24, 80])
+def test_a_run_of_very_few_steps_trains(tmp_path, landmarker, garments):
+    history = train(tmp_path / "model", landmarker, marked_skirts(garments, seed=0), epochs=1)
+    assert np.isfinite(history[0]["loss"])
+
+
 def test_resumed_equals_undisturbed(tmp_path, landmarker, skirts):
     train(tmp_path / "whole", landmarker, skirts)
     checkpoint = tmp_path / "resume.ckpt"

@@ -92,11 +92,12 @@ class FitModule(L.LightningModule):
             {"params": vectors, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.fit.lr, fused=True)
+        steps = max(3, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=self.fit.lr,
-            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
-            pct_start=0.1,
+            total_steps=steps,
+            pct_start=max(0.1, 2 / steps),  # a rise of a single step divides by zero
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
