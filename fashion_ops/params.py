@@ -72,10 +72,12 @@ class Fit(Section):
 class TrainDetector(Fit):
     """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
 
+    epochs: int = Field(default=14, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
-    neck_width: int = Field(default=32, ge=1, description="channels of the map that the heads read")
-    head_width: int = Field(default=48, ge=1, description="channels inside each head")
-    input_size: Stride32 = 160
+    neck_width: int = Field(default=64, ge=1, description="channels of the map that the heads read")
+    head_width: int = Field(default=64, ge=1, description="channels inside each head")
+    input_size: Stride32 = 96
     pretrained: str | None = None
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(
@@ -85,9 +87,9 @@ class TrainDetector(Fit):
         default=1.0, ge=0, description="cross-entropy of categories at the centres; 0 as published"
     )
     flip: float = Field(default=0.5, ge=0, le=1)
-    scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
-    shift: float = Field(default=0.05, ge=0, description="share of the input, standard deviation")
-    color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
+    scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
+    shift: float = Field(default=0.03, ge=0, description="share of the input, standard deviation")
+    color: float = Field(default=0.1, ge=0, description="largest relative change of a channel")
     score_threshold: float = Field(default=0.05, ge=0, le=1)
     flip_test: bool = True
 

@@ -51,7 +51,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     checkpoint = checkpoint_path(ws, "train_detector", p, params.seed)
     with publish(ws.detector) as folder:
         pictures = Pictures(ids, garments, catalog.image, p.input_size)
-        history = fit(module, pictures, checkpoint=checkpoint, bar=True)
+        history = fit(
+            module,
+            pictures,
+            checkpoint=checkpoint,
+            loader_workers=params.fleet.loader_workers,
+            bar=True,
+        )
         save_model(folder, model, spec)
         (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     checkpoint.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ def test_six_maps_at_stride_4_start_at_ten_percent():
         assert torch.all(values == (-2.19 if name in ("hm", "hm_hp") else 0.0)), name
 
 
-@pytest.mark.parametrize("name", ["hrnet_w8_tiny", "dla34"])
+@pytest.mark.parametrize("name", ["hrnet_w8_tiny", "dla34", "hrnet_w32"])
 def test_other_backbones(name):
     net = CenterNet(name, K, neck_width=32, head_width=32)
     assert net.features(torch.zeros(2, 3, SIZE, SIZE)).shape == (2, 32, SIZE // 4, SIZE // 4)

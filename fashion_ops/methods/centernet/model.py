@@ -24,7 +24,7 @@ from fashion_ops.taxonomy import NUM_CATEGORIES
 STRIDE = 4
 HEATMAP_BIAS = -2.19  # log(0.1 / 0.9): every cell starts at 10 %
 # What one unit of a regression head's output means, in cells: garments are tens of cells wide, and a
-# head that starts near 0 takes long to say so (measured: docs/decisions.md). Offsets lie within a cell.
+# head that starts near 0 takes long to get there. Offsets lie within a cell.
 UNITS = {"wh": 8.0, "hps": 8.0, "reg": 1.0, "hp_offset": 1.0}
 
 
