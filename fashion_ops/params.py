@@ -135,7 +135,7 @@ class Refine(Section):
     weight_decay: float = Field(default=1e-5, ge=0)
     pose_sigma: float = Field(default=3.0, gt=0, description="input-pose Gaussian, crop pixels")
     own_outputs: float = Field(
-        default=0.5,
+        default=0.75,
         ge=0,
         le=1,
         description="share of poses from the landmarker itself; the rest synthetic",
@@ -160,7 +160,7 @@ class CategoryRuns(Section):
     """One category's finetuning and refinement."""
 
     finetune: Run = Run(lr=5e-4, epochs=4)
-    refine: Run = Run(lr=1e-3, epochs=6)
+    refine: Run = Run(lr=2e-3, epochs=4)
 
 
 class Evaluate(Section):
