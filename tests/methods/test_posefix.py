@@ -207,6 +207,14 @@ def test_picture_and_crop_refinement_agree(landmarker, skirts):
     assert np.allclose(apply_matrices(matrices, in_picture[..., :2]), in_crop[..., :2], atol=1e-3)
 
 
+def test_published_network_trains(tmp_path, landmarker):
+    params = PARAMS.model_copy(update={"backbone": "resnet50"})
+    few = marked_skirts(8, seed=0)
+    history = train(tmp_path / "model", landmarker, few, epochs=3, params=params)
+    assert history[-1]["cross_entropy"] < history[0]["cross_entropy"]
+    assert Refiner.load(tmp_path / "model").spec["trunk"] is None
+
+
 def test_published_network_reads_crop_and_pose():
     torch.manual_seed(0)
     model = PoseFix("resnet50", 8, 7.0).eval()
