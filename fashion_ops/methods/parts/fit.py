@@ -186,6 +186,7 @@ def fit(
         enable_progress_bar=bar and sys.stderr.isatty(),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+    module.train()  # a loaded model comes in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     return end.history
