@@ -24,8 +24,8 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
     """A model that predicts, from the registry or from a folder.
 
     Args:
-        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder with detector/, landmarker/,
-            finetuned/ and refined/ as the pipeline leaves it in ``models``.
+        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder with detector/,
+            landmarker/, finetuned/ and refined/ as the pipeline leaves it in ``models``.
         device: torch device.
 
     Raises:

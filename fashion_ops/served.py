@@ -1,10 +1,9 @@
 """The registered model as MLflow loads it: a pyfunc made from this file, weights as artifacts.
 
-Input: one row a photo, column ``image`` with the encoded bytes (base64 text over HTTP). Output: one
-row a photo, column ``garments`` with the JSON of its garments.
+Input: one row a photo, column ``image`` with the encoded bytes (base64 text over HTTP, which MLflow
+decodes). Output: one row a photo, column ``garments`` with the JSON of its garments.
 """
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ class GarmentLandmarks(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self.predictor = Predictor.load(Path(context.artifacts["bundle"]))
 
-    def predict(
+    def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         context: PythonModelContext,
         model_input: pd.DataFrame,
@@ -33,8 +32,7 @@ class GarmentLandmarks(PythonModel):
         min_score = float((params or {}).get("min_score", 0.3))
         answers = []
         for index, data in enumerate(model_input["image"]):
-            raw = base64.b64decode(data) if isinstance(data, str) else bytes(data)
-            garments = self.predictor.predict(decode_rgb(raw, f"row {index}"), min_score)
+            garments = self.predictor.predict(decode_rgb(data, f"row {index}"), min_score)
             answers.append(json.dumps([g.to_json() for g in garments]))
         return pd.DataFrame({"garments": answers})
 

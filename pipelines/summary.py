@@ -19,10 +19,14 @@ def show(ws: Workspace) -> None:
 
     metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=110)
     rows = list(metrics["landmark_ap"])
     table = Table(title="Landmark AP on the validation split (official OKS, ground-truth boxes)")
     for name in ("category", "train", "val", "box AP", *rows):
-        table.add_column(name.replace("_", " "), justify="left" if name == "category" else "right")
+        table.add_column(
+            name.replace("_", " "), justify="left" if name == "category" else "right", no_wrap=True
+        )
     for name, row in metrics["per_category"].items():
         values = [f"{row['landmark_ap'][r]:.3f}" for r in rows]
         counts = (str(row["train"]), str(row["validation"]), f"{row['box_ap']:.3f}")

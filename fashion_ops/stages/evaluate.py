@@ -23,6 +23,8 @@ from fashion_ops.stages.predictions import detect, landmark_tables, write_predic
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
 
+NOT_JUDGED = {"fleet", "registration", "promote"}  # sections that no judged model depends on
+
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Judge and report.
@@ -70,12 +72,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         write_report(
             folder,
             evaluation,
-            dataset=f"{params.ingest.root}, {split}",
+            dataset=f"{params.ingest.source} layout, {split} split",
             num_images=len(images),
             clusters=clusters,
             pictures=pictures,
             curves=training_curves(ws),
-            params=params.model_dump(mode="json", by_alias=True, exclude={"fleet"}),
+            params=params.model_dump(mode="json", by_alias=True, exclude=NOT_JUDGED),
         )
     return {
         **{f"AP {row}": ap for row, ap in metrics["landmark_ap"].items()},

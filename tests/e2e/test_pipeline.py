@@ -89,12 +89,12 @@ def test_registered_model_predicts_like_the_folder(made, tmp_path):
 def test_served_model_answers_like_the_predictor(made):
     clone, _ = made
     code = """
-import base64, json, pathlib, mlflow, pandas, fashion_ops
+import json, pathlib, mlflow, pandas, fashion_ops
 from fashion_ops.registry import connect
 connect(pathlib.Path())
 photo = sorted(pathlib.Path("data/raw/validation/image").glob("*.jpg"))[0]
 model = mlflow.pyfunc.load_model("models:/garment-landmarks@challenger")
-frame = pandas.DataFrame({"image": [base64.b64encode(photo.read_bytes()).decode()]})
+frame = pandas.DataFrame({"image": [photo.read_bytes()]})
 served = json.loads(model.predict(frame, params={"min_score": 0.0})["garments"][0])
 own = [g.to_json() for g in fashion_ops.load("models").predict(photo, min_score=0.0)]
 assert served == own and own, (len(served), len(own))

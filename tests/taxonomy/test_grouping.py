@@ -73,7 +73,7 @@ def test_mask_marks_the_channels_of_each_category():
 
 def test_the_official_figure_clashes_when_channels_are_shared():
     load_grouping("none").mirror(official_figure=True)
-    with pytest.raises(ValueError, match="short_sleeve_outwear mirrors group|mirrors group"):
+    with pytest.raises(ValueError, match="mirrors group"):
         load_grouping("agg81").mirror(official_figure=True)
 
 

@@ -51,8 +51,19 @@ def test_mirror_is_an_involution(c, official):
 def test_centre_points_are_those_of_the_official_tables():
     centre = {c.id: [i + 1 for i, j in enumerate(c.mirror()) if i == j] for c in CATEGORIES}
     assert centre == {
-        1: [1, 4, 16], 2: [1, 4, 20], 3: [1], 4: [1], 5: [1, 4, 11], 6: [1, 4, 11], 7: [2, 7],
-        8: [2, 9], 9: [2, 6], 10: [1, 4, 18], 11: [1, 4, 22], 12: [1, 4, 13], 13: [1, 4, 13],
+        1: [1, 4, 16],
+        2: [1, 4, 20],
+        3: [1],
+        4: [1],
+        5: [1, 4, 11],
+        6: [1, 4, 11],
+        7: [2, 7],
+        8: [2, 9],
+        9: [2, 6],
+        10: [1, 4, 18],
+        11: [1, 4, 22],
+        12: [1, 4, 13],
+        13: [1, 4, 13],
     }
 
 
