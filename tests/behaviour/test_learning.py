@@ -33,15 +33,19 @@ from fashion_ops.workspace import Workspace
 CATEGORY = "long_sleeve_dress"  # 37 landmarks, arms in many poses: the mean shape is poor at it
 PARAMS = Params.model_validate(
     {
-        "synthesize": {"train": 420, "validation": 120, "size": 128, "imbalance": 0.0},
+        "synthesize": {"train": 480, "validation": 200, "size": 128, "imbalance": 0.0},
         "pseudo_label": {"clusters": 5},
         "train_detector": {"epochs": 6, "batch_size": 16, "input_size": 96, "backbone": "small"},
         "train_landmarker": {
-            "backbone": "hrnet_w16_small", "crop": [64, 64], "heatmap_sigma": 1.0,
-            "lr": 0.004, "epochs": 8, "batch_size": 16,
+            "backbone": "hrnet_w16_small",
+            "crop": [64, 64],
+            "heatmap_sigma": 1.0,
+            "lr": 0.004,
+            "epochs": 20,
+            "batch_size": 16,
         },
         "categories": {
-            CATEGORY: {"finetune": {"lr": 0.001, "epochs": 8}, "refine": {"lr": 0.002, "epochs": 8}}
+            CATEGORY: {"finetune": {"lr": 0.0005, "epochs": 16}, "refine": {"lr": 0.002, "epochs": 12}}
         },
     }
 )

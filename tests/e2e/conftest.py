@@ -1,5 +1,6 @@
 """A copy of this repository with tiny parameters, in a folder of its own."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -66,7 +67,7 @@ def tiny(params: dict) -> dict:
     params["pseudo_label"] |= {"clusters": 3}
     params["train_detector"] |= {"epochs": 1, "input_size": 64}
     params["train_landmarker"] |= {"epochs": 1, "backbone": "hrnet_w8_tiny", "crop": [64, 64]}
-    params["categories"] = dict.fromkeys(CATEGORY_NAMES, RUN)
+    params["categories"] = {name: copy.deepcopy(RUN) for name in CATEGORY_NAMES}
     params["evaluate"] |= {"pictures": 2, "min_gain": -1.0}
     return params
 
