@@ -6,12 +6,15 @@ same bytes: no time, host or path is written.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
 SPEC = "model.json"
@@ -40,6 +43,26 @@ def read_spec(folder: Path, method: str) -> dict[str, Any]:
     return spec
 
 
-def load_weights(folder: Path, model: nn.Module, device: str | torch.device = "cpu") -> None:
-    """Fill ``model`` with the folder's weights; every tensor must match."""
-    model.load_state_dict(load_file(folder / WEIGHTS, device=str(device)))
+def load_model(
+    folder: Path,
+    method: str,
+    build: Callable[[dict[str, Any]], Model],
+    device: str | torch.device = "cpu",
+) -> tuple[Model, dict[str, Any]]:
+    """A folder's network, ready to predict, and its spec.
+
+    Args:
+        folder: a model folder.
+        method: what it must hold.
+        build: the untrained network of a spec; every tensor must match the folder's weights.
+        device: where the network goes.
+
+    Raises:
+        FileNotFoundError: no model there.
+        ValueError: a model of another method.
+    """
+    spec = read_spec(folder, method)
+    model = build(spec)
+    model.load_state_dict(load_file(folder / WEIGHTS))
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return model, spec

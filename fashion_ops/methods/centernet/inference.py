@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from fashion_ops.methods.artifact import load_weights, read_spec
+from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.centernet.data import fit_matrix
 from fashion_ops.methods.centernet.decode import decode, merge_flipped
 from fashion_ops.methods.centernet.model import CenterNet
@@ -59,10 +59,7 @@ class Detector:
             FileNotFoundError: no model there.
             ValueError: a model of another method.
         """
-        spec = read_spec(folder, METHOD)
-        model = build(spec)
-        load_weights(folder, model)
-        model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, torch.device(device))
 
     @property

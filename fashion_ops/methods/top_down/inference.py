@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.artifact import load_weights, read_spec
+from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
 from fashion_ops.methods.parts.fit import autocast
@@ -43,10 +43,7 @@ class LandmarkPredictor:
             FileNotFoundError: no model there.
             ValueError: a model of another method.
         """
-        spec = read_spec(folder, METHOD)
-        model = build(spec)
-        load_weights(folder, model)
-        model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, torch.device(device))
 
     @property
