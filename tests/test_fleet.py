@@ -156,7 +156,9 @@ def test_longest_first_and_prepared_only_when_needed(tmp_path: Path) -> None:
     jobs = [named("short", 1), named("long", 9), named("middle", 5), named("tiny", 0)]
     fan_out("finetune", jobs, stamp, ends.__setitem__, Fleet(cpus_per_task=cpus), tmp_path)
     assert order == ["long", "middle", "short", "tiny"]
-    assert sorted(ends, key=lambda name: ends[name]) == order
+    ended = sorted(ends, key=lambda name: ends[name])
+    # Ray may start the waiting one before the one handed over just before it, never an earlier one.
+    assert all(abs(ended.index(name) - place) <= 1 for place, name in enumerate(order)), ended
     assert max(waiting) == 2  # the running one and the next
 
 

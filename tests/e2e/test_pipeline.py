@@ -136,11 +136,11 @@ def test_one_learning_rate_changes_exactly_its_category(made):
 
     code = """
 from dagster import DagsterInstance, build_sensor_context
-from pipelines.definitions import defs
-repository = defs.get_repository_def()
+from pipelines.automation import dvc_lock
+from pipelines.home import House
 with DagsterInstance.get() as instance:
-    context = build_sensor_context(instance=instance, repository_def=repository)
-    print(repository.get_sensor_def("dvc_lock").evaluate_tick(context).skip_message)
+    context = build_sensor_context(instance=instance, resources={"house": House(root=".")})
+    print(dvc_lock.evaluate_tick(context).skip_message)
 """
     told = clone.python("-c", code).stdout.strip().splitlines()[-1]
     assert sorted(told.removeprefix("reported ").split(", ")) == [
