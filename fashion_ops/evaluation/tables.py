@@ -31,18 +31,6 @@ class Evaluation:
     own_boxes: dict[str, Scores]
     boxes: Scores | None
 
-    def metrics(self) -> dict[str, float]:
-        """Flat numbers for a ledger: METHOD/AP, METHOD/own_AP, METHOD/AP/CATEGORY, box/AP, ..."""
-        out: dict[str, float] = {}
-        for suffix, scores in (("", self.truth_boxes), ("own_", self.own_boxes)):
-            for method, score in scores.items():
-                out |= {f"{method}/{suffix}{name}": score.stats[name] for name in METHOD_STATS}
-                out |= {f"{method}/{suffix}AP/{name}": ap for name, ap in score.by_name.items()}
-        if self.boxes is not None:
-            out |= {f"box/{name}": self.boxes.stats[name] for name in ("AP", "AP50", "AP75")}
-            out |= {f"box/AP/{name}": ap for name, ap in self.boxes.by_name.items()}
-        return out
-
 
 def evaluate_tables(
     images: pd.DataFrame,
