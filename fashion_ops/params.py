@@ -91,7 +91,39 @@ class TrainDetector(Fit):
     shift: float = Field(default=0.03, ge=0, description="share of the input, standard deviation")
     color: float = Field(default=0.1, ge=0, description="largest relative change of a channel")
     score_threshold: float = Field(default=0.05, ge=0, le=1)
-    flip_test: bool = True
+
+
+class PostProcess(Section):
+    """What is done with the detector's maps at inference (DeepMark++ 3.2 and 4.2.1).
+
+    The numbers are the paper's for Hourglass-768; ``tune_postprocess`` finds those of the model at hand.
+    """
+
+    smooth: bool = Field(default=True, description="technique 2: 3x3 Gaussian on the heatmaps")
+    sigma_center: float = Field(default=0.45, ge=0, le=1, description="cells, of the centre maps")
+    sigma_landmark: float = Field(default=0.9, ge=0, le=1, description="cells, of the landmark maps")
+    mask: bool = Field(default=True, description="technique 4: largest value near the coarse position")
+    blend: bool = Field(default=True, description="technique 3: between refined and coarse position")
+    gamma: float = Field(default=0.75, ge=0, le=1, description="weight of the refined position")
+    rescore: bool = Field(default=True, description="technique 1: landmark scores enter the score")
+    alpha: float = Field(default=0.8, ge=0, le=1, description="weight of the centre's own score")
+    nms: Literal["none", "hard", "soft"] = "hard"
+    flip: bool = Field(default=True, description="average with the mirrored picture")
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
+        default=(), description="fuse with the picture at these sizes besides 1; 0.85, 0.95, 1.1"
+    )
+
+
+class TunePostprocess(Section):
+    """Grid search of the four parameters of ``PostProcess`` (DeepMark++ 4.1).
+
+    ``start``: where it starts, and what it leaves as it is. A switched-off technique isn't searched.
+    """
+
+    split: str = "validation"
+    pictures: int = Field(default=200, ge=1, description="size of the subset, drawn by the seed")
+    step: float = Field(default=0.05, gt=0, le=1, description="of each parameter, over 0..1")
+    start: PostProcess = PostProcess()
 
 
 class TrainLandmarker(Fit):
@@ -214,6 +246,7 @@ class Params(Section):
     aggregate: Aggregate = Aggregate()
     pseudo_label: PseudoLabel = PseudoLabel()
     train_detector: TrainDetector = TrainDetector()
+    tune_postprocess: TunePostprocess = TunePostprocess()
     train_landmarker: TrainLandmarker = TrainLandmarker()
     finetune: Finetune = Finetune()
     refine: Refine = Refine()

@@ -48,6 +48,11 @@ class Workspace:
         return self.root / "models" / "detector"
 
     @property
+    def postprocess(self) -> Path:
+        """``tune_postprocess``: postprocess.json, search.csv, sigmas.csv and their picture."""
+        return self.root / "models" / "postprocess"
+
+    @property
     def landmarker(self) -> Path:
         """``train_landmarker``: a model folder."""
         return self.root / "models" / "landmarker"

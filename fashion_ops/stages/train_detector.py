@@ -43,7 +43,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         "method": METHOD,
         "grouping": grouping.name,
         **p.model_dump(include={"backbone", "neck_width", "head_width", "input_size"}),
-        **p.model_dump(include={"score_threshold", "flip_test", "precision"}),
+        **p.model_dump(include={"score_threshold", "precision"}),
         "mean": MEAN,
         "std": STD,
         "training": p.model_dump(mode="json"),

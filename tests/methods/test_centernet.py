@@ -110,7 +110,7 @@ def test_single_cells_read_as_whole_maps_do():
     side = SIZE // 4
     centers = torch.tensor([0, side - 1, side * side - 1, side * side, 2 * side * side - 1, 83])
     points = torch.tensor([5, 300])
-    whole, cells = net(pixels), net.at_cells(pixels, centers, points)
+    whole, cells = net(pixels), net.at_cells(pixels, centers, points)[0]
     for name in ("wh", "reg", "hps", "hp_offset"):
         flat = whole[name].permute(0, 2, 3, 1).flatten(0, 2)
         where = points if name == "hp_offset" else centers
@@ -171,13 +171,13 @@ def test_size_counts_a_tenth_and_a_batch_without_garments_is_finite():
 
     def losses(category_ids):
         t = make_targets(batch["boxes"], category_ids, batch["landmarks"], SIZE, "published")
-        return detection_losses(net.at_cells(pixels, t.centers, t.points), t)
+        return detection_losses(net.at_cells(pixels, t.centers, t.points)[0], t)
 
     full = losses(batch["category"])
     parts = sum(full[n] for n in ("hm", "reg", "hps", "hm_hp", "hp_offset")) + 0.1 * full["wh"]
     torch.testing.assert_close(full["loss"], parts)
     t = make_targets(batch["boxes"], batch["category"], batch["landmarks"], SIZE, "published")
-    more = detection_losses(net.at_cells(pixels, t.centers, t.points), t, category_weight=0.5)
+    more = detection_losses(net.at_cells(pixels, t.centers, t.points)[0], t, category_weight=0.5)
     torch.testing.assert_close(more["loss"], more["category"] / 2 + full["loss"], atol=1e-4, rtol=1e-4)
     empty = losses(torch.zeros_like(batch["category"]))
     assert torch.isfinite(empty["loss"]) and empty["wh"] == 0 and empty["hm"] > 0

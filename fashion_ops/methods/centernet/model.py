@@ -227,8 +227,8 @@ class CenterNet(nn.Module):
 
     def at_cells(
         self, pixels: Float[Tensor, "b 3 h w"], centers_N: Tensor, points_P: Tensor
-    ) -> dict[str, Tensor]:
-        """What the losses read: whole heatmaps, and regressions only where there is a target.
+    ) -> list[dict[str, Tensor]]:
+        """What the losses read, one entry a stack: whole heatmaps, regressions where there is a target.
 
         ``wh``, ``reg``, ``hps`` come as (N, channels) at ``centers_N`` and ``hp_offset`` as (P, 2) at
         ``points_P``, flat cells as in ``patches``. Equal to picking from ``forward``'s maps, at a
@@ -241,4 +241,4 @@ class CenterNet(nn.Module):
             head = self.heads[name]
             assert isinstance(head, Head)
             out[name] = head.at(around_points if name == "hp_offset" else around_centers)
-        return out
+        return [out]

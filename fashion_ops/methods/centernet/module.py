@@ -53,4 +53,5 @@ class CenterNetModule(FitModule):
         assert isinstance(model, CenterNet)
         pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
         outputs = model.at_cells(pixels, targets.centers, targets.points)
-        return detection_losses(outputs, targets, s.category_weight)
+        stacks = [detection_losses(one, targets, s.category_weight) for one in outputs]
+        return {name: torch.stack([x[name] for x in stacks]).mean() for name in stacks[0]}
