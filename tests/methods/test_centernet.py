@@ -11,7 +11,7 @@ import torch
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet import data, model
 from fashion_ops.methods.centernet.data import Pictures, fit_matrix, warp_pictures
-from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.loss import category_loss, detection_losses, focal, masked_l1
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
@@ -19,7 +19,7 @@ from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.regions import Garments
-from fashion_ops.params import Fit
+from fashion_ops.params import Fit, PostProcess
 from fashion_ops.taxonomy import category, load_grouping
 
 torch.set_num_threads(1)
@@ -27,6 +27,7 @@ SIZE = 64
 GROUPING = load_grouping("agg81")
 K = GROUPING.num_groups
 MIRROR = torch.from_numpy(GROUPING.mirror())
+UNFLIPPED = PostProcess(flip=False)  # the tiny detector has not seen mirrored pictures
 
 
 def tiny(seed=0):
@@ -278,7 +279,6 @@ def learned(tmp_path_factory):
         "head_width": 32,
         "input_size": SIZE,
         "score_threshold": 0.3,
-        "flip_test": False,  # it has not seen mirrored pictures
         "precision": "fp32",
     }
     save_model(folder, net, spec)
@@ -289,7 +289,7 @@ def test_it_learns_two_pictures_by_heart(learned):
     folder, _, _, history = learned
     assert history[-1]["loss"] < 0.1 * history[0]["loss"]
     pictures, garments = scene()
-    found = Detector.load(folder).detect([pictures[7], pictures[9]])
+    found = Detector.load(folder, post=UNFLIPPED).detect([pictures[7], pictures[9]])
     assert [sorted(d.category_id for d in ds) for ds in found] == [[1, 7], [9]]
     for d in (d for ds in found for d in ds):
         i = int(np.flatnonzero(garments.category_id == d.category_id)[0])
@@ -303,9 +303,9 @@ def test_it_learns_two_pictures_by_heart(learned):
 def test_a_saved_detector_predicts_the_same(learned):
     folder, net, spec, _ = learned
     pictures = list(scene()[0].values())
-    loaded = Detector.load(folder)
+    loaded = Detector.load(folder, post=UNFLIPPED)
     assert json.loads((folder / "model.json").read_text()) == spec
-    kept = Detector(net.to("cpu").eval(), spec, torch.device("cpu"))
+    kept = Detector(TorchNetwork(net.to("cpu").eval(), "fp32", torch.device("cpu")), spec, UNFLIPPED)
     for a, b in zip(loaded.detect(pictures), kept.detect(pictures), strict=True):
         assert [(d.score, d.category_id) for d in a] == [(d.score, d.category_id) for d in b]
         assert all(np.array_equal(x.box, y.box) for x, y in zip(a, b, strict=True))
@@ -315,7 +315,7 @@ def test_a_saved_detector_predicts_the_same(learned):
 def test_a_mirrored_picture_gives_mirrored_garments(learned):
     """With the flip test, whatever the network is; ``reg`` alone is not averaged."""
     _, net, spec, _ = learned
-    detector = Detector(net.eval(), {**spec, "flip_test": True}, torch.device("cpu"))
+    detector = Detector(TorchNetwork(net.eval(), "fp32", torch.device("cpu")), spec, PostProcess())
     for picture in scene()[0].values():
         width = picture.shape[1]
         plain = detector.detect([picture])[0]
@@ -330,7 +330,7 @@ def test_a_mirrored_picture_gives_mirrored_garments(learned):
 
 def test_thresholds_sizes_and_batches(learned):
     folder, *_ = learned
-    detector = Detector.load(folder)
+    detector = Detector.load(folder, post=UNFLIPPED)
     pictures = scene()[0]
     assert detector.detect([]) == []
     assert detector.detect([pictures[7]], score_threshold=1.0) == [[]]

@@ -1,9 +1,18 @@
 import torch
 
-from fashion_ops.methods.centernet.decode import TOP, decode, local_maxima, merge_flipped
+from fashion_ops.methods.centernet import decode as decoding
+from fashion_ops.methods.centernet.decode import TOP, Decoded, local_maxima
+from fashion_ops.methods.centernet.fuse import merge_flipped
 from fashion_ops.methods.centernet.targets import Targets, make_targets
+from fashion_ops.params import PostProcess
 
 SIZE, SIDE, GROUPS = 128, 32, 5
+SLOTS = torch.arange(GROUPS).expand(13, -1)
+PLAIN = PostProcess(smooth=False, mask=False, blend=False, rescore=False)
+
+
+def decode(maps, min_score=0.0, post=PLAIN) -> Decoded:
+    return decoding.decode(maps, SLOTS, post, min_score)
 
 
 def perfect_maps(t: Targets) -> dict[str, torch.Tensor]:

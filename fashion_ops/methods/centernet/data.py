@@ -17,10 +17,13 @@ from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.regions import CACHE_BYTES, Garments
 
 
-def fit_matrix(width: int, height: int, size: int) -> np.ndarray:
-    """Affine matrix (2, 3) from a picture to the square input: keep the aspect, centre, pad."""
+def fit_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.ndarray:
+    """Affine matrix (2, 3) from a picture to the square input: keep the aspect, centre, pad.
+
+    With ``padding`` the longer side takes 1/padding of the input's.
+    """
     whole = np.array([[-0.5, -0.5, width - 0.5, height - 0.5]])
-    return crop_matrices(whole, (size, size), padding=1.0)[0]
+    return crop_matrices(whole, (size, size), padding)[0]
 
 
 class Pictures(Dataset[dict[str, Tensor]]):

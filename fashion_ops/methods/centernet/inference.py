@@ -1,26 +1,31 @@
 """A trained detector folder as an object: pictures in, garments with boxes and landmarks out."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.centernet.data import fit_matrix
-from fashion_ops.methods.centernet.decode import decode, merge_flipped
+from fashion_ops.methods.centernet.decode import Decoded, Maps, decode, grouping_slots
+from fashion_ops.methods.centernet.fuse import canvas_size, merge_flipped
 from fashion_ops.methods.centernet.model import CenterNet
+from fashion_ops.methods.centernet.suppress import suppress
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import apply_matrices, cut, invert_matrices
+from fashion_ops.methods.parts.crops import cut, invert_matrices
 from fashion_ops.methods.parts.fit import autocast
-from fashion_ops.taxonomy import Grouping, load_grouping
+from fashion_ops.params import PostProcess
+from fashion_ops.taxonomy import Grouping, category, load_grouping
 
 METHOD = "centernet"
 BATCH = 32
-NMS_IOU = 0.6  # within a category
+
+# Fitted pictures uint8 (B, 3, side, side) to six maps fp32, heatmaps after the sigmoid.
+Network = Callable[[Tensor], Maps]
 
 
 @dataclass(frozen=True)
@@ -43,36 +48,87 @@ def build(spec: dict[str, Any]) -> CenterNet:
     return CenterNet(spec["backbone"], groups, spec["neck_width"], spec["head_width"])
 
 
-@dataclass
-class Detector:
-    """A detector ready to predict."""
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A trained network as a ``Network``."""
 
     model: CenterNet
-    spec: dict[str, Any]
+    precision: str
     device: torch.device
 
+    @torch.inference_mode()
+    def __call__(self, pictures: Tensor) -> Maps:
+        pixels = normalize(pictures.to(self.device).float() / 255)
+        with autocast(self.precision, self.device):
+            maps = self.model(pixels.contiguous(memory_format=torch.channels_last))
+        return {k: v.float().sigmoid() if k.startswith("hm") else v.float() for k, v in maps.items()}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector ready to predict: a network, what its folder says of it, and the post-processing."""
+
+    network: Network
+    spec: dict[str, Any]
+    post: PostProcess
+
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Detector":
+    def load(
+        cls, folder: Path, device: str | torch.device = "cpu", post: PostProcess | None = None
+    ) -> "Detector":
         """Read a model folder.
+
+        Args:
+            folder: what ``train_detector`` wrote.
+            device: where the network runs.
+            post: how its maps are read; None takes DeepMark++'s values.
 
         Raises:
             FileNotFoundError: no model there.
             ValueError: a model of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, torch.device(device))
+        network = TorchNetwork(model, spec["precision"], torch.device(device))
+        return cls(network, spec, post or PostProcess())
 
     @property
     def grouping(self) -> Grouping:
         return load_grouping(self.spec["grouping"])
 
+    def with_post(self, post: PostProcess) -> "Detector":
+        """The same network, read in another way."""
+        return replace(self, post=post)
+
+    def fit(self, images: list[np.ndarray], scale: float = 1.0) -> tuple[Tensor, np.ndarray]:
+        """Pictures fitted into the input, uint8 (B, 3, side, side), and their matrices (B, 2, 3).
+
+        Args:
+            images: RGB uint8 (H, W, 3), any sizes.
+            scale: of the picture; the input grows or shrinks along with it.
+        """
+        size = self.spec["input_size"] * scale
+        side = canvas_size(self.spec["input_size"], scale)
+        matrices = np.stack([fit_matrix(i.shape[1], i.shape[0], side, side / size) for i in images])
+        fitted = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
+        return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2), matrices
+
+    def maps(self, pictures: Tensor) -> Maps:
+        """Six maps of fitted pictures, fused with those of the mirrored ones if ``post.flip``."""
+        maps = self.network(pictures)
+        if not self.post.flip:
+            return maps
+        mirror = torch.from_numpy(self.grouping.mirror()).to(maps["hm"].device)
+        return merge_flipped(maps, self.network(pictures.flip(-1)), mirror)
+
+    def decode(self, maps: Maps, min_score: float) -> Decoded:
+        """Garments in the maps, in input pixels, doubles and all."""
+        slots = grouping_slots(self.grouping).to(maps["hm"].device)
+        return decode(maps, slots, self.post, min_score)
+
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
         """Garments of each picture, best first.
-
-        Overlapping garments of one category are reduced to the best one; across categories all stay,
-        since tops lie over dresses and trousers under coats.
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
@@ -81,47 +137,55 @@ class Detector:
         threshold = self.spec["score_threshold"] if score_threshold is None else score_threshold
         out: list[list[Detection]] = []
         for i in range(0, len(images), BATCH):
-            out += self._detect_batch(images[i : i + BATCH], threshold)
+            batch = images[i : i + BATCH]
+            looks = [self._look(batch, threshold, scale) for scale in (1.0, *self.post.scales)]
+            out += [
+                self._finish(image, [look[n] for look in looks], threshold)
+                for n, image in enumerate(batch)
+            ]
         return out
 
     @torch.inference_mode()
-    def _maps(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Six maps of fitted pictures uint8 (B, 3, size, size), in fp32, heatmaps after the sigmoid."""
-        pixels = normalize(pictures.to(self.device).float() / 255)
-        maps = self._run(pixels)
-        if not self.spec["flip_test"]:
-            return maps
-        mirror = torch.from_numpy(self.grouping.mirror()).to(self.device)
-        return merge_flipped(maps, self._run(pixels.flip(-1)), mirror)
-
-    def _run(self, pixels: Tensor) -> dict[str, Tensor]:
-        with autocast(self.spec["precision"], self.device):
-            maps = self.model(pixels.contiguous(memory_format=torch.channels_last))
-        return {k: v.float().sigmoid() if k.startswith("hm") else v.float() for k, v in maps.items()}
-
-    def _detect_batch(self, images: list[np.ndarray], threshold: float) -> list[list[Detection]]:
-        size = self.spec["input_size"]
-        matrices = np.stack([fit_matrix(image.shape[1], image.shape[0], size) for image in images])
-        fitted = [cut(image, m, (size, size)) for image, m in zip(images, matrices, strict=True)]
-        found = decode(self._maps(torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2)), threshold)
-        inverse = invert_matrices(matrices)
-        out = []
-        for i, image in enumerate(images):
-            kept = batched_nms(found.boxes[i], found.scores[i], found.category[i], NMS_IOU)
-            kept = kept[found.scores[i, kept] >= threshold]
-            boxes, scores, category, landmarks = (
-                x[i, kept].cpu().numpy()
-                for x in (found.boxes, found.scores, found.category, found.landmarks)
+    def _look(
+        self, images: list[np.ndarray], threshold: float, scale: float
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Boxes, scores, category and landmarks of each picture at one scale; picture pixels."""
+        pictures, matrices = self.fit(images, scale)
+        found = self.decode(self.maps(pictures), threshold)
+        return [
+            (
+                *_to_picture(found.boxes[n], found.landmarks[n], inverse),
+                found.scores[n],
+                found.category[n],
             )
-            limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
-            ends = apply_matrices(inverse[i : i + 1], boxes.reshape(1, -1, 2)).reshape(-1, 2, 2)
-            ends = ends.clip(0, limit).reshape(-1, 4).astype(np.float32)
-            points = apply_matrices(inverse[i : i + 1], landmarks[..., :2].reshape(1, -1, 2))
-            landmarks[..., :2] = points.reshape(*landmarks.shape[:2], 2)
-            out.append(
-                [
-                    Detection(box, float(score), int(c), self.grouping.ungroup(int(c), groups))
-                    for box, score, c, groups in zip(ends, scores, category, landmarks, strict=True)
-                ]
+            for n, inverse in enumerate(invert_matrices(matrices))
+        ]
+
+    def _finish(
+        self, image: np.ndarray, looks: list[tuple[Tensor, ...]], threshold: float
+    ) -> list[Detection]:
+        """Fuse the scales of one picture, suppress doubles, keep what scores enough."""
+        boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*looks, strict=True))
+        kept, final = suppress(boxes, scores, categories, self.post)
+        sure = final >= threshold
+        kept, final = kept[sure], final[sure]
+        limit = boxes.new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)
+        ends = torch.minimum(boxes[kept].clamp_min(0), limit).cpu().numpy()
+        return [
+            Detection(box, float(score), int(c), points[: category(int(c)).num_landmarks])
+            for box, score, c, points in zip(
+                ends,
+                final.tolist(),
+                categories[kept].tolist(),
+                landmarks[kept].cpu().numpy(),
+                strict=True,
             )
-        return out
+        ]
+
+
+def _to_picture(boxes: Tensor, landmarks: Tensor, inverse: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) and landmarks (N, M, 3) from input to picture pixels."""
+    linear, shift = boxes.new_tensor(inverse[:, :2]), boxes.new_tensor(inverse[:, 2])
+    ends = boxes.view(-1, 2, 2) @ linear.T + shift
+    points = landmarks[..., :2] @ linear.T + shift
+    return ends.view(-1, 4), torch.cat([points, landmarks[..., 2:]], -1)
