@@ -29,8 +29,25 @@ BOX_STATS = (
 )
 
 
-def score_boxes(images: pd.DataFrame, garments: pd.DataFrame, predictions: pd.DataFrame) -> Scores:
+_NOWHERE = 1e12  # pixels^2, outside of every area range: left out where it matches nothing
+
+
+def score_boxes(
+    images: pd.DataFrame,
+    garments: pd.DataFrame,
+    predictions: pd.DataFrame,
+    *,
+    crowd: np.ndarray | None = None,
+    neutral: np.ndarray | None = None,
+) -> Scores:
     """Box AP of predictions on one split; tables as in ``schemas``.
+
+    Args:
+        images: pictures of the split.
+        garments: ground truth.
+        predictions: what was found.
+        crowd: bool (G,), garments that are regions to ignore (COCO's ``iscrowd``); None is none.
+        neutral: bool (N,), predictions that count neither way unless they match; None is none.
 
     Returns:
         ``stats`` by the names in ``BOX_STATS``, AP of each category; -1 where there is no ground truth.
@@ -42,8 +59,8 @@ def score_boxes(images: pd.DataFrame, garments: pd.DataFrame, predictions: pd.Da
         "images": [{"id": int(i)} for i in images["coco_id"]],
         "categories": [{"id": c.id, "name": c.name} for c in CATEGORIES],
     }
-    truth = COCO({**dataset, "annotations": _records(images, garments)})
-    found = COCO({**dataset, "annotations": _records(images, predictions)})
+    truth = COCO({**dataset, "annotations": _records(images, garments, crowd=crowd)})
+    found = COCO({**dataset, "annotations": _records(images, predictions, neutral=neutral)})
     judge = COCOeval_faster(truth, found, "bbox", print_function=lambda *_: None)
     judge.evaluate()
     judge.accumulate()
@@ -57,8 +74,15 @@ def score_boxes(images: pd.DataFrame, garments: pd.DataFrame, predictions: pd.Da
     return Scores(dict(zip(BOX_STATS, stats.tolist(), strict=True)), per_category)
 
 
-def _records(images: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(
+    images: pd.DataFrame,
+    rows: pd.DataFrame,
+    *,
+    crowd: np.ndarray | None = None,
+    neutral: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
     """COCO annotations (or results, where the table has scores) with boxes only."""
+    nobody = np.zeros(len(rows), bool)
     scores = rows["score"].tolist() if "score" in rows else [1.0] * len(rows)
     return [
         {
@@ -66,16 +90,18 @@ def _records(images: pd.DataFrame, rows: pd.DataFrame) -> list[dict[str, Any]]:
             "image_id": image,
             "category_id": category_id,
             "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": (x2 - x1) * (y2 - y1),
-            "iscrowd": 0,
+            "area": _NOWHERE if is_neutral else (x2 - x1) * (y2 - y1),
+            "iscrowd": int(is_crowd),
             "score": score,
         }
-        for number, (image, category_id, (x1, y1, x2, y2), score) in enumerate(
+        for number, (image, category_id, (x1, y1, x2, y2), score, is_crowd, is_neutral) in enumerate(
             zip(
                 coco_ids(images, rows).tolist(),
                 rows["category_id"].tolist(),
                 (np.asarray(box, float).tolist() for box in rows["box"]),
                 scores,
+                nobody if crowd is None else crowd,
+                nobody if neutral is None else neutral,
                 strict=True,
             ),
             start=1,
