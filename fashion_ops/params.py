@@ -60,13 +60,27 @@ class PseudoLabel(Section):
 
 
 class Fit(Section):
-    """One optimisation run (AdamW, one-cycle learning rate)."""
+    """One optimisation run: AdamW (Adam, where ``weight_decay`` is 0), one-cycle or stepped."""
 
     lr: float = Field(default=2e-3, gt=0)
+    lr_steps: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], ...] | None = (
+        Field(default=None, description="[epochs, lr] one after the other; null is one-cycle up to lr")
+    )
     epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=32, ge=1, description="of all devices together")
     weight_decay: float = Field(default=1e-4, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _steps_fill_the_run(self) -> "Fit":
+        if self.lr_steps is None:
+            return self
+        total = sum(epochs for epochs, _ in self.lr_steps)
+        if total != self.epochs:
+            raise ValueError(f"lr_steps last {total} epochs, epochs is {self.epochs}: must be equal")
+        if self.lr_steps[0][1] != self.lr:
+            raise ValueError(f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal")
+        return self
 
 
 class TrainDetector(Fit):
@@ -79,6 +93,9 @@ class TrainDetector(Fit):
     head_width: int = Field(default=64, ge=1, description="channels inside each head")
     input_size: Stride32 = 96
     pretrained: str | None = None
+    start_from: str | None = Field(
+        default=None, description="folder of a detector whose fitting weights start the run"
+    )
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(
         default=1, ge=0, description="cells around a centre that learn as it does; 0 as published"
@@ -90,6 +107,19 @@ class TrainDetector(Fit):
     scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.03, ge=0, description="share of the input, standard deviation")
     color: float = Field(default=0.1, ge=0, description="largest relative change of a channel")
+    random_crop: bool = Field(
+        default=False, description="CenterNet's crop of the original, in place of scale and shift"
+    )
+    jitter: float = Field(
+        default=0.0, ge=0, lt=1, description="brightness, contrast, saturation; 0.4 as published"
+    )
+    lighting: float = Field(
+        default=0.0, ge=0, description="noise along RGB's main axes, deviation; 0.1 as published"
+    )
+    position_constraint: float = Field(
+        default=0.0, ge=0, description="weight of PCLoss on the displacements, squared cells"
+    )
+    position_constraint_k: int = Field(default=5, ge=1, description="hardest landmarks of a part")
     score_threshold: float = Field(default=0.05, ge=0, le=1)
 
 
@@ -224,11 +254,15 @@ class Promote(Section):
 
 
 class Fleet(Section):
-    """How work is spread; nothing here changes a result except the threads of one task."""
+    """How work is spread; nothing here changes a result except the threads of one task, and
+    ``devices`` by rounding, by the noise of each and, on CPUs, by what batch norm sees."""
 
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(default=0.0, ge=0)
     max_retries: int = Field(default=3, ge=0)
+    devices: int = Field(
+        default=1, ge=1, description="GPUs (or processes on CPUs) that share the detector's training"
+    )
     workers: int = Field(default=2, ge=1, description="processes of synthesize and ingest")
     loader_workers: int = Field(
         default=0,
