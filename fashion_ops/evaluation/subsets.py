@@ -7,7 +7,7 @@ falsely found:
 - they are COCO's crowd regions, so what finds one counts neither way, as in pycocotools;
 - a detection that finds nothing but lies on one of them (box IoU at least .5, and more than on any
   garment of the subset) counts neither way either. COCO alone would ask it to fit ever better as the
-  threshold rises and count it as false from there on, which drowns a small subset in the others' mistakes.
+  threshold rises and count it as false from there on; a small subset would drown in others' mistakes.
 
 With all garments inside, both scores are the ordinary ones. "Visible only" takes occluded landmarks
 (visibility 1) as not labelled; a garment without any visible one is then ignored by the official rule.
