@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
+from fashion_ops.catalog.images import probe_bytes
+from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.parts.crops import invert_matrices
@@ -170,11 +171,19 @@ def read_photo(path: Path) -> np.ndarray:
     """A photo as RGB uint8, turned upright by its EXIF orientation.
 
     Raises:
-        ValueError: missing or not a picture.
+        ValueError: missing, not a picture, or cut off; names the file.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error}") from error
-    upright = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    return decode_rgb(data, str(path)) if upright is None else cv2.cvtColor(upright, cv2.COLOR_BGR2RGB)
+    return decode_photo(data, str(path))
+
+
+def decode_photo(data: bytes, name: str) -> np.ndarray:
+    """``read_photo`` for a photo's bytes; accepts what ``ingest`` accepts, and calls it ``name``."""
+    try:
+        probe_bytes(data)
+    except Refused as refused:
+        raise ValueError(f"{name}: {refused.reason.value}: {refused.value}") from refused
+    return decode_rgb(data, name, upright=True)

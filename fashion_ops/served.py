@@ -12,8 +12,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from fashion_ops.catalog.reader import decode_rgb
-from fashion_ops.predictor import Predictor
+from fashion_ops.predictor import Predictor, decode_photo
 
 
 class GarmentLandmarks(PythonModel):
@@ -32,7 +31,7 @@ class GarmentLandmarks(PythonModel):
         min_score = float((params or {}).get("min_score", 0.3))
         answers = []
         for index, data in enumerate(model_input["image"]):
-            garments = self.predictor.predict(decode_rgb(data, f"row {index}"), min_score)
+            garments = self.predictor.predict(decode_photo(data, f"row {index}"), min_score)
             answers.append(json.dumps([g.to_json() for g in garments]))
         return pd.DataFrame({"garments": answers})
 

@@ -51,9 +51,10 @@ def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.n
     """
     scale = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
     if scale < 0.5:
-        image = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        ratio = 2 * scale
+        sides = np.array([image.shape[1], image.shape[0]])
+        ratio = np.maximum(2 * scale, 1 / sides)  # a long, thin picture keeps a pixel across
+        image = cv2.resize(image, None, fx=ratio[0], fy=ratio[1], interpolation=cv2.INTER_AREA)
         linear = matrix_23[:, :2] / ratio
-        half_pixel = np.full(2, 0.5 - 0.5 * ratio)  # small = (x + 0.5) * ratio - 0.5
+        half_pixel = 0.5 - 0.5 * ratio  # small = (x + 0.5) * ratio - 0.5
         matrix_23 = np.column_stack([linear, matrix_23[:, 2] + linear @ half_pixel])
     return cv2.warpAffine(image, matrix_23, size, flags=cv2.INTER_LINEAR)
