@@ -176,9 +176,9 @@ def _judge(
     labelled = truth.keypoints[garments, :, 2] > 0
     used = np.flatnonzero(labelled.any(0))
     slots = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
-    for d, g in _groups(detections.image[rows], truth.image[garments], slots.stop - slots.start):
+    for d, g in picture_groups(detections.image[rows], truth.image[garments], slots.stop - slots.start):
         real = d >= 0
-        similarity = _similarity(truth, detections, garments[g], rows[d], slots, variances)
+        similarity = pairwise_oks(truth, detections, garments[g], rows[d], slots, variances)
         similarity[~real] = -1
         choice = match(similarity, ignored[:, g], truth.crowd[garments[g]])
         taken = choice >= 0
@@ -190,7 +190,7 @@ def _judge(
     return hit, skip
 
 
-def _groups(
+def picture_groups(
     detection_image: np.ndarray, garment_image: np.ndarray, num_slots: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pictures with both, batched by number of garments: indices (N, D) padded with -1, (N, G)."""
@@ -208,7 +208,7 @@ def _groups(
             yield d, firsts[i : i + step, None] + np.arange(num_garments)
 
 
-def _similarity(
+def pairwise_oks(
     truth: GroundTruth,
     detections: Detections,
     garments: np.ndarray,
