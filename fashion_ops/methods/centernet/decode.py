@@ -27,6 +27,7 @@ from fashion_ops.taxonomy import CATEGORIES, Grouping
 TOP = 100  # garments a picture, and candidates a landmark map
 MIN_CANDIDATE = 0.1  # heatmap score under which a candidate is none
 MAX_DISTANCE = 0.3  # of the box's longer side, between displacement and candidate
+CHUNK = 1024  # landmarks whose maps are masked at once, which bounds the memory
 MASK_SIGMAS = 9.0  # the mask's sigma is the box's shorter side over this (3.2.4)
 
 Maps = dict[str, Float[Tensor, "b c h w"]]
@@ -82,7 +83,10 @@ def smooth(heat: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h
 
 def local_maxima(heat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Keep cells that are the largest of their 3x3 surroundings, zero the rest."""
-    return heat * (F.max_pool2d(heat, 3, stride=1, padding=1) == heat)
+    wide = F.pad(heat, (1, 1, 1, 1))  # heat is never negative; ten times as fast as max_pool2d here
+    wide = torch.maximum(torch.maximum(wide[..., :-2], wide[..., 1:-1]), wide[..., 2:])
+    peak = torch.maximum(torch.maximum(wide[..., :-2, :], wide[..., 1:-1, :]), wide[..., 2:, :])
+    return heat * (peak == heat)
 
 
 def smoothed(maps: Maps, post: PostProcess) -> Maps:
@@ -127,8 +131,7 @@ def decode(
         slot,
         slots[category[owner], slot],
     )
-    candidates = TOP if post.mask else _most_candidates(maps["hm_hp"])
-    boxes, final, landmarks = _measure(maps, garments, slots.shape[1], post, candidates)
+    boxes, final, landmarks = _measure(maps, garments, slots.shape[1], post, fixed=False)
     b, most = len(scores), int(rank.max()) + 1 if len(rank) else 0
 
     def padded(values: Tensor) -> Tensor:
@@ -170,7 +173,7 @@ def decode_fixed(
         slot,
         slots[category[owner], slot],
     )
-    boxes, final, landmarks = _measure(maps, garments, slot_count, post, TOP)
+    boxes, final, landmarks = _measure(maps, garments, slot_count, post, fixed=True)
     final, order = final.view(b, top).sort(dim=1, descending=True, stable=True)
     flat = (pictures * top + order).flatten()
     return (
@@ -189,7 +192,7 @@ def _peaks(heat: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _measure(
-    maps: Maps, g: _Garments, slot_count: int, post: PostProcess, candidates: int
+    maps: Maps, g: _Garments, slot_count: int, post: PostProcess, fixed: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes (D, 4) and landmarks (D, M, 3) in input pixels, and the final scores (D,)."""
     corner = torch.stack([g.x, g.y], -1).to(maps["hm"].dtype)
@@ -203,16 +206,21 @@ def _measure(
     hps, channel = maps["hps"], g.channel.clamp_min(0)
     moved = torch.stack([hps[picture, 2 * channel, y, x], hps[picture, 2 * channel + 1, y, x]], -1)
     coarse = corner[g.owner] + moved
-    if post.mask:
-        refined, score = _masked_maximum(maps, picture, channel, coarse, boxes[g.owner])
+    wanted = (picture, channel, coarse, boxes[g.owner])
+    if not post.mask:
+        refined, score = _nearest_candidate(maps, *wanted, fixed)
+    elif fixed:
+        refined, score = _masked_maximum(maps, *wanted)
     else:
-        refined, score = _nearest_candidate(maps, picture, channel, coarse, boxes[g.owner], candidates)
+        parts = zip(*(x.split(CHUNK) for x in wanted), strict=True)
+        found = [_masked_maximum(maps, *part) for part in parts]
+        refined, score = (torch.cat(x) for x in zip(*found, strict=True))
     if post.blend:
         refined = post.gamma * refined + (1 - post.gamma) * coarse
     own = (g.channel >= 0).to(score.dtype)
     landmarks = refined.new_zeros(len(g.score), slot_count, 3)
-    found = torch.cat([from_grid(refined), score[:, None]], -1) * own[:, None]
-    landmarks = landmarks.index_put((g.owner, g.slot), found)
+    values = torch.cat([from_grid(refined), score[:, None]], -1) * own[:, None]
+    landmarks = landmarks.index_put((g.owner, g.slot), values)
     final = g.score
     if post.rescore:
         count = torch.zeros_like(final).index_add(0, g.owner, own)
@@ -238,26 +246,41 @@ def _masked_maximum(
     steps = torch.arange(max(h, w), device=coarse.device, dtype=coarse.dtype) + 0.5
     mask_x = torch.exp(-scale * (steps[:w] - coarse[:, :1]) ** 2)
     mask_y = torch.exp(-scale * (steps[:h] - coarse[:, 1:]) ** 2)
-    heat = maps["hm_hp"][picture, channel]  # (P, H, W)
-    score, y = ((heat * mask_x[:, None]).amax(-1) * mask_y).max(-1)
+    heat = maps["hm_hp"][picture, channel]  # (P, H, W), a copy
+    score, y = (heat.mul_(mask_x[:, None]).amax(-1) * mask_y).max(-1)
     row = maps["hm_hp"][picture, channel, y]
     x = (row * mask_x).argmax(-1)
     offset = maps["hp_offset"][picture, :, y, x]
     return torch.stack([x, y], -1) + offset, score
 
 
-def _most_candidates(heat: Tensor) -> int:
-    """The largest number of usable candidates on one landmark map, ``TOP`` at most, at least 1."""
-    return min(TOP, max(1, int((local_maxima(heat) > MIN_CANDIDATE).sum((2, 3)).max())))
+def _candidates(heat: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
+    """Scores and flat cells (B, K, T) of each landmark map's local maxima; spare ones have score 0.
+
+    T is ``TOP``; where ``fixed`` is not asked for and no map has as many usable ones, it is their
+    largest number, which spares sorting whole maps.
+    """
+    b, k, h, w = heat.shape
+    peaks = local_maxima(heat).flatten(2)
+    if not fixed:
+        row, cell = (peaks.flatten(0, 1) > MIN_CANDIDATE).nonzero(as_tuple=True)
+        count = row.bincount(minlength=b * k)
+        most = max(1, int(count.max()))
+        if most <= TOP:
+            rank = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
+            score, cells = peaks.new_zeros(b * k, most), row.new_zeros(b * k, most)
+            score[row, rank], cells[row, rank] = peaks.flatten(0, 1)[row, cell], cell
+            return score.view(b, k, most), cells.view(b, k, most)
+    return tuple(peaks.topk(min(TOP, h * w)))  # type: ignore[return-value]
 
 
 def _nearest_candidate(
-    maps: Maps, picture: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, candidates: int
+    maps: Maps, picture: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
 ) -> tuple[Tensor, Tensor]:
-    """CenterNet's refinement: the nearest of so many local maxima; ``coarse`` where it isn't trusted."""
+    """CenterNet's refinement: the nearest candidate, or ``coarse`` where that is not trusted."""
     heat = maps["hm_hp"]
     _, _, h, w = heat.shape
-    score, cells = local_maxima(heat).flatten(2).topk(min(candidates, h * w))  # (B, K, T)
+    score, cells = _candidates(heat, fixed)
     every = torch.arange(len(heat), device=heat.device)[:, None, None]
     shift = maps["hp_offset"].permute(0, 2, 3, 1)[every, cells // w, cells % w]
     place = torch.stack([cells % w, cells // w], -1) + shift  # (B, K, T, 2)
