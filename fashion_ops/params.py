@@ -79,7 +79,9 @@ class Fit(Section):
         if total != self.epochs:
             raise ValueError(f"lr_steps last {total} epochs, epochs is {self.epochs}: must be equal")
         if self.lr_steps[0][1] != self.lr:
-            raise ValueError(f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal")
+            raise ValueError(
+                f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal"
+            )
         return self
 
 
@@ -89,8 +91,12 @@ class TrainDetector(Fit):
     epochs: int = Field(default=14, ge=1)
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
-    neck_width: int = Field(default=64, ge=1, description="channels of the map that the heads read")
-    head_width: int = Field(default=64, ge=1, description="channels inside each head")
+    neck_width: int | None = Field(
+        default=None, ge=1, description="channels of the map that the heads read; None: the backbone's"
+    )
+    head_width: int | None = Field(
+        default=None, ge=1, description="channels inside each head; None: the backbone's"
+    )
     input_size: Stride32 = 96
     pretrained: str | None = None
     start_from: str | None = Field(
@@ -254,8 +260,11 @@ class Promote(Section):
 
 
 class Fleet(Section):
-    """How work is spread; nothing here changes a result except the threads of one task, and
-    ``devices`` by rounding, by the noise of each and, on CPUs, by what batch norm sees."""
+    """How work is spread; no step is remade when this changes.
+
+    Nothing here changes a result except the threads of one task (rounding) and ``devices``: rounding,
+    each one's own noise and, on CPUs, what batch norm sees.
+    """
 
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(default=0.0, ge=0)

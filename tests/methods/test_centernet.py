@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.centernet import data, model
+from fashion_ops.methods.centernet import data
 from fashion_ops.methods.centernet.data import Pictures, fit_matrix, warp_pictures
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.loss import category_loss, detection_losses, focal, masked_l1
@@ -81,26 +81,6 @@ def test_six_maps_at_stride_4_start_at_ten_percent():
     bias = {name: head.out.bias for name, head in tiny().heads.items()}
     for name, values in bias.items():
         assert torch.all(values == (-2.19 if name in ("hm", "hm_hp") else 0.0)), name
-
-
-@pytest.mark.parametrize("name", ["hrnet_w8_tiny", "dla34", "hrnet_w32"])
-def test_other_backbones(name):
-    net = CenterNet(name, K, neck_width=32, head_width=32)
-    assert net.features(torch.zeros(2, 3, SIZE, SIZE)).shape == (2, 32, SIZE // 4, SIZE // 4)
-
-
-def test_backbones_that_are_not_there(monkeypatch):
-    with pytest.raises(ValueError, match=r"unknown 'big'; known: \['small'"):
-        CenterNet("big", K, 32, 32)
-    with pytest.raises(ValueError, match="no pretrained weights"):
-        CenterNet("small", K, 32, 32, pretrained="in1k")
-
-    def offline(*_, **__):
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(model.timm, "create_model", offline)
-    with pytest.raises(OSError, match=r"'dla34.in1k' can't be loaded \(no route\).*pretrained to null"):
-        CenterNet("dla34", K, 32, 32, pretrained="in1k")
 
 
 def test_single_cells_read_as_whole_maps_do():

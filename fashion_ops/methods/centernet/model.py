@@ -1,30 +1,23 @@
-"""CenterNet with landmarks: a pyramid to stride 4 and six heads (Zhou et al., 2019; DeepMark++).
+"""CenterNet with landmarks: six heads on a stride-4 map (Zhou et al., 2019; DeepMark++).
 
-Backbones by name; each gives maps at strides 4, 8, 16, 32 to the same top-down neck:
-
-- ``small``: a ResNet-like pyramid with a stride-4 stem, for two CPU cores; no pretrained weights;
-- ``hrnet_*``: parts.backbones.HRNet;
-- ``dla34`` and its kin: timm's networks as they are.
-
-Another family is another entry of ``BACKBONES``. DCN-free; DLA's own neck (DLAUp) does not live here.
+The map comes from a backbone by name (``backbones``); here are the heads and the whole network.
 """
 
-from collections.abc import Callable
-
-import timm
 import torch
 from jaxtyping import Float, Int
-from timm.models.hrnet import cfg_cls
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.parts.backbones import SMALL_HRNETS, HRNet
+from fashion_ops.methods.centernet.backbones import find_backbone
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 STRIDE = 4
 HEATMAP_BIAS = -2.19  # log(0.1 / 0.9): every cell starts at 10 %
-# What one unit of a regression head's output means, in cells: garments are tens of cells wide, and a
-# head that starts near 0 takes long to get there. Offsets lie within a cell.
+# What one unit of a regression head's last convolution means, in cells: garments are tens of cells
+# wide, and a head that starts near 0 takes long to get there. The maps themselves are in cells, as
+# published; this is a fixed factor behind the last convolution, whose weights are smaller by it, so
+# that a step of Adam, which doesn't depend on the gradient's size, moves the output 8 times as far.
+# Offsets lie within a cell.
 UNITS = {"wh": 8.0, "hps": 8.0, "reg": 1.0, "hp_offset": 1.0}
 
 
@@ -40,120 +33,28 @@ def head_channels(num_landmarks: int) -> dict[str, int]:
     }
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-class BasicBlock(nn.Module):
-    """ResNet's block of two 3x3 convolutions."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.first = conv_bn(inputs, outputs, 3, stride)
-        self.second = conv_bn(outputs, outputs, 3)[:2]
-        plain = inputs == outputs and stride == 1
-        self.skip = nn.Identity() if plain else conv_bn(inputs, outputs, 1, stride)[:2]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
-        return F.relu(self.second(self.first(x)) + self.skip(x))
-
-
-class SmallPyramid(nn.Module):
-    """A few basic blocks a stage behind a stride-4 stem; widths are multiples of 16 (fast in bf16)."""
-
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
-        super().__init__()
-        self.channels = list(widths)
-        self.stem = conv_bn(3, widths[0], 7, 4)
-        self.stages = nn.ModuleList()
-        inputs = widths[0]
-        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-            first = BasicBlock(inputs, width, 1 if i == 0 else 2)
-            more = [BasicBlock(width, width, 1) for _ in range(count - 1)]
-            self.stages.append(nn.Sequential(first, *more))
-            inputs = width
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32."""
-        x = self.stem(x)
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
-
-class TimmPyramid(nn.Module):
-    """Any timm network that gives maps at strides 4, 8, 16 and 32."""
-
-    def __init__(self, name: str, pretrained: str | None) -> None:
-        super().__init__()
-        full = f"{name}.{pretrained}" if pretrained else name
-        try:
-            self.net = timm.create_model(full, pretrained=bool(pretrained), features_only=True)
-        except Exception as error:
-            if not pretrained:
-                raise
-            raise OSError(
-                f"pretrained weights {full!r} can't be loaded ({error}); put them in the local model "
-                "cache on a machine with network access, or set train_detector.pretrained to null"
-            ) from error
-        strides: list[int] = self.net.feature_info.reduction()  # type: ignore[union-attr]
-        self.levels = [strides.index(s) for s in (4, 8, 16, 32)]
-        widths: list[int] = self.net.feature_info.channels()  # type: ignore[union-attr]
-        self.channels = [widths[i] for i in self.levels]
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32."""
-        maps = self.net(x)
-        return [maps[i] for i in self.levels]
-
-
-def _small(name: str, pretrained: str | None) -> nn.Module:
-    if pretrained:
-        raise ValueError(f"backbone {name!r} has no pretrained weights; set pretrained to null")
-    return SmallPyramid(*SMALL[name])
-
-
-SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "small": ((32, 64, 128, 256), (1, 1, 2, 2)),
-    "tiny": ((16, 16, 32, 32), (1, 1, 1, 1)),  # tests
-}
-BACKBONES: dict[str, Callable[[str, str | None], nn.Module]] = {
-    **dict.fromkeys(SMALL, _small),
-    **dict.fromkeys((*SMALL_HRNETS, *sorted(cfg_cls)), HRNet),
-    **dict.fromkeys(("dla34", "dla60", "resnet50"), TimmPyramid),
-}
-
-
-class TopDown(nn.Module):
-    """Feature pyramid: coarse maps added into finer ones, down to stride 4."""
-
-    def __init__(self, channels: list[int], width: int) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(n, width, 1) for n in channels)
-        self.out = conv_bn(width, width, 3)
-
-    def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps from fine to coarse to one map (B, width, H/4, W/4)."""
-        x = self.lateral[-1](maps[-1])
-        for lateral, fine in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
-            x = F.interpolate(x, scale_factor=2.0) + lateral(fine)
-        return self.out(x)
-
-
 class Head(nn.Module):
-    """Conv3x3 + ReLU + Conv1x1; can also be read at single cells only, with the same numbers."""
+    """Conv3x3 + ReLU + Conv1x1; can also be read at single cells only, with the same numbers.
 
-    def __init__(self, inputs: int, width: int, outputs: int, bias: float, unit: float) -> None:
+    Args:
+        inputs: channels of the map it reads.
+        width: channels between its convolutions.
+        outputs: channels it gives.
+        unit: of its outputs, see ``UNITS``; None for the logits of a heatmap, which start at 10 %.
+        std: of the initial last weights of a regression; None is torch's default.
+    """
+
+    def __init__(
+        self, inputs: int, width: int, outputs: int, unit: float | None, std: float | None = None
+    ) -> None:
         super().__init__()
-        self.unit = unit
+        self.unit = 1.0 if unit is None else unit
         self.conv = nn.Conv2d(inputs, width, 3, padding=1)
         self.out = nn.Conv2d(width, outputs, 1)
-        nn.init.constant_(self.out.bias, bias)  # type: ignore[arg-type]
+        assert self.out.bias is not None
+        nn.init.constant_(self.out.bias, HEATMAP_BIAS if unit is None else 0.0)
+        if unit is not None and std is not None:
+            nn.init.normal_(self.out.weight, std=std)
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b out h w"]:
         """The whole map."""
@@ -182,18 +83,34 @@ def patches(features: Float[Tensor, "b c h w"], cells_N: Int[Tensor, " n"]) -> F
     return F.embedding(first[:, None] + around, rows).flatten(1)
 
 
+def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = None) -> nn.ModuleDict:
+    """One stack's six heads; arguments as of ``Head``."""
+    return nn.ModuleDict(
+        {
+            name: Head(inputs, width, channels, UNITS.get(name), std)
+            for name, channels in head_channels(num_landmarks).items()
+        }
+    )
+
+
 class CenterNet(nn.Module):
-    """Pictures (B, 3, H, W), H and W multiples of 32, to six maps at stride 4.
+    """Pictures (B, 3, H, W), H and W multiples of ``multiple``, to six maps at stride 4.
 
     Args:
-        backbone: a key of ``BACKBONES``.
+        backbone: a key of ``backbones.BACKBONES``.
         num_landmarks: channels of the used grouping.
-        neck_width: channels of the map that the heads read.
-        head_width: channels inside each head.
-        pretrained: timm's name of the backbone's weights (``ms_in1k``, ``in1k``), or None.
+        neck_width: channels of the map that the heads read; None is the backbone's own.
+        head_width: channels inside each head; None is the backbone's own.
+        pretrained: timm's name of the trunk's weights (``in1k``, ``tv_in1k``, ``ms_in1k``), or None.
+
+    Attributes:
+        neck_width, head_width: those it has.
+        multiple: of what the sides of a picture must be multiples, pixels.
+        heads: the last stack's, which answer.
+        early_heads: of the stacks before, in training only.
 
     Raises:
-        ValueError: unknown backbone, or it has no pretrained weights.
+        ValueError: unknown backbone, its neck has another width, or it has no pretrained weights.
         OSError: the pretrained weights can't be had.
     """
 
@@ -201,28 +118,30 @@ class CenterNet(nn.Module):
         self,
         backbone: str,
         num_landmarks: int,
-        neck_width: int,
-        head_width: int,
+        neck_width: int | None = None,
+        head_width: int | None = None,
         pretrained: str | None = None,
     ) -> None:
         super().__init__()
-        if backbone not in BACKBONES:
-            raise ValueError(f"train_detector.backbone: unknown {backbone!r}; known: {list(BACKBONES)}")
-        self.backbone = BACKBONES[backbone](backbone, pretrained)
-        self.neck = TopDown(self.backbone.channels, neck_width)  # type: ignore[arg-type]
-        heads = {}
-        for name, channels in head_channels(num_landmarks).items():
-            bias = 0.0 if name in UNITS else HEATMAP_BIAS
-            heads[name] = Head(neck_width, head_width, channels, bias, UNITS.get(name, 1.0))
-        self.heads = nn.ModuleDict(heads)
+        entry = find_backbone(backbone)
+        self.neck_width = entry.width_of_neck(backbone, neck_width)
+        self.head_width = entry.head_width if head_width is None else head_width
+        self.multiple = entry.multiple
+        self.backbone, self.neck = entry.build(backbone, pretrained, self.neck_width)
+        stacks = [
+            make_heads(num_landmarks, self.neck_width, self.head_width, entry.regression_std)
+            for _ in range(entry.stacks)
+        ]
+        self.heads = stacks.pop()
+        self.early_heads = nn.ModuleList(stacks)
 
-    def features(self, pixels: Float[Tensor, "b 3 h w"]) -> Tensor:
-        """The map (B, neck_width, H/4, W/4) that all heads read."""
+    def features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """The map (B, neck_width, H/4, W/4) that the heads read, of each stack."""
         return self.neck(self.backbone(pixels))
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
-        """Six maps, without the sigmoid of ``hm`` and ``hm_hp``."""
-        features = self.features(pixels)
+        """Six maps of the last stack, without the sigmoid of ``hm`` and ``hm_hp``."""
+        features = self.features(pixels)[-1]
         return {name: head(features) for name, head in self.heads.items()}
 
     def at_cells(
@@ -234,11 +153,18 @@ class CenterNet(nn.Module):
         ``points_P``, flat cells as in ``patches``. Equal to picking from ``forward``'s maps, at a
         fraction of the cost: with 81 groups those maps are two thirds of all outputs.
         """
-        features = self.features(pixels)
-        out = {name: self.heads[name](features) for name in ("hm", "hm_hp")}
-        around_centers, around_points = patches(features, centers_N), patches(features, points_P)
-        for name in UNITS:
-            head = self.heads[name]
-            assert isinstance(head, Head)
-            out[name] = head.at(around_points if name == "hp_offset" else around_centers)
-        return [out]
+        stacks = zip(self.features(pixels), [*self.early_heads, self.heads], strict=True)
+        return [_at_cells(features, heads, centers_N, points_P) for features, heads in stacks]
+
+
+def _at_cells(
+    features: Tensor, heads: nn.Module, centers_N: Tensor, points_P: Tensor
+) -> dict[str, Tensor]:
+    assert isinstance(heads, nn.ModuleDict)
+    out = {name: heads[name](features) for name in ("hm", "hm_hp")}
+    around_centers, around_points = patches(features, centers_N), patches(features, points_P)
+    for name in UNITS:
+        head = heads[name]
+        assert isinstance(head, Head)
+        out[name] = head.at(around_points if name == "hp_offset" else around_centers)
+    return out

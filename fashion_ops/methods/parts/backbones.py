@@ -5,6 +5,8 @@
 - Any name may come with pretrained weights, by timm's name of the weights, where there is a network.
 """
 
+from typing import Any
+
 import timm
 import torch
 from timm.models.hrnet import HighResolutionNet, cfg_cls
@@ -60,7 +62,9 @@ class HRNet(nn.Module):
                 raise ValueError(f"{name} has no pretrained weights; set pretrained to null")
             self.net = HighResolutionNet(_small_config(**SMALL_HRNETS[name]), head="")
         elif name in cfg_cls:
-            self.net = _load_timm(name, pretrained)
+            net = load_timm(name, pretrained)
+            assert isinstance(net, HighResolutionNet)
+            self.net = net
         else:
             raise ValueError(f"unknown HRNet {name!r}; known: {[*SMALL_HRNETS, *sorted(cfg_cls)]}")
         for unused in ("incre_modules", "downsamp_modules", "final_layer", "classifier", "global_pool"):
@@ -83,16 +87,27 @@ class HRNet(nn.Module):
         return self.net.stages(self.stem(x))
 
 
-def _load_timm(name: str, pretrained: str | None) -> HighResolutionNet:
+def load_timm(
+    name: str, pretrained: str | None, setting: str = "pretrained", **options: Any
+) -> nn.Module:
+    """A network of timm by name, with its published weights or without.
+
+    Args:
+        name: such as ``resnet50``.
+        pretrained: timm's name of the weights, such as ``tv_in1k``, or None to start from scratch.
+        setting: the parameter that asked for them, for the error message.
+        options: of ``timm.create_model``.
+
+    Raises:
+        OSError: the pretrained weights can't be had (no network, no such name).
+    """
     full = f"{name}.{pretrained}" if pretrained else name
     try:
-        model = timm.create_model(full, pretrained=bool(pretrained))
+        return timm.create_model(full, pretrained=bool(pretrained), **options)
     except Exception as error:
         if not pretrained:
             raise
         raise OSError(
             f"pretrained weights {full!r} can't be loaded ({error}); put them in the local model cache "
-            "on a machine with network access, or set pretrained to null to train from scratch"
+            f"on a machine with network access, or set {setting} to null to train from scratch"
         ) from error
-    assert isinstance(model, HighResolutionNet)
-    return model

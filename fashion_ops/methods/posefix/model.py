@@ -11,12 +11,11 @@ Both are called as ``model(crops, points, known) -> logits``; the refined landma
 
 import math
 
-import timm
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import HRNet
+from fashion_ops.methods.parts.backbones import HRNet, load_timm
 from fashion_ops.methods.parts.heatmaps import render_gaussians, to_cells
 
 STRIDE = 4
@@ -66,7 +65,9 @@ class PoseFix(nn.Module):
     ) -> None:
         super().__init__()
         self.pose_sigma = pose_sigma
-        self.trunk = _resnet(backbone, pretrained)
+        self.trunk = load_timm(
+            backbone, pretrained, "refine.pretrained", features_only=True, out_indices=(4,)
+        )
         first = self.trunk.get_submodule("conv1")
         assert isinstance(first, nn.Conv2d)
         wider = nn.Conv2d(3 + landmarks, first.out_channels, 7, 2, 3, bias=False)
@@ -149,18 +150,3 @@ class LandmarkerPoseFix(nn.Module):
         near = pose_maps(points, known, hw, stride=STRIDE, sigma=PRIOR_SIGMA * STRIDE)
         prior = torch.log(near + PRIOR_FLOOR) - math.log(PRIOR_FLOOR)
         return evidence + self.trust[:, None, None] * prior
-
-
-def _resnet(backbone: str, pretrained: str | None) -> nn.Module:
-    name = f"{backbone}.{pretrained}" if pretrained else backbone
-    try:
-        return timm.create_model(
-            name, pretrained=bool(pretrained), features_only=True, out_indices=(4,)
-        )
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise OSError(
-            f"pretrained weights {name!r} can't be loaded ({error}); put them in the local model cache "
-            "on a machine with network access, or set refine.pretrained to null to train from scratch"
-        ) from error

@@ -1,0 +1,110 @@
+"""Pyramids of maps at strides 4, 8, 16, 32 and the plain necks that bring them to stride 4.
+
+Nothing of DLA's or the hourglass' own structure lives here.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fashion_ops.methods.parts.backbones import load_timm
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class BasicBlock(nn.Module):
+    """ResNet's block of two 3x3 convolutions; also the hourglass' residual."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = conv_bn(inputs, outputs, 3, stride)
+        self.second = conv_bn(outputs, outputs, 3)[:2]
+        plain = inputs == outputs and stride == 1
+        self.skip = nn.Identity() if plain else conv_bn(inputs, outputs, 1, stride)[:2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
+        return F.relu(self.second(self.first(x)) + self.skip(x))
+
+
+class SmallPyramid(nn.Module):
+    """A few basic blocks a stage behind a stride-4 stem; widths are multiples of 16 (fast in bf16)."""
+
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = list(widths)
+        self.stem = conv_bn(3, widths[0], 7, 4)
+        self.stages = nn.ModuleList()
+        inputs = widths[0]
+        for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+            first = BasicBlock(inputs, width, 1 if i == 0 else 2)
+            more = [BasicBlock(width, width, 1) for _ in range(count - 1)]
+            self.stages.append(nn.Sequential(first, *more))
+            inputs = width
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps at strides 4, 8, 16, 32."""
+        x = self.stem(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+class TimmPyramid(nn.Module):
+    """A timm network's maps at the given strides.
+
+    Raises:
+        OSError: the pretrained weights can't be had.
+    """
+
+    def __init__(
+        self, name: str, pretrained: str | None, strides: tuple[int, ...] = (4, 8, 16, 32)
+    ) -> None:
+        super().__init__()
+        self.net = load_timm(name, pretrained, "train_detector.pretrained", features_only=True)
+        has: list[int] = self.net.feature_info.reduction()  # type: ignore[union-attr,operator]
+        self.levels = [has.index(s) for s in strides]
+        widths: list[int] = self.net.feature_info.channels()  # type: ignore[union-attr,operator]
+        self.channels = [widths[i] for i in self.levels]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps from fine to coarse."""
+        maps = self.net(x)
+        return [maps[i] for i in self.levels]
+
+
+class TopDown(nn.Module):
+    """Feature pyramid: coarse maps added into finer ones, down to stride 4."""
+
+    def __init__(self, channels: list[int], width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(n, width, 1) for n in channels)
+        self.out = conv_bn(width, width, 3)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Maps from fine to coarse to one map (B, width, H/4, W/4), the only stack."""
+        x = self.lateral[-1](maps[-1])
+        for lateral, fine in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
+            x = F.interpolate(x, scale_factor=2.0) + lateral(fine)
+        return [self.out(x)]
+
+
+class Deconvolutions(nn.Module):
+    """Three 4x4 transposed convolutions from stride 32 to 4 ("Simple Baselines", Xiao et al., 2018)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential()
+        for n in (inputs, width, width):
+            deconv = nn.ConvTranspose2d(n, width, 4, 2, 1, bias=False)
+            nn.init.normal_(deconv.weight, std=0.001)
+            self.layers.extend([deconv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """The coarsest map to one map (B, width, H/4, W/4), the only stack."""
+        return [self.layers(maps[-1])]
