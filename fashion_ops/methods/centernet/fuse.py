@@ -1,6 +1,6 @@
 """Several looks at one picture as one: mirrored maps, and one map's size after another.
 
-Flips are fused as maps, scales as detections (CenterNet, facts a.6; DeepMark++ 4.2.1 says neither).
+Flips are fused as maps, scales as detections (as CenterNet does; DeepMark++ 4.2.1 says neither).
 """
 
 import math
@@ -17,7 +17,7 @@ def merge_flipped(
     flipped: dict[str, Float[Tensor, "b c h w"]],
     mirror: Int[Tensor, " k"],
 ) -> dict[str, Float[Tensor, "b c h w"]]:
-    """Maps of pictures averaged with those of the mirrored pictures (facts a.6).
+    """Maps of pictures averaged with those of the mirrored pictures.
 
     ``reg`` and ``hp_offset`` stay those of the pictures as they are. A displacement counts from its
     cell's left edge, so it mirrors as x -> 1 - x.

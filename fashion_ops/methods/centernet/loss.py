@@ -1,7 +1,10 @@
-"""CenterNet's losses (facts a.3): penalty-reduced focal on heatmaps, L1 on what is regressed.
+"""CenterNet's losses (Zhou et al., 2019): penalty-reduced focal on heatmaps, L1 on what is regressed.
 
-Ours in addition: cross-entropy between the categories at the centres, for short schedules.
+Ours in addition: cross-entropy between the categories at the centres, for short schedules, and the
+position constraint on the displacements.
 """
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,9 +12,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fashion_ops.methods.centernet.targets import Targets
+from fashion_ops.methods.parts.position_constraint import position_constraint_loss
 
 WEIGHTS = {"hm": 1.0, "wh": 0.1, "reg": 1.0, "hps": 1.0, "hm_hp": 1.0, "hp_offset": 1.0}
 LIMIT = 9.21024  # logit of 1 - 1e-4: the sigmoid stays within 1e-4 .. 1 - 1e-4
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """PCLoss on the displacements: its weight, which groups form a part, how many of the worst count."""
+
+    weight: float
+    parts: Bool[Tensor, "p k"]
+    worst: int
 
 
 class _Focal(torch.autograd.Function):
@@ -70,7 +83,10 @@ def category_loss(heat: Float[Tensor, "b c h w"], targets: Targets) -> Float[Ten
 
 
 def detection_losses(
-    outputs: dict[str, Tensor], targets: Targets, category_weight: float = 0.0
+    outputs: dict[str, Tensor],
+    targets: Targets,
+    category_weight: float = 0.0,
+    constraint: Constraint | None = None,
 ) -> dict[str, Tensor]:
     """The losses by name and their weighted sum ``loss``.
 
@@ -78,6 +94,7 @@ def detection_losses(
         outputs: as of ``CenterNet.at_cells``.
         targets: what they should be.
         category_weight: of ``category_loss``; 0 as published.
+        constraint: keeps landmarks of a garment's sides together; None as published.
     """
     weights = {**WEIGHTS, "category": category_weight}
     each = {
@@ -91,5 +108,14 @@ def detection_losses(
         "hm_hp": focal(outputs["hm_hp"], targets.hm_hp),
         "hp_offset": masked_l1(outputs["hp_offset"], targets.hp_offset),
     }
+    if constraint is not None:
+        weights["position_constraint"] = constraint.weight
+        each["position_constraint"] = position_constraint_loss(
+            outputs["hps"].float().view_as(targets.hps),
+            targets.hps,
+            targets.hps_mask,
+            constraint.parts.to(targets.hps.device),
+            constraint.worst,
+        )
     total = torch.stack([weights[name] * value for name, value in each.items()]).sum()
     return {"loss": total, **each}

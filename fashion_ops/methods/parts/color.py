@@ -1,0 +1,63 @@
+"""CenterNet's colour augmentation (its released code), for a whole batch on its device.
+
+Brightness, contrast and saturation, in random order, then noise along the main axes of RGB. Each is
+affine in a pixel's colour, so the four together are one 3x3 matrix and one offset a picture.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fashion_ops.methods.parts.augment import MEAN, STD
+
+GRAY = (0.299, 0.587, 0.114)
+# Eigenvalues and eigenvectors (columns; rows are R, G, B) of colours over ImageNet, in units of 0..1.
+AXES_VALUES = (0.2141788, 0.01817699, 0.00341571)
+AXES = (
+    (-0.56089297, 0.71832671, 0.41158938),
+    (-0.5832747, 0.00994535, -0.81221408),
+    (-0.58752847, -0.69563484, 0.41340352),
+)
+
+
+def color_change(
+    gray_mean_B: Float[Tensor, " b"], jitter: float, lighting: float, generator: torch.Generator
+) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
+    """A random change of each picture's colours: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
+
+    Args:
+        gray_mean_B: mean gray of each picture before the change, which contrast pulls towards.
+        jitter: brightness, contrast and saturation are each scaled by 1 + U(-jitter, jitter).
+        lighting: standard deviation of the noise along each axis, relative to its eigenvalue.
+        generator: source of randomness.
+    """
+    b, device = len(gray_mean_B), gray_mean_B.device
+    alpha = 1 + (torch.rand(b, 3, generator=generator, device=device) * 2 - 1) * jitter
+    order = torch.rand(b, 3, generator=generator, device=device).argsort(1)
+    noise = torch.randn(b, 3, generator=generator, device=device) * lighting
+    gray = torch.tensor(GRAY, device=device)
+    # Contrast and saturation blend with the gray of the unchanged picture, whatever came before:
+    # M x + o becomes alpha (M x + o) + (1 - alpha) gray.
+    matrix = torch.eye(3, device=device).repeat(b, 1, 1)
+    offset = torch.zeros(b, 3, device=device)
+    for place in range(3):
+        which = order[:, place : place + 1]
+        a = alpha.gather(1, which)
+        contrast, saturation = (which == 1) * (1 - a), (which == 2) * (1 - a)
+        matrix = a[..., None] * matrix + saturation[..., None] * gray
+        offset = a * offset + contrast * gray_mean_B[:, None]
+    axes, values = torch.tensor(AXES, device=device), torch.tensor(AXES_VALUES, device=device)
+    return matrix, offset + (noise * values) @ axes.T
+
+
+@torch.autocast("cuda", enabled=False)
+@torch.autocast("cpu", enabled=False)
+def normalize_changed(
+    pixels: Float[Tensor, "b 3 h w"], jitter: float, lighting: float, generator: torch.Generator
+) -> Float[Tensor, "b 3 h w"]:
+    """``normalize`` of RGB in 0..1 after each picture's colours have changed at random, in one pass."""
+    gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
+    matrix, offset = color_change(gray_mean, jitter, lighting, generator)
+    mean, std = pixels.new_tensor(MEAN), pixels.new_tensor(STD)
+    offset, matrix = (offset - mean) / std, matrix / std[:, None]
+    return torch.baddbmm(offset[..., None], matrix, pixels.flatten(2)).view_as(pixels)
