@@ -1,4 +1,4 @@
-"""CenterNet's training targets, for a whole batch on its device (Zhou et al., 2019, and its released code).
+"""CenterNet's training targets, for a whole batch on its device (Zhou et al., 2019; released code).
 
 Grid coordinates: g = (pixel + 0.5) / 4, so the cell of a point is floor(g) and its offset g - floor(g).
 Gaussians stand on whole cells; their radius follows from the garment's box and is the same for its
