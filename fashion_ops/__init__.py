@@ -25,7 +25,7 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
 
     Args:
         source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder with detector/,
-            landmarker/, finetuned/ and refined/ as the pipeline leaves it in ``models``.
+            postprocess/, landmarker/, finetuned/ and refined/ as the pipeline leaves it in ``models``.
         device: torch device.
 
     Raises:

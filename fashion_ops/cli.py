@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fashion_ops.ablations.command import app as ablate
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app.add_typer(ablate, name="ablate")
 console = Console(stderr=True)
 CHAMPION = "models:/garment-landmarks@champion"
 HELP = {
@@ -27,6 +29,7 @@ HELP = {
     "aggregate": "Apply the landmark grouping to the catalog.",
     "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
     "train_detector": "Train the CenterNet detector.",
+    "tune_postprocess": "Search the parameters of the detector's post-processing.",
     "train_landmarker": "Train the universal landmarker.",
     "finetune": "Finetune the landmarker, one model a category.",
     "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",
@@ -169,6 +172,28 @@ def predict(
         typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def describe(
+    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner")],
+    backbone: Annotated[str | None, typer.Option(help="Default: of params.yaml.")] = None,
+    grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
+    category: Annotated[str | None, typer.Option(help="Of a refiner.")] = None,
+    size: Annotated[str | None, typer.Option(help="Pixels: 256, or WIDTHxHEIGHT.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Parameters, multiply-accumulates and output channels of a network, by part."""
+    from fashion_ops.methods import describe as descriptions
+
+    params, _ = _params()
+    try:
+        pixels = descriptions.parse_size(size) if size else None
+        found = descriptions.describe(method, params, backbone, grouping, category, pixels)
+    except ValueError as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    typer.echo(json.dumps(found, indent=1) if as_json else descriptions.as_text(found))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """All models of a bundle as one object: photo in, garments with named landmarks out.
 
-A bundle is a folder with ``detector``, ``landmarker``, ``finetuned/CATEGORY`` and
+A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finetuned/CATEGORY`` and
 ``refined/CATEGORY``; the pipeline's ``models`` folder is one, and so is a registered model.
 """
 
@@ -15,6 +15,7 @@ import torch
 from fashion_ops.catalog.images import probe_bytes
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.reader import decode_rgb
+from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.parts.crops import invert_matrices
 from fashion_ops.methods.posefix.inference import Refiner
@@ -125,7 +126,9 @@ class Predictor:
         Raises:
             FileNotFoundError: a part is missing; names the folder.
         """
-        return cls(Detector.load(bundle / "detector", device), Cascade.load(bundle, device))
+        detector = Detector.load(bundle / "detector", device)
+        post = read_chosen(bundle / "postprocess")
+        return cls(detector.with_post(post), Cascade.load(bundle, device))
 
     def predict(
         self, image: np.ndarray | str | Path, min_score: float = 0.3, row: str = "refined"

@@ -183,6 +183,13 @@ STEPS_SHOWN = (
         "CenterNet with keypoints (DeepMark++).",
     ),
     Step(
+        "tune_postprocess",
+        "models",
+        "numpy",
+        ("ingest", "train_detector"),
+        "Parameters of DeepMark++'s four techniques, by grid search on the detector's maps.",
+    ),
+    Step(
         "train_landmarker",
         "models",
         "pytorch",
@@ -207,7 +214,10 @@ STEPS_SHOWN = (
         "evaluate",
         "evaluation",
         "python",
-        ("ingest", "aggregate", "pseudo_label", "train_detector", "train_landmarker", *PARTITIONED),
+        (
+            *("ingest", "aggregate", "pseudo_label", "train_detector", "tune_postprocess"),
+            *("train_landmarker", *PARTITIONED),
+        ),
         "OKS-AP and box AP on the validation split, and the report.",
     ),
     Step("register", "registry", "mlflow", ("evaluate",), "All models as one version: challenger."),

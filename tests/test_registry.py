@@ -45,7 +45,7 @@ def metrics(ap: float, box_ap: float = 0.6, **categories: float) -> dict[str, An
 def make(ws: Workspace, text: str, judged: dict[str, Any]) -> None:
     """Models that hold ``text``, judged with these numbers, recorded in the ledger."""
     shutil.rmtree(ws.root / "models", ignore_errors=True)
-    folders = [ws.detector, ws.landmarker]
+    folders = [ws.detector, ws.postprocess, ws.landmarker]
     folders += [f(name) for name in CATEGORY_NAMES for f in (ws.finetuned, ws.refined)]
     for folder in folders:
         folder.mkdir(parents=True)

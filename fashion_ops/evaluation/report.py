@@ -7,6 +7,7 @@ the order in which they are read. Nothing in it tells a time, a host or a path o
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ _PICTURE_WIDTH = 1200
 _WORST, _ENOUGH = 10, 3  # clusters listed; garments that a listed cluster has at least
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """How the detector's post-processing was chosen, for the report.
+
+    ``values``: parameter, the paper's value, the chosen one, None where its technique is off;
+    ``aps``: what was judged -> landmark AP on ``num_images`` pictures; ``pictures``: caption and PNG.
+    """
+
+    values: Sequence[tuple[str, float, float | None]]
+    aps: Mapping[str, float]
+    num_images: int
+    pictures: Sequence[tuple[str, bytes]]
+
+
 def write_report(
     folder: Path,
     evaluation: Evaluation,
@@ -32,6 +47,7 @@ def write_report(
     dataset: str,
     num_images: int,
     clusters: pd.DataFrame | None = None,
+    tuning: Tuning | None = None,
     pictures: Sequence[tuple[str, np.ndarray]] = (),
     curves: Mapping[str, Sequence[float]] | None = None,
     params: Mapping[str, Any] | None = None,
@@ -45,6 +61,7 @@ def write_report(
         dataset: what was judged, in a few words: "synthetic wardrobe, validation".
         num_images: how many pictures were judged.
         clusters: from ``clusters.errors_by_cluster``, of the method that the report is about.
+        tuning: what ``tune_postprocess`` found.
         pictures: caption and RGB picture, from ``draw``.
         curves: name of a training run -> loss of each epoch.
         params: the parameters, section by section.
@@ -78,6 +95,8 @@ def write_report(
         clusters=_cluster_rows(clusters),
         worst=_worst_clusters(clusters),
         enough=_ENOUGH,
+        tuning=tuning,
+        tuning_pictures=[(c, _data("png", data)) for c, data in (tuning.pictures if tuning else ())],
         pictures=[(caption, _jpeg(picture)) for caption, picture in pictures],
         curves=[(name, curve(v), v[0], v[-1]) for name, v in (curves or {}).items() if len(v)],
         params={name: yaml.safe_dump(value, sort_keys=False) for name, value in (params or {}).items()},
@@ -176,7 +195,11 @@ def _jpeg(picture: np.ndarray) -> str:
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
     )
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+    return _data("jpeg", data.tobytes())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 A grid search changes scores, and which detections there are, far more often than where they lie. Here
 every detection meets every garment of its picture and category once; the scorings go through COCO's
-matching (``matching``) together, as if each were another set of pictures. Only AP over all areas is made.
+matching (``matching``) together, as if each were another set of pictures. Only AP of all areas is made.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from fashion_ops.evaluation.matching import RECALLS, THRESHOLDS, match, precision_recall
-from fashion_ops.evaluation.oks import MAX_DETECTIONS, Detections, GroundTruth, pairwise_oks, picture_groups
+from fashion_ops.evaluation.oks import (
+    MAX_DETECTIONS,
+    Detections,
+    GroundTruth,
+    pairwise_oks,
+    picture_groups,
+)
 from fashion_ops.taxonomy import CATEGORIES, category, sigmas
 
 MAX_BOXES = 100  # of COCO's detection protocol, a picture and category
@@ -37,9 +43,7 @@ def landmark_aps(truth: GroundTruth, found: Detections, scores: np.ndarray) -> n
     return _average_precisions(truth, truth.ignored, found, scores, compare, MAX_DETECTIONS)
 
 
-def box_aps(
-    truth: GroundTruth, found: Detections, boxes: np.ndarray, scores: np.ndarray
-) -> np.ndarray:
+def box_aps(truth: GroundTruth, found: Detections, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Box AP of V scorings of detections with these boxes (N, 4), corners; else as ``landmark_aps``."""
 
     def compare(garments: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -68,7 +72,9 @@ def _average_precisions(
         garments = garments[np.argsort(truth.image[garments], kind="stable")]
         rows = np.flatnonzero(found.category == category_id)
         rows = rows[np.argsort(found.image[rows], kind="stable")]
-        own = _best(np.where(scores[:, rows] < 0, -np.inf, scores[:, rows]), found.image[rows], max_detections)
+        own = _best(
+            np.where(scores[:, rows] < 0, -np.inf, scores[:, rows]), found.image[rows], max_detections
+        )
         hit = np.zeros((len(scores), len(THRESHOLDS), len(rows)), bool)
         skip = hit.copy()
         for d, g in picture_groups(found.image[rows], truth.image[garments], _LANDMARKS):
@@ -107,7 +113,7 @@ def _judge(
     hit: np.ndarray,
     skip: np.ndarray,
 ) -> None:
-    """Match N pictures' detections (N, D), -1 pads, in all V scorings; note the outcome in ``hit``, ``skip``."""
+    """Match N pictures' detections (N, D), -1 pads, in all V scorings; fill in ``hit`` and ``skip``."""
     values = np.where(d >= 0, scores[:, d], -np.inf)  # (V, N, D)
     order = np.argsort(-values, axis=-1, kind="stable")
     order = order[..., : int((values > -np.inf).sum(-1).max(initial=0))]

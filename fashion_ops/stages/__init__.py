@@ -11,6 +11,7 @@ STEPS: tuple[str, ...] = (
     "aggregate",
     "pseudo_label",
     "train_detector",
+    "tune_postprocess",
     "train_landmarker",
     "finetune",
     "refine",

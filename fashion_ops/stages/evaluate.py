@@ -14,8 +14,10 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.clusters import errors_by_cluster
 from fashion_ops.evaluation.gallery import draw_pictures, write_pictures
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
-from fashion_ops.evaluation.report import write_report
+from fashion_ops.evaluation.report import Tuning, write_report
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
+from fashion_ops.evaluation.tuning import LABELS, PAPER
+from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.params import Params
 from fashion_ops.predictor import Cascade
@@ -41,7 +43,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         raise ValueError(f"{ws.catalog}: no garments in split {split!r}; nothing to judge")
 
     shapes = fit_mean_shape(train)
-    found = detect(Detector.load(ws.detector), catalog, images, params.evaluate.max_detections)
+    detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
+    found = detect(detector, catalog, images, params.evaluate.max_detections)
     cascade = Cascade.load(ws.detector.parent)
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
     truth_boxes |= landmark_tables(cascade, catalog, garments, "ground-truth boxes")
@@ -75,6 +78,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             dataset=f"{params.ingest.source} layout, {split} split",
             num_images=len(images),
             clusters=clusters,
+            tuning=tuning_facts(ws),
             pictures=pictures,
             curves=training_curves(ws),
             params=params.model_dump(mode="json", by_alias=True, exclude=NOT_JUDGED),
@@ -118,3 +122,32 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
         name: [epoch["loss"] for epoch in json.loads((folder / "history.json").read_text())]
         for name, folder in folders.items()
     }
+
+
+def tuning_facts(ws: Workspace) -> Tuning:
+    """What ``tune_postprocess`` chose and how it came to that."""
+    post = read_chosen(ws.postprocess)
+    metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
+    is_on = {
+        "sigma_center": post.smooth,
+        "sigma_landmark": post.smooth,
+        "gamma": post.blend,
+        "alpha": post.rescore,
+    }
+    files = {"AP over both sigmas": "sigmas.png", "AP along gamma and alpha": "curves.png"}
+    return Tuning(
+        values=[
+            (LABELS[name], PAPER["DeepFashion2, Hourglass"][name], getattr(post, name) if on else None)
+            for name, on in is_on.items()
+        ],
+        aps={
+            name.removeprefix("AP "): metrics[name]
+            for name in ("AP without techniques", "AP at the start", "AP tuned")
+        },
+        num_images=metrics["pictures"],
+        pictures=[
+            (caption, path.read_bytes())
+            for caption, name in files.items()
+            if (path := ws.postprocess / name).is_file()
+        ],
+    )

@@ -61,6 +61,7 @@ def bundle(ws: Workspace, folder: Path) -> None:
         FileNotFoundError: a model is missing.
     """
     shutil.copytree(ws.detector, folder / "detector")
+    shutil.copytree(ws.postprocess, folder / "postprocess")
     shutil.copytree(ws.landmarker, folder / "landmarker")
     for category in CATEGORY_NAMES:
         shutil.copytree(ws.finetuned(category), folder / "finetuned" / category)

@@ -12,7 +12,8 @@ from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 pytestmark = pytest.mark.e2e
 STAGES = [
-    *("synthesize", "ingest", "aggregate", "pseudo_label", "train_detector", "train_landmarker"),
+    *("synthesize", "ingest", "aggregate", "pseudo_label"),
+    *("train_detector", "tune_postprocess", "train_landmarker"),
     *(f"finetune@{name}" for name in CATEGORY_NAMES),
     *(f"refine@{name}" for name in CATEGORY_NAMES),
     "evaluate",

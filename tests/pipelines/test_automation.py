@@ -14,7 +14,10 @@ from pipelines.automation import DRIVER_TAG, driver, dvc_lock, retrain_weekly, r
 from pipelines.definitions import build
 from pipelines.home import House, prepare_home
 
-UPSTREAM = ("synthesize", "ingest", "aggregate", "pseudo_label", "train_detector", "train_landmarker")
+UPSTREAM = (
+    *("synthesize", "ingest", "aggregate", "pseudo_label"),
+    *("train_detector", "tune_postprocess", "train_landmarker"),
+)
 
 
 def make(house: Any, stages: Any, stage: str, text: str = "") -> None:

@@ -1,0 +1,39 @@
+"""The post-processing that goes with a detector, as a file: ``postprocess.json``, one ``PostProcess``.
+
+``tune_postprocess`` writes it beside the detector's folder, and every bundle of models holds it.
+"""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fashion_ops.params import PostProcess
+
+FILE = "postprocess.json"
+
+
+def write_chosen(folder: Path, post: PostProcess) -> None:
+    """Write ``postprocess.json`` into an existing folder."""
+    text = json.dumps(post.model_dump(mode="json"), indent=2) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
+
+
+def read_chosen(folder: Path) -> PostProcess:
+    """What ``tune_postprocess`` chose.
+
+    Raises:
+        FileNotFoundError: nothing there; names the step that writes it.
+        ValueError: not a ``PostProcess``; says which key and value.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder}: no {FILE} here; `fashion-ops tune_postprocess` writes it after train_detector"
+        )
+    try:
+        return PostProcess.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from error
