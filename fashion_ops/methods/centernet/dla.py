@@ -6,6 +6,7 @@ bias: these are the paper's 19.5 M parameters and, counted as it counts, its 9.6
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -118,15 +119,23 @@ class DLAUp(nn.Module):
         return [self.last(ends)[-1]]
 
 
-def unused_projections(height: int, width: int) -> tuple[int, int]:
-    """What the published DLA-34 has and nothing uses, and timm left out: (parameters, MACs).
+class Unused(NamedTuple):
+    """Costs of layers that a published network has and nothing uses."""
+
+    parameters: int
+    macs: int
+    norm_operations: int  # 2 a value of the batch norms
+
+
+def unused_projections(height: int, width: int) -> Unused:
+    """What the published DLA-34 has besides timm's, for a picture of this many pixels.
 
     Levels 3 and 4 own a 1x1 convolution with batch norm each that is executed and thrown away.
-
-    Args:
-        height: of the picture, pixels.
-        width: of the picture, pixels.
     """
-    levels = ((64, 128, 8), (128, 256, 16))  # inputs, outputs, stride
-    parameters = sum(a * b + 2 * b for a, b, _ in levels)
-    return parameters, sum(a * b * (height // s) * (width // s) for a, b, s in levels)
+    parameters = macs = norm_operations = 0
+    for inputs, outputs, stride in ((64, 128, 8), (128, 256, 16)):
+        cells = (height // stride) * (width // stride)
+        parameters += inputs * outputs + 2 * outputs
+        macs += inputs * outputs * cells
+        norm_operations += 2 * outputs * cells
+    return Unused(parameters, macs, norm_operations)

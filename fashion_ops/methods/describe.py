@@ -1,0 +1,266 @@
+"""What a network costs: parameters, multiply-accumulates and output channels, in all and by part.
+
+Networks are built and run on torch's meta device: no memory, no arithmetic, any size in an instant.
+Times are not measured here, see ``ablations`` and ``bench``.
+
+A description is a dictionary whose keys stay:
+
+- ``method``: ``detector | landmarker | refiner``; ``backbone``; ``size``: [width, height], pixels;
+- detector, landmarker: ``grouping``; refiner: ``category``; detector: ``neck_width``, ``head_width``;
+- ``parameters``: of everything, also of what only training uses;
+- ``macs``: multiply-accumulates of one picture at inference: of convolutions (plain, transposed,
+  deformable) and matrix products, each weight once a place it is applied to. Biases, norms,
+  activations, sums, pooling and the bilinear sampling of deformable convolutions are not counted;
+- ``channels``: {output: channels}; ``output_channels``: their sum;
+- ``parts``: {part: {parameters, parameters_share, macs, macs_share}}; shares are fractions;
+- ``training_only``: {parameters, macs}: heads of the stacks before the last, head of pseudo-labels.
+  The parameters are among those above, the MACs are not;
+- detector: ``unused_in_reference``: {parameters, macs}: what the published network has besides and
+  throws away (two 1x1 projections of DLA-34; timm left them out);
+- detector: ``reference``: {parameters, macs, operations}: the network as published, with the unused
+  projections and the heads of all stacks. ``operations`` counts as DeepMark++'s Table 6 does (it says
+  GFLOPs): as MACs, but biases once an output, 2 a value of a batch norm, and transposed convolutions
+  by their output; null where the rule of that count says nothing (deformable convolutions).
+"""
+
+from typing import Any
+
+import torch
+
+from fashion_ops.methods.centernet.dla import Deformable, DLAUp, Unused, unused_projections
+from fashion_ops.methods.centernet.model import CenterNet, head_channels
+from fashion_ops.methods.costs import costs, published_operations
+from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
+from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.params import Params
+from fashion_ops.taxonomy import CATEGORIES, load_grouping
+from fashion_ops.taxonomy import category as find_category
+
+METHODS = ("detector", "landmarker", "refiner")
+RESNETS = ("resnet50", "resnet101", "resnet152")
+Size = tuple[int, int]  # width, height
+Description = dict[str, Any]
+
+
+def describe(
+    method: str,
+    params: Params,
+    backbone: str | None = None,
+    grouping: str | None = None,
+    category: str | None = None,
+    size: Size | None = None,
+) -> Description:
+    """What ``params`` would train, or with some of it changed.
+
+    Another backbone comes with its own widths, not those of ``params``.
+
+    Args:
+        method: ``detector | landmarker | refiner``.
+        params: where everything that is None comes from.
+        backbone: of a refiner also ``landmarker``, the landmarker's own.
+        grouping: ``none | agg81 | semantic62``; a refiner has none.
+        category: of a refiner; None is the one with the most landmarks.
+        size: (width, height), pixels.
+
+    Raises:
+        ValueError: unknown names, options that the method doesn't have, or a size that doesn't fit.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    if method != "refiner" and category:
+        raise ValueError(f"a {method} serves all categories; leave out category {category!r}")
+    if method == "refiner" and grouping:
+        raise ValueError(
+            f"a refiner has its category's own landmarks; leave out grouping {grouping!r}, "
+            "give a category"
+        )
+    groups = grouping or params.aggregate.grouping
+    if method == "detector":
+        p = params.train_detector
+        widths = (None, None)
+        if backbone in (None, p.backbone):
+            widths = (p.head_width, p.neck_width)
+        return describe_detector(backbone or p.backbone, groups, size or p.input_size, *widths)
+    landmarker = params.train_landmarker
+    size = size or landmarker.crop
+    if method == "landmarker":
+        name = backbone or landmarker.backbone
+        return describe_landmarker(name, groups, size, params.pseudo_label.clusters)
+    backbone = backbone or params.refine.backbone
+    if backbone == "landmarker":
+        backbone = landmarker.backbone
+    most = max(CATEGORIES, key=lambda c: c.num_landmarks)
+    return describe_refiner(backbone, category or most.name, size)
+
+
+def describe_detector(
+    backbone: str,
+    grouping: str,
+    size: int | Size,
+    head_width: int | None = None,
+    neck_width: int | None = None,
+) -> Description:
+    """A CenterNet.
+
+    Args:
+        backbone: a key of ``centernet.backbones.BACKBONES``.
+        grouping: ``none | agg81 | semantic62``.
+        size: of the picture, pixels: the side of a square, or (width, height).
+        head_width: channels inside each head; None is the backbone's own.
+        neck_width: channels of the map that the heads read; None is the backbone's own.
+
+    Raises:
+        ValueError: unknown backbone or grouping, a width or a size that doesn't fit the backbone.
+    """
+    width, height = (size, size) if isinstance(size, int) else size
+    groups = load_grouping(grouping).num_groups
+    with torch.device("meta"):
+        model = CenterNet(backbone, groups, neck_width, head_width).eval()
+        pixels = torch.empty(1, 3, height, width)
+    _check(width, height, model.multiple)
+
+    def all_stacks() -> None:
+        for features, heads in zip(
+            model.features(pixels), [*model.early_heads, model.heads], strict=True
+        ):
+            for head in heads.children():
+                head(features)
+
+    out = {
+        "method": "detector",
+        "backbone": backbone,
+        "grouping": grouping,
+        "size": [width, height],
+        "neck_width": model.neck_width,
+        "head_width": model.head_width,
+        **_outputs(head_channels(groups)),
+        **costs(model, lambda: model(pixels), all_stacks),
+    }
+    unused = Unused(0, 0, 0)
+    if isinstance(model.neck, DLAUp):
+        unused = unused_projections(height, width)
+    operations = None
+    if not any(isinstance(m, Deformable) for m in model.modules()):
+        operations = published_operations(model, all_stacks) + unused.macs + unused.norm_operations
+    out["unused_in_reference"] = {"parameters": unused.parameters, "macs": unused.macs}
+    out["reference"] = {
+        "parameters": out["parameters"] + unused.parameters,
+        "macs": out["macs"] + out["training_only"]["macs"] + unused.macs,
+        "operations": operations,
+    }
+    return out
+
+
+def describe_landmarker(backbone: str, grouping: str, size: Size, clusters: int = 0) -> Description:
+    """A top-down landmarker.
+
+    Args:
+        backbone: an HRNet of ``parts.backbones``.
+        grouping: ``none | agg81 | semantic62``.
+        size: crop (width, height), pixels.
+        clusters: pseudo-labels a category, or 0 for no label head.
+
+    Raises:
+        ValueError: unknown backbone or grouping, or a size that is no multiple of 32.
+    """
+    _check(*size, 32)
+    groups = load_grouping(grouping).num_groups
+    with torch.device("meta"):
+        model = Landmarker(backbone, groups, clusters).eval()
+        crops = torch.empty(1, 3, size[1], size[0])
+    training = (lambda: model.with_labels(crops)) if clusters else (lambda: model(crops))
+    return {
+        "method": "landmarker",
+        "backbone": backbone,
+        "grouping": grouping,
+        "size": list(size),
+        **_outputs({"heatmaps": groups}),
+        **costs(model, lambda: model(crops), training),
+    }
+
+
+def describe_refiner(backbone: str, category: str, size: Size) -> Description:
+    """One category's PoseFix.
+
+    Args:
+        backbone: a ResNet for the published network, or the HRNet of the landmarker it starts from.
+        category: whose landmarks it refines.
+        size: crop (width, height), pixels.
+
+    Raises:
+        ValueError: unknown backbone or category, or a size that is no multiple of 32.
+    """
+    _check(*size, 32)
+    n = find_category(category).num_landmarks
+    network = PoseFix if backbone in RESNETS else LandmarkerPoseFix
+    with torch.device("meta"):
+        model = network(backbone, n, 1.0).eval()
+        inputs = torch.empty(1, 3, size[1], size[0]), torch.empty(1, n, 2), torch.empty(1, n).bool()
+    return {
+        "method": "refiner",
+        "backbone": backbone,
+        "category": category,
+        "size": list(size),
+        **_outputs({"heatmaps": n}),
+        **costs(model, lambda: model(*inputs), lambda: model(*inputs)),
+    }
+
+
+def parse_size(text: str) -> Size:
+    """``256`` or ``288x384`` as (width, height).
+
+    Raises:
+        ValueError: neither.
+    """
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(s.isdecimal() and int(s) for s in sides):
+        raise ValueError(f"size {text!r} is neither a side in pixels (256) nor WIDTHxHEIGHT (288x384)")
+    return int(sides[0]), int(sides[-1])
+
+
+def as_text(description: Description) -> str:
+    """A description as lines to read."""
+    d = description
+    width, height = d["size"]
+    what = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
+    lines = [
+        f"{d['method']}: {d['backbone']}, {what}, {width}x{height} pixels",
+        f"{d['parameters']:,} parameters, {d['macs'] / 1e9:.4f} G multiply-accumulates a picture "
+        "(convolutions and matrix products)",
+        f"{d['output_channels']} output channels: "
+        + ", ".join(f"{name} {n}" for name, n in d["channels"].items()),
+        "",
+        f"{'part':12} {'parameters':>14} {'share':>7} {'MACs, G':>10} {'share':>7}",
+    ]
+    lines += [
+        f"{name:12} {p['parameters']:14,} {p['parameters_share']:7.1%} "
+        f"{p['macs'] / 1e9:10.4f} {p['macs_share']:7.1%}"
+        for name, p in d["parts"].items()
+    ]
+    only = d["training_only"]
+    if only["parameters"]:
+        lines += [
+            "",
+            f"only in training: {only['parameters']:,} of the parameters, "
+            f"and {only['macs'] / 1e9:.4f} G multiply-accumulates more",
+        ]
+    reference, unused = d.get("reference", {}), d.get("unused_in_reference", {})
+    if unused.get("parameters"):
+        lines += [
+            "",
+            f"not here: two projections of the published network, {unused['parameters']:,} parameters",
+            f"and {unused['macs'] / 1e9:.4f} G, which it computes and throws away; with them",
+            f"{reference['parameters']:,} parameters and {reference['macs'] / 1e9:.4f} G",
+        ]
+    if reference.get("operations"):
+        lines += ["", f"as DeepMark++'s Table 6 counts: {reference['operations'] / 1e9:.3f} G"]
+    return "\n".join(lines)
+
+
+def _outputs(channels: dict[str, int]) -> Description:
+    return {"channels": channels, "output_channels": sum(channels.values())}
+
+
+def _check(width: int, height: int, multiple: int) -> None:
+    if width % multiple or height % multiple or not width or not height:
+        raise ValueError(f"size {width}x{height}: both sides must be multiples of {multiple}")
