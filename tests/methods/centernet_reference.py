@@ -5,10 +5,11 @@ Written from the papers (CenterNet as released for human pose; DeepMark++ 3.2 an
 ``maps`` are hm (13, H, W), wh, reg, hp_offset (2, H, W), hps (2K, H, W), hm_hp (K, H, W), heatmaps
 after the sigmoid. Grid coordinates count from a cell's corner: pixel = 4 * grid - 0.5.
 
-Every choice between values (a landmark's candidate, a threshold) notes how close it was: ``margin``. A
-float32 implementation may decide otherwise where it is tiny.
+Every landmark notes how close the choices between values (candidates, thresholds) were that placed it:
+``margin``. Where it is tiny, arithmetic in another order may choose otherwise.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ TOP = 100  # garments a picture, candidates a landmark map
 WEAK, FAR = 0.1, 0.3
 
 Maps = dict[str, np.ndarray]
+Peak = tuple[float, int, int]  # score, x, y
 
 
 @dataclass
@@ -59,8 +61,8 @@ def smoothed(heat: np.ndarray, sigma: float) -> np.ndarray:
     return out
 
 
-def peaks(heat: np.ndarray) -> list[tuple[float, int, int]]:
-    """(score, x, y) of the cells of (H, W) that none of their neighbours exceeds, best first."""
+def peaks(heat: np.ndarray) -> list[Peak]:
+    """The cells of (H, W) that none of their neighbours exceeds, best first."""
     h, w = heat.shape
     found = []
     for y in range(h):
@@ -68,7 +70,7 @@ def peaks(heat: np.ndarray) -> list[tuple[float, int, int]]:
             around = heat[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2]
             if heat[y, x] >= around.max():
                 found.append((float(heat[y, x]), x, y))
-    return sorted(found, key=lambda p: -p[0])[:TOP]
+    return sorted(found, key=lambda p: -p[0])
 
 
 def smooth_all(maps: Maps, post: PostProcess) -> Maps:
@@ -84,7 +86,9 @@ def smooth_all(maps: Maps, post: PostProcess) -> Maps:
 
 
 def decode(maps: Maps, own: list[list[int]], post: PostProcess) -> list[Garment]:
-    """At most ``TOP`` garments of a picture by centre score, then in the order of their final score.
+    """The garments of all centre peaks of a picture, best centre first.
+
+    CenterNet keeps the best ``TOP`` a category, then the best ``TOP`` of a picture: the first of these.
 
     Args:
         maps: of one picture, before smoothing.
@@ -95,13 +99,19 @@ def decode(maps: Maps, own: list[list[int]], post: PostProcess) -> list[Garment]
     centers = []
     for category in range(13):
         centers += [(score, category, x, y) for score, x, y in peaks(maps["hm"][category])]
-    centers = sorted(centers, key=lambda c: -c[0])[:TOP]
-    garments = [garment_at(maps, c + 1, x, y, own[c], post) for _, c, x, y in centers]
-    return sorted(garments, key=lambda g: -g.score)
+    centers = sorted(centers, key=lambda c: -c[0])
+    candidates = [peaks(m)[:TOP] for m in maps["hm_hp"]]
+    return [garment_at(maps, candidates, c + 1, x, y, own[c], post) for _, c, x, y in centers]
 
 
 def garment_at(
-    maps: Maps, category: int, x: int, y: int, channels: list[int], post: PostProcess
+    maps: Maps,
+    candidates: list[list[Peak]],
+    category: int,
+    x: int,
+    y: int,
+    channels: list[int],
+    post: PostProcess,
 ) -> Garment:
     """The garment whose centre peaks in cell (x, y) of maps already smoothed."""
     center = np.array([x, y]) + maps["reg"][:, y, x]
@@ -111,16 +121,14 @@ def garment_at(
     for k in channels:
         coarse = np.array([x, y]) + maps["hps"][2 * k : 2 * k + 2, y, x]
         heat = maps["hm_hp"][k]
-        find = masked_maximum if post.mask else nearest_peak
-        refined, score, margin = find(heat, maps["hp_offset"], coarse, extent)
-        trusted, rule_margin = believed(refined, score, coarse, box)
-        if not trusted:
-            refined, score, cell_margin = coarse, *value_at(heat, coarse)
-            rule_margin = min(rule_margin, cell_margin)
+        if post.mask:
+            refined, score, margin = masked_maximum(heat, maps["hp_offset"], coarse, extent)
+        else:
+            refined, score, margin = nearest_peak(heat, candidates[k], maps["hp_offset"], coarse, box)
         weight = post.gamma if post.blend else 1.0
         place = weight * refined + (1 - weight) * coarse
         landmarks.append([*(4 * place - 0.5), score])
-        margins.append(min(margin, rule_margin))
+        margins.append(margin)
     points = np.array(landmarks, float).reshape(-1, 3)
     center_score = float(maps["hm"][category - 1, y, x])
     score = center_score
@@ -132,13 +140,15 @@ def garment_at(
 
 
 def nearest_peak(
-    heat: np.ndarray, offset: np.ndarray, coarse: np.ndarray, extent: np.ndarray
+    heat: np.ndarray, found: list[Peak], offset: np.ndarray, coarse: np.ndarray, box: np.ndarray
 ) -> tuple[np.ndarray, float, float]:
-    """CenterNet: the peak above 0.1 that is nearest to the coarse position; far away if there is none."""
-    del extent
-    best, best_score, nearest, second = np.array([-10_000.0, -10_000.0]), -1.0, np.inf, np.inf
+    """CenterNet: the peak above 0.1 nearest to the coarse position, if it is to be believed.
+
+    Else the coarse position itself, with the map's value there.
+    """
+    best, best_score, nearest, second = coarse, -1.0, np.inf, np.inf
     margin = np.inf
-    for score, x, y in peaks(heat):
+    for score, x, y in found:
         margin = min(margin, abs(score - WEAK))
         if score <= WEAK:
             continue
@@ -148,38 +158,44 @@ def nearest_peak(
             best, best_score, nearest, second = place, score, distance, nearest
         else:
             second = min(second, distance)
-    return best, best_score, min(margin, second - nearest if np.isfinite(second) else np.inf)
+    if best_score < 0:
+        value, border = value_at(heat, coarse)
+        return coarse, value, min(margin, border)
+    if np.isfinite(second):
+        margin = min(margin, second - nearest)
+    reach = FAR * max(box[2] - box[0], box[3] - box[1])
+    slack = [*(best - box[:2]), *(box[2:] - best), reach - nearest]
+    margin = min(margin, float(np.abs(slack).min()))
+    if min(slack) >= 0:
+        return best, best_score, margin
+    value, border = value_at(heat, coarse)
+    return coarse, value, min(margin, border)
 
 
 def masked_maximum(
     heat: np.ndarray, offset: np.ndarray, coarse: np.ndarray, extent: np.ndarray
 ) -> tuple[np.ndarray, float, float]:
-    """Technique 4: the largest value of the map times a Gaussian of peak 1 at the coarse position."""
+    """Technique 4: the largest value of the map times a Gaussian of peak 1 at the coarse position.
+
+    Where nothing is left of the map under the mask there is no maximum: then the coarse position.
+    """
     h, w = heat.shape
-    sigma = min(extent) / 9
+    sigma = max(min(extent) / 9, 1e-3)
     rescored = np.zeros((h, w))
+    cx, cy = coarse.tolist()
     for y in range(h):
         for x in range(w):
             # a cell stands for its middle
-            far = (x + 0.5 - coarse[0]) ** 2 + (y + 0.5 - coarse[1]) ** 2
-            rescored[y, x] = heat[y, x] * np.exp(-far / (2 * max(sigma, 1e-6) ** 2))
+            far = (x + 0.5 - cx) ** 2 + (y + 0.5 - cy) ** 2
+            rescored[y, x] = heat[y, x] * math.exp(-far / (2 * sigma**2))
     order = np.argsort(-rescored.ravel(), kind="stable")
     y, x = divmod(int(order[0]), w)
-    gap = rescored.flat[order[0]] - rescored.flat[order[1]] if h * w > 1 else np.inf
-    return np.array([x, y]) + offset[:, y, x], float(rescored[y, x]), float(gap)
-
-
-def believed(
-    refined: np.ndarray, score: float, coarse: np.ndarray, box: np.ndarray
-) -> tuple[bool, float]:
-    """Whether the refined position stands, and how close that was: inside the box, sure, not far."""
-    slack = [
-        *(refined - box[:2]),
-        *(box[2:] - refined),
-        score - WEAK,
-        FAR * max(box[2] - box[0], box[3] - box[1]) - float(np.hypot(*(refined - coarse))),
-    ]
-    return min(slack) >= 0, float(np.abs(slack).min())
+    score, gap = float(rescored[y, x]), np.inf
+    if h * w > 1:
+        gap = float(score - rescored.flat[order[1]]) / max(score, 1e-300)
+    if score == 0:
+        return coarse, 0.0, np.inf
+    return np.array([x, y]) + offset[:, y, x], score, gap
 
 
 def value_at(heat: np.ndarray, place: np.ndarray) -> tuple[float, float]:
