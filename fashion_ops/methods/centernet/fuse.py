@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-MULTIPLE = 32  # of every network's input side
-
 
 def merge_flipped(
     maps: dict[str, Float[Tensor, "b c h w"]],
@@ -34,6 +32,6 @@ def merge_flipped(
     return {**maps, **{name: (maps[name] + other) / 2 for name, other in back.items()}}
 
 
-def canvas_size(size: int, scale: float) -> int:
-    """Side of the square input for a picture fitted into ``size * scale`` pixels: a multiple of 32."""
-    return math.ceil(round(size * scale, 6) / MULTIPLE) * MULTIPLE
+def canvas_size(size: int, scale: float, multiple: int) -> int:
+    """Side of the square input for a picture fitted into ``size * scale`` pixels, a multiple of that."""
+    return math.ceil(round(size * scale, 6) / multiple) * multiple

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
+from fashion_ops.methods.centernet.backbones import find_backbone
 from fashion_ops.methods.centernet.data import fit_matrix
 from fashion_ops.methods.centernet.decode import Decoded, Maps, decode, grouping_slots
 from fashion_ops.methods.centernet.fuse import canvas_size, merge_flipped
@@ -107,7 +108,8 @@ class Detector:
             scale: of the picture; the input grows or shrinks along with it.
         """
         size = self.spec["input_size"] * scale
-        side = canvas_size(self.spec["input_size"], scale)
+        multiple = find_backbone(self.spec["backbone"]).multiple
+        side = canvas_size(self.spec["input_size"], scale, multiple)
         matrices = np.stack([fit_matrix(i.shape[1], i.shape[0], side, side / size) for i in images])
         fitted = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
         return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2), matrices
