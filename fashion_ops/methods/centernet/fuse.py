@@ -33,5 +33,5 @@ def merge_flipped(
 
 
 def canvas_size(size: int, scale: float, multiple: int) -> int:
-    """Side of the square input for a picture fitted into ``size * scale`` pixels, a multiple of that."""
+    """Side of the square input for a picture fitted into ``size * scale`` pixels."""
     return math.ceil(round(size * scale, 6) / multiple) * multiple
