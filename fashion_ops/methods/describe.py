@@ -26,10 +26,12 @@ A description is a dictionary whose keys stay:
 from typing import Any
 
 import torch
+from timm.models.hrnet import cfg_cls
 
 from fashion_ops.methods.centernet.dla import Deformable, DLAUp, Unused, unused_projections
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.costs import costs, published_operations
+from fashion_ops.methods.parts.backbones import SMALL_HRNETS
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.params import Params
@@ -190,6 +192,9 @@ def describe_refiner(backbone: str, category: str, size: Size) -> Description:
     Raises:
         ValueError: unknown backbone or category, or a size that is no multiple of 32.
     """
+    known = (*RESNETS, *SMALL_HRNETS, *sorted(cfg_cls))
+    if backbone not in known:
+        raise ValueError(f"refine.backbone: unknown {backbone!r}; known: {list(known)}")
     _check(*size, 32)
     n = find_category(category).num_landmarks
     network = PoseFix if backbone in RESNETS else LandmarkerPoseFix
