@@ -133,6 +133,8 @@ def same(found: Decoded, n: int, i: int, wanted: plain.Garment, tolerance: float
     own = len(wanted.landmarks)
     landmarks = found.landmarks[n, i].numpy()
     clear = wanted.margin > max(CLOSE, 10 * tolerance)
+    if tolerance > 1e-7:  # float32 takes less for nothing
+        clear &= (wanted.landmarks[:, 2] == 0) | (wanted.landmarks[:, 2] > 1e-30)
     np.testing.assert_allclose(
         landmarks[:own][clear], wanted.landmarks[clear], rtol=0, atol=100 * tolerance
     )
@@ -182,7 +184,7 @@ def test_a_fixed_graph_decodes_the_same(scene, post, mask):
     boxes, scores, category, landmarks = decode_fixed(scene.maps, scene.slots, post, top)
     assert scores.shape == (len(boxes), top)
     for n in range(len(boxes)):
-        count = int((found.category[n] > 0).sum())
+        count = int((found.scores[n] > 0).sum())
         ours = [rows(found.boxes, found.scores, found.category, found.landmarks, n, count)]
         ours.append(rows(boxes, scores, category, landmarks, n, count))
         np.testing.assert_allclose(*ours, rtol=0, atol=1e-9)
