@@ -30,8 +30,6 @@ class Deformable(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = plain(inputs, outputs)
-        bound = (9 * inputs) ** -0.5
-        nn.init.uniform_(self.conv.weight, -bound, bound)
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
         self.offset_mask = nn.Conv2d(inputs, 27, 3, padding=1)  # 18 offsets (y, x), 9 weights
         nn.init.zeros_(self.offset_mask.weight)
