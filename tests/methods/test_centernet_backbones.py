@@ -184,7 +184,9 @@ def test_initial_weights(two_stacks):
     """Heatmaps at 10 % in every stack, regressions at 0; ResNet's last weights N(0, 0.001)."""
     for heads in (two_stacks.heads, two_stacks.early_heads[0], CenterNet("tiny", 5).heads):
         for name, head in heads.items():
-            assert torch.all(head.out.bias == (-2.19 if name in ("hm", "hm_hp") else 0.0)), name
+            heatmap = name in ("hm", "hm_hp")
+            assert torch.all(head.out.bias == (-2.19 if heatmap else 0.0)), name
+            assert heatmap or not head.conv.bias.any(), name
     resnet = CenterNet("resnet50", K)
     for name, head in resnet.heads.items():
         std = head.out.weight.std().item()

@@ -51,8 +51,12 @@ class Head(nn.Module):
         self.unit = 1.0 if unit is None else unit
         self.conv = nn.Conv2d(inputs, width, 3, padding=1)
         self.out = nn.Conv2d(width, outputs, 1)
-        assert self.out.bias is not None
-        nn.init.constant_(self.out.bias, HEATMAP_BIAS if unit is None else 0.0)
+        assert self.conv.bias is not None and self.out.bias is not None
+        if unit is None:
+            nn.init.constant_(self.out.bias, HEATMAP_BIAS)
+        else:
+            nn.init.zeros_(self.conv.bias)
+            nn.init.zeros_(self.out.bias)
         if unit is not None and std is not None:
             nn.init.normal_(self.out.weight, std=std)
 
