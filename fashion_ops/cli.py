@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -124,20 +124,29 @@ for _step in STEPS:
 def predict(
     photos: Annotated[list[Path], typer.Argument(help="Photos, any size.")],
     out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS or a folder of models.")] = CHAMPION,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
+        ),
+    ] = CHAMPION,
     min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
+    runtime: Annotated[
+        Literal["torch", "onnx", "openvino"],
+        typer.Option(help="The latter two run an exported folder."),
+    ] = "torch",
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
     import cv2
     import numpy as np
 
-    import fashion_ops
+    from fashion_ops.edge import load_predictor
     from fashion_ops.evaluation.draw import DrawnGarment, draw_garments
     from fashion_ops.predictor import read_photo
     from fashion_ops.taxonomy import category as find_category
 
     try:
-        predictor = fashion_ops.load(model)
+        predictor = load_predictor(model, runtime)
     except (FileNotFoundError, ValueError) as error:
         _complain(error)
         raise typer.Exit(2) from error
@@ -145,12 +154,12 @@ def predict(
     failed = 0
     for photo in photos:
         try:
+            garments = predictor.predict(photo, min_score)
             pixels = read_photo(photo)
         except ValueError as error:
             failed += 1
             _complain(error)
             continue
-        garments = predictor.predict(pixels, min_score)
         (out / f"{photo.stem}.json").write_text(
             json.dumps({"photo": photo.name, "garments": [g.to_json() for g in garments]}, indent=1)
             + "\n"
@@ -172,6 +181,50 @@ def predict(
         typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    what: Annotated[Literal["detector"], typer.Argument(help="What to export.")],
+    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
+    model: Annotated[Path, typer.Option(help="Folder of models, or a detector's own.")] = Path(
+        "models"
+    ),
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"] | None,
+        typer.Option(help="Default: bf16 where the CPU has it for openvino, fp32 for onnx."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode/--maps", help="Whether the graph gives garments or maps.")
+    ] = False,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Any number of pictures at once.")
+    ] = False,
+    calibration: Annotated[int, typer.Option(min=1, help="INT8: train pictures to calibrate on.")] = 64,
+    pictures: Annotated[int, typer.Option(min=1, help="INT8: pictures to judge on.")] = 200,
+) -> None:
+    """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
+    from fashion_ops.stages import export_detector
+
+    params, ws = _params()
+    try:
+        exported, cost = export_detector.run(
+            params,
+            ws,
+            model,
+            out or Path("exports") / f"{what}-{form}",
+            form,
+            precision or ("bf16" if form == "openvino" else "fp32"),
+            decode,
+            dynamic_batch,
+            calibration,
+            pictures,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    typer.echo(export_detector.as_text(exported, cost))
 
 
 @app.command()

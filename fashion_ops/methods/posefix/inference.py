@@ -4,6 +4,7 @@ Scores are those of the input: PoseFix never judges again. Refining a second tim
 say its authors, so nobody should.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
+from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, invert_matrices
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
 from fashion_ops.methods.posefix.model import STRIDE, LandmarkerPoseFix, PoseFix
+from fashion_ops.methods.top_down.inference import cut_crops
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category
 
@@ -94,18 +96,29 @@ class Refiner:
         return to_pixels(soft_argmax(logits), STRIDE)
 
     def refine_picture(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """Refined landmarks (N, n, 3) of a picture's garments of this category, picture pixels.
+        """``refine_garments`` where all are on one picture, RGB uint8 (H, W, 3)."""
+        return self.refine_garments(lambda _: image, np.zeros(len(boxes)), boxes, landmarks)
+
+    def refine_garments(
+        self,
+        read_image: Callable[[int], np.ndarray],
+        image_ids: np.ndarray,
+        boxes: np.ndarray,
+        landmarks: np.ndarray,
+    ) -> np.ndarray:
+        """Refined landmarks (N, n, 3) of garments of this category, picture pixels.
 
         Args:
-            image: RGB uint8 (H, W, 3).
+            read_image: image id to RGB uint8 (H, W, 3).
+            image_ids: (N,) picture of each garment; equal ids should stand together.
             boxes: (N, 4), the boxes that the landmarker was given.
             landmarks: (N, n, 3) x, y in picture pixels, score.
         """
         matrices = crop_matrices(boxes, self.crop, self.spec["padding"])
-        crops = np.stack([cut(image, m, self.crop).transpose(2, 0, 1) for m in matrices])
+        crops = cut_crops(read_image, image_ids, matrices, self.crop)
         points = np.concatenate(
             [apply_matrices(matrices, landmarks[..., :2]), landmarks[..., 2:]], 2
         ).astype(np.float32)
-        refined = self.refine(torch.from_numpy(crops), torch.from_numpy(points)).numpy()
+        refined = self.refine(crops, torch.from_numpy(points)).numpy()
         places = apply_matrices(invert_matrices(matrices), refined[..., :2])
         return np.concatenate([places, landmarks[..., 2:]], 2).astype(np.float32)

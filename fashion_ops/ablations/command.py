@@ -1,0 +1,92 @@
+"""``fashion-ops ablate PAPER --table N``: a paper's table on the catalog at hand, as files.
+
+A module of the command line that the tables' package owns; a paper is one command here and one package
+beside this file.
+"""
+
+import importlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from fashion_ops.params import load_params
+from fashion_ops.workspace import Workspace
+
+app = typer.Typer(no_args_is_help=True, help="Make a paper's tables on the catalog at hand.")
+console = Console(stderr=True)
+
+
+@app.callback()
+def papers() -> None:
+    """Keep a paper's name a word of its own, also while there is only one."""
+
+
+@app.command()
+def deepmark(
+    table: Annotated[int | None, typer.Option(help="1, 2, 4, 5, 6 or 7.")] = None,
+    figure: Annotated[int | None, typer.Option(help="4 or 12.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/deepmark"
+    ),
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Table 1: length of each training run.")
+    ] = None,
+    backbones: Annotated[
+        str | None, typer.Option(help="Table 1, figures: rows, as in small,mdla34.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: pictures of a step.")] = None,
+) -> None:
+    """DeepMark++ (2020): a table or a figure of section 4."""
+    from fashion_ops.ablations.deepmark import FIGURES, TABLES
+
+    asked = [f"{kind}{n}" for kind, n in (("table", table), ("figure", figure)) if n is not None]
+    options = {
+        "pictures": pictures,
+        "epochs": epochs,
+        "backbones": None if backbones is None else tuple(filter(None, backbones.split(","))),
+        "batch": batch,
+    }
+    words = ["fashion-ops", "ablate", "deepmark"]
+    words += [f"--{k} {n}" for k, n in (("table", table), ("figure", figure)) if n is not None]
+    words += [
+        f"--{name} {shlex.quote(','.join(value) if isinstance(value, tuple) else str(value))}"
+        for name, value in options.items()
+        if value is not None
+    ]
+    make("fashion_ops.ablations.deepmark", (*TABLES, *FIGURES), asked, out, " ".join(words), options)
+
+
+def make(
+    package: str, known: Sequence[str], asked: Sequence[str], out: Path, command: str, options: dict
+) -> None:
+    """Make one table of a paper's package, write its files and print it.
+
+    Exits with 2 where the request can't be met: not exactly one known table, no catalog, no model.
+    """
+    from fashion_ops.ablations.request import Request
+    from fashion_ops.ablations.write import markdown, write_table
+
+    if len(asked) != 1 or asked[0] not in known:
+        said = ", ".join(asked) or "nothing"
+        _stop(f"expected one of {', '.join(known)}, got {said}")
+    ws = Workspace()
+    try:
+        request = Request(load_params(ws.params), ws, **options)
+        table = importlib.import_module(f"{package}.{asked[0]}").run(request)
+    except (FileNotFoundError, ValueError) as error:
+        _stop(str(error))
+    typer.echo(markdown(table, command))
+    for path in write_table(table, out, command):
+        console.print(f"wrote {path}", highlight=False)
+
+
+def _stop(message: str) -> NoReturn:
+    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2)

@@ -1,0 +1,23 @@
+"""What a table is made from, as the command line asked for it."""
+
+from dataclasses import dataclass
+
+from fashion_ops.params import Params
+from fashion_ops.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make a table from; None leaves a choice to the table.
+
+    ``pictures``: how many validation pictures to judge, drawn by the seed; None takes all.
+    ``epochs``: length of each training run. ``backbones``: rows of tables that compare backbones.
+    ``batch``: pictures of a measured training step.
+    """
+
+    params: Params
+    ws: Workspace
+    pictures: int | None = None
+    epochs: int | None = None
+    backbones: tuple[str, ...] | None = None
+    batch: int | None = None
