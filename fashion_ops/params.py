@@ -132,7 +132,7 @@ class TrainDetector(Fit):
 class PostProcess(Section):
     """What is done with the detector's maps at inference (DeepMark++ 3.2 and 4.2.1).
 
-    The numbers are the paper's for Hourglass-768; ``tune_postprocess`` finds those of the model at hand.
+    The numbers are the paper's for Hourglass-768; ``tune_postprocess`` finds a given model's own.
     """
 
     smooth: bool = Field(default=True, description="technique 2: 3x3 Gaussian on the heatmaps")

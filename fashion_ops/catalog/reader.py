@@ -17,9 +17,17 @@ import pyarrow as pa
 from PIL import Image, ImageOps
 
 SHARD_NAME = "shard-{:05d}.arrow"
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
-def decode_rgb(data: bytes | memoryview, name: str, *, upright: bool = False) -> np.ndarray:
+def decode_rgb(
+    data: bytes | memoryview, name: str, *, upright: bool = False, shrink: int = 1
+) -> np.ndarray:
     """Decode picture bytes to RGB uint8 (H, W, 3).
 
     Gray, palette, CMYK and 16-bit pictures come out as RGB too; what is transparent shows white, not
@@ -30,6 +38,8 @@ def decode_rgb(data: bytes | memoryview, name: str, *, upright: bool = False) ->
         name: what to call it in an error.
         upright: turn it by its EXIF orientation. Labels are made for pictures as they are stored, so
             a catalog's are not turned.
+        shrink: 1, 2, 4 or 8: a picture smaller by this, where that spares work: the sides are rounded
+            up, and of a JPEG the rest is not even decoded. What is transparent stays as large as it is.
 
     Raises:
         ValueError: the bytes are no picture that can be decoded.
@@ -37,7 +47,7 @@ def decode_rgb(data: bytes | memoryview, name: str, *, upright: bool = False) ->
     try:
         if _transparent(data):
             return _on_white(data, upright)
-        flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        flags = _REDUCED[shrink] if upright else _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, OSError, SyntaxError) as error:  # also of no bytes, or of too many pixels
         raise ValueError(f"{name}: not a picture that can be decoded: {error}") from error
@@ -89,14 +99,24 @@ class Catalog:
 
     def image_bytes(self, image_id: int) -> bytes:
         """The encoded bytes of a picture, as they came in."""
-        row: Any = self.images.loc[image_id]
-        if row["shard"] < 0:
-            return (self.folder / row["path"]).read_bytes()
-        return self._shard(int(row["shard"]))["bytes"][int(row["row"])].as_py()
+        shard, row, path = self._places[image_id]
+        if shard < 0:
+            return (self.folder / path).read_bytes()
+        return self._shard(shard)["bytes"][row].as_py()
 
-    def image(self, image_id: int) -> np.ndarray:
-        """A picture as RGB uint8 (H, W, 3)."""
-        return decode_rgb(self.image_bytes(image_id), f"image {image_id}")
+    def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
+        """A picture as RGB uint8 (H, W, 3), smaller by ``shrink`` (see ``decode_rgb``)."""
+        return decode_rgb(self.image_bytes(image_id), f"image {image_id}", shrink=shrink)
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[int, int, str]]:
+        """Shard, row and path of each picture: a look-up in the table costs as much as a small JPEG."""
+        table = self.images
+        places = zip(table["shard"].tolist(), table["row"].tolist(), table["path"], strict=True)
+        return dict(zip(table["image_id"].tolist(), places, strict=True))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_shards": {}}  # another process maps the shards itself
 
     def _shard(self, number: int) -> pa.Table:
         if number not in self._shards:

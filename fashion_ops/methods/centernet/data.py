@@ -1,17 +1,22 @@
 """Whole pictures for the detector: fitted into the square input, then warped as a batch.
 
 A picture keeps its aspect and is padded with black; everything moves along with it. Instances of a
-picture are padded to the data set's largest number; category 0 marks padding.
+picture are padded to the data set's largest number; category 0 marks padding. With ``RandomCrop`` it
+is a crop that is fitted, straight from the original's pixels, anew in every epoch.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
+from fashion_ops.methods.centernet.random_crop import RandomCrop, shrunk
 from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.regions import CACHE_BYTES, Garments
@@ -29,24 +34,29 @@ def fit_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.n
 class Pictures(Dataset[dict[str, Tensor]]):
     """Pictures with all their garments as tensors, in input pixels before augmentation.
 
-    Pictures that fit are kept in memory, decoded and fitted; otherwise each is read when asked for.
+    Pictures that fit are kept in memory, decoded and fitted; otherwise, and with ``random_crop``, each
+    is read when asked for: by a thread a core, or by the one thread of a loader's worker.
 
     Args:
         image_ids: pictures to use; one without garments teaches the background.
         garments: their garments, also those without labelled landmarks.
-        read_image: image id -> RGB uint8 (H, W, 3).
+        read_image: image id -> RGB uint8 (H, W, 3); with ``random_crop`` (image id, shrink), see
+            ``decode_rgb``.
         size: side of the input, pixels.
+        random_crop: draw CenterNet's random crops; None fits the whole picture.
     """
 
     def __init__(
         self,
         image_ids: np.ndarray,
         garments: Garments,
-        read_image: Callable[[int], np.ndarray],
+        read_image: Callable[..., np.ndarray],
         size: int,
+        random_crop: RandomCrop | None = None,
     ) -> None:
         self.image_ids, self.garments = image_ids, garments
         self.read_image, self.size = read_image, size
+        self.random_crop, self.epoch = random_crop, 0
         rows: dict[int, list[int]] = {int(i): [] for i in image_ids}
         for row, image_id in enumerate(garments.image_id):
             rows[int(image_id)].append(row)
@@ -56,19 +66,42 @@ class Pictures(Dataset[dict[str, Tensor]]):
             own = rows[int(image_id)]
             self.rows[i, : len(own)] = own
         self._cache: tuple[Tensor, np.ndarray] | None = None
-        if len(image_ids) * 3 * size * size <= CACHE_BYTES:
+        if random_crop is None and len(image_ids) * 3 * size * size <= CACHE_BYTES:
             self._cache = self._read(np.arange(len(image_ids)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch's random crops to give."""
+        self.epoch = epoch
 
     def _read(self, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """Fitted pictures uint8 (N, 3, size, size) and the matrices (N, 2, 3) that fitted them."""
-        pictures = torch.empty(len(indices), 3, self.size, self.size, dtype=torch.uint8)
+        pictures = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         matrices = np.empty((len(indices), 2, 3))
-        for n, i in enumerate(indices):
-            image = self.read_image(int(self.image_ids[i]))
-            matrices[n] = fit_matrix(image.shape[1], image.shape[0], self.size)
-            fitted = cut(image, matrices[n], (self.size, self.size))
-            pictures[n] = torch.from_numpy(fitted).permute(2, 0, 1)
-        return pictures, matrices
+        read = self._fit if self.random_crop is None else self._crop
+        if get_worker_info() is not None:
+            cv2.setNumThreads(0)  # its threads do not survive the fork
+            for n, i in enumerate(indices):
+                matrices[n] = read(int(i), pictures[n])
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                matrices[:] = list(pool.map(read, indices.tolist(), pictures))
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2), matrices
+
+    def _fit(self, index: int, out: np.ndarray) -> np.ndarray:
+        """Fit a whole picture into ``out`` (size, size, 3); returns the matrix (2, 3)."""
+        image = self.read_image(int(self.image_ids[index]))
+        matrix = fit_matrix(image.shape[1], image.shape[0], self.size)
+        out[:] = cut(image, matrix, (self.size, self.size))
+        return matrix
+
+    def _crop(self, index: int, out: np.ndarray) -> np.ndarray:
+        """As ``_fit``, for a random crop of the picture."""
+        assert self.random_crop is not None
+        matrix, shrink = self.random_crop.draw(index, self.epoch, self.size)
+        image = self.read_image(int(self.image_ids[index]), shrink)
+        small = shrunk(matrix, image.shape, self.random_crop.sizes_N2[index])
+        cv2.warpAffine(image, small, (self.size, self.size), dst=out, flags=cv2.INTER_LINEAR)
+        return matrix
 
     def __len__(self) -> int:
         return len(self.image_ids)

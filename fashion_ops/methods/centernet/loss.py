@@ -20,7 +20,7 @@ LIMIT = 9.21024  # logit of 1 - 1e-4: the sigmoid stays within 1e-4 .. 1 - 1e-4
 
 @dataclass(frozen=True)
 class Constraint:
-    """PCLoss on the displacements: its weight, which groups form a part, how many of the worst count."""
+    """PCLoss on the displacements: its weight, the groups of each part, how many of the worst count."""
 
     weight: float
     parts: Bool[Tensor, "p k"]

@@ -6,22 +6,26 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.centernet.data import warp_pictures
-from fashion_ops.methods.centernet.loss import detection_losses
+from fashion_ops.methods.centernet.loss import Constraint, detection_losses
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.targets import Radius, make_targets
 from fashion_ops.methods.parts.augment import Warp, normalize
+from fashion_ops.methods.parts.color import normalize_changed
 from fashion_ops.methods.parts.fit import FitModule
 from fashion_ops.params import Fit
 
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """How the detector is trained, besides the optimisation itself."""
+    """How the detector is trained, besides the optimisation itself; see ``TrainDetector``."""
 
     warp: Warp
     center_radius: Radius
     center_reach: int = 0
     category_weight: float = 0.0
+    jitter: float = 0.0
+    lighting: float = 0.0
+    constraint: Constraint | None = None
 
 
 class CenterNetModule(FitModule):
@@ -51,7 +55,11 @@ class CenterNetModule(FitModule):
         )
         model = self.model
         assert isinstance(model, CenterNet)
-        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
+        if s.jitter or s.lighting:
+            pixels = normalize_changed(pixels, s.jitter, s.lighting, generator)
+        else:
+            pixels = normalize(pixels)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         outputs = model.at_cells(pixels, targets.centers, targets.points)
-        stacks = [detection_losses(one, targets, s.category_weight) for one in outputs]
+        stacks = [detection_losses(one, targets, s.category_weight, s.constraint) for one in outputs]
         return {name: torch.stack([x[name] for x in stacks]).mean() for name in stacks[0]}

@@ -30,9 +30,10 @@ class Warp:
     color: float = 0.0
 
 
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """The random generator of one optimisation step."""
-    return torch.Generator(device=device).manual_seed((seed * 1_000_003 + step) % 2**63)
+def step_generator(seed: int, step: int, device: torch.device, rank: int = 0) -> torch.Generator:
+    """The random generator of one optimisation step, on one of the devices that share it."""
+    number = seed * 1_000_003 + rank * 7_368_787_777 + step
+    return torch.Generator(device=device).manual_seed(number % 2**63)
 
 
 def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
@@ -69,6 +70,8 @@ def warp_batch(
     b, device = len(regions), regions.device
     height_r, width_r = regions.shape[-2:]
     width, height = size
+    if (width_r, height_r) == size and warp == Warp(flip=warp.flip):
+        return _flip_batch(regions, landmarks_BK3, mirror, warp.flip, generator)
     normal = lambda: torch.randn(b, generator=generator, device=device)  # noqa: E731
     uniform = lambda: torch.rand(b, generator=generator, device=device)  # noqa: E731
 
@@ -103,6 +106,32 @@ def warp_batch(
     flipped = (flip < 0)[:, None]
     points = torch.where(flipped[..., None], points[:, mirror], points)
     visibility = torch.where(flipped, visibility[:, mirror], visibility)
-    limit = points.new_tensor([width - 0.5, height - 0.5])
+    return crops, _hide_outside(points, visibility, size)
+
+
+def _flip_batch(
+    pictures: UInt8[Tensor, "b 3 h w"],
+    landmarks_BK3: Float[Tensor, "b k 3"],
+    mirror: Tensor,
+    probability: float,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
+    """``warp_batch`` where nothing but flips happens: no pixel is resampled."""
+    height, width = pictures.shape[-2:]
+    draw = torch.rand(len(pictures), generator=generator, device=pictures.device)
+    which = (draw < probability).nonzero().squeeze(1)
+    pixels = pictures / 255
+    for i in which.tolist():
+        pixels[i] = pixels[i].flip(-1)
+    turned = landmarks_BK3[which][:, mirror]
+    turned[..., 0] = width - 1 - turned[..., 0]
+    points = landmarks_BK3.index_copy(0, which, turned)
+    return pixels, _hide_outside(points[..., :2], points[..., 2], (width, height))
+
+
+def _hide_outside(
+    points: Float[Tensor, "b k 2"], visibility: Float[Tensor, "b k"], size: tuple[int, int]
+) -> Float[Tensor, "b k 3"]:
+    limit = points.new_tensor([size[0] - 0.5, size[1] - 0.5])
     inside = ((points >= -0.5) & (points <= limit)).all(-1)
-    return crops, torch.cat([points, (visibility * inside)[..., None]], -1)
+    return torch.cat([points, (visibility * inside)[..., None]], -1)

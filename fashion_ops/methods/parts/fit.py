@@ -3,9 +3,16 @@
 A run that stops and resumes equals one that never stopped, bit for bit on the same machine: the order
 of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends in a checkpoint
 written beside and moved into place.
+
+Several devices share a run as Lightning's DDP: each takes its share of every batch, so batches, steps
+and learning rates are those of a run on one. They are spawned below ``fit``; whoever calls it, and what
+it writes, stays one process. Losses are normalised within each share and gradients averaged, as in the
+published multi-GPU runs. Batch norm sees the whole batch on GPUs (a share may be a few pictures); on
+CPUs, where torch has no such layer, each its share.
 """
 
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,10 +21,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
+from lightning.pytorch.strategies import DDPStrategy
+from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fashion_ops.methods.parts.augment import step_generator
+from fashion_ops.methods.parts.schedule import learning_rates
 from fashion_ops.params import Fit
 
 GRADIENT_NORM = 5.0  # gradients are shortened to this
@@ -26,27 +35,42 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation that depends on (seed, epoch) only; Lightning tells it the epoch."""
+    """A permutation that depends on (seed, epoch) only; Lightning tells it the epoch.
 
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
+    It tells the data set in turn, if that has a ``set_epoch``. Of D devices each takes every D-th
+    sample, so that their n-th batches together are the n-th batch of one device.
+    """
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self.dataset, self.seed, self.epoch = dataset, seed, 0
+        self.size: int = len(dataset)  # type: ignore[arg-type]
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
-        return self.size
+        return self.size // _rank_and_world()[1]
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.size, generator=generator).tolist())
+        rank, world = _rank_and_world()
+        order = torch.randperm(self.size, generator=generator)
+        return iter(order[rank::world][: len(self)].tolist())
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
 
 
 class FitModule(L.LightningModule):
-    """Base of the methods' modules: AdamW under a one-cycle learning rate, a generator per step.
+    """Base of the methods' modules: AdamW, a learning rate and a generator per step.
 
     Subclasses set ``self.model`` and implement ``losses(batch, generator) -> dict`` whose ``loss``
-    entry is minimised; every entry is averaged over the epoch and reported.
+    entry is minimised; every entry is averaged over the epoch and kept in ``history``.
     """
 
     model: nn.Module
@@ -55,6 +79,17 @@ class FitModule(L.LightningModule):
         super().__init__()
         self.fit, self.seed = fit, seed
         self.sums: dict[str, float] = {}
+        self.history: list[dict[str, float]] = []
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What travels with the weights, into checkpoints and back from a spawned process."""
+        return {"history": self.history}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.history = state["history"]
+
+    def setup(self, stage: str) -> None:
+        _quiet()  # a spawned process knows nothing of the first one's settings
 
     def losses(
         self, batch: dict[str, torch.Tensor], generator: torch.Generator
@@ -71,7 +106,8 @@ class FitModule(L.LightningModule):
         self.sums = {}
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        losses = self.losses(batch, step_generator(self.seed, self.global_step, self.device))
+        generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
+        losses = self.losses(batch, generator)
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         return losses["loss"]
@@ -88,13 +124,7 @@ class FitModule(L.LightningModule):
             {"params": vectors, "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.fit.lr, fused=True)
-        steps = max(3, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=self.fit.lr,
-            total_steps=steps,
-            pct_start=max(0.1, 2 / steps),  # a rise of a single step divides by zero
-        )
+        schedule = learning_rates(optimizer, self.fit, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -103,28 +133,26 @@ class EpochEnd(L.Callback):
 
     def __init__(self, checkpoint: Path | None, on_epoch: OnEpoch | None) -> None:
         self.checkpoint, self.on_epoch = checkpoint, on_epoch
-        self.history: list[dict[str, float]] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = state_dict["history"]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, FitModule)
-        means = {k: v / max(1, trainer.num_training_batches) for k, v in pl_module.sums.items()}
-        if not torch.isfinite(torch.tensor(means["loss"])):
+        names = list(pl_module.sums)
+        sums = torch.tensor([pl_module.sums[name] for name in names], dtype=torch.float64)
+        sums = trainer.strategy.reduce(sums.to(pl_module.device), reduce_op="mean")
+        values = (sums / max(1, trainer.num_training_batches)).tolist()
+        means = dict(zip(names, values, strict=True))
+        if not math.isfinite(means["loss"]):
             raise FloatingPointError(
                 f"epoch {trainer.current_epoch}: the loss is {means['loss']}; lower the learning rate "
                 f"(now {pl_module.fit.lr})"
             )
-        self.history.append(means)
+        pl_module.history.append(means)
         if self.checkpoint is not None:
             partial = self.checkpoint.with_suffix(".partial")
-            trainer.save_checkpoint(partial)
-            partial.replace(self.checkpoint)
-        if self.on_epoch is not None:
+            trainer.save_checkpoint(partial)  # every process takes part, the first one writes
+            if trainer.is_global_zero:
+                partial.replace(self.checkpoint)
+        if self.on_epoch is not None and trainer.is_global_zero:
             self.on_epoch(trainer.current_epoch + 1, means)
 
 
@@ -149,47 +177,65 @@ def fit(
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     loader_workers: int = 0,
+    devices: int = 1,
     bar: bool = False,
 ) -> list[dict[str, float]]:
     """Train ``module`` on ``dataset`` by ``module.fit``; resume from ``checkpoint`` if it exists.
 
     ``dataset`` gives whole batches through ``__getitems__``. Returns the mean losses of each epoch.
+    With several ``devices`` (GPUs, or processes where there is none) everything given must pickle.
 
     Raises:
-        ValueError: the data set is empty.
+        ValueError: the data set is empty, or a batch can't be shared out evenly.
         FloatingPointError: the loss left the finite numbers.
     """
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("nothing to train on: the data set is empty")
+    batch = min(module.fit.batch_size, size)
+    if batch % devices:
+        raise ValueError(
+            f"a batch of {batch} can't be shared by {devices} devices; set batch_size to a multiple of "
+            f"{devices} that is no larger than the data set, {size}"
+        )
     _quiet()
     L.seed_everything(module.seed, verbose=False)
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_size=min(module.fit.batch_size, size),
-        sampler=EpochSampler(size, module.seed),
+        batch_size=batch // devices,
+        sampler=EpochSampler(dataset, module.seed),
         drop_last=True,
-        collate_fn=lambda batch: batch,
+        collate_fn=_whole_batch,
         num_workers=loader_workers,
     )
-    end = EpochEnd(checkpoint, on_epoch)
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = L.Trainer(
         max_epochs=module.fit.epochs,
         accelerator=accelerator,
-        devices=1,
+        devices=devices,
+        # DLA owns projections that no loss reaches
+        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
+        if devices > 1
+        else "auto",
+        sync_batchnorm=devices > 1 and accelerator == "cuda",
+        use_distributed_sampler=False,
         precision="bf16-mixed" if wants_bf16(module.fit.precision, accelerator) else "32-true",
-        callbacks=[end],
+        callbacks=[EpochEnd(checkpoint, on_epoch)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=bar and sys.stderr.isatty(),
     )
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+    module.history = []
     module.train()  # a loaded model comes in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
-    return end.history
+    return module.history
+
+
+def _whole_batch(batch: Any) -> Any:
+    return batch
 
 
 def _quiet() -> None:

@@ -1,0 +1,180 @@
+"""Speed of the detector's training input against CenterNet's published way, one run on two cores.
+
+``python -m bench.detector_input [--size 512] [--pictures 192]``. Both sides read the same JPEG files
+(sizes and bytes a pixel of DeepFashion2), draw the same random crops, flip, change colours, normalise
+and make the targets of 62 groups, in batches of 32. The peer (``bench.published_input``) is plain
+OpenCV and NumPy, a sample at a time, in two worker processes of a DataLoader; ours reads on two
+threads and does the rest a batch at a time in torch. Network and optimizer are outside.
+
+First the targets are compared on the same crops; they must agree to 1e-4 (float32 cells), or the run
+fails. Then both take turns, and each one's median round counts.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from bench.published_input import PublishedInput
+from fashion_ops.catalog.reader import decode_rgb
+from fashion_ops.methods.centernet.data import Pictures, warp_pictures
+from fashion_ops.methods.centernet.random_crop import RandomCrop
+from fashion_ops.methods.centernet.targets import Targets, make_targets
+from fashion_ops.methods.parts.augment import Warp, step_generator
+from fashion_ops.methods.parts.color import normalize_changed
+from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
+
+BATCH, ROUNDS, CORES = 32, 3, 2
+GROUPING = load_grouping("semantic62")
+# Width and height of the DeepFashion2 pictures that the data set's demo shows.
+SIZES = (
+    (468, 624), (468, 702), (468, 832), (640, 640), (640, 960), (750, 499), (750, 612), (750, 1125),
+    (790, 793), (790, 1185), (800, 800), (880, 587), (880, 813), (880, 1173), (880, 1320),
+)  # fmt: skip
+
+
+def draw_picture(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+    """Large shapes under texture and grain; JPEG needs about 0.14 bytes a pixel, as for the photos."""
+    image = np.zeros((height, width, 3))
+    for cells, strength in ((4, 60), (24, 30), (120, 14)):
+        coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+        image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    image += rng.normal(0, 2.0, image.shape)
+    return np.clip(image + 128, 0, 255).astype(np.uint8)
+
+
+def make_labels(sizes: np.ndarray, rng: np.random.Generator) -> list:
+    """One to three garments a picture, with DeepFashion2's category shares."""
+    shares = np.array([c.train_count for c in CATEGORIES], float)
+    labels = []
+    for width, height in sizes:
+        own = []
+        for kind in 1 + rng.choice(
+            13, rng.choice([1, 2, 3], p=(0.5, 0.4, 0.1)), p=shares / shares.sum()
+        ):
+            low, extent = rng.uniform(0, 0.4, 2), rng.uniform(0.3, 0.6, 2)
+            box = np.concatenate([low, low + extent]) * (width, height, width, height)
+            n = category(int(kind)).num_landmarks
+            points = rng.uniform(box[:2], box[2:], (n, 2))
+            visible = rng.choice(3, (n, 1), p=(0.1, 0.25, 0.65))
+            grouped = GROUPING.group(int(kind), np.concatenate([points, visible], 1).astype(np.float32))
+            own.append((int(kind), box.astype(np.float32), grouped))
+        labels.append(own)
+    return labels
+
+
+def as_garments(labels: list) -> Garments:
+    """The same labels as arrays."""
+    rows = [(i, *garment) for i, own in enumerate(labels) for garment in own]
+    image, kind, boxes, landmarks = (np.array(column) for column in zip(*rows, strict=True))
+    return Garments(image, kind, boxes, landmarks, np.zeros((len(rows), 0), np.float32))
+
+
+def our_batch(
+    pictures: Pictures, indices: list[int], step: int, vary: bool
+) -> tuple[torch.Tensor, Targets]:
+    """What ``CenterNetModule.losses`` does before the network."""
+    generator = step_generator(0, step, torch.device("cpu"))
+    mirror = torch.from_numpy(GROUPING.mirror())
+    batch = pictures.__getitems__(indices)
+    warp = Warp(flip=0.5 if vary else 0.0)
+    pixels, boxes, landmarks = warp_pictures(batch, mirror, warp, generator)
+    targets = make_targets(boxes, batch["category"], landmarks, pictures.size, "published")
+    pixels = normalize_changed(pixels, 0.4 * vary, 0.1 * vary, generator)
+    return pixels.contiguous(memory_format=torch.channels_last), targets
+
+
+def largest_difference(theirs: dict[str, torch.Tensor], ours: Targets) -> float:
+    """Over heatmaps and regression targets, in cells."""
+    real, points = theirs["reg_mask"] > 0, theirs["hp_mask"] > 0
+    side = ours.hm.shape[-1]
+    picture = torch.arange(len(real))[:, None] * side * side
+    used = theirs["hps_mask"][real] > 0
+    pairs = [
+        (theirs["hm"], ours.hm), (theirs["hm_hp"], ours.hm_hp),
+        (theirs["wh"][real], ours.wh), (theirs["reg"][real], ours.reg),
+        ((theirs["ind"] + picture)[real], ours.centers),
+        ((theirs["hp_ind"] + picture)[points], ours.points),
+        (theirs["hps"][real][used], ours.hps.flatten(1)[ours.hps_mask.repeat_interleave(2, 1)]),
+        (theirs["hp_offset"][points], ours.hp_offset),
+    ]  # fmt: skip
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+def main() -> None:
+    """Write the pictures, compare the targets, time both, print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--size", type=int, default=512, help="side of the input, pixels")
+    parser.add_argument("--pictures", type=int, default=192, help="how many, a multiple of 32")
+    args = parser.parse_args()
+    torch.set_num_threads(CORES)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = np.array(SIZES)[rng.integers(0, len(SIZES), args.pictures)]
+        paths = [Path(folder) / f"{i:06}.jpg" for i in range(args.pictures)]
+        for path, (width, height) in zip(paths, sizes, strict=True):
+            cv2.imwrite(str(path), draw_picture(width, height, rng), [cv2.IMWRITE_JPEG_QUALITY, 88])
+        size = sum(p.stat().st_size for p in paths) / sizes.prod(1).sum()
+        print(f"{args.pictures} pictures, {size:.2f} bytes a pixel, input {args.size}, 62 groups")
+        labels, crop = make_labels(sizes, rng), RandomCrop(sizes, seed=0)
+        pictures = Pictures(
+            np.arange(args.pictures),
+            as_garments(labels),
+            lambda i, shrink: decode_rgb(paths[i].read_bytes(), paths[i].name, shrink=shrink),
+            args.size,
+            crop,
+        )
+
+        def peer(workers: int, vary: bool = True) -> DataLoader:
+            data = PublishedInput(paths, labels, crop, GROUPING.mirror(), args.size, vary)
+            return DataLoader(
+                data,
+                BATCH,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                worker_init_fn=lambda _: cv2.setNumThreads(0),
+            )
+
+        first = next(iter(peer(0, vary=False)))
+        difference = largest_difference(first, our_batch(pictures, list(range(BATCH)), 0, False)[1])
+        print(f"largest difference of the targets: {difference:.1e}")
+        if difference > 1e-4:
+            raise SystemExit("the targets differ")
+
+        def ours() -> None:
+            for step, start in enumerate(range(0, args.pictures, BATCH)):
+                our_batch(pictures, list(range(start, start + BATCH)), step, True)
+
+        def drain(loader: DataLoader) -> None:
+            for _ in loader:
+                pass
+
+        both, one = peer(CORES), peer(0)
+        sides = {
+            "published, 2 processes": lambda: drain(both),
+            "published, 1 process": lambda: drain(one),
+            "ours, 2 threads": ours,
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for round_ in range(ROUNDS + 1):
+            for name, run in sides.items():
+                start = time.perf_counter()
+                run()
+                if round_:  # the first one warms up
+                    seconds[name].append(time.perf_counter() - start)
+        median = {name: float(np.median(values)) for name, values in seconds.items()}
+        for name, value in median.items():
+            print(f"{name:24} {args.pictures / value:7.1f} pictures/s")
+        mine = median["ours, 2 threads"]
+        print(f"detector input ratio: {median['published, 2 processes'] / mine:.1f}x (same two cores)")
+        print(f"against one plain process: {median['published, 1 process'] / mine:.1f}x")
+
+
+if __name__ == "__main__":
+    main()
