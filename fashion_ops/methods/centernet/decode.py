@@ -182,12 +182,12 @@ def measure(
     if post.blend:
         refined = post.gamma * refined + (1 - post.gamma) * coarse
     own = (g.channel >= 0).to(score.dtype)
-    landmarks = refined.new_zeros(len(g.score), slot_count, 3)
+    landmarks = refined.new_zeros(g.score.shape[0], slot_count, 3)
     values = torch.cat([from_grid(refined), score[:, None]], -1) * own[:, None]
     landmarks = landmarks.index_put((g.owner, g.slot), values)
     final = g.score
     if post.rescore:
         count = torch.zeros_like(final).index_add(0, g.owner, own)
         mean = torch.zeros_like(final).index_add(0, g.owner, score * own) / count.clamp_min(1)
-        final = post.alpha * final + (1 - post.alpha) * mean
+        final = (post.alpha * final + (1 - post.alpha) * mean) * (g.score > 0)  # a spare slot stays 0
     return from_grid(boxes), final, landmarks

@@ -55,7 +55,8 @@ def _masked(
     row = maps["hm_hp"][picture, channel, y]
     x = (row * mask_x).argmax(-1)
     offset = maps["hp_offset"][picture, :, y, x]
-    return torch.stack([x, y], -1) + offset, score
+    found = torch.stack([x, y], -1) + offset
+    return torch.where((score > 0)[:, None], found, coarse), score  # nothing may be left under the mask
 
 
 def nearest_candidate(
@@ -65,7 +66,7 @@ def nearest_candidate(
     heat = maps["hm_hp"]
     _, _, h, w = heat.shape
     score, cells = _candidates(heat, fixed)
-    every = torch.arange(len(heat), device=heat.device)[:, None, None]
+    every = torch.arange(heat.shape[0], device=heat.device)[:, None, None]
     shift = maps["hp_offset"].permute(0, 2, 3, 1)[every, cells // w, cells % w]
     place = torch.stack([cells % w, cells // w], -1) + shift  # (B, K, T, 2)
     score, place = score[picture, channel], place[picture, channel]  # (P, T), (P, T, 2)
