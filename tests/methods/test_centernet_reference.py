@@ -308,7 +308,7 @@ def test_scales_and_everything_else_at_once(seed, width, height, scales, nms, fl
     own = [grouping.channels(c.id).tolist() for c in CATEGORIES]
     post = PostProcess(nms=nms, flip=flip, scales=scales)
     eye = Eye(seed, grouping.num_groups)
-    detector = Detector(eye, {"grouping": "semantic62", "input_size": size}, post)
+    detector = Detector(eye, {"backbone": "small", "grouping": "semantic62", "input_size": size}, post)
     photo = np.zeros((height, width, 3), np.uint8)
     photo[:, : width // 2] = 255
     (found,) = detector.detect([photo], threshold)
