@@ -1,21 +1,40 @@
-"""What a fan-out shows: a live table on a terminal, one line a finished job in a log."""
+"""What a fan-out shows: a live bar a running job on a terminal, one line a finished job in a log."""
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+
+from fashion_ops.depot import Event
+
+BAR_WIDTH = 24
+
+
+@dataclass
+class _Line:
+    """A running job."""
+
+    node: str = ""
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Board:
-    """Which jobs run, how far they are, and which are done. Use as a context manager."""
+    """Which jobs run, how far they are, and which are done. Use as a context manager.
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done, self._failed = what, total, 0, 0
+    ``epochs``: how many each job has, by name; None where nobody knows.
+    """
+
+    def __init__(self, what: str, epochs: Mapping[str, int | None]) -> None:
+        self._what, self._epochs, self._done, self._failed = what, dict(epochs), 0, 0
         self._start = time.monotonic()
-        self._running: dict[str, tuple[int, Mapping[str, float]]] = {}
+        self._running: dict[str, _Line] = {}
+        self._warned: set[str] = set()
         self._console = Console(file=sys.stderr, highlight=False)
         self._live = Live(console=self._console, transient=True, refresh_per_second=4)
 
@@ -28,16 +47,26 @@ class Board:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def update(self, running: Mapping[str, tuple[int, Mapping[str, float]]]) -> None:
-        """Show how far the running jobs are: (epochs done, metrics) by name."""
-        self._running = dict(running)
+    def hear(self, events: Iterable[Event]) -> None:
+        """Show what workers told."""
+        for event in events:
+            line = self._running.setdefault(event.name, _Line())
+            if event.kind == "begun":
+                if line.node:
+                    where = "its last epoch" if event.resumed else "the start"
+                    self._line(f"worker lost; goes on from {where} on {event.node}", event.name)
+                line.node = event.node
+            elif event.kind == "epoch":
+                line.epoch, line.metrics = event.epoch, event.metrics or {}
+            elif event.kind == "unsaved":
+                self.warn(f"resume points are not written: {event.trouble}")
         self._draw()
 
     def land(self, name: str) -> None:
         """A job is done and recorded."""
-        epochs, metrics = self._running.pop(name, (0, {}))
+        line = self._running.pop(name, _Line())
         self._done += 1
-        self._line(f"done, {epochs} epochs{_numbers(metrics)}", name)
+        self._line(f"done, {line.epoch} epochs{_numbers(line.metrics)}", name)
 
     def fail(self, name: str, error: BaseException) -> None:
         """A job failed for good."""
@@ -45,8 +74,14 @@ class Board:
         self._failed += 1
         self._line(f"FAILED, {type(error).__name__}: {error}", name)
 
+    def warn(self, text: str) -> None:
+        """Say something once that stops nothing."""
+        if text not in self._warned:
+            self._warned.add(text)
+            self._console.print(f"{self._what}: {text}", markup=False, style="yellow")
+
     def _line(self, text: str, name: str) -> None:
-        count = f"{self._done + self._failed}/{self._total}"
+        count = f"{self._done + self._failed}/{len(self._epochs)}"
         seconds = time.monotonic() - self._start
         self._console.print(f"{self._what} {name}: {text} ({count}, {seconds:.1f} s)", markup=False)
         self._draw()
@@ -54,11 +89,15 @@ class Board:
     def _draw(self) -> None:
         if not self._live.is_started:
             return
-        table = Table(title=f"{self._what}: {self._done} of {self._total} done", title_justify="left")
-        for column in ("running", "epochs", "metrics"):
+        title = f"{self._what}: {self._done} of {len(self._epochs)} done"
+        table = Table(title=title, title_justify="left", box=None)
+        for column in ("running", "", "epochs", "metrics", "node"):
             table.add_column(column, justify="right" if column == "epochs" else "left")
-        for name, (epochs, metrics) in self._running.items():
-            table.add_row(name, str(epochs), _numbers(metrics).lstrip(", "))
+        for name, line in self._running.items():
+            total = self._epochs.get(name)
+            bar = ProgressBar(total, line.epoch, width=BAR_WIDTH, pulse=total is None)
+            epochs = str(line.epoch) if total is None else f"{line.epoch}/{total}"
+            table.add_row(name, bar, epochs, _numbers(line.metrics).lstrip(", "), line.node)
         self._live.update(table)
 
 

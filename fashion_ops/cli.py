@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from fashion_ops.ablations.command import app as ablate
+from fashion_ops.fleet_command import app as fleet
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -21,6 +22,7 @@ from fashion_ops.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(ablate, name="ablate")
+app.add_typer(fleet, name="fleet")
 console = Console(stderr=True)
 CHAMPION = "models:/garment-landmarks@champion"
 HELP = {

@@ -1,30 +1,35 @@
 """The fleet: independent jobs as Ray tasks, on this machine or on the cluster named by ``RAY_ADDRESS``.
 
-One job is one category's training. The driver prepares it (reads what it needs into memory), a worker
-does it (pure computation, no shared file system), the driver lands it (writes and records). Each job
-keeps a resume point on the driver's disk: a worker that dies is replaced and goes on from its last
-epoch. Nothing here knows what is trained, nor of Dagster or DVC.
+One job is one category's training. The driver prepares it, a worker does it (pure computation, no
+shared file system; large data it pulls chunk by chunk), the driver lands it (writes and records). Each
+job keeps a resume point on the driver's disk: a worker that dies, with its node or alone, is replaced
+and goes on from its last epoch. Nothing here knows what is trained, nor of Dagster or DVC.
 """
 
-import math
 import os
 import secrets
-import tempfile
+import signal
+import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fashion_ops.board import Board
+from fashion_ops.depot import Depot, remove_partials
 from fashion_ops.params import Fleet
+from fashion_ops.schedule import tasks_at_once
+from fashion_ops.timesheet import FAILED, LANDED, Clerk
+from fashion_ops.worker import Metrics, OnEpoch, run_job
 
-Metrics = Mapping[str, float]
-OnEpoch = Callable[[int, Metrics], None]
 Work = Callable[[Any, Path | None, OnEpoch], Any]
 
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is its own fault
@@ -40,6 +45,8 @@ class Job:
     key: str
     cost: float  # the most expensive job starts first
     prepare: Callable[[], Any]  # on the driver, when a worker is about to be free
+    stream: str | None = None  # the entry of what ``prepare`` gives that is pulled chunk by chunk
+    epochs: int | None = None  # how many it has, for those who watch
 
 
 class FanOutError(RuntimeError):
@@ -58,6 +65,9 @@ def fan_out(
     land: Callable[[str, Any], None],
     settings: Fleet,
     checkpoints: Path,
+    *,
+    timesheet: Path | None = None,
+    on_epoch: Callable[[str, int, Metrics], None] | None = None,
 ) -> None:
     """Run all jobs, longest first, and land each as it finishes.
 
@@ -66,62 +76,161 @@ def fan_out(
         jobs: what to do; names are unique.
         work: ``work(prepared, checkpoint, on_epoch)`` on a worker; a module-level function. It resumes
             from the file ``checkpoint`` where that exists, rewrites it after each epoch and then calls
-            ``on_epoch(epochs_done, metrics)``.
-        land: ``land(name, result)`` on the driver. When it raises, the job counts as failed and keeps
-            its resume point.
+            ``on_epoch(epochs_done, metrics)``, from its own process or one that it started.
+        land: ``land(name, result)`` on the driver, never cut short by Ctrl-C. When it raises, the job
+            counts as failed and keeps its resume point.
         settings: CPUs and GPUs of a task, retries.
         checkpoints: folder on the driver for resume points.
+        timesheet: file that says afterwards which node had which job from when to when.
+        on_epoch: told on the driver (job, epochs done, metrics) of each epoch, as it happens.
 
     Raises:
         FanOutError: at the end, naming every job that failed and why.
         ValueError: no machine of the fleet can ever run such a task.
     """
     queue = sorted(jobs, key=lambda job: (-job.cost, job.name))
-    total, failures = len(queue), {}
     if not queue:
         return
     connect(settings)
     gpus = _usable_gpus(settings)
-    slots = _slots(settings.cpus_per_task, gpus)
-    store = _start_store(checkpoints)
-    task = ray.remote(_run).options(
-        name=what,
-        num_cpus=settings.cpus_per_task,
-        num_gpus=gpus,
-        max_retries=settings.max_retries,
-        retry_exceptions=TRANSIENT,
-    )
-    running: dict[ray.ObjectRef, Job] = {}
-    board = Board(what, total)
-    try:
-        with board:
-            while queue or running:
-                while queue and len(running) <= slots:  # one more than runs, prepared and waiting
-                    job = queue.pop(0)
-                    try:
-                        payload = ray.put(job.prepare())
-                    except Exception as error:
-                        failures[job.name] = error
-                        board.fail(job.name, error)
-                        continue
-                    running[task.remote(work, payload, job.name, job.key, store)] = job
-                done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-                board.update(ray.get(store.progress.remote()))
+    run = _Run(what, queue, settings, gpus, checkpoints, timesheet, on_epoch)
+    with run.board:
+        try:
+            while run.queue or run.running:
+                run.submit(work)
+                done, _ = ray.wait(list(run.running), timeout=POLL_SECONDS) if run.running else ([], [])
+                run.listen()
                 for ref in done:
-                    job = running.pop(ref)
-                    try:
-                        land(job.name, ray.get(ref))
-                        ray.get(store.forget.remote(job.name, job.key))
-                        board.land(job.name)
-                    except Exception as error:
-                        failures[job.name] = _cause(error)
-                        board.fail(job.name, failures[job.name])
+                    run.finish(ref, land)
+        finally:
+            run.stop()
+    if run.failures:
+        raise FanOutError(what, run.failures, run.total)
+
+
+class _Run:
+    """The state of one fan-out on the driver."""
+
+    def __init__(
+        self,
+        what: str,
+        queue: list[Job],
+        settings: Fleet,
+        gpus: float,
+        checkpoints: Path,
+        timesheet: Path | None,
+        on_epoch: Callable[[str, int, Metrics], None] | None,
+    ) -> None:
+        self.queue, self.total, self.checkpoints = queue, len(queue), checkpoints
+        self.keys = [job.key for job in queue]
+        self.running: dict[ray.ObjectRef, Job] = {}
+        self.failures: dict[str, BaseException] = {}
+        self.cpus, self.gpus = settings.cpus_per_task, gpus
+        self.board = Board(what, {job.name: job.epochs for job in queue})
+        self.clerk = Clerk(what, time.monotonic())
+        self.timesheet, self.on_epoch = timesheet, on_epoch
+        self.asked = 0
+        self.depot = _start_depot(checkpoints)
+        self.task = ray.remote(run_job).options(
+            name=what,
+            num_cpus=self.cpus,
+            num_gpus=gpus,
+            max_retries=settings.max_retries,
+            retry_exceptions=TRANSIENT,
+        )
+
+    def submit(self, work: Work) -> None:
+        """Hand over jobs until one more is prepared than can run; prepared ones are large."""
+        slots = _slots(self.cpus, self.gpus)
+        self.clerk.see_slots(slots)
+        self._ask_for_nodes()
+        while self.queue and len(self.running) <= slots:
+            job = self.queue.pop(0)
+            try:
+                payload = job.prepare()
+                entry = None
+                if job.stream is not None:
+                    source: Sequence[Any] = payload[job.stream]
+                    payload = {name: value for name, value in payload.items() if name != job.stream}
+                    ray.get(self.depot.offer.remote(job.name, source))
+                    entry = (job.stream, len(source))
+                payload = ray.put(payload)
+            except Exception as error:
+                self._failed(job, error)
+                continue
+            ref = self.task.remote(work, payload, entry, job.name, job.key, self.depot)
+            self.running[ref] = job
+
+    def _ask_for_nodes(self) -> None:
+        """Tell an autoscaling cluster how many tasks there are; others ignore it."""
+        wanted = len(self.queue) + len(self.running)
+        if os.environ.get("RAY_ADDRESS") and wanted != self.asked:
+            bundle = {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
+            request_resources(bundles=[bundle] * wanted)
+            self.asked = wanted
+
+    def listen(self) -> None:
+        """Pass on what workers told since the last time."""
+        events = ray.get(self.depot.told.remote())
+        self.clerk.hear(events)
+        self.board.hear(events)
+        for event in events:
+            if event.kind == "epoch" and self.on_epoch is not None:
+                self.on_epoch(event.name, event.epoch, event.metrics or {})
+
+    def finish(self, ref: ray.ObjectRef, land: Callable[[str, Any], None]) -> None:
+        """Land one job, or note why it failed."""
+        job = self.running.pop(ref)
+        try:
+            result = ray.get(ref)
+            with _whole():
+                land(job.name, result)
+            ray.get(self.depot.forget.remote(job.name, job.key))
+        except Exception as error:
+            self._failed(job, _cause(error))
+            return
+        self.board.land(job.name)
+        self._close(job, LANDED)
+
+    def _failed(self, job: Job, error: BaseException) -> None:
+        self.failures[job.name] = error
+        self.board.fail(job.name, error)
+        self._close(job, FAILED)
+
+    def _close(self, job: Job, outcome: str) -> None:
+        self.clerk.close(job.name, job.cost, outcome)
+        if self.timesheet is not None:
+            try:
+                self.clerk.timesheet(time.monotonic()).write(self.timesheet)
+            except OSError as error:
+                self.board.warn(f"{self.timesheet}: not written: {error}")
+
+    def stop(self) -> None:
+        """End what still runs; resume points stay, half-written ones go."""
+        with _whole():
+            for ref in self.running:
+                ray.cancel(ref, force=True)
+            ray.kill(self.depot)
+            remove_partials(self.checkpoints, self.keys)
+            if self.asked:
+                with suppress(Exception):  # the cluster may be gone
+                    request_resources(bundles=[])
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C in here counts afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
     finally:
-        for ref in running:
-            ray.cancel(ref, force=True)
-        ray.kill(store)
-    if failures:
-        raise FanOutError(what, failures, total)
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def connect(settings: Fleet) -> None:
@@ -160,31 +269,36 @@ def _start(address: str, **options: Any) -> None:
 
 
 def _usable_gpus(settings: Fleet) -> float:
-    """GPUs a task asks for: 0 with a warning where this machine has none."""
-    wanted = settings.gpus_per_task
-    if wanted == 0 or ray.cluster_resources().get("GPU", 0) >= wanted:
-        return wanted
+    """GPUs a task asks for: 0 with a warning where this machine has none.
+
+    A cluster may still be starting, or scale from nothing: it is given ``fleet.wait_for_node`` seconds.
+    """
+    cpus, gpus = settings.cpus_per_task, settings.gpus_per_task
     if os.environ.get("RAY_ADDRESS"):
-        raise ValueError(
-            f"fleet.gpus_per_task is {wanted:g}, but the cluster at {os.environ['RAY_ADDRESS']} has "
-            f"{ray.cluster_resources().get('GPU', 0):g} GPUs: add a node with one, or set it to 0"
+        bundle = {"CPU": float(cpus)} | ({"GPU": gpus} if gpus else {})
+        deadline = time.monotonic() + settings.wait_for_node
+        while _slots(cpus, gpus) == 0 and time.monotonic() < deadline:
+            request_resources(bundles=[bundle])
+            time.sleep(POLL_SECONDS)
+    elif gpus and ray.cluster_resources().get("GPU", 0) < gpus:
+        warnings.warn(
+            f"fleet.gpus_per_task is {gpus:g}, but there is no GPU: training on CPUs", stacklevel=3
         )
-    warnings.warn(
-        f"fleet.gpus_per_task is {wanted:g}, but there is no GPU: training on CPUs", stacklevel=3
-    )
-    return 0.0
+        gpus = 0.0
+    if _slots(cpus, gpus) == 0:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        have = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
+        raise ValueError(
+            f"fleet.cpus_per_task is {cpus} and fleet.gpus_per_task {gpus:g}, but no node has as many: "
+            f"{have}. Add one, ask for less, or set fleet.wait_for_node where nodes come on demand"
+        )
+    return gpus
 
 
 def _slots(cpus: int, gpus: float) -> int:
-    """How many tasks run at once."""
-    largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    if largest < cpus:
-        raise ValueError(f"fleet.cpus_per_task is {cpus}, but the largest node has {largest:g} CPUs")
-    free = ray.cluster_resources()
-    slots = free.get("CPU", 0) / cpus
-    if gpus:
-        slots = min(slots, free["GPU"] / gpus)
-    return max(1, math.floor(slots))
+    """How many tasks can run at once on the nodes that are there now."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(tasks_at_once(n.get("CPU", 0), n.get("GPU", 0), cpus, gpus) for n in nodes)
 
 
 def _cause(error: Exception) -> BaseException:
@@ -196,52 +310,8 @@ def _cause(error: Exception) -> BaseException:
     return error
 
 
-def _run(work: Work, payload: Any, name: str, key: str, store: Any) -> Any:
-    """One task on a worker: fetch the resume point, work, send each new one back."""
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Path(folder) / "checkpoint"
-        saved: bytes | None = ray.get(store.fetch.remote(key))  # pyright: ignore[reportAssignmentType]
-        if saved is not None:
-            checkpoint.write_bytes(saved)
-
-        def on_epoch(epoch: int, metrics: Metrics) -> None:
-            data = checkpoint.read_bytes() if checkpoint.exists() else None
-            ray.get(store.save.remote(name, key, data, epoch, dict(metrics)))
-
-        return work(payload, checkpoint, on_epoch)
-
-
-class CheckpointStore:
-    """Resume points on the driver's disk, reached by workers through Ray alone."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-        self._progress: dict[str, tuple[int, dict[str, float]]] = {}
-
-    def fetch(self, key: str) -> bytes | None:
-        path = self._folder / key
-        return path.read_bytes() if path.is_file() else None
-
-    def save(
-        self, name: str, key: str, data: bytes | None, epoch: int, metrics: dict[str, float]
-    ) -> None:
-        self._progress[name] = (epoch, metrics)
-        if data is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            fresh = self._folder / f"{key}.partial"
-            fresh.write_bytes(data)
-            fresh.replace(self._folder / key)
-
-    def progress(self) -> dict[str, tuple[int, dict[str, float]]]:
-        return self._progress
-
-    def forget(self, name: str, key: str) -> None:
-        self._progress.pop(name, None)
-        (self._folder / key).unlink(missing_ok=True)
-
-
-def _start_store(folder: Path) -> Any:
-    """The checkpoint store as an actor on the driver's node."""
+def _start_depot(folder: Path) -> Any:
+    """The depot as an actor on the driver's node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(CheckpointStore).options(num_cpus=0, scheduling_strategy=here)
+    actor = ray.remote(Depot).options(num_cpus=0, scheduling_strategy=here)
     return actor.remote(str(folder.resolve()))

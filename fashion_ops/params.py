@@ -269,6 +269,9 @@ class Fleet(Section):
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(default=0.0, ge=0)
     max_retries: int = Field(default=3, ge=0)
+    wait_for_node: float = Field(
+        default=0.0, ge=0, description="seconds until a node must be there that a task fits on"
+    )
     devices: int = Field(
         default=1, ge=1, description="GPUs (or processes on CPUs) that share the detector's training"
     )

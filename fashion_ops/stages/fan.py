@@ -6,6 +6,8 @@ whatever happens to the others.
 
 import importlib
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 import pandas as pd
 
@@ -14,7 +16,9 @@ from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages.jobs import Result
+from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
+from fashion_ops.timesheet import Timesheet
 from fashion_ops.workspace import Workspace
 
 Landed = Callable[[str, dict[str, float], LockEntry], None]
@@ -42,22 +46,52 @@ def run_all(
     snapshots = {name: ledger.before(f"{step}@{name}") for name in categories}
     if load_params(ws.params) != params:
         raise ValueError(f"{ws.params}: changed while {step} was starting; run the step again")
-    garments = _training_garments(ws)
+    costs = job_costs(step, params, ws)
 
     def job(name: str) -> Job:
         epochs = getattr(params.categories[name], step).epochs
-        cost = epochs * garments.get(find_category(name).id, 0)
-        return Job(name, snapshots[name].digest, cost, lambda: module.prepare(params, ws, name))
+        prepare = partial(module.prepare, params, ws, name)
+        return Job(name, snapshots[name].digest, costs[name], prepare, "pictures", epochs)
 
     def land(name: str, result: Result) -> None:
         metrics = module.publish(ws, name, result)
         landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]))
 
-    fan_out(step, [job(name) for name in snapshots], module.work, land, params.fleet, ws.checkpoints)
+    fan_out(
+        step,
+        [job(name) for name in snapshots],
+        module.work,
+        land,
+        params.fleet,
+        ws.checkpoints,
+        timesheet=_timesheet_path(ws, step),
+    )
 
 
-def _training_garments(ws: Workspace) -> dict[int, int]:
-    """Garments to train on, by category id."""
+def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
+    """Garments to train on x epochs, by category name.
+
+    Raises:
+        FileNotFoundError: there is no catalog.
+    """
     rows = pd.read_parquet(ws.catalog / "garments.parquet", columns=["split", "category_id"])
     counts = rows.loc[rows["split"] == "train", "category_id"].value_counts()
-    return {int(category_id): int(n) for category_id, n in zip(counts.index, counts, strict=True)}
+    return {
+        name: float(counts.get(find_category(name).id, 0))
+        * getattr(params.categories[name], step).epochs
+        for name in CATEGORY_NAMES
+    }
+
+
+def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
+    """How the step last ran on this workspace; None before its first run.
+
+    Raises:
+        ValueError: the file is broken.
+    """
+    path = _timesheet_path(ws, step)
+    return Timesheet.read(path) if path.is_file() else None
+
+
+def _timesheet_path(ws: Workspace, step: str) -> Path:
+    return ws.checkpoints / "timesheets" / f"{step}.json"

@@ -16,13 +16,13 @@ from fashion_ops.methods.posefix.training import train_refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import Job, Result, pack_folder, publish_files, unpack_folder
-from fashion_ops.stages.samples import load_garments, picture_reader, picture_table
+from fashion_ops.stages.samples import PictureChunks, PictureReader, load_garments
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, pictures, settings."""
+    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk."""
     shared, run = params.refine, params.categories[category].refine
     _, garments = load_garments(ws, "train", only=category)
     return {
@@ -38,7 +38,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
         ),
         "seed": params.seed + find_category(category).id,
         "garments": garments,
-        "pictures": picture_table(Catalog(ws.catalog), garments.image_id),
+        "pictures": PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id),
         "landmarker": pack_folder(ws.finetuned(category)),
     }
 
@@ -61,7 +61,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
             job["fit"],
             find_category(job["category"]),
             job["garments"],
-            picture_reader(job["pictures"]),
+            PictureReader(job["pictures"], Path(scratch)),
             seed=job["seed"],
             checkpoint=checkpoint,
             on_epoch=on_epoch,

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from fashion_ops.catalog.reader import Catalog, decode_rgb
 from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
+
+PICTURES_A_CHUNK = 128  # some 10 to 60 MB
+LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
 
 
 def used_grouping(ws: Workspace) -> Grouping:
@@ -66,17 +70,49 @@ def _stack(column: pd.Series, width: int) -> np.ndarray:
     return np.stack(column.to_list()).astype(np.float32)
 
 
-def picture_table(catalog: Catalog, image_ids: np.ndarray) -> pa.Table:
-    """Encoded pictures as an Arrow table (image_id, bytes): how they travel to a worker."""
-    ids = np.unique(image_ids)
-    return pa.table({"image_id": ids, "bytes": [catalog.image_bytes(int(i)) for i in ids]})
+class PictureChunks(Sequence[pa.Table]):
+    """Encoded pictures as Arrow tables (image_id, bytes), each read when it is asked for.
+
+    This is how pictures travel to a worker: no more than a chunk of them is in memory at once.
+    """
+
+    def __init__(self, catalog: Catalog, image_ids: np.ndarray, size: int = PICTURES_A_CHUNK) -> None:
+        self._catalog, self._ids, self._size = catalog, np.unique(image_ids), size
+
+    def __len__(self) -> int:
+        return -(-len(self._ids) // self._size)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        ids = self._ids[index * self._size : (index + 1) * self._size]
+        return pa.table([ids, [self._catalog.image_bytes(int(i)) for i in ids]], schema=LAYOUT)
 
 
-def picture_reader(table: pa.Table) -> Callable[[int], np.ndarray]:
-    """Read pictures (RGB uint8) out of a ``picture_table``."""
-    rows = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
-    column = table["bytes"]
-    return lambda image_id: decode_rgb(column[rows[image_id]].as_py(), f"picture {image_id}")
+class PictureReader:
+    """Pictures (RGB uint8) by image id, out of chunks; ``folder`` holds them, mapped, not in memory."""
+
+    def __init__(self, chunks: Iterable[pa.Table], folder: Path) -> None:
+        self._path = folder / "pictures.arrow"
+        with pa.ipc.new_file(str(self._path), LAYOUT) as writer:
+            for chunk in chunks:
+                writer.write_table(chunk)
+        self._map()
+
+    def __call__(self, image_id: int) -> np.ndarray:
+        return decode_rgb(self._bytes[self._rows[image_id]].as_py(), f"picture {image_id}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path}  # another process maps the file itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._path = state["_path"]
+        self._map()
+
+    def _map(self) -> None:
+        table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
+        self._rows = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
+        self._bytes = table["bytes"]
 
 
 def checkpoint_path(ws: Workspace, step: str, section: BaseModel, seed: int) -> Path:

@@ -107,7 +107,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def in_process(
-    what: str, jobs: list[Job], work: Any, land: Any, settings: Any, checkpoints: Path
+    what: str, jobs: list[Job], work: Any, land: Any, settings: Any, checkpoints: Path, **_: Any
 ) -> None:
     """What ``fleet.fan_out`` promises, without Ray."""
     failures: dict[str, BaseException] = {}

@@ -1,0 +1,106 @@
+"""When which job runs: the schedule expected of a fan-out, and the one that a finished one had.
+
+Longest first on equal slots (list scheduling; at most 4/3 of the best possible makespan, Graham 1969),
+against the bound that no schedule beats: the longest job alone, or all work spread evenly. What a job
+takes comes from the timesheet of the last real run. Nothing here runs or draws anything.
+"""
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One stretch of one job on one slot. Times from the start of the fan-out; ``end`` > ``start``."""
+
+    name: str
+    slot: int
+    start: float
+    end: float
+    lost: bool = False  # its worker died; a later bar of the job goes on from its last epoch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Bars on ``slots`` slots; ``end`` is when all was done, where that is later than the last bar."""
+
+    slots: int
+    bars: tuple[Bar, ...]
+    end: float = 0.0
+
+    @property
+    def makespan(self) -> float:
+        """Until the last job is done."""
+        return max([self.end, *(bar.end for bar in self.bars)])
+
+    @property
+    def lower_bound(self) -> float:
+        """No schedule of these jobs on these slots is shorter."""
+        spent: dict[str, float] = {}
+        for bar in self.bars:
+            spent[bar.name] = spent.get(bar.name, 0.0) + bar.end - bar.start
+        return lower_bound(spent, self.slots)
+
+
+def lower_bound(durations: Mapping[str, float], slots: int) -> float:
+    """The longest job, or all of them spread evenly over ``slots``, whichever is longer."""
+    return max(max(durations.values(), default=0.0), sum(durations.values()) / slots)
+
+
+def longest_first(durations: Mapping[str, float], slots: int) -> Schedule:
+    """Give the longest job that is left to the slot that is free first.
+
+    Raises:
+        ValueError: there is no slot.
+    """
+    if slots < 1:
+        raise ValueError(f"{slots} slots: no job can run; more GPUs, or a smaller fleet.gpus_per_task")
+    free = [(0.0, slot) for slot in range(slots)]
+    bars = []
+    for name, seconds in sorted(durations.items(), key=lambda item: (-item[1], item[0])):
+        start, slot = heapq.heappop(free)
+        bars.append(Bar(name, slot, start, start + seconds))
+        heapq.heappush(free, (start + seconds, slot))
+    return Schedule(slots, tuple(bars))
+
+
+def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task: float) -> int:
+    """How many tasks a node with these resources runs at once; a fraction of a GPU lies on one GPU."""
+    most = math.floor(cpus / cpus_per_task)
+    if gpus_per_task >= 1:
+        most = min(most, math.floor(gpus / gpus_per_task))
+    elif gpus_per_task > 0:
+        most = min(most, math.floor(gpus) * math.floor(1 / gpus_per_task + 1e-9))
+    return most
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a job takes: ``start`` and, for each garment and epoch, ``rate``; in ``unit``."""
+
+    start: float
+    rate: float
+    unit: str  # s, or garment-epochs where nothing was measured
+
+    def of(self, cost: float) -> float:
+        """Duration of a job of this cost (garments x epochs)."""
+        return self.start + self.rate * cost
+
+
+UNMEASURED = Pace(0.0, 1.0, "garment-epochs")
+
+
+def pace(measured: Sequence[tuple[float, float]]) -> Pace:
+    """Start-up and rate that fit (cost, seconds) of real jobs best, by least squares."""
+    if not measured or sum(cost for cost, _ in measured) == 0:
+        return UNMEASURED
+    cost, seconds = np.array(measured, float).T
+    if np.ptp(cost) > 0:
+        rate, start = np.polyfit(cost, seconds, 1)
+        if start >= 0 and rate > 0:
+            return Pace(float(start), float(rate), "s")
+    return Pace(0.0, float(seconds.sum() / cost.sum()), "s")
