@@ -1,8 +1,8 @@
 """When which job runs: the schedule expected of a fan-out, and the one that a finished one had.
 
 Longest first on equal slots (list scheduling; at most 4/3 of the best possible makespan, Graham 1969),
-against the bound that no schedule beats: the longest job alone, or all work spread evenly. What a job
-takes comes from the timesheet of the last real run. Nothing here runs or draws anything.
+against a bound that no schedule beats. What a job takes comes from the timesheet of the last real run.
+Nothing here runs or draws anything.
 """
 
 import heapq
@@ -47,8 +47,15 @@ class Schedule:
 
 
 def lower_bound(durations: Mapping[str, float], slots: int) -> float:
-    """The longest job, or all of them spread evenly over ``slots``, whichever is longer."""
-    return max(max(durations.values(), default=0.0), sum(durations.values()) / slots)
+    """The longest job; all spread evenly over ``slots``; or what must share a slot, if more.
+
+    Of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest of them.
+    """
+    longest = sorted(durations.values(), reverse=True)
+    shared = [
+        sum(longest[last - last // slots : last + 1]) for last in range(slots, len(longest), slots)
+    ]
+    return max([0.0, *longest[:1], sum(longest) / slots, *shared])
 
 
 def longest_first(durations: Mapping[str, float], slots: int) -> Schedule:
