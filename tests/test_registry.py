@@ -92,6 +92,7 @@ def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:
     assert promote.run(params, ws)["promoted"] is True
     folder = registry.fetch_bundle(f"models:/{name}@champion")
     assert (folder / "finetuned" / "skirt" / "model.json").read_text() == "first"
+    assert (folder / "postprocess" / "model.json").read_text() == "first"
     assert (folder / "dvc.lock").read_bytes() == (ws.root / "dvc.lock").read_bytes()
     run = client.get_run(str(version.run_id))
     assert run.data.metrics["landmark_ap.refined"] == 0.6

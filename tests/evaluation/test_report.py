@@ -8,7 +8,7 @@ import pytest
 
 from fashion_ops.evaluation.charts import curve, dot_plot
 from fashion_ops.evaluation.clusters import errors_by_cluster
-from fashion_ops.evaluation.report import write_report
+from fashion_ops.evaluation.report import Tuning, write_report
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -43,6 +43,12 @@ def page(tmp_path, evaluation, garments, predictions) -> str:
         dataset="shop & <street>, validation",
         num_images=25,
         clusters=errors_by_cluster(garments, predictions, labels),
+        tuning=Tuning(
+            [("gamma of it", 0.75, 0.35), ("alpha of it", 0.8, None)],
+            {"without": 0.21, "tuned": 0.25},
+            1285,
+            [("the grid", b"picture bytes")],
+        ),
         pictures=[("a skirt", np.zeros((60, 1500, 3), np.uint8))],
         curves={"train_detector": [2.0, 1.0, 0.5]},
         params={"aggregate": {"grouping": "agg81"}},
@@ -95,6 +101,13 @@ def test_tables_hold_the_numbers(page, evaluation):
     assert table["skirt"] == [*expected, f"{skirt['finetuned'] - skirt['universal']:+.3f}"]
     assert table["vest"] == ["0", "0", "–", "–", "–", "–", "–"]
     assert all(c.label in page for c in CATEGORIES)
+
+
+def test_what_the_grid_search_chose(page):
+    table = rows(page)
+    assert table["gamma of it"] == ["0.75", "0.35"] and table["alpha of it"] == ["0.8", "off"]
+    assert "on 1,285 pictures" in page and "0.210 without, 0.250 tuned." in page
+    assert page.count("data:image/png;base64,cGljdHVyZSBieXRlcw==") == 1
 
 
 def test_headline(page, evaluation):

@@ -92,7 +92,7 @@ def read_candidates(
         cells % w,
         cells // w % h,
         category,
-        best[0, cells],
+        best[:, cells].amax(0),
         owner,
         slot,
         slots[category[owner], slot],
