@@ -1,0 +1,107 @@
+"""Position Constraint Loss: hand-worked, against all pairs, gradients, masks."""
+
+import pytest
+import torch
+
+from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
+from fashion_ops.taxonomy import CATEGORIES, load_grouping
+
+ALL = torch.ones(1, 3, dtype=torch.bool)
+
+
+def slow(predicted, true, mask, parts, worst):
+    """Every pair of every part, as the slides write it."""
+    means = []
+    for part in parts:
+        for p, t, m in zip(predicted, true, mask, strict=True):
+            own = [i for i in range(len(p)) if m[i] and part[i]]
+            if len(own) < 2:
+                continue
+            losses = []
+            for i in own:
+                total = sum(((p[i] - p[j]) - (t[i] - t[j])).square().sum() for j in own)
+                losses.append(total / (len(own) - 1))
+            losses = sorted(losses, reverse=True)[:worst]
+            means.append(sum(losses) / len(losses))
+    return sum(means) / len(means)
+
+
+def random_case(seed=0, n=5, k=9):
+    g = torch.Generator().manual_seed(seed)
+    predicted = torch.randn(n, k, 2, generator=g, dtype=torch.float64) * 4
+    true = torch.randn(n, k, 2, generator=g, dtype=torch.float64) * 4
+    mask = torch.rand(n, k, generator=g) < 0.6
+    parts = torch.zeros(2, k, dtype=torch.bool)
+    parts[0, :4] = parts[1, 5:] = True  # the fifth is in the middle
+    return predicted, true, mask, parts
+
+
+def test_three_points_by_hand():
+    """Errors (0,0), (3,0), (0,4): squared distances 9, 16, 25, so L = 25/2, 34/2, 41/2."""
+    true = torch.tensor([[[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]])
+    predicted = true + torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
+    loss = lambda worst: position_constraint_loss(predicted, true, ALL, ALL, worst).item()  # noqa: E731
+    assert loss(1) == pytest.approx(20.5)
+    assert loss(2) == pytest.approx((20.5 + 17) / 2)
+    assert loss(3) == loss(7) == pytest.approx((20.5 + 17 + 12.5) / 3)
+    unlabelled = torch.tensor([[True, True, False]])
+    assert position_constraint_loss(predicted, true, unlabelled, ALL, 1).item() == pytest.approx(9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("worst", [1, 2, 3, 9])
+def test_equals_all_pairs(seed, worst):
+    case = random_case(seed)
+    torch.testing.assert_close(position_constraint_loss(*case, worst), slow(*case, worst))
+
+
+def test_gradient():
+    predicted, true, mask, parts = random_case(1)
+    predicted.requires_grad_()
+    run = lambda p: position_constraint_loss(p, true, mask, parts, 2)  # noqa: E731
+    assert torch.autograd.gradcheck(run, (predicted,))
+    (gradient,) = torch.autograd.grad(run(predicted), predicted)
+    assert (gradient[~mask] == 0).all() and (gradient[:, 4] == 0).all() and (gradient != 0).any()
+
+
+def test_a_common_shift_is_free_and_parts_do_not_see_each_other():
+    _, true, mask, parts = random_case(2)
+    shifted = true + torch.tensor([30.0, -7.0])
+    assert position_constraint_loss(shifted, true, mask, parts, 3).item() == pytest.approx(0, abs=1e-18)
+    apart = true.clone()
+    apart[:, :4] += 50.0  # the left side against the right one
+    assert position_constraint_loss(apart, true, mask, parts, 3).item() == pytest.approx(0, abs=1e-18)
+    apart[0, mask[0].nonzero()[0, 0]] += 1.0
+    assert position_constraint_loss(apart, true, mask, parts, 3) > 0
+
+
+def test_what_is_not_labelled_does_not_enter():
+    predicted, true, mask, parts = random_case(3)
+    loss = position_constraint_loss(predicted, true, mask, parts, 2)
+    predicted[~mask], true[~mask] = float("nan"), 1e9
+    assert position_constraint_loss(predicted, true, mask, parts, 2) == loss
+
+
+def test_nothing_to_compare():
+    predicted, true, mask, parts = random_case(4)
+    predicted.requires_grad_()
+    for m in (torch.zeros_like(mask), torch.eye(*mask.shape, dtype=torch.bool)):
+        loss = position_constraint_loss(predicted, true, m, parts, 2)
+        assert loss.item() == 0
+        (gradient,) = torch.autograd.grad(loss, predicted)
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+    none = position_constraint_loss(predicted[:0], true[:0], mask[:0], parts, 2)
+    assert none.item() == 0
+    with pytest.raises(ValueError, match="position_constraint_k is 0"):
+        position_constraint_loss(predicted, true, mask, parts, 0)
+
+
+@pytest.mark.parametrize(("name", "a_side"), [("none", 131), ("agg81", 37), ("semantic62", 28)])
+def test_sides_are_mirror_images(name, a_side):
+    grouping = load_grouping(name)
+    left, right = left_and_right(grouping)
+    assert left.sum() == right.sum() == a_side and not (left & right).any()
+    assert torch.equal(left, right[torch.from_numpy(grouping.mirror())])
+    for c in CATEGORIES:
+        names = [n for n, g in zip(c.landmark_names, grouping.channels(c.id), strict=True) if left[g]]
+        assert names and all(n.startswith("left") for n in names)
