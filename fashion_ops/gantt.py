@@ -47,9 +47,7 @@ def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
             )
             if bar.end - bar.start > 0.09 * schedule.makespan:
                 middle = (bar.start + bar.end) / 2
-                axis.text(
-                    middle, bar.slot, bar.name, ha="center", va="center", fontsize=7, color="white"
-                )
+                axis.text(middle, bar.slot, bar.name, ha="center", va="center", fontsize=7)
         axis.axvline(schedule.lower_bound, color="black", linestyle="--", linewidth=1)
         over = schedule.makespan / schedule.lower_bound if schedule.lower_bound else 1.0
         axis.set_title(
