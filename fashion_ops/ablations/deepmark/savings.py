@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from fashion_ops.ablations.isolated import measure
 from fashion_ops.ablations.judged import Judged
@@ -71,8 +72,14 @@ def write_pictures(judged: Judged, count: int, path: Path) -> int:
 
 def write_batch(judged: Judged, grouping: str, size: int, count: int, path: Path) -> None:
     """A batch of judged pictures as a file for ``steps.training_step``; repeats them if too few."""
-    used = load_grouping(grouping)
     images = np.resize(judged.images["image_id"].to_numpy(np.int64), count)
+    batch = make_batch(judged, grouping, size, images)
+    save_file({name: values.contiguous() for name, values in batch.items()}, path)
+
+
+def make_batch(judged: Judged, grouping: str, size: int, images: np.ndarray) -> dict[str, Tensor]:
+    """A batch of these pictures, as ``Pictures`` gives it."""
+    used = load_grouping(grouping)
     rows = judged.garments[judged.garments["image_id"].isin(images)]
     garments = Garments(
         image_id=rows["image_id"].to_numpy(np.int64),
@@ -88,8 +95,7 @@ def write_batch(judged: Judged, grouping: str, size: int, count: int, path: Path
     )
     unique = np.unique(images)
     pictures = Pictures(unique, garments, judged.catalog.image, size)
-    batch = pictures.__getitems__(np.searchsorted(unique, images).tolist())
-    save_file({name: values.contiguous() for name, values in batch.items()}, path)
+    return pictures.__getitems__(np.searchsorted(unique, images).tolist())
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

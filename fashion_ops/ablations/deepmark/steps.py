@@ -100,7 +100,7 @@ def inference(
     idle = memory_mib()
     network = CenterNet(backbone, load_grouping(grouping).num_groups).eval().to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    spec = {"grouping": grouping, "input_size": size, "score_threshold": 0.0}
+    spec = {"backbone": backbone, "grouping": grouping, "input_size": size}
     post = PostProcess(flip=False)
     detector = Detector(TorchNetwork(network, "auto", where), spec, post)
     times = []
