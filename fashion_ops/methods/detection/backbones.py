@@ -1,0 +1,130 @@
+"""Backbones with a feature pyramid: maps ``0 1 2 3 pool`` at strides 4, 8, 16, 32, 64, by name.
+
+| name | trunk | pyramid | pretrained |
+|---|---|---|---|
+| resnet18, resnet50, resnext101_64x4d | torchvision | 256 wide | torchvision's, by name |
+| small, tiny | a few basic blocks | 64, 32 wide | - |
+
+With pretrained weights the stem and the first stage stay as they are and batch norm keeps its
+statistics, as in the published runs; from scratch everything learns.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+
+from fashion_ops.methods.centernet.pyramid import SmallPyramid
+
+STRIDES = (4, 8, 16, 32, 64)
+TRAINED_STAGES = 3  # of a pretrained ResNet, counted from the last
+ALL_STAGES = 5
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels of the pyramid's maps and of the box heads' two layers."""
+
+    pyramid: int = 256
+    head: int = 1024
+
+
+RESNETS = ("resnet18", "resnet50", "resnext101_64x4d")
+SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...], Widths]] = {
+    "small": ((32, 64, 128, 256), (1, 1, 2, 2), Widths(64, 256)),  # for two CPU cores
+    "tiny": ((16, 16, 32, 32), (1, 1, 1, 1), Widths(32, 32)),  # tests
+}
+
+
+def find_widths(name: str) -> Widths:
+    """The widths that go with a backbone.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if name not in (*RESNETS, *SMALL):
+        raise ValueError(f"unknown detection backbone {name!r}; known: {[*RESNETS, *SMALL]}")
+    return SMALL[name][2] if name in SMALL else Widths()
+
+
+class Pyramid(nn.Module):
+    """Pictures (B, 3, H, W) to maps by name, always fp32.
+
+    Anchors and boxes take the maps' dtype in torchvision, and bf16 is coarser than a pixel.
+
+    Args:
+        name: see the table above.
+        pretrained: torchvision's name of the weights, such as ``IMAGENET1K_V2``, or None.
+
+    Raises:
+        ValueError: unknown name, or no such weights.
+        OSError: the weights can't be had (no network).
+    """
+
+    def __init__(self, name: str, pretrained: str | None = None) -> None:
+        super().__init__()
+        self.out_channels = find_widths(name).pyramid
+        self.keeps_statistics = pretrained is not None
+        self.net: nn.Module
+        if name in RESNETS:
+            self.net = _resnet(name, pretrained)
+        elif pretrained is not None:
+            raise ValueError(
+                f"backbone {name!r} has no pretrained weights, got {pretrained!r}; "
+                "set pretrained to null"
+            )
+        else:
+            widths, blocks, _ = SMALL[name]
+            self.net = _Small(SmallPyramid(widths, blocks), self.out_channels)
+
+    def train(self, mode: bool = True) -> "Pyramid":
+        """Also keep the statistics of a pretrained batch norm."""
+        super().train(mode)
+        if self.keeps_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Maps from fine to coarse."""
+        return OrderedDict((name, x.float()) for name, x in self.net(pixels).items())
+
+
+class _Small(nn.Module):
+    def __init__(self, trunk: SmallPyramid, width: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.fpn = FeaturePyramidNetwork(trunk.channels, width, LastLevelMaxPool())
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        return self.fpn(OrderedDict(zip("0123", self.trunk(pixels), strict=True)))
+
+
+def _resnet(name: str, pretrained: str | None) -> BackboneWithFPN:
+    weights = None
+    if pretrained is not None:
+        known = torchvision.models.get_model_weights(name).__members__
+        if pretrained not in known:
+            raise ValueError(
+                f"{name} has no pretrained weights {pretrained!r} in torchvision; known: {list(known)}"
+            )
+        weights = known[pretrained]
+    try:
+        return resnet_fpn_backbone(
+            backbone_name=name,
+            weights=weights,
+            norm_layer=nn.BatchNorm2d,
+            trainable_layers=ALL_STAGES if pretrained is None else TRAINED_STAGES,
+        )
+    except (OSError, RuntimeError) as error:
+        if pretrained is None:
+            raise
+        raise OSError(
+            f"pretrained weights '{name}.{pretrained}' can't be loaded ({error}); put them in the "
+            "local model cache on a machine with network access, or set pretrained to null to train "
+            "from scratch"
+        ) from error

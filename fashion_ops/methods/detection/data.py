@@ -1,0 +1,102 @@
+"""Whole pictures with their garments' boxes (and masks), as torchvision's detectors take them.
+
+Pictures keep their size here; the model resizes them. Boxes count from the picture's edge, half a pixel
+beyond the first pixel's centre, so that resizing is a mere factor.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fashion_ops.methods.detection.targets import polygon_mask
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The garments of one picture: boxes (n, 4), categories (n,), and each one's polygons."""
+
+    boxes: np.ndarray
+    category_id: np.ndarray
+    polygons: list[list[np.ndarray]]
+
+
+def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
+    """Garments by picture.
+
+    Args:
+        garments: of the catalog.
+        masks: HTC needs polygons.
+
+    Raises:
+        ValueError: an empty box, or no polygon where masks are needed.
+    """
+    out: dict[int, Labels] = {}
+    for image_id, rows in garments.groupby("image_id", sort=True):
+        boxes = np.stack(rows["box"].to_list()).astype(np.float32)
+        polygons = [[np.asarray(p, np.float32) for p in own] for own in rows["polygons"]]
+        for garment_id, box, own in zip(rows["garment_id"], boxes, polygons, strict=True):
+            if not (box[2:] > box[:2]).all():
+                raise ValueError(f"garment {garment_id}: its box {box.tolist()} is empty")
+            if masks and not own:
+                raise ValueError(
+                    f"garment {garment_id}: no polygon to make its mask of; "
+                    "HTC needs one for each garment, cascade_rcnn needs none"
+                )
+        out[int(str(image_id))] = Labels(
+            boxes, rows["category_id"].to_numpy(np.int64, copy=True), polygons
+        )
+    return out
+
+
+class LabelledPictures(Dataset[Any]):
+    """Pictures with all their garments, read when asked for.
+
+    Args:
+        image_ids: pictures to use; one without garments teaches the background.
+        labels: of ``labels_of``.
+        read_image: image id -> RGB uint8 (H, W, 3).
+        masks: also make masks, for HTC.
+    """
+
+    def __init__(
+        self,
+        image_ids: np.ndarray,
+        labels: dict[int, Labels],
+        read_image: Callable[[int], np.ndarray],
+        *,
+        masks: bool,
+    ) -> None:
+        self.image_ids, self.labels = image_ids, labels
+        self.read_image, self.masks = read_image, masks
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """A picture uint8 (3, H, W) and its boxes, labels and, if asked for, masks uint8 (n, H, W)."""
+        image_id = int(self.image_ids[index])
+        image = self.read_image(image_id)
+        own = self.labels.get(image_id, _NOTHING)
+        target = {
+            "boxes": torch.from_numpy(own.boxes + np.float32(0.5)),
+            "labels": torch.from_numpy(own.category_id),
+        }
+        if self.masks:
+            masks = [polygon_mask(p, *image.shape[:2]) for p in own.polygons]
+            shape = (0, *image.shape[:2])
+            target["masks"] = torch.from_numpy(np.stack(masks) if masks else np.zeros(shape, np.uint8))
+        return torch.from_numpy(image).permute(2, 0, 1), target
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Any]:
+        """A whole batch: ``pictures`` and ``targets``, lists of what ``__getitem__`` gives."""
+        pictures, targets = zip(*(self[i] for i in indices), strict=True)
+        return {"pictures": list(pictures), "targets": list(targets)}
+
+
+_NOTHING = Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), [])
