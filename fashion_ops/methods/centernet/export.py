@@ -233,7 +233,9 @@ def _differences(
     out = {}
     for name, value in expected.items():
         far = (found[name] - value).abs().double()
-        out[name] = float(far.flatten(0, 1).flatten(1).amax(1).median() if median else far.max())
+        out[name] = float(
+            far.reshape(value.shape[0] * value.shape[1], -1).amax(1).median() if median else far.max()
+        )
     return out
 
 

@@ -56,7 +56,9 @@ def _masked(
     x = (row * mask_x).argmax(-1)
     offset = maps["hp_offset"][picture, :, y, x]
     found = torch.stack([x, y], -1) + offset
-    return torch.where((score > 0)[:, None], found, coarse), score  # nothing may be left under the mask
+    # Nothing may be left under the mask; not every runtime keeps what is smaller than a normal number.
+    left = score > torch.finfo(score.dtype).tiny
+    return torch.where(left[:, None], found, coarse), score
 
 
 def nearest_candidate(
