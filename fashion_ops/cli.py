@@ -276,5 +276,23 @@ def score(
         typer.echo(f"{CATEGORY_NAMES[int(number) - 1]:24} {value:7.4f}")
 
 
+@app.command()
+def configure(
+    recipes: Annotated[list[Path], typer.Argument(help="YAML files, as in configs/deepmark/.")],
+) -> None:
+    """Merge recipes into params.yaml, comments kept; print what changed."""
+    from fashion_ops.configure import configure as merge
+
+    try:
+        changes = merge(Workspace().params, recipes)
+    except ValueError as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    for change in changes:
+        typer.echo(f"{change.key}: {change.old} -> {change.new}")
+    if not changes:
+        typer.echo("nothing to change")
+
+
 if __name__ == "__main__":
     app()

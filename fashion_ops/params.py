@@ -321,7 +321,13 @@ def load_params(path: Path) -> Params:
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-        ]
-        raise ValueError(f"{path}: not valid\n" + "\n".join(lines)) from error
+        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line a mistake: which key, what is wrong, what stood there."""
+    lines = []
+    for e in error.errors():
+        got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"
+        lines.append(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{got}")
+    return "\n".join(lines)

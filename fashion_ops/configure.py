@@ -1,0 +1,116 @@
+"""Merging recipes into ``params.yaml``: what a recipe names is set, all else stays, comments too.
+
+A recipe is a YAML file with some of the sections and keys of ``params.yaml`` (``configs/deepmark/``).
+The result is checked by ``Params`` before anything is written, and appears whole or not at all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fashion_ops.params import Params, explain, load_params
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value that a recipe changed; ``key`` with dots, as in ``train_detector.lr``."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def configure(params: Path, recipes: list[Path]) -> list[Change]:
+    """Merge ``recipes``, one after the other, into the file ``params``; returns what changed.
+
+    Raises:
+        ValueError: a file is missing or is no YAML mapping, or the result breaks a rule (an unknown
+            key, a bad value). ``params`` is then as it was.
+    """
+    old = load_params(params)
+    before = params.read_text(encoding="utf-8")
+    document = _round_trip().load(before) or {}
+    for recipe in recipes:
+        _merge(document, _mapping(recipe))
+    merged = _dump(document)
+    try:
+        new = Params.model_validate(yaml.safe_load(merged))
+    except ValidationError as error:
+        names = ", ".join(map(str, recipes))
+        raise ValueError(f"{params} with {names}: not valid\n{explain(error)}") from error
+    changes = list(_changes(_plain(old), _plain(new), ""))
+    if changes:
+        partial = params.with_name(f".{params.name}.partial")
+        partial.write_text(_only_changed_lines(before, merged), encoding="utf-8")
+        partial.replace(params)
+    return changes
+
+
+def _plain(params: Params) -> dict[str, Any]:
+    return params.model_dump(mode="json", by_alias=True)
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        overlay = _round_trip().load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(overlay, dict):
+        raise ValueError(f"{path}: must hold sections of params.yaml, holds {overlay!r}")
+    return overlay
+
+
+def _round_trip() -> YAML:
+    reader = YAML()
+    reader.preserve_quotes = True
+    reader.width = 1 << 16
+    reader.representer.add_representer(
+        type(None), lambda r, _: r.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return reader
+
+
+def _dump(document: Any) -> str:
+    out = StringIO()
+    _round_trip().dump(document, out)
+    return out.getvalue()
+
+
+def _merge(document: Any, overlay: dict[str, Any]) -> None:
+    for key, value in overlay.items():
+        if isinstance(document.get(key), dict) and isinstance(value, dict):
+            _merge(document[key], value)
+        else:
+            document[key] = value
+
+
+def _changes(old: Any, new: Any, above: str) -> Iterator[Change]:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            yield from _changes(old[key], value, f"{above}{key}.")
+        elif value != old.get(key):
+            yield Change(f"{above}{key}", old.get(key), value)
+
+
+def _only_changed_lines(before: str, merged: str) -> str:
+    """``merged``, but every line that the recipe left alone is as it was, spaces and all.
+
+    A round trip keeps lines and comments, not the alignment within a line.
+    """
+    original = before.splitlines(keepends=True)
+    tripped = _dump(_round_trip().load(before)).splitlines(keepends=True)
+    lines = merged.splitlines(keepends=True)
+    if len(tripped) != len(original):
+        return merged
+    out = []
+    for tag, i, j, a, b in SequenceMatcher(None, tripped, lines, autojunk=False).get_opcodes():
+        out += original[i:j] if tag == "equal" else lines[a:b]
+    return "".join(out)
