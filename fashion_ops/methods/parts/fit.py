@@ -200,10 +200,13 @@ def fit(
         )
     _quiet()
     L.seed_everything(module.seed, verbose=False)
+    resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+    sampler = EpochSampler(dataset, module.seed)
+    sampler.set_epoch(_next_epoch(resume))  # Lightning does so only after workers have begun to read
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_size=batch // devices,
-        sampler=EpochSampler(dataset, module.seed),
+        sampler=sampler,
         drop_last=True,
         collate_fn=_whole_batch,
         num_workers=loader_workers,
@@ -226,12 +229,17 @@ def fit(
         enable_model_summary=False,
         enable_progress_bar=bar and sys.stderr.isatty(),
     )
-    resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
     module.history = []
     module.train()  # a loaded model comes in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     return module.history
+
+
+def _next_epoch(checkpoint: Path | None) -> int:
+    if checkpoint is None:
+        return 0
+    return torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["epoch"] + 1
 
 
 def _whole_batch(batch: Any) -> Any:
