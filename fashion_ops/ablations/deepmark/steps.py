@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fashion_ops.ablations.isolated import Numbers, memory_mib, peak_mib
-from fashion_ops.methods.centernet.decode import local_maxima, smoothed
+from fashion_ops.methods.centernet.decode import smoothed
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
+from fashion_ops.methods.centernet.peaks import local_maxima
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.params import PostProcess, TrainDetector

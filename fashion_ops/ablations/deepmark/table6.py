@@ -2,11 +2,12 @@
 
 Counted, not measured: it needs neither pictures nor a trained model, and the paper's numbers are ours
 to reach. The network is counted as the paper did (thop of 2020). For the rest it gives no rule; ours,
-with K landmark maps, C = 13 centre maps, S = (side / 4)^2 cells, G garments of L landmarks each:
+with K landmark maps, C = 13 centre maps of s^2 cells, s = side / 4, and G garments of L landmarks each:
 
-- techniques: (C + K) S 9 for the 3x3 smoothing, G L S 2 for the mask over whole maps, and per landmark
-  4 for the blend and 1 for the score;
-- decode: C S 9 for the local maxima of the centre maps, and 4 + 2 L per garment.
+- techniques: (C + K) s^2 9 for the 3x3 smoothing; a landmark takes s^2 + 4 s for its mask (each cell
+  once, the rows' factors, the best row, two lines of a Gaussian), 4 for the blend and 1 for the score;
+- decode: C s^2 5 for the local maxima of the centre maps (four comparisons and a product), 4 a garment
+  for its box and 2 a landmark for its coarse position.
 """
 
 import pandas as pd
@@ -68,8 +69,7 @@ def run(request: Request) -> Table:
 
 def after_network(side: int, groups: int) -> tuple[int, int]:
     """Operations of the techniques and of decode; the formulas above."""
-    cells = (side // STRIDE) ** 2
-    landmarks = GARMENTS * LANDMARKS
-    techniques = (NUM_CATEGORIES + groups) * cells * 9 + landmarks * (2 * cells + 4 + 1)
-    decode = NUM_CATEGORIES * cells * 9 + 4 * GARMENTS + 2 * landmarks
+    s, landmarks = side // STRIDE, GARMENTS * LANDMARKS
+    techniques = (NUM_CATEGORIES + groups) * s * s * 9 + landmarks * (s * s + 4 * s + 4 + 1)
+    decode = NUM_CATEGORIES * s * s * 5 + 4 * GARMENTS + 2 * landmarks
     return techniques, decode

@@ -23,7 +23,7 @@ def parameters(request: Request) -> tuple[PostProcess, str]:
     """
     folder = request.ws.postprocess
     if (folder / FILE).is_file():
-        post, source = read_chosen(folder), "chosen by `tune_postprocess`"
+        post, source = read_chosen(folder), "chosen by `tune_postprocess` on the same split"
     else:
         post, source = PostProcess(), "the paper's for Hourglass-768"
     numbers = f"alpha {post.alpha:g}, sigma {post.sigma_center:g} and {post.sigma_landmark:g}"
