@@ -1,0 +1,89 @@
+"""What the fleet costs: 13 jobs on N slots of a local Ray, against the bound that no schedule beats.
+
+``python -m bench.fleet [--slots 4] [--seconds 480] [--work sleep|compute]``. Jobs have the proportions
+of DeepFashion2's train split (Ge et al., CVPR 2019). The bound is that of ``fashion_ops.schedule``,
+from the task times that workers measured; what exceeds it is Ray, starting processes, checkpoints,
+landing, and the order.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import ray
+
+import fashion_ops.fleet as fleet
+from fashion_ops.gantt import Panel, draw_schedules
+from fashion_ops.params import Fleet
+from fashion_ops.schedule import longest_first
+from fashion_ops.taxonomy import CATEGORIES
+from fashion_ops.timesheet import Timesheet
+
+EPOCHS = 10
+CHECKPOINT = 1 << 20  # bytes
+
+
+def pretend(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> int:
+    """Epochs of sleeping or multiplying, each with a checkpoint."""
+    assert checkpoint is not None
+    matrix = np.ones((128, 128), np.float32)
+    for epoch in range(EPOCHS):
+        end = time.monotonic() + job["seconds"] / EPOCHS
+        if job["work"] == "sleep":
+            time.sleep(job["seconds"] / EPOCHS)
+        while time.monotonic() < end:
+            matrix = matrix @ matrix / 128
+        checkpoint.write_bytes(bytes(CHECKPOINT))
+        on_epoch(epoch + 1, {"loss": 1 / (epoch + 1)})
+    return epoch
+
+
+def main() -> None:
+    """Run it and print the quotient."""
+    parser = argparse.ArgumentParser("python -m bench.fleet", description=__doc__)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=480.0, help="of all jobs together")
+    parser.add_argument("--work", choices=("sleep", "compute"), default="sleep")
+    parser.add_argument("--picture", type=Path, help="draw the schedule, planned and real, here")
+    given = parser.parse_args()
+    total = sum(category.train_count for category in CATEGORIES)
+    durations = {c.name: given.seconds * c.train_count / total for c in CATEGORIES}
+    jobs = [
+        fleet.Job(name, name, cost, lambda s=cost: {"seconds": s, "work": given.work}, None, EPOCHS)
+        for name, cost in durations.items()
+    ]
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        ray.init("local", num_cpus=given.slots, include_dashboard=False, log_to_driver=False)
+        path = Path(folder, "timesheet.json")
+        fleet.fan_out(
+            "bench",
+            jobs,
+            pretend,
+            lambda *_: None,
+            Fleet(),
+            Path(folder, "checkpoints"),
+            timesheet=path,
+        )
+        sheet = Timesheet.read(path)
+        ray.shutdown()
+    ran, planned = sheet.schedule(), longest_first(durations, given.slots)
+    print(
+        f"{len(jobs)} jobs of {given.work}, {given.seconds:g} s in all, {given.slots} slots: makespan "
+        f"{ran.makespan:.1f} s, bound from the measured task times {ran.lower_bound:.1f} s, ratio "
+        f"{ran.makespan / ran.lower_bound:.3f}; planned {planned.makespan:.1f} s; "
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+    if given.picture:
+        draw_schedules([Panel("planned", planned, "s"), Panel("real", ran, "s")], given.picture)
+
+
+if __name__ == "__main__":
+    main()

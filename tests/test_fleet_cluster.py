@@ -1,0 +1,194 @@
+"""A cluster that shares nothing: the driver killed, interrupted, a node lost; the weights don't notice.
+
+Real nodes by ``ray start`` in namespaces of their own (see ``ray_nodes``), real training of a tiny
+landmarker, the real command line around it.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from ray_nodes import Cluster, possible
+
+from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.methods.top_down.training import landmarker_spec
+from fashion_ops.params import Fit, TrainLandmarker
+from fashion_ops.stages import finetune
+from fashion_ops.stages.jobs import pack_folder
+from fashion_ops.stages.samples import LAYOUT
+from fashion_ops.taxonomy import load_grouping
+from fashion_ops.timesheet import Timesheet
+
+EPOCHS = 9
+PATIENCE = 400  # seconds; a quiet machine needs a tenth
+
+# ``fashion-ops finetune`` with two jobs of our making: vest is short, skirt takes a while.
+DRIVER = """
+import os, pickle, socket, sys, time
+from pathlib import Path
+import fashion_ops.stages.fan as fan
+from fashion_ops.cli import app
+from fashion_ops.fleet import Job, fan_out
+from fashion_ops.stages import finetune
+from fashion_ops.workspace import publish
+
+HOME = Path.cwd()
+
+def work(job, checkpoint, on_epoch):
+    def told(epoch, metrics):
+        on_epoch(epoch, metrics)
+        time.sleep(0.5)
+    result = finetune.work(job["finetune"] | {"pictures": job["pictures"]}, checkpoint, told)
+    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"])}
+
+def run_all(step, params, ws, categories, landed):
+    def prepare(name):
+        job = pickle.loads((HOME / name).read_bytes())
+        return {"pictures": job.pop("pictures"), "finetune": job, "home": str(HOME / "driver.py")}
+
+    def land(name, result):
+        with publish(HOME / "landed" / name) as folder:
+            (folder / "result").write_bytes(pickle.dumps(result))
+
+    costs = {"vest": 2.0, "skirt": 1.0}
+    jobs = [
+        Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "pictures")
+        for name, cost in costs.items()
+        if not (HOME / "landed" / name).exists()
+    ]
+    fan_out(
+        step, jobs, work, land, params.fleet, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
+    )
+
+fan.run_all = run_all
+app(["finetune"])
+"""
+
+
+def make_job(tmp_path: Path, seed: int, epochs: int) -> dict:
+    """What ``finetune.prepare`` gives, of noise: eight garments, eight pictures in chunks of three."""
+    random = np.random.default_rng(seed)
+    grouping = load_grouping("agg81")
+    params = TrainLandmarker(backbone="hrnet_w8_tiny", crop=(64, 64), precision="fp32")
+    model = Landmarker(params.backbone, grouping.num_groups, 3, None)
+    folder = tmp_path / f"landmarker-{seed}"
+    folder.mkdir()
+    save_model(folder, model, landmarker_spec(params, grouping.name, 3))
+    points = random.uniform(10, 80, (8, grouping.num_groups, 3)).astype(np.float32)
+    points[:, :, 2] = 2
+    pictures = [
+        bytes(cv2.imencode(".png", random.integers(0, 255, (90, 90, 3), np.uint8))[1]) for _ in range(8)
+    ]
+    chunks = [
+        pa.table([list(range(i, min(i + 3, 8))), pictures[i : i + 3]], schema=LAYOUT)
+        for i in range(0, 8, 3)
+    ]
+    return {
+        "threads": 1,
+        "fit": Fit(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
+        "flip": 0.5,
+        "seed": seed,
+        "garments": Garments(
+            image_id=np.arange(8),
+            category_id=np.full(8, 9),
+            boxes=np.tile(np.array([5, 5, 85, 85], np.float32), (8, 1)),
+            landmarks=points,
+            soft_labels=np.zeros((8, 0), np.float32),
+        ),
+        "pictures": chunks,
+        "landmarker": pack_folder(folder),
+    }
+
+
+class Driver:
+    """A driver process in its own folder and session; what it prints."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.log = cluster.folder / f"driver-{time.monotonic_ns()}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                (sys.executable, "driver.py"),
+                cwd=cluster.folder / "home",
+                env=cluster.env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_for(self, line: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while line not in self.lines():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    def end(self, number: int) -> int:
+        os.killpg(self.process.pid, number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
+def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> None:
+    jobs = {"vest": make_job(tmp_path, 1, 1), "skirt": make_job(tmp_path, 2, EPOCHS)}
+    undisturbed = {name: finetune.work(job)["files"] for name, job in jobs.items()}
+    with Cluster() as cluster:
+        home = cluster.folder / "home"
+        home.mkdir()
+        (home / "driver.py").write_text(DRIVER)
+        (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
+        for name, job in jobs.items():
+            (home / name).write_bytes(pickle.dumps(job))
+        cluster.add("east")
+
+        killed = Driver(cluster)
+        killed.wait_for("skirt 2")
+        assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert (home / ".checkpoints" / "key-skirt").is_file()
+
+        interrupted = Driver(cluster)
+        interrupted.wait_for("skirt 4")
+        assert interrupted.end(signal.SIGINT) == 130, interrupted.log.read_text()
+        assert "skirt 2" not in interrupted.lines() and "vest 1" not in interrupted.lines()
+        assert [path.name for path in (home / ".checkpoints").iterdir()] == ["key-skirt"]
+        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+
+        bereft = Driver(cluster)
+        bereft.wait_for("skirt 6")
+        assert "skirt 4" not in bereft.lines()
+        cluster.kill("east")
+        cluster.add("west")
+        assert bereft.process.wait(PATIENCE) == 0, bereft.log.read_text()
+        assert not list((home / ".checkpoints").iterdir())
+
+        results = {
+            name: pickle.loads((home / "landed" / name / "result").read_bytes()) for name in jobs
+        }
+        attempts = Timesheet.read(home / "timesheet.json").jobs[0].attempts
+    assert {name: result["host"] for name, result in results.items()} == {
+        "vest": "east",
+        "skirt": "west",
+    }
+    assert not any(result["seen"] for result in results.values())  # the driver's files, from a worker
+    assert [(attempt.node.split()[0], attempt.resumed) for attempt in attempts] == [
+        ("east", True),
+        ("west", True),
+    ]
+    for name, files in undisturbed.items():
+        assert results[name]["files"] == files, f"{name}: other weights than undisturbed"
+        assert len(json.loads(files["history.json"])) == jobs[name]["fit"].epochs
