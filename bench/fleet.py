@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        ray.init("local", num_cpus=given.slots, include_dashboard=False, log_to_driver=False)
+        fleet.start_ray("local", num_cpus=given.slots, include_dashboard=False, log_to_driver=False)
         path = Path(folder, "timesheet.json")
         fleet.fan_out(
             "bench",

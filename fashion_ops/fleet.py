@@ -250,13 +250,13 @@ def connect(settings: Fleet) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cpus = max(os.cpu_count() or 1, settings.cpus_per_task)
         os.environ |= hide
-        _start(address, num_cpus=cpus, include_dashboard=False, **common)
+        start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
     else:
         package = str(Path(__file__).parent)
         ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
 
 
-def _start(address: str, **options: Any) -> None:
+def start_ray(address: str, **options: Any) -> None:
     """``ray.init``, again where a busy machine took longer than the 30 s that Ray gives itself."""
     for attempt in range(START_ATTEMPTS):
         try:

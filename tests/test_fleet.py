@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,10 +14,16 @@ from typing import Any
 
 import pytest
 import ray
+from finetune_job import make_job
 
+from fashion_ops.depot import SCRATCH
 from fashion_ops.fleet import FanOutError, Job, fan_out
+from fashion_ops.methods.parts.fit import FitModule
 from fashion_ops.params import Fleet
+from fashion_ops.stages import finetune
+from fashion_ops.stages.jobs import publish_files
 from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.timesheet import Timesheet
 
 EPOCHS = 5
 
@@ -133,6 +140,102 @@ def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Pa
         fan_out("refine", jobs, chain, land, Fleet(), tmp_path)
     assert set(landed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
+
+
+def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+    """Real training that dies in the second step of its third epoch, the first time."""
+    assert checkpoint is not None
+    resumed, step = checkpoint.exists(), FitModule.training_step
+
+    def deadly(module: FitModule, batch: Any, batch_idx: int) -> Any:
+        if not resumed and module.current_epoch == 2 and batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(module, batch, batch_idx)
+
+    FitModule.training_step = deadly
+    try:
+        return finetune.work(job, checkpoint, on_epoch) | {"resumed": resumed}
+    finally:
+        FitModule.training_step = step
+
+
+def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_path: Path) -> None:
+    job = make_job(tmp_path, 3, EPOCHS)
+    undisturbed = finetune.work(job)
+    landed: dict[str, Any] = {}
+    told: list[int] = []
+    fan_out(
+        "finetune",
+        [Job("skirt", "key", 1, lambda: job, "pictures", EPOCHS)],
+        killed_in_an_epoch,
+        landed.__setitem__,
+        Fleet(),
+        tmp_path / "checkpoints",
+        timesheet=tmp_path / "timesheet.json",
+        on_epoch=lambda name, epoch, metrics: told.append(epoch),
+    )
+    assert landed["skirt"]["resumed"] and landed["skirt"]["files"] == undisturbed["files"]
+    assert landed["skirt"]["metrics"] == undisturbed["metrics"]
+    assert told == [1, 2, 3, 4, 5]
+    (ran,) = Timesheet.read(tmp_path / "timesheet.json").jobs
+    assert [attempt.resumed for attempt in ran.attempts] == [False, True]
+    assert not list(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*/landmarker")), "the dead one's files"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 256 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def large(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> bytes:
+    """Resume points that grow over the disk in the third epoch."""
+    assert checkpoint is not None
+    for epoch in range(1, EPOCHS + 1):
+        checkpoint.write_bytes(bytes([epoch]) * (20_000 if epoch < 3 else 300_000))
+        on_epoch(epoch, {"loss": 1 / epoch})
+    if job["seed"] == "skirt":
+        raise ValueError("diverged")
+    return bytes(300_000)
+
+
+def test_a_full_disk_costs_resume_points_and_what_cannot_land(
+    tmp_path: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def land(name: str, result: bytes) -> None:
+        folder = (small_disk if name == "sling" else tmp_path) / "models" / name
+        publish_files(folder, {"weights": result})
+
+    jobs = [job("vest"), job("sling"), job("skirt")]
+    with pytest.raises(FanOutError) as caught:
+        fan_out(
+            "finetune",
+            jobs,
+            large,
+            land,
+            Fleet(),
+            small_disk,
+            timesheet=small_disk / "t" / "sheet.json",
+        )
+    assert {name: type(cause) for name, cause in caught.value.failures.items()} == {
+        "sling": OSError,
+        "skirt": ValueError,
+    }
+    assert "No space left on device" in str(caught.value)
+    assert (tmp_path / "models" / "vest" / "weights").stat().st_size == 300_000
+    assert capfd.readouterr().err.count("resume points are not written: [Errno 28]") == 1
+    left = {str(path.relative_to(small_disk)) for path in small_disk.rglob("*") if path.is_file()}
+    assert not [name for name in left if "partial" in name or "models" in name], left
+    # The last ones that could be written stay, whole.
+    assert {(small_disk / f"key-{name}").read_bytes() for name in ("skirt",)} == {b"\2" * 20_000}
 
 
 def stamp(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> float:
