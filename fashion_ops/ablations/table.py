@@ -17,7 +17,8 @@ class Column:
 
     ``paper``: what a paper's number differs by: ``data`` (judged on pictures), ``machine`` (measured
     on a device), ``nothing`` (counted; holds everywhere). ``zero``: drawn as bars from zero (times,
-    sizes) and not as dots. ``drawn``: has a panel in the picture.
+    sizes) and not as dots. ``drawn``: has a panel in the picture. ``gain``: drawn as the change from
+    the first row, which can be compared over data sets.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Column:
     paper: Literal["data", "machine", "nothing"] = "data"
     zero: bool = False
     drawn: bool = True
+    gain: bool = False
 
 
 @dataclass(frozen=True)

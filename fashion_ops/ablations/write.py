@@ -96,7 +96,7 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (matplotlib's Axes)
-    values = table.rows[column.name].astype(float).to_numpy()
+    values = _shown(table.rows[column.name].astype(float).to_list(), column)
     places = range(len(values))
     if column.zero:
         panel.barh(places, values, height=0.55, color=_OURS, alpha=0.8, label="ours")
@@ -104,17 +104,23 @@ def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (m
         panel.plot(values, places, "o", color=_OURS, markersize=6, label="ours")
     for (title, theirs), marker in zip(table.beside(column), "DsX", strict=False):
         points = [theirs.values.get(row, float("nan")) for row in table.rows.index]
+        points = _shown(points, column)
         if _comparable(column, table, theirs):
             panel.plot(points, places, marker, mfc="none", mec=_THEIRS, ms=6, ls="none", label=title)
-    if column.zero:
+    if column.zero and not any(value < 0 for value in values):
         panel.set_xlim(left=0)
     panel.locator_params(axis="x", nbins=5)
-    panel.set_title(column.name, fontsize=9)
+    change = f", change from {table.rows.index[0]}" if column.gain else ""
+    panel.set_title(column.name + change, fontsize=9)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.tick_params(labelsize=8, length=0)
     for side in ("top", "right", "left"):
         panel.spines[side].set_visible(False)
+
+
+def _shown(values: list[float], column: Column) -> list[float]:
+    return [value - values[0] for value in values] if column.gain else values
 
 
 def _comparable(column: Column, table: Table, theirs: PaperColumn) -> bool:

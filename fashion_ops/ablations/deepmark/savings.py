@@ -26,8 +26,8 @@ COLUMNS = (
     Column("time, ms", 1, "machine", zero=True),
     Column("memory, MiB", 0, "machine", zero=True),
     Column("process, MiB", 0, "machine", zero=True, drawn=False),
-    Column("time saved, %", 1, "machine"),
-    Column("memory saved, %", 1, "machine"),
+    Column("time saved, %", 1, "machine", zero=True),
+    Column("memory saved, %", 1, "machine", zero=True),
 )
 REPEATS = 3  # processes a case
 

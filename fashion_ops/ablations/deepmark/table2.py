@@ -36,7 +36,11 @@ def run(request: Request) -> Table:
         pictures,
     )
     table["time, ms"] = pd.Series(times)
-    columns = (Column("AP_pt"), Column("AP_box"), Column("time, ms", 2, "machine", zero=True))
+    columns = (
+        Column("AP_pt", gain=True),
+        Column("AP_box", gain=True),
+        Column("time, ms", 2, "machine", zero=True),
+    )
     return Table(
         name="table2",
         title="DeepMark++ Table 2: post-processing techniques, alone and together",

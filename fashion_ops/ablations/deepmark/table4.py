@@ -49,7 +49,7 @@ def run(request: Request) -> Table:
     return Table(
         name="table4",
         title="DeepMark++ Table 4: one step added after another",
-        columns=(Column("AP_pt"), Column("AP_box")),
+        columns=(Column("AP_pt", gain=True), Column("AP_box", gain=True)),
         rows=table,
         ours=described(detector, judged),
         theirs=f"{paper.DATA}; Hourglass-104",
