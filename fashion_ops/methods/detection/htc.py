@@ -32,9 +32,13 @@ class Semantic:
     features: Tensor
 
     def pool(self, boxes: list[Tensor], size: int) -> Float[Tensor, "n w s s"]:
-        """Features inside the boxes, pooled at 14 x 14 and averaged down to ``size``."""
-        pooled = roi_align(self.features, boxes, POOLED, 1 / STRIDE, SAMPLING_RATIO)
-        return pooled if size == POOLED else F.adaptive_avg_pool2d(pooled, size)
+        """Features inside the boxes.
+
+        HTC pools at 14 x 14 and, for the box heads, averages down to 7 x 7: the same points as twice as
+        many samples a side.
+        """
+        samples = SAMPLING_RATIO * POOLED // size
+        return roi_align(self.features, boxes, size, 1 / STRIDE, samples)
 
 
 class SemanticBranch(nn.Module):
