@@ -99,6 +99,7 @@ def _add_partitioned_step(step: str) -> None:
                 help="Only this one, in this process; may be repeated. Default: all 13, by Ray."
             ),
         ] = None,
+        force: Annotated[bool, typer.Option(help="Of all 13, also what is current.")] = False,
     ) -> None:
         params, ws = _params()
         unknown = sorted(set(category or ()) - set(CATEGORY_NAMES))
@@ -109,11 +110,13 @@ def _add_partitioned_step(step: str) -> None:
                 stage = f"{step}@{name}"
                 _print(stage, _run_and_record(stage, lambda n=name: _module(step).run(params, ws, n)))
             return
-        from fashion_ops.stages.fan import run_all
+        from fashion_ops.stages.fan import run_all, unfinished
 
-        run_all(
-            step, params, ws, CATEGORY_NAMES, lambda name, metrics, _: _print(f"{step}@{name}", metrics)
-        )
+        names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
+        if not names:
+            console.print(f"[bold]{step}[/bold]: current", highlight=False)
+            return
+        run_all(step, params, ws, names, lambda name, metrics, _: _print(f"{step}@{name}", metrics))
 
     app.command(step, help=HELP[step])(command)
 

@@ -280,7 +280,7 @@ def _usable_gpus(settings: Fleet) -> float:
         while _slots(cpus, gpus) == 0 and time.monotonic() < deadline:
             request_resources(bundles=[bundle])
             time.sleep(POLL_SECONDS)
-    elif gpus and ray.cluster_resources().get("GPU", 0) < gpus:
+    elif gpus and not ray.cluster_resources().get("GPU"):
         warnings.warn(
             f"fleet.gpus_per_task is {gpus:g}, but there is no GPU: training on CPUs", stacklevel=3
         )

@@ -262,12 +262,15 @@ class Promote(Section):
 class Fleet(Section):
     """How work is spread; no step is remade when this changes.
 
-    Nothing here changes a result except the threads of one task (rounding) and ``devices``: rounding,
-    each one's own noise and, on CPUs, what batch norm sees.
+    Nothing here changes a result except the threads of one task (rounding) and the devices that share
+    a run (``devices``, ``gpus_per_task`` above 1): rounding, each one's own noise and, on CPUs, what
+    batch norm sees.
     """
 
     cpus_per_task: int = Field(default=1, ge=1)
-    gpus_per_task: float = Field(default=0.0, ge=0)
+    gpus_per_task: float = Field(
+        default=0.0, ge=0, description="a share of one, or as many as share one category's training"
+    )
     max_retries: int = Field(default=3, ge=0)
     wait_for_node: float = Field(
         default=0.0, ge=0, description="seconds until a node must be there that a task fits on"
@@ -281,6 +284,12 @@ class Fleet(Section):
         ge=0,
         description="processes that cut crops for one training run; 0 where crops fit in memory",
     )
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> "Fleet":
+        if self.gpus_per_task > 1 and self.gpus_per_task % 1:
+            raise ValueError(f"gpus_per_task {self.gpus_per_task}: above 1 it must be a whole number")
+        return self
 
 
 class Params(Section):

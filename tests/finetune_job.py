@@ -37,6 +37,7 @@ def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
     ]
     return {
         "threads": 1,
+        "devices": 2,
         "fit": Fit(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
         "flip": 0.5,
         "seed": seed,

@@ -68,6 +68,12 @@ def run_all(
     )
 
 
+def unfinished(step: str, ws: Workspace) -> list[str]:
+    """Categories that the ledger doesn't call current: what is left after an interrupted run."""
+    ledger = Ledger(ws.root)
+    return [name for name in CATEGORY_NAMES if not ledger.is_current(f"{step}@{name}")]
+
+
 def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
     """Garments to train on x epochs, by category name.
 

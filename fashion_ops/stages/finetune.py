@@ -15,7 +15,14 @@ from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import train_landmarker
 from fashion_ops.params import Fit, Params
-from fashion_ops.stages.jobs import Job, Result, pack_folder, publish_files, unpack_folder
+from fashion_ops.stages.jobs import (
+    Job,
+    Result,
+    devices_at_hand,
+    pack_folder,
+    publish_files,
+    unpack_folder,
+)
 from fashion_ops.stages.samples import PictureChunks, PictureReader, load_garments
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
@@ -27,6 +34,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     _, garments = load_garments(ws, "train", only=category)
     return {
         "threads": params.fleet.cpus_per_task,
+        "devices": max(1, int(params.fleet.gpus_per_task)),
         "fit": Fit(**params.finetune.model_dump(exclude={"flip"}), **run.model_dump()),
         "flip": params.finetune.flip,
         "seed": params.seed + find_category(category).id,
@@ -60,6 +68,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
             seed=job["seed"],
             checkpoint=checkpoint,
             on_epoch=on_epoch,
+            devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
         )
         files = pack_folder(folder)
     metrics: dict[str, Any] = {"garments": len(job["garments"]), **history[-1]}

@@ -3,6 +3,7 @@
 A worker shares no file system with the driver, so a folder travels as ``{name: bytes}``.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,17 @@ def publish_files(target: Path, files: Files) -> None:
     """Make ``files`` the content of ``target``: whole or not at all."""
     with publish(target) as folder:
         unpack_folder(files, folder)
+
+
+def devices_at_hand(wanted: int, batch_size: int, samples: int) -> int:
+    """How many devices share a run: of those that this process has, the most that split a batch evenly.
+
+    Ray names a task's GPUs in ``CUDA_VISIBLE_DEVICES``. A rare category, whose whole batch is smaller
+    than ``batch_size``, may leave some idle.
+    """
+    import torch  # not for those who only carry folders
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    given = torch.cuda.device_count() if named is None else len([d for d in named.split(",") if d])
+    batch = min(batch_size, samples)
+    return max((n for n in range(1, min(wanted, given) + 1) if batch % n == 0), default=1)

@@ -1,6 +1,6 @@
 import pytest
 
-from fashion_ops.stages.jobs import pack_folder, publish_files, unpack_folder
+from fashion_ops.stages.jobs import devices_at_hand, pack_folder, publish_files, unpack_folder
 
 
 def test_folder_survives_the_journey(tmp_path):
@@ -27,3 +27,19 @@ def test_a_name_that_leads_out_is_refused_and_the_old_folder_stays(tmp_path, nam
         publish_files(target, {"new.txt": b"new", name: b"evil"})
     assert pack_folder(target) == {"old.txt": b"old"}
     assert not list(tmp_path.rglob("out.txt"))
+
+
+@pytest.mark.parametrize(
+    ("visible", "wanted", "batch_size", "samples", "devices"),
+    [
+        ("0,1,2,3", 4, 16, 500, 4),
+        ("0,1,2,3", 4, 16, 6, 3),  # a batch of six
+        ("0,1,2,3", 2, 16, 7, 1),
+        ("5", 4, 16, 500, 1),  # the task was given one
+        ("", 4, 16, 500, 1),
+        ("0,1", 2, 16, 0, 2),  # refused later, by name
+    ],
+)
+def test_devices_split_the_batch_evenly(monkeypatch, visible, wanted, batch_size, samples, devices):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices_at_hand(wanted, batch_size, samples) == devices

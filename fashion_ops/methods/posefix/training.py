@@ -61,6 +61,7 @@ def train_refiner(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    devices: int = 1,
 ) -> list[dict[str, float]]:
     """Train a refiner of ``landmarker``'s outputs and write its folder.
 
@@ -75,6 +76,7 @@ def train_refiner(
         seed: of initial weights, order, augmentation and errors.
         checkpoint: resume point.
         on_epoch: told the mean losses of each epoch.
+        devices: how many share the run; see ``fit``.
 
     Returns:
         Mean losses of each epoch.
@@ -89,7 +91,7 @@ def train_refiner(
     warp = Warp(params.flip, params.rotation, params.scale, params.shift, params.color)
     settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
     module = RefinerModule(model, run, settings, category, seed)
-    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch)
+    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, devices=devices)
     save_model(folder, model, refiner_spec(params, landmarker.spec, category))
     (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     return history

@@ -48,6 +48,7 @@ def train_landmarker(
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     loader_workers: int = 0,
+    devices: int = 1,
     bar: bool = False,
 ) -> list[dict[str, float]]:
     """Train ``model`` and write its folder.
@@ -64,6 +65,7 @@ def train_landmarker(
         checkpoint: resume point.
         on_epoch: told the mean losses of each epoch.
         loader_workers: processes that cut crops, where they don't fit in memory.
+        devices: how many share the run; see ``fit``.
         bar: show a progress bar.
 
     Returns:
@@ -87,6 +89,7 @@ def train_landmarker(
         checkpoint=checkpoint,
         on_epoch=on_epoch,
         loader_workers=loader_workers,
+        devices=devices,
         bar=bar,
     )
     save_model(folder, model, spec)
