@@ -26,6 +26,7 @@ from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, Grouping
 
 TOP = 100  # garments a picture
+IN_CACHE = 1 << 20  # cells of landmark maps that are decoded at once on a CPU, 4 MB
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,32 @@ def decode(
         min_score: centres below are not decoded. N is the largest number that a picture keeps.
         top: at most this many a picture.
     """
+    b, k, h, w = maps["hm_hp"].shape
+    together = b if maps["hm_hp"].is_cuda else max(1, IN_CACHE // (k * h * w))
+    parts = [
+        _decode_part(
+            {name: m[i : i + together] for name, m in maps.items()}, slots, post, min_score, top
+        )
+        for i in range(0, b, together)
+    ]
+    most = max((part.scores.shape[1] for part in parts), default=0)
+
+    def joined(name: str) -> Tensor:
+        values = [getattr(part, name) for part in parts]
+        return torch.cat([torch.cat([v, _spare(v, most - v.shape[1])], 1) for v in values])
+
+    return Decoded(joined("boxes"), joined("scores"), joined("category"), joined("landmarks"))
+
+
+def _spare(values: Tensor, count: int) -> Tensor:
+    """So many more slots for the garments (B, N, ...), all zero."""
+    return values.new_zeros(len(values), count, *values.shape[2:])
+
+
+def _decode_part(
+    maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, min_score: float, top: int
+) -> Decoded:
+    """``decode`` of some pictures."""
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
     picture, rank = (scores >= max(min_score, 1e-9)).nonzero(as_tuple=True)
