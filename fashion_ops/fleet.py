@@ -96,12 +96,13 @@ def fan_out(
     run = _Run(what, queue, settings, gpus, checkpoints, timesheet, on_epoch)
     with run.board:
         try:
-            while run.queue or run.running:
-                run.submit(work)
-                done, _ = ray.wait(list(run.running), timeout=POLL_SECONDS) if run.running else ([], [])
+            run.submit(work)
+            while run.open:
+                done = [(ref, run.running.pop(ref)) for ref in run.wait()]
                 run.listen()
-                for ref in done:
-                    run.finish(ref, land)
+                run.submit(work)  # before landing, so that no worker waits for the driver's disk
+                for ref, job in done:
+                    run.finish(ref, job, land)
         finally:
             run.stop()
     if run.failures:
@@ -124,6 +125,9 @@ class _Run:
         self.queue, self.total, self.checkpoints = queue, len(queue), checkpoints
         self.keys = [job.key for job in queue]
         self.running: dict[ray.ObjectRef, Job] = {}
+        self.ready: list[
+            tuple[Job, ray.ObjectRef, tuple[str, int] | None]
+        ] = []  # prepared, one at most
         self.failures: dict[str, BaseException] = {}
         self.cpus, self.gpus = settings.cpus_per_task, gpus
         self.board = Board(what, {job.name: job.epochs for job in queue})
@@ -139,31 +143,53 @@ class _Run:
             retry_exceptions=TRANSIENT,
         )
 
+    @property
+    def open(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.queue or self.ready or self.running)
+
     def submit(self, work: Work) -> None:
-        """Hand over jobs until one more is prepared than can run; prepared ones are large."""
+        """Start jobs on all free slots, then prepare the next one; prepared ones are large.
+
+        No more are started than there are slots: Ray lends the CPU of a task that waits for the depot
+        to the next one.
+        """
         slots = _slots(self.cpus, self.gpus)
         self.clerk.see_slots(slots)
         self._ask_for_nodes()
-        while self.queue and len(self.running) <= slots:
+        while len(self.running) < slots and (self.ready or self._prepare_next()):
+            job, payload, stream = self.ready.pop()
+            ref = self.task.remote(work, payload, stream, job.name, job.key, self.depot)
+            self.running[ref] = job
+        if not self.ready:
+            self._prepare_next()
+
+    def _prepare_next(self) -> bool:
+        """Have the next job ready; False when there is none."""
+        while self.queue and not self.ready:
             job = self.queue.pop(0)
             try:
-                payload = job.prepare()
-                entry = None
+                payload, stream = job.prepare(), None
                 if job.stream is not None:
                     source: Sequence[Any] = payload[job.stream]
                     payload = {name: value for name, value in payload.items() if name != job.stream}
                     ray.get(self.depot.offer.remote(job.name, source))
-                    entry = (job.stream, len(source))
-                payload = ray.put(payload)
+                    stream = (job.stream, len(source))
+                self.ready.append((job, ray.put(payload), stream))
             except Exception as error:
                 self._failed(job, error)
-                continue
-            ref = self.task.remote(work, payload, entry, job.name, job.key, self.depot)
-            self.running[ref] = job
+        return bool(self.ready)
+
+    def wait(self) -> list[ray.ObjectRef]:
+        """Jobs that are done; returns soon also when none is."""
+        if not self.running:
+            time.sleep(POLL_SECONDS)
+            return []
+        return ray.wait(list(self.running), timeout=POLL_SECONDS)[0]
 
     def _ask_for_nodes(self) -> None:
         """Tell an autoscaling cluster how many tasks there are; others ignore it."""
-        wanted = len(self.queue) + len(self.running)
+        wanted = len(self.queue) + len(self.ready) + len(self.running)
         if os.environ.get("RAY_ADDRESS") and wanted != self.asked:
             bundle = {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
             request_resources(bundles=[bundle] * wanted)
@@ -178,9 +204,8 @@ class _Run:
             if event.kind == "epoch" and self.on_epoch is not None:
                 self.on_epoch(event.name, event.epoch, event.metrics or {})
 
-    def finish(self, ref: ray.ObjectRef, land: Callable[[str, Any], None]) -> None:
+    def finish(self, ref: ray.ObjectRef, job: Job, land: Callable[[str, Any], None]) -> None:
         """Land one job, or note why it failed."""
-        job = self.running.pop(ref)
         try:
             result = ray.get(ref)
             with _whole():
