@@ -1,0 +1,130 @@
+"""What a worker holds in memory: its process, a chunk of pictures and the model; not its pictures.
+
+``python -m bench.worker_memory [--megabytes 32 512]``: jobs with so many MB of pictures on a local Ray.
+Printed for worker and driver: by how much private memory (RssAnon, sampled) grew at most while they came.
+Beside it the same with all pictures sent by value, as one table.
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pyarrow as pa
+
+import fashion_ops.fleet as fleet
+from fashion_ops.params import Fleet
+from fashion_ops.stages.samples import LAYOUT, PictureReader
+
+PICTURE = 100_000  # bytes, as DeepFashion2's
+A_CHUNK = 128
+
+
+class Noise:
+    """Chunks of pictures that don't compress; stands for ``PictureChunks``."""
+
+    def __init__(self, megabytes: int, a_chunk: int) -> None:
+        self.count, self.a_chunk = megabytes * 1_000_000 // PICTURE, a_chunk
+
+    def __len__(self) -> int:
+        return -(-self.count // self.a_chunk)
+
+    def __getitem__(self, index: int) -> pa.Table:
+        ids = list(range(index * self.a_chunk, min((index + 1) * self.a_chunk, self.count)))
+        random = np.random.default_rng(index)
+        return pa.table([ids, [random.bytes(PICTURE) for _ in ids]], schema=LAYOUT)
+
+
+def private() -> int:
+    """Private memory of this process, bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("no RssAnon in /proc/self/status")
+
+
+class Peak:
+    """The largest ``private`` while it runs; a context manager."""
+
+    def __enter__(self) -> "Peak":
+        self.start = self.most = private()
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self.done.wait(0.005):
+            self.most = max(self.most, private())
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+        self.most = max(self.most, private())
+
+
+def read_all(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> tuple[int, int]:
+    """Take the pictures as a training does and look at each; (before, peak) bytes."""
+    assert checkpoint is not None
+    with Peak() as peak:
+        if job["by_value"]:
+            column = pa.concat_tables(list(job["pictures"]))["bytes"]
+            pictures = [column[i].as_py() for i in range(len(column))]
+        else:
+            reader = PictureReader(job["pictures"], checkpoint.parent)
+            pictures = [len(reader._bytes[i].as_py()) for i in range(len(reader._bytes))]
+        del pictures
+    return peak.start, peak.most
+
+
+def main() -> None:
+    """Run all sizes both ways and print a table."""
+    parser = argparse.ArgumentParser("python -m bench.worker_memory", description=__doc__)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[32, 512])
+    given = parser.parse_args()
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
+    fleet.start_ray("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    rows = []
+    for by_value in (False, True):
+        for megabytes in given.megabytes:
+            noise = Noise(megabytes, megabytes * 1_000_000 // PICTURE if by_value else A_CHUNK)
+            jobs = [
+                fleet.Job(
+                    "job",
+                    "job",
+                    1,
+                    lambda n=noise, v=by_value: {
+                        "by_value": v,
+                        "pictures": [n[0]] if v else n,
+                    },
+                    None if by_value else "pictures",
+                )
+            ]
+            landed: dict[str, Any] = {}
+            start = time.monotonic()
+            with Peak() as driver, tempfile.TemporaryDirectory() as folder:
+                fleet.fan_out("bench", jobs, read_all, landed.__setitem__, Fleet(), Path(folder))
+            before, most = landed["job"]
+            rows.append(
+                (
+                    "by value" if by_value else "by chunks",
+                    megabytes,
+                    (most - before) / 1e6,
+                    (driver.most - driver.start) / 1e6,
+                    time.monotonic() - start,
+                )
+            )
+    print(f"{'':10} {'pictures':>9} {'worker':>10} {'driver':>10} {'time':>8}")
+    for way, megabytes, worker, driver_mb, seconds in rows:
+        print(f"{way:10} {megabytes:6d} MB {worker:+7.0f} MB {driver_mb:+7.0f} MB {seconds:6.1f} s")
+
+
+if __name__ == "__main__":
+    main()
