@@ -1,8 +1,8 @@
 """What a worker holds in memory: its process, a chunk of pictures and the model; not its pictures.
 
 ``python -m bench.worker_memory [--megabytes 32 512]``: jobs with so many MB of pictures on a local Ray.
-Printed for worker and driver: by how much private memory (RssAnon, sampled) grew at most while they came.
-Beside it the same with all pictures sent by value, as one table.
+Printed for worker and driver: by how much private memory (RssAnon, sampled) grew at most meanwhile,
+beside it the same with all pictures sent by value, as one table.
 """
 
 import argparse

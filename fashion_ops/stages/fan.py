@@ -5,7 +5,7 @@ whatever happens to the others.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,15 +19,22 @@ from fashion_ops.stages.jobs import Result
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.timesheet import Timesheet
+from fashion_ops.tracking import FINISHED, FanOutRuns
 from fashion_ops.workspace import Workspace
 
 Landed = Callable[[str, dict[str, float], LockEntry], None]
+Told = Callable[[str, int, Mapping[str, float]], None]
 
 
 def run_all(
-    step: str, params: Params, ws: Workspace, categories: Iterable[str], landed: Landed
+    step: str,
+    params: Params,
+    ws: Workspace,
+    categories: Iterable[str],
+    landed: Landed,
+    told: Told | None = None,
 ) -> None:
-    """Run a step for these categories, longest first.
+    """Run a step for these categories, longest first; MLflow shows each epoch as it happens.
 
     Args:
         step: ``finetune`` or ``refine``.
@@ -35,6 +42,7 @@ def run_all(
         ws: the workspace.
         categories: by name.
         landed: called with (category, metrics, lock entry) for each one that is published and recorded.
+        told: called with (category, epochs done, metrics) for each epoch.
 
     Raises:
         FanOutError: at the end, naming the categories that failed; all others are done.
@@ -56,16 +64,25 @@ def run_all(
     def land(name: str, result: Result) -> None:
         metrics = module.publish(ws, name, result)
         landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]))
+        runs.end(name, FINISHED)
 
-    fan_out(
-        step,
-        [job(name) for name in snapshots],
-        module.work,
-        land,
-        params.fleet,
-        ws.checkpoints,
-        timesheet=_timesheet_path(ws, step),
-    )
+    def on_epoch(name: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        runs.epoch(name, epoch, metrics)
+        if told is not None:
+            told(name, epoch, metrics)
+
+    settings = {name: getattr(params.categories[name], step).model_dump() for name in snapshots}
+    with FanOutRuns(ws.root, step, settings) as runs:
+        fan_out(
+            step,
+            [job(name) for name in snapshots],
+            module.work,
+            land,
+            params.fleet,
+            ws.checkpoints,
+            timesheet=_timesheet_path(ws, step),
+            on_epoch=on_epoch,
+        )
 
 
 def unfinished(step: str, ws: Workspace) -> list[str]:
