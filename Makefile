@@ -39,9 +39,10 @@ ui: $(STAMP) ## Dagster on port 3000 and MLflow on port 5000, with the history o
 	( $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
 	  $(BIN)/dagster dev --port 3000 )
 
-bench: $(STAMP) ## speed against peers: ingest and scoring, ratios in one run each
+bench: $(STAMP) ## speed against peers, ratios in one run each
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.detector_input
 
 lock: $(STAMP) ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \

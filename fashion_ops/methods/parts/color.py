@@ -57,12 +57,16 @@ def normalize_changed(
 ) -> Float[Tensor, "b 3 h w"]:
     """``normalize`` of RGB in 0..1 after each picture's colours have changed at random, in place.
 
-    Picture by picture, so that the working set stays in the processor's cache.
+    Picture by picture and channel by channel, so that the working set stays in the processor's cache.
     """
     gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
     matrix, offset = color_change(gray_mean, jitter, lighting, generator)
     mean, std = pixels.new_tensor(MEAN), pixels.new_tensor(STD)
     offset, matrix = (offset - mean) / std, matrix / std[:, None]
+    planes = pixels.new_empty(pixels.shape[1:])
+    changed = torch.empty_like(planes)
     for x, by, plus in zip(pixels, matrix, offset, strict=True):
-        x.copy_(torch.addmm(plus[:, None], by, x.flatten(1)).view_as(x))
+        planes.copy_(x)
+        torch.addmm(plus[:, None], by, planes.flatten(1), out=changed.view(3, -1))
+        x.copy_(changed)
     return pixels
