@@ -87,6 +87,8 @@ def write_report(
         methods=_method_rows(_by_index(evaluation.methods)),
         judged=methods,
         categories=_category_rows(per_category, methods),
+        untrained=[category(name).label for name in evaluation.untrained],
+        unjudged=[category(name).label for name in evaluation.unjudged],
         gains=[(a, b) for a, b in STEPS if a in methods and b in methods],
         chart=dot_plot(
             [(category(name).label, [row[m] for m in methods]) for name, row in per_category.items()],

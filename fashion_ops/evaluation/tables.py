@@ -31,6 +31,20 @@ class Evaluation:
     own_boxes: dict[str, Scores]
     boxes: Scores | None
 
+    @property
+    def untrained(self) -> list[str]:
+        """Categories without a training garment, by name; they count in the mean like any other."""
+        return self._without("train")
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Categories without a garment on the split judged, by name; no mean knows of them."""
+        return self._without("validation")
+
+    def _without(self, column: str) -> list[str]:
+        counts = self.per_category[column]
+        return [] if counts.sum() == 0 else counts.index[counts == 0].tolist()  # 0: not counted at all
+
 
 def evaluate_tables(
     images: pd.DataFrame,

@@ -6,6 +6,7 @@ metrics.json, the tables as CSV, every prediction as parquet, the pictures and t
 """
 
 import json
+import logging
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,8 @@ from fashion_ops.predictor import Cascade
 from fashion_ops.stages.predictions import detect, landmark_tables, write_predictions
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
+
+log = logging.getLogger(__name__)
 
 NOT_JUDGED = {"fleet", "registration", "promote"}  # sections that no judged model depends on
 
@@ -62,6 +65,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
     metrics = headline(evaluation)
+    warn_of_missing(evaluation)
     with publish(ws.evaluation) as folder:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
@@ -87,6 +91,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         **{f"AP {row}": ap for row, ap in metrics["landmark_ap"].items()},
         **{f"AP {row}, own boxes": ap for row, ap in metrics["landmark_ap_own_boxes"].items()},
         "box AP": metrics["box_ap"],
+        "categories without training garments": float(len(evaluation.untrained)),
+        "categories without garments to judge": float(len(evaluation.unjudged)),
     }
 
 
@@ -98,6 +104,8 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
         "landmark_ap": methods["AP"].dropna().to_dict(),
         "landmark_ap_own_boxes": methods["own_AP"].dropna().to_dict(),
         "box_ap": evaluation.boxes.stats["AP"] if evaluation.boxes else -1.0,
+        "categories_without_training": evaluation.untrained,
+        "categories_without_validation": evaluation.unjudged,
         "per_category": {
             name: {
                 "box_ap": row["box_AP"],
@@ -108,6 +116,14 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
             for name, row in categories.iterrows()
         },
     }
+
+
+def warn_of_missing(evaluation: Evaluation) -> None:
+    """Name the categories that no model has seen, and those that nothing can be said of."""
+    if evaluation.untrained:
+        log.warning("no training garments, counted in the mean: %s", ", ".join(evaluation.untrained))
+    if evaluation.unjudged:
+        log.warning("no garments to judge, not in the mean: %s", ", ".join(evaluation.unjudged))
 
 
 def training_curves(ws: Workspace) -> dict[str, list[float]]:

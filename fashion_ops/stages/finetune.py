@@ -16,6 +16,7 @@ from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import train_landmarker
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import (
+    HISTORY,
     Job,
     Result,
     devices_at_hand,
@@ -47,9 +48,13 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
 def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
     """Train; touches nothing but ``checkpoint``.
 
+    A category without garments to learn from keeps the universal landmarker as it is.
+
     Returns:
         files: the model folder's files as bytes; metrics: garments and last epoch's losses.
     """
+    if not len(job["garments"]):
+        return {"files": {**job["landmarker"], HISTORY: b"[]\n"}, "metrics": {"garments": 0}}
     torch.set_num_threads(job["threads"])
     with tempfile.TemporaryDirectory() as scratch:
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")

@@ -12,7 +12,7 @@ import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.fit import OnEpoch
-from fashion_ops.methods.posefix.training import train_refiner
+from fashion_ops.methods.posefix.training import save_untrained, train_refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import (
@@ -54,6 +54,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
 def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
     """Train; touches nothing but ``checkpoint``.
 
+    A category without garments to learn from gets a refiner that starts from its landmarker, untrained:
+    whatever ``refine.backbone`` says, for only that one is of use before it has learned anything.
+
     Returns:
         files: the model folder's files as bytes; metrics: garments and last epoch's losses.
     """
@@ -62,21 +65,26 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job["landmarker"], start)
         folder.mkdir()
-        history = train_refiner(
-            folder,
-            LandmarkPredictor.load(start),
-            job["refine"],
-            job["fit"],
-            find_category(job["category"]),
-            job["garments"],
-            PictureReader(job["pictures"], Path(scratch)),
-            seed=job["seed"],
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-            devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
-        )
+        landmarker, category = LandmarkPredictor.load(start), find_category(job["category"])
+        history: list[dict[str, float]] = []
+        if not len(job["garments"]):
+            save_untrained(folder, landmarker, job["refine"], category)
+        else:
+            history = train_refiner(
+                folder,
+                landmarker,
+                job["refine"],
+                job["fit"],
+                category,
+                job["garments"],
+                PictureReader(job["pictures"], Path(scratch)),
+                seed=job["seed"],
+                checkpoint=checkpoint,
+                on_epoch=on_epoch,
+                devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
+            )
         files = pack_folder(folder)
-    metrics: dict[str, Any] = {"garments": len(job["garments"]), **history[-1]}
+    metrics: dict[str, Any] = {"garments": len(job["garments"]), **(history[-1] if history else {})}
     return {"files": files, "metrics": metrics}
 
 

@@ -1,11 +1,13 @@
 """Reading a catalog back: bytes as they came in, whichever way they are kept."""
 
+import io
 import shutil
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from raw_data import Data, item, picture
 
 from fashion_ops.catalog.reader import Catalog, decode_rgb
@@ -46,6 +48,36 @@ def test_pictures_are_rgb_and_not_turned():
     assert decoded[0, 0].tolist() == [0, 0, 255]
     with pytest.raises(ValueError, match="lost: not a picture"):
         decode_rgb(b"nothing", "lost")
+
+
+def test_every_mode_is_taken_and_read_as_rgb(data):
+    """Alpha, palette, gray, CMYK, 16 bit: ingest keeps their bytes, the reader shows what one sees."""
+    pixels = np.full((80, 60, 3), 255, np.uint8)
+    pixels[20:50, 10:30] = (200, 10, 10)
+    photo = Image.fromarray(pixels)
+    there = (pixels[..., 1:2] < 50).astype(np.uint8)
+    hidden = Image.fromarray(np.dstack([pixels * there, there * 255]))
+    gray = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
+    kinds = [
+        (photo, "PNG"),
+        (hidden, "PNG"),  # transparent around, black stored there
+        (hidden, "WEBP"),  # lossy
+        (photo.quantize(4), "PNG"),
+        (photo.convert("LA"), "PNG"),
+        (gray, "PNG"),
+        (photo.convert("CMYK"), "JPEG"),
+    ]
+    for i, (picture_, kind) in enumerate(kinds, 1):
+        target = io.BytesIO()
+        picture_.save(target, kind)
+        data.add(f"{i:06d}", item(), data=target.getvalue())
+    catalog = data.ingest()
+    assert data.refusals == []
+    for i in range(1, len(kinds) + 1):
+        read = catalog.image(i)
+        assert read.shape == (80, 60, 3)
+        ys, xs = np.nonzero(read[..., 1] < 128)
+        np.testing.assert_allclose([xs.min(), ys.min(), xs.max(), ys.max()], [10, 20, 29, 49], atol=1)
 
 
 def test_shards_close_before_they_grow_too_large(tmp_path):

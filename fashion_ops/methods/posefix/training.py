@@ -49,6 +49,26 @@ def new_refiner(params: Refine, landmarker: LandmarkPredictor, category: Categor
     return model
 
 
+def save_untrained(
+    folder: Path, landmarker: LandmarkPredictor, params: Refine, category: Category
+) -> None:
+    """Write the folder of a refiner that nothing was there to train: it does as its landmarker does.
+
+    Args:
+        folder: where it goes; exists and is empty.
+        landmarker: of the category.
+        params: section ``refine``; the backbone is ``landmarker`` whatever it says.
+        category: which one.
+    """
+    params = params.model_copy(update={"backbone": "landmarker"})
+    save_model(
+        folder,
+        new_refiner(params, landmarker, category),
+        refiner_spec(params, landmarker.spec, category),
+    )
+    (folder / "history.json").write_text("[]\n", encoding="utf-8")
+
+
 def train_refiner(
     folder: Path,
     landmarker: LandmarkPredictor,

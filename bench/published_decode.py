@@ -1,0 +1,171 @@
+"""CenterNet's way from maps to garments, plain: one picture, one garment, one landmark at a time.
+
+The peer of ``bench.decode``. Written from the description of the released code's human-pose task: top-K
+tensors over all landmark groups for each picture, then an affine transform a point, lists a category
+and suppression row by row in NumPy. DeepMark++'s techniques as one would add them there: OpenCV blurs
+map by map, a mask is drawn a landmark. Cells and pixels are this project's, so that the garments can
+be compared number by number. As released, all 100 centres of a picture go through everything and the
+threshold comes last, but for suppression; ``early`` is kinder: what lies under it goes at once.
+"""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fashion_ops.params import PostProcess
+
+K = 100  # centres a picture, candidates a landmark map
+IOU = 0.6
+
+Rows = list[dict[str, np.ndarray | float | int]]
+
+
+def top_cells(heat: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Scores and flat cells (C, k) of each map's best local maxima; ``heat`` (1, C, H, W)."""
+    heat = heat * (F.max_pool2d(heat, 3, 1, 1) == heat)
+    return torch.topk(heat.view(heat.shape[1], -1), k)
+
+
+def blurred(maps: Tensor, sigma: float) -> Tensor:
+    """Technique 2, map by map."""
+    if sigma == 0:
+        return maps
+    planes = [
+        cv2.GaussianBlur(m, (3, 3), sigma, borderType=cv2.BORDER_CONSTANT) for m in maps[0].numpy()
+    ]
+    return torch.from_numpy(np.stack(planes))[None]
+
+
+def centers_of(maps: dict[str, Tensor]) -> tuple[np.ndarray, ...]:
+    """The best K garments: scores, category from 0, boxes (K, 4) and coarse points (K, J, 2); grid."""
+    h, w = maps["hm"].shape[2:]
+    scores, cells = top_cells(maps["hm"], K)
+    scores, best = torch.topk(scores.flatten(), K)
+    category, cells = best // K, cells.flatten()[best]
+    ys, xs = (cells // w).float(), (cells % w).float()
+    hps = maps["hps"].view(-1, h * w)[:, cells].T.reshape(K, -1, 2)
+    coarse = hps + torch.stack([xs, ys], -1)[:, None]
+    reg, wh = (maps[name].view(2, h * w)[:, cells] for name in ("reg", "wh"))
+    xs, ys = xs + reg[0], ys + reg[1]
+    wh = wh.clamp_min(0)
+    boxes = torch.stack([xs - wh[0] / 2, ys - wh[1] / 2, xs + wh[0] / 2, ys + wh[1] / 2], 1)
+    return scores.numpy(), category.numpy(), boxes.numpy(), coarse.numpy()
+
+
+def nearest(maps: dict[str, Tensor], boxes: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """The candidates that replace coarse points, for all K garments and all J groups: (K, J, 3)."""
+    heat, coarse_T = maps["hm_hp"], torch.from_numpy(coarse).transpose(0, 1)  # (J, K, 2)
+    _, j, h, w = heat.shape
+    score, cells = top_cells(heat, K)
+    offset = maps["hp_offset"].view(2, h * w)[:, cells]
+    found = torch.stack([cells % w + offset[0], cells // w + offset[1]], -1)
+    usable = (score > 0.1).float()
+    score = usable * score - (1 - usable)
+    found = torch.where(usable[..., None] > 0, found, torch.full_like(found, -10000.0))
+    distance = ((coarse_T[:, :, None].expand(j, K, K, 2) - found[:, None]) ** 2).sum(-1) ** 0.5
+    far, at = distance.min(2)
+    score = score.gather(1, at)
+    found = found.gather(1, at[..., None].expand(j, K, 2))
+    low, high = (torch.from_numpy(boxes[:, i]) for i in (slice(0, 2), slice(2, 4)))
+    longest = (high - low).amax(1)
+    refused = ((found < low) | (found > high)).any(-1) | (score < 0.1) | (far > 0.3 * longest)
+    x, y = coarse_T.floor().long().unbind(-1)
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
+    there = heat.view(j, -1).gather(1, y.clamp(0, h - 1) * w + x.clamp(0, w - 1)) * inside
+    place = torch.where(refused[..., None], coarse_T, found)
+    score = torch.where(refused, there, score)
+    return torch.cat([place, score[..., None]], -1).transpose(0, 1).numpy()
+
+
+def masked(heat: np.ndarray, offset: np.ndarray, coarse: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Technique 4 for one landmark: x, y, score of the largest value under a Gaussian."""
+    h, w = heat.shape
+    sigma = max(min(box[2] - box[0], box[3] - box[1]) / 9, 1e-3)
+    x = np.arange(w, dtype=np.float32) + 0.5 - coarse[0]
+    y = np.arange(h, dtype=np.float32)[:, None] + 0.5 - coarse[1]
+    rescored = heat * np.exp(-(x * x + y * y) / (2 * sigma * sigma))
+    at = int(rescored.argmax())
+    cy, cx = divmod(at, w)
+    score = rescored[cy, cx]
+    if score == 0:
+        return np.array([*coarse, 0.0], np.float32)
+    return np.array([cx + offset[0, cy, cx], cy + offset[1, cy, cx], score], np.float32)
+
+
+def to_picture(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Grid points (N, 2) to picture pixels, point by point."""
+    out = np.zeros_like(points)
+    for i in range(len(points)):
+        pixel = points[i] * 4 - 0.5
+        out[i] = np.dot(matrix, np.array([pixel[0], pixel[1], 1.0], np.float32))
+    return out
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    common = float(np.prod(np.maximum(sides, 0)))
+    return common / (float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2])) - common + 1e-9)
+
+
+def garments_of(
+    maps: dict[str, Tensor],
+    own: list[np.ndarray],
+    matrix: np.ndarray,
+    post: PostProcess,
+    threshold: float,
+    early: bool = False,
+) -> Rows:
+    """The garments of one picture, best first, in picture pixels.
+
+    Args:
+        maps: six maps (1, C, H, W), heatmaps after the sigmoid.
+        own: channels of each category's landmarks.
+        matrix: (2, 3) from input to picture pixels.
+        post: which techniques; suppression is hard.
+        threshold: of centre and final score.
+        early: leave out a garment as soon as its centre is known to score less.
+    """
+    if post.smooth:
+        hm, hm_hp = (
+            blurred(maps[n], s) for n, s in (("hm", post.sigma_center), ("hm_hp", post.sigma_landmark))
+        )
+        maps = {**maps, "hm": hm, "hm_hp": hm_hp}
+    scores, category, boxes, coarse = centers_of(maps)
+    points = None if post.mask else nearest(maps, boxes, coarse)
+    heat, offset = maps["hm_hp"][0].numpy(), maps["hp_offset"][0].numpy()
+    per_category: dict[int, Rows] = {c: [] for c in range(13)}
+    for i in range(K):
+        if early and scores[i] < threshold:
+            continue
+        kind = int(category[i])
+        landmarks = np.zeros((len(own[kind]), 3), np.float32)
+        for m, j in enumerate(own[kind]):
+            refined = (
+                masked(heat[j], offset, coarse[i, j], boxes[i]) if points is None else points[i, j]
+            )
+            weight = post.gamma if post.blend else 1.0
+            landmarks[m, :2] = weight * refined[:2] + (1 - weight) * coarse[i, j]
+            landmarks[m, 2] = refined[2]
+        score = float(scores[i])
+        if post.rescore:
+            score = post.alpha * score + (1 - post.alpha) * float(landmarks[:, 2].mean())
+        landmarks[:, :2] = to_picture(landmarks[:, :2], matrix)
+        box = to_picture(boxes[i].reshape(2, 2), matrix).ravel()
+        per_category[kind].append(
+            {"category": kind + 1, "score": score, "box": box, "landmarks": landmarks}
+            | {"sure": bool(scores[i] >= threshold)}
+        )
+    kept: Rows = []
+    for rows in per_category.values():
+        rows = [row for row in rows if row["sure"]]
+        rows.sort(key=lambda r: -r["score"])  # type: ignore[operator]
+        mine: Rows = []
+        for row in rows:
+            if all(overlap(row["box"], other["box"]) <= IOU for other in mine):  # type: ignore[arg-type]
+                mine.append(row)
+        kept += mine
+    kept = [row for row in kept if row["score"] >= threshold]  # type: ignore[operator]
+    return sorted(kept, key=lambda r: -r["score"])  # type: ignore[operator]
