@@ -124,7 +124,7 @@ def export_detector(
         _write_onnx(served, graph, plain)
         network = {"onnx": OnnxNetwork, "openvino": OpenvinoNetwork}[form]
         exact = network.open(plain, graph.model_copy(update={"precision": "fp32"}))
-        fp32 = _check(exact(pictures), expected, graph)
+        fp32 = _check(_paired(exact(pictures), expected), expected, graph)
         final = plain
         if calibration is not None and precision == "int8":
             final = Path(scratch) / "int8.onnx"
@@ -137,9 +137,7 @@ def export_detector(
         (folder / SPEC).write_bytes((model / SPEC).read_bytes())
         write_chosen(folder, post)
         graph.write(folder)
-        found = network.open(written, graph)(pictures)
-    if garments:
-        found = _paired(found, expected)
+        found = _paired(network.open(written, graph)(pictures), expected)
     return Exported(out, graph, fp32, _differences(found, expected, median=garments))
 
 
@@ -218,7 +216,9 @@ def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:
 
 
 def _paired(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Garments in the order of those they lie nearest to; close scores change places in bf16."""
+    """Garments in the order of those they lie nearest to, as close scores change places; maps as is."""
+    if "boxes" not in expected:
+        return found
     far = torch.cdist(expected["boxes"], found["boxes"])
     far += 1e6 * (expected["category"][:, :, None] != found["category"][:, None])
     nearest = far.argmin(-1)

@@ -1,0 +1,166 @@
+"""JPEG bytes to landmarks on the edge: OpenVINO against ONNX Runtime and torch, same photos, one run.
+
+    python -m bench.edge [--backbone mdla34] [--size 256] [--threads 2] [--photos 8] [--rounds 5]
+
+mDLA-34 with 62 groups and random weights: they change no time but that of the garments found, so the
+threshold lies where about 4 a photo are decoded; DeepFashion2 has 1.6. Each side decodes the JPEG, fits
+it, runs the network, decodes with all four techniques, suppresses doubles and maps back. Sides take
+turns, with a pause in which spinning threads fall asleep and a first photo that doesn't count; the
+median of all photos does. The last lines time decode alone, on the maps of the first side.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import torch
+
+from fashion_ops.catalog.wardrobe.generate import encode
+from fashion_ops.catalog.wardrobe.plan import plan
+from fashion_ops.edge import detect_photo
+from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.centernet.decode import decode, grouping_slots
+from fashion_ops.methods.centernet.export import export_detector
+from fashion_ops.methods.centernet.graph import NETWORK
+from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
+from fashion_ops.methods.centernet.model import UNITS, CenterNet
+from fashion_ops.methods.centernet.photo import decode_reduced
+from fashion_ops.methods.centernet.quantize import quantize
+from fashion_ops.methods.centernet.runtimes import ExportedDetector, OnnxNetwork, OpenvinoNetwork
+from fashion_ops.params import PostProcess
+from fashion_ops.taxonomy import load_grouping
+
+POST = PostProcess(flip=False)
+OFF = POST.model_copy(update={"smooth": False, "mask": False, "blend": False, "rescore": False})
+GROUPING = "semantic62"
+GARMENTS = 4  # a photo
+PHOTO = 480  # side of the photos, pixels; DeepFashion2's are about 470 x 620
+
+
+def save_detector(folder: Path, backbone: str, size: int) -> None:
+    """A detector with random weights, centre maps with clear peaks, boxes of a third of the input."""
+    torch.manual_seed(0)
+    net = CenterNet(backbone, load_grouping(GROUPING).num_groups)
+    with torch.inference_mode():
+        logits = net.eval()(torch.randn(1, 3, size, size))["hm"]
+    last = {name.split(".")[-2]: m for name, m in net.named_modules() if name.endswith(".out")}
+    last["hm"].weight.data *= 2 / logits.std()
+    last["wh"].bias.data.fill_(size / 12 / UNITS["wh"])
+    spec = {
+        "method": "centernet",
+        "grouping": GROUPING,
+        "backbone": backbone,
+        "neck_width": None,
+        "head_width": None,
+        "input_size": size,
+        "score_threshold": 0.05,
+        "precision": "fp32",
+    }
+    folder.mkdir()
+    save_model(folder, net, spec)
+
+
+def make_sides(
+    root: Path, backbone: str, size: int, jpegs: list[bytes], threads: int
+) -> dict[str, Detector]:
+    """All that are compared, by name; the first is the one that the others are compared with."""
+    save_detector(root / "detector", backbone, size)
+    eager = Detector.load(root / "detector", post=POST)
+    maps = export_detector(root / "detector", root / "maps", "onnx", POST)
+    inside = export_detector(root / "detector", root / "inside", "onnx", POST, garments=True)
+    fitted = eager.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])[0]
+    int8 = root / "int8.onnx"
+    quantize(maps.folder / NETWORK["onnx"], int8, fitted.permute(0, 2, 3, 1).numpy())
+
+    def served(runtime: type, path: Path, graph, precision: str) -> Detector:
+        graph = graph.model_copy(update={"precision": precision})
+        return ExportedDetector(runtime.open(path, graph, threads), eager.spec, POST, graph=graph)
+
+    plain, decoding = maps.folder / NETWORK["onnx"], inside.folder / NETWORK["onnx"]
+    assert isinstance(eager.network, TorchNetwork)
+    return {
+        "openvino": served(OpenvinoNetwork, plain, maps.graph, "bf16"),
+        "openvino, decode inside": served(OpenvinoNetwork, decoding, inside.graph, "bf16"),
+        "openvino fp32": served(OpenvinoNetwork, plain, maps.graph, "fp32"),
+        "openvino int8": served(OpenvinoNetwork, int8, maps.graph, "int8"),
+        "onnx fp32": served(OnnxNetwork, plain, maps.graph, "fp32"),
+        "onnx int8": served(OnnxNetwork, int8, maps.graph, "int8"),
+        "torch fp32": eager,
+        "torch bf16": replace(eager, network=replace(eager.network, precision="bf16")),
+    }
+
+
+def usual_threshold(detector: Detector, jpegs: list[bytes], size: int) -> float:
+    """A score that ``GARMENTS`` garments of the median photo reach."""
+    pictures, _ = detector.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])
+    found = decode(detector.network(pictures), grouping_slots(detector.grouping), POST)
+    return float(found.scores[:, GARMENTS - 1].median())
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Time all sides and print rates, ratios, and what decode and techniques take of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--backbone", default="mdla34")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--photos", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    jpegs = [encode(shot, PHOTO)[0] for shot in plan(0, "validation", args.photos, 0.35)]
+    with tempfile.TemporaryDirectory() as folder:
+        sides = make_sides(Path(folder), args.backbone, args.size, jpegs, args.threads)
+    first, eager = sides["openvino"], sides["torch fp32"]
+    threshold = usual_threshold(eager, jpegs, args.size)
+    garments = [len(_answer(first, data, threshold)) for data in jpegs]
+    print(
+        f"{args.backbone}, {GROUPING}, {args.size} x {args.size}, batch 1, {args.threads} threads, "
+        f"{args.photos} photos of {PHOTO} pixels with {statistics.mean(garments):.1f} garments found"
+    )
+    pictures = [first.fit([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
+    maps = [first.network(p) for p in pictures]
+    plain = first.with_post(OFF)
+    taken: dict[str, list[float]] = {name: [] for name in (*sides, "decode", "plain", "network")}
+    for _ in range(args.rounds):
+        for name, detector in sides.items():
+            time.sleep(0.05)
+            _answer(detector, jpegs[-1], threshold)
+            taken[name] += [seconds(lambda d=d, s=detector: _answer(s, d, threshold)) for d in jpegs]
+        with torch.inference_mode():
+            taken["network"] += [seconds(lambda p=p: first.network(p)) for p in pictures]
+            taken["decode"] += [seconds(lambda m=m: first.decode(m, threshold)) for m in maps]
+            taken["plain"] += [seconds(lambda m=m: plain.decode(m, threshold)) for m in maps]
+    median = {name: statistics.median(values) for name, values in taken.items()}
+    print(f"{'':26}{'ms':>8}{'fastest':>9}{'images/s':>10}{'ratio':>8}")
+    for name in sides:
+        ms, least = 1e3 * median[name], 1e3 * min(taken[name])
+        ratio = median[name] / median["openvino"]
+        print(f"{name:26}{ms:8.1f}{least:9.1f}{1e3 / ms:10.1f}{ratio:7.2f}x")
+    total = median["openvino"]
+    print(
+        f"openvino's {1e3 * total:.1f} ms: network {1e3 * median['network']:.1f} ms, decode with all "
+        f"techniques {1e3 * median['decode']:.2f} ms ({median['decode'] / total:.1%}), without any "
+        f"{1e3 * median['plain']:.2f} ms"
+    )
+
+
+def _answer(detector: Detector, data: bytes, threshold: float) -> list:
+    photo = decode_reduced(data, "photo", detector.spec["input_size"])
+    return detect_photo(detector, photo, threshold)
+
+
+if __name__ == "__main__":
+    main()
