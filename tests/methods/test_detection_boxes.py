@@ -128,6 +128,20 @@ def test_mirroring_moves_pictures_boxes_and_masks_alike(wardrobe, monkeypatch):
         assert torch.equal(now["masks"].flip(-1), was["masks"])
 
 
+def test_garments_find_their_picture_whatever_their_order(wardrobe):
+    shuffled = wardrobe.garments.sample(frac=1, random_state=0)
+    shuffled["image_id"] += 5
+    labels = labels_of(shuffled, masks=True)
+    assert sum(len(own.boxes) for own in labels.values()) == len(shuffled)
+    for _, row in wardrobe.garments.iterrows():
+        own = labels[row["image_id"] + 5]
+        (i,) = np.flatnonzero(
+            (own.boxes == row["box"]).all(1) & (own.category_id == row["category_id"])
+        )
+        assert own.polygons[i] is row["polygons"]
+    assert labels_of(wardrobe.garments.iloc[:0], masks=True) == {}
+
+
 def test_bad_labels_are_refused(wardrobe):
     empty = wardrobe.garments.copy()
     empty.at[1, "box"] = np.array([5, 5, 5, 9], np.float32)

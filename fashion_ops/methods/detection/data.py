@@ -4,7 +4,7 @@ Pictures keep their size here; the model resizes them. Boxes count from the pict
 beyond the first pixel's centre, so that resizing is a mere factor.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,14 @@ from fashion_ops.methods.detection.targets import polygon_mask
 
 @dataclass(frozen=True)
 class Labels:
-    """The garments of one picture: boxes (n, 4), categories (n,), and each one's polygons."""
+    """The garments of one picture: boxes (n, 4), categories (n,), and each one's polygons.
+
+    Polygons are flat x, y lists; without masks there are none.
+    """
 
     boxes: np.ndarray
     category_id: np.ndarray
-    polygons: list[list[np.ndarray]]
+    polygons: Sequence[Sequence[np.ndarray]]
 
 
 def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
@@ -36,22 +39,26 @@ def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
     Raises:
         ValueError: an empty box, or no polygon where masks are needed.
     """
-    out: dict[int, Labels] = {}
-    for image_id, rows in garments.groupby("image_id", sort=True):
-        boxes = np.stack(rows["box"].to_list()).astype(np.float32)
-        polygons = [[np.asarray(p, np.float32) for p in own] for own in rows["polygons"]]
-        for garment_id, box, own in zip(rows["garment_id"], boxes, polygons, strict=True):
-            if not (box[2:] > box[:2]).all():
-                raise ValueError(f"garment {garment_id}: its box {box.tolist()} is empty")
-            if masks and not own:
-                raise ValueError(
-                    f"garment {garment_id}: no polygon to make its mask of; "
-                    "HTC needs one for each garment, cascade_rcnn needs none"
-                )
-        out[int(str(image_id))] = Labels(
-            boxes, rows["category_id"].to_numpy(np.int64, copy=True), polygons
-        )
-    return out
+    if len(garments) == 0:
+        return {}
+    garments = garments.sort_values("image_id", kind="stable")
+    boxes = np.stack(garments["box"].to_list()).astype(np.float32)
+    polygons = garments["polygons"].to_list() if masks else [()] * len(garments)
+    for garment_id, box, own in zip(garments["garment_id"], boxes, polygons, strict=True):
+        if not (box[2:] > box[:2]).all():
+            raise ValueError(f"garment {garment_id}: its box {box.tolist()} is empty")
+        if masks and len(own) == 0:
+            raise ValueError(
+                f"garment {garment_id}: no polygon to make its mask of; "
+                "HTC needs one for each garment, cascade_rcnn needs none"
+            )
+    categories = garments["category_id"].to_numpy(np.int64, copy=True)
+    image_ids, firsts = np.unique(garments["image_id"].to_numpy(np.int64), return_index=True)
+    ends = [*firsts[1:].tolist(), len(garments)]
+    return {
+        image_id: Labels(boxes[first:end], categories[first:end], polygons[first:end])
+        for image_id, first, end in zip(image_ids.tolist(), firsts.tolist(), ends, strict=True)
+    }
 
 
 class LabelledPictures(Dataset[Any]):

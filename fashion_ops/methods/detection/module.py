@@ -37,7 +37,8 @@ class DetectionModule(FitModule):
             )
         ]
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        with torch.random.fork_rng():  # torchvision draws sizes and samples from the global generator
+        # torchvision draws sizes and samples from the global generators
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             each = self.model([p.float() / 255 for p, _ in pairs], [t for _, t in pairs])
         return {"loss": torch.stack(list(each.values())).sum(), **each}
