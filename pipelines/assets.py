@@ -80,8 +80,12 @@ def run_categories(context: dg.AssetExecutionContext, house: House) -> dg.Materi
         )
         context.log_event(event)
 
+    def told(category: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        shown = {"epoch": epoch, **_metadata(metrics)}
+        context.log_event(dg.AssetObservation(step, partition=category, metadata=shown))
+
     try:
-        run_all(step, house.params(), ws, wanted, landed)
+        run_all(step, house.params(), ws, wanted, landed, told)
     except FanOutError as error:
         causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
         raise dg.Failure(str(error), metadata=causes, allow_retries=False) from error

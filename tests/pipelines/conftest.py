@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import dagster as dg
 import pandas as pd
@@ -107,13 +108,22 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def in_process(
-    what: str, jobs: list[Job], work: Any, land: Any, settings: Any, checkpoints: Path, **_: Any
+    what: str,
+    jobs: list[Job],
+    work: Any,
+    land: Any,
+    settings: Any,
+    checkpoints: Path,
+    on_epoch: Any,
+    **_: Any,
 ) -> None:
     """What ``fleet.fan_out`` promises, without Ray."""
     failures: dict[str, BaseException] = {}
     for job in sorted(jobs, key=lambda job: (-job.cost, job.name)):
         try:
-            land(job.name, work(job.prepare(), None, lambda *_: None))
+            result = work(job.prepare(), None, lambda *_: None)
+            on_epoch(job.name, 1, {"loss": 0.5})
+            land(job.name, result)
         except Exception as error:
             failures[job.name] = error
     if failures:
@@ -128,6 +138,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     for step in STEPS:
         monkeypatch.setitem(sys.modules, f"fashion_ops.stages.{step}", fakes.module(step))
     monkeypatch.setattr(fashion_ops.stages.fan, "fan_out", in_process)
+    monkeypatch.setattr(fashion_ops.stages.fan, "FanOutRuns", MagicMock())  # MLflow is tested elsewhere
     return fakes
 
 

@@ -72,6 +72,11 @@ def test_a_run_records_everything_and_the_next_one_skips_it(house: Any, stages: 
     assert sorted(stages.calls) == sorted([*RECORDED, "register"])
     order = [stage.partition("@")[0] for stage in stages.calls]
     assert order.index("refine") > order.index("finetune") and order[-2:] == ["evaluate", "register"]
+    seen = result.get_asset_observation_events()
+    assert sorted((e.asset_key.to_user_string(), str(e.partition)) for e in seen) == sorted(
+        (step, name) for step in PARTITIONED for name in CATEGORY_NAMES
+    )  # each epoch, as it happened
+    assert seen[0].asset_observation_data.asset_observation.metadata["loss"].value == 0.5
     assert house.ledger.stale() == {}
     entries = house.ledger.entries()
     assert versions(house) == {stage: entries[stage].data_version for stage in RECORDED}
