@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,7 +18,9 @@ Numbers = dict[str, float]
 
 
 def measure(function: str, cases: Mapping[str, Mapping[str, Any]], repeats: int) -> dict[str, Numbers]:
-    """Medians of what a function measures in each case, the cases taking turns.
+    """The smallest of what a function measures in each case, the cases taking turns.
+
+    The smallest, since other jobs on the machine only ever add to a time.
 
     Args:
         function: ``module:name``, keywords to numbers.
@@ -34,8 +35,7 @@ def measure(function: str, cases: Mapping[str, Mapping[str, Any]], repeats: int)
         for name, keywords in cases.items():
             found[name].append(run_isolated(function, keywords))
     return {
-        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        for name, runs in found.items()
+        name: {key: min(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()
     }
 
 

@@ -38,6 +38,12 @@ SPEC = {
 
 
 @pytest.fixture(scope="session")
+def gaps() -> tuple[str, str]:
+    """The category that was never trained, and the one that is never judged."""
+    return NEVER_TRAINED, NEVER_JUDGED
+
+
+@pytest.fixture(scope="session")
 def params() -> Params:
     return Params(
         synthesize=Synthesize(train=40, validation=24, size=96, imbalance=0),

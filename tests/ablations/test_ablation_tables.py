@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import NEVER_JUDGED, NEVER_TRAINED
 
 from fashion_ops.ablations.deepmark import paper, table1, table2, table4, table5, table6, table7
 from fashion_ops.ablations.judged import load_judged
@@ -128,19 +127,20 @@ def test_table6_is_the_papers():
     assert not any(table.mark(c) for c in table.columns)
 
 
-def test_table7_names_what_is_missing(request_of, oracle, monkeypatch):
+def test_table7_names_what_is_missing(request_of, oracle, gaps, monkeypatch):
+    never_trained, never_judged = gaps
     monkeypatch.setattr(table7, "load_detector", lambda _: oracle)
     table = table7.run(request_of())
     rows = table.rows
     assert list(rows.index) == [*CATEGORY_NAMES, "mean"]
-    assert rows.loc[NEVER_TRAINED, "train"] == 0
-    assert rows.loc[NEVER_TRAINED, "remark"] == "no training garments"
-    assert rows.loc[NEVER_JUDGED, "remark"] == "no validation garments"
-    assert np.isnan(rows.loc[NEVER_JUDGED, "AP_pt"]) and np.isnan(rows.loc[NEVER_JUDGED, "AP_box"])
+    assert rows.loc[never_trained, "train"] == 0
+    assert rows.loc[never_trained, "remark"] == "no training garments"
+    assert rows.loc[never_judged, "remark"] == "no validation garments"
+    assert np.isnan(rows.loc[never_judged, "AP_pt"]) and np.isnan(rows.loc[never_judged, "AP_box"])
     judged = rows.iloc[:-1][["AP_pt", "AP_box"]].astype(float)
     assert judged.mean().tolist() == pytest.approx(rows.loc["mean", ["AP_pt", "AP_box"]].tolist())
-    assert any(NEVER_TRAINED in note for note in table.notes)
-    assert rows.loc[NEVER_TRAINED, "AP_box"] > 0.3
+    assert any(never_trained in note for note in table.notes)
+    assert rows.loc[never_trained, "AP_box"] > 0.3
     assert table.rows.loc["mean", "validation"] == len(load_judged(request_of()).garments)
 
 

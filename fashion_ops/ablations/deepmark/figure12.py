@@ -49,7 +49,7 @@ def run(request: Request, size: int = SIZE) -> Table:
             for key, value in paper.FIGURE_12.items()
         ),
         notes=(
-            f"Median of {savings.REPEATS} processes, the rows taking turns; fit, network, all four "
+            f"Fastest of {savings.REPEATS} processes, the rows taking turns; fit, network, all four "
             f"techniques, decode and NMS. The networks are untrained and made to find {KEPT} garments "
             "a picture. Memory: on top of what the process held before the network was made.",
         ),

@@ -58,7 +58,7 @@ def run(request: Request, size: int = SIZE) -> Table:
             for key, value in paper.FIGURE_4.items()
         ),
         notes=(
-            f"Median of {savings.REPEATS} processes with {STEPS} steps each, the rows taking turns. "
+            f"Fastest step of {savings.REPEATS} processes with {STEPS} each, the rows taking turns. "
             "Memory: on top of what the process held before the network was made.",
             "`whole maps` trains as published: all output channels are computed for every cell. "
             "`at targets` is how this repository trains: sizes, offsets and displacements are computed "
