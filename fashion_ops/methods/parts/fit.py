@@ -183,7 +183,8 @@ def fit(
     """Train ``module`` on ``dataset`` by ``module.fit``; resume from ``checkpoint`` if it exists.
 
     ``dataset`` gives whole batches through ``__getitems__``. Returns the mean losses of each epoch.
-    With several ``devices`` (GPUs, or processes where there is none) everything given must pickle.
+    With several ``devices`` (GPUs, or processes where there is none) everything given must pickle, and
+    an error of one of them comes as torch's ``ProcessRaisedException``.
 
     Raises:
         ValueError: the data set is empty, or a batch can't be shared out evenly.
