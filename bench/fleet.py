@@ -19,6 +19,7 @@ import numpy as np
 import ray
 
 import fashion_ops.fleet as fleet
+from fashion_ops.cluster import start_ray
 from fashion_ops.gantt import Panel, draw_schedules
 from fashion_ops.params import Fleet
 from fashion_ops.schedule import longest_first
@@ -61,7 +62,7 @@ def main() -> None:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        fleet.start_ray("local", num_cpus=given.slots, include_dashboard=False, log_to_driver=False)
+        start_ray("local", num_cpus=given.slots, include_dashboard=False, log_to_driver=False)
         path = Path(folder, "timesheet.json")
         fleet.fan_out(
             "bench",

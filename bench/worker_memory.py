@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 import fashion_ops.fleet as fleet
+from fashion_ops.cluster import start_ray
 from fashion_ops.params import Fleet
 from fashion_ops.stages.samples import LAYOUT, PictureReader
 
@@ -90,7 +91,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
-    fleet.start_ray("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    start_ray("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     rows = []
     for by_value in (False, True):
         for megabytes in given.megabytes:

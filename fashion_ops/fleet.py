@@ -7,11 +7,9 @@ and goes on from its last epoch. Nothing here knows what is trained, nor of Dags
 """
 
 import os
-import secrets
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,17 +22,15 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fashion_ops.board import Board
+from fashion_ops.cluster import POLL_SECONDS, connect, slots_now, usable_gpus
 from fashion_ops.depot import Depot, remove_partials
 from fashion_ops.params import Fleet
-from fashion_ops.schedule import tasks_at_once
 from fashion_ops.timesheet import FAILED, LANDED, Clerk
 from fashion_ops.worker import Metrics, OnEpoch, run_job
 
 Work = Callable[[Any, Path | None, OnEpoch], Any]
 
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is its own fault
-POLL_SECONDS = 0.5
-START_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def fan_out(
     if not queue:
         return
     connect(settings)
-    gpus = _usable_gpus(settings)
+    gpus = usable_gpus(settings)
     run = _Run(what, queue, settings, gpus, checkpoints, timesheet, on_epoch)
     with run.board:
         try:
@@ -154,7 +150,7 @@ class _Run:
         No more are started than there are slots: Ray lends the CPU of a task that waits for the depot
         to the next one.
         """
-        slots = _slots(self.cpus, self.gpus)
+        slots = slots_now(self.cpus, self.gpus)
         self.clerk.see_slots(slots)
         self._ask_for_nodes()
         while len(self.running) < slots and (self.ready or self._prepare_next()):
@@ -256,74 +252,6 @@ def _whole() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if caught:
         raise KeyboardInterrupt
-
-
-def connect(settings: Fleet) -> None:
-    """Join the cluster of ``RAY_ADDRESS``, or start Ray on this machine; once a process.
-
-    A cluster gets this package sent along; it needs the same Python, Ray and torch installed.
-    """
-    if ray.is_initialized():
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers use this interpreter
-    hide = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a task without GPUs sees none
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if address == "local":
-        # Ray's processes ask each other for a token; without ours it leaves one in the home folder.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        cpus = max(os.cpu_count() or 1, settings.cpus_per_task)
-        os.environ |= hide
-        start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
-    else:
-        package = str(Path(__file__).parent)
-        ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
-
-
-def start_ray(address: str, **options: Any) -> None:
-    """``ray.init``, again where a busy machine took longer than the 30 s that Ray gives itself."""
-    for attempt in range(START_ATTEMPTS):
-        try:
-            ray.init(address, **options)
-            return
-        except Exception as error:
-            ray.shutdown()
-            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS - 1:
-                raise
-
-
-def _usable_gpus(settings: Fleet) -> float:
-    """GPUs a task asks for: 0 with a warning where this machine has none.
-
-    A cluster may still be starting, or scale from nothing: it is given ``fleet.wait_for_node`` seconds.
-    """
-    cpus, gpus = settings.cpus_per_task, settings.gpus_per_task
-    if os.environ.get("RAY_ADDRESS"):
-        bundle = {"CPU": float(cpus)} | ({"GPU": gpus} if gpus else {})
-        deadline = time.monotonic() + settings.wait_for_node
-        while _slots(cpus, gpus) == 0 and time.monotonic() < deadline:
-            request_resources(bundles=[bundle])
-            time.sleep(POLL_SECONDS)
-    elif gpus and not ray.cluster_resources().get("GPU"):
-        warnings.warn(
-            f"fleet.gpus_per_task is {gpus:g}, but there is no GPU: training on CPUs", stacklevel=3
-        )
-        gpus = 0.0
-    if _slots(cpus, gpus) == 0:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        have = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
-        raise ValueError(
-            f"fleet.cpus_per_task is {cpus} and fleet.gpus_per_task {gpus:g}, but no node has as many: "
-            f"{have}. Add one, ask for less, or set fleet.wait_for_node where nodes come on demand"
-        )
-    return gpus
-
-
-def _slots(cpus: int, gpus: float) -> int:
-    """How many tasks can run at once on the nodes that are there now."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(tasks_at_once(n.get("CPU", 0), n.get("GPU", 0), cpus, gpus) for n in nodes)
 
 
 def _cause(error: Exception) -> BaseException:
