@@ -2,11 +2,11 @@
 
     python -m bench.edge [--backbone mdla34] [--size 256] [--threads 2] [--photos 8] [--rounds 5]
 
-mDLA-34 with 62 groups and random weights: they change no time but that of the garments found, so the
-threshold of a photo lies where its four best pass; DeepFashion2 has 1.6 a photo. Each side decodes the JPEG, fits
-it, runs the network, decodes with all four techniques, suppresses doubles and maps back. Sides take
-turns, with a pause in which spinning threads fall asleep and a first photo that doesn't count; the
-median of all photos does. The last lines time decode alone, on the maps of the first side.
+mDLA-34 with 62 groups and random weights: they change no time but that of the garments found, so a
+photo's threshold lies where its four best pass; DeepFashion2 has 1.6 a photo. Each side decodes the
+JPEG, fits it, runs the network, decodes with all four techniques, suppresses doubles and maps back.
+Sides take turns, with a pause in which spinning threads fall asleep and a first photo that doesn't
+count; the median of all photos does. The last lines time decode alone, on the first side's maps.
 """
 
 import argparse
