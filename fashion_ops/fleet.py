@@ -89,14 +89,14 @@ def fan_out(
         return
     connect(settings)
     gpus = usable_gpus(settings)
-    run = _Run(what, queue, settings, gpus, checkpoints, timesheet, on_epoch)
+    run = _Run(what, queue, work, settings, gpus, checkpoints, timesheet, on_epoch)
     with run.board:
         try:
-            run.submit(work)
+            run.submit()
             while run.open:
                 done = [(ref, run.running.pop(ref)) for ref in run.wait()]
                 run.listen()
-                run.submit(work)  # before landing, so that no worker waits for the driver's disk
+                run.submit()  # before landing, so that no worker waits for the driver's disk
                 for ref, job in done:
                     run.finish(ref, job, land)
         finally:
@@ -112,6 +112,7 @@ class _Run:
         self,
         what: str,
         queue: list[Job],
+        work: Work,
         settings: Fleet,
         gpus: float,
         checkpoints: Path,
@@ -125,6 +126,7 @@ class _Run:
             tuple[Job, ray.ObjectRef, tuple[str, int] | None]
         ] = []  # prepared, one at most
         self.failures: dict[str, BaseException] = {}
+        self.work = ray.cloudpickle.dumps(work)
         self.cpus, self.gpus = settings.cpus_per_task, gpus
         self.board = Board(what, {job.name: job.epochs for job in queue})
         self.clerk = Clerk(what, time.monotonic())
@@ -144,7 +146,7 @@ class _Run:
         """Whether anything is left to do."""
         return bool(self.queue or self.ready or self.running)
 
-    def submit(self, work: Work) -> None:
+    def submit(self) -> None:
         """Start jobs on all free slots, then prepare the next one; prepared ones are large.
 
         No more are started than there are slots: Ray lends the CPU of a task that waits for the depot
@@ -155,7 +157,7 @@ class _Run:
         self._ask_for_nodes()
         while len(self.running) < slots and (self.ready or self._prepare_next()):
             job, payload, stream = self.ready.pop()
-            ref = self.task.remote(work, payload, stream, job.name, job.key, self.depot)
+            ref = self.task.remote(self.work, [payload], stream, job.name, job.key, self.depot)
             self.running[ref] = job
         if not self.ready:
             self._prepare_next()
@@ -241,7 +243,10 @@ class _Run:
 @contextmanager
 def _whole() -> Iterator[None]:
     """Ctrl-C in here counts afterwards."""
-    if threading.current_thread() is not threading.main_thread():
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):
         yield
         return
     caught: list[int] = []

@@ -22,8 +22,8 @@ RELAY_SECONDS = 0.5
 
 
 def run_job(
-    work: Callable[[Any, Path | None, OnEpoch], Any],
-    payload: Any,
+    work: bytes,
+    payload: list[ray.ObjectRef],
     stream: tuple[str, int] | None,
     name: str,
     key: str,
@@ -32,8 +32,8 @@ def run_job(
     """Do one job.
 
     Args:
-        work: see ``fleet.fan_out``.
-        payload: what its ``prepare`` gave, without what is streamed.
+        work: pickled; see ``fleet.fan_out``. Importing what it needs is part of the job's time.
+        payload: refers to what its ``prepare`` gave, without what is streamed.
         stream: entry of the payload and number of chunks that the depot has for it.
         name: of the job.
         key: of its resume point.
@@ -45,12 +45,13 @@ def run_job(
         saved: bytes | None = ray.get(depot.begin.remote(name, key, node))  # pyright: ignore
         if saved is not None:
             checkpoint.write_bytes(saved)
+        prepared = ray.get(payload[0])
         if stream is not None:
-            payload = {**payload, stream[0]: _chunks(depot, name, stream[1])}
+            prepared = {**prepared, stream[0]: _chunks(depot, name, stream[1])}
         with Herald(
             folder, checkpoint, lambda *told: ray.get(depot.save.remote(name, key, *told))
         ) as herald:
-            result = work(payload, checkpoint, herald)
+            result = ray.cloudpickle.loads(work)(prepared, checkpoint, herald)
         ray.get(depot.end.remote(name))
         return result
 

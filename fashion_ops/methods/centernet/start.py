@@ -39,7 +39,7 @@ def start_from(model: nn.Module, folder: Path) -> Start:
     if not parameters & fitting.keys():
         raise ValueError(
             f"train_detector.start_from: {folder / WEIGHTS} shares no parameter with this network: "
-            f"none of its {len(weights)} tensors has name and shape of one here; is it another backbone?"
+            f"none of its {len(weights)} tensors fits one here; is it another backbone?"
         )
     model.load_state_dict(fitting, strict=False)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
