@@ -75,6 +75,21 @@ def test_the_masks_of_the_wardrobe_lie_in_their_boxes(wardrobe):
             assert (extent - box).abs().max() <= 2.5  # a polygon's corner may lie beyond the picture
 
 
+def test_boxes_count_from_the_edge_and_have_their_masks_middle():
+    """Pixels 10..30 reach from 10 to 31, seen from the edge: the middle is 20.5, not 20."""
+    garment = {"garment_id": 0, "image_id": 0, "category_id": 5}
+    corners = np.array([10, 20, 30, 20, 30, 44, 10, 44], np.float32)
+    table = pd.DataFrame([{**garment, "box": np.float32([10, 20, 30, 44]), "polygons": [corners]}])
+    black = np.zeros((64, 48, 3), np.uint8)
+    pictures = LabelledPictures(
+        np.array([0]), labels_of(table, masks=True), lambda _: black, masks=True
+    )
+    _, target = pictures[0]
+    assert target["boxes"].tolist() == [[10.5, 20.5, 30.5, 44.5]]
+    y, x = target["masks"][0].nonzero(as_tuple=True)
+    assert (float(x.min() + x.max() + 1) / 2, float(y.min() + y.max() + 1) / 2) == (20.5, 32.5)
+
+
 def test_the_smaller_garment_shows_in_the_semantic_map():
     """A 4 x 4 top on an 8 x 6 dress in a picture of 8 x 8, padded to 16 x 8."""
     masks = torch.zeros(2, 8, 8, dtype=torch.uint8)
