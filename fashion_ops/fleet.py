@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -126,7 +127,7 @@ class _Run:
             tuple[Job, ray.ObjectRef, tuple[str, int] | None]
         ] = []  # prepared, one at most
         self.failures: dict[str, BaseException] = {}
-        self.work = ray.cloudpickle.dumps(work)
+        self.work = cloudpickle.dumps(work)  # pyright: ignore[reportPrivateImportUsage]
         self.cpus, self.gpus = settings.cpus_per_task, gpus
         self.board = Board(what, {job.name: job.epochs for job in queue})
         self.clerk = Clerk(what, time.monotonic())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray import cloudpickle
 
 from fashion_ops.depot import scratch
 
@@ -51,7 +52,7 @@ def run_job(
         with Herald(
             folder, checkpoint, lambda *told: ray.get(depot.save.remote(name, key, *told))
         ) as herald:
-            result = ray.cloudpickle.loads(work)(prepared, checkpoint, herald)
+            result = cloudpickle.loads(work)(prepared, checkpoint, herald)
         ray.get(depot.end.remote(name))
         return result
 
