@@ -30,22 +30,24 @@ from pathlib import Path
 import fashion_ops.stages.fan as fan
 from fashion_ops.cli import app
 from fashion_ops.fleet import Job, fan_out
-from fashion_ops.stages import finetune
 from fashion_ops.workspace import publish
 
 HOME = Path.cwd()
 
 def work(job, checkpoint, on_epoch):
+    from fashion_ops.stages import finetune  # the driver needs no torch
+
     def told(epoch, metrics):
         on_epoch(epoch, metrics)
         time.sleep(0.5)
-    result = finetune.work(job["finetune"] | {"pictures": job["pictures"]}, checkpoint, told)
-    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"])}
+    given = pickle.loads(job["finetune"]) | {"pictures": job["pictures"]}
+    result = finetune.work(given, checkpoint, told)
+    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"] + "/driver.py")}
 
 def run_all(step, params, ws, categories, landed):
     def prepare(name):
-        job = pickle.loads((HOME / name).read_bytes())
-        return {"pictures": job.pop("pictures"), "finetune": job, "home": str(HOME / "driver.py")}
+        pictures = pickle.loads((HOME / f"{name}.pictures").read_bytes())
+        return {"pictures": pictures, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
 
     def land(name, result):
         with publish(HOME / "landed" / name) as folder:
@@ -107,7 +109,8 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         (home / "driver.py").write_text(DRIVER)
         (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
         for name, job in jobs.items():
-            (home / name).write_bytes(pickle.dumps(job))
+            (home / name).write_bytes(pickle.dumps({**job, "pictures": None}))
+            (home / f"{name}.pictures").write_bytes(pickle.dumps(job["pictures"]))
         cluster.add("east")
 
         killed = Driver(cluster)
