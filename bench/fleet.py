@@ -1,7 +1,7 @@
 """What the fleet costs: 13 jobs on N slots of a local Ray, against the bound that no schedule beats.
 
 ``python -m bench.fleet [--slots 4] [--seconds 480] [--work sleep|compute]``. Jobs have the proportions
-of DeepFashion2's train split (Ge et al., CVPR 2019). The bound is that of ``fashion_ops.schedule``,
+of DeepFashion2's train split (Ge et al., CVPR 2019). The bound is ``fashion_ops.fleet.schedule``'s,
 from the task times that workers measured; what exceeds it is Ray, starting processes, checkpoints,
 landing, and the order.
 """
@@ -18,13 +18,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import ray
 
-import fashion_ops.fleet as fleet
-from fashion_ops.cluster import start_ray
-from fashion_ops.gantt import Panel, draw_schedules
+import fashion_ops.fleet.fan_out as fleet
+from fashion_ops.fleet.cluster import start_ray
+from fashion_ops.fleet.gantt import Panel, draw_schedules
+from fashion_ops.fleet.schedule import longest_first
+from fashion_ops.fleet.timesheet import Timesheet
 from fashion_ops.params import Fleet
-from fashion_ops.schedule import longest_first
 from fashion_ops.taxonomy import CATEGORIES
-from fashion_ops.timesheet import Timesheet
 
 EPOCHS = 10
 CHECKPOINT = 1 << 20  # bytes

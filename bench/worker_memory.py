@@ -18,8 +18,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 
-import fashion_ops.fleet as fleet
-from fashion_ops.cluster import start_ray
+import fashion_ops.fleet.fan_out as fleet
+from fashion_ops.fleet.cluster import start_ray
 from fashion_ops.params import Fleet
 from fashion_ops.stages.samples import LAYOUT, PictureReader
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.gantt import Panel, draw_schedules
+from fashion_ops.fleet.gantt import Panel, draw_schedules
+from fashion_ops.fleet.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.params import Fleet, Params, load_params
-from fashion_ops.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.stages import PARTITIONED
 from fashion_ops.workspace import Workspace
 

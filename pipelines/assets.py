@@ -71,7 +71,7 @@ def run_categories(context: dg.AssetExecutionContext, house: House) -> dg.Materi
     say(f"{step}: {len(wanted)} to do" if wanted else f"{step}: current")
     if not wanted:
         return lineage.no_event()
-    from fashion_ops.fleet import FanOutError
+    from fashion_ops.fleet.fan_out import FanOutError
     from fashion_ops.stages.fan import run_all
 
     def landed(category: str, metrics: dict[str, float], entry: Any) -> None:

@@ -18,14 +18,14 @@ import ray
 import torch
 from finetune_job import make_job
 
-from fashion_ops.depot import SCRATCH
-from fashion_ops.fleet import FanOutError, Job, fan_out
+from fashion_ops.fleet.depot import SCRATCH
+from fashion_ops.fleet.fan_out import FanOutError, Job, fan_out
+from fashion_ops.fleet.timesheet import Timesheet
 from fashion_ops.methods.parts.fit import FitModule
 from fashion_ops.params import Fleet
 from fashion_ops.stages import finetune
 from fashion_ops.stages.jobs import publish_files
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from fashion_ops.timesheet import Timesheet
 
 EPOCHS = 5
 

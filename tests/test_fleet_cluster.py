@@ -17,8 +17,8 @@ import pytest
 from finetune_job import make_job
 from ray_nodes import Cluster, possible
 
+from fashion_ops.fleet.timesheet import Timesheet
 from fashion_ops.stages import finetune
-from fashion_ops.timesheet import Timesheet
 
 EPOCHS = 9
 PATIENCE = 400  # seconds; a quiet machine needs a tenth
@@ -29,7 +29,7 @@ import os, pickle, socket, sys, time
 from pathlib import Path
 import fashion_ops.stages.fan as fan
 from fashion_ops.cli import app
-from fashion_ops.fleet import Job, fan_out
+from fashion_ops.fleet.fan_out import Job, fan_out
 from fashion_ops.workspace import publish
 
 HOME = Path.cwd()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fashion_ops.fleet import FanOutError
+from fashion_ops.fleet.fan_out import FanOutError
 from fashion_ops.tracking import FINISHED, FanOutRuns
 
 

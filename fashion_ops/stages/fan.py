@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from fashion_ops.fleet import Job, fan_out
+from fashion_ops.fleet.fan_out import Job, fan_out
+from fashion_ops.fleet.timesheet import Timesheet
 from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages.jobs import Result
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
-from fashion_ops.timesheet import Timesheet
 from fashion_ops.tracking import FINISHED, FanOutRuns
 from fashion_ops.workspace import Workspace
 

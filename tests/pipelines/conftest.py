@@ -15,7 +15,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from fashion_ops.fleet import FanOutError, Job
+from fashion_ops.fleet.fan_out import FanOutError, Job
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
 from fashion_ops.stages import PARTITIONED, STEPS

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fashion_ops.depot import Event
-from fashion_ops.schedule import Bar, Schedule
+from fashion_ops.fleet.depot import Event
+from fashion_ops.fleet.schedule import Bar, Schedule
 
 LANDED, FAILED = "landed", "failed"
 

@@ -22,12 +22,12 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fashion_ops.board import Board
-from fashion_ops.cluster import POLL_SECONDS, connect, slots_now, usable_gpus
-from fashion_ops.depot import Depot, remove_partials
+from fashion_ops.fleet.board import Board
+from fashion_ops.fleet.cluster import POLL_SECONDS, connect, slots_now, usable_gpus
+from fashion_ops.fleet.depot import Depot, remove_partials
+from fashion_ops.fleet.timesheet import FAILED, LANDED, Clerk
+from fashion_ops.fleet.worker import Metrics, OnEpoch, run_job
 from fashion_ops.params import Fleet
-from fashion_ops.timesheet import FAILED, LANDED, Clerk
-from fashion_ops.worker import Metrics, OnEpoch, run_job
 
 Work = Callable[[Any, Path | None, OnEpoch], Any]
 

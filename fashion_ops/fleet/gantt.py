@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fashion_ops.schedule import Schedule
+from fashion_ops.fleet.schedule import Schedule
 
 ROW_INCHES = 0.3
 

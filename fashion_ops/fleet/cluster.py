@@ -10,8 +10,8 @@ from typing import Any
 import ray
 from ray.autoscaler.sdk import request_resources
 
+from fashion_ops.fleet.schedule import tasks_at_once
 from fashion_ops.params import Fleet
-from fashion_ops.schedule import tasks_at_once
 
 POLL_SECONDS = 0.5
 START_ATTEMPTS = 4
@@ -36,7 +36,7 @@ def connect(settings: Fleet) -> None:
         os.environ |= hide
         start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
     else:
-        package = str(Path(__file__).parent)
+        package = str(Path(__file__).parent.parent)
         ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
 
 

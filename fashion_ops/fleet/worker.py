@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray import cloudpickle
 
-from fashion_ops.depot import scratch
+from fashion_ops.fleet.depot import scratch
 
 Metrics = Mapping[str, float]
 OnEpoch = Callable[[int, Metrics], None]

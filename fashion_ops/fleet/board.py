@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from fashion_ops.depot import Event
+from fashion_ops.fleet.depot import Event
 
 BAR_WIDTH = 24
 
