@@ -25,7 +25,7 @@ demo: $(STAMP) ## the whole pipeline on the synthetic wardrobe, driven by Dagste
 	$(BIN)/python -m pipelines.run --summary
 
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## format, style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -126,9 +126,8 @@ class Predictor:
         Raises:
             FileNotFoundError: a part is missing; names the folder.
         """
-        detector = Detector.load(bundle / "detector", device)
-        post = read_chosen(bundle / "postprocess")
-        return cls(detector.with_post(post), Cascade.load(bundle, device))
+        detector = Detector.load(bundle / "detector", device, read_chosen(bundle / "postprocess"))
+        return cls(detector.for_boxes(), Cascade.load(bundle, device))
 
     def predict(
         self, image: np.ndarray | str | Path, min_score: float = 0.3, row: str = "refined"

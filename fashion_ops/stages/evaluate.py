@@ -47,11 +47,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
     shapes = fit_mean_shape(train)
     detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
-    found = detect(detector, catalog, images, params.evaluate.max_detections)
+    alone = detect(detector, catalog, images, params.evaluate.max_detections)
+    found = detect(detector.for_boxes(), catalog, images, params.evaluate.max_detections)
     cascade = Cascade.load(ws.detector.parent)
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
     truth_boxes |= landmark_tables(cascade, catalog, garments, "ground-truth boxes")
-    own_boxes = {"mean_shape": predict_mean_shape(shapes, found), "detector": found}
+    own_boxes = {"mean_shape": predict_mean_shape(shapes, found), "detector": alone}
     own_boxes |= landmark_tables(cascade, catalog, found, "own boxes")
     evaluation = evaluate_tables(
         images,

@@ -100,6 +100,10 @@ class Detector:
         """The same network, read in another way."""
         return replace(self, post=post)
 
+    def for_boxes(self) -> "Detector":
+        """To be followed by a landmarker, whose scores come on top: without those of its own (1)."""
+        return self.with_post(self.post.model_copy(update={"rescore": False}))
+
     def fit(self, images: list[np.ndarray], scale: float = 1.0) -> tuple[Tensor, np.ndarray]:
         """Pictures fitted into the input, uint8 (B, 3, side, side), and their matrices (B, 2, 3).
 
