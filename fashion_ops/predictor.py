@@ -126,7 +126,8 @@ class Predictor:
         Raises:
             FileNotFoundError: a part is missing; names the folder.
         """
-        detector = Detector.load(bundle / "detector", device, read_chosen(bundle / "postprocess"))
+        detector = Detector.load(bundle / "detector", device)
+        detector = detector.with_post(read_chosen(bundle / "postprocess"))
         return cls(detector.for_boxes(), Cascade.load(bundle, device))
 
     def predict(

@@ -105,8 +105,10 @@ class Cluster:
                 f"mount -t tmpfs none {self.folder}",
                 f"hostname {name}",
                 f"mkdir {self.folder}/home && cd {self.folder}/home",
-                f"exec {RAY} start --block --address={self.address} --node-ip-address={address}"
-                f" --num-cpus=1 --temp-dir={self.folder}/ray --object-store-memory=100000000",
+                # A busy machine may need longer than the 30 s that Ray gives a node to start.
+                f"for attempt in 1 2 3 4; do {RAY} start --block --address={self.address}"
+                f" --node-ip-address={address} --num-cpus=1 --temp-dir={self.folder}/ray"
+                " --object-store-memory=100000000; done",
             ]
         )
         self._start(name, "ip", "netns", "exec", space, *UNPLUG, "sh", "-c", setup)
