@@ -9,14 +9,13 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.data import Pictures
 from fashion_ops.methods.centernet.inference import METHOD
-from fashion_ops.methods.centernet.loss import Constraint
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.start import start_from
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
 from fashion_ops.methods.parts.fit import fit
-from fashion_ops.methods.parts.position_constraint import left_and_right
+from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.params import Params, TrainDetector
 from fashion_ops.stages.samples import checkpoint_path, load_garments, used_grouping
 from fashion_ops.taxonomy import Grouping

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
+from fashion_ops.methods.parts.heatmaps import render_gaussians
+from fashion_ops.methods.parts.position_constraint import (
+    Constraint,
+    left_and_right,
+    position_constraint_loss,
+    sides,
+    undivided,
+)
 from fashion_ops.taxonomy import CATEGORIES, load_grouping
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
@@ -105,3 +112,58 @@ def test_sides_are_mirror_images(name, a_side):
     for c in CATEGORIES:
         names = [n for n, g in zip(c.landmark_names, grouping.channels(c.id), strict=True) if left[g]]
         assert names and all(n.startswith("left") for n in names)
+
+
+def test_sides_of_a_list_of_names():
+    names = ("left_collar", "right_collar", "center_hem", "right_sleeve", "left_sleeve")
+    left, right = sides(names, (1, 0, 2, 4, 3)).tolist()
+    assert left == [True, False, False, False, True] and right == [False, True, False, True, False]
+    with pytest.raises(ValueError, match=r"\['collar'\] have a mirror image"):
+        sides(("collar", "right_collar"), (1, 0))
+
+
+def test_undivided_ties_the_sides_together():
+    """The left side is 2 px off against the right: free in two parts, |e_i - e_j|^2 = 4 across."""
+    true = torch.tensor([[[0.0, 0.0], [0.0, 9.0], [9.0, 0.0], [9.0, 9.0]]])
+    predicted, mask = true.clone(), torch.ones(1, 4, dtype=torch.bool)
+    predicted[0, :2, 0] += 2
+    halves = torch.tensor([[True, True, False, False], [False, False, True, True]])
+    assert Constraint(1, halves, 2).of_points(predicted, true, mask).item() == 0
+    whole = Constraint(1, undivided(4), 2).of_points(predicted, true, mask)
+    assert whole.item() == pytest.approx(2 * 4 / 3)  # two of three partners
+
+
+def heatmaps(points, size=(32, 24), sigma=1.5):
+    """Log-Gaussians: their softmax is the Gaussian, so that its mean is the point."""
+    return render_gaussians(points, size, sigma).clamp_min(1e-30).log()
+
+
+def test_heatmaps_and_their_points_have_one_loss():
+    """One of three points is 3 cells off in maps 32 cells wide: L = 9, 9 / 2, 9 / 2 by hand."""
+    true = torch.tensor([[[9.0, 8.0], [20.0, 8.0], [14.0, 15.0]]], dtype=torch.float64)
+    moved = true.clone()
+    moved[0, 0, 0] += 3
+    constraint = Constraint(1.0, undivided(3), 1)
+    assert constraint.of_heatmaps(heatmaps(moved), true, ALL).item() == pytest.approx(9 / 32**2)
+    assert Constraint(1.0, undivided(3), 3).of_heatmaps(
+        heatmaps(moved), true, ALL
+    ).item() == pytest.approx((9 + 4.5 + 4.5) / 3 / 32**2)
+    shifted = constraint.of_heatmaps(heatmaps(true + torch.tensor([2.0, -1.5])), true, ALL)
+    assert shifted.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_gradient_through_heatmaps():
+    g = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 6, generator=g, dtype=torch.float64, requires_grad=True)
+    true = torch.rand(2, 3, 2, generator=g, dtype=torch.float64) * 4
+    mask = torch.tensor([[True, True, True], [True, False, True]])
+    constraint = Constraint(1.0, undivided(3), 2)
+    assert torch.autograd.gradcheck(lambda x: constraint.of_heatmaps(x, true, mask), (logits,))
+    (gradient,) = torch.autograd.grad(constraint.of_heatmaps(logits, true, mask), logits)
+    assert (gradient[1, 1] == 0).all()
+
+
+def test_half_precision_is_computed_in_single():
+    true = torch.tensor([[[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]])
+    loss = Constraint(1.0, undivided(3), 3).of_points((true + 100).bfloat16(), true + 100, ALL)
+    assert loss.dtype == torch.float32

@@ -4,27 +4,16 @@ Ours in addition: cross-entropy between the categories at the centres, for short
 position constraint on the displacements.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from fashion_ops.methods.centernet.targets import Targets
-from fashion_ops.methods.parts.position_constraint import position_constraint_loss
+from fashion_ops.methods.parts.position_constraint import Constraint
 
 WEIGHTS = {"hm": 1.0, "wh": 0.1, "reg": 1.0, "hps": 1.0, "hm_hp": 1.0, "hp_offset": 1.0}
 LIMIT = 9.21024  # logit of 1 - 1e-4: the sigmoid stays within 1e-4 .. 1 - 1e-4
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """PCLoss on the displacements: its weight, the groups of each part, how many of the worst count."""
-
-    weight: float
-    parts: Bool[Tensor, "p k"]
-    worst: int
 
 
 class _Focal(torch.autograd.Function):
@@ -110,12 +99,8 @@ def detection_losses(
     }
     if constraint is not None:
         weights["position_constraint"] = constraint.weight
-        each["position_constraint"] = position_constraint_loss(
-            outputs["hps"].float().view_as(targets.hps),
-            targets.hps,
-            targets.hps_mask,
-            constraint.parts.to(targets.hps.device),
-            constraint.worst,
+        each["position_constraint"] = constraint.of_points(
+            outputs["hps"].view_as(targets.hps), targets.hps, targets.hps_mask
         )
     total = torch.stack([weights[name] * value for name, value in each.items()]).sum()
     return {"loss": total, **each}

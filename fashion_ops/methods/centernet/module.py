@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.centernet.data import warp_pictures
-from fashion_ops.methods.centernet.loss import Constraint, detection_losses
+from fashion_ops.methods.centernet.loss import detection_losses
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.targets import Radius, make_targets
 from fashion_ops.methods.parts.augment import Warp, normalize
 from fashion_ops.methods.parts.color import normalize_changed
 from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.params import Fit
 
 

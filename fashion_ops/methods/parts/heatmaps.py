@@ -70,7 +70,8 @@ def decode_peaks(heat_BKHW: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
 def soft_argmax(logits_BKHW: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
     """Expected (x, y) in cells under the softmax of each map (Sun et al., ECCV 2018, eq. 3)."""
     b, k, h, w = logits_BKHW.shape
-    p = logits_BKHW.float().flatten(2).softmax(-1).view(b, k, h, w)
+    p = logits_BKHW.to(torch.promote_types(logits_BKHW.dtype, torch.float32))  # from bf16
+    p = p.flatten(2).softmax(-1).view(b, k, h, w)
     xs = torch.arange(w, device=p.device, dtype=p.dtype)
     ys = torch.arange(h, device=p.device, dtype=p.dtype)
     return torch.stack([(p.sum(2) * xs).sum(-1), (p.sum(3) * ys).sum(-1)], -1)

@@ -4,29 +4,54 @@ A regulariser of training (PCLoss, ``L_i = sum_j |(p_i - p_j) - (p*_i - p*_j)|^2
 ``e = p - p*`` it is ``sum_j |e_i - e_j|^2``, so a common shift costs nothing. It is summed inside the
 left part and inside the right part and averaged over the k worst landmarks of each. The published
 slides leave open how the parts combine (here: the mean over parts and garments), k and the weight; a
-landmark on the mirror axis belongs to neither part.
+landmark on the mirror axis belongs to neither part. Models that regress give their coordinates as they
+are, heatmap models through integral coordinates (Sun et al., ECCV 2018): one ``Constraint`` for all.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fashion_ops.methods.parts.heatmaps import soft_argmax
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.taxonomy.grouping import Grouping
 
+SIDES = ("left_", "right_")
+
+
+def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tensor, "2 k"]:
+    """Which of K named landmarks lie on the left and which on the right.
+
+    Landmarks that are their own mirror image lie on the axis, in neither part; of the others the name
+    tells the side.
+
+    Args:
+        names: such as ``left_collar``.
+        mirror: permutation under a horizontal flip.
+    """
+    paired = [twin != i for i, twin in enumerate(mirror)]
+    right = [name.startswith("right_") for name in names]
+    strangers = [n for n, p in zip(names, paired, strict=True) if p and not n.startswith(SIDES)]
+    if strangers:
+        raise ValueError(f"landmarks {strangers} have a mirror image; expected names in {SIDES}")
+    return torch.tensor([paired, paired]) & torch.tensor([[not r for r in right], right])
+
 
 def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
-    """Which groups lie on the left and which on the right; those on the axis are in neither.
-
-    Landmarks that are their own mirror image lie on the axis; of the others the name tells the side.
-    """
-    parts = np.zeros((2, grouping.num_groups), bool)
+    """``sides`` of a grouping's channels."""
+    parts = torch.zeros(2, grouping.num_groups, dtype=torch.bool)
     for c in CATEGORIES:
-        for i, (name, twin) in enumerate(zip(c.landmark_names, c.mirror(), strict=True)):
-            if twin != i:
-                parts[int(name.startswith("right_")), grouping.channels(c.id)[i]] = True
-    return torch.from_numpy(parts)
+        parts[:, torch.from_numpy(grouping.channels(c.id))] |= sides(c.landmark_names, c.mirror())
+    return parts
+
+
+def undivided(landmarks: int) -> Bool[Tensor, "1 k"]:
+    """One part of all K landmarks: the loss before the slides' skeleton-like optimisation."""
+    return torch.ones(1, landmarks, dtype=torch.bool)
 
 
 def position_constraint_loss(
@@ -65,3 +90,47 @@ def position_constraint_loss(
     kept = largest >= 0
     means = (largest * kept).sum(-1) / kept.sum(-1).clamp_min(1)
     return means.sum() / kept.any(-1).sum().clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """PCLoss as a training uses it.
+
+    ``weight``: of the loss in the total; nothing here multiplies by it. ``parts``: which landmarks
+    belong to each of P parts (``sides``, ``left_and_right`` or ``undivided``). ``worst``: how many of
+    the largest are averaged.
+    """
+
+    weight: float
+    parts: Bool[Tensor, "p k"]
+    worst: int
+
+    def of_points(
+        self,
+        predicted: Float[Tensor, "n k 2"],
+        true: Float[Tensor, "n k 2"],
+        mask: Bool[Tensor, "n k"],
+    ) -> Float[Tensor, ""]:
+        """Of a regression's coordinates, without the weight, in their unit squared."""
+        predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))  # from bf16
+        parts = self.parts.to(predicted.device)
+        return position_constraint_loss(predicted, true, mask, parts, self.worst)
+
+    def of_heatmaps(
+        self,
+        logits: Float[Tensor, "n k h w"],
+        true: Float[Tensor, "n k 2"],
+        mask: Bool[Tensor, "n k"],
+    ) -> Float[Tensor, ""]:
+        """Of integral coordinates, without the weight, in longer sides of the map squared.
+
+        So one weight fits maps of every size.
+
+        Args:
+            logits: their softmax is each landmark's density; maps with peaks near 1 (squared error)
+                must be multiplied up first, or their softmax is flat.
+            true: (x, y) in cells.
+            mask: labelled landmarks.
+        """
+        side = max(logits.shape[-2:])
+        return self.of_points(soft_argmax(logits) / side, true / side, mask)
