@@ -17,7 +17,7 @@ from fashion_ops.methods.centernet.inference import Detection, Detector
 from fashion_ops.methods.centernet.photo import Photo, decode_reduced
 from fashion_ops.methods.centernet.runtimes import ExportedDetector
 from fashion_ops.params import PostProcess
-from fashion_ops.predictor import Garment, Predictor
+from fashion_ops.predictor import Garment, Predictor, photo_bytes
 from fashion_ops.taxonomy import category
 
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -56,10 +56,7 @@ class EdgePredictor:
         Raises:
             ValueError: no picture; names the file.
         """
-        try:
-            data = photo if isinstance(photo, bytes) else photo.read_bytes()
-        except OSError as error:
-            raise ValueError(f"{photo}: cannot be read: {error}") from error
+        data = photo if isinstance(photo, bytes) else photo_bytes(photo)
         name = "photo" if isinstance(photo, bytes) else str(photo)
         reduced = decode_reduced(data, name, self.detector.spec["input_size"])
         return [

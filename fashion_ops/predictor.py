@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fashion_ops.catalog.images import probe_bytes
-from fashion_ops.catalog.quarantine import Refused
+from fashion_ops.catalog.images import probe_bytes, read_picture
+from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
@@ -174,13 +174,22 @@ def read_photo(path: Path) -> np.ndarray:
     """A photo as RGB uint8, turned upright by its EXIF orientation.
 
     Raises:
-        ValueError: missing, not a picture, or cut off; names the file.
+        ValueError: missing, not a picture, cut off or too large; names the file.
+    """
+    return decode_photo(photo_bytes(path), str(path))
+
+
+def photo_bytes(path: Path) -> bytes:
+    """A photo's file, unless it is larger than ``ingest`` would take.
+
+    Raises:
+        ValueError: missing or too large; names the file.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error}") from error
-    return decode_photo(data, str(path))
+        return read_picture(path)
+    except Refused as refused:
+        why = "cannot be read" if refused.reason is Reason.MISSING else refused.reason.value
+        raise ValueError(f"{path}: {why}: {refused.value}") from refused
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:

@@ -30,6 +30,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
+from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.workspace import find_root
 
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")  # it would hold a photo
@@ -153,6 +154,7 @@ def fetch_bundle(source: str) -> Path:
 
     Raises:
         FileNotFoundError: no such model, version or alias; or the model is none of ours.
+        UnsafeModel: there is a pickle in it, ours or MLflow's own.
     """
     connect(find_root())
     try:
@@ -162,6 +164,7 @@ def fetch_bundle(source: str) -> Path:
             f"{source}: not in the registry at {mlflow.get_tracking_uri()} ({error}); "
             "`fashion-ops register` and `fashion-ops promote` put one there"
         ) from error
+    refuse_pickles(folder)
     artifacts = Model.load(str(folder)).flavors.get("python_function", {}).get("artifacts", {})
     if "bundle" not in artifacts:
         raise FileNotFoundError(f"{source}: a model, but not one that fashion-ops registered")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_ops.catalog.checks import Garments, check_items
-from fashion_ops.catalog.images import probe_bytes, probe_file
+from fashion_ops.catalog.images import probe_bytes, probe_file, read_picture
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import Entry, Labels
 
@@ -106,10 +106,7 @@ def _picture(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> Pic
         raise Refused(Reason.NO_LABELS, f"{entry.file} holds no item")
     data = b""
     if copy_images:
-        try:
-            data = (root / entry.image).read_bytes()
-        except OSError as error:
-            raise Refused(Reason.MISSING, error.strerror or "cannot be opened") from None
+        data = read_picture(f"{root}/{entry.image}")
         width, height = probe_bytes(data)
     else:
         width, height = probe_file(f"{root}/{entry.image}")

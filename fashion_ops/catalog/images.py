@@ -2,11 +2,12 @@
 
 The ordinary case, JPEG or PNG, is read from its header and its closing marker, without decoding.
 Whatever is unusual (other formats, bytes after the closing marker, rare JPEG kinds) is decoded for
-real. Pixel limits are checked from the header, before any decoding. Damage in the middle of a JPEG is
-not looked for: decoders read over it.
+real. Limits come first: bytes before a file is read, pixels, from the header, before it is decoded.
+Damage in the middle of a JPEG is not looked for: decoders read over it.
 """
 
 import os
+import stat
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -15,6 +16,7 @@ from pathlib import Path
 from fashion_ops.catalog.quarantine import Reason, Refused
 
 MAX_PIXELS = 1 << 26
+MAX_BYTES = 1 << 26
 _HEAD = 2048
 _TAIL = 12
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -28,14 +30,10 @@ def probe_file(path: str | Path) -> tuple[int, int]:
     """(width, height) of the picture at ``path``, which is whole and of a sane size.
 
     Raises:
-        Refused: missing, not decodable, truncated, or more than ``MAX_PIXELS``.
+        Refused: no file, not decodable, truncated, or more than ``MAX_BYTES`` or ``MAX_PIXELS``.
     """
+    handle, length = _open(path)
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise Refused(Reason.MISSING, error.strerror or "cannot be opened") from None
-    try:
-        length = os.fstat(handle).st_size
         head = os.pread(handle, _HEAD, 0)
         tail = head[-_TAIL:] if length <= _HEAD else os.pread(handle, _TAIL, length - _TAIL)
         return _probe(head, tail, lambda: _read_all(handle, length))
@@ -47,7 +45,45 @@ def probe_file(path: str | Path) -> tuple[int, int]:
 
 def probe_bytes(data: bytes) -> tuple[int, int]:
     """As ``probe_file``, for the bytes of a picture."""
+    _check_bytes(len(data))
     return _probe(data, data[-_TAIL:], lambda: data)
+
+
+def read_picture(path: str | Path) -> bytes:
+    """A picture file's bytes, of which nothing is read if they are too many.
+
+    Raises:
+        Refused: no file, or more than ``MAX_BYTES``.
+    """
+    handle, length = _open(path)
+    try:
+        return _read_all(handle, length)
+    except OSError as error:
+        raise Refused(Reason.UNDECODABLE, error.strerror or "cannot be read") from None
+    finally:
+        os.close(handle)
+
+
+def _open(path: str | Path) -> tuple[int, int]:
+    """A regular file's handle and length; opening a pipe would wait for somebody to write."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise Refused(Reason.MISSING, error.strerror or "cannot be opened") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused(Reason.MISSING, "is no regular file")
+        _check_bytes(status.st_size)
+    except Refused:
+        os.close(handle)
+        raise
+    return handle, status.st_size
+
+
+def _check_bytes(length: int) -> None:
+    if length > MAX_BYTES:
+        raise Refused(Reason.BYTES, f"{length} bytes, limit {MAX_BYTES}")
 
 
 def _read_all(handle: int, length: int) -> bytes:

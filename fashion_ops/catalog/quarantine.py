@@ -21,6 +21,7 @@ class Reason(StrEnum):
     UNDECODABLE = "picture cannot be decoded"
     TRUNCATED = "picture truncated"
     BOMB = "picture has too many pixels"
+    BYTES = "picture has too many bytes"
     SIZE = "size disagrees with labels"
     CATEGORY = "unknown category"
     COUNT = "wrong landmark count"

@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from fashion_ops.methods.pickles import refuse_pickles
+
 Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
@@ -28,15 +30,17 @@ def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
 
 
 def read_spec(folder: Path, method: str) -> dict[str, Any]:
-    """The ``model.json`` of a folder that must hold a model of ``method``.
+    """The ``model.json`` of a folder that must hold a model of ``method``, and no pickle.
 
     Raises:
         FileNotFoundError: no model there.
         ValueError: it is a model of another method.
+        UnsafeModel: some file in the folder may run code when it is loaded.
     """
     path = folder / SPEC
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing)")
+    refuse_pickles(folder)
     spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if spec.get("method") != method:
         raise ValueError(f"{path}: method is {spec.get('method')!r}, expected {method!r}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from fashion_ops import registry
 from fashion_ops.ledger import Ledger
+from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
@@ -59,6 +60,7 @@ def bundle(ws: Workspace, folder: Path) -> None:
 
     Raises:
         FileNotFoundError: a model is missing.
+        UnsafeModel: there is a pickle among the models.
     """
     shutil.copytree(ws.detector, folder / "detector")
     shutil.copytree(ws.postprocess, folder / "postprocess")
@@ -68,3 +70,4 @@ def bundle(ws: Workspace, folder: Path) -> None:
         shutil.copytree(ws.refined(category), folder / "refined" / category)
     for path in (ws.params, ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
         shutil.copy(path, folder / path.name)
+    refuse_pickles(folder)

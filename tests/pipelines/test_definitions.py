@@ -20,7 +20,8 @@ from pipelines.definitions import build
 ROOT = Path(__file__).parents[2]
 # Imported by steps, yet no change of it changes what a step makes of its inputs and parameters.
 NO_RESULT = {
-    Path("fashion_ops", name) for name in ("params.py", "workspace.py", "progress.py", "stages/jobs.py")
+    Path("fashion_ops", name)
+    for name in ("params.py", "workspace.py", "progress.py", "stages/jobs.py", "methods/pickles.py")
 }
 
 
