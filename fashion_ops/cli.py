@@ -32,6 +32,7 @@ HELP = {
     "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
     "train_detector": "Train the CenterNet detector.",
     "tune_postprocess": "Search the parameters of the detector's post-processing.",
+    "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, where one is asked for.",
     "train_landmarker": "Train the universal landmarker.",
     "finetune": "Finetune the landmarker, one model a category.",
     "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",

@@ -17,6 +17,7 @@ from fashion_ops.taxonomy.grouping import GroupingName
 
 Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
 Crop = tuple[Stride32, Stride32]
+DETECTOR, BOX_DETECTOR = "detector", "box_detector"  # whose boxes ``Evaluate.boxes`` takes
 
 
 class Section(BaseModel):
@@ -162,6 +163,35 @@ class TunePostprocess(Section):
     start: PostProcess = PostProcess()
 
 
+class TrainBoxDetector(Fit):
+    """Cascade R-CNN or Hybrid Task Cascade on whole pictures; ``kind`` None trains nothing.
+
+    Sides in pixels: pictures are resized to ``short_side``, unless the longer side became longer than
+    ``long_side``. The defaults fit the wardrobe on a CPU.
+    """
+
+    kind: Literal["cascade_rcnn", "htc"] | None = Field(
+        default=None, description="None: the boxes are CenterNet's or come from elsewhere"
+    )
+    epochs: int = Field(default=6, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    backbone: str = "small"
+    pretrained: str | None = Field(default=None, description="torchvision's name of the weights")
+    short_side: int = Field(default=128, ge=32)
+    long_side: int = Field(default=160, ge=32)
+    smallest_anchor: int = Field(default=16, ge=1, description="side on the finest map, pixels")
+    samples: int = Field(default=64, ge=4, description="boxes a picture and stage")
+    short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
+        default=(), description="training: one drawn for each picture; empty: short_side"
+    )
+    flip: float = Field(default=0.5, ge=0, le=1)
+    test_short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
+        default=(), description="multi-scale test: a look at each; empty: short_side"
+    )
+    flip_test: bool = Field(default=False, description="look at the mirrored picture too")
+    score_threshold: float = Field(default=0.05, ge=0, le=1)
+
+
 class TrainLandmarker(Fit):
     """Top-down HRNet on grouped landmarks, all 13 categories at once. Crop (width, height), pixels."""
 
@@ -232,9 +262,14 @@ class CategoryRuns(Section):
 
 
 class Evaluate(Section):
-    """Judging on the validation split."""
+    """Judging on the validation split; ``boxes``: the landmarkers' besides the ground truth."""
 
     split: str = "validation"
+    boxes: str = Field(
+        default=DETECTOR,
+        min_length=1,
+        description="detector (CenterNet), box_detector, or the path of a COCO results file",
+    )
     max_detections: int = Field(default=20, ge=1)
     pictures: int = Field(default=12, ge=0, description="validation pictures drawn in the report")
     min_gain: float = Field(
@@ -302,6 +337,7 @@ class Params(Section):
     pseudo_label: PseudoLabel = PseudoLabel()
     train_detector: TrainDetector = TrainDetector()
     tune_postprocess: TunePostprocess = TunePostprocess()
+    train_box_detector: TrainBoxDetector = TrainBoxDetector()
     train_landmarker: TrainLandmarker = TrainLandmarker()
     finetune: Finetune = Finetune()
     refine: Refine = Refine()

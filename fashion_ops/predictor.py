@@ -1,7 +1,8 @@
 """All models of a bundle as one object: photo in, garments with named landmarks out.
 
-A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finetuned/CATEGORY`` and
-``refined/CATEGORY``; the pipeline's ``models`` folder is one, and so is a registered model.
+A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finetuned/CATEGORY``,
+``refined/CATEGORY`` and, where the boxes are Cascade R-CNN's or HTC's, ``box_detector``; the pipeline's
+``models`` folder is one, and so is a registered model.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
+from fashion_ops.methods.detection.sources import Detects
 from fashion_ops.methods.parts.crops import invert_matrices
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor, cut_crops, to_picture
@@ -116,16 +119,19 @@ def _put(target: Landmarks, positions: np.ndarray, values: Landmarks) -> None:
 class Predictor:
     """Detector and landmark cascade together."""
 
-    detector: Detector
+    detector: Detects
     cascade: Cascade
 
     @classmethod
     def load(cls, bundle: Path, device: str = "cpu") -> "Predictor":
-        """Read a bundle.
+        """Read a bundle. The boxes are those of its ``box_detector`` if it holds one, else CenterNet's.
 
         Raises:
             FileNotFoundError: a part is missing; names the folder.
         """
+        if holds_detector(bundle / "box_detector"):
+            boxes = BoxDetector.load(bundle / "box_detector", device)
+            return cls(boxes, Cascade.load(bundle, device))
         detector = Detector.load(bundle / "detector", device)
         detector = detector.with_post(read_chosen(bundle / "postprocess"))
         return cls(detector.for_boxes(), Cascade.load(bundle, device))

@@ -53,6 +53,11 @@ class Workspace:
         return self.root / "models" / "postprocess"
 
     @property
+    def box_detector(self) -> Path:
+        """``train_box_detector``: a model folder, or only a model.json that says there is none."""
+        return self.root / "models" / "box_detector"
+
+    @property
     def landmarker(self) -> Path:
         """``train_landmarker``: a model folder."""
         return self.root / "models" / "landmarker"

@@ -194,6 +194,13 @@ STEPS_SHOWN = (
         "Parameters of DeepMark++'s four techniques, by grid search on the detector's maps.",
     ),
     Step(
+        "train_box_detector",
+        "models",
+        "pytorch",
+        ("ingest",),
+        "Cascade R-CNN or Hybrid Task Cascade, where `kind` asks for one.",
+    ),
+    Step(
         "train_landmarker",
         "models",
         "pytorch",
@@ -220,7 +227,7 @@ STEPS_SHOWN = (
         "python",
         (
             *("ingest", "aggregate", "pseudo_label", "train_detector", "tune_postprocess"),
-            *("train_landmarker", *PARTITIONED),
+            *("train_box_detector", "train_landmarker", *PARTITIONED),
         ),
         "OKS-AP and box AP on the validation split, and the report.",
     ),

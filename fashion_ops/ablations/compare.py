@@ -18,13 +18,12 @@ from torch import Tensor
 from fashion_ops.ablations.judged import Judged
 from fashion_ops.ablations.request import Request
 from fashion_ops.methods.centernet.decode import Maps
-from fashion_ops.methods.centernet.inference import BATCH, Detection, Detector, Network
+from fashion_ops.methods.centernet.inference import BATCH, Detector, Network
 from fashion_ops.params import PostProcess
 from fashion_ops.progress import track
-from fashion_ops.stages.predictions import predictions_table
+from fashion_ops.stages.predictions import detection_rows, predictions_table
 
 T = TypeVar("T")
-Found = list[list[Detection]]
 
 
 class Remembered:
@@ -72,21 +71,9 @@ def detect_ways(
         chunk = ids[start : start + BATCH]
         pictures = [judged.catalog.image(i) for i in chunk]
         for name, reader in readers.items():
-            rows[name] += _rows(chunk, reader.detect(pictures), max_detections)
+            rows[name] += detection_rows(chunk, reader.detect(pictures), max_detections)
         network.forget()
     return {name: predictions_table(own) for name, own in rows.items()}
-
-
-def _rows(image_ids: Sequence[int], found: Found, max_detections: int) -> list[tuple]:
-    """The best of each picture and category, as ``predictions_table`` takes them."""
-    out = []
-    for image_id, garments in zip(image_ids, found, strict=True):
-        kept: dict[int, int] = {}
-        for d in garments:
-            kept[d.category_id] = kept.get(d.category_id, 0) + 1
-            if kept[d.category_id] <= max_detections:
-                out.append((image_id, -1, d.category_id, d.score, d.box, d.landmarks.ravel()))
-    return out
 
 
 def milliseconds(

@@ -12,6 +12,7 @@ STEPS: tuple[str, ...] = (
     "pseudo_label",
     "train_detector",
     "tune_postprocess",
+    "train_box_detector",
     "train_landmarker",
     "finetune",
     "refine",

@@ -1,7 +1,8 @@
 """Step ``evaluate``: judge every model on the validation split, with its boxes and with our own.
 
-Rows: mean shape, the detector's own landmarks, universal, finetuned, refined. With ground-truth boxes
-the landmarkers alone are judged; with our own, the whole system. Writes ``ws.evaluation``:
+Rows: mean shape, CenterNet's own landmarks, universal, finetuned, refined. With ground-truth boxes
+the landmarkers alone are judged; with our own, the whole system: those of CenterNet, of
+``train_box_detector`` or of a file, as ``evaluate.boxes`` says. Writes ``ws.evaluation``:
 metrics.json, the tables as CSV, every prediction as parquet, the pictures and the report.
 """
 
@@ -20,8 +21,11 @@ from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.evaluation.tuning import LABELS, PAPER
 from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.detection.inference import holds_detector
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params
 from fashion_ops.predictor import Cascade
+from fashion_ops.stages.box_sources import open_boxes
 from fashion_ops.stages.predictions import detect, landmark_tables, write_predictions
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
@@ -46,9 +50,10 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         raise ValueError(f"{ws.catalog}: no garments in split {split!r}; nothing to judge")
 
     shapes = fit_mean_shape(train)
+    source = open_boxes(params.evaluate.boxes, ws, catalog, images)
     detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
-    alone = detect(detector, catalog, images, params.evaluate.max_detections)
-    found = detect(detector.for_boxes(), catalog, images, params.evaluate.max_detections)
+    alone = detect(DetectedBoxes(detector, catalog.image), images, params.evaluate.max_detections)
+    found = detect(source, images, params.evaluate.max_detections)
     cascade = Cascade.load(ws.detector.parent)
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
     truth_boxes |= landmark_tables(cascade, catalog, garments, "ground-truth boxes")
@@ -131,6 +136,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
     """Loss of each epoch of every training run."""
     folders = {
         "detector": ws.detector,
+        **({"box detector": ws.box_detector} if holds_detector(ws.box_detector) else {}),
         "landmarker": ws.landmarker,
         **{f"finetune {c}": ws.finetuned(c) for c in CATEGORY_NAMES},
         **{f"refine {c}": ws.refined(c) for c in CATEGORY_NAMES},

@@ -19,6 +19,7 @@ from fashion_ops.methods.centernet.export import Exported, export_detector
 from fashion_ops.methods.centernet.graph import Format, Precision
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.runtimes import ExportedDetector
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params
 from fashion_ops.stages.predictions import detect
 from fashion_ops.stages.tune_postprocess import draw_subset
@@ -122,7 +123,7 @@ def _judge(
     detector: Detector, catalog: Catalog, images: pd.DataFrame, max_detections: int
 ) -> dict[str, float]:
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
-    found = detect(detector, catalog, images, max_detections)
+    found = detect(DetectedBoxes(detector, catalog.image), images, max_detections)
     landmarks = score_landmarks(ground_truth(images, garments), detections(found, images))
     boxes = score_boxes(images, garments, found)
     return {"box AP": boxes.stats["AP"], "landmark AP": landmarks.stats["AP"]}

@@ -1,5 +1,6 @@
 """Predictions of every row on a split, as tables; not a step itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
-from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.detection.sources import BoxSource
+from fashion_ops.methods.parts.boxes import Boxed
 from fashion_ops.predictor import Cascade, Landmarks
 from fashion_ops.progress import track
 
@@ -17,23 +19,32 @@ CHUNK = 64  # pictures or garments at a time, which bounds the memory
 Tables = dict[str, pd.DataFrame]
 
 
-def detect(
-    detector: Detector, catalog: Catalog, images: pd.DataFrame, max_detections: int
-) -> pd.DataFrame:
-    """The detector's garments on every picture, as a table of predictions."""
+def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.DataFrame:
+    """A source's garments on every picture, as a table of predictions.
+
+    A source of mere boxes has no landmarks: theirs are empty.
+    """
     rows = []
     ids = images["image_id"].to_list()
     for start in track(range(0, len(ids), CHUNK), "detect", -(-len(ids) // CHUNK)):
         chunk = ids[start : start + CHUNK]
-        for image_id, found in zip(
-            chunk, detector.detect([catalog.image(i) for i in chunk]), strict=True
-        ):
-            kept: dict[int, int] = {}
-            for d in found:
-                kept[d.category_id] = kept.get(d.category_id, 0) + 1
-                if kept[d.category_id] <= max_detections:
-                    rows.append((image_id, -1, d.category_id, d.score, d.box, d.landmarks.ravel()))
+        rows += detection_rows(chunk, source.boxes(chunk), max_detections)
     return predictions_table(rows)
+
+
+def detection_rows(
+    image_ids: Sequence[int], found: Sequence[Sequence[Boxed]], max_detections: int
+) -> list[tuple]:
+    """The best of each picture and category, as ``predictions_table`` takes them."""
+    rows = []
+    for image_id, garments in zip(image_ids, found, strict=True):
+        kept: dict[int, int] = {}
+        for d in garments:
+            kept[d.category_id] = kept.get(d.category_id, 0) + 1
+            if kept[d.category_id] <= max_detections:
+                landmarks = np.ravel(getattr(d, "landmarks", ()))
+                rows.append((image_id, -1, d.category_id, d.score, d.box, landmarks))
+    return rows
 
 
 def landmark_tables(cascade: Cascade, catalog: Catalog, boxes: pd.DataFrame, what: str) -> Tables:

@@ -13,7 +13,7 @@ from typing import Any
 from fashion_ops import registry
 from fashion_ops.ledger import Ledger
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.params import Params
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
@@ -30,8 +30,14 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         version: its number; new: whether it was made now.
 
     Raises:
+        ValueError: the system was judged with boxes that no model of it finds.
         LedgerError: files are not those that ``dvc.lock`` tells of, or were not judged together.
     """
+    if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
+        raise ValueError(
+            f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model finds its own boxes and "
+            f"must be judged with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
+        )
     ledger = Ledger(ws.root)
     ledger.verify()
     client = registry.connect(ws.root)
@@ -48,15 +54,17 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
-        bundle(ws, folder)
+        bundle(params, ws, folder)
         version = registry.register(
             client, name, folder, metrics, params.model_dump(by_alias=True, mode="json"), all_tags
         )
     return {"version": int(version.version), "new": True}
 
 
-def bundle(ws: Workspace, folder: Path) -> None:
+def bundle(params: Params, ws: Workspace, folder: Path) -> None:
     """Copy all models and what tells of their making into a new folder.
+
+    The box detector is among them if it is the one that the system was judged with.
 
     Raises:
         FileNotFoundError: a model is missing.
@@ -64,6 +72,8 @@ def bundle(ws: Workspace, folder: Path) -> None:
     """
     shutil.copytree(ws.detector, folder / "detector")
     shutil.copytree(ws.postprocess, folder / "postprocess")
+    if params.evaluate.boxes == BOX_DETECTOR:
+        shutil.copytree(ws.box_detector, folder / "box_detector")
     shutil.copytree(ws.landmarker, folder / "landmarker")
     for category in CATEGORY_NAMES:
         shutil.copytree(ws.finetuned(category), folder / "finetuned" / category)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params
 from fashion_ops.predictor import ROWS, Predictor
 from fashion_ops.stages.predictions import CHUNK, Tables, detect, landmark_tables
@@ -44,12 +45,13 @@ def _found(
     predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, most: int | None
 ) -> pd.DataFrame:
     """The first garments found, from as many pictures as it takes."""
+    source = DetectedBoxes(predictor.detector, catalog.image)
     if most is None:
-        return detect(predictor.detector, catalog, images, max_detections)
+        return detect(source, images, max_detections)
     tables: list[pd.DataFrame] = []
     for start in range(0, len(images), CHUNK):
         chunk = images.iloc[start : start + CHUNK]
-        tables.append(detect(predictor.detector, catalog, chunk, max_detections))
+        tables.append(detect(source, chunk, max_detections))
         if sum(map(len, tables)) >= most:
             break
     found = pd.concat(tables, ignore_index=True).sort_values("image_id", kind="stable")

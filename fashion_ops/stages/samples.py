@@ -115,10 +115,16 @@ class PictureReader:
         self._bytes = table["bytes"]
 
 
-def checkpoint_path(ws: Workspace, step: str, section: BaseModel, seed: int) -> Path:
-    """Where a step resumes from: a name that changes with its parameters and its data."""
+def checkpoint_path(
+    ws: Workspace, step: str, section: BaseModel, seed: int, *, grouped: bool = True
+) -> Path:
+    """Where a step resumes from: a name that changes with its parameters and its data.
+
+    ``grouped``: whether the grouped landmarks are among that data.
+    """
     digest = hashlib.sha256(f"{section.model_dump_json()} {seed}".encode())
-    for table in (ws.catalog / "garments.parquet", ws.grouped / "garments.parquet"):
+    tables = [ws.catalog / "garments.parquet"]
+    for table in [*tables, ws.grouped / "garments.parquet"] if grouped else tables:
         digest.update(table.read_bytes())
     ws.checkpoints.mkdir(parents=True, exist_ok=True)
     return ws.checkpoints / f"{step}-{digest.hexdigest()[:16]}.ckpt"

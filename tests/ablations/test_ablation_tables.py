@@ -9,6 +9,7 @@ from fashion_ops.ablations.judged import load_judged
 from fashion_ops.ablations.request import Request
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.describe import describe_detector
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.stages.predictions import detect
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
@@ -34,7 +35,7 @@ def test_table2(request_of, oracle, params, monkeypatch):
     off = dict.fromkeys(("smooth", "mask", "blend", "rescore", "flip"), False)
     alone = oracle.with_post(PostProcess(**off | {"mask": True}, nms="none"))
     most = params.evaluate.max_detections
-    found = detect(alone, judged.catalog, judged.images, most)
+    found = detect(DetectedBoxes(alone, judged.catalog.image), judged.images, most)
     row = table.rows.loc["technique 4"]
     assert row["AP_pt"] == judged.landmarks(found, most).stats["AP"]
     assert row["AP_box"] == judged.boxes(found).stats["AP"]
@@ -51,7 +52,7 @@ def test_table4_adds_up_and_ends_with_posefix(request_of, refiners):
 def test_table4_refines_each_garment_in_its_own_picture(request_of, refiners):
     judged = load_judged(request_of(pictures=3))
     detector = Detector.load(refiners.detector)
-    found = detect(detector, judged.catalog, judged.images, 2)
+    found = detect(DetectedBoxes(detector, judged.catalog.image), judged.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
     moved = table4.refined(folders, judged, found)
     for row in (0, len(found) - 1):

@@ -17,6 +17,7 @@ from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Params, PostProcess
@@ -142,7 +143,7 @@ def test_the_detector_finds_garments(ws, catalog):
     """Box AP50 of at least 0.1 over 13 categories; boxes of an untrained detector score below 0.01."""
     test = split(catalog, "validation")
     images = catalog.images[catalog.images["split"] == "validation"]
-    found = detect(Detector.load(ws.detector), catalog, images, 20)
+    found = detect(DetectedBoxes(Detector.load(ws.detector), catalog.image), images, 20)
     judged = evaluate_tables(images, test, {}, {"detector": found}, detector=found)
     assert judged.boxes is not None
     assert judged.boxes.stats["AP50"] > 0.1
@@ -171,7 +172,7 @@ def test_the_four_techniques_bring_the_landmarks_closer(ws, catalog):
     detector = Detector.load(ws.detector)
 
     def error(post: PostProcess) -> float:
-        found = detect(detector.with_post(post), catalog, images, 20)
+        found = detect(DetectedBoxes(detector.with_post(post), catalog.image), images, 20)
         return garment_errors(test, detected(test, found))["error"].mean()
 
     plain = error(off)
@@ -192,6 +193,7 @@ def test_tuning_helps_the_detector(ws, catalog):
     images = tune_postprocess.draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
     test = split(catalog, "validation")
     test = test[test["image_id"].isin(images["image_id"])]
-    found = detect(Detector.load(ws.detector, post=read_chosen(ws.postprocess)), catalog, images, 20)
+    detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
+    found = detect(DetectedBoxes(detector, catalog.image), images, 20)
     judged = evaluate_tables(images, test, {}, {"detector": found})
     assert judged.own_boxes["detector"].stats["AP"] == pytest.approx(told["AP tuned"], abs=1e-6)

@@ -13,7 +13,7 @@ from fashion_ops.taxonomy import CATEGORY_NAMES, category
 pytestmark = pytest.mark.e2e
 STAGES = [
     *("synthesize", "ingest", "aggregate", "pseudo_label"),
-    *("train_detector", "tune_postprocess", "train_landmarker"),
+    *("train_detector", "tune_postprocess", "train_box_detector", "train_landmarker"),
     *(f"finetune@{name}" for name in CATEGORY_NAMES),
     *(f"refine@{name}" for name in CATEGORY_NAMES),
     "evaluate",

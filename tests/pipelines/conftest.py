@@ -97,7 +97,7 @@ class FakeStages:
         elif step not in ("register", "promote"):
             folders = {"synthesize": ws.raw, "aggregate": ws.grouped, "pseudo_label": ws.pseudo_labels}
             folders |= {"train_detector": ws.detector, "train_landmarker": ws.landmarker}
-            folders |= {"tune_postprocess": ws.postprocess}
+            folders |= {"tune_postprocess": ws.postprocess, "train_box_detector": ws.box_detector}
             write(folders[step], {"model.json": text})
 
 

@@ -16,7 +16,7 @@ from pipelines.home import House, prepare_home
 
 UPSTREAM = (
     *("synthesize", "ingest", "aggregate", "pseudo_label"),
-    *("train_detector", "tune_postprocess", "train_landmarker"),
+    *("train_detector", "tune_postprocess", "train_box_detector", "train_landmarker"),
 )
 
 

@@ -18,6 +18,7 @@ from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
 from fashion_ops.methods.centernet.chosen import read_chosen, write_chosen
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.suppress import suppress
+from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.predictor import Cascade, Predictor
 from fashion_ops.stages import aggregate, evaluate, ingest, synthesize, train_detector, tune_postprocess
@@ -181,13 +182,13 @@ def test_the_fast_way_equals_detecting_and_scoring(
     start = START.model_copy(update=switches)
     detector = pictures.detector.with_post(start)
     images = pictures.images
-    garments = label(detect(detector, pictures.catalog, images, 100))
+    garments = label(detect(DetectedBoxes(detector, pictures.catalog.image), images, 100))
     reading = Reading.of(start, SIGMAS, SIGMAS)
     [judge] = read_pictures(detector, pictures.catalog, images, garments, [reading])
     posts = [start.model_copy(update=values) for values in SETTINGS]
     fast, fast_boxes = judge.landmark_aps(posts), judge.box_aps(posts)
     for n, post in enumerate(posts):
-        found = detect(detector.with_post(post), pictures.catalog, images, 100)
+        found = detect(DetectedBoxes(detector.with_post(post), pictures.catalog.image), images, 100)
         truth = ground_truth(images, garments)
         plain = score_landmarks(truth, detections(found, images)).stats["AP"]
         assert fast[n] == pytest.approx(plain, abs=1e-6)
@@ -303,10 +304,11 @@ def test_the_choice_reaches_evaluation_and_prediction(
     write_chosen(bundle.postprocess, post)
     monkeypatch.setattr(Cascade, "load", lambda *_: None)
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
-    assert Predictor.load(bundle.detector.parent).detector.post == for_boxes
+    detector = Predictor.load(bundle.detector.parent).detector
+    assert isinstance(detector, Detector) and detector.post == for_boxes
 
-    def stop(detector: Detector, *_: Any) -> None:
-        assert detector.post == post
+    def stop(source: DetectedBoxes, *_: Any) -> None:
+        assert isinstance(source.detector, Detector) and source.detector.post == post
         raise Reached
 
     monkeypatch.setattr(evaluate, "detect", stop)

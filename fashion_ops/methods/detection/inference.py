@@ -4,6 +4,7 @@ Several looks at a picture (scales, mirrored) are merged as boxes, by suppressio
 pixels from the picture's edge and we from the first pixel's centre: half a pixel lies between.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import batched_nms
 
-from fashion_ops.methods.artifact import load_model
+from fashion_ops.methods.artifact import SPEC, load_model, read_spec
 from fashion_ops.methods.detection.cascade import MOST, NMS_IOU, Found, pick
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN, resizer
 from fashion_ops.methods.parts.boxes import Box
@@ -28,6 +29,21 @@ BATCH = 8
 def build(spec: dict[str, Any]) -> CascadeRCNN:
     """The untrained network that a ``model.json`` describes."""
     return CascadeRCNN(Architecture.of(spec))
+
+
+def write_none(folder: Path) -> None:
+    """A folder that says that no box detector was asked for."""
+    text = json.dumps({"method": METHOD, "kind": None}, indent=2, sort_keys=True) + "\n"
+    (folder / SPEC).write_text(text, encoding="utf-8")
+
+
+def holds_detector(folder: Path) -> bool:
+    """Whether a folder holds a network, and not ``write_none``'s word that there is none.
+
+    Raises:
+        ValueError: a model of another method.
+    """
+    return (folder / SPEC).is_file() and read_spec(folder, METHOD)["kind"] is not None
 
 
 @dataclass(frozen=True)
@@ -47,21 +63,20 @@ class BoxDetector:
     flip: bool = False
 
     @classmethod
-    def load(
-        cls,
-        folder: Path,
-        device: str | torch.device = "cpu",
-        scales: tuple[float, ...] = (1.0,),
-        flip: bool = False,
-    ) -> "BoxDetector":
-        """Read a model folder.
+    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "BoxDetector":
+        """Read a model folder; it looks at pictures as its ``model.json`` says.
 
         Raises:
             FileNotFoundError: no model there.
-            ValueError: a model of another method.
+            ValueError: a model of another method, or none was asked for.
         """
+        if read_spec(folder, METHOD)["kind"] is None:
+            raise ValueError(
+                f"{folder}: no network here, train_box_detector.kind was null; set it to cascade_rcnn "
+                "or htc and run `fashion-ops train_box_detector`"
+            )
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, scales, flip)
+        return cls(model, spec, tuple(spec["scales"]), spec["flip_test"])
 
     @torch.inference_mode()
     def detect(

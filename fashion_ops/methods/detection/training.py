@@ -19,7 +19,12 @@ from fashion_ops.params import Fit
 
 
 def detector_spec(
-    architecture: Architecture, run: Fit, score_threshold: float, training: dict[str, Any]
+    architecture: Architecture,
+    run: Fit,
+    score_threshold: float,
+    training: dict[str, Any],
+    scales: tuple[float, ...] = (1.0,),
+    flip_test: bool = False,
 ) -> dict[str, Any]:
     """The ``model.json`` of a detector.
 
@@ -28,11 +33,15 @@ def detector_spec(
         run: how it is optimised.
         score_threshold: garments below are not told.
         training: all parameters of the run, for the record.
+        scales: of both sides at test, a look at a picture each.
+        flip_test: look at the mirrored picture too.
     """
     return {
         "method": METHOD,
         **vars(architecture),
         "score_threshold": score_threshold,
+        "scales": list(scales),
+        "flip_test": flip_test,
         "precision": run.precision,
         "mean": MEAN,
         "std": STD,
