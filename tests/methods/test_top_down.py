@@ -9,9 +9,10 @@ import torch
 from fashion_ops.methods.parts.backbones import HRNet
 from fashion_ops.methods.parts.crops import apply_matrices
 from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.methods.top_down.decode import activate
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss, label_weight
+from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
@@ -112,8 +113,10 @@ def test_label_loss_reads_the_row_of_its_own_category():
 
 
 def test_label_weight_lets_go():
-    values = [label_weight(t, 2.0, (0.25, 0.75)) for t in (0, 0.25, 0.5, 0.75, 1)]
+    values = [auxiliary_weight(t, 2.0, (0.25, 0.75)) for t in (0, 0.25, 0.5, 0.75, 1)]
     assert values == [2, 2, 1, 0, 0]
+    printed = [auxiliary_weight(t, 2.0, (0.25, 0.75), True) for t in (0, 0.25, 0.5, 0.74, 0.75, 1)]
+    assert printed == pytest.approx([2, 0, 1, 1.96, 0, 0])  # DFA's eq. 4 to the letter
 
 
 def test_hrnet_w48_is_the_published_network():

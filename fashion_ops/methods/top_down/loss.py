@@ -1,4 +1,4 @@
-"""Heatmap loss, pseudo-label loss and the schedule between them."""
+"""Heatmap loss and pseudo-label loss; the schedule between them is ``parts.schedule``'s."""
 
 import torch
 from jaxtyping import Float, Int
@@ -42,18 +42,3 @@ def label_loss(
     """Cross entropy between each garment's soft pseudo-label and its own category's logits."""
     own = logits[range(len(logits)), category_id - 1]
     return F.cross_entropy(own.float(), soft_label)
-
-
-def label_weight(progress: float, alpha: float, decay: tuple[float, float]) -> float:
-    """DFA's schedule (eq. 4), decaying: alpha until t1, then linearly down to 0 at t2.
-
-    As printed the ramp rises between t1 and t2, after which the weight is 0; the text around it says
-    that it lets go, so we let it fall (docs/decisions.md, "DFA eq. 4").
-
-    Args:
-        progress: share of the run that is done, 0..1.
-        alpha: weight at the start.
-        decay: (t1, t2) as shares of the run.
-    """
-    t1, t2 = decay
-    return alpha * min(1.0, max(0.0, (t2 - progress) / max(t2 - t1, 1e-9)))

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.fit import FitModule
-from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss, label_weight
+from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.params import Fit
@@ -47,7 +48,7 @@ class LandmarkerModule(FitModule):
         target, weight = heatmap_targets(landmarks, s.crop, s.heatmap_sigma)
         model = self.model
         assert isinstance(model, Landmarker)
-        alpha = label_weight(self.progress, s.label_alpha, s.label_decay)
+        alpha = auxiliary_weight(self.progress, s.label_alpha, s.label_decay)
         if not (alpha and model.clusters):
             loss = heatmap_loss(model(crops), target, weight, s.loss)
             return {"loss": loss, "heatmap": loss}
