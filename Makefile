@@ -7,7 +7,7 @@ export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 
-.PHONY: help env demo test lint ui bench lock clean
+.PHONY: help env demo test lint ui bench audit lock clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,9 +46,12 @@ bench: $(STAMP) ## speed against peers, ratios in one run each
 	$(BIN)/python -m bench.edge
 	$(BIN)/python -m bench.detector_input
 
+audit: $(STAMP) ## known vulnerabilities of the locked packages
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
+
 lock: $(STAMP) ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-	  --extra dev pyproject.toml -o requirements.lock
+	  --extra dev --extra services pyproject.toml -o requirements.lock
 
 clean: ## everything that steps and services made; the environment stays
 	rm -rf data models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
