@@ -33,10 +33,15 @@ class House(dg.ConfigurableResource):
 
 
 def prepare_home(root: Path) -> Path:
-    """Make DAGSTER_HOME (default ``ROOT/.dagster``) with this repository's settings; absolute."""
+    """Make DAGSTER_HOME (default ``ROOT/.dagster``) with this repository's settings; absolute.
+
+    The settings are ``infra/dagster.yaml`` and, for each NAME in ``DAGSTER_SETTINGS``,
+    ``infra/dagster-NAME.yaml``.
+    """
     home = Path(os.environ.get("DAGSTER_HOME") or root / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    settings = (root / "infra" / "dagster.yaml").read_bytes()
+    more = [f"dagster-{name}.yaml" for name in os.environ.get("DAGSTER_SETTINGS", "").split()]
+    settings = b"".join((root / "infra" / name).read_bytes() for name in ("dagster.yaml", *more))
     target = home / "dagster.yaml"
     if not target.is_file() or target.read_bytes() != settings:
         target.write_bytes(settings)

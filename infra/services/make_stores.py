@@ -1,0 +1,46 @@
+"""Create what the services expect: a database each for Dagster and MLflow, a bucket for MLflow and DVC.
+
+What is there already stays. Addresses and credentials come from the environment: libpq's ``PGHOST``,
+``PGUSER``, ``PGPASSWORD``; ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``.
+
+    python infra/services/make_stores.py --databases dagster mlflow --buckets fashion-ops
+"""
+
+import argparse
+
+import boto3
+import psycopg2
+from botocore.exceptions import ClientError
+from psycopg2 import sql
+
+
+def make_databases(names: list[str]) -> None:
+    """Create the databases that are missing."""
+    connection = psycopg2.connect(dbname="postgres")
+    connection.autocommit = True  # CREATE DATABASE stands outside of transactions
+    with connection.cursor() as cursor:
+        cursor.execute("select datname from pg_database")
+        there = {name for (name,) in cursor.fetchall()}
+        for name in names:
+            if name not in there:
+                cursor.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    connection.close()
+
+
+def make_buckets(names: list[str]) -> None:
+    """Create the buckets that are missing, or that this key may not look into."""
+    s3 = boto3.client("s3")
+    for name in names:
+        try:
+            s3.head_bucket(Bucket=name)
+        except ClientError:
+            s3.create_bucket(Bucket=name)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Create databases and buckets that are missing.")
+    parser.add_argument("--databases", nargs="*", default=[])
+    parser.add_argument("--buckets", nargs="*", default=[])
+    given = parser.parse_args()
+    make_databases(given.databases)
+    make_buckets(given.buckets)
