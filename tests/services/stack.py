@@ -210,11 +210,23 @@ class Stack:
         """The commands of infra/compose.yaml, with this stack's addresses."""
         local, ports = "--host=127.0.0.1", self.ports
         workspace = f"--workspace={ROOT / 'infra/services/workspace.yaml'}"
-        ray = ["ray", "start", "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=100000000"]
+        ray = [
+            "ray",
+            "start",
+            "--block",
+            "--node-ip-address=127.0.0.1",
+            "--object-store-memory=100000000",
+        ]
         code = ["dagster", "code-server", "start", "--module-name=pipelines.definitions"]
         return {
             "ray-head": [
-                *(*ray, "--head", f"--port={ports['ray']}", "--num-cpus=0", "--include-dashboard=false"),
+                *(
+                    *ray,
+                    "--head",
+                    f"--port={ports['ray']}",
+                    "--num-cpus=0",
+                    "--include-dashboard=false",
+                ),
                 f"--temp-dir={self.folder}/ray",
             ],
             "ray-worker": [*ray, f"--address=127.0.0.1:{ports['ray']}", "--num-cpus=2"],
@@ -224,7 +236,12 @@ class Stack:
             ],
             "dagster-code": [*code, local, f"--port={ports['code']}"],
             "dagster-daemon": ["dagster-daemon", "run", workspace],
-            "dagster-webserver": ["dagster-webserver", local, f"--port={ports['webserver']}", workspace],
+            "dagster-webserver": [
+                "dagster-webserver",
+                local,
+                f"--port={ports['webserver']}",
+                workspace,
+            ],
         }
 
     def _start(self, name: str, command: list[str], env: dict[str, str]) -> None:
