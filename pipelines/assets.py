@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import RESUME_RETRY_TAG
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.stages import PARTITIONED, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 from pipelines import lineage
+from pipelines.drivers import note_driver
 from pipelines.home import House
 
 CATEGORIES = dg.StaticPartitionsDefinition(list(CATEGORY_NAMES))
@@ -36,7 +38,8 @@ def say(text: str) -> None:
 
 
 def _may_skip(context: dg.AssetExecutionContext) -> bool:
-    return context.run.tags.get(SKIP_CURRENT_TAG) == "true"
+    """Whether what is current may be left out: when asked for, and in a re-execution from failure."""
+    return "true" in (context.run.tags.get(tag) for tag in (SKIP_CURRENT_TAG, RESUME_RETRY_TAG))
 
 
 def run_step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
@@ -160,6 +163,7 @@ def make_asset(shown: Step, code_version: str | None) -> dg.AssetsDefinition:
         body = run_registry
 
     def step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+        note_driver(context.instance, context.run)
         return body(context, house)
 
     decorate = dg.asset(

@@ -6,44 +6,23 @@ in progress.
 """
 
 import hashlib
-import os
-import socket
 
 import dagster as dg
-import psutil
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
 from pipelines.assets import PARENTS, SKIP_CURRENT_TAG
+from pipelines.drivers import runs_in_progress
 from pipelines.home import House
 
 CRON = "0 3 * * 1"  # Mondays at three
-DRIVER_TAG = "fashion_ops/driver"  # host:pid of the process that a run lives and dies with
 ALL_CATEGORIES = {
     ASSET_PARTITION_RANGE_START_TAG: CATEGORY_NAMES[0],
     ASSET_PARTITION_RANGE_END_TAG: CATEGORY_NAMES[-1],
 }
 
 pipeline = dg.define_asset_job("pipeline", selection="*", description="All steps, in order.")
-
-
-def driver() -> str:
-    """This process, for ``DRIVER_TAG``."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def runs_in_progress(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of runs in progress; those whose driver process on this host is gone are closed first."""
-    ids = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
-        host, _, pid = run.tags.get(DRIVER_TAG, "").partition(":")
-        if host == socket.gethostname() and not psutil.pid_exists(int(pid)):
-            instance.report_run_failed(run, f"its process {pid} is gone")
-        else:
-            ids.append(run.run_id)
-    return ids
 
 
 @dg.schedule(

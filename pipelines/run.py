@@ -15,8 +15,9 @@ from fashion_ops.stages import PARTITIONED, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
-from pipelines.automation import ALL_CATEGORIES, DRIVER_TAG, driver, runs_in_progress
+from pipelines.automation import ALL_CATEGORIES
 from pipelines.definitions import build
+from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import prepare_home
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")

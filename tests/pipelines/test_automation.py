@@ -10,8 +10,9 @@ from dagster._core.loader import LoadingContextForTest
 
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
-from pipelines.automation import DRIVER_TAG, driver, dvc_lock, retrain_weekly, runs_in_progress
+from pipelines.automation import dvc_lock, retrain_weekly
 from pipelines.definitions import build
+from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import House, prepare_home
 
 UPSTREAM = (
@@ -108,24 +109,34 @@ def test_the_schedule_skips_current_work_and_never_overlaps(house: Any, stages: 
 
 
 def test_a_run_whose_process_is_gone_does_not_block(house: Any, stages: Any) -> None:
-    gone = subprocess.Popen(["true"])
+    gone, zombie = subprocess.Popen(["true"]), subprocess.Popen(["true"])
     gone.wait()
-    host = driver().partition(":")[0]
+    host, pid, start = driver().split(":")
     jobs, started = dg_job(house), dg.DagsterRunStatus.STARTED
-    tags = {DRIVER_TAG: f"{host}:{gone.pid}"}
-    dead = house.instance.create_run_for_job(jobs, status=started, tags=tags)
-    alive = house.instance.create_run_for_job(jobs, status=started, tags={DRIVER_TAG: driver()})
-    assert runs_in_progress(house.instance) == [alive.run_id]
-    assert house.instance.get_run_by_id(dead.run_id).status == dg.DagsterRunStatus.FAILURE
+
+    def begin(process: str) -> str:
+        tags = {DRIVER_TAG: process}
+        return house.instance.create_run_for_job(jobs, status=started, tags=tags).run_id
+
+    dead = [begin(f"{host}:{gone.pid}:{start}"), begin(f"{host}:{zombie.pid}:{start}")]
+    dead.append(begin(f"{host}:{pid}:{int(start) - 1}"))  # another process had our pid before
+    alive = [begin(driver()), begin(f"elsewhere:{gone.pid}:{start}")]
+    assert sorted(runs_in_progress(house.instance)) == sorted(alive)
+    assert {house.instance.get_run_by_id(i).status for i in dead} == {dg.DagsterRunStatus.FAILURE}
+    zombie.wait()
 
 
 def test_home_is_absolute_and_has_the_settings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "infra").mkdir()
     (tmp_path / "infra" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    (tmp_path / "infra" / "dagster-extra.yaml").write_text("nux: {enabled: false}\n")
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     home = prepare_home(tmp_path)
     assert home.is_absolute() and home == tmp_path / ".dagster"
     assert (home / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+    monkeypatch.setenv("DAGSTER_SETTINGS", "extra")
+    prepare_home(tmp_path)
+    assert (home / "dagster.yaml").read_text().endswith("}\nnux: {enabled: false}\n")
     monkeypatch.delenv("DAGSTER_HOME")
 
 

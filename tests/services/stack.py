@@ -1,4 +1,4 @@
-"""The topology of infra/compose.yaml as plain processes on this machine, each on a free port of 127.0.0.1.
+"""The topology of infra/compose.yaml as plain processes, each on a free port of 127.0.0.1.
 
 PostgreSQL is Debian's, S3 is an emulator that runs as a thread here (its content outlives a stop), the
 rest is what the image starts. Addresses and credentials reach the processes through their environment.
@@ -56,7 +56,10 @@ def listens(port: int) -> bool:
 
 
 class Stack:
-    """All services for the repository at ``root``; a context manager. Services stop and start by name."""
+    """All services for the repository at ``root``; a context manager.
+
+    They stop and start by the names that they have in the compose file.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -78,6 +81,7 @@ class Stack:
         given = (self.secrets[name] for name in ("postgres", "key", "s3", "ray"))
         password, key, secret, token = given
         ports = {name: str(port) for name, port in self.ports.items()}
+        database = f"fashion_ops:{password}@127.0.0.1:{ports['postgres']}"
         return {
             **kept,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -104,7 +108,7 @@ class Stack:
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_MAX_ATTEMPTS": "1",  # a test does not wait for what it has stopped itself
-            "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://fashion_ops:{password}@127.0.0.1:{ports['postgres']}/mlflow",
+            "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{database}/mlflow",
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports['mlflow']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
