@@ -30,6 +30,7 @@ from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import Targets, make_targets
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.color import normalize_changed
+from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the input, pixels")
     parser.add_argument("--pictures", type=int, default=192, help="how many, a multiple of 32")
     args = parser.parse_args()
+    keep_freed_memory()  # as `fit` does; the peer's processes inherit it, too
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     rng = np.random.default_rng(0)

@@ -26,6 +26,7 @@ from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fashion_ops.methods.parts.augment import step_generator
+from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.schedule import learning_rates
 from fashion_ops.params import Fit
 
@@ -213,6 +214,7 @@ def fit(
         num_workers=loader_workers,
     )
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    keep_freed_memory()
     trainer = L.Trainer(
         max_epochs=module.fit.epochs,
         accelerator=accelerator,

@@ -1,4 +1,4 @@
-"""What changes over a run: the learning rate (one-cycle, or the papers' steps), auxiliary losses' weight.
+"""What changes over a run: the learning rate (one-cycle, or the papers' steps), auxiliary weights.
 
 Functions of the step alone, so a resumed run goes on where it was.
 """
