@@ -102,26 +102,52 @@ def score_landmarks(
     ``oks_sigmas`` replaces the official 294 (shape = number of slots). The caller makes sure that
     every detection's picture exists; detections of categories that are not evaluated are left out.
     """
-    variances = (2 * (sigmas() if oks_sigmas is None else oks_sigmas)) ** 2
     shape = (len(THRESHOLDS), 101, len(truth.category_ids), len(AREAS))
     precision, recall = -np.ones(shape), -np.ones((shape[0], *shape[2:]))
     for k, category_id in enumerate(truth.category_ids):
-        garments = np.flatnonzero(
-            (truth.category == category_id) & np.isin(truth.image, truth.image_ids)
-        )
-        garments = garments[np.argsort(truth.image[garments], kind="stable")]
-        rows = _best(detections, np.flatnonzero(detections.category == category_id), max_detections)
-        area = truth.area[garments]
-        ignored = truth.ignored[garments] | (area < AREAS[:, :1]) | (area > AREAS[:, 1:])  # (A, G)
-        hit, skip = _judge(truth, detections, garments, rows, ignored, variances)
-        for a in range(len(AREAS)):
+        matched = match_category(truth, detections, category_id, max_detections, oks_sigmas)
+        scores, hit, skip = detections.score[matched.rows], matched.hit, matched.skip
+        for a, ignored in enumerate(matched.ignored):
             precision[:, :, k, a], recall[:, k, a] = precision_recall(
-                detections.score[rows], hit[a], skip[a], int((~ignored[a]).sum())
+                scores, hit[a], skip[a], int((~ignored).sum())
             )
     return Scores(
         stats=_summary(precision, recall),
         per_category={int(c): _mean(precision[:, :, k, 0]) for k, c in enumerate(truth.category_ids)},
     )
+
+
+@dataclass(frozen=True)
+class Matched:
+    """One category's detections and garments after the matching, each by picture.
+
+    ``rows`` (D,) of the detections, ``garments`` (G,) of the ground truth; ``hit`` and ``skip``
+    (areas, thresholds, D): took a garment, counts neither way; ``ignored`` (areas, G): not to be found.
+    """
+
+    rows: np.ndarray
+    garments: np.ndarray
+    hit: np.ndarray
+    skip: np.ndarray
+    ignored: np.ndarray
+
+
+def match_category(
+    truth: GroundTruth,
+    detections: Detections,
+    category_id: int,
+    max_detections: int = MAX_DETECTIONS,
+    oks_sigmas: np.ndarray | None = None,
+) -> Matched:
+    """Who takes whom in one category, in all pictures at once."""
+    variances = (2 * (sigmas() if oks_sigmas is None else oks_sigmas)) ** 2
+    garments = np.flatnonzero((truth.category == category_id) & np.isin(truth.image, truth.image_ids))
+    garments = garments[np.argsort(truth.image[garments], kind="stable")]
+    rows = _best(detections, np.flatnonzero(detections.category == category_id), max_detections)
+    area = truth.area[garments]
+    ignored = truth.ignored[garments] | (area < AREAS[:, :1]) | (area > AREAS[:, 1:])  # (A, G)
+    hit, skip = _judge(truth, detections, garments, rows, ignored, variances)
+    return Matched(rows, garments, hit, skip, ignored)
 
 
 def oks(
