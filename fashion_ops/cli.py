@@ -18,7 +18,7 @@ from fashion_ops.fleet_command import app as fleet
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, find_root
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(ablate, name="ablate")
@@ -296,6 +296,39 @@ def configure(
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
     if not changes:
         typer.echo("nothing to change")
+
+
+@app.command()
+def restore(
+    version: Annotated[str, typer.Argument(help="Number of the version, or its alias.")],
+    into: Annotated[
+        Path | None, typer.Option(help="New folder. Default: beside the repository.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Judge it again, with its own code, and compare the bytes.")
+    ] = False,
+) -> None:
+    """Bring a version's code, parameters, dvc.lock and data back into a git worktree of their own."""
+    from fashion_ops import restore as way_back
+    from fashion_ops.ledger import LedgerError
+    from fashion_ops.snapshot import SnapshotError
+
+    params, _ = _params()
+    try:
+        restored = way_back.restore(find_root(), params.registration.model, version, into)
+        typer.echo(f"{restored.folder}: version {restored.version.version}, `dvc status` is clean")
+        for line in restored.other_packages:
+            typer.echo(f"another package: {line}")
+        wrong = way_back.verify(restored) if verify else []
+    except (ValueError, OSError, way_back.RestoreError, SnapshotError, LedgerError) as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    if verify:
+        typer.echo(
+            "\n".join(wrong) if wrong else "models and evaluation are the recorded ones, bit for bit"
+        )
+    if wrong:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.dependency import ParamsDependency
-from dvc.exceptions import DvcException
+from dvc.exceptions import CheckoutError, DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
@@ -100,6 +100,41 @@ class Ledger:
                 if why:
                     reasons[stage.name] = why
         return reasons
+
+    def changes(self) -> dict[str, list[str]]:
+        """What ``dvc status`` says, by stage or .dvc file; nothing means clean."""
+        with self._locked(read_lock=True):
+            return {name: [_reason(c) for c in found] for name, found in self._repo.status().items()}
+
+    def fill_from(self, other: "Ledger") -> None:
+        """Put the outputs that ``dvc.lock`` names into place, by the cache and remotes of another.
+
+        What that cache lacks is fetched from the default remote, where there is one. Cache and
+        remotes of the other are set here from now on, as local settings that git ignores.
+
+        Raises:
+            LedgerError: an output is in neither; names it.
+        """
+        theirs = other._repo
+        config: Any
+        with self._repo.config.edit("local") as config:  # paths in theirs are absolute by now
+            config["cache"] = {**theirs.config["cache"], "dir": str(theirs.cache.local_cache_dir)}
+            config["remote"] = {name: dict(remote) for name, remote in theirs.config["remote"].items()}
+            config["core"] = dict(theirs.config["core"])
+        self._repo = Repo(str(self.root), _wait_for_lock=True)
+        try:
+            try:
+                self._repo.checkout(force=True)
+            except CheckoutError:
+                if not self._repo.config["core"].get("remote"):
+                    raise
+                self._repo.fetch()
+                self._repo.checkout(force=True)
+        except DvcException as error:
+            raise LedgerError(
+                f"{self.root}: not all data could be brought back: {error}. They are neither in the "
+                f"cache {theirs.cache.local_cache_dir} nor in a default remote (`dvc remote default`)"
+            ) from error
 
     def is_current(self, stage: str) -> bool:
         """Whether this stage's recorded inputs, parameters, code and outputs are what is there now.

@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import math
 import os
-import subprocess
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,6 +63,7 @@ def register(
     client: MlflowClient,
     name: str,
     bundle: Path,
+    records: Path,
     metrics: Mapping[str, Any],
     params: Mapping[str, Any],
     tags: Mapping[str, str],
@@ -74,6 +74,7 @@ def register(
         client: from ``connect``.
         name: of the registered model.
         bundle: folder with the models, ``params.yaml`` and ``dvc.lock``.
+        records: folder with what else is to be known of them; becomes the run's artifacts.
         metrics: as ``evaluate`` wrote them; nested.
         params: as read from ``params.yaml``; nested.
         tags: of the version and of its run.
@@ -88,8 +89,7 @@ def register(
             mlflow.log_params(dict(flat[start : start + _BATCH]))
         numbers = {k: float(v) for k, v in flatten(metrics).items() if isinstance(v, int | float)}
         mlflow.log_metrics({k: v for k, v in numbers.items() if math.isfinite(v)})
-        mlflow.log_dict(dict(metrics), "metrics.json")
-        mlflow.log_artifact(str(bundle / "dvc.lock"))
+        mlflow.log_artifacts(str(records))
         info = mlflow.pyfunc.log_model(
             name="bundle",
             python_model=str(served),
@@ -127,6 +127,38 @@ def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | No
         return client.get_model_version_by_alias(name, alias)
     except MlflowException:
         return None
+
+
+def find_version(client: MlflowClient, name: str, wanted: str) -> ModelVersion:
+    """The version with this number or alias.
+
+    Raises:
+        ValueError: there is none; says which there are.
+    """
+    found = with_alias(client, name, wanted)
+    if found is None and wanted.isdecimal():
+        try:
+            found = client.get_model_version(name, wanted)
+        except MlflowException:
+            found = None
+    if found is None:
+        known = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
+        raise ValueError(f"{name}: no version or alias {wanted!r}; there are {known or 'none'}")
+    return found
+
+
+def record_of(version: ModelVersion, path: str) -> Path:
+    """One of a version's records as a file or folder here.
+
+    Raises:
+        FileNotFoundError: it has no such record.
+    """
+    try:
+        return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
+    except (MlflowException, OSError) as error:
+        raise FileNotFoundError(
+            f"{version.name} version {version.version}: has no record {path!r} ({error})"
+        ) from error
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
@@ -169,21 +201,6 @@ def fetch_bundle(source: str) -> Path:
     if "bundle" not in artifacts:
         raise FileNotFoundError(f"{source}: a model, but not one that fashion-ops registered")
     return folder / artifacts["bundle"]["path"]
-
-
-def git_commit(root: Path) -> str:
-    """The commit checked out at ``root``, with ``-dirty`` after local changes; ``none`` outside git."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
-
-    commit = git("rev-parse", "HEAD")
-    if not commit:
-        return "none"
-    return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
 
 
 def file_md5(path: Path) -> str:

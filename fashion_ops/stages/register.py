@@ -1,21 +1,26 @@
 """Step ``register``: all models of the workspace as one version of one MLflow model: the challenger.
 
 Registering the same models again makes no second version: the one that is there becomes challenger.
+With the models go what they were judged by, and what ``restore`` needs to bring their making back.
 """
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fashion_ops import registry
-from fashion_ops.ledger import Ledger
+from fashion_ops import registry, snapshot
+from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
+from fashion_ops.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -31,7 +36,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
 
     Raises:
         ValueError: the system was judged with boxes that no model of it finds.
-        LedgerError: files are not those that ``dvc.lock`` tells of, or were not judged together.
+        LedgerError: files are not those that ``dvc.lock`` tells of, were not judged together, or were
+            made by other code or parameters than are there now.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
         raise ValueError(
@@ -40,25 +46,59 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         )
     ledger = Ledger(ws.root)
     ledger.verify()
+    if changes := ledger.changes():
+        told = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])
+        raise LedgerError(
+            f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be brought "
+            f"back as it is ({told}). Run `dvc repro` first"
+        )
     client = registry.connect(ws.root)
     name, lineage = params.registration.model, ledger.digest()
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
         return {"version": int(known.version), "new": False}
     metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    snapped = _snapshot(ws.root, f"{name}: lineage {lineage}")
     all_tags = {
         registry.LINEAGE_TAG: lineage,
-        "git_commit": registry.git_commit(ws.root),
+        "git_commit": snapshot.head(ws.root),
         "dvc_lock_md5": registry.file_md5(ledger.lock_file),
+        **({SNAPSHOT_TAG: snapped} if snapped else {}),
         **(tags or {}),
     }
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
-        bundle(params, ws, folder)
+        models, records = Path(scratch) / "bundle", Path(scratch) / "records"
+        bundle(params, ws, models)
+        record(ws, records, snapped)
         version = registry.register(
-            client, name, folder, metrics, params.model_dump(by_alias=True, mode="json"), all_tags
+            client,
+            name,
+            models,
+            records,
+            metrics,
+            params.model_dump(by_alias=True, mode="json"),
+            all_tags,
         )
     return {"version": int(version.version), "new": True}
+
+
+def _snapshot(root: Path, message: str) -> str | None:
+    """The commit to restore from; without git there is none, and the version can't be restored."""
+    try:
+        return snapshot.take(root, message)
+    except snapshot.SnapshotError as error:
+        log.warning("this version can't be restored: %s", error)
+        return None
+
+
+def record(ws: Workspace, folder: Path, snapped: str | None) -> None:
+    """What is to be known of a version beside its models."""
+    folder.mkdir()
+    for path in (ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
+        shutil.copy(path, folder / path.name)
+    write_environment(folder / ENVIRONMENT)
+    if snapped:
+        snapshot.pack(ws.root, snapped, folder / CODE_BUNDLE)
 
 
 def bundle(params: Params, ws: Workspace, folder: Path) -> None:

@@ -1,0 +1,125 @@
+"""Code, parameters and ``dvc.lock`` of a moment as one git commit, which no branch has to hold.
+
+A model is often made from a tree that nobody has committed, and ``dvc.lock`` least of all. The snapshot
+is a commit on top of HEAD with the tracked files as they are now, new files of the watched code, and
+``params.yaml`` and ``dvc.lock``; index, branch and files of the user stay as they are. A tag keeps it
+from ``git gc``, and the data that its ``dvc.lock`` names from ``dvc gc --all-tags``; a git bundle
+carries it to other clones. Other new files are left out: they may be anything, secrets too.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+TAGS = "refs/tags/fashion-ops"  # DVC looks for data in branches and tags only
+SETTINGS = ("params.yaml", "dvc.lock", "dvc.yaml")
+CODE = ("fashion_ops", "pipelines")
+_AUTHOR = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "fashion-ops"), ("EMAIL", "fashion-ops@localhost"))
+}
+
+
+class SnapshotError(RuntimeError):
+    """Git can't do what is asked; the message says what and why."""
+
+
+def git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    """What a git command prints.
+
+    Raises:
+        SnapshotError: it failed, or there is no git.
+    """
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+    except FileNotFoundError as error:
+        raise SnapshotError("git is not installed") from error
+    if done.returncode:
+        raise SnapshotError(f"git {' '.join(arguments)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout.strip()
+
+
+def head(root: Path) -> str:
+    """The commit checked out at ``root``, with ``-dirty`` after local changes; ``none`` outside git."""
+    try:
+        commit = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+        changed = git(root, "status", "--porcelain", "--untracked-files=no")
+    except SnapshotError:
+        return "none"
+    return f"{commit}-dirty" if changed else commit
+
+
+def take(root: Path, message: str) -> str:
+    """Make the snapshot of ``root`` and its tag; the commit's hash.
+
+    Raises:
+        SnapshotError: ``root`` is not in a git repository, or nothing was ever committed there.
+    """
+    try:
+        parent = git(root, "rev-parse", "--verify", "HEAD")
+    except SnapshotError as error:
+        raise SnapshotError(f"{root}: not in a git repository with a commit") from error
+    with tempfile.TemporaryDirectory() as scratch:
+        index = Path(scratch) / "index"
+        shutil.copy(root / git(root, "rev-parse", "--git-path", "index"), index)
+        env = {**_AUTHOR, "GIT_INDEX_FILE": str(index)}
+        git(root, "add", "--update", ":/", env=env)
+        code = [name for name in CODE if (root / name).is_dir()]
+        git(root, "add", "--all", "--", *code, env=env) if code else None
+        settings = [name for name in SETTINGS if (root / name).is_file()]
+        git(root, "add", "--force", "--", *settings, env=env)
+        tree = git(root, "write-tree", env=env)
+        commit = git(root, "commit-tree", tree, "-p", parent, "-m", message, env=env)
+    git(root, "update-ref", f"{TAGS}/{commit}", commit)
+    return commit
+
+
+def pack(root: Path, commit: str, target: Path) -> None:
+    """Write a snapshot as a git bundle, which whoever has its parent can unpack."""
+    git(root, "bundle", "create", "--quiet", str(target.resolve()), f"{TAGS}/{commit}", f"^{commit}^")
+
+
+def has(root: Path, commit: str) -> bool:
+    """Whether the repository at ``root`` knows a commit."""
+    try:
+        git(root, "cat-file", "-e", f"{commit}^{{commit}}")
+    except SnapshotError:
+        return False
+    return True
+
+
+def unpack(root: Path, commit: str, bundle: Path) -> None:
+    """Take a snapshot over from its bundle.
+
+    Raises:
+        SnapshotError: this repository lacks the commit that it was made on.
+    """
+    ref = f"{TAGS}/{commit}"
+    try:
+        git(root, "fetch", "--quiet", "--no-tags", str(bundle.resolve()), f"{ref}:{ref}")
+    except SnapshotError as error:
+        raise SnapshotError(
+            f"{root}: lacks the commit that snapshot {commit[:12]} was made on; fetch it from where "
+            f"that was done, then try again ({error})"
+        ) from error
+
+
+def open_worktree(root: Path, commit: str, folder: Path) -> Path:
+    """Check a commit out into a new worktree; where in it ``root``'s twin is."""
+    git(root, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
+    return folder.resolve() / git(root, "rev-parse", "--show-prefix")
+
+
+def close_worktree(root: Path, folder: Path) -> None:
+    """Remove a worktree, whatever is in it."""
+    git(root, "worktree", "remove", "--force", str(folder.resolve()))
