@@ -32,7 +32,7 @@ TINY = {
     "pseudo_label": {"clusters": 2},
     "train_landmarker": {
         "backbone": "hrnet_w8_tiny",
-        "crop": [32, 32],
+        "crop": [64, 64],
         "epochs": 1,
         "batch_size": 8,
         "precision": "fp32",

@@ -63,6 +63,47 @@ def deepmark(
     make("fashion_ops.ablations.deepmark", (*TABLES, *FIGURES), asked, out, " ".join(words), options)
 
 
+@app.command("agg-finetune")
+def agg_finetune(
+    table: Annotated[str | None, typer.Option(help="2, 3 or puzzle.")] = None,
+    figure: Annotated[str | None, typer.Option(help="gain.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/agg_finetune"
+    ),
+    pictures: Annotated[
+        int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each training run.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Figure gain: trainings, as in 0,1,2. Default: params.yaml's.")
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(help="Figure gain: of warm,joint,longer,held; empty for none. Default: all."),
+    ] = None,
+) -> None:
+    """Aggregation & Finetuning (2020): its tables, and what it left open."""
+    from fashion_ops.ablations.agg_finetune import FIGURES, TABLES
+
+    asked = [] if table is None else [f"table{table}" if table.isdigit() else table]
+    asked += [] if figure is None else [figure]
+    given = {"table": table, "figure": figure, "pictures": pictures, "epochs": epochs}
+    given |= {"seeds": seeds, "answers": answers}
+    words = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
+    try:
+        numbers = None if seeds is None else tuple(int(n) for n in seeds.split(","))
+    except ValueError:
+        _stop(f"--seeds {seeds}: must be whole numbers, as in 0,1,2")
+    options = {
+        "pictures": pictures,
+        "epochs": epochs,
+        "seeds": numbers,
+        "answers": None if answers is None else tuple(filter(None, answers.split(","))),
+    }
+    command = " ".join(["fashion-ops", "ablate", "agg-finetune", *words])
+    make("fashion_ops.ablations.agg_finetune", (*TABLES, *FIGURES), asked, out, command, options)
+
+
 def make(
     package: str, known: Sequence[str], asked: Sequence[str], out: Path, command: str, options: dict
 ) -> None:
@@ -79,11 +120,12 @@ def make(
     ws = Workspace()
     try:
         request = Request(load_params(ws.params), ws, **options)
-        table = importlib.import_module(f"{package}.{asked[0]}").run(request)
+        module = importlib.import_module(f"{package}.{asked[0]}")
+        table = module.run(request)
     except (FileNotFoundError, ValueError) as error:
         _stop(str(error))
     typer.echo(markdown(table, command))
-    for path in write_table(table, out, command):
+    for path in write_table(table, out, command, getattr(module, "draw", None)):
         console.print(f"wrote {path}", highlight=False)
 
 

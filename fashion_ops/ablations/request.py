@@ -12,7 +12,8 @@ class Request:
 
     ``pictures``: how many validation pictures to judge, drawn by the seed; None takes all.
     ``epochs``: length of each training run. ``backbones``: rows of tables that compare backbones.
-    ``batch``: pictures of a measured training step.
+    ``batch``: pictures of a measured training step. ``seeds``: a training of each; None is the
+    parameters' own. ``answers``: ways of finetuning rare categories that are trained too.
     """
 
     params: Params
@@ -21,3 +22,5 @@ class Request:
     epochs: int | None = None
     backbones: tuple[str, ...] | None = None
     batch: int | None = None
+    seeds: tuple[int, ...] | None = None
+    answers: tuple[str, ...] | None = None

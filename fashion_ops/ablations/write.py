@@ -1,5 +1,6 @@
 """A ``Table`` as Markdown for people, CSV for programs, and a picture."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -10,19 +11,22 @@ _OURS, _THEIRS = "#2b6cb0", "#c05621"
 _ROW, _PANEL = 0.36, 2.9  # inches
 
 
-def write_table(table: Table, folder: Path, command: str) -> list[Path]:
+def write_table(
+    table: Table, folder: Path, command: str, picture: Callable[[Table, Path], None] | None = None
+) -> list[Path]:
     """Write ``NAME.md``, ``NAME.csv`` and ``NAME.png`` into a folder, which is made if need be.
 
     Args:
         table: what to write.
         folder: where to.
         command: what made it, for the reader.
+        picture: what draws it; None is ``draw``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{table.name}.{kind}" for kind in ("md", "csv", "png")]
     paths[0].write_text(markdown(table, command), encoding="utf-8")
     csv_frame(table).to_csv(paths[1], float_format="%.6g")
-    draw(table, paths[2])
+    (picture or draw)(table, paths[2])
     return paths
 
 

@@ -10,7 +10,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
 from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.parts.boxes import Boxed
-from fashion_ops.predictor import Cascade, Landmarks
+from fashion_ops.predictor import ROWS, Cascade, Landmarks
 from fashion_ops.progress import track
 
 SURE = 0.2  # a heatmap's peak below this does not count for the score (Aggregation & Finetuning)
@@ -47,7 +47,13 @@ def detection_rows(
     return rows
 
 
-def landmark_tables(cascade: Cascade, catalog: Catalog, boxes: pd.DataFrame, what: str) -> Tables:
+def landmark_tables(
+    cascade: Cascade,
+    catalog: Catalog,
+    boxes: pd.DataFrame,
+    what: str,
+    rows: tuple[str, ...] = ROWS,
+) -> Tables:
     """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
 
     Args:
@@ -55,6 +61,7 @@ def landmark_tables(cascade: Cascade, catalog: Catalog, boxes: pd.DataFrame, wha
         catalog: where the pictures are.
         boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
         what: for the progress bar.
+        rows: which of the three.
     """
     boxes = boxes.sort_values("image_id", kind="stable")
     poses: dict[str, Landmarks] = {}
@@ -65,6 +72,7 @@ def landmark_tables(cascade: Cascade, catalog: Catalog, boxes: pd.DataFrame, wha
             chunk["image_id"].to_numpy(),
             np.stack(chunk["box"].to_list()),
             chunk["category_id"].to_numpy(np.int64),
+            rows,
         )
         for row, landmarks in found.items():
             poses.setdefault(row, []).extend(landmarks)
