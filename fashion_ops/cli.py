@@ -117,7 +117,7 @@ def _add_partitioned_step(step: str) -> None:
         if not names:
             console.print(f"[bold]{step}[/bold]: current", highlight=False)
             return
-        run_all(step, params, ws, names, lambda name, metrics, _: _print(f"{step}@{name}", metrics))
+        run_all(step, params, ws, names, lambda name, metrics, *_: _print(f"{step}@{name}", metrics))
 
     app.command(step, help=HELP[step])(command)
 

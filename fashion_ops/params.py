@@ -3,14 +3,23 @@
 Unknown keys are errors. Defaults are those of the demo (synthetic wardrobe, two cores, ten minutes);
 ``configs/deepfashion2.yaml`` holds the paper-size values. DVC watches the same file section by
 section, so a section holds exactly what changes the result of its step; what only says how a step is
-carried out (workers, GPUs, addresses) stands in ``fleet``, which no stage watches.
+carried out (workers, GPUs, addresses) stands in ``fleet``, and what happens by itself in ``retrain``,
+``inbox`` and ``notify``: no stage watches those.
 """
 
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy.grouping import GroupingName
@@ -45,6 +54,9 @@ class Ingest(Section):
     copy_images: bool = True
     shard_mb: int = Field(default=128, ge=1)
     max_quarantined: float = Field(default=0.01, ge=0, le=1)
+    pair_ids: Literal["per_split", "global"] = Field(
+        default="per_split", description="whether they restart in each split, as DeepFashion2's do"
+    )
 
 
 class Aggregate(Section):
@@ -327,6 +339,52 @@ class Fleet(Section):
         return self
 
 
+class Retrain(Section):
+    """The schedule on which the chain runs by itself; what is current is skipped."""
+
+    cron: str = Field(default="0 3 * * 1", description="minute, hour, day, month, weekday")
+    timezone: str = "UTC"
+    enabled: bool = Field(default=False, description="whether it starts with the Dagster services")
+    overdue_days: float = Field(
+        default=8.0, gt=0, description="without a run that got as far as `register`: not fresh"
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, OSError, ValueError) as error:
+            raise ValueError("must be an IANA time zone, such as Europe/Berlin") from error
+        return name
+
+
+class Inbox(Section):
+    """Labelled batches in ``data/inbox``: ``NAME`` is taken once ``NAME.ready`` lies beside it."""
+
+    enabled: bool = Field(default=False, description="whether its sensor starts with the services")
+    min_pictures: int = Field(default=100, ge=1, description="of all ready batches; fewer wait")
+
+
+class Drift(Section):
+    """When a new batch counts as unlike the training data: an effect that is large and no chance."""
+
+    pictures: int = Field(default=500, ge=1, description="looked at of each side, drawn by the seed")
+    max_psi: float = Field(default=0.2, gt=0, description="population stability index of categories")
+    max_ks: float = Field(default=0.2, gt=0, le=1, description="Kolmogorov-Smirnov distance")
+    significance: float = Field(default=0.001, gt=0, lt=1)
+
+
+class Notify(Section):
+    """Who is told of failures and of what is no longer fresh; the log always is."""
+
+    webhook: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="gets JSON by POST; FASHION_OPS_WEBHOOK overrides it and stays out of files",
+    )
+
+
 class Params(Section):
     """All of ``params.yaml``."""
 
@@ -345,6 +403,10 @@ class Params(Section):
     evaluate: Evaluate = Evaluate()
     registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()
+    retrain: Retrain = Retrain()
+    inbox: Inbox = Inbox()
+    drift: Drift = Drift()
+    notify: Notify = Notify()
     fleet: Fleet = Fleet()
 
     @model_validator(mode="after")

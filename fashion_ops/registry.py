@@ -36,6 +36,7 @@ warnings.filterwarnings("ignore", message=".*input example was not provided.*") 
 
 EXPERIMENT = "fashion-ops"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+LOCAL_PAGES = "http://127.0.0.1:5000"  # as in the Makefile's `ui`
 LINEAGE_TAG = "lineage"  # digest of dvc.lock's entries: equal lineages hold equal models
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -103,6 +104,21 @@ def register(
     )
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def run_page(experiment: str, run: str) -> str:
+    """Where a run is looked at: on the tracking server, or where ``make ui`` shows the local one."""
+    return f"{_pages()}/#/experiments/{experiment}/runs/{run}"
+
+
+def version_page(name: str, version: int) -> str:
+    """Where a version of a model is looked at."""
+    return f"{_pages()}/#/models/{name}/versions/{version}"
+
+
+def _pages() -> str:
+    uri = mlflow.get_tracking_uri()
+    return uri.rstrip("/") if uri.startswith("http") else LOCAL_PAGES
 
 
 def ensure_model(client: MlflowClient, name: str) -> None:

@@ -32,6 +32,11 @@ class FanOutRuns:
         self._root, self._step, self._params = root, step, params
         self._queue: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
+        self._pages: dict[str, str] = {}
+
+    def page(self, name: str) -> str | None:
+        """Address of a category's run; None while MLflow has not answered yet."""
+        return self._pages.get(name)
 
     def epoch(self, name: str, epoch: int, metrics: Metrics) -> None:
         """A category has done so many epochs."""
@@ -61,7 +66,7 @@ class FanOutRuns:
 
     def _work(self) -> None:
         try:
-            log = _Log(self._root, self._step, self._params)
+            log = _Log(self._root, self._step, self._params, self._pages)
             while (told := self._queue.get()) is not None:
                 log.end(*told) if len(told) == 2 else log.epoch(*told)
         except Exception as error:  # whatever a tracking server may answer
@@ -71,9 +76,12 @@ class FanOutRuns:
 class _Log:
     """The same on the thread, in MLflow's terms."""
 
-    def __init__(self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]], pages: dict[str, str]
+    ) -> None:
         from fashion_ops import registry
 
+        self._page_of, self._pages = registry.run_page, pages
         self._client = registry.connect(root)
         experiment = self._client.get_experiment_by_name(registry.EXPERIMENT)
         assert experiment is not None  # connect made it
@@ -88,6 +96,7 @@ class _Log:
             tags = {"mlflow.parentRunId": self._parent, "category": name}
             run = self._client.create_run(self._experiment, run_name=name, tags=tags)
             self._open[name] = run.info.run_id
+            self._pages[name] = self._page_of(self._experiment, run.info.run_id)
             params = [Param(key, str(value)) for key, value in self._params.get(name, {}).items()]
             self._client.log_batch(run.info.run_id, params=params)
         points = [Metric(key, value, int(1000 * when), epoch) for key, value in metrics.items()]

@@ -4,20 +4,22 @@ from pathlib import Path
 
 import dagster as dg
 
+from fashion_ops.params import load_params
 from fashion_ops.workspace import find_root
 from pipelines.assets import make_assets
-from pipelines.automation import dvc_lock, pipeline, retrain_weekly
+from pipelines.automation import JOBS, dvc_lock, make_schedule
 from pipelines.checks import CHECKS
 from pipelines.home import House
 
 
 def build(root: Path) -> dg.Definitions:
     """Everything that Dagster knows of the repository at ``root``."""
+    params = load_params(root / "params.yaml")
     return dg.Definitions(
         assets=make_assets(root),
         asset_checks=CHECKS,
-        jobs=[pipeline],
-        schedules=[retrain_weekly],
+        jobs=list(JOBS.values()),
+        schedules=[make_schedule(job, params.retrain) for job in JOBS],
         sensors=[dvc_lock],
         resources={"house": House(root=str(root))},
         # One process a run: its steps share torch and Ray, and Ray is what spreads the work.

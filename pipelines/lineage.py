@@ -7,7 +7,7 @@ of this module ask Dagster itself whether it finds the result fresh.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -24,24 +24,24 @@ from dagster._core.event_api import EventLogRecord
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
-from fashion_ops.stages import PARTITIONED, STEPS
-from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.stages import PARTITIONED, PARTITIONS, STEPS
 
 ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of
 NEVER = "NULL"  # Dagster's data version of what was never made
 STALE_POINTER = "1"  # an event older than any materialization
 Parents = Mapping[str, Iterable[str]]  # step -> the steps it depends on, from the asset graph
+Describe = Callable[[LockEntry], Mapping[str, Any]]  # what to show with an entry's event
 
 
 def split(stage: str) -> tuple[str, str | None]:
     """``finetune@skirt`` -> (``finetune``, ``skirt``)."""
-    step, _, category = stage.partition("@")
-    return step, category or None
+    step, _, key = stage.partition("@")
+    return step, key or None
 
 
-def latest(instance: dg.DagsterInstance, step: str, category: str | None) -> EventLogRecord | None:
-    """The last materialization of a step, or of one category of it, that Dagster knows."""
-    return instance.get_latest_data_version_record(dg.AssetKey(step), partition_key=category)
+def latest(instance: dg.DagsterInstance, step: str, key: str | None) -> EventLogRecord | None:
+    """The last materialization of a step, or of one partition of it, that Dagster knows."""
+    return instance.get_latest_data_version_record(dg.AssetKey(step), partition_key=key)
 
 
 def materialization(
@@ -60,7 +60,7 @@ def materialization(
         parents: the steps that the asset depends on.
         metadata: shown with the event.
     """
-    step, category = split(entry.stage)
+    step, key = split(entry.stage)
     tags = {
         ENTRY_TAG: entry.fingerprint,
         CODE_VERSION_TAG: entry.code_version,
@@ -70,14 +70,14 @@ def materialization(
     makers = {path: name for name, other in entries.items() for path in other.outs}
     used = {makers[path]: md5 for path, md5 in entry.deps.items() if path in makers}
     for parent in parents:
-        version, pointer = _input(instance, parent, category, used)
+        version, pointer = _input(instance, parent, key, used)
         tags[get_input_data_version_tag(dg.AssetKey(parent))] = version
         tags[get_input_event_pointer_tag(dg.AssetKey(parent))] = pointer
-    return dg.AssetMaterialization(step, partition=category, tags=tags, metadata=dict(metadata or {}))
+    return dg.AssetMaterialization(step, partition=key, tags=tags, metadata=dict(metadata or {}))
 
 
 def _input(
-    instance: dg.DagsterInstance, parent: str, category: str | None, used: Mapping[str, str]
+    instance: dg.DagsterInstance, parent: str, key: str | None, used: Mapping[str, str]
 ) -> tuple[str, str]:
     """Data version of an input as it was used, and the event that told of it.
 
@@ -89,12 +89,10 @@ def _input(
         known = _version(record) or NEVER
         pointer = str(record.storage_id) if record else NULL_EVENT_POINTER
         return used.get(parent, known), pointer  # not in used: an input that this run did not need
-    partitions = [category] if category else list(CATEGORY_NAMES)
-    records = {name: latest(instance, parent, name) for name in partitions}
+    partitions = [key] if key in PARTITIONS[parent] else list(PARTITIONS[parent])
+    records = {name: latest(instance, parent, str(name)) for name in partitions}
     read = {name: used.get(f"{parent}@{name}", NEVER) for name in partitions}
-    version = (
-        read[category] if category else hashlib.md5(repr(sorted(read.items())).encode()).hexdigest()
-    )
+    version = read[key] if key in read else hashlib.md5(repr(sorted(read.items())).encode()).hexdigest()
     if any(_version(record) != read[name] for name, record in records.items()):
         return version, STALE_POINTER
     return version, str(max(record.storage_id for record in records.values() if record))
@@ -114,7 +112,9 @@ def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
     )
 
 
-def replay(instance: dg.DagsterInstance, ledger: Ledger, parents: Parents) -> list[str]:
+def replay(
+    instance: dg.DagsterInstance, ledger: Ledger, parents: Parents, describe: Describe
+) -> list[str]:
     """Report every lock entry that Dagster does not know yet; returns their stage names.
 
     Inputs come before what is made from them, so that each event can point to its inputs' events.
@@ -126,7 +126,7 @@ def replay(instance: dg.DagsterInstance, ledger: Ledger, parents: Parents) -> li
     for stage in sorted(known, key=lambda name: (order[split(name)[0]], name)):
         entry = entries[stage]
         if not is_known(instance, entry):
-            event = materialization(instance, entry, entries, parents[split(stage)[0]])
+            event = materialization(instance, entry, entries, parents[split(stage)[0]], describe(entry))
             instance.report_runless_asset_event(event)
             reported.append(stage)
     return reported

@@ -1,7 +1,8 @@
 """Run the pipeline in this process: ``python -m pipelines.run [--force] [--select STEP ...]``.
 
-One Dagster run over all chosen steps, kept in DAGSTER_HOME for ``make ui``. What the ledger calls
-current is skipped unless ``--force`` is given. Without ``--select``: everything up to ``register``.
+One Dagster run of each job that has chosen steps, kept in DAGSTER_HOME for ``make ui``. What the
+ledger calls current is skipped unless ``--force`` is given. Without ``--select``: everything up to
+``register``.
 """
 
 import argparse
@@ -11,14 +12,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.stages import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
-from pipelines.automation import ALL_CATEGORIES
+from pipelines.automation import all_partitions
 from pipelines.definitions import build
 from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import prepare_home
+from pipelines.steps import jobs
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
 
@@ -29,8 +31,8 @@ def run(
     steps: tuple[str, ...] = DEFAULT_STEPS,
     categories: tuple[str, ...] = (),
     force: bool = False,
-) -> dg.ExecuteInProcessResult:
-    """Run these steps, in order, as one Dagster run; failures are in the result, not raised.
+) -> list[dg.ExecuteInProcessResult]:
+    """Run these steps, in order; the next job starts where the one before succeeded.
 
     Args:
         root: the repository.
@@ -38,31 +40,43 @@ def run(
         steps: names of steps.
         categories: only these in partitioned steps; empty means all.
         force: also what is current.
+
+    Returns:
+        One result a job; failures are in it, not raised.
     """
-    job = build(root).resolve_job_def("pipeline")
-    tags = {**ALL_CATEGORIES, DRIVER_TAG: driver()}
+    repository = build(root)
+    tags = {DRIVER_TAG: driver()}
     if not force:
         tags[SKIP_CURRENT_TAG] = "true"
     if categories:
         tags[CATEGORIES_TAG] = ",".join(categories)
-    return job.execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(step) for step in steps],
-        tags=tags if set(steps) & set(PARTITIONED) else _without_range(tags),
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    results: list[dg.ExecuteInProcessResult] = []
+    for job, members in jobs().items():
+        chosen = tuple(step for step in members if step in steps)
+        if chosen and all(result.success for result in results):
+            result = repository.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(step) for step in chosen],
+                tags=tags | all_partitions(chosen),
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+            results.append(result)
+    return results
 
 
-def _without_range(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if key not in ALL_CATEGORIES}
+def failures(results: list[dg.ExecuteInProcessResult]) -> list[str]:
+    """Failed steps and checks, each with its cause; a failed fan-out names its categories.
+
+    A check that only warns is no failure.
+    """
+    return [line for result in results for line in _failures(result)]
 
 
-def failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Failed steps and checks, each with its cause; a failed fan-out names its categories."""
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     lines = []
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
+        if not check.passed and check.severity != dg.AssetCheckSeverity.WARN:
             shown = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
             lines.append(
                 f"{check.asset_key.to_user_string()}: check {check.check_name} failed: {shown}"
@@ -99,9 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
                 f"run {busy[0]} is in progress in this workspace; wait for it or terminate it in the UI"
             )
             return 2
-        result = run(root, instance, tuple(given.select), tuple(given.category), given.force)
-        problems = failures(result)
-    if problems or not result.success:
+        results = run(root, instance, tuple(given.select), tuple(given.category), given.force)
+        problems = failures(results)
+    if problems or not all(result.success for result in results):
         say("\n".join(["failed:", *problems, "what is done stays; run again to go on from here"]))
         return 1
     say(f"done in {time.monotonic() - start:.0f} s")

@@ -2,8 +2,13 @@
 
 This is the only place where catalog, methods and evaluation meet. A step reads and writes folders of
 the ``Workspace``, returns its metrics as a flat dict of numbers, and knows nothing of DVC, Dagster or
-MLflow. ``finetune`` and ``refine`` take a category and are fanned out by ``fashion_ops.fleet``.
+MLflow. A step with partitions takes one more argument, the partition's key: ``finetune`` and ``refine``
+a category, and are fanned out by ``fashion_ops.fleet``; other partitions are made one by one.
 """
+
+from collections.abc import Mapping
+
+from fashion_ops.taxonomy import CATEGORY_NAMES
 
 STEPS: tuple[str, ...] = (
     "synthesize",
@@ -20,5 +25,6 @@ STEPS: tuple[str, ...] = (
     "register",
     "promote",
 )
-PARTITIONED: tuple[str, ...] = ("finetune", "refine")
+PARTITIONS: Mapping[str, tuple[str, ...]] = {"finetune": CATEGORY_NAMES, "refine": CATEGORY_NAMES}
+PARTITIONED: tuple[str, ...] = tuple(PARTITIONS)
 REGISTRY: tuple[str, ...] = ("register", "promote")

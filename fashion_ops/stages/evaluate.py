@@ -32,7 +32,8 @@ from fashion_ops.workspace import Workspace, publish
 
 log = logging.getLogger(__name__)
 
-NOT_JUDGED = {"fleet", "registration", "promote"}  # sections that no judged model depends on
+# Sections that no judged model depends on.
+NOT_JUDGED = {"fleet", "registration", "promote", "retrain", "inbox", "drift", "notify"}
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:

@@ -22,7 +22,7 @@ from fashion_ops.taxonomy import category as find_category
 from fashion_ops.tracking import FINISHED, FanOutRuns
 from fashion_ops.workspace import Workspace
 
-Landed = Callable[[str, dict[str, float], LockEntry], None]
+Landed = Callable[[str, dict[str, float], LockEntry, str | None], None]
 Told = Callable[[str, int, Mapping[str, float]], None]
 
 
@@ -41,7 +41,8 @@ def run_all(
         params: as just read from ``ws.params``.
         ws: the workspace.
         categories: by name.
-        landed: called with (category, metrics, lock entry) for each one that is published and recorded.
+        landed: called with (category, metrics, lock entry, page of its MLflow run or None) for each one
+            that is published and recorded.
         told: called with (category, epochs done, metrics) for each epoch.
 
     Raises:
@@ -63,7 +64,7 @@ def run_all(
 
     def land(name: str, result: Result) -> None:
         metrics = module.publish(ws, name, result)
-        landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]))
+        landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]), runs.page(name))
         runs.end(name, FINISHED)
 
     def on_epoch(name: str, epoch: int, metrics: Mapping[str, float]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from fashion_ops.fleet.fan_out import FanOutError, Job
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
-from fashion_ops.stages import PARTITIONED, STEPS
+from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
 
@@ -33,6 +33,7 @@ class FakeStages:
     calls: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     refined_ap: float = 0.6
+    unlike: dict[str, str] = field(default_factory=dict)  # what the registered model predicts otherwise
     during: Callable[[str], None] = lambda stage: None
 
     def act(self, stage: str, params: Params) -> str:
@@ -54,6 +55,7 @@ class FakeStages:
             def put(ws: Workspace, category: str, text: str) -> dict[str, float]:
                 target = ws.finetuned(category) if step == "finetune" else ws.refined(category)
                 write(target, {"model.json": text})
+                (target / "history.json").write_text('[{"loss": 2.0}, {"loss": 0.5}]')
                 return {"loss": 0.5}
 
             module.publish = put  # type: ignore[attr-defined]
@@ -62,7 +64,7 @@ class FakeStages:
             def run(params: Params, ws: Workspace) -> dict[str, Any]:
                 text = self.act(step, params)
                 self.write_outputs(step, ws, text)
-                return {"number": 1.0}
+                return {"number": 1.0} | ({"version": 1} if step in REGISTRY else {})
 
             module.run = run  # type: ignore[attr-defined]
         return module
@@ -70,7 +72,15 @@ class FakeStages:
     def write_outputs(self, step: str, ws: Workspace, text: str) -> None:
         if step == "ingest":
             tables = {
-                "images": pd.DataFrame({"image_id": [1, 2], "split": ["train", "validation"]}),
+                "images": pd.DataFrame(
+                    {
+                        "image_id": [1, 2],
+                        "split": ["train", "validation"],
+                        "file_name": ["train/image/1.jpg", "validation/image/1.jpg"],
+                        "sha256": ["a", "b"],
+                        "pair_id": [1, 1],
+                    }
+                ),
                 "garments": pd.DataFrame(
                     {
                         "garment_id": [1, 2],
@@ -138,7 +148,17 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     for step in STEPS:
         monkeypatch.setitem(sys.modules, f"fashion_ops.stages.{step}", fakes.module(step))
     monkeypatch.setattr(fashion_ops.stages.fan, "fan_out", in_process)
-    monkeypatch.setattr(fashion_ops.stages.fan, "FanOutRuns", MagicMock())  # MLflow is tested elsewhere
+    runs = MagicMock()  # MLflow is tested elsewhere
+    runs.return_value.__enter__.return_value.page = lambda name: f"http://mlflow/{name}"
+    monkeypatch.setattr(fashion_ops.stages.fan, "FanOutRuns", runs)
+    reproduction = ModuleType("fashion_ops.stages.reproduction")
+    reproduction.differences = lambda *_: fakes.unlike  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fashion_ops.stages.reproduction", reproduction)
+    registry = ModuleType("fashion_ops.registry")
+    registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
+    registry.fetch_bundle = Path  # type: ignore[attr-defined]
+    registry.version_page = "http://mlflow/{}/{}".format  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "fashion_ops.registry", registry)
     return fakes
 
 

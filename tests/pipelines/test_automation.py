@@ -8,9 +8,10 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
 
+from fashion_ops.params import Params, Retrain
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
-from pipelines.automation import dvc_lock, retrain_weekly
+from pipelines.automation import dvc_lock, make_schedule
 from pipelines.definitions import build
 from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import House, prepare_home
@@ -96,16 +97,42 @@ def test_the_sensor_waits_for_a_run_in_progress(house: Any, stages: Any) -> None
     assert lineage.latest(house.instance, "synthesize", None) is None
 
 
-def test_the_schedule_skips_current_work_and_never_overlaps(house: Any, stages: Any) -> None:
+def test_the_schedule_skips_current_work_and_never_overlaps(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrain = make_schedule("pipeline", Retrain())
     context = dg.build_schedule_context(instance=house.instance)
-    [request] = retrain_weekly.evaluate_tick(context).run_requests or []
+    [request] = retrain.evaluate_tick(context).run_requests or []
     assert request.tags["fashion_ops/skip_current"] == "true"
     assert request.tags["dagster/asset_partition_range_start"] == CATEGORY_NAMES[0]
     assert request.tags["dagster/asset_partition_range_end"] == CATEGORY_NAMES[-1]
-    assert retrain_weekly.default_status == dg.DefaultScheduleStatus.STOPPED
-    house.instance.create_run_for_job(dg_job(house), status=dg.DagsterRunStatus.STARTED)
-    data = retrain_weekly.evaluate_tick(context)
-    assert not data.run_requests and "is in progress" in str(data.skip_message)
+    job, statuses = dg_job(house), dg.DagsterRunStatus
+    run = house.instance.create_run_for_job(job, status=statuses.STARTED)
+    data = retrain.evaluate_tick(context)
+    assert not data.run_requests and data.skip_message == f"run {run.run_id} is in progress"
+
+    def queued(filters: dg.RunsFilter, **_: Any) -> list[dg.DagsterRun]:
+        return [run] if statuses.QUEUED in filters.statuses else []
+
+    monkeypatch.setattr(house.instance, "get_runs", queued)
+    data = retrain.evaluate_tick(context)
+    assert not data.run_requests and data.skip_message == f"run {run.run_id} is queued already"
+
+
+def test_when_it_runs_stands_in_params(house: Any) -> None:
+    stopped = build(house.root).get_schedule_def("retrain")
+    assert (stopped.cron_schedule, stopped.execution_timezone) == ("0 3 * * 1", "UTC")
+    assert stopped.default_status == dg.DefaultScheduleStatus.STOPPED
+    text = house.ws.params.read_text()
+    text = text.replace('cron: "0 3 * * 1"', 'cron: "30 4 * * *"').replace(
+        "timezone: UTC\n  enabled: false", "timezone: Asia/Tokyo\n  enabled: true"
+    )
+    house.ws.params.write_text(text)
+    running = build(house.root).get_schedule_def("retrain")
+    assert (running.cron_schedule, running.execution_timezone) == ("30 4 * * *", "Asia/Tokyo")
+    assert running.default_status == dg.DefaultScheduleStatus.RUNNING
+    with pytest.raises(ValueError, match="IANA time zone"):
+        Params.model_validate({"retrain": {"timezone": "Mars/Olympus"}})
 
 
 def test_a_run_whose_process_is_gone_does_not_block(house: Any, stages: Any) -> None:

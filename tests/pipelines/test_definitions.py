@@ -78,8 +78,11 @@ def test_snapshot(graph: Any) -> None:
     assert {name for name, node in shown.items() if node.code_version is None} == set(REGISTRY)
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == {
         ("ingest", "catalog_adds_up"),
+        ("ingest", "quarantine_share"),
+        ("ingest", "splits_do_not_leak"),
         ("evaluate", "every_category_trained"),
         ("evaluate", "beats_mean_shape"),
+        ("register", "registered_model_predicts_the_same"),
     }
     assert {("evaluate", "register"), ("register", "promote")} <= edges(graph)
 

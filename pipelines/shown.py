@@ -1,0 +1,124 @@
+"""What is shown with an asset's events: numbers, the loss curve, the table by category, DVC's md5.
+
+All of it comes from the lock entry and the files of the step, so an event that the sensor replays after
+``dvc repro`` shows the same as one of a run in Dagster.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from fashion_ops.lockfile import LockEntry
+from fashion_ops.taxonomy import CATEGORY_NAMES, category
+from fashion_ops.workspace import Workspace
+from pipelines.lineage import split
+
+ROWS = {"finetune": "finetuned", "refine": "refined"}  # step -> its row in the evaluation
+
+
+def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) -> dict[str, Any]:
+    """Metadata of what a lock entry tells of, from its files.
+
+    Args:
+        ws: the workspace.
+        entry: of a stage whose outputs are on disk.
+        entries: all of ``dvc.lock``: whether the evaluation has seen just this model.
+    """
+    step, key = split(entry.stage)
+    shown: dict[str, Any] = {"dvc md5": entry.data_version}
+    for path in entry.outs:
+        shown |= _training(ws.root / path)
+    if key in CATEGORY_NAMES and (ws.catalog / "garments.parquet").is_file():
+        shown["train garments"] = _garments(ws, key)
+    if step in ROWS and key and _was_judged(entry, entries):
+        shown |= judged(ws, step, key)
+    if step == "evaluate":
+        shown |= judgement(ws)
+    return shown
+
+
+def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's metrics as Dagster takes them."""
+    return {name: float(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
+
+
+def judged(ws: Workspace, step: str, key: str) -> dict[str, Any]:
+    """One category's AP with ground-truth boxes, of this step's model and of the mean shape."""
+    row = _metrics(ws)["per_category"].get(key, {}).get("landmark_ap", {})
+    names = (ROWS[step], "mean_shape")
+    return {f"AP {name}": float(row[name]) for name in names if name in row}
+
+
+def judgement(ws: Workspace) -> dict[str, Any]:
+    """The 13-row table and the report's path."""
+    rows = [
+        dg.TableRecord(
+            {"category": name, "train": row["train"], "validation": row["validation"]}
+            | {"box_ap": row["box_ap"]}
+            | row["landmark_ap"]
+        )
+        for name, row in _metrics(ws)["per_category"].items()
+    ]
+    table = {"by_category": dg.TableMetadataValue(rows, _schema(rows))} if rows else {}
+    return table | {"report": dg.MetadataValue.path(str((ws.evaluation / "report.html").resolve()))}
+
+
+def _was_judged(entry: LockEntry, entries: Mapping[str, LockEntry]) -> bool:
+    seen = entries["evaluate"].deps if "evaluate" in entries else {}
+    return all(seen.get(path) == md5 for path, md5 in entry.outs.items())
+
+
+def _garments(ws: Workspace, name: str) -> int:
+    rows = pd.read_parquet(
+        ws.catalog / "garments.parquet",
+        columns=["split"],
+        filters=[("category_id", "==", category(name).id)],
+    )
+    return int((rows["split"] == "train").sum())
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    """Epochs, last loss and the curve of a model folder; nothing where nothing was trained."""
+    history = folder / "history.json"
+    losses = [epoch["loss"] for epoch in json.loads(history.read_text())] if history.is_file() else []
+    if not losses:
+        return {}
+    return {"epochs": len(losses), "last loss": float(losses[-1]), "loss": picture(_curve(losses))}
+
+
+def picture(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
+    """A picture within the page; it lives in the event log, so it must be small."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _curve(losses: list[float]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2, 1.8))
+    axes = figure.add_axes((0.14, 0.26, 0.84, 0.7))
+    axes.plot(range(1, len(losses) + 1), losses, marker="o", markersize=3, color="#3b6ea8")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    out = BytesIO()
+    figure.savefig(out, format="png", dpi=80)
+    return out.getvalue()
+
+
+def _metrics(ws: Workspace) -> dict[str, Any]:
+    return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _schema(rows: list[dg.TableRecord]) -> dg.TableSchema:
+    first = rows[0].data
+    kinds = {str: "string", int: "int", float: "float"}
+    return dg.TableSchema(
+        [dg.TableColumn(name, kinds.get(type(v), "float")) for name, v in first.items()]
+    )
