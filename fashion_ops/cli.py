@@ -36,6 +36,8 @@ HELP = {
     "train_landmarker": "Train the universal landmarker.",
     "finetune": "Finetune the landmarker, one model a category.",
     "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",
+    "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
+    "ingest_alignment": "Read FLD, DeepFashion's other benchmarks and LSP into their catalogs.",
     "evaluate": "Judge all models on the validation split and write the report.",
     "register": "Put the models into the registry as challenger.",
     "promote": "Make the challenger champion if the gate holds.",

@@ -273,6 +273,36 @@ class CategoryRuns(Section):
     refine: Run = Run(lr=2e-3, epochs=4)
 
 
+AlignmentSource = Literal["fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp"]
+
+
+class SynthesizeAlignment(Section):
+    """The wardrobe in the formats of alignment data: FLD, DeepFashion's other benchmarks, LSP."""
+
+    train: int = Field(default=1500, ge=0, description="pictures of FLD and Category & Attribute")
+    val: int = Field(default=250, ge=0)
+    test: int = Field(default=250, ge=0)
+    items: int = Field(default=100, ge=0, description="of In-shop and Consumer-to-shop, 5 photos each")
+    people: int = Field(default=200, ge=0, description="of LSP; the first half trains")
+    size: int = Field(default=128, ge=64, description="height of the pictures, pixels")
+
+
+class IngestAlignment(Section):
+    """Which alignment data sets come in, each from the folder of its name below ``root``."""
+
+    root: str = "data/alignment/raw"
+    sources: tuple[AlignmentSource, ...] = (
+        *("fld", "category_attribute", "in_shop", "consumer_to_shop"),
+        "lsp",
+    )
+    lsp_convention: Literal["observer", "person"] = Field(
+        default="observer", description="whose left and right LSP's joints are named by"
+    )
+    copy_images: bool = True
+    shard_mb: int = Field(default=128, ge=1)
+    max_quarantined: float = Field(default=0.01, ge=0, le=1)
+
+
 class Evaluate(Section):
     """Judging on the validation split; ``boxes``: the landmarkers' besides the ground truth."""
 
@@ -400,6 +430,8 @@ class Params(Section):
     finetune: Finetune = Finetune()
     refine: Refine = Refine()
     categories: dict[str, CategoryRuns] = {name: CategoryRuns() for name in CATEGORY_NAMES}
+    synthesize_alignment: SynthesizeAlignment = SynthesizeAlignment()
+    ingest_alignment: IngestAlignment = IngestAlignment()
     evaluate: Evaluate = Evaluate()
     registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()

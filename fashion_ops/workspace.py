@@ -76,6 +76,16 @@ class Workspace:
         return self.root / "reports" / "evaluation"
 
     @property
+    def alignment_raw(self) -> Path:
+        """``synthesize_alignment``: fld/, category_attribute/, in_shop/, consumer_to_shop/, lsp/."""
+        return self.root / "data" / "alignment" / "raw"
+
+    @property
+    def alignment_catalog(self) -> Path:
+        """``ingest_alignment``: a catalog a data set, in a folder of its name."""
+        return self.root / "data" / "alignment" / "catalog"
+
+    @property
     def checkpoints(self) -> Path:
         """Resume points of running tasks; never an output of a step."""
         return self.root / ".checkpoints"
@@ -93,6 +103,17 @@ def find_root() -> Path:
         if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
             return folder
     return Path(__file__).resolve().parent.parent
+
+
+def seen_from(folder: Path, root: Path, given: str) -> str:
+    """Where the data set ``root`` lies, seen from ``folder``, so that an output names no machine.
+
+    ``given`` is how the parameters name it: what they name by its absolute path stays so.
+    """
+    base = root if root.is_dir() else root.parent
+    if Path(given).is_absolute():
+        return base.as_posix()
+    return Path(os.path.relpath(base.absolute(), folder.absolute())).as_posix()
 
 
 @contextmanager

@@ -102,6 +102,20 @@ STEPS_SHOWN = (
         "PoseFix on one category's landmarks; 13 Ray tasks, longest first.",
     ),
     Step(
+        "synthesize_alignment",
+        "alignment",
+        ("python",),
+        (),
+        "The wardrobe in the formats of FLD, DeepFashion's other benchmarks and LSP.",
+    ),
+    Step(
+        "ingest_alignment",
+        "alignment",
+        ("parquet",),
+        ("synthesize_alignment",),
+        "A catalog and a quarantine for each alignment data set.",
+    ),
+    Step(
         "evaluate",
         "evaluation",
         ("python",),

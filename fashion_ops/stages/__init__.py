@@ -21,6 +21,8 @@ STEPS: tuple[str, ...] = (
     "train_landmarker",
     "finetune",
     "refine",
+    "synthesize_alignment",
+    "ingest_alignment",
     "evaluate",
     "register",
     "promote",

@@ -4,7 +4,6 @@ Every record that comes in ends in garments.parquet or in quarantine.parquet; th
 and add up. Too many refusals fail the step, and the catalog that was there stays.
 """
 
-import os
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from fashion_ops.catalog.ingest import Totals, ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
 from fashion_ops.params import Params
 from fashion_ops.progress import track
-from fashion_ops.workspace import Workspace, publish
+from fashion_ops.workspace import Workspace, publish, seen_from
 
 _TOP = 5
 
@@ -50,7 +49,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             wanted.source,
             root,
             folder,
-            path_prefix=None if wanted.copy_images else _prefix(root, wanted.root, ws.catalog),
+            path_prefix=None if wanted.copy_images else seen_from(ws.catalog, root, wanted.root),
             shard_mb=wanted.shard_mb,
             workers=params.fleet.workers,
             known_refusals=refused_members,
@@ -63,14 +62,6 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} pictures"
     )
     return metrics
-
-
-def _prefix(root: Path, given: str, catalog: Path) -> str:
-    """Where the pictures lie, seen from the catalog, so that the output names no machine."""
-    base = root if root.is_dir() else root.parent
-    if Path(given).is_absolute():
-        return base.as_posix()
-    return Path(os.path.relpath(base.absolute(), catalog.absolute())).as_posix()
 
 
 def _judge(totals: Totals, limit: float, root: str) -> None:

@@ -70,6 +70,8 @@ def test_snapshot(graph: Any) -> None:
         "train_landmarker": "models",
         "finetune": "models",
         "refine": "models",
+        "synthesize_alignment": "alignment",
+        "ingest_alignment": "alignment",
         "evaluate": "evaluation",
         "register": "registry",
         "promote": "registry",
@@ -115,6 +117,8 @@ def test_one_place_for_paths() -> None:
         "train_landmarker": [str(ws.landmarker)],
         "finetune": [str(ws.finetuned(key))],
         "refine": [str(ws.refined(key))],
+        "synthesize_alignment": [str(ws.alignment_raw)],
+        "ingest_alignment": [str(ws.alignment_catalog)],
         "evaluate": [str(ws.evaluation)],
     }
     assert tuple(outs) == tuple(step for step in STEPS if step not in REGISTRY)

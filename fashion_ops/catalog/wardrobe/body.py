@@ -171,6 +171,20 @@ def pose_worn(rng: np.random.Generator) -> Figure:
     return figure
 
 
+def pose_as(
+    rng: np.random.Generator, *, yaw: float, sway: float, tilt: float, arms: tuple[str, str]
+) -> Figure:
+    """A standing figure of this yaw (degrees), sway and tilt, its arms posed by name."""
+    figure = Figure(
+        yaw=float(np.radians(yaw)), sway=sway, tilt=tilt, width=float(rng.uniform(0.93, 1.1))
+    )
+    poses = {pose[1]: pose for pose in _ARMS}
+    for side, name in zip((LEFT, RIGHT), arms, strict=True):
+        figure.arms[side] = _arm(rng, figure, side, poses[name])
+    figure.legs.update(_legs(rng, figure))
+    return figure
+
+
 def pose_flat(rng: np.random.Generator, short_sleeves: bool) -> Figure:
     """A garment spread on a surface, seen from the front."""
     figure = Figure(flat=True, width=float(rng.uniform(0.97, 1.1)), sway=float(rng.normal(0, 0.02)))

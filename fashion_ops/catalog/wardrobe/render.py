@@ -1,5 +1,6 @@
 """One picture: dress a figure, choose the frame, paint everything in order, read the labels off."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from fashion_ops.catalog.wardrobe.style import Style, sample_style
 from fashion_ops.catalog.wardrobe.tops import sew_top
 
 SEW = {"top": sew_top, "dress": sew_top, "outwear": sew_outwear, "bottom": sew_bottom}
+Framing = Callable[[Figure, list[Garment], int], Frame]  # of a canvas so many pixels wide
 _SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
 
 
@@ -27,17 +29,26 @@ class Picture:
     pixels: np.ndarray
     annotation: dict[str, Any]
     canvas: Canvas
+    figure: Figure
     garments: list[Garment]
 
 
-def photograph(shot: Shot, size: int) -> Picture:
-    """Take one picture; the same shot and size give the same picture."""
+def photograph(
+    shot: Shot, size: int, figure: Figure | None = None, framing: Framing | None = None
+) -> Picture:
+    """Take one picture; the same arguments give the same picture.
+
+    ``figure`` and ``framing`` stand in for the pose and the frame that the shot's seed would draw.
+    """
     rng = np.random.default_rng(shot.seed)
     styles = [sample_style(c, np.random.default_rng(seed)) for c, seed, _ in shot.garments]
     styles = _worn_together(styles)
-    figure = _pose(rng, shot, styles)
+    figure = figure or _pose(rng, shot, styles)
     garments = [SEW[s.kind](s, figure) for s in styles]
-    frame = _frame(rng, figure, garments, size * OVERSAMPLING)
+    if framing is None:
+        frame = _frame(rng, figure, garments, size * OVERSAMPLING)
+    else:
+        frame = framing(figure, garments, size * OVERSAMPLING)
     backdrop = scene.background(rng, size * OVERSAMPLING, shot.source, shot.flat)
     light = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, -0.3)))
     canvas = Canvas(backdrop, frame, light)
@@ -49,7 +60,8 @@ def photograph(shot: Shot, size: int) -> Picture:
         props.paint_foreground(canvas, rng, np.vstack([g.ordered()[0] for g in garments]))
     pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
     pixels = scene.develop(rng, pixels, shot.source)
-    return Picture(pixels, _annotate(shot, canvas, figure, garments), canvas, garments)
+    annotation = _annotate(shot, canvas, figure, garments)
+    return Picture(pixels, annotation, canvas, figure, garments)
 
 
 def _worn_together(styles: list[Style]) -> list[Style]:

@@ -12,23 +12,15 @@ it does with them. Stages 2 and 3 of DFA cluster other spaces with the same func
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-FRAME = 224.0
+from fashion_ops.methods.parts.frames import SIDE as FRAME
+from fashion_ops.methods.parts.frames import letterbox
+
 MAX_ROUNDS = 100
 
 
 def to_frame(landmarks: np.ndarray, boxes: np.ndarray, side: float = FRAME) -> np.ndarray:
-    """Pixels of the picture -> the square frame in which the box is letterboxed, centred.
-
-    Args:
-        landmarks: (N, n, 2).
-        boxes: (N, 4) as x1, y1, x2, y2.
-        side: of the frame.
-    """
-    boxes = boxes.astype(np.float64)
-    size = boxes[:, 2:] - boxes[:, :2]
-    scale = side / size.max(axis=1)
-    shift = (side - size * scale[:, None]) / 2
-    return (landmarks - boxes[:, None, :2]) * scale[:, None, None] + shift[:, None, :]
+    """Landmarks (N, n, 2) in pixels -> the square in which their box (N, 4) is letterboxed, centred."""
+    return letterbox(boxes, side).apply(landmarks)
 
 
 def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) -> np.ndarray:

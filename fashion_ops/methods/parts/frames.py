@@ -1,0 +1,114 @@
+"""The frames in which landmarks of a boxed garment are predicted, as exact inverses of each other.
+
+``letterbox``: the box scaled by one factor to fill a square, the short side centred (the authors'
+release of DFA). ``box_frame``: DFA's eq. 5, each axis over the box's own side. Both cut pictures, and
+their mirror image swaps left and right points. The box's edges meet the frame's; in a cut, the pixel
+(i, j) has its centre at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped cut and
+mirrored points agree exactly.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+SIDE = 224.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame a garment: ``p = xy * scale + shift``. ``scale`` and ``shift`` have shape (N, 2)."""
+
+    scale: np.ndarray
+    shift: np.ndarray
+
+    def apply(self, xy: np.ndarray) -> np.ndarray:
+        """Pixels of the picture (N, n, 2) -> the frame."""
+        return xy * self.scale[:, None] + self.shift[:, None]
+
+    def invert(self, points: np.ndarray) -> np.ndarray:
+        """The frame (N, n, 2) -> pixels of the picture."""
+        return (points - self.shift[:, None]) / self.scale[:, None]
+
+    def apply_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """Offsets in pixels (N, n, 2) -> offsets in the frame."""
+        return vectors * self.scale[:, None]
+
+    def invert_vectors(self, vectors: np.ndarray) -> np.ndarray:
+        """Offsets in the frame (N, n, 2) -> offsets in pixels."""
+        return vectors / self.scale[:, None]
+
+
+def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) -> Frame:
+    """The square in which the box stands whole, centred: 0..side, or -side/2..side/2 if ``centered``.
+
+    Args:
+        boxes: (N, 4) as x1, y1, x2, y2, with an area.
+        side: of the square; 1 with ``centered`` gives the release's -0.5..0.5.
+        centered: whether 0 is the middle of the box.
+    """
+    low, size = _low_and_size(boxes)
+    scale = np.repeat(side / size.max(axis=1, keepdims=True), 2, axis=1)
+    shift = -(low + size / 2) * scale + (0.0 if centered else side / 2)
+    return Frame(scale, shift)
+
+
+def box_frame(boxes: np.ndarray) -> Frame:
+    """DFA's eq. 5: ((x - x_centre) / width, (y - y_centre) / height), -0.5..0.5 within the box."""
+    low, size = _low_and_size(boxes)
+    return Frame(1 / size, -(low + size / 2) / size)
+
+
+def _low_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    size = boxes[:, 2:] - boxes[:, :2]
+    if len(size) and size.min() <= 0:
+        row = int((size <= 0).any(axis=1).argmax())
+        raise ValueError(f"box {row} is {boxes[row].tolist()}; expected x1 < x2 and y1 < y2")
+    return boxes[:, :2], size
+
+
+def cut(picture: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False) -> np.ndarray:
+    """The box of a picture (H, W, 3) uint8 as (side, side, 3); black where the box does not reach.
+
+    Landmarks go along with ``letterbox(box, side)``, or, if ``stretch``, with ``box_frame``: each axis
+    fills the square.
+    """
+    box = np.asarray(box, np.float64).reshape(1, 4)
+    if stretch:
+        size = box[:, 2:] - box[:, :2]
+        frame = Frame(side / size, -box[:, :2] * side / size)
+    else:
+        frame = letterbox(box, side)
+    scale, shift = frame.scale[0], frame.shift[0]
+    matrix = np.array([[scale[0], 0, shift[0] - 0.5], [0, scale[1], shift[1] - 0.5]])
+    x1, y1, x2, y2 = box[0]
+    left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
+    inside = picture[top : int(np.ceil(y2)) + 1, left : int(np.ceil(x2)) + 1]
+    if not inside.size:
+        return np.zeros((side, side, 3), np.uint8)
+    # warpAffine can't average over areas: shrink first where the box is much larger.
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    while scale.max() < 0.5:
+        height, width = inside.shape[:2]
+        inside = cv2.resize(inside, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+        factor = np.array([width / inside.shape[1], height / inside.shape[0]])
+        matrix[:, 2] += matrix[:, :2] @ ((factor - 1) / 2)
+        matrix[:, :2] *= factor
+        scale = scale * factor
+    return cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_LINEAR)
+
+
+def mirror_points(points: np.ndarray, mirror: np.ndarray, side: float = 0.0) -> np.ndarray:
+    """Points (..., n, 2) of the mirrored picture, left and right swapped: x becomes ``side`` - x.
+
+    ``side`` is that of the frame; 0 in a centred frame. Its own inverse.
+    """
+    out = np.array(points[..., mirror, :])
+    out[..., 0] = side - out[..., 0]
+    return out
+
+
+def mirror_values(values: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """Visibilities (..., n) of the mirrored picture: left and right swapped."""
+    return values[..., mirror]

@@ -1,0 +1,101 @@
+"""The points of fashion alignment: FLD's 8 landmarks by clothing type, and LSP's 14 joints.
+
+An upper-body garment has 6 landmarks, a lower-body one 4, a full-body one all 8; in ``fld8`` each has
+a fixed slot, so that one model can serve all three types. Rows of the CSV tables beside this file, in
+the order of the data sets' own files (FLD's README v1.1; LSP's joints.mat). "Left" is the viewer's
+left on a garment seen from the front, as everywhere in this package; LSP's is the person's own, or
+the observer's (``catalog.alignment.sources.lsp``). Links form a tree, the root first.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from fashion_ops.taxonomy.tables import read_table
+
+Part = Literal["left", "right", "center"]
+CLOTHES_TYPES = ("upper", "lower", "full")  # FLD's codes 1, 2, 3; 0 is a person (LSP)
+NUM_SLOTS = 8
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """A kind of thing with named points.
+
+    ``mirror`` (n,) is the permutation of indices that a horizontal flip applies; ``slots`` (n,) the
+    index of each point among ``fld8``'s, its own index for a person.
+    """
+
+    name: str
+    point_names: tuple[str, ...]
+    mirror: np.ndarray
+    parts: tuple[Part, ...]
+    slots: np.ndarray
+    links: tuple[tuple[int, int], ...]
+
+    @property
+    def num_points(self) -> int:
+        return len(self.point_names)
+
+    @cached_property
+    def left(self) -> np.ndarray:
+        """Indices of the left points; ``mirror[left]`` are their partners."""
+        return np.flatnonzero(np.array(self.parts) == "left")
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Partners of ``left``, in its order."""
+        return self.mirror[self.left]
+
+    @cached_property
+    def center(self) -> np.ndarray:
+        """Indices of the points that a flip leaves where they are."""
+        return np.flatnonzero(self.mirror == np.arange(self.num_points))
+
+
+def _load(name: str) -> PointSet:
+    rows = [r for r in read_table("alignment_points.csv") if r["set"] == name]
+    names = tuple(r["name"] for r in rows)
+    links = tuple(
+        (names.index(r["from_name"]), names.index(r["to_name"]))
+        for r in read_table("alignment_links.csv")
+        if r["set"] == name
+    )
+    part: dict[str, Part] = {"left": "left", "right": "right", "center": "center"}
+    return PointSet(
+        name=name,
+        point_names=names,
+        mirror=np.array([int(r["mirror_index"]) - 1 for r in rows]),
+        parts=tuple(part[r["part"]] for r in rows),
+        slots=np.array([int(r["fld_slot"] or r["index"]) - 1 for r in rows]),
+        links=links,
+    )
+
+
+POINT_SETS = {name: _load(name) for name in ("upper", "lower", "full", "fld8", "lsp14")}
+
+
+def point_set(name: str) -> PointSet:
+    """The points of this name.
+
+    Raises:
+        KeyError: no such name; the message lists those that exist.
+    """
+    if name not in POINT_SETS:
+        raise KeyError(f"unknown points {name!r}; known: {', '.join(POINT_SETS)}")
+    return POINT_SETS[name]
+
+
+def points_of_type(clothes_type: int) -> PointSet:
+    """The points of FLD's clothes type 1 upper, 2 lower, 3 full; 0 is a person.
+
+    Raises:
+        KeyError: no such type.
+    """
+    if clothes_type == 0:
+        return POINT_SETS["lsp14"]
+    if 1 <= clothes_type <= len(CLOTHES_TYPES):
+        return POINT_SETS[CLOTHES_TYPES[clothes_type - 1]]
+    raise KeyError(f"unknown clothes type {clothes_type}; expected 1 upper, 2 lower, 3 full, 0 person")

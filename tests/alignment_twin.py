@@ -1,0 +1,20 @@
+"""A small twin of the alignment data sets, written once and read by several test files."""
+
+from pathlib import Path
+
+from fashion_ops.catalog.alignment.ingest import Totals, ingest
+from fashion_ops.catalog.alignment.twin.generate import generate
+
+NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")
+COUNTS = {"train": 40, "val": 8, "test": 8, "items": 5, "people": 8}
+
+
+def write_twin(folder: Path, **more) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    generate(folder, **{"seed": 3, "size": 96, "workers": 1, **COUNTS, **more})
+    return folder
+
+
+def read_in(source: str, root: Path, catalog: Path, **more) -> Totals:
+    catalog.mkdir(parents=True)
+    return ingest(source, root, catalog, **{"path_prefix": None, "shard_mb": 8, **more})
