@@ -108,6 +108,8 @@ class FakeStages:
             folders = {"synthesize": ws.raw, "aggregate": ws.grouped, "pseudo_label": ws.pseudo_labels}
             folders |= {"train_detector": ws.detector, "train_landmarker": ws.landmarker}
             folders |= {"tune_postprocess": ws.postprocess, "train_box_detector": ws.box_detector}
+            folders["synthesize_alignment"] = ws.alignment_raw
+            folders["ingest_alignment"] = ws.alignment_catalog
             write(folders[step], {"model.json": text})
 
 
