@@ -63,6 +63,7 @@ class Clone:
 def tiny(params: dict) -> dict:
     """Parameters with which the whole chain takes a minute."""
     params["synthesize"] |= {"train": 60, "validation": 24, "size": 128, "imbalance": 0.0}
+    params["synthesize_alignment"] |= {"train": 24, "val": 8, "test": 8, "items": 4, "people": 6}
     params["pseudo_label"] |= {"clusters": 3}
     params["train_detector"] |= {"epochs": 1, "input_size": 64}
     params["tune_postprocess"] |= {"pictures": 8, "step": 0.25}

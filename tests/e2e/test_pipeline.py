@@ -16,6 +16,7 @@ STAGES = [
     *("train_detector", "tune_postprocess", "train_box_detector", "train_landmarker"),
     *(f"finetune@{name}" for name in CATEGORY_NAMES),
     *(f"refine@{name}" for name in CATEGORY_NAMES),
+    *("synthesize_alignment", "ingest_alignment"),
     "evaluate",
 ]
 
