@@ -300,6 +300,24 @@ def configure(
         typer.echo("nothing to change")
 
 
+@app.command("check-cache")
+def check_cache(
+    root: Annotated[Path | None, typer.Option(help="The repository. Default: this one.")] = None,
+) -> None:
+    """Read all of DVC's cache; replace what is damaged from the workspace or the default remote."""
+    from fashion_ops.ledger import Ledger
+
+    ledger = Ledger(root or find_root())
+    for stage, files in ledger.mend().items():
+        typer.echo(f"{stage}: {', '.join(files)} damaged in the cache")
+    lost = ledger.stale()
+    for stage, why in lost.items():
+        typer.echo(f"{stage}: {'; '.join(why)}")
+    if lost:
+        typer.echo("`dvc repro` makes these again")
+        raise typer.Exit(1)
+
+
 @app.command()
 def restore(
     version: Annotated[str, typer.Argument(help="Number of the version, or its alias.")],

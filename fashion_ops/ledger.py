@@ -7,8 +7,9 @@ DVC: ``ingest``, ``finetune@skirt``.
 """
 
 import logging
+import time
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 from networkx import topological_sort
 
+from fashion_ops.cache import damaged_objects, remove_leftovers
 from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, plain, read_entries, write_entry
 
 
@@ -189,6 +191,7 @@ class Ledger:
                     f"{stage}: changed while the step ran: {', '.join(changed)}; its output is not "
                     "recorded. Run the step again."
                 )
+            begun = time.time()
             try:  # Stage.save() in parts: it would hash the inputs a second time, unguarded
                 loaded.save_outs()
                 loaded.md5 = loaded.compute_md5()
@@ -197,9 +200,61 @@ class Ledger:
                 loaded.commit()
                 entry = to_single_stage_lockfile(loaded)
                 write_entry(self.lock_file, stage, entry, list(self._stages))
-            except DvcException as error:
+            except (DvcException, OSError) as error:
+                remove_leftovers(Path(self._repo.cache.local.path), begun)
                 raise LedgerError(f"{stage}: can't be recorded: {error}") from error
         return self.entries()[stage]
+
+    def damaged(self) -> dict[str, list[str]]:
+        """Files of recorded outputs whose cached copy is not what its name says, by stage.
+
+        DVC trusts its cache; here every byte of it is read. What is not in the cache is no damage.
+        """
+        return damaged_objects(self.entries().values(), self._cached)
+
+    def mend(self) -> dict[str, list[str]]:
+        """Replace damaged cached files from the workspace or the default remote; returns which.
+
+        What neither has is removed: its stage is stale where the output is not in place, and is made
+        again by the next run.
+        """
+        entries = self.entries()
+        if not (found := damaged_objects(entries.values(), self._cached, remove=True)):
+            return found
+        with self._locked(read_lock=True):
+            for name in found:
+                if _outputs_are(self._load(name), entries[name]):
+                    self._load(name).commit()
+                elif self._repo.config["core"].get("remote"):
+                    with suppress(Exception), chdir(self.root):  # what does not come is made again
+                        self._repo.fetch(name)
+        return found
+
+    def push(self) -> int:
+        """Copy what ``dvc.lock`` names to DVC's default remote, where there is one; returns how much.
+
+        Raises:
+            LedgerError: a cached file is damaged, or not all of them arrived.
+        """
+        if not self._repo.config["core"].get("remote"):
+            return 0
+        if bad := self.damaged():
+            named = "; ".join(f"{stage}: {', '.join(files)}" for stage, files in bad.items())
+            raise LedgerError(
+                f"{self.root}: damaged in DVC's cache: {named}. Run `fashion-ops check-cache`"
+            )
+        with self._locked(read_lock=True):
+            try:
+                return self._repo.push()
+            except Exception as error:  # whatever a store may answer
+                raise LedgerError(
+                    f"{self.root}: not all data arrived at the default remote: {error}. "
+                    "What did stays; run the step again"
+                ) from error
+
+    def _cached(self, md5: str) -> Path:
+        """Where the cache keeps the object of this name."""
+        return Path(self._repo.cache.local.oid_to_path(md5))
 
     def _load(self, stage: str) -> PipelineStage:
         if stage not in self._stages:

@@ -1,7 +1,8 @@
 """Step ``register``: all models of the workspace as one version of one MLflow model: the challenger.
 
 Registering the same models again makes no second version: the one that is there becomes challenger.
-With the models go what they were judged by, and what ``restore`` needs to bring their making back.
+With the models go what they were judged by, and what ``restore`` needs to bring their making back; the
+data go to DVC's default remote, where there is one.
 """
 
 import json
@@ -36,8 +37,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
 
     Raises:
         ValueError: the system was judged with boxes that no model of it finds.
-        LedgerError: files are not those that ``dvc.lock`` tells of, were not judged together, or were
-            made by other code or parameters than are there now.
+        LedgerError: files are not those that ``dvc.lock`` tells of, were not judged together, were made
+            by other code or parameters than are there now, or did not arrive at the remote.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
         raise ValueError(
@@ -52,6 +53,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be brought "
             f"back as it is ({told}). Run `dvc repro` first"
         )
+    ledger.push()
     client = registry.connect(ws.root)
     name, lineage = params.registration.model, ledger.digest()
     if known := registry.with_lineage(client, name, lineage):

@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 BUCKET = "fashion-ops"
-LONG = 120  # seconds that a busy machine may take for anything
+LONG = 400  # seconds that a busy machine may take for anything
 OURS = ("DAGSTER", "MLFLOW", "RAY", "AWS", "PG", "FASHION_OPS", "PYTEST", "FAKETIME")
 
 
@@ -118,6 +118,7 @@ class Stack:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": token,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": str(LONG),
         }
 
     def __enter__(self) -> "Stack":
@@ -144,7 +145,7 @@ class Stack:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=3 * LONG
+            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=2 * LONG
         )
         if check and done.returncode:
             raise AssertionError(
