@@ -5,4 +5,5 @@ import os
 # Two threads that wait for each other on a busy machine are twenty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
