@@ -218,9 +218,36 @@ class TrainLandmarker(Fit):
     scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
+    balanced_sampling: bool = Field(
+        default=False, description="draw categories with weight 1 / (share + 0.02), as the 3rd place"
+    )
+    channel_mask: bool = Field(
+        default=False, description="a category's own maps only, in training and at test"
+    )
+    position_constraint: float = Field(
+        default=0.0, ge=0, description="weight of PCLoss on integral coordinates, map sides squared"
+    )
+    position_constraint_k: int = Field(default=5, ge=1, description="hardest landmarks of a part")
+    decode: Literal["argmax", "dark", "udp", "integral"] = Field(
+        default="dark", description="argmax goes 0.25 cells on towards the higher neighbour"
+    )
     flip_test: bool = True
-    pseudo_label_weight: float = Field(default=0.1, ge=0, description="alpha of DFA eq. 4")
+    flip_shift: bool = Field(
+        default=False, description="published HRNet's cells, and its 1-cell shift in the flip test"
+    )
+    pseudo_label_weight: float = Field(
+        default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
+    )
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
+
+    @model_validator(mode="after")
+    def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":
+        if self.decode == "udp" and self.flip_shift:
+            raise ValueError(
+                "flip_shift mends cells that lie askew in the mirror; UDP's don't: set it to false, or "
+                "decode to argmax, dark or integral"
+            )
+        return self
 
 
 class Finetune(Section):
@@ -229,6 +256,9 @@ class Finetune(Section):
     batch_size: int = Field(default=16, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
     flip: float = Field(default=0.5, ge=0, le=1, description="hflip train in the paper's Table 2")
+    channels: Literal["grouping", "own"] = Field(
+        default="grouping", description="own: only the category's output channels are kept"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
@@ -313,6 +343,16 @@ class Evaluate(Section):
         description="detector (CenterNet), box_detector, or the path of a COCO results file",
     )
     max_detections: int = Field(default=20, ge=1)
+    score: Literal["own", "all"] = Field(
+        default="own",
+        description="mean of the peaks above 0.2, times the box score: own channels or all",
+    )
+    oks_nms: float | None = Field(
+        default=None, gt=0, le=1, description="OKS above which the worse of two garments goes"
+    )
+    ensemble: tuple[str, ...] = Field(
+        default=(), description="folders of further model sets; landmarks and scores are averaged"
+    )
     pictures: int = Field(default=12, ge=0, description="validation pictures drawn in the report")
     min_gain: float = Field(
         default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"

@@ -5,10 +5,10 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 ``models`` folder is one, and so is a registered model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,10 +23,24 @@ from fashion_ops.methods.detection.sources import Detects
 from fashion_ops.methods.parts.crops import invert_matrices
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor, cut_crops, to_picture
+from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.taxonomy import CATEGORIES, category
 
 ROWS = ("universal", "finetuned", "refined")
 Landmarks = list[np.ndarray]
+
+
+class Poses(NamedTuple):
+    """Landmarks (num_landmarks, 3) x, y, score of N garments, and a score of each as a whole (N,)."""
+
+    landmarks: Landmarks
+    scores: np.ndarray
+
+
+def average(sets: Sequence[Poses]) -> Poses:
+    """An ensemble: the mean of several model sets' landmarks and scores of the same garments."""
+    landmarks = [np.mean(poses, 0) for poses in zip(*(s.landmarks for s in sets), strict=True)]
+    return Poses(landmarks, np.mean([s.scores for s in sets], 0))
 
 
 @dataclass(frozen=True)
@@ -63,13 +77,25 @@ class Cascade:
     refined: dict[int, Refiner]
 
     @classmethod
-    def load(cls, bundle: Path, device: str = "cpu") -> "Cascade":
-        """Read the landmark models of a bundle; every category must be there."""
-        return cls(
-            LandmarkPredictor.load(bundle / "landmarker", device),
-            {c.id: LandmarkPredictor.load(bundle / "finetuned" / c.name, device) for c in CATEGORIES},
-            {c.id: Refiner.load(bundle / "refined" / c.name, device) for c in CATEGORIES},
-        )
+    def load(cls, bundle: Path, device: str = "cpu", rows: tuple[str, ...] = ROWS) -> "Cascade":
+        """Read those landmark models of a bundle that these rows need; every category must be there.
+
+        Raises:
+            FileNotFoundError: a part is missing; names the folder.
+            ValueError: a model was made for other crops or another grouping than the universal one.
+        """
+        universal = LandmarkPredictor.load(bundle / "landmarker", device)
+        finetuned, refined = {}, {}
+        for c in CATEGORIES:
+            if {"finetuned", "refined"} & set(rows):
+                folder = bundle / "finetuned" / c.name
+                finetuned[c.id] = LandmarkPredictor.load(folder, device)
+                _check_follows(folder, finetuned[c.id].spec, universal.spec, c.name)
+            if "refined" in rows:
+                folder = bundle / "refined" / c.name
+                refined[c.id] = Refiner.load(folder, device)
+                _check_follows(folder, refined[c.id].spec, universal.spec, c.name)
+        return cls(universal, finetuned, refined)
 
     def predict(
         self,
@@ -79,7 +105,20 @@ class Cascade:
         category_ids: np.ndarray,
         rows: tuple[str, ...] = ROWS,
     ) -> dict[str, Landmarks]:
-        """Landmarks (num_landmarks, 3) x, y, score in picture pixels for every garment, by row.
+        """``judge`` without the scores of whole garments."""
+        found = self.judge(read_image, image_ids, boxes, category_ids, rows)
+        return {row: poses.landmarks for row, poses in found.items()}
+
+    def judge(
+        self,
+        read_image: Callable[[int], np.ndarray],
+        image_ids: np.ndarray,
+        boxes: np.ndarray,
+        category_ids: np.ndarray,
+        rows: tuple[str, ...] = ROWS,
+        score: str = "own",
+    ) -> dict[str, Poses]:
+        """Landmarks in picture pixels and a score for every garment, by row.
 
         Args:
             read_image: image id to RGB uint8.
@@ -87,32 +126,56 @@ class Cascade:
             boxes: (N, 4) x1, y1, x2, y2.
             category_ids: (N,) 1..13.
             rows: which of ``ROWS`` to return.
+            score: whose peaks count, ``own`` (the category's landmarks) or ``all`` (every channel). A
+                refiner has none of its own: its garments keep those that it was given.
         """
         matrices = self.universal.matrices(boxes)
         crops = cut_crops(read_image, image_ids, matrices, self.universal.crop)
-        found: dict[str, Landmarks] = {row: [np.empty(0)] * len(boxes) for row in rows}
+        found = {row: Poses([np.empty(0)] * len(boxes), np.zeros(len(boxes))) for row in rows}
+
+        def land(row: str, at: np.ndarray, poses: Landmarks, scores: np.ndarray) -> None:
+            if row in found:
+                found[row].scores[at] = scores
+                for place, pose in zip(at, poses, strict=True):
+                    found[row].landmarks[place] = pose
+
         if "universal" in rows:
-            found["universal"] = self.universal.predict_crops(crops, category_ids)
+            land("universal", np.arange(len(boxes)), *_read(self.universal, crops, category_ids, score))
         if {"finetuned", "refined"} & set(rows):
             for c in np.unique(category_ids):
                 own = np.flatnonzero(category_ids == c)
                 own_crops = crops[own]
-                poses = self.finetuned[int(c)].predict_crops(own_crops, category_ids[own])
-                if "finetuned" in rows:
-                    _put(found["finetuned"], own, poses)
+                poses, scores = _read(self.finetuned[int(c)], own_crops, category_ids[own], score)
+                land("finetuned", own, poses, scores)
                 if "refined" in rows:
                     refined = self.refined[int(c)].refine(own_crops, torch.from_numpy(np.stack(poses)))
-                    _put(found["refined"], own, list(refined.cpu().numpy()))
+                    land("refined", own, list(refined.cpu().numpy()), scores)
         inverse = invert_matrices(matrices)
         return {
-            row: [to_picture(pose, m) for pose, m in zip(poses, inverse, strict=True)]
+            row: Poses(
+                [to_picture(pose, m) for pose, m in zip(poses.landmarks, inverse, strict=True)],
+                poses.scores,
+            )
             for row, poses in found.items()
         }
 
 
-def _put(target: Landmarks, positions: np.ndarray, values: Landmarks) -> None:
-    for position, value in zip(positions, values, strict=True):
-        target[position] = value
+def _read(model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str) -> Poses:
+    """Landmarks in crop pixels, and their garments' scores."""
+    channels = model.predict_channels(crops, category_ids)
+    poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
+    judged = poses if score == "own" else channels
+    return Poses(poses, np.array([pose_score(pose) for pose in judged]))
+
+
+def _check_follows(
+    folder: Path, spec: dict[str, Any], universal: dict[str, Any], category_name: str
+) -> None:
+    """A category's model is given the universal one's crops, and its channels."""
+    for name in ("crop", "padding", "grouping"):
+        own, wanted = spec.get(name), universal[name]
+        if own not in (None, wanted) and (name, own) != ("grouping", category_name):
+            raise ValueError(f"{folder}: made for {name} {own}, the landmarker beside it has {wanted}")
 
 
 @dataclass(frozen=True)

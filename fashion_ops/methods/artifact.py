@@ -63,10 +63,16 @@ def load_model(
 
     Raises:
         FileNotFoundError: no model there.
-        ValueError: a model of another method.
+        ValueError: a model of another method, or weights of another network than the spec says.
     """
     spec = read_spec(folder, method)
     model = build(spec)
-    model.load_state_dict(load_file(folder / WEIGHTS))
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except RuntimeError as error:  # torch names each tensor on a line of its own
+        first = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
+        raise ValueError(
+            f"{folder}: {WEIGHTS} are not those of the network that {SPEC} describes: {first}"
+        ) from error
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return model, spec

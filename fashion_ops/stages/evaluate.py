@@ -1,6 +1,7 @@
 """Step ``evaluate``: judge every model on the validation split, with its boxes and with our own.
 
-Rows: mean shape, CenterNet's own landmarks, universal, finetuned, refined. With ground-truth boxes
+Rows: mean shape, CenterNet's own landmarks, universal, finetuned, refined and, where ``evaluate``
+names further model sets, the ensemble of their finetuned landmarks and ours. With ground-truth boxes
 the landmarkers alone are judged; with our own, the whole system: those of CenterNet, of
 ``train_box_detector`` or of a file, as ``evaluate.boxes`` says. Writes ``ws.evaluation``:
 metrics.json, the tables as CSV, every prediction as parquet, the pictures and the report.
@@ -16,6 +17,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.clusters import errors_by_cluster
 from fashion_ops.evaluation.gallery import draw_pictures, write_pictures
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
+from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.evaluation.report import Tuning, write_report
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.evaluation.tuning import LABELS, PAPER
@@ -56,10 +58,18 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     alone = detect(DetectedBoxes(detector, catalog.image), images, params.evaluate.max_detections)
     found = detect(source, images, params.evaluate.max_detections)
     cascade = Cascade.load(ws.detector.parent)
+    others = [
+        Cascade.load(ws.root / folder, rows=("finetuned",)) for folder in params.evaluate.ensemble
+    ]
+
+    def tables(boxes: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
+        made = landmark_tables(cascade, catalog, boxes, what, params.evaluate.score, others)
+        return {row: suppress(table, params.evaluate.oks_nms) for row, table in made.items()}
+
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
-    truth_boxes |= landmark_tables(cascade, catalog, garments, "ground-truth boxes")
+    truth_boxes |= tables(garments, "ground-truth boxes")
     own_boxes = {"mean_shape": predict_mean_shape(shapes, found), "detector": alone}
-    own_boxes |= landmark_tables(cascade, catalog, found, "own boxes")
+    own_boxes |= tables(found, "own boxes")
     evaluation = evaluate_tables(
         images,
         garments,

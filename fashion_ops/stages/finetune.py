@@ -13,7 +13,7 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.training import train_landmarker
+from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import (
     HISTORY,
@@ -24,20 +24,31 @@ from fashion_ops.stages.jobs import (
     publish_files,
     unpack_folder,
 )
-from fashion_ops.stages.samples import PictureChunks, PictureReader, load_garments
+from fashion_ops.stages.samples import (
+    PictureChunks,
+    PictureReader,
+    load_garments,
+    used_grouping,
+)
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk."""
+    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk.
+
+    Raises:
+        ValueError: the landmarker is not the one that ``params`` say, or of another grouping.
+    """
     run = params.categories[category].finetune
+    refuse_another(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
     _, garments = load_garments(ws, "train", only=category)
     return {
         "threads": params.fleet.cpus_per_task,
         "devices": max(1, int(params.fleet.gpus_per_task)),
-        "fit": Fit(**params.finetune.model_dump(exclude={"flip"}), **run.model_dump()),
+        "fit": Fit(**params.finetune.model_dump(exclude={"flip", "channels"}), **run.model_dump()),
         "flip": params.finetune.flip,
+        "own_channels": category if params.finetune.channels == "own" else None,
         "seed": params.seed + find_category(category).id,
         "garments": garments,
         "pictures": PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id),
@@ -60,14 +71,20 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job["landmarker"], start)
         universal = LandmarkPredictor.load(start)
+        model, spec, garments = universal.model, universal.spec, job["garments"]
+        if own := job.get("own_channels"):
+            channels = universal.grouping.channels(find_category(own).id)
+            model.keep_channels(torch.from_numpy(channels))
+            garments = garments.with_channels(channels)
+            spec = {**spec, "grouping": own}
         training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
         folder.mkdir()
         history = train_landmarker(
             folder,
-            universal.model,
-            {**universal.spec, "training": training},
+            model,
+            {**spec, "training": training},
             job["fit"],
-            job["garments"],
+            garments,
             PictureReader(job["pictures"], Path(scratch)),
             label_alpha=0.0,
             seed=job["seed"],

@@ -10,10 +10,9 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
 from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.parts.boxes import Boxed
-from fashion_ops.predictor import ROWS, Cascade, Landmarks
+from fashion_ops.predictor import ROWS, Cascade, Poses, average
 from fashion_ops.progress import track
 
-SURE = 0.2  # a heatmap's peak below this does not count for the score (Aggregation & Finetuning)
 CHUNK = 64  # pictures or garments at a time, which bounds the memory
 
 Tables = dict[str, pd.DataFrame]
@@ -53,6 +52,8 @@ def landmark_tables(
     boxes: pd.DataFrame,
     what: str,
     rows: tuple[str, ...] = ROWS,
+    score: str = "own",
+    others: Sequence[Cascade] = (),
 ) -> Tables:
     """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
 
@@ -62,39 +63,43 @@ def landmark_tables(
         boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
         what: for the progress bar.
         rows: which of the three.
+        score: whose peaks count, see ``Cascade.judge``.
+        others: further model sets; with them there is one more row, ``ensemble``, the mean of all
+            sets' finetuned landmarks.
     """
     boxes = boxes.sort_values("image_id", kind="stable")
-    poses: dict[str, Landmarks] = {}
+    parts: dict[str, list[Poses]] = {}
     for start in track(range(0, len(boxes), CHUNK), f"landmarks, {what}", -(-len(boxes) // CHUNK)):
         chunk = boxes.iloc[start : start + CHUNK]
-        found = cascade.predict(
+        garments = (
             catalog.image,
             chunk["image_id"].to_numpy(),
             np.stack(chunk["box"].to_list()),
             chunk["category_id"].to_numpy(np.int64),
-            rows,
         )
-        for row, landmarks in found.items():
-            poses.setdefault(row, []).extend(landmarks)
+        found = cascade.judge(*garments, rows, score)
+        if others:
+            sets = [c.judge(*garments, ("finetuned",), score)["finetuned"] for c in others]
+            found["ensemble"] = average([found["finetuned"], *sets])
+        for row, poses in found.items():
+            parts.setdefault(row, []).append(poses)
     box_scores = boxes["score"].to_numpy() if "score" in boxes else np.ones(len(boxes))
     keys = ("image_id", "garment_id", "category_id", "box")
     return {
         row: predictions_table(
             [
-                (image_id, garment_id, kind, score * pose_score(pose), box, pose.ravel())
-                for image_id, garment_id, kind, box, score, pose in zip(
-                    *(boxes[k] for k in keys), box_scores, landmarks, strict=True
+                (image_id, garment_id, kind, box_score * sure, box, pose.ravel())
+                for image_id, garment_id, kind, box, box_score, sure, pose in zip(
+                    *(boxes[k] for k in keys),
+                    box_scores,
+                    np.concatenate([p.scores for p in poses]),
+                    [landmarks for p in poses for landmarks in p.landmarks],
+                    strict=True,
                 )
             ]
         )
-        for row, landmarks in poses.items()
+        for row, poses in parts.items()
     }
-
-
-def pose_score(pose: np.ndarray) -> float:
-    """Mean height of the peaks above ``SURE``; 0 when there is none."""
-    peaks = pose[:, 2][pose[:, 2] > SURE]
-    return float(peaks.mean()) if len(peaks) else 0.0
 
 
 def predictions_table(rows: list[tuple]) -> pd.DataFrame:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.posefix.training import save_untrained, train_refiner
-from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import (
     Job,
@@ -23,15 +24,33 @@ from fashion_ops.stages.jobs import (
     publish_files,
     unpack_folder,
 )
-from fashion_ops.stages.samples import PictureChunks, PictureReader, load_garments
+from fashion_ops.stages.samples import (
+    PictureChunks,
+    PictureReader,
+    load_garments,
+    used_grouping,
+)
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk."""
+    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk.
+
+    Raises:
+        ValueError: the finetuned landmarker is of another grouping than the landmarks.
+    """
     shared, run = params.refine, params.categories[category].refine
     _, garments = load_garments(ws, "train", only=category)
+    grouping, folder = used_grouping(ws), ws.finetuned(category)
+    held = read_spec(folder, METHOD)["grouping"]
+    if held == category:
+        garments = garments.with_channels(grouping.channels(find_category(category).id))
+    elif held != grouping.name:
+        raise ValueError(
+            f"{folder}: a landmarker of grouping {held}, the landmarks are grouped by {grouping.name}; "
+            "run train_landmarker and finetune again"
+        )
     return {
         "threads": params.fleet.cpus_per_task,
         "devices": max(1, int(params.fleet.gpus_per_task)),
@@ -47,7 +66,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
         "seed": params.seed + find_category(category).id,
         "garments": garments,
         "pictures": PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id),
-        "landmarker": pack_folder(ws.finetuned(category)),
+        "landmarker": pack_folder(folder),
     }
 
 

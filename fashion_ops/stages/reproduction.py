@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params
 from fashion_ops.predictor import ROWS, Predictor
@@ -21,7 +22,12 @@ KINDS = ("truth_boxes", "own_boxes")
 
 
 def predict_split(
-    predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, most: int | None
+    predictor: Predictor,
+    catalog: Catalog,
+    images: pd.DataFrame,
+    max_detections: int,
+    most: int | None,
+    score: str = "own",
 ) -> dict[str, Tables]:
     """Predictions of every row by kind of boxes, as ``evaluate`` makes them.
 
@@ -31,13 +37,15 @@ def predict_split(
         images: of the split.
         max_detections: of a picture and category.
         most: predictions of each kind, a multiple of ``CHUNK``; None for the whole split.
+        score: ``evaluate.score``.
     """
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     labelled = garments.sort_values("image_id", kind="stable").iloc[:most]
     found = _found(predictor, catalog, images, max_detections, most)
+    cascade = predictor.cascade
     return {
-        "truth_boxes": landmark_tables(predictor.cascade, catalog, labelled, "ground-truth boxes"),
-        "own_boxes": landmark_tables(predictor.cascade, catalog, found, "own boxes"),
+        "truth_boxes": landmark_tables(cascade, catalog, labelled, "ground-truth boxes", score),
+        "own_boxes": landmark_tables(cascade, catalog, found, "own boxes", score),
     }
 
 
@@ -77,13 +85,20 @@ def differences(
     """
     predictor, catalog = Predictor.load(bundle), Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == params.evaluate.split]
-    made = predict_split(predictor, catalog, images, params.evaluate.max_detections, most)
+    p = params.evaluate
+    made = predict_split(predictor, catalog, images, p.max_detections, most, p.score)
     found = {}
     for kind in KINDS:
         for row in ROWS:
             path = ws.evaluation / "predictions" / kind / f"{row}.parquet"
-            recorded = pd.read_parquet(path).iloc[:most]
+            recorded = pd.read_parquet(path)
             table = made[kind].get(row, recorded.head(0))  # nothing was found, nothing predicted
+            if p.oks_nms is not None:  # whole pictures only: the last may have more garments
+                whole = table["image_id"][table["image_id"] != table["image_id"].max()]
+                table = suppress(table[table["image_id"].isin(whole)], p.oks_nms)
+                recorded = recorded[recorded["image_id"].isin(whole)]
+            else:
+                recorded = recorded.iloc[:most]
             if what := _difference(recorded, table):
                 found[f"{kind}/{row}"] = what
     return found

@@ -21,7 +21,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     catalog = Catalog(ws.catalog)
     _, garments = load_garments(ws, "train", soft_labels=True)
     torch.manual_seed(params.seed)
-    clusters = garments.soft_labels.shape[1]
+    clusters = garments.soft_labels.shape[1] if p.pseudo_label_weight else 0
     model = Landmarker(p.backbone, grouping.num_groups, clusters, p.pretrained)
     checkpoint = checkpoint_path(ws, "train_landmarker", p, params.seed)
     with publish(ws.landmarker) as folder:

@@ -7,6 +7,7 @@
   meaning merge across categories). Starting from agg81, a short sleeve merges into the long one
   (-12), strap ends into shoulder ends (-2) and the skirt into the skirt of a dress (-5). The paper's
   own list was never published, so this is a reconstruction, not a copy.
+- a category's name (``skirt``): its own landmarks alone, for a model of that category.
 
 No grouping puts two landmarks of one category into one group, so for a known category grouping
 loses nothing and ``ungroup(group(x)) == x``.
@@ -18,7 +19,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from fashion_ops.taxonomy.tables import CATEGORIES, NUM_LANDMARKS, category, read_table
+from fashion_ops.taxonomy.tables import (
+    CATEGORIES,
+    CATEGORY_NAMES,
+    NUM_LANDMARKS,
+    Category,
+    category,
+    read_table,
+)
 
 GroupingName = Literal["none", "agg81", "semantic62"]
 GROUPINGS: tuple[str, ...] = get_args(GroupingName)
@@ -28,7 +36,8 @@ GROUPINGS: tuple[str, ...] = get_args(GroupingName)
 class Grouping:
     """A map from the 294 landmarks to ``num_groups`` groups.
 
-    ``group_of_slot`` has shape (294,), values 0..num_groups-1.
+    ``group_of_slot`` has shape (294,), values 0..num_groups-1, or -1 for landmarks of categories
+    that it does not serve.
     """
 
     name: str
@@ -36,8 +45,21 @@ class Grouping:
     group_of_slot: np.ndarray
 
     def channels(self, category_id: int) -> np.ndarray:
-        """Group (channel) of each landmark of a category, shape (num_landmarks,)."""
-        return self.group_of_slot[category(category_id).slots]
+        """Group (channel) of each landmark of a category, shape (num_landmarks,).
+
+        Raises:
+            ValueError: the grouping is another category's.
+        """
+        c = category(category_id)
+        found = self.group_of_slot[c.slots]
+        if (found < 0).any():
+            raise ValueError(f"grouping {self.name} has no channels for {c.name}")
+        return found
+
+    @property
+    def categories(self) -> list[Category]:
+        """Those that it serves: all 13, or one."""
+        return [c for c in CATEGORIES if self.group_of_slot[c.slots.start] >= 0]
 
     def group(self, category_id: int, landmarks: np.ndarray) -> np.ndarray:
         """(..., num_landmarks, D) of one category -> (..., num_groups, D); absent groups are 0."""
@@ -53,7 +75,7 @@ class Grouping:
     def mask(self) -> np.ndarray:
         """Which groups a category uses: bool (13, num_groups), row = category id - 1."""
         out = np.zeros((len(CATEGORIES), self.num_groups), bool)
-        for c in CATEGORIES:
+        for c in self.categories:
             out[c.id - 1, self.channels(c.id)] = True
         return out
 
@@ -67,7 +89,7 @@ class Grouping:
             ValueError: the categories disagree on a group's mirror.
         """
         out = np.full(self.num_groups, -1)
-        for c in CATEGORIES:
+        for c in self.categories:
             own = self.channels(c.id)
             target = own[c.mirror(official_figure=official_figure)]
             clash = (out[own] >= 0) & (out[own] != target)
@@ -82,13 +104,19 @@ class Grouping:
 
 @cache
 def load_grouping(name: str) -> Grouping:
-    """The grouping of this name (one of ``GROUPINGS``).
+    """The grouping of this name (one of ``GROUPINGS``, or a category's).
 
     Raises:
         ValueError: unknown name.
     """
+    if name in CATEGORY_NAMES:
+        own = category(name).slots
+        groups = np.full(NUM_LANDMARKS, -1)
+        groups[own] = np.arange(own.stop - own.start)
+        return Grouping(name, own.stop - own.start, groups)
     if name not in GROUPINGS:
-        raise ValueError(f"unknown grouping {name!r}; known: {', '.join(GROUPINGS)}")
+        known = ", ".join(GROUPINGS)
+        raise ValueError(f"unknown grouping {name!r}; known: {known}, or the name of a category")
     if name == "none":
         groups = np.arange(NUM_LANDMARKS)
     else:

@@ -20,6 +20,7 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.stages import (
     aggregate,
@@ -32,7 +33,7 @@ from fashion_ops.stages import (
     train_landmarker,
     tune_postprocess,
 )
-from fashion_ops.stages.predictions import detect, pose_score, predictions_table
+from fashion_ops.stages.predictions import detect, predictions_table
 from fashion_ops.workspace import Workspace
 
 CATEGORY = "long_sleeve_dress"  # 37 landmarks, arms in many poses: the mean shape is poor at it

@@ -21,8 +21,9 @@ from torch import nn
 
 from fashion_ops.methods.centernet.dla import Convolution, Deformable, DLAUp, plain
 from fashion_ops.methods.centernet.hourglass import Hourglass
-from fashion_ops.methods.centernet.pyramid import Deconvolutions, SmallPyramid, TimmPyramid, TopDown
+from fashion_ops.methods.centernet.pyramid import SmallPyramid, TimmPyramid, TopDown
 from fashion_ops.methods.parts.backbones import SMALL_HRNETS, HRNet
+from fashion_ops.methods.parts.deconvolutions import Deconvolutions
 
 # (name, pretrained, neck width) to the trunk, and the neck that makes one stride-4 map a stack
 Build = Callable[[str, str | None, int], tuple[nn.Module, nn.Module]]

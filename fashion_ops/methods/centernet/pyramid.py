@@ -92,19 +92,3 @@ class TopDown(nn.Module):
         for lateral, fine in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2.0) + lateral(fine)
         return [self.out(x)]
-
-
-class Deconvolutions(nn.Module):
-    """Three 4x4 transposed convolutions from stride 32 to 4 ("Simple Baselines", Xiao et al., 2018)."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential()
-        for n in (inputs, width, width):
-            deconv = nn.ConvTranspose2d(n, width, 4, 2, 1, bias=False)
-            nn.init.normal_(deconv.weight, std=0.001)
-            self.layers.extend([deconv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
-
-    def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """The coarsest map to one map (B, width, H/4, W/4), the only stack."""
-        return [self.layers(maps[-1])]

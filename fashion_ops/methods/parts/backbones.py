@@ -2,20 +2,30 @@
 
 - HRNet: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one module
   a stage, two blocks a branch). They give one map at stride 4.
-- Any name may come with pretrained weights, by timm's name of the weights, where there is a network.
+- ``SimpleBaseline``: a ResNet and three transposed convolutions, one map at stride 4 too.
+- Any name may come with pretrained weights, by timm's name of the weights, where there is a network;
+  an HRNet also with a file of published pose weights.
 """
 
+from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from timm.models.hrnet import HighResolutionNet, cfg_cls
+from safetensors.torch import load_file
+from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
+
+from fashion_ops.methods.parts.deconvolutions import Deconvolutions
 
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},
     "hrnet_w8_tiny": {"width": 8, "blocks": 1, "stem": 16},  # tests
 }
+RESNETS = ("resnet50", "resnet101", "resnet152")
+LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS)
+FILES = (".pth", ".safetensors")
 
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
@@ -43,26 +53,67 @@ def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
     return config
 
 
+class _TopFusion(nn.Module):
+    """The last module of a pose network: its branches are fused into the first one only.
+
+    timm fuses them into all four, as a classifier needs it. Here the other three leave as they are.
+    """
+
+    def __init__(self, module: HighResolutionModule) -> None:
+        super().__init__()
+        self.branches = module.branches
+        assert isinstance(module.fuse_layers, nn.ModuleList)
+        self.fuse_layers = module.fuse_layers[:1]
+        self.fuse_act = module.fuse_act
+        self.register_load_state_dict_pre_hook(_drop_unused_fusions)
+
+    def forward(self, x: list[Tensor]) -> list[Tensor]:
+        """Maps at strides 4, 8, 16, 32 to the fused first one and the others."""
+        maps = [branch(m) for branch, m in zip(self.branches, x, strict=True)]
+        to_top = self.fuse_layers[0]
+        assert isinstance(to_top, nn.ModuleList)
+        top = reduce(torch.add, [f(m) for f, m in zip(to_top, maps, strict=True)])
+        return [self.fuse_act(top), *maps[1:]]
+
+
+def _drop_unused_fusions(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
+    """Model folders from before, and timm's weights, hold the three fusions that nothing reads."""
+    used = (f"{prefix}branches.", f"{prefix}fuse_layers.0.")
+    for name in [n for n in state if n.startswith(prefix) and not n.startswith(used)]:
+        del state[name]
+
+
 class HRNet(nn.Module):
     """HRNet without its classification head: picture (B, 3, H, W) to its branches.
 
     Args:
         name: one of timm's ``hrnet_w*`` or of ``SMALL_HRNETS``.
-        pretrained: name of timm weights such as ``ms_in1k``, or None to start from scratch.
+        pretrained: name of timm weights such as ``ms_in1k``, a file of pose weights as their authors
+            publish them (``pose_hrnet_w48_384x288.pth``), or None to start from scratch.
+        top_only: fuse the last module into the first branch only, as the published pose network does.
+        setting: the parameter that asked for the weights, for error messages.
 
     Raises:
-        ValueError: unknown name.
-        OSError: the pretrained weights can't be had (no network, no such name).
+        ValueError: unknown name, or a file without this network's weights.
+        OSError: the pretrained weights can't be had (no network, no such name, no such file).
     """
 
-    def __init__(self, name: str, pretrained: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        pretrained: str | None = None,
+        *,
+        top_only: bool = False,
+        setting: str = "pretrained",
+    ) -> None:
         super().__init__()
+        file = pretrained if pretrained and pretrained.endswith(FILES) else None
         if name in SMALL_HRNETS:
             if pretrained:
-                raise ValueError(f"{name} has no pretrained weights; set pretrained to null")
+                raise ValueError(f"{name} has no pretrained weights; set {setting} to null")
             self.net = HighResolutionNet(_small_config(**SMALL_HRNETS[name]), head="")
         elif name in cfg_cls:
-            net = load_timm(name, pretrained)
+            net = load_timm(name, None if file else pretrained, setting)
             assert isinstance(net, HighResolutionNet)
             self.net = net
         else:
@@ -70,6 +121,12 @@ class HRNet(nn.Module):
         for unused in ("incre_modules", "downsamp_modules", "final_layer", "classifier", "global_pool"):
             if hasattr(self.net, unused):
                 setattr(self.net, unused, nn.Identity())
+        if top_only:
+            last = self.net.stage4[-1]
+            assert isinstance(last, HighResolutionModule)
+            self.net.stage4[-1] = _TopFusion(last)
+        if file:
+            _load_pose_weights(self.net, Path(file), setting)
         self.stem_channels = self.net.conv2.out_channels
         with torch.no_grad():
             self.eval()
@@ -82,9 +139,89 @@ class HRNet(nn.Module):
         x = net.act1(net.bn1(net.conv1(x)))
         return net.act2(net.bn2(net.conv2(x)))
 
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """What comes after the stem."""
+        return self.net.stages(x)
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """Maps at strides 4, 8, 16, 32."""
-        return self.net.stages(self.stem(x))
+        return self.stages(self.stem(x))
+
+
+def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
+    """The trunk of a published pose network; its head is left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a tensor of this network is not in it, or has another shape.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{setting}: {path} is no file; copy the published pose weights there")
+    weights = (
+        load_file(path)
+        if path.suffix == ".safetensors"
+        else torch.load(path, map_location="cpu", weights_only=True)
+    )
+    for name, own in net.state_dict().items():
+        found = weights.get(name)
+        if found is None or found.shape != own.shape:
+            there = "missing" if found is None else f"of shape {list(found.shape)}"
+            raise ValueError(
+                f"{setting}: {path}: {name} is {there}, must be of shape {list(own.shape)}; "
+                "is it another network's?"
+            )
+    net.load_state_dict({name: weights[name] for name in net.state_dict()})
+
+
+class SimpleBaseline(nn.Module):
+    """ResNet and three transposed convolutions ("Simple Baselines", Xiao et al., ECCV 2018).
+
+    Args:
+        name: one of ``RESNETS``.
+        pretrained: timm's name of the weights such as ``tv_in1k``, or None.
+        setting: the parameter that asked for the weights, for error messages.
+
+    Raises:
+        OSError: the pretrained weights can't be had.
+    """
+
+    stem_channels = 64
+
+    def __init__(self, name: str, pretrained: str | None = None, setting: str = "pretrained") -> None:
+        super().__init__()
+        self.net = load_timm(name, pretrained, setting, num_classes=0, global_pool="")
+        self.neck = Deconvolutions(2048, 256)
+        self.channels = [256, 2048]
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Convolution and pooling: one map at stride 4, ``stem_channels`` wide."""
+        net: Any = self.net
+        return net.maxpool(net.act1(net.bn1(net.conv1(x))))
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """What comes after the stem."""
+        net: Any = self.net
+        deep = net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        return [*self.neck([deep]), deep]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Maps at strides 4 and 32."""
+        return self.stages(self.stem(x))
+
+
+def landmarker_trunk(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
+    """The trunk of a top-down landmarker by name; its first map, at stride 4, is what the head reads.
+
+    Raises:
+        ValueError: unknown name, or weights of another network.
+        OSError: the pretrained weights can't be had.
+    """
+    setting = "train_landmarker.pretrained"
+    if name in RESNETS:
+        return SimpleBaseline(name, pretrained, setting)
+    if name not in LANDMARKERS:
+        raise ValueError(f"train_landmarker.backbone: unknown {name!r}; known: {list(LANDMARKERS)}")
+    return HRNet(name, pretrained, top_only=True, setting=setting)
 
 
 def load_timm(

@@ -11,6 +11,7 @@ published multi-GPU runs. Batch norm sees the whole batch on GPUs (a share may b
 CPUs, where torch has no such layer, each its share.
 """
 
+import hashlib
 import logging
 import math
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed, nn
@@ -38,12 +40,14 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 class EpochSampler(Sampler[int]):
     """A permutation that depends on (seed, epoch) only; Lightning tells it the epoch.
 
+    With ``weights`` samples are drawn by them, with replacement, as many as there are.
     It tells the data set in turn, if that has a ``set_epoch``. Of D devices each takes every D-th
     sample, so that their n-th batches together are the n-th batch of one device.
     """
 
-    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+    def __init__(self, dataset: Dataset[Any], seed: int, weights: np.ndarray | None = None) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, 0
+        self.weights = None if weights is None else torch.from_numpy(weights)
         self.size: int = len(dataset)  # type: ignore[arg-type]
 
     def set_epoch(self, epoch: int) -> None:
@@ -57,7 +61,10 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         rank, world = _rank_and_world()
-        order = torch.randperm(self.size, generator=generator)
+        if self.weights is None:
+            order = torch.randperm(self.size, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
         return iter(order[rank::world][: len(self)].tolist())
 
 
@@ -81,6 +88,19 @@ class FitModule(L.LightningModule):
         self.fit, self.seed = fit, seed
         self.sums: dict[str, float] = {}
         self.history: list[dict[str, float]] = []
+
+    def identity(self) -> dict[str, str]:
+        """What a run must have in common with a checkpoint that it goes on from, by name."""
+        shapes = [(name, tuple(p.shape)) for name, p in self.model.named_parameters()]
+        return {
+            "method": type(self).__name__,
+            "architecture": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
+            "seed": str(self.seed),
+            **{name: str(value) for name, value in self.fit.model_dump().items()},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["identity"] = self.identity()
 
     def get_extra_state(self) -> dict[str, Any]:
         """What travels with the weights, into checkpoints and back from a spawned process."""
@@ -175,6 +195,7 @@ def fit(
     module: FitModule,
     dataset: Dataset[Any],
     *,
+    weights: np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
     loader_workers: int = 0,
@@ -183,12 +204,14 @@ def fit(
 ) -> list[dict[str, float]]:
     """Train ``module`` on ``dataset`` by ``module.fit``; resume from ``checkpoint`` if it exists.
 
-    ``dataset`` gives whole batches through ``__getitems__``. Returns the mean losses of each epoch.
+    ``dataset`` gives whole batches through ``__getitems__``; ``weights``, one a sample, say how often
+    each is drawn. Returns the mean losses of each epoch.
     With several ``devices`` (GPUs, or processes where there is none) everything given must pickle, and
     an error of one of them comes as torch's ``ProcessRaisedException``.
 
     Raises:
-        ValueError: the data set is empty, or a batch can't be shared out evenly.
+        ValueError: the data set is empty, a batch can't be shared out evenly, or ``checkpoint`` is of
+            another run; says what differs.
         FloatingPointError: the loss left the finite numbers.
     """
     size = len(dataset)  # type: ignore[arg-type]
@@ -203,8 +226,10 @@ def fit(
     _quiet()
     L.seed_everything(module.seed, verbose=False)
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
-    sampler = EpochSampler(dataset, module.seed)
-    sampler.set_epoch(_next_epoch(resume))  # Lightning does so only after workers have begun to read
+    sampler = EpochSampler(dataset, module.seed, weights)
+    sampler.set_epoch(
+        _next_epoch(resume, module)
+    )  # Lightning does so only after workers have begun to read
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_size=batch // devices,
@@ -239,10 +264,18 @@ def fit(
     return module.history
 
 
-def _next_epoch(checkpoint: Path | None) -> int:
+def _next_epoch(checkpoint: Path | None, module: FitModule) -> int:
+    """The epoch that a run goes on with, 0 without a checkpoint."""
     if checkpoint is None:
         return 0
-    return torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)["epoch"] + 1
+    held = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    there, here = held.get("identity", {}), module.identity()
+    differ = [f"{k} {there.get(k)} (here {v})" for k, v in here.items() if there.get(k) != v]
+    if differ:
+        raise ValueError(
+            f"{checkpoint}: of another run, with {', '.join(differ)}; delete it to start over"
+        )
+    return held["epoch"] + 1
 
 
 def _whole_batch(batch: Any) -> Any:

@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fashion_ops.methods.parts.heatmaps import soft_argmax
-from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.taxonomy.grouping import Grouping
 
 SIDES = ("left_", "right_")
@@ -44,7 +43,7 @@ def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tens
 def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
     """``sides`` of a grouping's channels."""
     parts = torch.zeros(2, grouping.num_groups, dtype=torch.bool)
-    for c in CATEGORIES:
+    for c in grouping.categories:
         parts[:, torch.from_numpy(grouping.channels(c.id))] |= sides(c.landmark_names, c.mirror())
     return parts
 

@@ -5,7 +5,7 @@ data sets that fit are kept in memory, larger ones are cut again in each epoch b
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,10 @@ class Garments:
 
     def __len__(self) -> int:
         return len(self.image_id)
+
+    def with_channels(self, channels: np.ndarray) -> "Garments":
+        """The same garments with these of their K landmark channels."""
+        return replace(self, landmarks=self.landmarks[:, channels])
 
     def take(self, index: np.ndarray) -> "Garments":
         """The garments at these positions (or under this mask)."""

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import HRNet, load_timm
+from fashion_ops.methods.parts.backbones import HRNet, SimpleBaseline, landmarker_trunk, load_timm
 from fashion_ops.methods.parts.heatmaps import render_gaussians, to_cells
 
 STRIDE = 4
@@ -107,7 +107,7 @@ class LandmarkerPoseFix(nn.Module):
     overrule an input that is far off.
 
     Args:
-        backbone: the landmarker's HRNet.
+        backbone: the landmarker's.
         landmarks: n.
         pose_sigma: of the input-pose Gaussians, crop pixels.
     """
@@ -115,13 +115,15 @@ class LandmarkerPoseFix(nn.Module):
     def __init__(self, backbone: str, landmarks: int, pose_sigma: float) -> None:
         super().__init__()
         self.pose_sigma = pose_sigma
-        self.trunk = HRNet(backbone)
+        self.trunk = landmarker_trunk(backbone)
         self.read_pose = nn.Conv2d(landmarks, self.trunk.stem_channels, 1, bias=False)
         nn.init.zeros_(self.read_pose.weight)
         self.head = nn.Conv2d(self.trunk.channels[0], landmarks, 1)
         self.trust = nn.Parameter(torch.ones(landmarks))
 
-    def start_from(self, trunk: HRNet, head: nn.Conv2d, channels: Tensor, gain: float) -> None:
+    def start_from(
+        self, trunk: HRNet | SimpleBaseline, head: nn.Conv2d, channels: Tensor, gain: float
+    ) -> None:
         """Take over a landmarker: its trunk, and its head's output channels of this category.
 
         Args:
@@ -146,7 +148,7 @@ class LandmarkerPoseFix(nn.Module):
         hw = crops.shape[-2:]
         pose = pose_maps(points, known, hw, stride=STRIDE, sigma=self.pose_sigma)
         x = self.trunk.stem(crops) + self.read_pose(pose)
-        evidence = self.head(self.trunk.net.stages(x)[0]).float()
+        evidence = self.head(self.trunk.stages(x)[0]).float()
         near = pose_maps(points, known, hw, stride=STRIDE, sigma=PRIOR_SIGMA * STRIDE)
         prior = torch.log(near + PRIOR_FLOOR) - math.log(PRIOR_FLOOR)
         return evidence + self.trust[:, None, None] * prior

@@ -1,7 +1,7 @@
 """A trained landmarker folder as an object: boxes in, named landmarks out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
 from fashion_ops.methods.parts.fit import autocast
-from fashion_ops.methods.top_down.decode import decode, predict_heatmaps
+from fashion_ops.methods.top_down.decode import Reading, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping
 
@@ -51,6 +51,26 @@ class LandmarkPredictor:
         return load_grouping(self.spec["grouping"])
 
     @property
+    def reading(self) -> Reading:
+        """How landmarks are read from the maps."""
+        return Reading.of(self.spec)
+
+    def read_as(self, **changes: Any) -> "LandmarkPredictor":
+        """The same model with another ``decode``, ``flip_test`` or ``channel_mask``.
+
+        Raises:
+            ValueError: that reading has its cells elsewhere than the model was trained with.
+        """
+        reading = replace(self.reading, **changes)
+        if reading.cells != self.reading.cells:
+            raise ValueError(
+                f"decode {reading.decode!r} with flip_shift {reading.flip_shift} reads cells at their "
+                f"{reading.cells}, the model was trained with cells at their {self.reading.cells}; "
+                "train it with these settings"
+            )
+        return replace(self, spec={**self.spec, **asdict(reading)})
+
+    @property
     def crop(self) -> tuple[int, int]:
         """Crop (width, height) in pixels."""
         width, height = self.spec["crop"]
@@ -60,7 +80,6 @@ class LandmarkPredictor:
         """Picture-to-crop matrices (N, 2, 3) of boxes (N, 4)."""
         return crop_matrices(boxes, self.crop, self.spec["padding"])
 
-    @torch.inference_mode()
     def predict_crops(self, crops: Tensor, category_ids: np.ndarray) -> list[np.ndarray]:
         """Landmarks in crop pixels, (num_landmarks, 3) x, y, score a garment.
 
@@ -68,8 +87,15 @@ class LandmarkPredictor:
             crops: uint8 (N, 3, h, w) as ``cut`` makes them.
             category_ids: (N,) which landmarks to read from the groups.
         """
-        mirror = torch.from_numpy(self.grouping.mirror()) if self.spec["flip_test"] else None
-        out: list[np.ndarray] = []
+        groups = self.predict_channels(crops, category_ids)
+        return [self.grouping.ungroup(int(c), g) for c, g in zip(category_ids, groups, strict=True)]
+
+    @torch.inference_mode()
+    def predict_channels(self, crops: Tensor, category_ids: np.ndarray) -> np.ndarray:
+        """All channels (N, K, 3): x, y in crop pixels, score; arguments as of ``predict_crops``."""
+        reading, grouping = self.reading, self.grouping
+        mirror = torch.from_numpy(grouping.mirror()) if reading.flip_test else None
+        out = [np.zeros((0, grouping.num_groups, 3), np.float32)]
         for i in range(0, len(crops), BATCH):
             batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
             with autocast(self.spec["precision"], self.device):
@@ -78,13 +104,13 @@ class LandmarkPredictor:
                     batch.contiguous(memory_format=torch.channels_last),
                     mirror,
                     **self.spec["heatmap"],
+                    shift=reading.flip_shift,
                 )
-            groups = decode(heat).cpu().numpy()
-            out += [
-                self.grouping.ungroup(int(c), g)
-                for c, g in zip(category_ids[i : i + BATCH], groups, strict=True)
-            ]
-        return out
+            if reading.channel_mask:
+                own = grouping.mask[category_ids[i : i + BATCH] - 1]
+                heat = heat * torch.from_numpy(own).to(heat.device)[..., None, None]
+            out.append(decode(heat, self.crop, reading).cpu().numpy())
+        return np.concatenate(out)
 
     def predict(
         self,

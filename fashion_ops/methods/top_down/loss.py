@@ -1,9 +1,11 @@
-"""Heatmap loss and pseudo-label loss; the schedule between them is ``parts.schedule``'s."""
+"""Heatmap loss, what PCLoss reads, pseudo-label loss; ``parts.schedule`` has the weight of the last."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+FLOOR = 1e-3  # of a heatmap of peak 1, in PCLoss
 
 
 def heatmap_loss(
@@ -34,6 +36,14 @@ def heatmap_loss(
         goal = target / target.sum(1, keepdim=True).clamp_min(1e-6)
         per_map = (torch.xlogy(goal, goal) - goal * predicted.log_softmax(1)).sum(1)
     return per_map.sum() / max(1, len(per_map))
+
+
+def as_logits(heat: Float[Tensor, "b k h w"], kind: str) -> Float[Tensor, "b k h w"]:
+    """Maps whose softmax is each landmark's density, for integral coordinates in training.
+
+    A squared-error map is a density but for its sum: its logarithm, from ``FLOOR`` up.
+    """
+    return heat if kind == "cross_entropy" else heat.float().clamp_min(FLOOR).log()
 
 
 def label_loss(

@@ -1,29 +1,28 @@
-"""The landmarker: an HRNet trunk, one heatmap a landmark group, and a head for pseudo-labels."""
+"""The landmarker: a trunk, one heatmap a landmark group, and a head for pseudo-labels."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import HRNet
+from fashion_ops.methods.parts.backbones import landmarker_trunk
 from fashion_ops.taxonomy import NUM_CATEGORIES
-
-STRIDE = 4
 
 
 class Landmarker(nn.Module):
     """Crop (B, 3, H, W) to heatmaps (B, groups, H/4, W/4) of its category and all others.
 
     Args:
-        backbone: an HRNet of ``parts.backbones``.
+        backbone: an HRNet or a ResNet, of ``parts.backbones.LANDMARKERS``.
         groups: output channels, one a landmark group.
         clusters: pseudo-labels per category, or 0 for no label head.
-        pretrained: timm weights by name, or None.
+        pretrained: timm weights by name, for an HRNet also a file of pose weights; or None.
     """
 
     def __init__(
         self, backbone: str, groups: int, clusters: int = 0, pretrained: str | None = None
     ) -> None:
         super().__init__()
-        self.trunk = HRNet(backbone, pretrained)
+        self.trunk = landmarker_trunk(backbone, pretrained)
         self.head = nn.Conv2d(self.trunk.channels[0], groups, 1)
         nn.init.normal_(self.head.weight, std=0.001)
         assert self.head.bias is not None
@@ -32,9 +31,15 @@ class Landmarker(nn.Module):
         if clusters:
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
 
-    def features(self, x: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """The trunk's maps at strides 4, 8, 16, 32."""
-        return self.trunk(x)
+    def keep_channels(self, channels: Tensor) -> None:
+        """Give up all output channels but these (n,), which stay in this order."""
+        wider = self.head
+        assert wider.bias is not None
+        self.head = nn.Conv2d(wider.in_channels, len(channels), 1)
+        assert self.head.bias is not None
+        with torch.no_grad():
+            self.head.weight.copy_(wider.weight[channels])
+            self.head.bias.copy_(wider.bias[channels])
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b g h4 w4"]:
         """Heatmaps; the peaks of a trained model are near 1."""

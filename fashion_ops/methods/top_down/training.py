@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import OnEpoch, fit
+from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
@@ -29,10 +31,34 @@ def landmarker_spec(params: TrainLandmarker, grouping: str, clusters: int) -> di
         "crop": list(params.crop),
         "padding": params.padding,
         "heatmap": {"loss": params.loss, "sigma": params.heatmap_sigma},
-        "flip_test": params.flip_test,
+        **asdict(Reading.of(params.model_dump())),
         "precision": params.precision,
         "training": params.model_dump(mode="json"),
     }
+
+
+def refuse_another(path: Path, params: TrainLandmarker, grouping: str) -> None:
+    """A landmarker that a run is to start from must be what the parameters say.
+
+    Args:
+        path: its folder.
+        params: of now.
+        grouping: of now.
+
+    Raises:
+        FileNotFoundError: no model there.
+        ValueError: another method, backbone, grouping or training; says which and what is there.
+    """
+    spec = read_spec(path, METHOD)
+    there = TrainLandmarker.model_validate(spec["training"]).model_dump()
+    held = {**there, "grouping": spec["grouping"], "backbone": spec["backbone"]}
+    wanted = {**params.model_dump(), "grouping": grouping}
+    differ = [f"{k} {held[k]} (now {v})" for k, v in wanted.items() if held[k] != v]
+    if differ:
+        raise ValueError(
+            f"{path}: a landmarker of {', '.join(differ)}; run train_landmarker with these parameters, "
+            "or set them back"
+        )
 
 
 def train_landmarker(
@@ -70,22 +96,37 @@ def train_landmarker(
 
     Returns:
         Mean losses of each epoch.
+
+    Raises:
+        ValueError: the garments are of another grouping, or the checkpoint is of another run.
     """
     training = TrainLandmarker.model_validate(spec["training"])
+    grouping = load_grouping(spec["grouping"])
+    if garments.landmarks.shape[1] != grouping.num_groups:
+        raise ValueError(
+            f"the garments have {garments.landmarks.shape[1]} landmark channels, the model's grouping "
+            f"{grouping.name} has {grouping.num_groups}: they must be of one grouping"
+        )
+    constraint = None
+    if training.position_constraint:
+        parts = left_and_right(grouping)
+        constraint = Constraint(training.position_constraint, parts, training.position_constraint_k)
     settings = LandmarkerSettings(
         crop=training.crop,
         heatmap_sigma=training.heatmap_sigma,
         loss=training.loss,
         warp=Warp(training.flip, training.rotation, training.scale, training.shift, training.color),
+        reading=Reading.of(spec),
+        constraint=constraint,
         label_alpha=label_alpha,
         label_decay=training.pseudo_label_decay,
     )
-    mirror = torch.from_numpy(load_grouping(spec["grouping"]).mirror())
-    module = LandmarkerModule(model, run, settings, mirror, seed)
+    module = LandmarkerModule(model, spec["backbone"], run, settings, grouping, seed)
     data = Regions(garments, read_image, training.crop, training.padding)
     history = fit(
         module,
         data,
+        weights=balanced(garments.category_id) if training.balanced_sampling else None,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
         loader_workers=loader_workers,
@@ -95,3 +136,12 @@ def train_landmarker(
     save_model(folder, model, spec)
     (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     return history
+
+
+def balanced(category_ids: np.ndarray) -> np.ndarray:
+    """Weights (N,) of class-balanced sampling: 1 / (share of the garment's category + 0.02).
+
+    So the third place of the 2020 challenge drew; the constant keeps the rarest from taking over.
+    """
+    counts = np.bincount(category_ids)
+    return 1 / (counts[category_ids] / len(category_ids) + 0.02)
