@@ -22,11 +22,15 @@ def suppress(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame
         return predictions
     keep = np.ones(len(predictions), bool)
     scores = predictions["score"].to_numpy()
+    boxes = np.stack(predictions["box"].to_list()) if len(predictions) else np.zeros((0, 4))
+    landmarks = predictions["landmarks"].to_list()
     groups = predictions.groupby(["image_id", "category_id"], sort=False).indices
-    for (_, category_id), rows in groups.items():
+    category_ids = predictions["category_id"].to_numpy()
+    for rows in groups.values():
         if len(rows) > 1:
             best_first = rows[np.argsort(-scores[rows], kind="stable")]
-            alike = _similarities(predictions.iloc[best_first], int(category_id))
+            points = np.stack([np.reshape(landmarks[row], (-1, 3))[:, :2] for row in best_first])
+            alike = _similarities(points, boxes[best_first], int(category_ids[rows[0]]))
             keep[best_first] = _greedy(alike, threshold)
     return predictions[keep].reset_index(drop=True)
 
@@ -40,10 +44,8 @@ def _greedy(alike: np.ndarray, threshold: float) -> np.ndarray:
     return keep
 
 
-def _similarities(garments: pd.DataFrame, category_id: int) -> np.ndarray:
-    """OKS (n, n) of every two garments of one category."""
-    points = np.stack([np.reshape(p, (-1, 3))[:, :2] for p in garments["landmarks"]])
-    boxes = np.stack(garments["box"].to_list())
+def _similarities(points: np.ndarray, boxes: np.ndarray, category_id: int) -> np.ndarray:
+    """OKS (n, n) of every two of n garments of one category: landmarks (n, K, 2), boxes (n, 4)."""
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     distance = ((points[:, None] - points[None]) ** 2).sum(-1)
     both = (area[:, None] + area[None])[..., None] / 2 + np.spacing(1)
