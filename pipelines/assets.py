@@ -11,6 +11,7 @@ forces) and says so of each; ``fashion_ops/categories`` names categories that ne
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from dagster._core.storage.tags import RESUME_RETRY_TAG
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
-from fashion_ops.params import Params
+from fashion_ops.params import Params, Retrain
 from fashion_ops.stages import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, shown
@@ -202,7 +203,9 @@ def make_asset(step: Step, code_version: str | None, more: Mapping[str, Any]) ->
     return decorate(call)
 
 
-def make_assets(root: Path) -> list[dg.AssetsDefinition]:
+def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
     """All assets of the repository at ``root``, with the code versions that are there now."""
     versions = Ledger(root).code_versions()
-    return [make_asset(step, versions.get(step.name), {}) for step in STEPS_SHOWN]
+    policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=retrain.overdue_days))
+    more = {"register": {"freshness_policy": policy}}
+    return [make_asset(s, versions.get(s.name), more.get(s.name, {})) for s in STEPS_SHOWN]

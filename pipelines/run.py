@@ -20,6 +20,7 @@ from pipelines.automation import all_partitions
 from pipelines.definitions import build
 from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import prepare_home
+from pipelines.shown import cause
 from pipelines.steps import jobs
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
@@ -84,15 +85,9 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     for event in result.all_events:
         if not event.is_step_failure:
             continue
-        data = event.step_failure_data
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
+        error = event.step_failure_data.error
         if error is None or error.cls_name != "DagsterAssetCheckFailedError":  # told above
-            said = data.user_failure_data.description if data.user_failure_data else None
-            lines.append(
-                f"{event.step_key}: {(said or (error.message if error else 'failed')).strip()}"
-            )
+            lines.append(f"{event.step_key}: {cause(event.step_failure_data)}")
     return lines
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+from dagster._core.events import StepFailureData
 
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
@@ -46,6 +47,15 @@ def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """A step's metrics as Dagster takes them."""
     return {name: float(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
+
+
+def cause(data: StepFailureData) -> str:
+    """Why a step failed: what it said itself, or the first error of the chain."""
+    said = data.user_failure_data.description if data.user_failure_data else None
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return (said or (error.message if error else "failed")).strip()
 
 
 def judged(ws: Workspace, step: str, key: str) -> dict[str, Any]:

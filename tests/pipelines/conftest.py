@@ -159,6 +159,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     registry = ModuleType("fashion_ops.registry")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
     registry.fetch_bundle = Path  # type: ignore[attr-defined]
+    registry.CHAMPION = "champion"  # type: ignore[attr-defined]
+    registry.connect = lambda root: None  # type: ignore[attr-defined]
+    registry.with_alias = lambda *_: MagicMock(version="3")  # type: ignore[attr-defined]
     registry.version_page = "http://mlflow/{}/{}".format  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fashion_ops.registry", registry)
     return fakes

@@ -111,10 +111,10 @@ def test_the_schedule_skips_current_work_and_never_overlaps(
     data = retrain.evaluate_tick(context)
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is in progress"
 
-    def queued(filters: dg.RunsFilter, **_: Any) -> list[dg.DagsterRun]:
+    def queued(instance: Any, filters: dg.RunsFilter, **_: Any) -> list[dg.DagsterRun]:
         return [run] if statuses.QUEUED in filters.statuses else []
 
-    monkeypatch.setattr(house.instance, "get_runs", queued)
+    monkeypatch.setattr(dg.DagsterInstance, "get_runs", queued)
     data = retrain.evaluate_tick(context)
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is queued already"
 
