@@ -65,7 +65,7 @@ def deepmark(
 
 @app.command("agg-finetune")
 def agg_finetune(
-    table: Annotated[str | None, typer.Option(help="2, 3 or puzzle.")] = None,
+    table: Annotated[str | None, typer.Option(help="2, 3, puzzle or puzzle_training.")] = None,
     figure: Annotated[str | None, typer.Option(help="gain.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"

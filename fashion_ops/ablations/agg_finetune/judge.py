@@ -1,7 +1,6 @@
 """Landmarks of some models on some boxes, and their AP; shared by the tables of this package."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +20,7 @@ ROWS = ("universal", "finetuned")
 def load(folder: Path, flip_test: bool | None = None) -> LandmarkPredictor:
     """A landmarker; ``flip_test`` None leaves it as it was trained."""
     model = LandmarkPredictor.load(folder)
-    return model if flip_test is None else replace(model, spec={**model.spec, "flip_test": flip_test})
+    return model if flip_test is None else model.read_as(flip_test=flip_test)
 
 
 def landmarks(
@@ -30,6 +29,7 @@ def landmarks(
     judged: Judged,
     boxes: pd.DataFrame,
     what: str,
+    score: str = "own",
 ) -> Tables:
     """Predictions on boxes of the universal model and, if there are any, of the finetuned ones.
 
@@ -39,10 +39,11 @@ def landmarks(
         judged: the pictures.
         boxes: garments, or what a source found.
         what: for the progress bar.
+        score: whose peaks count, see ``Cascade.judge``.
     """
     cascade = Cascade(universal, {category(n).id: model for n, model in finetuned.items()}, {})
     rows = ROWS if finetuned else ROWS[:1]
-    return landmark_tables(cascade, judged.catalog, boxes, what, rows)
+    return landmark_tables(cascade, judged.catalog, boxes, what, score=score, rows=rows)
 
 
 def score(request: Request, judged: Judged, predictions: pd.DataFrame) -> Scores:

@@ -1,0 +1,56 @@
+"""Table ``puzzle_training``: the other half of ``puzzle``, what the networks differ in before the test.
+
+A training job of five universal landmarkers: svip-lab's switches one at a time on a plain network of
+294 channels, and the winner's 81. All are read as ``params.yaml`` says, with own-channel scores.
+"""
+
+from typing import Any
+
+from fashion_ops.ablations.agg_finetune import judge, runs
+from fashion_ops.ablations.agg_finetune.puzzle import (
+    Switches,
+    both_boxes,
+    landmark_ap,
+    puzzle_table,
+)
+from fashion_ops.ablations.judged import load_judged
+from fashion_ops.ablations.request import Request
+from fashion_ops.ablations.table import Table
+from fashion_ops.params import Params
+
+LONGER = 3  # svip-lab's 210 epochs are 17.5 times the winner's 12
+ROWS: dict[str, dict[str, Any]] = {
+    "294 channels": {},
+    "81 channels": {"grouping": "agg81"},
+    "channel mask in training": {"channel_mask": True},
+    "balanced sampling": {"balanced_sampling": True},
+    f"schedule {LONGER} times as long": {"longer": LONGER},
+}
+
+
+def run(request: Request) -> Table:
+    """Train what is missing and judge each row on both kinds of boxes."""
+    judged = load_judged(request)
+    boxes = both_boxes(request, judged)
+    values = {}
+    for label, switches in ROWS.items():
+        params = variant(runs.shorter(request), **switches)
+        model = judge.load(runs.universal(params, request).landmarker)
+        row = Switches(score="own")
+        values[label] = [landmark_ap(model, {}, row, request, judged, own) for own in boxes]
+    own = runs.shorter(request).train_landmarker
+    return puzzle_table(
+        "puzzle_training",
+        "Plain network against winner: switches in training",
+        values,
+        judged,
+        f"{own.backbone} {own.crop[0]}x{own.crop[1]}, {own.epochs} epochs, universal",
+    )
+
+
+def variant(params: Params, grouping: str = "none", longer: int = 1, **switches: bool) -> Params:
+    """The parameters of one row."""
+    training = {"epochs": longer * params.train_landmarker.epochs, **switches}
+    if longer > 1:
+        training |= {"lr_steps": None}
+    return runs.changed(params, aggregate={"grouping": grouping}, train_landmarker=training)
