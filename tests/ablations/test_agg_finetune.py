@@ -9,7 +9,16 @@ import torch
 from typer.testing import CliRunner
 from untrained_models import make_catalog, make_models, tiny_params
 
-from fashion_ops.ablations.agg_finetune import answers, gain, paper, runs, table2, table3
+from fashion_ops.ablations.agg_finetune import (
+    answers,
+    gain,
+    paper,
+    puzzle,
+    puzzle_training,
+    runs,
+    table2,
+    table3,
+)
 from fashion_ops.ablations.agg_finetune.answers import nearest
 from fashion_ops.ablations.request import Request
 from fashion_ops.cli import app
@@ -215,6 +224,48 @@ def test_perfect_landmarks_have_oks_1(ws):
             return [self.grouping.ungroup(int(c), points) for c, points in pairs]
 
     assert answers.mean_oks(Perfect(), some, lambda _: None) == pytest.approx(1.0)  # type: ignore[arg-type]
+
+
+def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
+    """The mask leaves the own channels alone to score: as own-channel scores, bit for bit."""
+    asked = []
+    real = puzzle.judge.landmarks
+
+    def landmarks(universal, finetuned, judged, boxes, what, score):
+        asked.append((universal.reading, len(finetuned), score))
+        return real(universal, finetuned, judged, boxes, what, score)
+
+    monkeypatch.setattr(puzzle.judge, "landmarks", landmarks)
+    table = puzzle.run(request_of(pictures=6))
+    assert list(table.rows.index) == list(puzzle.ROWS)
+    masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
+    assert masked.equals(own.rename("channel mask at test"))
+    by_row = dict(zip(puzzle.ROWS, asked[::2], strict=True))  # true boxes, then own
+    assert [name for name, (r, _, _) in by_row.items() if r.flip_test] == ["hflip test", "all of these"]
+    assert [name for name, (_, n, _) in by_row.items() if n] == ["finetuned", "all of these"]
+    assert [r.channel_mask for r, _, _ in by_row.values()].count(True) == 1
+    assert table.paper[0].values == {puzzle.BASE: 0.652}
+
+
+def test_puzzle_training_trains_what_its_rows_say(request_of):
+    params = request_of().params
+    made = {name: puzzle_training.variant(params, **own) for name, own in puzzle_training.ROWS.items()}
+    changes = {
+        name: {
+            key: value
+            for key, value in own.train_landmarker.model_dump().items()
+            if value != params.train_landmarker.model_dump()[key]
+        }
+        for name, own in made.items()
+    }
+    assert list(changes.values()) == [
+        {},
+        {},
+        {"channel_mask": True},
+        {"balanced_sampling": True},
+        {"epochs": 3},
+    ]
+    assert [own.aggregate.grouping for own in made.values()] == ["none", "agg81", *["none"] * 3]
 
 
 def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
