@@ -1,0 +1,184 @@
+"""GLE's network: a trunk to stride 8, k global-local modules, up-sampling to the picture's own size.
+
+A module (eq. 1-4) is a non-local block with a residual connection, then two 3x3 convolutions with
+batch normalisation and ReLU. ``join`` is the warm start: it turns modules that have been left out so
+far into identities, so that the network goes on from what it has learnt without them.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fashion_ops.methods.parts.backbones import load_timm
+
+STRIDE = 8
+VGG_LAYERS = {"vgg16": 23, "vgg16_bn": 33}  # up to the ReLU after conv4_3
+SMALL_WIDTHS = {"small": (16, 32, 64), "tiny": (16, 16, 16)}
+
+
+def make_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
+    """Picture (B, 3, H, W) to a map (B, C, H/8, W/8) that is nowhere negative; and C.
+
+    Args:
+        name: ``vgg16`` (as published), ``vgg16_bn``, or ``small`` and ``tiny`` for the demo and tests.
+        pretrained: timm's name of ImageNet weights, such as ``tv_in1k``, or None.
+
+    Raises:
+        ValueError: unknown name, or pretrained weights of a network that has none.
+        OSError: the pretrained weights can't be had (no network, no such name).
+    """
+    if name in VGG_LAYERS:
+        net = load_timm(name, pretrained)
+        layers = net.get_submodule("features")
+        assert isinstance(layers, nn.Sequential)
+        return layers[: VGG_LAYERS[name]], 512
+    if name not in SMALL_WIDTHS:
+        raise ValueError(f"unknown backbone {name!r} of GLE; known: {[*VGG_LAYERS, *SMALL_WIDTHS]}")
+    if pretrained:
+        raise ValueError(f"{name} has no pretrained weights; set pretrained to null")
+    blocks, before = [], 3
+    for width in SMALL_WIDTHS[name]:
+        blocks += [conv_bn(before, width, stride=2), conv_bn(width, width)]
+        before = width
+    return nn.Sequential(*blocks), before
+
+
+def conv_bn(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+    )
+
+
+class NonLocal(nn.Module):
+    """Eq. 1-3: every place gathers from all places, weighted by embedded Gaussians, and adds itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.theta = nn.Conv2d(channels, inner, 1)
+        self.phi = nn.Conv2d(channels, inner, 1)
+        self.g = nn.Conv2d(channels, inner, 1)
+        self.w = nn.Conv2d(inner, channels, 1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """``w(y) + x`` with ``y_i = sum_j exp(theta_i . phi_j) g_j / sum_j exp(theta_i . phi_j)``."""
+        query, key, value = (f(x).flatten(2).transpose(1, 2) for f in (self.theta, self.phi, self.g))
+        y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return self.w(y.transpose(1, 2).unflatten(2, x.shape[2:])) + x
+
+
+class GlobalLocal(nn.Module):
+    """Eq. 4: ``z = F2(F1(non_local(x)))``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.non_local = NonLocal(channels)
+        self.local = nn.Sequential(conv_bn(channels, channels), conv_bn(channels, channels))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Features with global, then local context."""
+        return self.local(self.non_local(x))
+
+    @torch.no_grad()
+    def become_identity(self, x: Float[Tensor, "b c h w"]) -> None:
+        """Change nothing about features that are nowhere negative.
+
+        The non-local part starts at zero; each convolution passes its input on, and its batch
+        normalisation gives back the mean and deviation that it takes away. Exact for ``x`` in training
+        and for everything in evaluation.
+        """
+        nn.init.zeros_(self.non_local.w.weight)
+        assert self.non_local.w.bias is not None
+        nn.init.zeros_(self.non_local.w.bias)
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        for part in self.local:
+            conv, norm, _ = part  # type: ignore[misc]
+            nn.init.dirac_(conv.weight)
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_((variance + norm.eps).sqrt())
+            norm.bias.copy_(mean)
+
+
+class GLE(nn.Module):
+    """Crop (B, 3, H, W) to heatmaps (B, N, H, W).
+
+    Args:
+        backbone: of ``make_trunk``.
+        landmarks: N, one heatmap each.
+        modules: k, how many global-local modules; 0 is the network without them.
+        pretrained: of ``make_trunk``.
+        joined: whether the modules take part; if not, ``join`` lets them.
+    """
+
+    joined: Tensor
+
+    def __init__(
+        self,
+        backbone: str,
+        landmarks: int,
+        modules: int,
+        pretrained: str | None = None,
+        joined: bool = True,
+    ) -> None:
+        super().__init__()
+        if modules < 0:
+            raise ValueError(f"k is {modules}, the number of global-local modules can't be negative")
+        self.trunk, channels = make_trunk(backbone, pretrained)
+        self.embed = nn.Sequential(*(GlobalLocal(channels) for _ in range(modules)))
+        self.up = _up_sampling(channels, landmarks, norm=backbone != "vgg16")
+        self.register_buffer("joined", torch.tensor(joined))
+
+    def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
+        """The embedding: what the up-sampling sees."""
+        x = self.trunk(x)
+        return self.embed(x) if self.joined else x
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n h w"]:
+        """Heatmaps at the crop's own size; the peaks of a trained model are near 1."""
+        return self.up(self.features(x))
+
+    @torch.no_grad()
+    def join(self, pixels: Float[Tensor, "b 3 h w"]) -> None:
+        """Let modules in that were left out so far, as identities on the features of a batch."""
+        features = self.trunk(pixels)
+        for module in self.embed:
+            assert isinstance(module, GlobalLocal)
+            module.become_identity(features)
+        self.joined.fill_(True)
+
+
+def _up_sampling(channels: int, landmarks: int, norm: bool) -> nn.Sequential:
+    """Stride 8 to 1 by three transposed convolutions; widths of the released code for 512 channels.
+
+    Published without batch normalisation, behind weights of ImageNet; what starts from scratch with
+    normalisation in its trunk has it here too.
+    """
+    base = max(16, channels // 8)
+    widths = (base, max(16, base // 2), max(16, base // 4))
+    layers: list[nn.Module] = []
+
+    def add(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        layers.extend(
+            [conv, *([nn.BatchNorm2d(conv.out_channels)] if norm else []), nn.ReLU(inplace=True)]
+        )
+
+    add(nn.Conv2d(channels, base, 1))
+    for before, after in ((base, base), (base, base), (base, 2 * base)):
+        add(nn.Conv2d(before, after, 3, 1, 1))
+    before = 2 * base
+    for width, convolutions in zip(widths, (2, 2, 1), strict=True):
+        add(nn.ConvTranspose2d(before, width, 4, 2, 1))
+        for _ in range(convolutions):
+            add(nn.Conv2d(width, width, 3, 1, 1))
+        before = width
+    for layer in layers:
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+    last = nn.Conv2d(before, landmarks, 1)
+    nn.init.normal_(last.weight, std=0.001)
+    return nn.Sequential(*layers, last)

@@ -1,0 +1,52 @@
+"""What a GLE run is made from; ``configs/gle`` holds files of it, the paper-size values among them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fashion_ops.params import Fit, explain
+
+Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the trunk halves its input three times
+
+
+class GLESettings(Fit):
+    """Network, targets, augmentation and optimisation. Defaults: small pictures, seconds a run."""
+
+    epochs: int = Field(default=24, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    backbone: str = Field(default="small", description="vgg16 as published, vgg16_bn, small, tiny")
+    pretrained: str | None = Field(default=None, description="timm's weights, such as tv_in1k")
+    modules: int = Field(default=2, ge=0, description="k; the paper: 2 on DeepFashion, 3 on FLD")
+    warm_start: float = Field(
+        default=0.25, ge=0, le=1, description="share of the run without the modules; 0 as published"
+    )
+    crop: tuple[Stride8, Stride8] = (48, 48)
+    loss: Literal["mse", "cross_entropy"] = Field(
+        default="cross_entropy", description="mse as published; see docs/decisions.md"
+    )
+    padding: float = Field(default=1.1, ge=1)
+    radius: float = Field(default=8 / 224, gt=0, description="of the target cone, in sides of the crop")
+    flip: float = Field(default=0.5, ge=0, le=1)
+    rotation: float = Field(default=0.0, ge=0, description="deviation, degrees")
+    scale: float = Field(default=0.0, ge=0)
+    shift: float = Field(default=0.0, ge=0)
+    color: float = Field(default=0.1, ge=0)
+    position_constraint: float = Field(default=0.0, ge=0, description="weight of PCLoss")
+    position_constraint_k: int = Field(default=4, ge=1, description="hardest landmarks of a part")
+    position_constraint_parts: Literal["sides", "whole"] = "sides"
+
+
+def read_settings(path: Path) -> GLESettings:
+    """Settings from a YAML file; what it leaves out has its default.
+
+    Raises:
+        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
+    """
+    try:
+        return GLESettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
