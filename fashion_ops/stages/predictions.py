@@ -51,9 +51,9 @@ def landmark_tables(
     catalog: Catalog,
     boxes: pd.DataFrame,
     what: str,
-    rows: tuple[str, ...] = ROWS,
     score: str = "own",
     others: Sequence[Cascade] = (),
+    rows: tuple[str, ...] = ROWS,
 ) -> Tables:
     """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
 
@@ -62,10 +62,10 @@ def landmark_tables(
         catalog: where the pictures are.
         boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
         what: for the progress bar.
-        rows: which of the three.
         score: whose peaks count, see ``Cascade.judge``.
         others: further model sets; with them there is one more row, ``ensemble``, the mean of all
             sets' finetuned landmarks.
+        rows: which of the three.
     """
     boxes = boxes.sort_values("image_id", kind="stable")
     parts: dict[str, list[Poses]] = {}
