@@ -58,3 +58,16 @@ def predict_mean_shape(shapes: dict[int, np.ndarray], boxes: pd.DataFrame) -> pd
         }
     )
     return PREDICTIONS.validate(frame)
+
+
+def mean_points(points: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """The mean shape of one kind of garment: mean of each landmark over those who show it, (n, 2).
+
+    Args:
+        points: (N, n, 2) in a common frame.
+        observed: bool (N, n). A landmark that nobody shows stands at the mean of the others.
+    """
+    counts = observed.sum(axis=0)[:, None]
+    total = np.where(observed[..., None], points, 0.0).sum(axis=0)
+    known = points[observed].mean(axis=0) if observed.any() else np.zeros(2)
+    return np.where(counts > 0, total / np.maximum(counts, 1), known)

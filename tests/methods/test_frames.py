@@ -89,9 +89,7 @@ def test_a_cut_shows_points_where_the_frame_says(box, stretch):
     """A dot in the picture, found again in the cut; and the flipped cut shows the mirrored point."""
     spot = np.array([[box[0] + 0.3 * (box[2] - box[0]), box[1] + 0.6 * (box[3] - box[1])]])
     picture = np.zeros((400, 400, 3), np.uint8)
-    cv2.circle(
-        picture, tuple(round(v * 16) for v in spot[0]), 3 * 16, (255, 255, 255), -1, shift=4
-    )
+    cv2.circle(picture, tuple(round(v * 16) for v in spot[0]), 3 * 16, (255, 255, 255), -1, shift=4)
     side = 112
     own = np.array([box], float)
     found = cut(picture, own[0], side, stretch=stretch)[..., 0].astype(float)

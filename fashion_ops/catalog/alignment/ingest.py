@@ -130,7 +130,9 @@ def _opened(
             fit_to_picture(record, *size)
             yield _Opened(record, *size, data)
         except Refused as refused:
-            refusals.append(refused.at(record.file, record.line, record.name, record.split))
+            own = record.box_at if refused.reason == Reason.BOX_OUTSIDE else ("", 0)
+            file, line = own if own[0] else (record.file, record.line)
+            refusals.append(refused.at(file, line, record.name, record.split))
 
 
 def _read(path: Path) -> bytes:

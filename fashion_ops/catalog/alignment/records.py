@@ -33,6 +33,7 @@ class Record:
     xy: np.ndarray  # (n, 2) float64
     visibility: np.ndarray  # (n,) int8, COCO's
     codes: np.ndarray  # (n,) int8, the source's own
+    box_at: tuple[str, int] = ("", 0)  # file and line of its box, where it has one of its own
     variation: int = 0
     pose: int = 0
     source: str = ""

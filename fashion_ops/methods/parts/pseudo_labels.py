@@ -9,13 +9,14 @@ sqrt(2n / observed dimensions); occluded ones count like visible ones. The paper
 it does with them. Stages 2 and 3 of DFA cluster other spaces with the same functions.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from fashion_ops.methods.parts import kmeans
 from fashion_ops.methods.parts.frames import SIDE as FRAME
 from fashion_ops.methods.parts.frames import letterbox
-
-MAX_ROUNDS = 100
 
 
 def to_frame(landmarks: np.ndarray, boxes: np.ndarray, side: float = FRAME) -> np.ndarray:
@@ -34,8 +35,8 @@ def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) 
     Returns:
         (N, k), in the unit of the landmarks; 0 where nothing is observed.
     """
-    points, mask, weight = _flatten(landmarks, observed)
-    return np.sqrt(_squared(points, mask, weight, centers.reshape(len(centers), -1)))
+    space = Configurations.of(landmarks, observed)
+    return np.sqrt(space.squared(centers.reshape(len(centers), -1)))
 
 
 def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) -> np.ndarray:
@@ -53,14 +54,11 @@ def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) 
     """
     with threadpool_limits(1):  # sums in one order, whatever the number of cores
         rows = observed.any(axis=1)
-        points, mask, weight = _flatten(landmarks[rows], observed[rows])
-        centers = np.zeros((0, points.shape[1]))
-        if len(points):
-            centers = _start(points, mask, weight, k, np.random.default_rng(seed))
-            centers = _lloyd(points, mask, weight, centers)
-            nearest = _squared(points, mask, weight, centers).argmin(axis=1)
-            sizes = np.bincount(nearest, minlength=len(centers))
-            centers = centers[np.argsort(-sizes, kind="stable")]
+        space = Configurations.of(landmarks[rows], observed[rows])
+        centers = np.zeros((0, landmarks.shape[1] * landmarks.shape[2]))
+        if len(space):
+            start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
+            centers = kmeans.largest_first(space, kmeans.lloyd(space, start))
     return centers.reshape(len(centers), *landmarks.shape[1:])
 
 
@@ -71,63 +69,65 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _flatten(landmarks: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, 2n) points, zeros where unobserved; their mask; the rescaling of squared distances."""
-    mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
-    points = np.where(mask > 0, landmarks.reshape(mask.shape), 0.0)
-    return points, mask, mask.shape[1] / np.maximum(mask.sum(axis=1), 1.0)
+def temperature_of(d: np.ndarray, share: float = 0.45) -> float:
+    """The temperature of a space of any scale: a share of the median distance to the nearest centre.
+
+    In stage 1's 224-pixel space this gives the paper's 20; stages 2 and 3 cluster offsets and outer
+    products, whose unit is another.
+
+    Args:
+        d: (N, k) distances of training configurations.
+        share: see ``docs/decisions.md``.
+    """
+    return float(max(share * np.median(d.min(axis=1)), 1e-12))
 
 
-def _squared(
-    points: np.ndarray, mask: np.ndarray, weight: np.ndarray, centers: np.ndarray
-) -> np.ndarray:
-    """Squared masked distances (N, k): |m x|^2 - 2 (m x) c + m c^2, without an (N, k, 2n) array."""
-    own = np.einsum("nd,nd->n", points, points)[:, None]
-    total = own - 2 * points @ centers.T + mask @ (centers**2).T
-    return np.maximum(total, 0.0) * weight[:, None]
+def perplexity(labels: np.ndarray) -> np.ndarray:
+    """Exponential of the entropy of each soft label (N, k): 1 is one-hot, k uniform."""
+    labels = labels.astype(np.float64)
+    return np.exp(-(labels * np.log(np.maximum(labels, 1e-30))).sum(axis=-1))
 
 
-def _start(
-    points: np.ndarray, mask: np.ndarray, weight: np.ndarray, k: int, rng: np.random.Generator
-) -> np.ndarray:
-    """K-means++: each further centre is a configuration drawn by its squared distance to the others."""
-    fallback = _mean(points, mask, np.ones(len(points)), np.full(points.shape[1], FRAME / 2))
-    row = int(rng.integers(len(points)))
-    centers = [np.where(mask[row] > 0, points[row], fallback)]
-    nearest = np.full(len(points), np.inf)
-    while len(centers) < k:
-        nearest = np.minimum(nearest, _squared(points, mask, weight, centers[-1][None])[:, 0])
-        total = np.cumsum(nearest)
-        if total[-1] <= 1e-6 * len(points):
-            break
-        row = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
-        centers.append(np.where(mask[row] > 0, points[row], fallback))
-    return np.stack(centers)
+@dataclass(frozen=True)
+class Configurations:
+    """Landmark configurations as vectors with holes: a ``kmeans.Space``.
 
+    ``points`` (N, 2n) are zero where ``mask`` is; ``weight`` (N,) rescales squared distances.
+    """
 
-def _lloyd(points: np.ndarray, mask: np.ndarray, weight: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    fallback = _mean(points, mask, np.ones(len(points)), np.full(points.shape[1], FRAME / 2))
-    nearest = np.full(len(points), -1)
-    for _ in range(MAX_ROUNDS):
-        squared = _squared(points, mask, weight, centers)
-        fresh = squared.argmin(axis=1)
-        for empty in np.flatnonzero(np.bincount(fresh, minlength=len(centers)) == 0):
-            farthest = int(squared[np.arange(len(points)), fresh].argmax())
-            fresh[farthest] = empty
-            squared[farthest] = 0.0
-        if (fresh == nearest).all():
-            break
-        nearest = fresh
-        centers = np.stack(
-            [
-                _mean(points[nearest == j], mask[nearest == j], weight[nearest == j], fallback)
-                for j in range(len(centers))
-            ]
-        )
-    return centers
+    points: np.ndarray
+    mask: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, landmarks: np.ndarray, observed: np.ndarray) -> "Configurations":
+        """From (N, n, 2) landmarks and bool (N, n)."""
+        mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
+        points = np.where(mask > 0, landmarks.reshape(mask.shape), 0.0)
+        return cls(points, mask, mask.shape[1] / np.maximum(mask.sum(axis=1), 1.0))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def squared(self, centers: np.ndarray) -> np.ndarray:
+        """(N, k): |m x|^2 - 2 (m x) c + m c^2, without an (N, k, 2n) array."""
+        own = np.einsum("nd,nd->n", self.points, self.points)[:, None]
+        total = own - 2 * self.points @ centers.T + self.mask @ (centers**2).T
+        return np.maximum(total, 0.0) * self.weight[:, None]
+
+    def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+        """Where the weighted masked squared distances are least."""
+        return _mean(self.points[rows], self.mask[rows], self.weight[rows], fallback)
+
+    def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
+        return np.where(self.mask[row] > 0, self.points[row], fallback)
+
+    def middle(self) -> np.ndarray:
+        """Mean of all; the middle of the frame where nobody shows a landmark."""
+        middle = np.full(self.points.shape[1], FRAME / 2)
+        return _mean(self.points, self.mask, np.ones(len(self.points)), middle)
 
 
 def _mean(points: np.ndarray, mask: np.ndarray, weight: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-    """Where the weighted masked squared distances are least; ``fallback`` where nothing is observed."""
     total = weight @ mask
     return np.where(total > 0, (weight @ points) / np.maximum(total, 1e-12), fallback)

@@ -114,6 +114,8 @@ def join(
     for name, (file, line) in names.items():
         split = ""
         try:
+            if name in lists.rows.get("partition", {}):
+                file, line = lists.files["partition"].name, lists.rows["partition"][name].line
             split = status(name)
             key = "landmarks"
             row = lists.row(key, name)
@@ -137,6 +139,8 @@ def join(
                 row = lists.row(key, name)
                 file, line = lists.files[key].name, row.line
                 parse(row, record)
+                if key == "bbox":
+                    record.box_at = file, line
             records.append(record)
         except Refused as refused:
             refusals.append(refused.at(file, line, name, split))

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from fashion_ops.catalog.alignment.records import Record
 from fashion_ops.catalog.alignment.refusals import Reason, Refusal, Refused
@@ -41,7 +42,7 @@ def read(root: Path, convention: Convention) -> Listing:
     path = root / FILE
     try:
         joints = np.asarray(loadmat(path)["joints"], np.float64)
-    except (OSError, KeyError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, KeyError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
         raise ValueError(f"{path}: no array 'joints' can be read: {error}") from error
     if joints.shape[:2] == (14, 3):
         joints = joints.transpose(1, 0, 2)

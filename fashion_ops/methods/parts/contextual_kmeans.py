@@ -1,0 +1,129 @@
+"""K-means on outer products without building them: DFA's contextual offsets (stage 3).
+
+A thing is the matrix u v^T of two vectors of d numbers, d^2 numbers that are never written down. All
+that k-means needs of them factorises:
+
+- |u v^T - C|^2 = |u|^2 |v|^2 - 2 u^T C v + |C|^2, where a batch of u^T C_k is one matrix product;
+- the mean of a cluster is U^T V / n, with its members' vectors as rows.
+
+Memory is N x d and k x d^2 instead of N x d^2. Landmarks that are not observed make rows and columns
+of holes; they are masked as in ``pseudo_labels``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fashion_ops.methods.parts import kmeans
+
+_BATCH_NUMBERS = 1 << 21  # of the largest intermediate array, 16 MiB
+
+
+@dataclass(frozen=True)
+class OuterProducts:
+    """Outer products of rows of ``left`` and ``right``, (N, d) each: a ``kmeans.Space``.
+
+    ``mask`` (N, d) says which coordinates are observed, or is None where all are.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    mask: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls, left: np.ndarray, right: np.ndarray, observed: np.ndarray | None = None
+    ) -> "OuterProducts":
+        """From landmarks' vectors (N, n, 2) each and bool (N, n); None is all."""
+        count = len(left)
+        u, v = (np.asarray(x, np.float64).reshape(count, -1) for x in (left, right))
+        if observed is None or observed.all():
+            return cls(u, v, None)
+        mask = np.repeat(observed, u.shape[1] // observed.shape[1], axis=1).astype(np.float64)
+        return cls(np.where(mask > 0, u, 0.0), np.where(mask > 0, v, 0.0), mask)
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def squared(self, centers: np.ndarray) -> np.ndarray:
+        """Squared distances (N, k) to centres (k, d, d), rescaled to d^2 where some are masked."""
+        k, d, _ = centers.shape
+        step = max(1, _BATCH_NUMBERS // (k * d))
+        flat = np.ascontiguousarray(centers.transpose(1, 0, 2)).reshape(d, k * d)
+        squares = flat**2 if self.mask is not None else flat
+        size = (centers**2).sum(axis=(1, 2))
+        out = np.empty((len(self), k))
+        for start in range(0, len(self), step):
+            rows = slice(start, start + step)
+            u, v = self.left[rows], self.right[rows]
+            own = np.einsum("nd,nd->n", u, u) * np.einsum("nd,nd->n", v, v)
+            cross = ((u @ flat).reshape(-1, k, d) @ v[:, :, None])[..., 0]
+            if self.mask is not None:
+                m = self.mask[rows]
+                size = ((m @ squares).reshape(-1, k, d) @ m[:, :, None])[..., 0]
+            total = np.maximum(own[:, None] - 2 * cross + size, 0.0)
+            out[rows] = total if self.mask is None else total * self._weight(rows)[:, None]
+        return out
+
+    def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+        """The mean matrix (d, d) of the products at ``rows``."""
+        u, v = self.left[rows], self.right[rows]
+        if self.mask is None:
+            return u.T @ v / max(len(u), 1)
+        m, weight = self.mask[rows], self._weight(rows)[:, None]
+        total = (m * weight).T @ m
+        return np.where(total > 0, (u * weight).T @ v / np.maximum(total, 1e-12), fallback)
+
+    def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
+        product = np.outer(self.left[row], self.right[row])
+        if self.mask is None:
+            return product
+        return np.where(np.outer(self.mask[row], self.mask[row]) > 0, product, fallback)
+
+    def middle(self) -> np.ndarray:
+        d = self.left.shape[1]
+        return self.mean(np.ones(len(self), bool), np.zeros((d, d)))
+
+    def _weight(self, rows: slice | np.ndarray) -> np.ndarray:
+        assert self.mask is not None
+        return self.mask.shape[1] ** 2 / np.maximum(self.mask[rows].sum(axis=1), 1.0) ** 2
+
+
+def fit_contextual(
+    left: np.ndarray,
+    right: np.ndarray,
+    observed: np.ndarray | None,
+    k: int,
+    seed: int,
+    *,
+    initial: np.ndarray | None = None,
+) -> np.ndarray:
+    """K-means centres (k, d, d) of outer products, the largest cluster first.
+
+    Args:
+        left: (N, n, 2), for DFA the offsets; d is 2n.
+        right: (N, n, 2), for DFA the offsets again, or the configurations.
+        observed: bool (N, n), or None; things with nothing observed are left out.
+        k: how many at most.
+        seed: of the k-means++ start.
+        initial: centres (k, d, d) to start from; their order is kept.
+    """
+    with threadpool_limits(1):  # sums in one order, whatever the number of cores
+        if observed is not None:
+            rows = observed.any(axis=1)
+            left, right, observed = left[rows], right[rows], observed[rows]
+        space = OuterProducts.of(left, right, observed)
+        if not len(space):
+            return np.zeros((0, space.left.shape[1], space.left.shape[1]))
+        if initial is not None:
+            return kmeans.lloyd(space, initial)
+        start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
+        return kmeans.largest_first(space, kmeans.lloyd(space, start))
+
+
+def contextual_distances(
+    left: np.ndarray, right: np.ndarray, observed: np.ndarray | None, centers: np.ndarray
+) -> np.ndarray:
+    """Distance (N, k) of each outer product to each centre (k, d, d)."""
+    return np.sqrt(OuterProducts.of(left, right, observed).squared(centers))

@@ -1,0 +1,75 @@
+"""K-means by Lloyd's algorithm in any space that can tell distances to centres and take means.
+
+What a configuration is, and what is missing of it, is the space's business: ``pseudo_labels`` has
+landmark configurations with holes, ``contextual_kmeans`` outer products that are never built.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+MAX_ROUNDS = 100
+
+
+class Space(Protocol):
+    """N things, and centres of them as arrays of any one shape."""
+
+    def __len__(self) -> int: ...
+
+    def squared(self, centers: np.ndarray) -> np.ndarray:
+        """Squared distances (N, k) to centres (k, ...)."""
+        ...
+
+    def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+        """The centre of the things at ``rows`` (bool); ``fallback`` where none of them is observed."""
+        ...
+
+    def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
+        """One thing as a centre."""
+        ...
+
+    def middle(self) -> np.ndarray:
+        """The mean of all things: what ``fallback`` is made of."""
+        ...
+
+
+def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
+    """K-means++: each further centre is a thing drawn by its squared distance to the others.
+
+    Fewer than ``k`` come back where there are fewer different things.
+    """
+    fallback = space.middle()
+    centers = [space.at(int(rng.integers(len(space))), fallback)]
+    nearest = np.full(len(space), np.inf)
+    while len(centers) < k:
+        nearest = np.minimum(nearest, space.squared(centers[-1][None])[:, 0])
+        total = np.cumsum(nearest)
+        if total[-1] <= 1e-6 * len(space):
+            break
+        row = int(np.searchsorted(total, rng.random() * total[-1], side="right"))
+        centers.append(space.at(row, fallback))
+    return np.stack(centers)
+
+
+def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.ndarray:
+    """Centres once assignments rest; an empty cluster takes what lies farthest from its centre."""
+    fallback = space.middle()
+    nearest = np.full(len(space), -1)
+    for _ in range(rounds):
+        squared = space.squared(centers)
+        fresh = squared.argmin(axis=1)
+        for empty in np.flatnonzero(np.bincount(fresh, minlength=len(centers)) == 0):
+            farthest = int(squared[np.arange(len(space)), fresh].argmax())
+            fresh[farthest] = empty
+            squared[farthest] = 0.0
+        if (fresh == nearest).all():
+            break
+        nearest = fresh
+        centers = np.stack([space.mean(nearest == j, fallback) for j in range(len(centers))])
+    return centers
+
+
+def largest_first(space: Space, centers: np.ndarray) -> np.ndarray:
+    """The centres in the order of how many things are nearest to each."""
+    sizes = np.bincount(space.squared(centers).argmin(axis=1), minlength=len(centers))
+    return centers[np.argsort(-sizes, kind="stable")]

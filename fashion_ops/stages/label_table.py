@@ -1,0 +1,99 @@
+"""``fashion-ops pseudo-label``: DFA's clusters and soft labels from a table of landmarks alone.
+
+No pictures and no catalog are needed. Centres are fitted on rows that show all their landmarks, every
+row gets a label; distances are 224-px letterbox ones, as in the step ``pseudo_label``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fashion_ops.catalog.alignment.landmark_table import LandmarkTable, read_landmark_table
+from fashion_ops.methods.parts.pseudo_labels import (
+    distances,
+    fit_centers,
+    perplexity,
+    soft_labels,
+    to_frame,
+)
+from fashion_ops.workspace import publish
+
+
+def run(
+    train: Path, others: list[Path], out: Path | None, clusters: int, temperature: float, seed: int
+) -> list[dict[str, float | str]]:
+    """Cluster ``train`` and label it and ``others``.
+
+    Args:
+        train: CSV, see ``catalog.alignment.landmark_table``.
+        others: likewise, of the same landmarks; labelled only.
+        out: folder for centers.csv and a labels_NAME.parquet each, or None.
+        clusters: K.
+        temperature: T, 224-pixel units.
+        seed: of the start.
+
+    Returns:
+        For each table: rows, complete rows, mean perplexity of the labels of both at T = 1 and at
+        ``temperature``, and the median distance to the nearest centre.
+
+    Raises:
+        ValueError: a table can't be read, or none of its rows is complete.
+    """
+    tables = [read_landmark_table(path) for path in (train, *others)]
+    for path, table in zip(others, tables[1:], strict=True):
+        if table.points.name != tables[0].points.name:
+            raise ValueError(f"{path}: {table.points.name}-body landmarks; {train} has others")
+    frame, complete = _frame(tables[0])
+    if not complete.any():
+        raise ValueError(f"{train}: no row shows all its landmarks")
+    observed = tables[0].visibility > 0
+    centers = fit_centers(frame[complete], observed[complete], clusters, seed)
+    rows: list[dict[str, float | str]] = []
+    files: dict[str, pd.DataFrame] = {"centers.csv": _centers(tables[0], centers)}
+    for path, table in zip((train, *others), tables, strict=True):
+        frame, complete = _frame(table)
+        observed = table.visibility > 0
+        d = distances(frame, observed, centers)
+        known = observed.any(axis=1)
+        labels = soft_labels(d, temperature)
+        labels[~known] = 1 / len(centers)
+        hard, soft = perplexity(soft_labels(d, 1.0)), perplexity(labels)
+        rows.append(
+            {
+                "table": path.name,
+                "rows": len(table.xy),
+                "complete": int(complete.sum()),
+                "T=1, median": float(np.median(hard[complete])),
+                "T=1": float(hard[complete].mean()),
+                f"T={temperature:g}, median": float(np.median(soft[complete])),
+                f"T={temperature:g}": float(soft[complete].mean()),
+                f"T={temperature:g}, all rows": float(soft[known].mean()),
+                "nearest centre, px": float(np.median(d[complete].min(axis=1))),
+            }
+        )
+        nearest = np.where(known, d.argmin(axis=1), -1).astype(np.int16)
+        columns = {"image_name": table.names, "cluster": nearest}
+        files[f"labels_{path.stem}.parquet"] = pd.DataFrame(
+            {**columns, "soft_label": pd.Series(list(labels.astype(np.float32)), dtype=object)}
+        )
+    if out is not None:
+        with publish(out) as folder:
+            for name, own in files.items():
+                if name.endswith(".csv"):
+                    own.to_csv(folder / name, index=False)
+                else:
+                    own.to_parquet(folder / name, index=False)
+    return rows
+
+
+def _frame(table: LandmarkTable) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks in the 224-px letterbox, and which rows show all of them."""
+    return to_frame(table.xy, table.box), (table.visibility > 0).all(axis=1)
+
+
+def _centers(table: LandmarkTable, centers: np.ndarray) -> pd.DataFrame:
+    names = [f"{name}_{axis}" for name in table.points.point_names for axis in "xy"]
+    found = pd.DataFrame(centers.reshape(len(centers), -1), columns=names)
+    found.insert(0, "cluster", range(len(centers)))
+    return found
