@@ -40,7 +40,6 @@ HELP = {
     "ingest_alignment": "Read FLD, DeepFashion's other benchmarks and LSP into their catalogs.",
     "evaluate": "Judge all models on the validation split and write the report.",
     "register": "Put the models into the registry as challenger.",
-    "promote": "Make the challenger champion if the gate holds.",
 }
 
 
@@ -125,7 +124,8 @@ def _add_partitioned_step(step: str) -> None:
 
 
 for _step in STEPS:
-    _add_partitioned_step(_step) if _step in PARTITIONED else _add_step(_step)
+    if _step != "promote":  # it has an option, below
+        _add_partitioned_step(_step) if _step in PARTITIONED else _add_step(_step)
 
 
 @app.command()
@@ -373,6 +373,67 @@ def check_cache(
     if lost:
         typer.echo("`dvc repro` makes these again")
         raise typer.Exit(1)
+
+
+@app.command()
+def promote(
+    again: Annotated[
+        bool, typer.Option("--again", help="Also a version that was rolled back.")
+    ] = False,
+) -> None:
+    """Make the challenger champion if the gate holds; exit status 1 if it does not."""
+    params, ws = _params()
+    try:
+        answer = _module("promote").run(params, ws, again=again)
+    except (ValueError, FileNotFoundError) as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    _print("promote", answer)
+    if not answer["promoted"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rollback(
+    why: Annotated[str, typer.Option(help="Kept with the version that is taken out of service.")],
+) -> None:
+    """Make the previous champion champion again; the present one can only come back by force."""
+    from fashion_ops import registry
+    from fashion_ops.promotion import moves
+
+    params, ws = _params()
+    client, name = registry.connect(ws.root), params.registration.model
+    try:
+        with moves.turn(client, name, f"rollback: {why}") as turn:
+            event = turn.roll_back(why)
+    except (ValueError, moves.Busy) as error:
+        _complain(error)
+        raise typer.Exit(2) from error
+    typer.echo(f"{name}: champion is version {event.champion[1]}, was {event.champion[0]}")
+
+
+@app.command()
+def history(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Promotions, refusals and rollbacks, oldest first, and which version serves."""
+    from dataclasses import asdict
+
+    from fashion_ops import registry
+    from fashion_ops.promotion import moves
+
+    params, ws = _params()
+    client, name = registry.connect(ws.root), params.registration.model
+    events = moves.history(client, name)
+    if as_json:
+        typer.echo(json.dumps([asdict(event) for event in events], indent=1))
+        return
+    for event in events:
+        half = "" if event.done else " (half done)"
+        typer.echo(f"{event.time}  version {event.version}  {event.what}{half}: {event.why}")
+    for alias in (registry.CHALLENGER, registry.CHAMPION, registry.PREVIOUS):
+        version = registry.with_alias(client, name, alias)
+        typer.echo(f"{alias}: {f'version {version.version}' if version else 'none'}")
 
 
 @app.command()

@@ -366,14 +366,27 @@ class Register(Section):
 
 
 class Promote(Section):
-    """The gate between challenger and champion; AP as fractions."""
+    """The gate between challenger and champion; AP of the refined landmarks, as fractions."""
 
     min_ap: float = Field(default=0.3, ge=0, le=1)
     min_box_ap: float = Field(default=0.3, ge=0, le=1)
     max_drop: float = Field(
-        default=0.0, ge=0, description="overall AP may fall this much below champion"
+        default=0.0, ge=0, description="overall AP may fall this much below the champion's"
     )
-    max_category_drop: float = Field(default=0.05, ge=0)
+    max_likely_drop: float = Field(
+        default=0.02, ge=0, description="so may the lower end of the interval of the difference"
+    )
+    resamples: int = Field(default=1000, ge=100, description="of the pictures, for that interval")
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    max_category_drop: float = Field(
+        default=0.05, ge=0, description="of a category with category_garments or more"
+    )
+    category_garments: int = Field(
+        default=100, ge=1, description="fewer n widen it by sqrt(category_garments / n)"
+    )
+    max_latency_ms: float = Field(default=2000.0, gt=0, description="median photo, on the CPU")
+    latency_photos: int = Field(default=12, ge=1)
+    max_size_mb: float = Field(default=1000.0, gt=0, description="of all models, 10^6 bytes")
 
 
 class Fleet(Section):

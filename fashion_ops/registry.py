@@ -138,11 +138,18 @@ def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion 
 
 
 def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version that an alias points to."""
+    """The version that an alias points to; None where there is no such alias."""
     try:
         return client.get_model_version_by_alias(name, alias)
-    except MlflowException:
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
         return None
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether the registry answered that there is no such thing; it may also not have answered."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def find_version(client: MlflowClient, name: str, wanted: str) -> ModelVersion:
@@ -182,19 +189,15 @@ def metrics_of(version: ModelVersion) -> dict[str, Any]:
     return load_dict(f"runs:/{version.run_id}/metrics.json")
 
 
-def crown(client: MlflowClient, version: ModelVersion) -> None:
-    """Make a version champion and the champion previous; at no moment is there no champion."""
-    old = with_alias(client, version.name, CHAMPION)
-    if old is not None and old.version != version.version:
-        client.set_registered_model_alias(version.name, PREVIOUS, old.version)
-    client.set_registered_model_alias(version.name, CHAMPION, version.version)
-
-
-def note_decision(client: MlflowClient, version: ModelVersion, decision: Mapping[str, Any]) -> None:
-    """Keep a decision with its version: as the tag ``promotion`` and as promotion.json of the run."""
-    client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(decision))
+def note_decision(
+    client: MlflowClient, version: ModelVersion, decision: Mapping[str, Any], page: Path
+) -> None:
+    """Keep a decision with its version: promotion.json and the page, and in short as a tag."""
     assert version.run_id is not None
     client.log_dict(version.run_id, dict(decision), "promotion.json")
+    client.log_artifact(version.run_id, str(page))
+    short = {key: decision[key] for key in ("promoted", "against", "reasons")}
+    client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(short))
 
 
 def fetch_bundle(source: str) -> Path:

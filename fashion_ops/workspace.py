@@ -86,6 +86,11 @@ class Workspace:
         return self.root / "data" / "alignment" / "catalog"
 
     @property
+    def promotions(self) -> Path:
+        """``promote``: the page and numbers of each decision; kept with the version too."""
+        return self.root / "reports" / "promotion"
+
+    @property
     def checkpoints(self) -> Path:
         """Resume points of running tasks; never an output of a step."""
         return self.root / ".checkpoints"

@@ -1,7 +1,8 @@
 """The HTML report of an evaluation: one file that opens anywhere, the same bytes for the same numbers.
 
-Layout and wording are in ``report.html`` (Jinja), charts in ``charts``; here the numbers are put into
-the order in which they are read. Nothing in it tells a time, a host or a path of this machine.
+Layout and wording are in ``report.html`` (Jinja), looks in ``style.html``, charts in ``charts``; here
+the numbers are put into the order in which they are read. Nothing in it tells a time, a host or a path
+of this machine.
 """
 
 import base64
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from fashion_ops.evaluation.charts import curve, dot_plot
 from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
@@ -70,14 +71,7 @@ def write_report(
     Returns:
         The path of the report.
     """
-    environment = Environment(
-        loader=PackageLoader("fashion_ops.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "gain": _gain, "words": _words}
+    environment = templates("fashion_ops.evaluation")
     methods = [m for m in evaluation.methods.index if m in evaluation.truth_boxes]
     per_category = _by_index(evaluation.per_category)
     page = environment.get_template("report.html").render(
@@ -107,6 +101,19 @@ def write_report(
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def templates(*packages: str) -> Environment:
+    """The pages of some packages, with the report's filters; what looks alike includes style.html."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, ".") for package in packages]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "gain": _gain, "words": _words}
+    return environment
 
 
 def _headline(evaluation: Evaluation, num_images: int) -> list[tuple[str, str, str]]:

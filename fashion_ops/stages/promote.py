@@ -1,25 +1,34 @@
-"""Step ``promote``: the gate between challenger and champion.
+"""Step ``promote``: the challenger becomes champion if the gate of ``params.yaml`` holds.
 
-Floors hold for every model; against a champion, the overall AP and the AP of each category may fall
-only so far. AP is OKS-AP of the refined landmarks with ground-truth boxes. The decision, with every
-reason, stays with the version.
+``measure`` finds the numbers, ``promotion.gate`` judges them, ``promotion.moves`` moves the aliases,
+one mover at a time. The decision with every number stays with the version, as JSON and as a page.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
 from fashion_ops import registry
-from fashion_ops.params import Params, Promote
+from fashion_ops.params import Params
+from fashion_ops.promotion import gate, moves
+from fashion_ops.promotion.page import draw_page
+from fashion_ops.stages.measure import Measured, measure
 from fashion_ops.workspace import Workspace
 
 
-def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+def run(
+    params: Params, ws: Workspace, tags: Mapping[str, str] | None = None, again: bool = False
+) -> dict[str, Any]:
     """Make the challenger champion, or say why not.
 
     Args:
         params: the parameters; ``promote`` is the gate.
-        ws: the workspace.
+        ws: the workspace, with the catalog that the challenger was judged on.
         tags: kept with the decision.
+        again: whether a version that was rolled back may come back.
 
     Returns:
         promoted; version: of the challenger; champion: the version in use now, 0 for none; reasons:
@@ -27,89 +36,86 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
 
     Raises:
         ValueError: nothing is registered.
+        FileNotFoundError: the challenger lacks a model or a record.
+        UnsafeModel: there is a pickle among its models.
     """
     client, name = registry.connect(ws.root), params.registration.model
-    challenger = registry.with_alias(client, name, registry.CHALLENGER)
-    champion = registry.with_alias(client, name, registry.CHAMPION)
-    if challenger is None:
-        raise ValueError(f"{name}: no challenger in the registry; run `fashion-ops register` first")
+    challenger, champion = _aliases(client, name)
     if champion is not None and champion.version == challenger.version:
-        version = int(challenger.version)
-        return {
-            "promoted": True,
-            "version": version,
-            "champion": version,
-            "reasons": "champion already",
-        }
-    reasons = objections(
-        registry.metrics_of(challenger),
-        registry.metrics_of(champion) if champion else None,
-        params.promote,
-    )
-    decision = {
-        "promoted": not reasons,
-        "version": int(challenger.version),
-        "against": int(champion.version) if champion else None,
-        "gate": params.promote.model_dump(),
-        "reasons": reasons,
-        **(tags or {}),
-    }
-    registry.note_decision(client, challenger, decision)
-    if not reasons:
-        registry.crown(client, challenger)
-        champion = challenger
+        return _answer(True, challenger, challenger, "champion already")
+    try:
+        with moves.turn(client, name, f"promotion of version {challenger.version}") as turn:
+            challenger, champion = _aliases(client, name)  # they may have moved while we waited
+            if champion is not None and champion.version == challenger.version:
+                return _answer(True, challenger, challenger, "champion already")
+            measured = measure(params, ws, challenger, champion, again)
+            decision = decide(params, challenger, champion, measured, tags or {})
+            _keep(client, ws, challenger, decision)
+            why = "; ".join(decision["reasons"])
+            if why:
+                turn.refuse(str(challenger.version), why)
+                return _answer(False, challenger, champion, why)
+            turn.promote(str(challenger.version), "the gate holds")
+            return _answer(True, challenger, challenger, "the gate holds")
+    except moves.Busy as busy:
+        return _answer(False, challenger, champion, str(busy))
+
+
+def decide(
+    params: Params,
+    challenger: ModelVersion,
+    champion: ModelVersion | None,
+    measured: Measured,
+    tags: Mapping[str, str],
+) -> dict[str, Any]:
+    """The decision with every number, as it is kept."""
+    findings = gate.judge(measured.facts, params.promote)
+    reasons = [f.why for f in findings if not f.passed]
+    if champion is not None and measured.facts.comparisons is None:
+        reasons.append(f"version {challenger.version} could not be compared with the champion")
     return {
         "promoted": not reasons,
+        "model": challenger.name,
         "version": int(challenger.version),
-        "champion": int(champion.version) if champion else 0,
-        "reasons": "; ".join(reasons) or "the gate holds",
+        "against": int(champion.version) if champion else None,
+        "reasons": reasons,
+        "pictures": measured.pictures,
+        "judged_anew": measured.judged_anew,
+        "findings": [f.to_json() for f in findings],
+        "gate": params.promote.model_dump(),
+        "facts": {
+            "shard": measured.digest,
+            **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
+            **tags,
+        },
     }
 
 
-def objections(
-    challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, gate: Promote
-) -> list[str]:
-    """Every reason against the challenger; none means that it may pass. A missing number is one."""
-    found = [
-        *_below("landmark AP", _ap(challenger), gate.min_ap, "promote.min_ap"),
-        *_below("box AP", challenger.get("box_ap"), gate.min_box_ap, "promote.min_box_ap"),
-    ]
-    if champion is None:
-        return found
-    found += _fell("landmark AP", _ap(challenger), _ap(champion), gate.max_drop, "promote.max_drop")
-    for name, row in champion["per_category"].items():
-        new = challenger["per_category"].get(name, {})
-        found += _fell(
-            f"{name}: landmark AP",
-            _ap(new),
-            _ap(row),
-            gate.max_category_drop,
-            "promote.max_category_drop",
-        )
-    return found
+def _aliases(client: MlflowClient, name: str) -> tuple[ModelVersion, ModelVersion | None]:
+    challenger = registry.with_alias(client, name, registry.CHALLENGER)
+    if challenger is None:
+        raise ValueError(f"{name}: no challenger in the registry; run `fashion-ops register` first")
+    return challenger, registry.with_alias(client, name, registry.CHAMPION)
 
 
-def _ap(metrics: Mapping[str, Any]) -> float | None:
-    return metrics.get("landmark_ap", {}).get("refined")
+def _keep(
+    client: MlflowClient, ws: Workspace, challenger: ModelVersion, decision: Mapping[str, Any]
+) -> None:
+    """The decision here, as the newest page, and with the version."""
+    ws.promotions.mkdir(parents=True, exist_ok=True)
+    page = ws.promotions / "promotion.html"
+    page.write_text(draw_page(decision), encoding="utf-8")
+    text = json.dumps(decision, indent=1) + "\n"
+    (ws.promotions / "promotion.json").write_text(text, encoding="utf-8")
+    registry.note_decision(client, challenger, decision, page)
 
 
-def _valid(value: float | None) -> bool:
-    """A judged AP; missing, NaN and pycocotools' -1 mean that there was nothing to judge."""
-    return value is not None and value >= 0
-
-
-def _below(what: str, value: float | None, floor: float, key: str) -> list[str]:
-    if value is None or not _valid(value):
-        return [f"{what} was not measured, {key} is {floor:g}"]
-    return [f"{what} {value:.4f} is below {key} {floor:g}"] if value < floor else []
-
-
-def _fell(what: str, new: float | None, old: float | None, limit: float, key: str) -> list[str]:
-    if old is None or not _valid(old):
-        return []
-    if new is None or not _valid(new):
-        return [f"{what} was not measured, the champion has {old:.4f}"]
-    drop = old - new
-    if drop <= limit + 1e-9:
-        return []
-    return [f"{what} {new:.4f} is {drop:.4f} below the champion's {old:.4f}, {key} is {limit:g}"]
+def _answer(
+    promoted: bool, version: ModelVersion, champion: ModelVersion | None, reasons: str
+) -> dict[str, Any]:
+    return {
+        "promoted": promoted,
+        "version": int(version.version),
+        "champion": int(champion.version) if champion else 0,
+        "reasons": reasons,
+    }

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from fashion_ops import registry, snapshot
+from fashion_ops.catalog.reader import Catalog
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
+from fashion_ops.promotion.shard import CHECKS, SHARD, read_evaluation, shard_of
 from fashion_ops.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
+from fashion_ops.stages.checks import blocking_checks
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
@@ -72,6 +75,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         models, records = Path(scratch) / "bundle", Path(scratch) / "records"
         bundle(params, ws, models)
         record(ws, records, snapped)
+        record_judgement(params, ws, records)
         version = registry.register(
             client,
             name,
@@ -101,6 +105,14 @@ def record(ws: Workspace, folder: Path, snapped: str | None) -> None:
     write_environment(folder / ENVIRONMENT)
     if snapped:
         snapshot.pack(ws.root, snapped, folder / CODE_BUNDLE)
+
+
+def record_judgement(params: Params, ws: Workspace, folder: Path) -> None:
+    """What the gate will judge by: the shard with its predictions, and the blocking checks."""
+    predictions = read_evaluation(ws.evaluation)
+    shard_of(Catalog(ws.catalog), params.evaluate.split, predictions).write(folder / SHARD)
+    found = json.dumps(blocking_checks(params, ws), indent=1)
+    (folder / CHECKS).write_text(found + "\n", encoding="utf-8")
 
 
 def bundle(params: Params, ws: Workspace, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.methods.detection.sources import DetectedBoxes
-from fashion_ops.params import Params
+from fashion_ops.params import Evaluate, Params
 from fashion_ops.predictor import ROWS, Predictor
 from fashion_ops.stages.predictions import CHUNK, Tables, detect, landmark_tables
 from fashion_ops.workspace import Workspace
@@ -91,17 +91,30 @@ def differences(
     for kind in KINDS:
         for row in ROWS:
             path = ws.evaluation / "predictions" / kind / f"{row}.parquet"
-            recorded = pd.read_parquet(path)
-            table = made[kind].get(row, recorded.head(0))  # nothing was found, nothing predicted
-            if p.oks_nms is not None:  # whole pictures only: the last may have more garments
-                whole = table["image_id"][table["image_id"] != table["image_id"].max()]
-                table = suppress(table[table["image_id"].isin(whole)], p.oks_nms)
-                recorded = recorded[recorded["image_id"].isin(whole)]
-            else:
-                recorded = recorded.iloc[:most]
-            if what := _difference(recorded, table):
+            if what := start_differs(pd.read_parquet(path), made[kind].get(row), p, most):
                 found[f"{kind}/{row}"] = what
     return found
+
+
+def start_differs(
+    recorded: pd.DataFrame, made: pd.DataFrame | None, p: Evaluate, most: int | None
+) -> str:
+    """What of the first predictions made is not as recorded, in words; "" where no bit differs.
+
+    Args:
+        recorded: all that ``evaluate`` wrote of a row and kind of boxes.
+        made: by ``predict_split``; None where it found nothing.
+        p: as the evaluation was.
+        most: as ``predict_split`` was told.
+    """
+    table = recorded.head(0) if made is None else made
+    if p.oks_nms is None:
+        return _difference(recorded.iloc[:most], table)
+    whole = table["image_id"]
+    if most is not None:  # the last picture may have more garments
+        whole = whole[whole != whole.max()]
+    table = suppress(table[table["image_id"].isin(whole)], p.oks_nms)
+    return _difference(recorded[recorded["image_id"].isin(whole)], table)
 
 
 def _difference(recorded: pd.DataFrame, made: pd.DataFrame) -> str:

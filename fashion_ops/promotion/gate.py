@@ -1,0 +1,165 @@
+"""The gate between challenger and champion: rules that say what was measured and what they want.
+
+Pure: numbers in, findings out; where the numbers come from is for step ``promote``. AP is that of the
+refined landmarks as a fraction. A number that should be there and is not speaks against the challenger.
+Small categories: the spread of an AP shrinks with the square root of the garments it was measured on,
+so a category with fewer than ``category_garments`` may fall by ``sqrt(category_garments / garments)``
+times the tolerance of the others.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fashion_ops.evaluation.bootstrap import Comparison, Difference
+from fashion_ops.params import Promote
+from fashion_ops.taxonomy import category
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule's answer.
+
+    ``rule``: its key in ``params.yaml``, or what is asked; ``new``, ``old``: challenger, champion;
+    ``low`` and ``high``: ends of the interval of their difference; ``limit``: what it is held against;
+    ``garments``: that it was measured on. None: no such number.
+    """
+
+    what: str
+    rule: str
+    passed: bool
+    why: str
+    new: float | None = None
+    old: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    garments: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; NaN becomes None."""
+        return {
+            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the challenger, and of the champion where there is one.
+
+    ``comparisons``: by kind of boxes, on the challenger's shard; ``garments``: of each category there;
+    ``latency_ms``: median of one photo, challenger and champion; ``size_mb``: of the models, likewise;
+    ``checks``: blocking checks by name, with what speaks against them ("" nothing); ``objections``:
+    whatever else does.
+    """
+
+    metrics: Mapping[str, Any]
+    comparisons: Mapping[str, Comparison] | None
+    garments: Mapping[int, int]
+    latency_ms: tuple[float | None, float | None]
+    size_mb: tuple[float, float | None]
+    checks: Mapping[str, str]
+    objections: tuple[str, ...] = ()
+
+
+def judge(facts: Facts, gate: Promote) -> list[Finding]:
+    """All findings, in the order in which a reader wants them."""
+    return [
+        *_floors(facts.metrics, gate),
+        *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
+        *(_categories(facts.comparisons, facts.garments, gate) if facts.comparisons else ()),
+        *_budgets(facts, gate),
+        *_checks(facts.checks),
+        *(Finding("challenger", "nothing against it", False, text) for text in facts.objections),
+    ]
+
+
+def tolerance(gate: Promote, garments: int) -> float:
+    """How far the AP of a category may fall that was measured on so many garments."""
+    return gate.max_category_drop * max(1.0, math.sqrt(gate.category_garments / max(garments, 1)))
+
+
+def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
+    values = (
+        ("landmark AP", metrics.get("landmark_ap", {}).get("refined"), gate.min_ap, "min_ap"),
+        ("box AP", metrics.get("box_ap"), gate.min_box_ap, "min_box_ap"),
+    )
+    for what, value, floor, key in values:
+        yield _at_least(what, value, floor, f"promote.{key}")
+
+
+def _at_least(what: str, value: float | None, floor: float, rule: str) -> Finding:
+    if value is None or not value >= 0:  # -1 and NaN: there was nothing to judge
+        return Finding(what, rule, False, f"{what} was not measured, {rule} is {floor:g}", limit=floor)
+    why = "" if value >= floor else f"{what} {value:.4f} is below {rule} {floor:g}"
+    return Finding(what, rule, not why, why, new=value, limit=floor)
+
+
+_BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with own boxes"}
+
+
+def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[Finding]:
+    for kind, what in _BOXES.items():
+        d = comparisons[kind].overall
+        yield _no_lower(what, d, gate.max_drop, "promote.max_drop")
+        limit, rule = gate.max_likely_drop, "promote.max_likely_drop"
+        why = ""
+        if not d.low >= -limit - _ROUNDING:
+            why = (
+                f"{what} may be {-d.low:.4f} lower ({100 * gate.confidence:g} % interval "
+                f"{d.low:+.4f} to {d.high:+.4f} on these pictures), {rule} is {limit:g}"
+            )
+        yield Finding(f"{what}, interval", rule, not why, why, *_numbers(d), limit)
+
+
+def _categories(
+    comparisons: Mapping[str, Comparison], garments: Mapping[int, int], gate: Promote
+) -> Iterator[Finding]:
+    for category_id, d in comparisons["truth_boxes"].per_category.items():
+        if math.isnan(d.old):  # none of it on the shard
+            continue
+        count = garments.get(category_id, 0)
+        limit, name = tolerance(gate, count), category(category_id).name
+        yield _no_lower(f"{name}: landmark AP", d, limit, "promote.max_category_drop", count)
+
+
+def _no_lower(
+    what: str, d: Difference, limit: float, rule: str, garments: int | None = None
+) -> Finding:
+    why = ""
+    if not d.difference >= -limit - _ROUNDING:
+        on = "" if garments is None else f" on {garments} garments"
+        why = (
+            f"{what} {d.new:.4f} is {-d.difference:.4f} below the champion's {d.old:.4f}, {rule} is "
+            f"{limit:.4g}{on}"
+        )
+    return Finding(what, rule, not why, why, *_numbers(d), limit, garments)
+
+
+def _numbers(d: Difference) -> tuple[float, float, float, float]:
+    return d.new, d.old, d.low, d.high
+
+
+def _budgets(facts: Facts, gate: Promote) -> Iterator[Finding]:
+    budgets = (
+        ("time of a photo, ms", facts.latency_ms, gate.max_latency_ms, "promote.max_latency_ms"),
+        ("size of the models, MB", facts.size_mb, gate.max_size_mb, "promote.max_size_mb"),
+    )
+    for what, (new, old), limit, rule in budgets:
+        if new is None:
+            why = f"{what}: was not measured, {rule} is {limit:g}"
+        else:
+            why = "" if new <= limit else f"{what}: {new:.0f} is above {rule} {limit:g}"
+        yield Finding(what, rule, not why, why, new=new, old=old, limit=limit)
+
+
+def _checks(checks: Mapping[str, str]) -> Iterator[Finding]:
+    if not checks:
+        yield Finding("checks", "blocking checks", False, "no checks were recorded with this version")
+    for name, against in checks.items():
+        why = f"check {name} failed: {against}" if against else ""
+        yield Finding(name, "blocking check", not why, why)
+
+
+_ROUNDING = 1e-9
