@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -38,27 +39,56 @@ class Check:
 
 
 def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
-    """Garments lie on pictures of the catalog and in their split; refusals stay below the limit."""
-    limit = params.ingest.max_quarantined
-    images = pd.read_parquet(ws.catalog / "images.parquet", columns=["image_id", "split"])
+    """Every garment has an id of its own and lies on a picture of the catalog, in its split."""
+    images = _images(ws, "image_id", "split")
     garments = pd.read_parquet(
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
     )
-    refused = sum(pd.read_parquet(ws.catalog / "quarantine.parquet")["num_records"].tolist())
     joined = garments.merge(images, on="image_id", how="left", suffixes=("", "_image"))
     strays = (joined["split"] != joined["split_image"]).tolist().count(True)
-    total = len(garments) + refused
-    sound = strays == 0 and bool(garments["garment_id"].is_unique) and total > 0
+    twice = len(garments) - garments["garment_id"].nunique()
+    empty = len(images) - garments["image_id"].nunique()
     return Outcome(
-        sound and refused <= limit * total,
+        strays == twice == empty == 0 and len(garments) > 0,
         {
             "pictures": len(images),
-            "records": total,
             "garments": len(garments),
-            "quarantined": refused,
             "garments without their picture": strays,
+            "garment ids given twice": twice,
+            "pictures without a garment": empty,
         },
     )
+
+
+def quarantine_share(params: Params, ws: Workspace) -> Outcome:
+    """Of all records that came in, no more than ``ingest.max_quarantined`` were refused."""
+    limit = params.ingest.max_quarantined
+    rows = pd.read_parquet(ws.catalog / "quarantine.parquet", columns=["num_records"])
+    refused = int(rows["num_records"].sum())
+    total = refused + pq.read_metadata(ws.catalog / "garments.parquet").num_rows
+    return Outcome(
+        total > 0 and refused <= limit * total,
+        {"records": total, "quarantined": refused, "ingest.max_quarantined": limit},
+    )
+
+
+def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
+    """No picture is in two splits, and no shop/user pair where ids of pairs are ``global``."""
+    ids = params.ingest.pair_ids
+    images = _images(ws, "split", "file_name", "sha256", "pair_id")
+    pictures = _in_two_splits(images[images["sha256"] != ""], "sha256")
+    paired = images[images["pair_id"] >= 0] if ids == "global" else images.head(0)
+    pairs = _in_two_splits(paired, "pair_id")
+    unknown = int((images["sha256"] == "").sum())
+    facts: dict[str, Any] = {
+        "pictures in two splits": len(pictures),
+        "pairs in two splits": len(pairs),
+        "pictures left in place, without a hash": unknown,
+        "ingest.pair_ids": ids,
+    }
+    if found := [*pictures, *pairs]:
+        facts["for example"] = ", ".join(found[:5])
+    return Outcome(not found, facts)
 
 
 def every_category_trained(params: Params, ws: Workspace) -> Outcome:
@@ -82,20 +112,48 @@ def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
     )
 
 
+def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
+    """The challenger loads from the registry and gives the evaluated predictions bit for bit."""
+    from fashion_ops import registry  # only here: the others are light
+    from fashion_ops.stages.reproduction import differences
+
+    source = f"models:/{params.registration.model}@{registry.CHALLENGER}"
+    found = differences(registry.fetch_bundle(source), params, ws)
+    return Outcome(not found, {"model": source, **found})
+
+
 CHECKS = (
     Check("ingest", True, catalog_adds_up),
+    Check("ingest", True, quarantine_share),
+    Check("ingest", True, splits_do_not_leak),
     Check("evaluate", False, every_category_trained),
     Check("evaluate", True, beats_mean_shape),
+    Check("register", True, registered_model_predicts_the_same),
 )
 
 
 def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
-    """Each blocking check by name, with its numbers where it fails and "" where it holds."""
-    found = {check.name: check.run(params, ws) for check in CHECKS if check.blocking}
+    """Each blocking check of what ``register`` takes, by name: its numbers where it fails, else "".
+
+    That the registered model is the judged one is not among them: the gate sees for itself.
+    """
+    wanted = [check for check in CHECKS if check.blocking and check.step != "register"]
+    found = {check.name: check.run(params, ws) for check in wanted}
     return {
         name: "" if outcome.passed else ", ".join(f"{k} {v}" for k, v in outcome.facts.items()) or "no"
         for name, outcome in found.items()
     }
+
+
+def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
+    return pd.read_parquet(ws.catalog / "images.parquet", columns=list(columns))
+
+
+def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
+    """One picture's name for each value of ``key`` that more than one split has."""
+    splits = images.groupby(key)["split"].nunique()
+    found = images[images[key].isin(splits.index[splits > 1])]
+    return found.drop_duplicates(key)["file_name"].tolist()
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:

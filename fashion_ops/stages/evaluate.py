@@ -63,7 +63,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     ]
 
     def tables(boxes: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
-        made = landmark_tables(cascade, catalog, boxes, what, params.evaluate.score, others)
+        made = landmark_tables(
+            cascade, catalog, boxes, what, score=params.evaluate.score, others=others
+        )
         return {row: suppress(table, params.evaluate.oks_nms) for row, table in made.items()}
 
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}

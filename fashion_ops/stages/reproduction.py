@@ -44,8 +44,8 @@ def predict_split(
     found = _found(predictor, catalog, images, max_detections, most)
     cascade = predictor.cascade
     return {
-        "truth_boxes": landmark_tables(cascade, catalog, labelled, "ground-truth boxes", score),
-        "own_boxes": landmark_tables(cascade, catalog, found, "own boxes", score),
+        "truth_boxes": landmark_tables(cascade, catalog, labelled, "ground-truth boxes", score=score),
+        "own_boxes": landmark_tables(cascade, catalog, found, "own boxes", score=score),
     }
 
 
