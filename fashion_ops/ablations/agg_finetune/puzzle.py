@@ -23,9 +23,9 @@ from fashion_ops.stages.box_sources import open_boxes
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 OKS_NMS = 0.9  # svip-lab's
-TRUTH, OWN = "AP_kps, true boxes", "AP_kps, own boxes"
+TRUTH, OWN = "AP, true boxes", "AP, own boxes"
 COLUMNS = (Column(TRUTH, gain=True), Column(OWN, gain=True))
-BASE = "as the winner's row"
+BASE = "winner's row"
 
 
 @dataclass(frozen=True)
