@@ -42,6 +42,7 @@ ui: $(STAMP) ## Dagster on port 3000 and MLflow on port 5000, with the history o
 bench: $(STAMP) ## speed against peers, ratios in one run each
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.contextual_kmeans
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.edge
 	$(BIN)/python -m bench.detector_input

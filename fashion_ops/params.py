@@ -310,10 +310,10 @@ class SynthesizeAlignment(Section):
     """The wardrobe in the formats of alignment data: FLD, DeepFashion's other benchmarks, LSP."""
 
     train: int = Field(default=1500, ge=0, description="pictures of FLD and Category & Attribute")
-    val: int = Field(default=250, ge=0)
-    test: int = Field(default=250, ge=0)
-    items: int = Field(default=100, ge=0, description="of In-shop and Consumer-to-shop, 5 photos each")
-    people: int = Field(default=200, ge=0, description="of LSP; the first half trains")
+    val: int = Field(default=200, ge=0)
+    test: int = Field(default=200, ge=0)
+    items: int = Field(default=60, ge=0, description="of In-shop and Consumer-to-shop, 5 photos each")
+    people: int = Field(default=120, ge=0, description="of LSP; the first half trains")
     size: int = Field(default=128, ge=64, description="height of the pictures, pixels")
 
 

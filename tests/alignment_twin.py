@@ -6,7 +6,7 @@ from fashion_ops.catalog.alignment.ingest import Totals, ingest
 from fashion_ops.catalog.alignment.twin.generate import generate
 
 NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")
-COUNTS = {"train": 40, "val": 8, "test": 8, "items": 5, "people": 8}
+COUNTS = {"train": 30, "val": 5, "test": 5, "items": 4, "people": 6}
 
 
 def write_twin(folder: Path, **more) -> Path:

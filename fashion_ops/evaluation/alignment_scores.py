@@ -85,17 +85,18 @@ def predicted_points(path: Path, points: Points) -> np.ndarray:
             f"{path}: {len(missing)} of {len(points)} garments have no prediction, "
             f"the first is garment {missing[0]}"
         )
-    out = np.zeros(points.xy.shape)
+    width = int(points.xy.shape[1])
+    out = np.zeros((len(points), width, 2))
     for i, (garment_id, kind) in enumerate(zip(points.garment_id, points.clothes_type, strict=True)):
         own = points_of_type(int(kind))
         values = np.asarray(by_id[garment_id], np.float64)
         count = len(values) // 3
-        if len(values) % 3 or count not in (own.num_points, out.shape[1]):
+        if len(values) % 3 or count not in (own.num_points, width):
             raise ValueError(
                 f"{path}: garment {garment_id} has {len(values)} numbers; expected "
                 f"{3 * own.num_points}: x, y, score of each landmark of its type"
             )
-        mixed = out.shape[1] == NUM_SLOTS and count == own.num_points
+        mixed = width == NUM_SLOTS and count == own.num_points
         out[i, own.slots if mixed else slice(None)] = values.reshape(-1, 3)[:, :2]
     return out
 

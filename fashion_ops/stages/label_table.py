@@ -89,7 +89,7 @@ def run(
 
 def _frame(table: LandmarkTable) -> tuple[np.ndarray, np.ndarray]:
     """Landmarks in the 224-px letterbox, and which rows show all of them."""
-    return to_frame(table.xy, table.box), (table.visibility > 0).all(axis=1)
+    return to_frame(table.xy, table.box), np.asarray((table.visibility > 0).all(axis=1))
 
 
 def _centers(table: LandmarkTable, centers: np.ndarray) -> pd.DataFrame:
