@@ -1,0 +1,66 @@
+"""Patches around the current estimates, and one network a landmark that corrects it."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fashion_ops.methods.alignment.vgg import Trunk
+
+PATCH = 120 / 224  # side of a patch over that of the crop
+
+
+class PatchNet(nn.Module):
+    """One landmark's CNN: patch (B, 3, S, S) to its correction (B, 2), in sides of the patch."""
+
+    def __init__(self, backbone: str, input_size: int, pretrained: str | None, dropout: float) -> None:
+        super().__init__()
+        self.trunk = Trunk(backbone, input_size, pretrained)
+        self.fc7 = nn.Linear(self.trunk.width, self.trunk.width)
+        if (start := self.trunk.fc7_pretrained) is not None:
+            self.fc7.load_state_dict(start.state_dict())
+        self.dropout = nn.Dropout(dropout)
+        self.offset = nn.Linear(self.trunk.width, 2)
+        nn.init.normal_(self.offset.weight, std=0.001)
+        nn.init.zeros_(self.offset.bias)
+
+    def forward(self, patches: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 2"]:
+        """Of ``normalize``d pixels."""
+        x = self.dropout(F.relu(self.trunk(patches)))
+        x = self.dropout(F.relu(self.fc7(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.offset(x.float())
+
+
+class PatchStage(nn.Module):
+    """Stage 2 or 3: N networks, each for one landmark."""
+
+    def __init__(
+        self, backbone: str, input_size: int, landmarks: int, pretrained: str | None, dropout: float
+    ) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(
+            PatchNet(backbone, input_size, pretrained, dropout) for _ in range(landmarks)
+        )
+
+    def forward(
+        self, pixels: Float[Tensor, "b 3 s s"], previous: Float[Tensor, "b n 2"]
+    ) -> Float[Tensor, "b n 2"]:
+        """Corrected positions, normalised; ``pixels`` are whole crops."""
+        offsets = [net(cut_patches(pixels, previous[:, i])) for i, net in enumerate(self.nets)]
+        return previous + PATCH * torch.stack(offsets, 1)
+
+
+@torch.autocast("cuda", enabled=False)
+@torch.autocast("cpu", enabled=False)
+def cut_patches(
+    pixels: Float[Tensor, "b 3 s s"], centers: Float[Tensor, "b 2"]
+) -> Float[Tensor, "b 3 s s"]:
+    """The patches around normalised positions, enlarged to the size of the crop; 0 beyond it."""
+    b = len(pixels)
+    theta = pixels.new_zeros(b, 2, 3, dtype=torch.float32)
+    theta[:, 0, 0] = theta[:, 1, 1] = PATCH
+    theta[:, :, 2] = 2 * centers  # grid_sample's coordinates run from -1 to 1
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    patches = F.grid_sample(pixels.float(), grid, align_corners=False)
+    return patches.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,37 @@
+"""The losses of a stage (eq. 3) and what lies between them (eq. 4).
+
+Positions and pseudo-labels: half the squared Euclidean distance, a mean over the batch, as Caffe's
+Euclidean loss; visibility: cross entropy, a mean over the landmarks that the garment's type has. A
+landmark that is cut off gives no position loss, an occluded one does.
+"""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def position_loss(
+    predicted: Float[Tensor, "b n 2"], true: Float[Tensor, "b n 2"], observed: Bool[Tensor, "b n"]
+) -> Float[Tensor, ""]:
+    """Half the squared distance over the observed landmarks of each garment, mean over the batch."""
+    squared = (predicted - true).square().sum(-1)
+    return 0.5 * (squared * observed).sum() / max(1, len(predicted))
+
+
+def visibility_loss(
+    logits: Float[Tensor, "b n 3"], state: Int[Tensor, "b n"], slots: Bool[Tensor, "b n"]
+) -> Float[Tensor, ""]:
+    """Cross entropy of visible, occluded, inexistent.
+
+    Args:
+        logits: of the three states.
+        state: 0, 1 or 2.
+        slots: landmarks that the garment's type has.
+    """
+    each = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="none").view(state.shape)
+    return (each * slots).sum() / slots.sum().clamp_min(1)
+
+
+def label_loss(logits: Float[Tensor, "b k"], soft: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
+    """Half the squared distance between the predicted and the true soft label, mean over the batch."""
+    return 0.5 * (logits.softmax(-1) - soft).square().sum(-1).mean()

@@ -1,0 +1,130 @@
+"""The network of a stage: a VGG trunk, the previous positions joined in at fc6, three heads.
+
+Stage 1 sees the picture alone and regresses positions. Stages 2 and 3 also see the previous positions
+and predict what they are off by, five times enlarged: ``new = previous - output / 5``. Factor, sign and
+the place where positions join (concatenated to fc6 before its ReLU) are those of the authors' release.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fashion_ops.methods.alignment.vgg import Trunk
+
+OFFSET_SCALE = 5.0
+STATES = 3  # visible, occluded, inexistent: the order of the visibility logits
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a network says of B crops.
+
+    ``positions``: (B, n, 2), normalised; ``visibility``: logits (B, n, 3); ``labels``: logits (B, K),
+    K = 0 without pseudo-labels.
+    """
+
+    positions: Float[Tensor, "b n 2"]
+    visibility: Float[Tensor, "b n 3"]
+    labels: Float[Tensor, "b k"]
+
+
+class StageNet(nn.Module):
+    """One CNN of the cascade.
+
+    Args:
+        backbone: a trunk of ``alignment.vgg``.
+        input_size: side of the crops, pixels.
+        landmarks: n.
+        clusters: K of the pseudo-labels, 0 for no such head.
+        cascade: whether it takes previous positions (stages 2 and 3).
+        pretrained: torchvision's name of the weights, or None.
+        dropout: behind fc6 and fc7.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        input_size: int,
+        landmarks: int,
+        clusters: int,
+        cascade: bool,
+        pretrained: str | None = None,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.landmarks, self.clusters, self.cascade = landmarks, clusters, cascade
+        self.trunk = Trunk(backbone, input_size, pretrained)
+        width = self.trunk.width
+        joined = width
+        if cascade:
+            self.fc_previous = nn.Linear(2 * landmarks, width // 8)
+            joined += width // 8
+        self.fc7 = nn.Linear(joined, width)
+        if (start := self.trunk.fc7_pretrained) is not None:
+            _copy_columns(self.fc7, start)
+        self.dropout = nn.Dropout(dropout)
+        self.positions = nn.Linear(width, 2 * landmarks)
+        self.visibility = nn.Linear(width, STATES * landmarks)
+        self.labels = nn.Linear(width, clusters) if clusters else None
+        for head in (self.positions, self.visibility, self.labels):
+            if head is not None:
+                nn.init.normal_(head.weight, std=0.001)
+                nn.init.zeros_(head.bias)
+
+    def forward(
+        self,
+        pixels: Float[Tensor, "b 3 s s"],
+        previous: Float[Tensor, "b n 2"] | None = None,
+        share: float = 1.0,
+    ) -> Output:
+        """Positions, visibility and pseudo-labels.
+
+        Args:
+            pixels: ``normalize``d crops.
+            previous: positions of the stage before; needed by a cascade network alone.
+            share: how much of the gradient of visibility and pseudo-labels reaches the trunk; their
+                heads themselves always learn in full.
+        """
+        x = self.trunk(pixels)
+        if self.cascade:
+            assert previous is not None, (
+                "a stage behind the first takes the positions of the one before"
+            )
+            x = torch.cat([x, self.fc_previous(previous.flatten(1).to(x.dtype))], 1)
+        x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
+        with torch.autocast(x.device.type, enabled=False):  # bf16 would round positions to 1/256
+            x = x.float()
+            beside = x if share == 1.0 else share * x + (1 - share) * x.detach()
+            out = self.positions(x).view(-1, self.landmarks, 2)
+            return Output(
+                previous - out / OFFSET_SCALE if self.cascade and previous is not None else out,
+                self.visibility(beside).view(-1, self.landmarks, STATES),
+                x.new_zeros(len(x), 0) if self.labels is None else self.labels(beside),
+            )
+
+    def start_from(self, other: "StageNet") -> None:
+        """Take over trunk and fc7 of the stage before; of an equal network everything.
+
+        A network of stage 2 then starts by saying that the previous positions are right.
+        """
+        if other.cascade == self.cascade and other.clusters == self.clusters:
+            self.load_state_dict(other.state_dict())
+            return
+        self.trunk.load_state_dict(other.trunk.state_dict())
+        if other.cascade == self.cascade:
+            self.fc7.load_state_dict(other.fc7.state_dict())
+            self.fc_previous.load_state_dict(other.fc_previous.state_dict())
+            self.positions.load_state_dict(other.positions.state_dict())
+        else:
+            _copy_columns(self.fc7, other.fc7)
+        self.visibility.load_state_dict(other.visibility.state_dict())
+
+
+def _copy_columns(target: nn.Linear, source: nn.Linear) -> None:
+    """``source``'s weights into the first columns of a wider layer; the rest stays as it is."""
+    with torch.no_grad():
+        target.weight[:, : source.in_features].copy_(source.weight)
+        target.bias.copy_(source.bias)

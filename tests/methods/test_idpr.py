@@ -1,0 +1,91 @@
+"""IDPR: max-sum against brute force, relations by hand, and a tree that corrects appearance."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from drawn_quads import LINKS, MIRROR, PARAMS, error, mean_shape, quads
+
+from fashion_ops.methods.alignment.crops import Shapes
+from fashion_ops.methods.alignment.idpr.model import Scores, Tree, cell_of, cells, refine
+from fashion_ops.methods.alignment.idpr.relations import Relation, fit_relations, nearest_type
+from fashion_ops.methods.alignment.idpr.training import add_routing, infer, train_idpr
+from fashion_ops.methods.alignment.idpr.tree import max_sum
+
+
+@pytest.mark.parametrize("links", [[(0, 1), (1, 2), (1, 3)], [(2, 3), (2, 0), (1, 0)]])
+def test_max_sum_finds_what_brute_force_finds(links):
+    generator = torch.Generator().manual_seed(3)
+    unary = torch.randn(5, 4, 3, generator=generator)
+    pairs = [torch.randn(5, 3, 3, generator=generator) for _ in links]
+    found = max_sum(unary, links, lambda k: pairs[k])
+    for b in range(5):
+        best = max(
+            itertools.product(range(3), repeat=4),
+            key=lambda cells: (
+                sum(float(unary[b, i, c]) for i, c in enumerate(cells))
+                + sum(
+                    float(p[b, cells[s], cells[e]]) for p, (s, e) in zip(pairs, links, strict=True)
+                )
+            ),
+        )
+        assert tuple(found[b].tolist()) == best
+    with pytest.raises(ValueError, match="are no tree over 4 nodes"):
+        max_sum(unary, [*links[:2], links[0]], lambda k: pairs[k])
+
+
+def test_relations_are_clusters_of_differences():
+    rng = np.random.default_rng(0)
+    start = rng.uniform(-0.2, 0.2, (60, 2))
+    kind = np.arange(60) % 2
+    positions = np.stack([start, start + np.where(kind[:, None], [0.2, 0.0], [0.0, 0.3])], 1)
+    visibility = np.full((60, 2), 2)
+    visibility[0, 1] = 0
+    positions[0, 1] = 9.0  # not seen, so not of interest
+    shapes = Shapes(positions, visibility, np.ones((60, 2), bool))
+    there, back = fit_relations(shapes, [(0, 1)], 2, seed=0)
+    assert (there.start, there.end, back.start, back.end) == (0, 1, 1, 0)
+    np.testing.assert_allclose(sorted(map(tuple, there.means)), [(0, 0.3), (0.2, 0)], atol=1e-6)
+    np.testing.assert_allclose(there.means, -back.means[[0, 1]], atol=1e-6)
+    types = nearest_type(there, positions[1:])
+    assert len(set(types[kind[1:] == 0])) == len(set(types[kind[1:] == 1])) == 1
+
+
+def test_cells_and_positions_agree():
+    where = cells(4, torch.device("cpu"))
+    assert cell_of(where, 4).tolist() == list(range(16))
+    places = torch.full((1, 1, 16), -20.0)
+    places[0, 0, 5] = places[0, 0, 6] = -1.0
+    found = refine(places, torch.tensor([[5]]), 4)[0, 0]
+    torch.testing.assert_close(found, (where[5] + where[6]) / 2, atol=1e-4, rtol=0)
+
+
+def test_a_relation_moves_a_landmark_that_looks_ambiguous():
+    """Two equally bright places for landmark 1; only one is where it lies from landmark 0."""
+    relation = Relation(0, 1, np.array([[0.5, 0.0]]), np.full((1, 2), 0.1))
+    back = Relation(1, 0, np.array([[-0.5, 0.0]]), np.full((1, 2), 0.1))
+    tree = Tree(np.ones(2, bool), ((0, 1),), (relation, back))
+    places = torch.full((1, 2, 16), -9.0)
+    places[0, 0, 4] = 0.0
+    places[0, 1, [6, 12]] = torch.tensor([-0.1, 0.0])  # (0.125, -0.125) fits, (-0.375, 0.375) doesn't
+    types = [torch.zeros(1, 1, 16), torch.zeros(1, 1, 16)]
+    scores = Scores(places, [types], torch.zeros(1, 0), torch.zeros(1, 0), 4)
+    slots = np.ones((1, 2), bool)
+    alone, joined = (infer(scores, [tree], slots, weight)[0, 1] for weight in (0.0, 1.0))
+    assert alone[1] > 0.3 and joined[1] < 0
+
+
+def test_idpr_learns_and_routing_trains_two_networks():
+    """Less than half the mean shape's error on 160 new quadrilaterals; routed, no worse by 5 %."""
+    train, (crops, shapes) = quads(256, 1), quads(160, 2)
+    params = PARAMS.model_copy(update={"epochs": 4, "epsilon": 0.15})
+    model = train_idpr(params, *train, MIRROR, LINKS, 0)
+    plain = error(model.predict(crops, shapes.slots), shapes)
+    assert plain < 0.5 * error(mean_shape(train[1], shapes), shapes)
+    appearance = error(replace(model, weight=0.0).predict(crops, shapes.slots), shapes)
+    assert plain < 1.02 * appearance  # the weight was chosen, not guessed
+    routed = add_routing(model, params, *train, MIRROR, 0)
+    assert len(routed.nets) == 2
+    assert error(routed.predict(crops, shapes.slots), shapes) < 1.05 * plain
