@@ -237,7 +237,7 @@ def export(
 
 @app.command()
 def describe(
-    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner")],
+    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
     backbone: Annotated[str | None, typer.Option(help="Default: of params.yaml.")] = None,
     grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
     category: Annotated[str | None, typer.Option(help="Of a refiner.")] = None,

@@ -336,6 +336,7 @@ class IngestAlignment(Section):
 class DfaStage(Fit):
     """DFA's cascade: all three stages alike. ``input_size``: side of the square crops, pixels."""
 
+    source: str = Field(default="fld", description="of the alignment catalog")
     epochs: int = Field(default=8, ge=1)
     backbone: str = "small"
     pretrained: str | None = None
@@ -514,6 +515,7 @@ class Params(Section):
     categories: dict[str, CategoryRuns] = {name: CategoryRuns() for name in CATEGORY_NAMES}
     synthesize_alignment: SynthesizeAlignment = SynthesizeAlignment()
     ingest_alignment: IngestAlignment = IngestAlignment()
+    dfa_stage: DfaStage = DfaStage()
     evaluate: Evaluate = Evaluate()
     registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()

@@ -90,18 +90,50 @@ def agg_finetune(
     given = {"table": table, "figure": figure, "pictures": pictures, "epochs": epochs}
     given |= {"seeds": seeds, "answers": answers}
     words = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
-    try:
-        numbers = None if seeds is None else tuple(int(n) for n in seeds.split(","))
-    except ValueError:
-        _stop(f"--seeds {seeds}: must be whole numbers, as in 0,1,2")
     options = {
         "pictures": pictures,
         "epochs": epochs,
-        "seeds": numbers,
+        "seeds": _seeds(seeds),
         "answers": None if answers is None else tuple(filter(None, answers.split(","))),
     }
     command = " ".join(["fashion-ops", "ablate", "agg-finetune", *words])
     make("fashion_ops.ablations.agg_finetune", (*TABLES, *FIGURES), asked, out, command, options)
+
+
+@app.command()
+def dfa(
+    table: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
+    figure: Annotated[int | None, typer.Option(help="5, 6 or 7.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/dfa"
+    ),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each training run.")] = None,
+    backbones: Annotated[str | None, typer.Option(help="Trunk, as in small or vgg16.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Trainings to average, as in 0,1,2. Default: params.yaml's.")
+    ] = None,
+) -> None:
+    """DFA (2016): a table or a figure of section 4; trains what it compares."""
+    from fashion_ops.ablations.dfa import FIGURES, TABLES
+
+    asked = [f"{kind}{n}" for kind, n in (("table", table), ("figure", figure)) if n is not None]
+    given = {"table": table, "figure": figure, "epochs": epochs, "backbones": backbones}
+    given |= {"seeds": seeds}
+    words = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
+    options = {
+        "epochs": epochs,
+        "backbones": None if backbones is None else tuple(filter(None, backbones.split(","))),
+        "seeds": _seeds(seeds),
+    }
+    command = " ".join(["fashion-ops", "ablate", "dfa", *words])
+    make("fashion_ops.ablations.dfa", (*TABLES, *FIGURES), asked, out, command, options)
+
+
+def _seeds(given: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if given is None else tuple(int(n) for n in given.split(","))
+    except ValueError:
+        _stop(f"--seeds {given}: must be whole numbers, as in 0,1,2")
 
 
 def make(

@@ -44,6 +44,7 @@ class Table:
 
     ``rows``: our numbers and texts (index: row labels, its name is their header); NaN is nothing to
     say. ``ours``, ``theirs``: what was judged or measured. ``same_data``: both are the same pictures.
+    ``paper_data``: the data set of the paper's numbers.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Table:
     same_data: bool
     paper: tuple[PaperColumn, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    paper_data: str = PAPER_DATA
 
     def __post_init__(self) -> None:
         missing = [c.name for c in self.columns if c.name not in self.rows]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fashion_ops.ablations.table import PAPER_DATA, Column, PaperColumn, Table
+from fashion_ops.ablations.table import Column, PaperColumn, Table
 
 _OURS, _THEIRS = "#2b6cb0", "#c05621"
 _ROW, _PANEL = 0.36, 2.9  # inches
@@ -53,7 +53,7 @@ def markdown(table: Table, command: str) -> str:
         parts[-1] += f" The paper's: {table.theirs}."
         if any(table.mark(table.column(p.column)) == "another data set" for p in table.paper):
             parts[-1] += (
-                f" **Another data set**: the paper's numbers are of {PAPER_DATA}; compare what "
+                f" **Another data set**: the paper's numbers are of {table.paper_data}; compare what "
                 "rises and falls from row to row, not the numbers."
             )
     parts.append("\n".join(lines))

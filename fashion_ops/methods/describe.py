@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+from fashion_ops.methods.alignment import describe as alignment
 from fashion_ops.methods.centernet.dla import Deformable, DLAUp, Unused, unused_projections
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.costs import costs, published_operations
@@ -55,7 +56,7 @@ def describe(
     Another backbone comes with its own widths, not those of ``params``.
 
     Args:
-        method: ``detector | landmarker | refiner``.
+        method: ``detector | landmarker | refiner``, or ``dfa | deeppose`` (``alignment.describe``).
         params: where everything that is None comes from.
         backbone: of a refiner also ``landmarker``, the landmarker's own.
         grouping: ``none | agg81 | semantic62``; a refiner has none.
@@ -65,8 +66,15 @@ def describe(
     Raises:
         ValueError: unknown names, options that the method doesn't have, or a size that doesn't fit.
     """
+    if method in alignment.METHODS:
+        if grouping or category or (size and size[0] != size[1]):
+            raise ValueError(f"{method} has a backbone and the side of a square; leave out the rest")
+        return alignment.describe_alignment(
+            method, params.dfa_stage, backbone, size[0] if size else None
+        )
     if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+        known = ", ".join((*METHODS, *alignment.METHODS))
+        raise ValueError(f"unknown method {method!r}; known: {known}")
     if method != "refiner" and category:
         raise ValueError(f"a {method} serves all categories; leave out category {category!r}")
     if method == "refiner" and grouping:
@@ -227,6 +235,8 @@ def parse_size(text: str) -> Size:
 def as_text(description: Description) -> str:
     """A description as lines to read."""
     d = description
+    if d["method"] in alignment.METHODS:
+        return alignment.as_text(d)
     width, height = d["size"]
     what = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
     lines = [

@@ -43,7 +43,7 @@ def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, fram
         ValueError: the split has no such garments.
     """
     if kind == JOINT:
-        rows, points = catalog.points(split, slots=True), point_set("fld8")
+        rows, points = catalog.points(split), point_set("fld8")
     else:
         rows = catalog.points(split, clothes_type=kind)
         points = point_set("lsp14" if kind == PERSON else kind)

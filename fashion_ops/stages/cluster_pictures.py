@@ -45,28 +45,49 @@ def draw_clusters(
         garments: with image_id, box and landmarks.
         catalog: where the pictures are.
     """
-    lines = -(-len(centers) // COLUMNS)
-    size = (HEADER + lines * (TILE + CAPTION + GAP) + GAP, COLUMNS * (TILE + GAP) + GAP, 3)
-    page = np.full(size, PAPER, np.uint8)
-    total = sum(len(m) for m in members)
-    _text(page, f"{category.label}: {len(centers)} clusters of {total} garments", (GAP, 17), INK, 0.48)
-    for x, (name, color) in zip((GAP, 62, 124), _legend(), strict=True):
-        cv2.circle(page, (x + 4, 29), 4, color, -1, cv2.LINE_AA)
-        cv2.circle(page, (x + 4, 29), 4, FAINT, 1, cv2.LINE_AA)
-        _text(page, name, (x + 12, 33), FAINT, 0.36)
+    tiles, captions = [], []
+    links = tuple((a, b) for a, b in category.links)
+    colors = [color_of(name) for name in category.landmark_names]
     for j, center in enumerate(centers):
-        top = HEADER + (j // COLUMNS) * (TILE + CAPTION + GAP)
-        left = GAP + (j % COLUMNS) * (TILE + GAP)
-        shown = members[j][:: max(1, len(members[j]) // DRAWN_MEMBERS)][:DRAWN_MEMBERS]
+        shown = some_members(members[j])
         own = garments.take(shown).to_pylist()
         tile = _mean_crop(own, catalog)
         visibility = np.array([g["landmarks"] for g in own]).reshape(len(own), -1, 3)[..., 2]
         often = (visibility > 0).mean(axis=0) >= 0.5 if own else np.zeros(len(center), bool)
-        _draw_center(tile, category, center * ((TILE - 2 * MARGIN) / FRAME) + MARGIN, often)
+        draw_points(tile, to_tile(center), colors, links, often)
+        tiles.append(tile)
+        captions.append(f"{j}: {len(members[j])}")
+    total = sum(len(m) for m in members)
+    draw_page(path, f"{category.label}: {len(centers)} clusters of {total} garments", tiles, captions)
+
+
+def draw_page(path: Path, title: str, tiles: list[np.ndarray], captions: list[str]) -> None:
+    """Write tiles (TILE, TILE, 3) as a grid with captions, below a title and the legend."""
+    lines = -(-len(tiles) // COLUMNS)
+    size = (HEADER + lines * (TILE + CAPTION + GAP) + GAP, COLUMNS * (TILE + GAP) + GAP, 3)
+    page = np.full(size, PAPER, np.uint8)
+    _text(page, title, (GAP, 17), INK, 0.48)
+    for x, (name, color) in zip((GAP, 62, 124), _legend(), strict=True):
+        cv2.circle(page, (x + 4, 29), 4, color, -1, cv2.LINE_AA)
+        cv2.circle(page, (x + 4, 29), 4, FAINT, 1, cv2.LINE_AA)
+        _text(page, name, (x + 12, 33), FAINT, 0.36)
+    for j, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        top = HEADER + (j // COLUMNS) * (TILE + CAPTION + GAP)
+        left = GAP + (j % COLUMNS) * (TILE + GAP)
         page[top : top + TILE, left : left + TILE] = tile
-        _text(page, f"{j}: {len(members[j])}", (left + 2, top + TILE + 13), INK, 0.38)
+        _text(page, caption, (left + 2, top + TILE + 13), INK, 0.38)
     if not cv2.imwrite(str(path), cv2.cvtColor(page, cv2.COLOR_RGB2BGR)):
         raise OSError(f"{path}: cannot be written")
+
+
+def some_members(members: np.ndarray) -> np.ndarray:
+    """The members of a cluster that are drawn: some, spread over all."""
+    return members[:: max(1, len(members) // DRAWN_MEMBERS)][:DRAWN_MEMBERS]
+
+
+def to_tile(points: np.ndarray) -> np.ndarray:
+    """From the 224-px frame to pixels of a tile."""
+    return points * ((TILE - 2 * MARGIN) / FRAME) + MARGIN
 
 
 def _mean_crop(garments: list[dict], catalog: Catalog) -> np.ndarray:
@@ -85,17 +106,28 @@ def _mean_crop(garments: list[dict], catalog: Catalog) -> np.ndarray:
     return (total / max(1, len(garments))).round().astype(np.uint8)
 
 
-def _draw_center(tile: np.ndarray, category: Category, center: np.ndarray, often: np.ndarray) -> None:
-    points = [(round(float(x)), round(float(y))) for x, y in center]
-    for a, b in category.links:
+def draw_points(
+    tile: np.ndarray,
+    points: np.ndarray,
+    colors: list[tuple[int, int, int]],
+    links: tuple[tuple[int, int], ...],
+    often: np.ndarray,
+) -> None:
+    """Draw landmarks (n, 2), pixels of the tile, and links between them, where they are ``often``."""
+    places = [(round(float(x)), round(float(y))) for x, y in points]
+    for a, b in links:
         if often[a] and often[b]:
-            cv2.line(tile, points[a], points[b], (255, 255, 255), 1, cv2.LINE_AA)
-    for point, name, shown in zip(points, category.landmark_names, often, strict=True):
+            cv2.line(tile, places[a], places[b], (255, 255, 255), 1, cv2.LINE_AA)
+    for place, color, shown in zip(places, colors, often, strict=True):
         if not shown:
             continue
-        color = LEFT if name.startswith("left") else RIGHT if name.startswith("right") else CENTER
-        cv2.circle(tile, point, 3, (60, 60, 60), 1, cv2.LINE_AA)
-        cv2.circle(tile, point, 2, color, -1, cv2.LINE_AA)
+        cv2.circle(tile, place, 3, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.circle(tile, place, 2, color, -1, cv2.LINE_AA)
+
+
+def color_of(name: str) -> tuple[int, int, int]:
+    """The colour of a landmark, by its name."""
+    return LEFT if name.startswith("left") else RIGHT if name.startswith("right") else CENTER
 
 
 def _legend() -> tuple[tuple[str, tuple[int, int, int]], ...]:

@@ -15,14 +15,15 @@ from safetensors.numpy import load_file, save_file
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.catalog.alignment.schemas import PREDICTIONS
 from fashion_ops.evaluation.mean_shape import mean_points
-from fashion_ops.evaluation.normalized_error import errors, ne, point_mask
+from fashion_ops.evaluation.normalized_error import counted, errors, ne
+from fashion_ops.methods.alignment.crops import FrameName
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage
 from fashion_ops.methods.alignment.dfa.training import Before, train_stage
 from fashion_ops.params import Params
 from fashion_ops.progress import track
+from fashion_ops.stages.alignment_pictures import draw_patterns
 from fashion_ops.stages.alignment_samples import Split, kinds_of, load_split
-from fashion_ops.stages.cluster_pictures import draw_patterns
 from fashion_ops.workspace import Workspace, publish
 
 SPLITS = ("train", "val", "test")
@@ -50,7 +51,6 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
             splits = {s: load_split(catalog, s, kind, p.input_size, p.frame) for s in SPLITS}
             before = _read_before(ws, number, kind)
             train = splits["train"]
-            started = len(history)
             trained = train_stage(
                 number,
                 p,
@@ -72,10 +72,10 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
             _write_predictions(own / "predictions.parquet", splits, estimates)
             if trained.labels is not None:
                 previous = None if before is None else before[1]["train"].positions
-                draw_patterns(own / "clusters.png", number, trained.labels, train, previous, catalog)
+                draw_patterns(own / "clusters.png", number, trained.labels, train, previous)
             for name, value in _judge(splits, estimates["val"], p.frame).items():
                 metrics.setdefault(name, []).append(value)
-            for name, value in history[-1].items() if len(history) > started else ():
+            for name, value in history[-1].items():
                 metrics.setdefault(name, []).append(value)
         (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
     return {name: float(np.mean(values)) for name, values in metrics.items()}
@@ -129,9 +129,9 @@ def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str
     table.to_parquet(path, compression="zstd")
 
 
-def _judge(splits: dict[str, Split], found: Estimate, frame: str) -> dict[str, float]:
+def _judge(splits: dict[str, Split], found: Estimate, frame: FrameName) -> dict[str, float]:
     val, train = splits["val"], splits["train"]
-    mask = point_mask(val.rows.visibility, "visible")
+    mask = counted(val.rows.visibility, "visible")
     shape = mean_points(train.shapes.positions, train.shapes.observed)
     guess = np.broadcast_to(shape, found.positions.shape)
     told = {

@@ -1,4 +1,4 @@
-"""Bright quadrilaterals on noise, with four corners as landmarks: something small that can be learnt."""
+"""Bright quadrilaterals on noise, four corners as landmarks: something small that can be learnt."""
 
 import cv2
 import numpy as np

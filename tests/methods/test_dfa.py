@@ -39,7 +39,9 @@ def test_errors_of_configurations_and_clusters_by_hand():
     observed = np.array([[True, True], [True, False]])
     found = configuration_error(offsets, observed)
     np.testing.assert_allclose(found, [0.5, 0.5 * np.sqrt(2)])  # one of two seen: rescaled
-    errors = cluster_errors(np.array([0.2, 0.4, 9.0]), np.array([0, 0, 1]), np.array([1, 1, 0], bool), 2)
+    errors = cluster_errors(
+        np.array([0.2, 0.4, 9.0]), np.array([0, 0, 1]), np.array([1, 1, 0], bool), 2
+    )
     np.testing.assert_allclose(errors, [0.3, 0.3])  # an empty cluster errs as everybody does
 
 
@@ -100,7 +102,7 @@ def test_pretrained_weights_that_cannot_be_had(monkeypatch):
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(OSError, match=r"vgg11\.IMAGENET1K_V1.*local model cache.*pretrained to null"):
         Trunk("vgg11", 224, "IMAGENET1K_V1")
-    with pytest.raises(ValueError, match="no pretrained weights 'V9'.*IMAGENET1K_V1"):
+    with pytest.raises(ValueError, match=r"no pretrained weights 'V9'.*IMAGENET1K_V1"):
         Trunk("vgg11", 224, "V9")
     with pytest.raises(ValueError, match="small has no pretrained weights"):
         Trunk("small", 64, "IMAGENET1K_V1")

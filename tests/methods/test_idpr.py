@@ -26,9 +26,7 @@ def test_max_sum_finds_what_brute_force_finds(links):
             itertools.product(range(3), repeat=4),
             key=lambda cells: (
                 sum(float(unary[b, i, c]) for i, c in enumerate(cells))
-                + sum(
-                    float(p[b, cells[s], cells[e]]) for p, (s, e) in zip(pairs, links, strict=True)
-                )
+                + sum(float(p[b, cells[s], cells[e]]) for p, (s, e) in zip(pairs, links, strict=True))
             ),
         )
         assert tuple(found[b].tolist()) == best

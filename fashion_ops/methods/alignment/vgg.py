@@ -5,6 +5,9 @@ for two CPU cores and for tests (batch norm, from scratch). A trunk ends with fc
 where the cascade of DFA joins the previous positions.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torchvision
 from jaxtyping import Float
@@ -87,3 +90,10 @@ def load_vgg(name: str, pretrained: str | None) -> VGG:
             "local model cache on a machine with network access, or set pretrained to null to train "
             "from scratch"
         ) from error
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No bf16 within: it would round a position to 1/256 of the crop."""
+    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+        yield

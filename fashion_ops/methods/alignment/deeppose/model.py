@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import Trunk
+from fashion_ops.methods.alignment.vgg import Trunk, full_precision
 
 PATCH = 120 / 224  # side of a patch over that of the crop
 
@@ -28,7 +28,7 @@ class PatchNet(nn.Module):
         """Of ``normalize``d pixels."""
         x = self.dropout(F.relu(self.trunk(patches)))
         x = self.dropout(F.relu(self.fc7(x)))
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision():
             return self.offset(x.float())
 
 

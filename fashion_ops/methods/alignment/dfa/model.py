@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import Trunk
+from fashion_ops.methods.alignment.vgg import Trunk, full_precision
 
 OFFSET_SCALE = 5.0
 STATES = 3  # visible, occluded, inexistent: the order of the visibility logits
@@ -95,7 +95,7 @@ class StageNet(nn.Module):
             )
             x = torch.cat([x, self.fc_previous(previous.flatten(1).to(x.dtype))], 1)
         x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
-        with torch.autocast(x.device.type, enabled=False):  # bf16 would round positions to 1/256
+        with full_precision():
             x = x.float()
             beside = x if share == 1.0 else share * x + (1 - share) * x.detach()
             out = self.positions(x).view(-1, self.landmarks, 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fashion_ops.methods.alignment.idpr.relations import Relation
-from fashion_ops.methods.alignment.vgg import Trunk
+from fashion_ops.methods.alignment.vgg import Trunk, full_precision
 
 WIDTH = 64  # of the layer between trunk and outputs
 
@@ -91,7 +91,7 @@ class IdprNet(nn.Module):
                 at += t
         labels = pooled.new_zeros(len(x), 0)
         if self.label_head is not None:
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision():
                 labels = self.label_head(pooled)
         return Scores(x[:, : self.landmarks].log_softmax(-1), types, labels, pooled, side)
 
