@@ -16,7 +16,7 @@ from rich.console import Console
 from fashion_ops.ablations.command import app as ablate
 from fashion_ops.fleet_command import app as fleet
 from fashion_ops.params import Params, load_params
-from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
+from fashion_ops.stages import DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 
@@ -37,6 +37,7 @@ HELP = {
     "finetune": "Finetune the landmarker, one model a category.",
     "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",
     "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
+    "dfa_stage": "Train DFA's cascade on the alignment catalog, a stage at a time.",
     "ingest_alignment": "Read FLD, DeepFashion's other benchmarks and LSP into their catalogs.",
     "evaluate": "Judge all models on the validation split and write the report.",
     "register": "Put the models into the registry as challenger.",
@@ -123,9 +124,38 @@ def _add_partitioned_step(step: str) -> None:
     app.command(step, help=HELP[step])(command)
 
 
+def _add_chain(step: str) -> None:
+    def command(
+        stage: Annotated[
+            Literal["1", "2", "3"] | None,
+            typer.Option(help="Only this one. Default: those not current."),
+        ] = None,
+        force: Annotated[bool, typer.Option(help="Of all three, also what is current.")] = False,
+    ) -> None:
+        params, ws = _params()
+        for key in (stage,) if stage else DFA_STAGES:
+            name = f"{step}@{key}"
+            if not (stage or force) and _is_current(name):
+                console.print(f"[bold]{name}[/bold]: current", highlight=False)
+                continue
+            _print(name, _run_and_record(name, lambda k=key: _module(step).run(params, ws, k)))
+
+    app.command(step, help=HELP[step])(command)
+
+
+def _is_current(stage: str) -> bool:
+    from fashion_ops.ledger import Ledger
+
+    return Ledger(Path()).is_current(stage)
+
+
 for _step in STEPS:
-    if _step != "promote":  # it has an option, below
-        _add_partitioned_step(_step) if _step in PARTITIONED else _add_step(_step)
+    if PARTITIONS.get(_step) == CATEGORY_NAMES:
+        _add_partitioned_step(_step)
+    elif _step in PARTITIONS:
+        _add_chain(_step)
+    elif _step != "promote":  # it has an option, below
+        _add_step(_step)
 
 
 @app.command()

@@ -85,6 +85,10 @@ class Workspace:
         """``ingest_alignment``: a catalog a data set, in a folder of its name."""
         return self.root / "data" / "alignment" / "catalog"
 
+    def dfa(self, stage: str) -> Path:
+        """``dfa_stage@N``: a folder a model with weights, estimates, predictions and clusters.png."""
+        return self.root / "models" / "dfa" / stage
+
     @property
     def promotions(self) -> Path:
         """``promote``: the page and numbers of each decision; kept with the version too."""

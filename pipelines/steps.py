@@ -116,6 +116,13 @@ STEPS_SHOWN = (
         "A catalog and a quarantine for each alignment data set.",
     ),
     Step(
+        "dfa_stage",
+        "alignment",
+        ("pytorch",),
+        ("ingest_alignment",),
+        "One stage of DFA's cascade: cluster, train, predict; each from the stage before.",
+    ),
+    Step(
         "evaluate",
         "evaluation",
         ("python",),

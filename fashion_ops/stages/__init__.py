@@ -23,10 +23,16 @@ STEPS: tuple[str, ...] = (
     "refine",
     "synthesize_alignment",
     "ingest_alignment",
+    "dfa_stage",
     "evaluate",
     "register",
     "promote",
 )
-PARTITIONS: Mapping[str, tuple[str, ...]] = {"finetune": CATEGORY_NAMES, "refine": CATEGORY_NAMES}
+DFA_STAGES = ("1", "2", "3")  # each is made from the one before
+PARTITIONS: Mapping[str, tuple[str, ...]] = {
+    "finetune": CATEGORY_NAMES,
+    "refine": CATEGORY_NAMES,
+    "dfa_stage": DFA_STAGES,
+}
 PARTITIONED: tuple[str, ...] = tuple(PARTITIONS)
 REGISTRY: tuple[str, ...] = ("register", "promote")

@@ -43,12 +43,21 @@ class FakeStages:
         if stage in self.failing:
             raise self.failing[stage]
         step, _, category = stage.partition("@")
-        own = getattr(params.categories[category], step) if category else None
+        own = getattr(params.categories[category], step) if category in params.categories else None
         return f"{stage} {params.seed} {own}"
 
     def module(self, step: str) -> ModuleType:
         module = ModuleType(f"fashion_ops.stages.{step}")
-        if step in PARTITIONED:
+        if step == "dfa_stage":
+
+            def chained(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
+                before = (ws.dfa(str(int(stage) - 1)) / "model.json").read_text() if stage > "1" else ""
+                self.act(f"{step}@{stage}", params)
+                write(ws.dfa(stage), {"model.json": f"{stage} {params.seed} after {before}"})
+                return {"NE": 0.1}
+
+            module.run = chained  # type: ignore[attr-defined]
+        elif step in PARTITIONED:
             module.prepare = lambda params, ws, category: (params, category)  # type: ignore[attr-defined]
             module.work = lambda job, *_: self.act(f"{step}@{job[1]}", job[0])  # type: ignore[attr-defined]
 
@@ -111,6 +120,9 @@ class FakeStages:
             folders["synthesize_alignment"] = ws.alignment_raw
             folders["ingest_alignment"] = ws.alignment_catalog
             write(folders[step], {"model.json": text})
+            if step == "ingest_alignment":
+                (ws.alignment_catalog / "fld").mkdir()
+                (ws.alignment_catalog / "fld" / "garments.parquet").write_text(text)
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

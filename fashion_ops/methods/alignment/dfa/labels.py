@@ -54,7 +54,7 @@ class PseudoLabels:
         """
         values = space_values(self.space, positions, previous)
         if self.space == "context":
-            return contextual_distances(values, observed, self.centers)
+            return contextual_distances(values, values, observed, self.centers)
         return distances(values, observed, self.centers)
 
     def soft(
@@ -93,8 +93,10 @@ def fit_labels(
         seed: of the start.
     """
     values = space_values(space, positions, previous)
-    fit = fit_contextual if space == "context" else fit_centers
-    centers = fit(values, observed, clusters, seed)
+    if space == "context":
+        centers = fit_contextual(values, values, observed, clusters, seed)
+    else:
+        centers = fit_centers(values, observed, clusters, seed)
     fitted = PseudoLabels(space, centers, temperature, np.zeros(len(centers)))
     d = fitted.distances(positions, previous, observed)
     known = observed.any(axis=1)
