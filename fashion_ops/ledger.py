@@ -18,7 +18,7 @@ from dvc.exceptions import CheckoutError, DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
-from networkx import topological_sort
+from networkx import descendants, topological_sort
 
 from fashion_ops.cache import damaged_objects, remove_leftovers
 from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, plain, read_entries, write_entry
@@ -58,8 +58,11 @@ class Ledger:
         """One hash over all entries, whatever their order in the file."""
         return digest({name: entry.fingerprint for name, entry in self.entries().items()})
 
-    def verify(self) -> None:
+    def verify(self, last: str | None = None) -> None:
         """Make sure that the outputs on disk are one story: all recorded, each made from the others.
+
+        Args:
+            last: only this stage and what it is made from.
 
         Raises:
             LedgerError: names the first stages for which it is not so.
@@ -68,7 +71,8 @@ class Ledger:
         made = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
         wrong = []
         with self._locked():
-            for name, stage in self._stages.items():
+            wanted = self._making_of(last)
+            for name, stage in ((n, s) for n, s in self._stages.items() if n in wanted):
                 if name not in entries or not _outputs_are(stage, entries[name]):
                     wrong.append(f"{name}: its output is not the recorded one")
                 elif any(made.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
@@ -103,10 +107,16 @@ class Ledger:
                     reasons[stage.name] = why
         return reasons
 
-    def changes(self) -> dict[str, list[str]]:
-        """What ``dvc status`` says, by stage or .dvc file; nothing means clean."""
-        with self._locked(read_lock=True):
-            return {name: [_reason(c) for c in found] for name, found in self._repo.status().items()}
+    def changes(self, last: str | None = None) -> dict[str, list[str]]:
+        """What ``dvc status`` says, by stage or .dvc file; nothing means clean.
+
+        Args:
+            last: leave out stages that it is not made from.
+        """
+        with self._locked(read_lock=True), chdir(self.root):  # else names are paths from elsewhere
+            apart = set(self._stages) - self._making_of(last)
+            found = {name: why for name, why in self._repo.status().items() if name not in apart}
+            return {name: [_reason(c) for c in why] for name, why in found.items()}
 
     def fill_from(self, other: "Ledger") -> None:
         """Put the outputs that ``dvc.lock`` names into place, by the cache and remotes of another.
@@ -255,6 +265,13 @@ class Ledger:
     def _cached(self, md5: str) -> Path:
         """Where the cache keeps the object of this name."""
         return Path(self._repo.cache.local.oid_to_path(md5))
+
+    def _making_of(self, last: str | None) -> set[str]:
+        """Names of a stage and of all that it is made from; of all stages if None."""
+        if last is None:
+            return set(self._stages)
+        graph = self._repo.index.graph  # edges point from a stage to what it depends on
+        return {last} | {stage.name for stage in descendants(graph, self._load(last))}
 
     def _load(self, stage: str) -> PipelineStage:
         if stage not in self._stages:

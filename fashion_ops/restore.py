@@ -76,7 +76,7 @@ def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Res
     try:
         ledger = Ledger(ws.root)
         ledger.fill_from(Ledger(root))
-        if changes := ledger.changes():
+        if changes := ledger.changes("evaluate"):
             raise RestoreError(f"{folder}: `dvc status` is not clean: {changes}")
     except BaseException:
         snapshot.close_worktree(root, folder)

@@ -244,3 +244,5 @@ def test_verify_wants_one_story(root: Path) -> None:
     (root / "score.txt").write_text("by hand")
     with pytest.raises(LedgerError, match="judge: its output is not the recorded one"):
         ledger.verify()
+    ledger.verify("load")  # what is made from it is left out
+    assert ledger.changes("load") == {} and "judge" in ledger.changes()

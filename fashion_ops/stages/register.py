@@ -26,6 +26,8 @@ from fashion_ops.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+JUDGED = "evaluate"  # what is made after it or apart from it is not in the models
+
 
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Bundle the models with ``params.yaml`` and ``dvc.lock``, and register them.
@@ -49,8 +51,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"must be judged with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
         )
     ledger = Ledger(ws.root)
-    ledger.verify()
-    if changes := ledger.changes():
+    ledger.verify(JUDGED)
+    if changes := ledger.changes(JUDGED):
         told = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])
         raise LedgerError(
             f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be brought "

@@ -132,6 +132,7 @@ class Stack:
             self.run(sys.executable, "-m", "pipelines.home")
             self.ready("ray-head", "mlflow")
             self.start("ray-worker")
+            self.ready("ray-worker")
         except BaseException:
             self.__exit__()
             raise
@@ -168,7 +169,7 @@ class Stack:
         """
         port = {"mlflow": "mlflow", "dagster-code": "code", "dagster-webserver": "webserver"}
         for name in names:
-            if name == "ray-head":
+            if name.startswith("ray"):
                 self._wait(name, lambda n=name: "Ray runtime started" in self.log(n))
             elif name == "dagster-webserver":
                 self._wait(name, lambda: self._answers("webserver", "/server_info"))
