@@ -84,7 +84,7 @@ def test_papers_numbers():
 
 @pytest.fixture(scope="module")
 def second(request_of):
-    return table2.run(request_of(pictures=6))
+    return table2.run(request_of(pictures=3))
 
 
 def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, request_of):
@@ -113,7 +113,7 @@ def test_table2_trains_what_the_rows_say(second, request_of):
 
 
 def test_table2_trains_once(second, request_of, no_training):
-    request = request_of(pictures=6)
+    request = request_of()
     for row in table2.ROWS.values():
         own = table2.variant(row, request.params)
         made = runs.all_finetuned(own, request) if row.finetune else runs.universal(own, request)
@@ -160,6 +160,12 @@ def test_gain_trains_once(gained, request_of, no_training, monkeypatch):
     rare = gained.rows.index[:5].tolist()
     for answer in answers.ANSWERS:
         answers.train(answer, runs.changed(request.params, seed=1), request, rare[0], rare)
+
+
+def test_answers_need_shared_channels(ws):
+    own = tiny_params(ws, finetune={"channels": "own"})
+    with pytest.raises(ValueError, match=r"finetune\.channels is own: .*set it to grouping"):
+        gain.run(Request(own, ws))
 
 
 def test_intervals_are_students():

@@ -33,6 +33,11 @@ def run(request: Request) -> Table:
     asked = tuple(ANSWERS) if request.answers is None else request.answers
     if unknown := sorted(set(asked) - set(ANSWERS)):
         raise ValueError(f"unknown answers {unknown}; known: {', '.join(ANSWERS)}")
+    if asked and params.finetune.channels == "own":
+        raise ValueError(
+            "finetune.channels is own: the answers share channels between categories; set it to "
+            "grouping, or ask for none of them (--answers '')"
+        )
     everything = judged.catalog.garments
     train_counts = dict(
         zip(CATEGORY_NAMES, counts(everything[everything["split"] == "train"]), strict=True)

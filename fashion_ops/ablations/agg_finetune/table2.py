@@ -18,6 +18,7 @@ from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import DETECTOR, Params
 from fashion_ops.stages.box_sources import open_boxes
+from fashion_ops.taxonomy import category
 
 CASCADE, HTC, CENTERNET, TRUTH = "cascade_rcnn", "htc", "centernet", "ground truth"
 SWITCHES = ("aggregation", "finetune", "hflip train", "hflip test")
@@ -124,7 +125,8 @@ def _landmark_ap(
     own = variant(row, params)
     universal = judge.load(runs.universal(own, request).landmarker, row.flip_test)
     tuned = runs.all_finetuned(own, request) if row.finetune else {}
-    finetuned = {name: judge.load(folder, row.flip_test) for name, folder in tuned.items()}
+    there = {category(int(c)).name for c in found["category_id"].unique()}
+    finetuned = {n: judge.load(folder, row.flip_test) for n, folder in tuned.items() if n in there}
     made = judge.landmarks(universal, finetuned, judged, found, "landmarks")
     if not made:  # no boxes, no landmarks
         return 0.0
