@@ -15,6 +15,7 @@ from rich.console import Console
 
 from fashion_ops.ablations.command import app as ablate
 from fashion_ops.fleet_command import app as fleet
+from fashion_ops.gle_command import app as gle
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages import DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -23,6 +24,7 @@ from fashion_ops.workspace import Workspace, find_root
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.add_typer(ablate, name="ablate")
 app.add_typer(fleet, name="fleet")
+app.add_typer(gle, name="gle")
 console = Console(stderr=True)
 CHAMPION = "models:/garment-landmarks@champion"
 HELP = {

@@ -361,6 +361,11 @@ class DfaStage(Fit):
     scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
+    position_constraint: float = Field(
+        default=0.0, ge=0, description="weight of PCLoss on the positions, squared sides of the crop"
+    )
+    position_constraint_k: int = Field(default=4, ge=1, description="hardest landmarks of a part")
+    position_constraint_parts: Literal["sides", "whole"] = "sides"
 
 
 class Evaluate(Section):

@@ -19,6 +19,12 @@ from fashion_ops.workspace import Workspace
 app = typer.Typer(no_args_is_help=True, help="Make a paper's tables on the catalog at hand.")
 console = Console(stderr=True)
 
+Seeds = Annotated[str | None, typer.Option(help="Trainings of each row, as in 0,1,2, the default.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings of the runs, such as configs/gle/fld.yaml.")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Length of each training run.")]
+
 
 @app.callback()
 def papers() -> None:
@@ -129,11 +135,79 @@ def dfa(
     make("fashion_ops.ablations.dfa", (*TABLES, *FIGURES), asked, out, command, options)
 
 
+@app.command()
+def gle(
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/gle"
+    ),
+    config: Config = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+) -> None:
+    """GLE (2019): Table 1 with k = 0 to 3 global-local modules; trains them all."""
+    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs}
+    make("fashion_ops.ablations.gle", ("table1",), ["table1"], out, _words("gle", options), options)
+
+
+@app.command()
+def pcloss(
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/pcloss"
+    ),
+    config: Config = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+) -> None:
+    """PCLoss: a regression (DFA's stage 1) and a heatmap model (GLE) without it and with it."""
+    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs}
+    make(
+        "fashion_ops.ablations.pcloss", ("models",), ["models"], out, _words("pcloss", options), options
+    )
+
+
+@app.command()
+def attributes(
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/applications"
+    ),
+    config: Config = None,
+    seeds: Seeds = None,
+) -> None:
+    """DFA, section 4.4: attributes from features of four localisations; top-5 recall."""
+    options = {"config": config, "seeds": _seeds(seeds)}
+    words = _words("attributes", options)
+    make("fashion_ops.ablations.applications", ("attributes",), ["attributes"], out, words, options)
+
+
+@app.command()
+def retrieval(
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/applications"
+    ),
+    config: Config = None,
+    seeds: Seeds = None,
+) -> None:
+    """DFA, section 4.4: the same item in the shop's pictures, by features of four localisations."""
+    options = {"config": config, "seeds": _seeds(seeds)}
+    words = _words("retrieval", options)
+    make("fashion_ops.ablations.applications", ("retrieval",), ["retrieval"], out, words, options)
+
+
 def _seeds(given: str | None) -> tuple[int, ...] | None:
     try:
         return None if given is None else tuple(int(n) for n in given.split(","))
     except ValueError:
         _stop(f"--seeds {given}: must be whole numbers, as in 0,1,2")
+
+
+def _words(name: str, options: dict) -> str:
+    """The command that was typed."""
+    words = ["fashion-ops", "ablate", name]
+    for key, value in options.items():
+        if value is not None:
+            said = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words.append(f"--{key} {shlex.quote(said)}")
+    return " ".join(words)
 
 
 def make(

@@ -1,6 +1,7 @@
 """What a table is made from, as the command line asked for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
@@ -13,7 +14,8 @@ class Request:
     ``pictures``: how many validation pictures to judge, drawn by the seed; None takes all.
     ``epochs``: length of each training run. ``backbones``: rows of tables that compare backbones.
     ``batch``: pictures of a measured training step. ``seeds``: a training of each; None is the
-    parameters' own. ``answers``: ways of finetuning rare categories that are trained too.
+    parameters' own. ``answers``: ways of finetuning rare categories that are trained too. ``config``:
+    a file of training settings.
     """
 
     params: Params
@@ -24,3 +26,4 @@ class Request:
     batch: int | None = None
     seeds: tuple[int, ...] | None = None
     answers: tuple[str, ...] | None = None
+    config: Path | None = None

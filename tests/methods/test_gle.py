@@ -13,7 +13,7 @@ from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
-from fashion_ops.methods.alignment.gle.training import constraint_of, save_gle
+from fashion_ops.methods.alignment.gle.training import constraint, save_gle
 from fashion_ops.taxonomy.alignment import point_set
 
 FLD = point_set("fld8")
@@ -160,9 +160,9 @@ def test_the_position_constraint_enters(parts):
         position_constraint_k=2,
         position_constraint_parts=parts,
     )
-    constraint = constraint_of(settings, FLD)
-    assert constraint is not None and len(constraint.parts) == {"sides": 2, "whole": 1}[parts]
-    module = GLEModule(GLE("tiny", 8, 1), settings, MIRROR, constraint, 0)
+    pcloss = constraint(settings, FLD.mirror)
+    assert pcloss is not None and len(pcloss.parts) == {"sides": 2, "whole": 1}[parts]
+    module = GLEModule(GLE("tiny", 8, 1), settings, MIRROR, pcloss, 0)
     losses = module.losses(batch(), torch.Generator().manual_seed(0))
     assert losses["position_constraint"] > 0
     assert losses["loss"].item() == pytest.approx(
@@ -170,7 +170,7 @@ def test_the_position_constraint_enters(parts):
     )
     gradient = torch.autograd.grad(losses["position_constraint"], list(module.model.parameters()))
     assert sum(g.abs().sum() for g in gradient) > 0
-    assert constraint_of(GLESettings(), FLD) is None
+    assert constraint(GLESettings(), FLD.mirror) is None
 
 
 class PeakAt(nn.Module):

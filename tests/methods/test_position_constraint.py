@@ -6,12 +6,14 @@ import torch
 from fashion_ops.methods.parts.heatmaps import render_gaussians
 from fashion_ops.methods.parts.position_constraint import (
     Constraint,
+    constraint_of,
     left_and_right,
     position_constraint_loss,
     sides,
     undivided,
 )
 from fashion_ops.taxonomy import CATEGORIES, load_grouping
+from fashion_ops.taxonomy.alignment import POINT_SETS
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 
@@ -167,3 +169,17 @@ def test_half_precision_is_computed_in_single():
     true = torch.tensor([[[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]])
     loss = Constraint(1.0, undivided(3), 3).of_points((true + 100).bfloat16(), true + 100, ALL)
     assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", POINT_SETS)
+def test_sides_from_the_mirror_alone(name):
+    """FLD's and LSP's point sets: the same two parts as by name."""
+    own = POINT_SETS[name]
+    constraint = constraint_of(2.0, 3, "sides", own.mirror)
+    assert constraint is not None and (constraint.weight, constraint.worst) == (2.0, 3)
+    named = sides(own.point_names, own.mirror)
+    assert sorted(constraint.parts.tolist()) == sorted(named.tolist())
+    assert constraint.parts.sum() == len(own.left) + len(own.right)
+    whole = constraint_of(2.0, 3, "whole", own.mirror)
+    assert whole is not None and whole.parts.shape == (1, own.num_points) and whole.parts.all()
+    assert constraint_of(0.0, 3, "sides", own.mirror) is None

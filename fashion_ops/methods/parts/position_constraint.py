@@ -10,6 +10,7 @@ are, heatmap models through integral coordinates (Sun et al., ECCV 2018): one ``
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -133,3 +134,25 @@ class Constraint:
         """
         side = max(logits.shape[-2:])
         return self.of_points(soft_argmax(logits) / side, true / side, mask)
+
+
+def constraint_of(
+    weight: float, worst: int, parts: Literal["sides", "whole"], mirror: np.ndarray
+) -> Constraint | None:
+    """What the parameters of a training on alignment data ask for; None where the weight is 0.
+
+    Args:
+        weight: of the loss.
+        worst: how many of the largest are averaged.
+        parts: left and right landmarks by themselves, or all of them together.
+        mirror: permutation (K,) under a horizontal flip; the first of every pair lies on one side, as
+            in all point sets of ``taxonomy.alignment``.
+    """
+    if not weight:
+        return None
+    if parts == "whole":
+        return Constraint(weight, undivided(len(mirror)), worst)
+    pairs = np.flatnonzero(mirror > np.arange(len(mirror)))
+    sides_2K = torch.zeros(2, len(mirror), dtype=torch.bool)
+    sides_2K[0, pairs], sides_2K[1, mirror[pairs]] = True, True
+    return Constraint(weight, sides_2K, worst)

@@ -12,6 +12,7 @@ from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, vi
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight, learning_rates
 from fashion_ops.params import Fit
 
@@ -23,7 +24,8 @@ class StageSettings:
     """How a network is trained, besides the optimisation itself.
 
     ``visibility_weight``, ``label_weight``: alpha and beta of eq. 3; ``decay``: t1 and t2 of eq. 4 as
-    shares of the run; ``as_printed``: eq. 4's ramp as the paper prints it.
+    shares of the run; ``as_printed``: eq. 4's ramp as the paper prints it. ``constraint``: PCLoss on
+    the positions, the network's and not the offsets.
     """
 
     warp: Warp = field(default_factory=Warp)
@@ -32,6 +34,7 @@ class StageSettings:
     decay: tuple[float, float] = (0.33, 0.67)
     as_printed: bool = False
     optimizer: Literal["adamw", "sgd"] = "adamw"
+    constraint: Constraint | None = None
 
 
 class StageModule(FitModule):
@@ -81,6 +84,10 @@ class StageModule(FitModule):
         out = model(pixels, previous, share)
         loss = position = position_loss(out.positions, true, observed)
         told = {"position": position}
+        if s.constraint is not None:
+            apart = s.constraint.of_points(out.positions, true, observed)
+            told["position_constraint"] = apart
+            loss = loss + s.constraint.weight * apart
         if s.visibility_weight:
             told["visibility"] = visibility_loss(out.visibility, 2 - visibility, slots)
             loss = loss + s.visibility_weight * told["visibility"]

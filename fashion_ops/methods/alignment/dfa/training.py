@@ -15,6 +15,7 @@ from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
 from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage, build
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
+from fashion_ops.methods.parts.position_constraint import constraint_of
 from fashion_ops.params import DfaStage, Fit
 
 STAGES = (1, 2, 3)
@@ -80,7 +81,7 @@ def train_stage(
         net = _start(spec, params, before)
         samples = AlignmentSamples(crops, shapes, previous, rows)
         module = StageModule(
-            net, as_long(params, len(rows), len(shapes)), settings(params), labels,
+            net, as_long(params, len(rows), len(shapes)), settings(params, mirror), labels,
             torch.from_numpy(mirror), seed + 1_000 * number + branch,
         )  # fmt: skip
         name = f"stage {number}" + (f", branch {branch + 1}" if len(parts) > 1 else "")
@@ -103,8 +104,8 @@ def stage_spec(
     }
 
 
-def settings(params: DfaStage) -> StageSettings:
-    """Augmentation and losses that the parameters ask for."""
+def settings(params: DfaStage, mirror: np.ndarray) -> StageSettings:
+    """Augmentation and losses that the parameters ask for; ``mirror`` as of ``train_stage``."""
     return StageSettings(
         warp=Warp(flip=params.flip, scale=params.scale, shift=params.shift, color=params.color),
         visibility_weight=params.visibility_weight,
@@ -112,6 +113,12 @@ def settings(params: DfaStage) -> StageSettings:
         decay=params.decay,
         as_printed=params.schedule == "as_printed",
         optimizer=params.optimizer,
+        constraint=constraint_of(
+            params.position_constraint,
+            params.position_constraint_k,
+            params.position_constraint_parts,
+            mirror,
+        ),
     )
 
 

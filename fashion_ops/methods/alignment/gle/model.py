@@ -39,7 +39,7 @@ def make_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
         raise ValueError(f"{name} has no pretrained weights; set pretrained to null")
     blocks, before = [], 3
     for width in SMALL_WIDTHS[name]:
-        blocks += [conv_bn(before, width, stride=2), conv_bn(width, width)]
+        blocks.append(conv_bn(before, width, stride=2))
         before = width
     return nn.Sequential(*blocks), before
 

@@ -14,7 +14,8 @@ Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the trunk halves its inp
 class GLESettings(Fit):
     """Network, targets, augmentation and optimisation. Defaults: small pictures, seconds a run."""
 
-    epochs: int = Field(default=24, ge=1)
+    lr: float = Field(default=4e-3, gt=0)
+    epochs: int = Field(default=16, ge=1)
     batch_size: int = Field(default=16, ge=1)
     backbone: str = Field(default="small", description="vgg16 as published, vgg16_bn, small, tiny")
     pretrained: str | None = Field(default=None, description="timm's weights, such as tv_in1k")
@@ -28,7 +29,7 @@ class GLESettings(Fit):
     )
     padding: float = Field(default=1.1, ge=1)
     radius: float = Field(default=8 / 224, gt=0, description="of the target cone, in sides of the crop")
-    flip: float = Field(default=0.5, ge=0, le=1)
+    flip: float = Field(default=0.0, ge=0, le=1, description="released: 0 on DeepFashion")
     rotation: float = Field(default=0.0, ge=0, description="deviation, degrees")
     scale: float = Field(default=0.0, ge=0)
     shift: float = Field(default=0.0, ge=0)

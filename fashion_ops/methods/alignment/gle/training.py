@@ -13,9 +13,9 @@ from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.fit import OnEpoch, fit
-from fashion_ops.methods.parts.position_constraint import Constraint, sides, undivided
+from fashion_ops.methods.parts.position_constraint import Constraint, constraint_of
 from fashion_ops.methods.parts.regions import Garments, Regions
-from fashion_ops.taxonomy.alignment import PointSet, point_set
+from fashion_ops.taxonomy.alignment import point_set
 
 
 def train_gle(
@@ -48,7 +48,7 @@ def train_gle(
         settings.backbone, kind.num_points, settings.modules, settings.pretrained, joined=not late
     )
     module = GLEModule(
-        model, settings, torch.from_numpy(kind.mirror), constraint_of(settings, kind), seed
+        model, settings, torch.from_numpy(kind.mirror), constraint(settings, kind.mirror), seed
     )
     data = Regions(as_garments(points), read_image, settings.crop, settings.padding)
     fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, bar=bar)
@@ -62,13 +62,14 @@ def save_gle(folder: Path, predictor: GLEPredictor) -> None:
     save_model(folder, predictor.model, predictor.spec)
 
 
-def constraint_of(settings: GLESettings, kind: PointSet) -> Constraint | None:
+def constraint(settings: GLESettings, mirror: np.ndarray) -> Constraint | None:
     """The position constraint that the settings ask for."""
-    if not settings.position_constraint:
-        return None
-    whole = settings.position_constraint_parts == "whole"
-    parts = undivided(kind.num_points) if whole else sides(kind.point_names, kind.mirror)
-    return Constraint(settings.position_constraint, parts, settings.position_constraint_k)
+    return constraint_of(
+        settings.position_constraint,
+        settings.position_constraint_k,
+        settings.position_constraint_parts,
+        mirror,
+    )
 
 
 def as_garments(points: Points) -> Garments:
