@@ -10,6 +10,7 @@ from fashion_ops.stages import PARTITIONS, REGISTRY, STEPS
 from pipelines import lineage
 from pipelines.definitions import build
 from pipelines.run import DEFAULT_STEPS, failures, run
+from pipelines.steps import jobs
 
 
 def stages_of(*steps: str) -> list[str]:
@@ -143,6 +144,7 @@ def test_one_category_fails_twelve_stay_and_the_retry_runs_only_that_one(
     assert {s for s, found in status(house).items() if found == StaleStatus.MISSING} == {
         "finetune@skirt",
         *stages_of("refine", "evaluate"),
+        *stages_of(*jobs()["alignment"]),  # the next job waits for the one before
     }
     stages.calls.clear()
     stages.failing.clear()
