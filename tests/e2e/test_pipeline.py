@@ -110,7 +110,7 @@ def test_promotion_follows_the_gate(made):
     refused = clone.run("fashion-ops", "promote", check=False)
     assert "min_ap" in refused.stdout + refused.stderr  # an hour-old hatchling is no champion
     params = clone.params
-    params["promote"] |= {"min_ap": 0.0, "min_box_ap": 0.0}
+    params["promote"] |= {"min_ap": 0.0, "min_box_ap": 0.0, "max_latency_ms": 60000.0}
     clone.set_params(params)
     clone.run("fashion-ops", "promote")
     code = """
