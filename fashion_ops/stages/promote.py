@@ -41,7 +41,9 @@ def run(
     """
     client, name = registry.connect(ws.root), params.registration.model
     challenger, champion = _aliases(client, name)
-    if champion is not None and champion.version == challenger.version:
+    events = moves.history(client, name)
+    same = champion is not None and champion.version == challenger.version
+    if same and (not events or events[-1].done):  # else whoever made it so has left something undone
         return _answer(True, challenger, challenger, "champion already")
     try:
         with moves.turn(client, name, f"promotion of version {challenger.version}") as turn:
