@@ -7,6 +7,7 @@ carried out (workers, GPUs, addresses) stands in ``fleet``, and what happens by 
 ``inbox`` and ``notify``: no stage watches those.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -255,6 +256,9 @@ class Finetune(Section):
 
     batch_size: int = Field(default=16, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
+    lr_drops: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="epochs after which lr falls to a tenth; none: one-cycle up to lr"
+    )
     flip: float = Field(default=0.5, ge=0, le=1, description="hflip train in the paper's Table 2")
     channels: Literal["grouping", "own"] = Field(
         default="grouping", description="own: only the category's output channels are kept"
@@ -294,6 +298,31 @@ class Run(Section):
 
     lr: float = Field(gt=0)
     epochs: int = Field(ge=1)
+
+
+def finetune_fit(shared: Finetune, run: Run) -> Fit:
+    """One category's finetuning as an optimisation run.
+
+    Raises:
+        ValueError: a drop that is not within the run.
+    """
+    ends = [0, *shared.lr_drops, run.epochs]
+    steps = None
+    if shared.lr_drops:
+        if any(a >= b for a, b in pairwise(ends)):
+            raise ValueError(
+                f"finetune.lr_drops {list(shared.lr_drops)}: must rise, and end before the last epoch, "
+                f"{run.epochs}"
+            )
+        steps = tuple((b - a, run.lr / 10**i) for i, (a, b) in enumerate(pairwise(ends)))
+    return Fit(
+        lr=run.lr,
+        epochs=run.epochs,
+        lr_steps=steps,
+        batch_size=shared.batch_size,
+        weight_decay=shared.weight_decay,
+        precision=shared.precision,
+    )
 
 
 class CategoryRuns(Section):

@@ -14,7 +14,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
-from fashion_ops.params import Fit, Params
+from fashion_ops.params import Params, finetune_fit
 from fashion_ops.stages.jobs import (
     HISTORY,
     Job,
@@ -46,7 +46,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     return {
         "threads": params.fleet.cpus_per_task,
         "devices": max(1, int(params.fleet.gpus_per_task)),
-        "fit": Fit(**params.finetune.model_dump(exclude={"flip", "channels"}), **run.model_dump()),
+        "fit": finetune_fit(params.finetune, run),
         "flip": params.finetune.flip,
         "own_channels": category if params.finetune.channels == "own" else None,
         "seed": params.seed + find_category(category).id,

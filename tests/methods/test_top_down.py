@@ -200,6 +200,21 @@ def test_predictions_come_back_in_picture_pixels(trained):
     assert np.median(np.linalg.norm(np.stack(big)[..., :2] - wanted, axis=-1)) < 1
 
 
+def test_boxes_that_are_empty_outside_or_no_numbers(trained):
+    """Landmarks stay finite and within the crop, around an empty box as beside the picture."""
+    model, _ = trained
+    picture = np.zeros((120, 120, 3), np.uint8)
+    boxes = np.array([[50.0, 50, 50, 50], [60, 60, 40, 40], [500, 500, 600, 700], [-90, -90, -10, -10]])
+    found = model.predict(lambda _: picture, np.zeros(4), boxes, np.full(4, SKIRT))
+    extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).max(1) * TINY.padding
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    off = np.abs(np.stack(found)[..., :2] - center[:, None]).max((1, 2))
+    assert (off <= 0.55 * extent).all()
+    boxes[1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"box 1 is \[nan 60\. 40\. 40\.\], must be four finite"):
+        model.matrices(boxes)
+
+
 def test_wrong_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model here"):
         LandmarkPredictor.load(tmp_path)

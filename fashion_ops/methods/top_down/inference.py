@@ -77,7 +77,16 @@ class LandmarkPredictor:
         return width, height
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
-        """Picture-to-crop matrices (N, 2, 3) of boxes (N, 4)."""
+        """Picture-to-crop matrices (N, 2, 3) of boxes (N, 4).
+
+        An empty box is taken as a pixel wide; where it lies outside of its picture the crop is black.
+
+        Raises:
+            ValueError: a box that is not of numbers.
+        """
+        broken = np.flatnonzero(~np.isfinite(np.reshape(boxes, (-1, 4))).all(1))
+        if len(broken):
+            raise ValueError(f"box {broken[0]} is {boxes[broken[0]]}, must be four finite numbers")
         return crop_matrices(boxes, self.crop, self.spec["padding"])
 
     def predict_crops(self, crops: Tensor, category_ids: np.ndarray) -> list[np.ndarray]:

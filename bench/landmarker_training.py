@@ -1,0 +1,182 @@
+"""How fast does the landmarker train? Ours against the published HRNet repository's way.
+
+    python -m bench.landmarker_training [--backbone hrnet_w16_small] [--crop 96x128] [--batch 16]
+        [--grouping agg81] [--pictures 64] [--rounds 3]
+
+The same network, weights, batch and garments of the synthetic wardrobe, both
+ways in one run, by turns:
+
+- published: float32; two loader processes read, warp and normalise one sample at a time and draw its
+  heatmaps in NumPy; the loss walks over the joints; Adam. (What its loop prints is left out.)
+- ours, as ``train_landmarker`` does it: regions cut once and kept, one affine warp of the whole batch,
+  targets rendered and compared as tensors, bf16 where the processor has it, channels last, fused AdamW.
+  "cut anew" cuts the regions in each epoch, as it is done with more garments than memory takes.
+
+Each way's median round counts, by the clock and by processor time, loaders included; other work on the
+machine disturbs the second less.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bench.detector_input import cpu_seconds
+from bench.published_landmarker import JointsLoss, PublishedCrops
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.methods.describe import parse_size
+from fashion_ops.methods.parts.augment import Warp, step_generator
+from fashion_ops.methods.parts.fit import GRADIENT_NORM, autocast, wants_bf16
+from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
+from fashion_ops.params import Params, TrainLandmarker
+from fashion_ops.stages import aggregate, ingest, synthesize
+from fashion_ops.stages.samples import load_garments
+from fashion_ops.taxonomy import Grouping, load_grouping
+from fashion_ops.workspace import Workspace
+
+CORES = 2
+CPU = torch.device("cpu")
+
+
+class Module(LandmarkerModule):
+    """Outside of a Lightning run there is no progress to ask for."""
+
+    progress = 0.0  # type: ignore[assignment]
+
+
+def make_data(root: Path, pictures: int, grouping: str) -> tuple[Catalog, Garments, dict[int, Path]]:
+    """A wardrobe's garments, and the files of its pictures by image id."""
+    ws = Workspace(root)
+    params = Params.model_validate(
+        {
+            "synthesize": {"train": pictures, "validation": 0},
+            "ingest": {"root": str(ws.raw)},
+            "aggregate": {"grouping": grouping},
+        }
+    )
+    for step in (synthesize, ingest, aggregate):
+        step.run(params, ws)
+    catalog = Catalog(ws.catalog)
+    _, garments = load_garments(ws, "train")
+    paths = {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]}
+    for image_id, path in paths.items():
+        path.write_bytes(catalog.image_bytes(image_id))
+    return catalog, garments, paths
+
+
+def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, batch: int) -> None:
+    """One pass over the garments, as ``fit`` makes it."""
+    order = torch.randperm(len(data)).tolist()
+    for step in range(len(data) // batch):
+        samples = data.__getitems__(order[step * batch : (step + 1) * batch])
+        with autocast("auto", CPU):
+            loss = module.losses(samples, step_generator(0, step, CPU))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
+        optimizer.step()
+
+
+def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader) -> None:
+    """One pass, as the released loop makes it."""
+    judge = JointsLoss()
+    for crops, target, weight in loader:
+        loss = judge(model(crops), target, weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def sides(
+    p: TrainLandmarker, grouping: Grouping, catalog: Catalog, garments: Garments, paths: dict[int, Path]
+) -> dict[str, Callable[[], None]]:
+    """What takes turns: an epoch of each way, by name."""
+    torch.manual_seed(0)
+    settings = LandmarkerSettings(
+        p.crop, p.heatmap_sigma, p.loss, Warp(p.flip, p.rotation, p.scale, p.shift, p.color)
+    )
+    theirs = Landmarker(p.backbone, grouping.num_groups)
+    model = Landmarker(p.backbone, grouping.num_groups)
+    model.load_state_dict(theirs.state_dict())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = Module(model, p.backbone, p, settings, grouping, 0)
+    adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    kept = Regions(garments, catalog.image, p.crop, p.padding)
+    data = PublishedCrops(
+        paths,
+        garments,
+        grouping.mirror(),
+        p.crop,
+        p.padding,
+        p.heatmap_sigma,
+        p.flip,
+        p.rotation,
+        p.scale,
+    )
+    loader = DataLoader(
+        data, p.batch_size, shuffle=True, drop_last=True, num_workers=CORES, persistent_workers=True
+    )
+    adam = torch.optim.Adam(theirs.parameters(), lr=1e-4)
+    anew = Regions(garments, catalog.image, p.crop, p.padding)
+    anew._cache = None
+    return {
+        "published": lambda: their_epoch(theirs, adam, loader),
+        "ours": lambda: our_epoch(module, adamw, kept, p.batch_size),
+        "ours, cut anew": lambda: our_epoch(module, adamw, anew, p.batch_size),
+    }
+
+
+def main() -> None:
+    """Make the wardrobe, time the ways by turns, print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--backbone", default="hrnet_w16_small")
+    parser.add_argument("--crop", default="96x128", help="WIDTHxHEIGHT, pixels")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--grouping", default="agg81")
+    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(CORES)
+    cv2.setNumThreads(0)
+    p = TrainLandmarker(
+        backbone=args.backbone, crop=parse_size(args.crop), batch_size=args.batch, loss="mse"
+    )
+    print(
+        f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16 here: {wants_bf16('auto', 'cpu')}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        catalog, garments, paths = make_data(Path(folder), args.pictures, args.grouping)
+        seen = len(garments) // args.batch * args.batch
+        what = f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}"
+        print(f"{what}; {seen} garments a round", flush=True)
+        ways = sides(p, load_grouping(args.grouping), catalog, garments, paths)
+        rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for round_ in range(args.rounds + 1):
+            for name, run in ways.items():
+                start, cpu = time.perf_counter(), cpu_seconds()
+                run()
+                if round_:  # the first one warms up
+                    rounds[name].append((time.perf_counter() - start, cpu_seconds() - cpu))
+        median = {name: np.median(values, axis=0) for name, values in rounds.items()}
+        for name, (wall, cpu) in median.items():
+            print(
+                f"{name:16} {seen / wall:7.1f} garments/s, {1000 * cpu / seen:7.1f} ms of a core each"
+            )
+        theirs = median.pop("published")
+        for name, mine in median.items():
+            wall, cpu = theirs / mine
+            print(f"{name}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""HRNet's way to feed and judge its training, plain: one garment, one landmark at a time, in float32.
+
+The peer of ``bench.landmarker_training``. Written from the description of the released code (OpenCV and
+NumPy in a ``Dataset``, a loss that walks over the joints), with Aggregation & Finetuning's changes.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from fashion_ops.methods.parts.augment import MEAN, STD
+from fashion_ops.methods.parts.regions import Garments
+
+STRIDE = 4
+
+
+class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """Crop (3, h, w), heatmaps (K, h/4, w/4) and target weights (K, 1) of a garment.
+
+    Args:
+        paths: of the pictures, by image id.
+        garments: what to crop.
+        mirror: permutation of the landmarks under a flip.
+        crop: (width, height), pixels.
+        padding: factor on the box.
+        sigma: of the Gaussians, cells.
+        flip, rotation, scale: chance; degrees, standard deviation; standard deviation.
+    """
+
+    def __init__(
+        self,
+        paths: dict[int, Path],
+        garments: Garments,
+        mirror: np.ndarray,
+        crop: tuple[int, int],
+        padding: float,
+        sigma: float,
+        flip: float,
+        rotation: float,
+        scale: float,
+    ) -> None:
+        self.paths, self.garments, self.mirror, self.crop = paths, garments, mirror, crop
+        self.padding, self.sigma = padding, sigma
+        self.flip, self.rotation, self.scale = flip, rotation, scale
+        self.rng = np.random.default_rng(0)
+
+    def __len__(self) -> int:
+        return len(self.garments)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        image = cv2.imread(str(self.paths[int(self.garments.image_id[index])]))
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        points = self.garments.landmarks[index].copy()
+        x1, y1, x2, y2 = self.garments.boxes[index]
+        center = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+        width, height = self.crop
+        side = max((x2 - x1), (y2 - y1) * width / height) * self.padding
+        side *= np.clip(self.rng.normal(1, self.scale), 1 - self.scale, 1 + self.scale)
+        angle = 0.0
+        if self.rng.random() < 0.6:
+            angle = np.clip(self.rng.normal() * self.rotation, -2 * self.rotation, 2 * self.rotation)
+        if self.rng.random() < self.flip:
+            image = image[:, ::-1]
+            points[:, 0] = image.shape[1] - 1 - points[:, 0]
+            points = points[self.mirror]
+            center[0] = image.shape[1] - 1 - center[0]
+        matrix = cv2.getRotationMatrix2D(tuple(center), angle, width / side)
+        matrix[:, 2] += np.array([width, height]) / 2 - center
+        pixels = cv2.warpAffine(image, matrix, self.crop, flags=cv2.INTER_LINEAR)
+        for k in range(len(points)):
+            if points[k, 2] > 0:
+                points[k, :2] = matrix[:, :2] @ points[k, :2] + matrix[:, 2]
+        pixels = (pixels.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(
+            STD, np.float32
+        )
+        target, weight = self.targets(points)
+        crop = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return crop, torch.from_numpy(target), torch.from_numpy(weight)
+
+    def targets(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gaussians in a window of three sigmas around whole cells, one landmark after the other."""
+        width, height = self.crop[0] // STRIDE, self.crop[1] // STRIDE
+        target = np.zeros((len(points), height, width), np.float32)
+        weight = (points[:, 2:] > 0).astype(np.float32)
+        reach = int(3 * self.sigma)
+        for k, (x, y, visible) in enumerate(points):
+            if visible <= 0:
+                continue
+            cx, cy = int(x / STRIDE + 0.5), int(y / STRIDE + 0.5)
+            left, top, right, bottom = cx - reach, cy - reach, cx + reach + 1, cy + reach + 1
+            if left >= width or top >= height or right <= 0 or bottom <= 0:
+                weight[k] = 0
+                continue
+            axis = np.arange(2 * reach + 1, dtype=np.float32)
+            bell = np.exp(-((axis - reach) ** 2 + (axis[:, None] - reach) ** 2) / (2 * self.sigma**2))
+            xs = slice(max(0, left), min(right, width))
+            ys = slice(max(0, top), min(bottom, height))
+            target[k, ys, xs] = bell[ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
+        return target, weight
+
+
+class JointsLoss(nn.Module):
+    """Half the squared error of one joint's maps after the other, times its weight."""
+
+    def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Of (B, K, h, w), (B, K, h, w), (B, K, 1)."""
+        b, k = output.shape[:2]
+        predicted = output.reshape(b, k, -1).split(1, 1)
+        wanted = target.reshape(b, k, -1).split(1, 1)
+        loss = output.new_zeros(())
+        for joint in range(k):
+            p, t, w = predicted[joint].squeeze(1), wanted[joint].squeeze(1), weight[:, joint]
+            loss = loss + 0.5 * nn.functional.mse_loss(p * w, t * w)
+        return loss / k
