@@ -29,7 +29,7 @@ from fashion_ops.progress import track
 from fashion_ops.stages.alignment_samples import JOINT, Split, load_split
 
 Train = Callable[[dict, int], np.ndarray]  # settings of PCLoss, seed -> (N, 8, 2) in picture pixels
-WEIGHTS = {"regression": 1.0, "heatmap": 2.0}
+WEIGHTS = {"regression": 1.0, "heatmap": 0.5}
 OFF = "without"
 PLAIN = {"clusters": 0, "visibility_weight": 0.0, "per_type": False}  # of stage 1: positions only
 
