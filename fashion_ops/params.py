@@ -385,7 +385,11 @@ class DfaStage(Fit):
     branches: Literal["routing", "average", "one"] = Field(
         default="routing", description="stage 3: easy or hard, the average of two, or one network"
     )
-    epsilon: float = Field(default=0.3, ge=0, description="of auto-routing, normalised coordinates")
+    epsilon: float | None = Field(
+        default=None,
+        ge=0,
+        description="of auto-routing, normalised; 0.3 as published, null halves the garments",
+    )
     flip: float = Field(default=0.5, ge=0, le=1)
     scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")

@@ -90,11 +90,12 @@ def _gains(runs: list[Runs]) -> list[str]:
 def _notes(runs: list[Runs]) -> list[str]:
     hard = [float((r.row(STAGE_3)[1][JUDGED].branch == HARD).mean()) for r in runs]
     epsilon = runs[0].params.epsilon
+    cut = "the median of stage 2's G" if epsilon is None else f"{epsilon:g}"
     return [
         "Averages are over the landmarks that are visible (occluded and cut-off ones don't count), in "
         f"the {runs[0].params.frame} frame. The paper names no point set and has no waistline.",
         f"Hard branch: {', '.join(f'{100 * h:.0f} %' for h in hard)} of the garments, epsilon "
-        f"{epsilon:g}.",
+        f"is {cut}.",
         "Stage 2 goes on from `1 + plabels (T=20)`, stage 3 from `2 + plabels (offset)`; each starts "
         "with the weights of the network before it.",
     ]

@@ -47,6 +47,11 @@ def expected_error(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return labels @ errors
 
 
+def halving_epsilon(labels: np.ndarray, errors: np.ndarray) -> float:
+    """The median of G: as many easy garments as hard ones, whatever the size of the errors."""
+    return float(np.median(expected_error(labels, errors)))
+
+
 def route(labels: np.ndarray, errors: np.ndarray, epsilon: float) -> np.ndarray:
     """``EASY`` or ``HARD`` for each garment."""
     return np.where(expected_error(labels, errors) < epsilon, EASY, HARD)

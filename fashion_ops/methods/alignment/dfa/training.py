@@ -11,7 +11,7 @@ from fashion_ops.methods.alignment.crops import AlignmentSamples, Crops, Shapes
 from fashion_ops.methods.alignment.dfa.labels import SPACES, PseudoLabels, Space, fit_labels
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.dfa.module import StageModule, StageSettings
-from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
+from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, halving_epsilon, route
 from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage, build
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
@@ -140,10 +140,13 @@ def _partition(
         raise ValueError(
             "dfa_stage.branches: routing reads stage 2's pseudo-labels; set clusters above 0"
         )
-    branch = route(before.estimate.labels, known.errors, params.epsilon)
+    epsilon = params.epsilon
+    if epsilon is None:
+        epsilon = halving_epsilon(before.estimate.labels[everything], known.errors)
+    branch = route(before.estimate.labels, known.errors, epsilon)
     parts = [everything[branch[everything] == which] for which in (EASY, HARD)]
     enough = min(params.batch_size, len(everything))
-    return [p if len(p) >= enough else everything for p in parts], (known.errors, params.epsilon)
+    return [p if len(p) >= enough else everything for p in parts], (known.errors, epsilon)
 
 
 def _start(spec: dict[str, Any], params: DfaStage, before: Before | None) -> StageNet:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fashion_ops.methods.alignment.crops import AlignmentSamples, Crops, Shapes, from_pixels
 from fashion_ops.methods.alignment.dfa.labels import PseudoLabels, fit_labels
 from fashion_ops.methods.alignment.dfa.loss import label_loss
-from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
+from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, halving_epsilon, route
 from fashion_ops.methods.alignment.dfa.training import as_long, settings
 from fashion_ops.methods.alignment.idpr.model import (
     IdprNet,
@@ -220,8 +220,11 @@ def add_routing(
     )
     soft = labels.soft(shapes.positions, found, shapes.observed)
     head, predicted = _train_router(first, crops, soft, params.precision, seed)
-    branch = route(predicted, labels.errors, params.epsilon)
     everything = np.flatnonzero(shapes.observed.any(axis=1))
+    epsilon = params.epsilon
+    if epsilon is None:
+        epsilon = halving_epsilon(predicted[everything], labels.errors)
+    branch = route(predicted, labels.errors, epsilon)
     nets = []
     for which in (EASY, HARD):
         rows = everything[branch[everything] == which]
@@ -230,7 +233,7 @@ def add_routing(
         net.load_state_dict(first.state_dict())
         _fit(net, params, crops, shapes, mirror, model.trees, None, rows, seed + 1 + which)
         nets.append(net)
-    return replace(model, nets=tuple(nets), router=(first, head, labels.errors, params.epsilon))
+    return replace(model, nets=tuple(nets), router=(first, head, labels.errors, epsilon))
 
 
 def _fit(
