@@ -39,11 +39,3 @@ TABLE_4 = {
     "IDPR + plabel": (93.5, 88.5, 72.3, 59.0, 83.9, 78.7, 77.0),
     "IDPR + auto-routing": (94.1, 88.9, 74.3, 61.5, 85.1, 80.4, 78.6),
 }
-
-# Section 4.4; the bars of the figure itself are a picture.
-FIGURE_7 = {
-    "full image": (27.0, 25.0),  # top-5 recall of attributes, top-20 retrieval, percent
-    "bbox": (53.0, 40.0),
-    "human joints": (65.0, 45.0),
-    "fashion landmarks": (73.0, 51.0),
-}
