@@ -102,7 +102,7 @@ def train_deeppose(
             params.backbone, params.input_size, len(mirror), params.pretrained, params.dropout
         )
         samples = AlignmentSamples(crops, shapes, positions, rows)
-        warp = settings(params).warp
+        warp = settings(params, mirror).warp
         fit(PatchModule(stage, run, warp, torch.from_numpy(mirror), seed + 1_000 * number), samples)
         positions = correct(stage, crops, positions, params.precision)
         stages.append(stage)

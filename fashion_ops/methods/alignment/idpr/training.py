@@ -250,7 +250,7 @@ def _fit(
     samples = AlignmentSamples(crops, shapes, rows=rows)
     run = as_long(params, len(rows), len(shapes))
     weight = (params.label_weight, params.decay)
-    warp = settings(params).warp
+    warp = settings(params, mirror).warp
     fit(IdprModule(net, run, warp, trees, labels, weight, torch.from_numpy(mirror), seed), samples)
 
 
