@@ -53,6 +53,7 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         image = cv2.imread(str(self.paths[int(self.garments.image_id[index])]))
+        assert image is not None
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         points = self.garments.landmarks[index].copy()
         x1, y1, x2, y2 = self.garments.boxes[index]
