@@ -1,7 +1,7 @@
 """Three versions with other data, parameters and code, of the real chain, tiny: promoted, brought back.
 
 Three runs of the chain take minutes: only with FASHION_OPS_LONG=1. ``tests/test_restore.py`` does the
-same with steps of milliseconds; docs/results/way_back.md has the numbers of a run.
+same with steps of milliseconds.
 """
 
 import json
