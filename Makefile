@@ -55,5 +55,6 @@ lock: $(STAMP) ## resolve requirements.lock anew
 	  --extra dev --extra services pyproject.toml -o requirements.lock
 
 clean: ## everything that steps and services made; the environment stays
-	rm -rf data models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
+	rm -rf models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
 	rm -f dvc.lock

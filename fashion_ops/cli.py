@@ -32,6 +32,7 @@ HELP = {
     "ingest": "Read labelled photos into the catalog; bad records go to quarantine.",
     "aggregate": "Apply the landmark grouping to the catalog.",
     "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
+    "drift": "Compare the newest batch with the training data before it.",
     "train_detector": "Train the CenterNet detector.",
     "tune_postprocess": "Search the parameters of the detector's post-processing.",
     "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, where one is asked for.",
@@ -158,6 +159,22 @@ for _step in STEPS:
         _add_chain(_step)
     elif _step != "promote":  # it has an option, below
         _add_step(_step)
+
+
+@app.command()
+def batches() -> None:
+    """Take labelled batches from data/inbox into the training data, or to data/rejected."""
+    from fashion_ops.inbox import take
+    from fashion_ops.ledger import Ledger
+
+    params, ws = _params()
+    taken = take(params, ws, Ledger(ws.root))
+    for name in taken.accepted:
+        typer.echo(f"accepted {ws.batches / name}; `fashion-ops ingest` reads it")
+    for name, why in taken.rejected.items():
+        _complain(ValueError(f"rejected {ws.rejected / name}: {why}"))
+    if taken.waiting:
+        typer.echo(f"waiting: {taken.waiting}")
 
 
 @app.command()

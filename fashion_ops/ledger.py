@@ -89,7 +89,8 @@ class Ledger:
     def graph_edges(self) -> set[tuple[str, str]]:
         """(upstream, downstream) pairs of stages, as DVC derives them from outputs and inputs."""
         with self._locked():
-            return {(up.name, down.name) for down, up in self._repo.index.graph.edges}
+            edges = self._repo.index.graph.edges
+            return {(_name(up), _name(down)) for down, up in edges if isinstance(up, PipelineStage)}
 
     def stale(self) -> dict[str, list[str]]:
         """Stages that ``dvc repro`` would remake, each with its reasons, in order of execution.
@@ -101,10 +102,10 @@ class Ledger:
             graph = self._repo.index.graph  # edges point from a stage to what it depends on
             for stage in reversed(list(topological_sort(graph))):
                 changes = [change for changes in stage.status().values() for change in changes]
-                ups = [up.name for up in graph.successors(stage) if up.name in reasons]
+                ups = [_name(up) for up in graph.successors(stage) if _name(up) in reasons]
                 why = [_reason(change) for change in changes] + [f"{up} is stale" for up in ups]
                 if why:
-                    reasons[stage.name] = why
+                    reasons[_name(stage)] = why
         return reasons
 
     def changes(self, last: str | None = None) -> dict[str, list[str]]:
@@ -215,6 +216,26 @@ class Ledger:
                 raise LedgerError(f"{stage}: can't be recorded: {error}") from error
         return self.entries()[stage]
 
+    def add(self, path: Path) -> None:
+        """Version a file or folder that no stage makes: ``dvc add``.
+
+        Raises:
+            LedgerError: DVC can't.
+        """
+        with self._locked():
+            try:
+                with chdir(self.root):
+                    self._repo.add(str(path.resolve().relative_to(self.root)))
+            except DvcException as error:
+                raise LedgerError(f"{path}: can't be versioned: {error}") from error
+            self._definition = ()  # there is one more stage
+
+    def input_md5(self, stage: str, path: str) -> str:
+        """The hash of one input of a stage, as it is now."""
+        with self._locked():
+            [source] = [dep for dep in self._load(stage).deps if dep.def_path == path]
+            return _snapshot(self._load(stage), [source]).deps[path]
+
     def damaged(self) -> dict[str, list[str]]:
         """Files of recorded outputs whose cached copy is not what its name says, by stage.
 
@@ -320,6 +341,11 @@ def _outputs_are(stage: PipelineStage, entry: LockEntry) -> bool:
     return all(
         out.exists and str(out.get_hash().value) == entry.outs.get(out.def_path) for out in stage.outs
     )
+
+
+def _name(stage: Any) -> str:
+    """A stage's name; of a versioned input the path of its .dvc file."""
+    return str(stage.name) if isinstance(stage, PipelineStage) else str(stage.addressing)
 
 
 def _reason(change: Any) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 TAGS = "refs/tags/fashion-ops"  # DVC looks for data in branches and tags only
 SETTINGS = ("params.yaml", "dvc.lock", "dvc.yaml")
-CODE = ("fashion_ops", "pipelines")
+CODE = ("fashion_ops", "pipelines", "data/batches")  # git ignores all of the last but .dvc files
 _AUTHOR = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")

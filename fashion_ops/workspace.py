@@ -28,6 +28,21 @@ class Workspace:
         return self.root / "data" / "raw"
 
     @property
+    def inbox(self) -> Path:
+        """Where new labelled batches are dropped; see ``fashion_ops.inbox``."""
+        return self.root / "data" / "inbox"
+
+    @property
+    def batches(self) -> Path:
+        """Accepted batches, each a folder with a .dvc file that git keeps; an input of ``ingest``."""
+        return self.root / "data" / "batches"
+
+    @property
+    def rejected(self) -> Path:
+        """Batches that were refused, each with its NAME.reason.txt."""
+        return self.root / "data" / "rejected"
+
+    @property
     def catalog(self) -> Path:
         """``ingest``: images.parquet, garments.parquet, quarantine.parquet, shards/."""
         return self.root / "data" / "catalog"
@@ -41,6 +56,11 @@ class Workspace:
     def pseudo_labels(self) -> Path:
         """``pseudo_label``: labels.parquet, centers.parquet, clusters/CATEGORY.png."""
         return self.root / "data" / "pseudo_labels"
+
+    @property
+    def drift(self) -> Path:
+        """``drift``: drift.json, drift.png: the newest batch beside what was there before."""
+        return self.root / "reports" / "drift"
 
     @property
     def detector(self) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
+from fashion_ops.inbox import take
 from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.params import Params, Retrain
@@ -26,7 +27,7 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, shown
 from pipelines.drivers import note_driver
 from pipelines.home import House
-from pipelines.steps import OWNERS, PARENTS, STEPS_SHOWN, Step
+from pipelines.steps import BATCHES, OWNERS, PARENTS, STEPS_SHOWN, Step
 
 SKIP_CURRENT_TAG = "fashion_ops/skip_current"
 CATEGORIES_TAG = "fashion_ops/categories"
@@ -95,6 +96,20 @@ def run_registry(context: dg.AssetExecutionContext, house: House) -> dg.Material
     params = house.params()
     metrics = stage.run(params, house.workspace)
     return dg.MaterializeResult(metadata=shown.numbers(metrics) | _version_link(params, metrics))
+
+
+def take_batches(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+    """Take what is ready in the inbox; the data version is that of all accepted batches."""
+    taken = take(house.params(), house.workspace, house.ledger)
+    md5 = house.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
+    say(f"{BATCHES}: {', '.join(taken.accepted) or taken.waiting or 'nothing sound'}")
+    shows = {
+        "accepted": ", ".join(taken.accepted) or "none",
+        "rejected": "; ".join(f"{name}: {why}" for name, why in taken.rejected.items()) or "none",
+        "waiting": taken.waiting or "nothing",
+        "dvc md5": md5,
+    }
+    return dg.MaterializeResult(data_version=dg.DataVersion(md5), metadata=shows)
 
 
 def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list[str]) -> None:
@@ -184,6 +199,8 @@ def make_asset(step: Step, code_version: str | None, more: Mapping[str, Any]) ->
         own["backfill_policy"] = dg.BackfillPolicy.single_run()
     elif step.name in REGISTRY:
         body = run_registry
+    elif step.name == BATCHES:
+        body = take_batches
 
     def call(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
         note_driver(context.instance, context.run)

@@ -19,7 +19,7 @@ from pipelines.assets import SKIP_CURRENT_TAG
 from pipelines.drivers import runs_in_progress
 from pipelines.home import House
 from pipelines.shown import of_entry
-from pipelines.steps import PARENTS, jobs, partitions_of
+from pipelines.steps import BATCHES, PARENTS, jobs, partitions_of
 
 TEXTS = {
     "pipeline": "All steps on clothes, in order.",
@@ -90,6 +90,8 @@ def dvc_lock(context: dg.SensorEvaluationContext, house: House) -> dg.SkipReason
 
 def replay(instance: dg.DagsterInstance, house: House) -> list[str]:
     """Report what Dagster does not know of ``dvc.lock``; returns the stages' names."""
+    md5 = house.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
+    lineage.report_folder(instance, BATCHES, md5)
     entries = house.ledger.entries()
 
     def describe(entry: LockEntry) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """Asset checks: those of ``fashion_ops.stages.checks`` as Dagster shows them and stops at them."""
 
+import json
+
 import dagster as dg
 
 from fashion_ops.stages.checks import CHECKS as PLAIN
@@ -20,4 +22,15 @@ def make_check(plain: Check) -> dg.AssetChecksDefinition:
     return decorate(check)
 
 
-CHECKS = [make_check(plain) for plain in PLAIN]
+@dg.asset_check(asset="drift")
+def newest_batch_is_alike(house: House) -> dg.AssetCheckResult:
+    """Warns when the newest batch is unlike the training data; it is trained on all the same."""
+    found = json.loads((house.workspace.drift / "drift.json").read_text(encoding="utf-8"))
+    values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in found["measures"].items()}
+    facts = {"batch": found["batch"] or "none", "drifted": ", ".join(found["drifted"]) or "none"}
+    return dg.AssetCheckResult(
+        passed=not found["drifted"], severity=dg.AssetCheckSeverity.WARN, metadata=facts | values
+    )
+
+
+CHECKS = [*(make_check(plain) for plain in PLAIN), newest_batch_is_alike]

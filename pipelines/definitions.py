@@ -10,6 +10,7 @@ from pipelines.assets import make_assets
 from pipelines.automation import JOBS, dvc_lock, make_schedule
 from pipelines.checks import CHECKS
 from pipelines.home import House
+from pipelines.intake import make_sensor, nothing_rejected
 from pipelines.notify import failed_runs, overdue
 
 
@@ -18,10 +19,10 @@ def build(root: Path) -> dg.Definitions:
     params = load_params(root / "params.yaml")
     return dg.Definitions(
         assets=make_assets(root, params.retrain),
-        asset_checks=CHECKS,
+        asset_checks=[*CHECKS, nothing_rejected],
         jobs=list(JOBS.values()),
         schedules=[make_schedule(job, params.retrain) for job in JOBS],
-        sensors=[dvc_lock, failed_runs, overdue],
+        sensors=[dvc_lock, make_sensor(params.inbox), failed_runs, overdue],
         resources={"house": House(root=str(root))},
         # One process a run: its steps share torch and Ray, and Ray is what spreads the work.
         executor=dg.in_process_executor,

@@ -29,6 +29,7 @@ from fashion_ops.stages import PARTITIONED, PARTITIONS, STEPS
 ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of
 NEVER = "NULL"  # Dagster's data version of what was never made
 STALE_POINTER = "1"  # an event older than any materialization
+FOLDERS = {"batches": "data/batches"}  # assets that no stage makes -> the input that they are
 Parents = Mapping[str, Iterable[str]]  # step -> the steps it depends on, from the asset graph
 Describe = Callable[[LockEntry], Mapping[str, Any]]  # what to show with an entry's event
 
@@ -69,6 +70,7 @@ def materialization(
     }
     makers = {path: name for name, other in entries.items() for path in other.outs}
     used = {makers[path]: md5 for path, md5 in entry.deps.items() if path in makers}
+    used |= {name: entry.deps[path] for name, path in FOLDERS.items() if path in entry.deps}
     for parent in parents:
         version, pointer = _input(instance, parent, key, used)
         tags[get_input_data_version_tag(dg.AssetKey(parent))] = version
@@ -110,6 +112,13 @@ def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
     return (
         record is not None and (record.event_log_entry.tags or {}).get(ENTRY_TAG) == entry.fingerprint
     )
+
+
+def report_folder(instance: dg.DagsterInstance, asset: str, md5: str) -> None:
+    """Report the version of an asset that no stage makes, if Dagster knows of another one."""
+    if _version(latest(instance, asset, None)) != md5:
+        tags = {DATA_VERSION_TAG: md5, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
 
 
 def replay(

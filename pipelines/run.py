@@ -21,7 +21,7 @@ from pipelines.definitions import build
 from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import prepare_home
 from pipelines.shown import cause
-from pipelines.steps import jobs
+from pipelines.steps import BATCHES, jobs
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
 
@@ -53,7 +53,8 @@ def run(
         tags[CATEGORIES_TAG] = ",".join(categories)
     results: list[dg.ExecuteInProcessResult] = []
     for job, members in jobs().items():
-        chosen = tuple(step for step in members if step in steps)
+        wanted = {*steps, BATCHES} if "ingest" in steps else set(steps)
+        chosen = tuple(step for step in members if step in wanted)
         if chosen and all(result.success for result in results):
             result = repository.resolve_job_def(job).execute_in_process(
                 instance=instance,

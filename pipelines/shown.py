@@ -39,6 +39,8 @@ def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) 
         shown["train garments"] = _garments(ws, key)
     if step in ROWS and key and _was_judged(entry, entries):
         shown |= judged(ws, step, key)
+    if step == "drift" and (ws.drift / "drift.png").is_file():
+        shown["picture"] = picture((ws.drift / "drift.png").read_bytes(), "drift")
     if step == "evaluate":
         shown |= judgement(ws)
     return shown

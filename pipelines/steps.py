@@ -17,6 +17,8 @@ OWNERS = {  # by group
     "registry": "team:operations",
 }
 
+BATCHES = "batches"  # no step: what `fashion_ops.inbox` accepted
+
 
 @dataclass(frozen=True)
 class Step:
@@ -39,10 +41,17 @@ STEPS_SHOWN = (
         "synthesize", "data", ("python",), (), "The synthetic wardrobe, in DeepFashion2's raw layout."
     ),
     Step(
+        BATCHES,
+        "data",
+        ("dvc",),
+        (),
+        "Labelled batches from `data/inbox`: judged, versioned, added to the training data.",
+    ),
+    Step(
         "ingest",
         "data",
         ("parquet",),
-        ("synthesize",),
+        ("synthesize", BATCHES),
         "The catalog: pictures, garments, and the quarantine of unsound records.",
     ),
     Step(
@@ -58,6 +67,13 @@ STEPS_SHOWN = (
         ("parquet", "numpy"),
         ("ingest",),
         "Clusters of landmark configurations, and every garment's soft label (DFA).",
+    ),
+    Step(
+        "drift",
+        "data",
+        ("numpy",),
+        ("ingest", "pseudo_label"),
+        "The newest batch beside the training data before it: mix, landmark configurations, pictures.",
     ),
     Step(
         "train_detector",

@@ -80,6 +80,8 @@ def clone_into(root: Path) -> Clone:
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
     for name in ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, root / name)
+    (root / "data" / "batches").mkdir(parents=True)
+    shutil.copy(ROOT / "data" / "batches" / ".gitkeep", root / "data" / "batches")
     made = Clone(root)
     made.set_params(tiny(made.params))
     made.run("git", "init", "--quiet")

@@ -41,6 +41,32 @@ class Totals:
     examples: dict[str, Refusal] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """One data set: ``source`` as in ``SOURCES``, ``root`` as it wants it.
+
+    ``path_prefix``: None copies the pictures into shards; else they stay where they are, each path
+    recorded as this prefix plus its name below ``root``, and no checksum is taken.
+    """
+
+    source: str
+    root: Path
+    path_prefix: str | None
+
+    @property
+    def base(self) -> Path:
+        """What the paths of its entries are relative to."""
+        return self.root if self.root.is_dir() else self.root.parent
+
+
+@dataclass(frozen=True)
+class Work:
+    """One chunk's entries and the data set that they are of."""
+
+    entries: list[Entry]
+    origin: Origin
+
+
 def ingest(
     source: str,
     root: Path,
@@ -49,6 +75,7 @@ def ingest(
     path_prefix: str | None,
     shard_mb: int,
     workers: int,
+    more: Iterable[Origin] = (),
     known_refusals: Iterable[Refusal] = (),
     progress: Callable[[Iterable[Chunk]], Iterable[Chunk]] = iter,
 ) -> Totals:
@@ -58,10 +85,10 @@ def ingest(
         source: a name in ``SOURCES``.
         root: the data set, as the source wants it.
         folder: exists and is empty.
-        path_prefix: None copies the pictures into shards; else they stay where they are, each path
-            recorded as this prefix plus its name below ``root``, and no checksum is taken.
+        path_prefix: see ``Origin``.
         shard_mb: upper size of a shard, MiB (one picture is never cut).
         workers: processes at most.
+        more: data sets that are read after this one; all copy their pictures or none does.
         known_refusals: members of an archive that were refused before.
         progress: wraps the chunks as they arrive.
 
@@ -69,13 +96,19 @@ def ingest(
         ValueError: ``root`` is not what the source expects.
         RuntimeError: records were lost or counted twice; a fault of this program.
     """
-    base = root if root.is_dir() else root.parent
     copy = path_prefix is None
     totals = Totals()
     listed = list(known_refusals)
-    work = list(_cut(SOURCES[source](root), base, copy, listed))
+    origins = [Origin(source, root, path_prefix), *more]
+    assert all((origin.path_prefix is None) == copy for origin in origins)
+    work = [
+        Work(chunk, origin)
+        for origin in origins
+        for chunk in _cut(SOURCES[origin.source](origin.root), origin.base, copy, listed)
+    ]
     for refusal in listed:
         totals.records += refusal.num_records
+    done = 0
     with ExitStack() as stack:
         images, garments, quarantine = (
             stack.enter_context(tables.TableWriter(folder / f"{name}.parquet", layout, schema))
@@ -87,11 +120,13 @@ def ingest(
         )
         shards = stack.enter_context(ShardWriter(folder / "shards", shard_mb)) if copy else None
         _refuse(listed, quarantine, totals)
-        for chunk in progress(_spread(work, base, copy, workers)):
+        for chunk in progress(_spread(work, copy, workers)):
+            prefix = work[done].origin.path_prefix
+            done += 1
             image_ids = np.arange(images.rows, images.rows + len(chunk.pictures)) + 1
             nowhere = np.full(len(image_ids), -1, np.int32)
             place = shards.append(image_ids, [p.data for p in chunk.pictures]) if shards else None
-            images.append(images_table(chunk, image_ids, *(place or (nowhere, nowhere)), path_prefix))
+            images.append(images_table(chunk, image_ids, *(place or (nowhere, nowhere)), prefix))
             garments.append(garments_table(chunk, garments.rows + 1, image_ids))
             _refuse(chunk.refusals, quarantine, totals)
             totals.records += chunk.records
@@ -131,10 +166,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _spread(work: list[list[Entry]], base: Path, copy: bool, workers: int) -> Iterator[Chunk]:
+def _spread(work: list[Work], copy: bool, workers: int) -> Iterator[Chunk]:
     """Results of ``read_chunk`` in order. This process works too, first of all while others start."""
-    if workers == 1 or sum(map(len, work)) < POOL_FROM:
-        yield from (read_chunk(chunk, base, copy) for chunk in work)
+    if workers == 1 or sum(len(w.entries) for w in work) < POOL_FROM:
+        yield from (read_chunk(w.entries, w.origin.base, copy) for w in work)
         return
     left = deque(work)
     # spawn, not fork: the caller may hold threads (Dagster, Arrow) that a fork would freeze.
@@ -142,13 +177,15 @@ def _spread(work: list[list[Entry]], base: Path, copy: bool, workers: int) -> It
         results: deque[Future[Chunk]] = deque()
         while left or results:
             while left and sum(not r.done() for r in results) < workers:
-                results.append(pool.submit(read_chunk, left.popleft(), base, copy))
+                w = left.popleft()
+                results.append(pool.submit(read_chunk, w.entries, w.origin.base, copy))
             if results[0].done() or not left or len(results) > MAX_WAITING:
                 yield results.popleft().result()
             else:
                 own: Future[Chunk] = Future()
                 results.append(own)
-                own.set_result(read_chunk(left.popleft(), base, copy))
+                w = left.popleft()
+                own.set_result(read_chunk(w.entries, w.origin.base, copy))
 
 
 def _refuse(refusals: list[Refusal], writer: tables.TableWriter, totals: Totals) -> None:

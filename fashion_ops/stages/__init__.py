@@ -15,6 +15,7 @@ STEPS: tuple[str, ...] = (
     "ingest",
     "aggregate",
     "pseudo_label",
+    "drift",
     "train_detector",
     "tune_postprocess",
     "train_box_detector",

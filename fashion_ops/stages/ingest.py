@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_ops.catalog.ingest import Totals, ingest
+from fashion_ops.catalog.ingest import Origin, Totals, ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
+from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.workspace import Workspace, publish, seen_from
@@ -19,7 +20,7 @@ _TOP = 5
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Read ``params.ingest.root`` (relative to the workspace, or absolute) and write ``ws.catalog``.
+    """Read ``params.ingest.root`` (relative to the workspace, or absolute), then the accepted batches.
 
     With ``copy_images: false`` the pictures stay where they are: images.parquet names them relative to
     the catalog's folder, or by their absolute path if the root is absolute, and ``sha256`` is empty.
@@ -52,6 +53,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             path_prefix=None if wanted.copy_images else seen_from(ws.catalog, root, wanted.root),
             shard_mb=wanted.shard_mb,
             workers=params.fleet.workers,
+            more=_batches(ws, wanted.copy_images),
             known_refusals=refused_members,
             progress=partial(track, description="ingest, chunks"),
         )
@@ -62,6 +64,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} pictures"
     )
     return metrics
+
+
+def _batches(ws: Workspace, copy_images: bool) -> list[Origin]:
+    """The accepted batches, as one more data set."""
+    if not folders(ws.batches):
+        return []
+    root = ws.batches.parent
+    return [Origin("batches", root, None if copy_images else seen_from(ws.catalog, root, root.name))]
 
 
 def _judge(totals: Totals, limit: float, root: str) -> None:

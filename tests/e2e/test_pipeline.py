@@ -12,7 +12,7 @@ from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 pytestmark = pytest.mark.e2e
 STAGES = [
-    *("synthesize", "ingest", "aggregate", "pseudo_label"),
+    *("synthesize", "ingest", "aggregate", "pseudo_label", "drift"),
     *("train_detector", "tune_postprocess", "train_box_detector", "train_landmarker"),
     *(f"finetune@{name}" for name in CATEGORY_NAMES),
     *(f"refine@{name}" for name in CATEGORY_NAMES),

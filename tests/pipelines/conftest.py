@@ -119,7 +119,9 @@ class FakeStages:
             folders |= {"tune_postprocess": ws.postprocess, "train_box_detector": ws.box_detector}
             folders["synthesize_alignment"] = ws.alignment_raw
             folders["ingest_alignment"] = ws.alignment_catalog
-            write(folders[step], {"model.json": text})
+            folders |= {"drift": ws.drift}
+            judged = '{"batch": null, "measures": {}, "drifted": []}'
+            write(folders[step], {"model.json": text, "drift.json": judged})
             if step == "ingest_alignment":
                 (ws.alignment_catalog / "fld").mkdir()
                 (ws.alignment_catalog / "fld" / "garments.parquet").write_text(text)
@@ -202,6 +204,7 @@ def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "fashion_ops", root / "fashion_ops", ignore=ignore)
     for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, root / name)
+    (root / "data" / "batches").mkdir(parents=True)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     return root

@@ -17,7 +17,7 @@ from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import House, prepare_home
 
 UPSTREAM = (
-    *("synthesize", "ingest", "aggregate", "pseudo_label"),
+    *("synthesize", "ingest", "aggregate", "pseudo_label", "drift"),
     *("train_detector", "tune_postprocess", "train_box_detector", "train_landmarker"),
 )
 

@@ -46,7 +46,9 @@ def test_dvc_and_dagster_have_the_same_graph(graph: Any) -> None:
     chain = {edge for edge in ledger.graph_edges() if edge[0][:10] == edge[1][:10] == "dfa_stage@"}
     assert chain == {("dfa_stage@1", "dfa_stage@2"), ("dfa_stage@2", "dfa_stage@3")}
     by_step.remove(("dfa_stage", "dfa_stage"))
-    assert by_step == {edge for edge in edges(graph) if edge[1] not in REGISTRY}
+    by_step = {("batches" if up.startswith("data/batches/") else up, down) for up, down in by_step}
+    made = {edge for edge in edges(graph) if edge[1] not in REGISTRY}
+    assert by_step | {("batches", "ingest")} == made  # DVC has an edge for each batch there is
     for step, keys in PARTITIONS.items():
         own = [s.partition("@")[2] for s in ledger.stages() if s.startswith(f"{step}@")]
         assert sorted(own) == sorted(keys)
@@ -62,12 +64,14 @@ def test_string_selections_parse() -> None:
 
 def test_snapshot(graph: Any) -> None:
     shown = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert tuple(step for step in STEPS if step in shown) == STEPS and len(shown) == len(STEPS)
+    assert tuple(step for step in STEPS if step in shown) == STEPS and set(shown) == {*STEPS, "batches"}
     assert {name: node.group_name for name, node in shown.items()} == {
+        "batches": "data",
         "synthesize": "data",
         "ingest": "data",
         "aggregate": "data",
         "pseudo_label": "data",
+        "drift": "data",
         "train_detector": "models",
         "tune_postprocess": "models",
         "train_box_detector": "models",
@@ -82,11 +86,16 @@ def test_snapshot(graph: Any) -> None:
         "promote": "registry",
     }
     assert {name for name, node in shown.items() if node.is_partitioned} == set(PARTITIONED)
-    assert {name for name, node in shown.items() if node.code_version is None} == set(REGISTRY)
+    assert {name for name, node in shown.items() if node.code_version is None} == {
+        *REGISTRY,
+        "batches",
+    }
     assert {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys} == {
+        ("batches", "nothing_rejected"),
         ("ingest", "catalog_adds_up"),
         ("ingest", "quarantine_share"),
         ("ingest", "splits_do_not_leak"),
+        ("drift", "newest_batch_is_alike"),
         ("evaluate", "every_category_trained"),
         ("evaluate", "beats_mean_shape"),
         ("register", "registered_model_predicts_the_same"),
@@ -116,6 +125,7 @@ def test_one_place_for_paths() -> None:
         "ingest": [str(ws.catalog)],
         "aggregate": [str(ws.grouped)],
         "pseudo_label": [str(ws.pseudo_labels)],
+        "drift": [str(ws.drift)],
         "train_detector": [str(ws.detector)],
         "tune_postprocess": [str(ws.postprocess)],
         "train_box_detector": [str(ws.box_detector)],

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fashion_ops.catalog.sources import coco, deepfashion2
+from fashion_ops.catalog.sources import batches, coco, deepfashion2
 from fashion_ops.catalog.sources.base import Entry, Labels, Listing
 
 SOURCES: dict[str, Callable[[Path], Listing]] = {
     "deepfashion2": deepfashion2.entries,
     "coco": coco.entries,
+    "batches": batches.entries,
 }
 
 __all__ = ["SOURCES", "Entry", "Labels", "Listing"]
