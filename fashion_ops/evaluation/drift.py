@@ -116,7 +116,8 @@ def draw(
         left.bar(x + 0.4 * k, share, 0.4, color=color, label=f"{label}: {int(counts.sum())} garments")
     left.set_xticks(x + 0.2, [n.replace("_", " ") for n in names], rotation=35, ha="right")
     left.set_ylabel("share of garments")
-    left.legend(frameon=False)
+    left.set_ylim(top=1.25 * left.get_ylim()[1])
+    left.legend(frameon=False, ncols=2, loc="upper left")
     right.hist(rank, np.linspace(0, 1, 11), color=_BATCH)
     right.axhline(len(rank) / 10, color=_BEFORE, lw=1.5)
     right.set_xlabel("rank of the distance to the nearest centre")
@@ -125,7 +126,8 @@ def draw(
         bottom.subplots(2, 3).ravel(), statistics.items(), strict=True
     ):
         both = np.concatenate([batch, before])
-        edges = np.linspace(both.min(), both.max() + 1e-9, 21)
+        low, high = float(both.min()), float(both.max())
+        edges = np.linspace(low, high, 21) if high > low else np.array([low - 0.5, low + 0.5])
         for values, color in ((before, _BEFORE), (batch, _BATCH)):
             axes.hist(values, edges, density=True, color=color, alpha=0.6)
         axes.set_title(name, fontsize=10)
