@@ -70,7 +70,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
 
 
 def add_batch(params: Params, ws: Workspace, tmp_path: Path, spoil: bool) -> None:
-    """A batch of 60 more pictures; spoiled ones are dark, of few categories, with squeezed landmarks."""
+    """60 more pictures; spoiled ones are dark, of few categories, with squeezed landmarks."""
     section = Synthesize(train=60, validation=0, size=128, imbalance=0.0)
     if not (tmp_path / "data").is_dir():
         more = params.model_copy(update={"seed": 7, "synthesize": section})
