@@ -91,7 +91,5 @@ def test_a_model_is_not_read_with_other_cells():
     spec = landmarker_spec(TrainLandmarker(decode="dark"), "agg81", 0)
     model = LandmarkPredictor(nn.Identity(), spec, torch.device("cpu"))  # type: ignore[arg-type]
     assert model.read_as(decode="argmax", flip_test=False).reading == Reading("argmax", False)
-    with pytest.raises(
-        ValueError, match="cells at their ends, the model was trained with cells at"
-    ):
+    with pytest.raises(ValueError, match="cells at their ends, the model was trained with cells at"):
         model.read_as(decode="udp")
