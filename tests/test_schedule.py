@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fashion_ops.commands.fleet import app, parse_numbers, slots_of, table
 from fashion_ops.fleet.depot import Event
 from fashion_ops.fleet.gantt import Panel, draw_schedules
 from fashion_ops.fleet.schedule import longest_first, lower_bound, pace, tasks_at_once
 from fashion_ops.fleet.timesheet import FAILED, LANDED, Clerk, Timesheet
-from fashion_ops.fleet_command import app, parse_numbers, slots_of, table
 from fashion_ops.params import CategoryRuns, Fleet, Params, Run
 from fashion_ops.stages.fan import job_costs
 from fashion_ops.workspace import Workspace

@@ -36,4 +36,5 @@ PARTITIONS: Mapping[str, tuple[str, ...]] = {
     "dfa_stage": DFA_STAGES,
 }
 PARTITIONED: tuple[str, ...] = tuple(PARTITIONS)
+BY_CATEGORY = tuple(step for step, keys in PARTITIONS.items() if keys == CATEGORY_NAMES)  # by Ray
 REGISTRY: tuple[str, ...] = ("register", "promote")

@@ -12,7 +12,7 @@ import typer
 from fashion_ops.fleet.gantt import Panel, draw_schedules
 from fashion_ops.fleet.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.params import Fleet, Params, load_params
-from fashion_ops.stages import PARTITIONED
+from fashion_ops.stages import BY_CATEGORY
 from fashion_ops.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -76,7 +76,7 @@ def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
     from fashion_ops.stages.fan import job_costs, last_timesheet
 
     panels = []
-    for step in PARTITIONED:
+    for step in BY_CATEGORY:
         sheet = last_timesheet(ws, step)
         found = pace(sheet.measured() if sheet else ())
         durations = {name: found.of(cost) for name, cost in job_costs(step, params, ws).items()}
@@ -91,7 +91,7 @@ def ran_panels(ws: Workspace) -> list[Panel]:
     """The last real run of each step, of those that ran."""
     from fashion_ops.stages.fan import last_timesheet
 
-    sheets = [last_timesheet(ws, step) for step in PARTITIONED]
+    sheets = [last_timesheet(ws, step) for step in BY_CATEGORY]
     return [Panel(f"{sheet.what}, as it ran", sheet.schedule(), "s") for sheet in sheets if sheet]
 
 

@@ -1,0 +1,137 @@
+"""What one does with models: find garments in photos, export, count."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fashion_ops.commands.shared import complain, read_params
+
+CHAMPION = "models:/garment-landmarks@champion"
+
+
+def predict(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, any size.")],
+    out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
+        ),
+    ] = CHAMPION,
+    min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
+    runtime: Annotated[
+        Literal["torch", "onnx", "openvino"],
+        typer.Option(help="The latter two run an exported folder."),
+    ] = "torch",
+) -> None:
+    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
+    import cv2
+    import numpy as np
+
+    from fashion_ops.edge import load_predictor
+    from fashion_ops.evaluation.draw import DrawnGarment, draw_garments
+    from fashion_ops.predictor import read_photo
+    from fashion_ops.taxonomy import category as find_category
+
+    try:
+        predictor = load_predictor(model, runtime)
+    except (FileNotFoundError, ValueError) as error:
+        complain(error)
+        raise typer.Exit(2) from error
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for photo in photos:
+        try:
+            garments = predictor.predict(photo, min_score)
+            pixels = read_photo(photo)
+        except ValueError as error:
+            failed += 1
+            complain(error)
+            continue
+        (out / f"{photo.stem}.json").write_text(
+            json.dumps({"photo": photo.name, "garments": [g.to_json() for g in garments]}, indent=1)
+            + "\n"
+        )
+        drawn = draw_garments(
+            pixels,
+            [
+                DrawnGarment(
+                    find_category(g.category).id,
+                    np.array(g.box),
+                    np.array(list(g.landmarks.values())),
+                    g.score,
+                )
+                for g in garments
+            ],
+        )
+        cv2.imwrite(str(out / f"{photo.stem}.png"), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+        names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+        typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
+    if failed:
+        raise typer.Exit(1)
+
+
+def export(
+    what: Annotated[Literal["detector"], typer.Argument(help="What to export.")],
+    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
+    model: Annotated[Path, typer.Option(help="Folder of models, or a detector's own.")] = Path(
+        "models"
+    ),
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"] | None,
+        typer.Option(help="Default: bf16 where the CPU has it for openvino, fp32 for onnx."),
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode/--maps", help="Whether the graph gives garments or maps.")
+    ] = False,
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Any number of pictures at once.")
+    ] = False,
+    calibration: Annotated[int, typer.Option(min=1, help="INT8: train pictures to calibrate on.")] = 64,
+    pictures: Annotated[int, typer.Option(min=1, help="INT8: pictures to judge on.")] = 200,
+) -> None:
+    """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
+    from fashion_ops.stages import export_detector
+
+    params, ws = read_params()
+    try:
+        exported, cost = export_detector.run(
+            params,
+            ws,
+            model,
+            out or Path("exports") / f"{what}-{form}",
+            form,
+            precision or ("bf16" if form == "openvino" else "fp32"),
+            decode,
+            dynamic_batch,
+            calibration,
+            pictures,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        complain(error)
+        raise typer.Exit(2) from error
+    typer.echo(export_detector.as_text(exported, cost))
+
+
+def describe(
+    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
+    backbone: Annotated[str | None, typer.Option(help="Default: of params.yaml.")] = None,
+    grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
+    category: Annotated[str | None, typer.Option(help="Of a refiner.")] = None,
+    size: Annotated[str | None, typer.Option(help="Pixels: 256, or WIDTHxHEIGHT.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Parameters, multiply-accumulates and output channels of a network, by part."""
+    from fashion_ops.methods import describe as descriptions
+
+    params, _ = read_params()
+    try:
+        pixels = descriptions.parse_size(size) if size else None
+        found = descriptions.describe(method, params, backbone, grouping, category, pixels)
+    except ValueError as error:
+        complain(error)
+        raise typer.Exit(2) from error
+    typer.echo(json.dumps(found, indent=1) if as_json else descriptions.as_text(found))

@@ -1,0 +1,40 @@
+"""What all sections of ``params.yaml`` share, and what all trainings do."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
+Crop = tuple[Stride32, Stride32]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fit(Section):
+    """One optimisation run: AdamW (Adam, where ``weight_decay`` is 0), one-cycle or stepped."""
+
+    lr: float = Field(default=2e-3, gt=0)
+    lr_steps: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], ...] | None = (
+        Field(default=None, description="[epochs, lr] one after the other; null is one-cycle up to lr")
+    )
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=32, ge=1, description="of all devices together")
+    weight_decay: float = Field(default=1e-4, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _steps_fill_the_run(self) -> "Fit":
+        if self.lr_steps is None:
+            return self
+        total = sum(epochs for epochs, _ in self.lr_steps)
+        if total != self.epochs:
+            raise ValueError(f"lr_steps last {total} epochs, epochs is {self.epochs}: must be equal")
+        if self.lr_steps[0][1] != self.lr:
+            raise ValueError(
+                f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal"
+            )
+        return self
