@@ -166,9 +166,9 @@ def _tell_current(context: dg.AssetExecutionContext, house: House, stages: list[
         told |= {"dvc md5": entry.data_version}
         context.log_event(dg.AssetObservation(step, partition=key, metadata=told))
     run = context.instance.get_run_by_id(context.run_id)
-    before = run.tags.get(CURRENT_TAG, "") if run else ""
-    names = f"{before}, {step}" if before else step
-    context.instance.add_run_tags(context.run_id, {CURRENT_TAG: names})
+    names = run.tags[CURRENT_TAG].split(", ") if run and CURRENT_TAG in run.tags else []
+    names += [] if step in names else [step]
+    context.instance.add_run_tags(context.run_id, {CURRENT_TAG: ", ".join(names)})
 
 
 def _tell_judgement(
