@@ -18,7 +18,6 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-from fashion_ops.inbox import take
 from fashion_ops.ledger import Ledger
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.params import Params, Retrain
@@ -100,6 +99,8 @@ def run_registry(context: dg.AssetExecutionContext, house: House) -> dg.Material
 
 def take_batches(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
     """Take what is ready in the inbox; the data version is that of all accepted batches."""
+    from fashion_ops.inbox import take  # a second of imports that a page need not wait for
+
     taken = take(house.params(), house.workspace, house.ledger)
     md5 = house.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
     say(f"{BATCHES}: {', '.join(taken.accepted) or taken.waiting or 'nothing sound'}")

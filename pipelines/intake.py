@@ -8,7 +8,6 @@ import hashlib
 
 import dagster as dg
 
-from fashion_ops.inbox import READY, REASON, look
 from fashion_ops.params import Inbox
 from pipelines.automation import JOBS, hindrance, what_is_stale
 from pipelines.home import House
@@ -18,6 +17,8 @@ from pipelines.steps import BATCHES
 @dg.asset_check(asset=BATCHES)
 def nothing_rejected(house: House) -> dg.AssetCheckResult:
     """Warns while refused batches wait in ``data/rejected`` for somebody to look at them."""
+    from fashion_ops.inbox import REASON
+
     folder = house.workspace.rejected
     names = sorted(p.name for p in folder.glob(f"*{REASON}")) if folder.is_dir() else []
     return dg.AssetCheckResult(
@@ -39,6 +40,8 @@ def make_sensor(settings: Inbox) -> dg.SensorDefinition:
         description="Retrains when enough labelled batches are ready in data/inbox.",
     )
     def sense(context: dg.SensorEvaluationContext, house: House) -> dg.RunRequest | dg.SkipReason:
+        from fashion_ops.inbox import READY, look
+
         found = look(house.workspace)
         if why := found.shortfall(house.params().inbox.min_pictures):
             return dg.SkipReason(why)
