@@ -225,7 +225,7 @@ class Ledger:
         with self._locked():
             try:
                 with chdir(self.root):
-                    self._repo.add(str(path.resolve().relative_to(self.root)))
+                    self._repo.add(str(path.resolve().relative_to(self.root)))  # type: ignore[arg-type]
             except DvcException as error:
                 raise LedgerError(f"{path}: can't be versioned: {error}") from error
             self._definition = ()  # there is one more stage

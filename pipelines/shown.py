@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
-from dagster._core.events import StepFailureData
+from dagster._core.execution.plan.objects import StepFailureData
 
 from fashion_ops.lockfile import LockEntry
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
@@ -111,13 +111,14 @@ def picture(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
 
 def _curve(losses: list[float]) -> bytes:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.2, 1.8))
     axes = figure.add_axes((0.14, 0.26, 0.84, 0.7))
     axes.plot(range(1, len(losses) + 1), losses, marker="o", markersize=3, color="#3b6ea8")
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     out = BytesIO()
     figure.savefig(out, format="png", dpi=80)

@@ -8,6 +8,7 @@ and Kolmogorov-Smirnov distances of everything that is a number.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,13 +58,13 @@ def configurations(rank: np.ndarray) -> Measure:
     """From ranks of distances to the nearest centre, each among its own category's."""
     if not len(rank):
         return Measure("landmark configurations", "ks", 0.0, 1.0)
-    found = ks_1samp(rank, uniform.cdf)
+    found: Any = ks_1samp(rank, uniform.cdf)
     return Measure("landmark configurations", "ks", float(found.statistic), float(found.pvalue))
 
 
 def picture_statistic(name: str, batch: np.ndarray, before: np.ndarray) -> Measure:
     """Two-sample Kolmogorov-Smirnov distance of one number a picture."""
-    found = ks_2samp(batch, before)
+    found: Any = ks_2samp(batch, before)
     return Measure(name, "ks", float(found.statistic), float(found.pvalue))
 
 
@@ -106,7 +107,8 @@ def draw(
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    top, bottom = halves
     left, right = top.subplots(1, 2, width_ratios=(2, 1))
     x = np.arange(len(names))
     for k, (counts, color, label) in enumerate(

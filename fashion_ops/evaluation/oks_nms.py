@@ -26,7 +26,7 @@ def suppress(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame
     landmarks = predictions["landmarks"].to_list()
     groups = predictions.groupby(["image_id", "category_id"], sort=False).indices
     category_ids = predictions["category_id"].to_numpy()
-    for rows in groups.values():
+    for rows in map(np.asarray, groups.values()):
         if len(rows) > 1:
             best_first = rows[np.argsort(-scores[rows], kind="stable")]
             points = np.stack([np.reshape(landmarks[row], (-1, 3))[:, :2] for row in best_first])

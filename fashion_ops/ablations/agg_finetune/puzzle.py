@@ -99,7 +99,7 @@ def puzzle_table(
     name: str, title: str, values: Mapping[str, list[float]], judged: Judged, network: str, *notes: str
 ) -> Table:
     """Both puzzle tables: AP on both kinds of boxes, the winner's beside the first row."""
-    rows = pd.DataFrame.from_dict(values, orient="index", columns=[TRUTH, OWN])
+    rows = pd.DataFrame.from_dict(dict(values), orient="index", columns=[TRUTH, OWN])
     base, winner = rows.index[0], paper.TABLE_2
     printed = {TRUTH: winner["ground truth, 81"][1], OWN: winner["HTC, 81"][1]}
     return Table(

@@ -39,7 +39,7 @@ def run(request: Request) -> Table:
     if len(runs) == 1:
         table = table.drop(columns=SPREAD)
     what, same = identify(runs[0].catalog)
-    columns = tuple(Column(name, drawn=name == "average") for name in table)
+    columns = tuple(Column(str(name), drawn=name == "average") for name in table)
     return Table(
         name="table2",
         title="DFA Table 2: components of each stage, NE by landmark",

@@ -50,7 +50,8 @@ def run(request: Request) -> Table:
     gle = GLESettings() if request.config is None else read_settings(request.config)
     dfa = request.params.dfa_stage.model_copy(update=PLAIN)
     if request.epochs is not None:
-        gle, dfa = (s.model_copy(update={"epochs": request.epochs}) for s in (gle, dfa))
+        gle = gle.model_copy(update={"epochs": request.epochs})
+        dfa = dfa.model_copy(update={"epochs": request.epochs})
     splits = [
         load_split(data.catalog, split, JOINT, dfa.input_size, dfa.frame) for split in ("train", "test")
     ]

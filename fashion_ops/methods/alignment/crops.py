@@ -45,7 +45,8 @@ class Crops:
         frame: FrameName,
     ) -> None:
         self.image_id, self.boxes, self.read_image = image_id, boxes, read_image
-        self.size, self.frame = size, frame
+        self.size = size
+        self.frame: FrameName = frame
         self._cache: Tensor | None = None
         if len(image_id) * 3 * size * size <= CACHE_BYTES:
             cached = torch.empty(len(image_id), 3, size, size, dtype=torch.uint8)

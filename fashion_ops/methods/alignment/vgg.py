@@ -75,21 +75,21 @@ def load_vgg(name: str, pretrained: str | None) -> VGG:
         ValueError: no such weights.
         OSError: the weights can't be had (no network).
     """
-    if pretrained is None:
-        return torchvision.models.get_model(name, weights=None)
     known = torchvision.models.get_model_weights(name).__members__
-    if pretrained not in known:
+    if pretrained is not None and pretrained not in known:
         raise ValueError(
             f"{name} has no pretrained weights {pretrained!r} in torchvision; known: {list(known)}"
         )
     try:
-        return torchvision.models.get_model(name, weights=known[pretrained])
+        net = torchvision.models.get_model(name, weights=known[pretrained] if pretrained else None)
     except (OSError, RuntimeError) as error:
         raise OSError(
             f"pretrained weights '{name}.{pretrained}' can't be loaded ({error}); put them in the "
             "local model cache on a machine with network access, or set pretrained to null to train "
             "from scratch"
         ) from error
+    assert isinstance(net, VGG)
+    return net
 
 
 @contextmanager

@@ -17,6 +17,6 @@ def keep_freed_memory() -> bool:
     """Tell the C library, for this process and what it forks; False where that isn't glibc."""
     name = ctypes.util.find_library("c") if sys.platform == "linux" else None
     library = ctypes.CDLL(name) if name else None
-    if not hasattr(library, "gnu_get_libc_version"):
+    if library is None or not hasattr(library, "gnu_get_libc_version"):
         return False
     return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _NEVER))

@@ -99,7 +99,7 @@ def fit_labels(
         centers = fit_centers(values, observed, clusters, seed)
     fitted = PseudoLabels(space, centers, temperature, np.zeros(len(centers)))
     d = fitted.distances(positions, previous, observed)
-    known = observed.any(axis=1)
+    known = np.asarray(observed.any(axis=1))
     if space != "configuration":
         temperature = float(temperature / PAPER_T * temperature_of(d[known]))
     errors = fitted.errors

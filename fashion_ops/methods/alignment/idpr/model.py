@@ -67,8 +67,9 @@ class IdprNet(nn.Module):
         super().__init__()
         features = Trunk(backbone, input_size, pretrained).features
         assert isinstance(features, nn.Sequential)
-        self.features = features[:-1]  # without the last pooling
-        channels = next(m.out_channels for m in reversed(self.features) if isinstance(m, nn.Conv2d))
+        layers = list(features)[:-1]  # without the last pooling
+        self.features = nn.Sequential(*layers)
+        channels = next(m.out_channels for m in reversed(layers) if isinstance(m, nn.Conv2d))
         self.landmarks, self.clusters = landmarks, clusters
         self.sizes = [[len(r.means) for r in tree.relations] for tree in trees]
         self.mix = nn.Conv2d(channels, WIDTH, 3, padding=1)
