@@ -11,7 +11,7 @@ class DfaStage(Fit):
     """DFA's cascade: all three stages alike. ``input_size``: side of the square crops, pixels."""
 
     source: str = Field(default="fld", description="of the alignment catalog")
-    epochs: int = Field(default=8, ge=1)
+    epochs: int = Field(default=4, ge=1)
     backbone: str = "small"
     pretrained: str | None = None
     dropout: float = Field(default=0.0, ge=0, lt=1, description="behind fc6 and fc7; 0.5 as published")
