@@ -1,5 +1,6 @@
 """A throw-away repository with the real dvc.yaml and code, and stages that only write small files."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -160,16 +161,22 @@ def in_process(
 def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     import fashion_ops.stages.fan
 
+    def put(name: str, module: ModuleType) -> None:
+        """In place of a module, whether or not it has been imported before."""
+        monkeypatch.setitem(sys.modules, name, module)
+        package, _, own = name.rpartition(".")
+        monkeypatch.setattr(importlib.import_module(package), own, module, raising=False)
+
     fakes = FakeStages()
     for step in STEPS:
-        monkeypatch.setitem(sys.modules, f"fashion_ops.stages.{step}", fakes.module(step))
+        put(f"fashion_ops.stages.{step}", fakes.module(step))
     monkeypatch.setattr(fashion_ops.stages.fan, "fan_out", in_process)
     runs = MagicMock()  # MLflow is tested elsewhere
     runs.return_value.__enter__.return_value.page = lambda name: f"http://mlflow/{name}"
     monkeypatch.setattr(fashion_ops.stages.fan, "FanOutRuns", runs)
     reproduction = ModuleType("fashion_ops.stages.reproduction")
     reproduction.differences = lambda *_: fakes.unlike  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fashion_ops.stages.reproduction", reproduction)
+    put("fashion_ops.stages.reproduction", reproduction)
     registry = ModuleType("fashion_ops.registry")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
     registry.fetch_bundle = Path  # type: ignore[attr-defined]
@@ -177,7 +184,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     registry.connect = lambda root: None  # type: ignore[attr-defined]
     registry.with_alias = lambda *_: MagicMock(version="3")  # type: ignore[attr-defined]
     registry.version_page = "http://mlflow/{}/{}".format  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fashion_ops.registry", registry)
+    put("fashion_ops.registry", registry)
     return fakes
 
 
