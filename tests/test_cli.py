@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
@@ -61,3 +63,16 @@ def test_score_names_what_is_wrong(tmp_path):
     done = runner.invoke(app, ["score", *files])
     assert done.exit_code == 2
     assert "gt.json: not a COCO annotation file" in done.output
+
+
+def test_every_command_answers() -> None:
+    """Each, and each of a group, tells what it is for."""
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert {"finetune", "promote", "restore", "pseudo-label", "check-cache"} < set(command.commands)
+    assert {"ablate", "fleet", "gle"} < set(command.commands)
+    for name, sub in command.commands.items():
+        own = [[name, inner] for inner in sub.commands] if isinstance(sub, TyperGroup) else [[name]]
+        for words in own:
+            shown = runner.invoke(app, [*words, "--help"])
+            assert shown.exit_code == 0 and "Usage" in shown.output, words
