@@ -20,7 +20,7 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops import registry, snapshot
-from fashion_ops.ledger import Ledger
+from fashion_ops.ledger import Ledger, fill_from
 from fashion_ops.workspace import Workspace
 
 SNAPSHOT_TAG = "snapshot"  # of a version: the commit to restore from
@@ -75,7 +75,7 @@ def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Res
     ws = Workspace(snapshot.open_worktree(root, commit, folder))
     try:
         ledger = Ledger(ws.root)
-        ledger.fill_from(Ledger(root))
+        fill_from(ledger, Ledger(root))
         if changes := ledger.changes("evaluate"):
             raise RestoreError(f"{folder}: `dvc status` is not clean: {changes}")
     except BaseException:

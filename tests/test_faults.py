@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
-from fashion_ops.ledger import Ledger, LedgerError
+from fashion_ops.ledger import Ledger, LedgerError, damaged, mend, push
 from fashion_ops.workspace import publish
 
 DVC = [sys.executable, "-m", "dvc"]
@@ -195,7 +195,7 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
     sh(*DVC, "remote", "add", "--default", "store", str(root.parent / "store"), cwd=root)
     make(root, "load", "train")
     ledger = Ledger(root)
-    assert ledger.damaged() == {}
+    assert damaged(ledger) == {}
     entry = ledger.entry("train")
     assert entry is not None
     cache = root / ".dvc" / "cache" / "files" / "md5"
@@ -210,17 +210,17 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
         rotten.chmod(0o444)
 
     rot()
-    assert ledger.damaged() == {"train": ["model/one"]}
+    assert damaged(ledger) == {"train": ["model/one"]}
     with pytest.raises(LedgerError, match=r"train: model/one.*check-cache"):
-        ledger.push()  # a rotten object does not spread
+        push(ledger)  # a rotten object does not spread
     assert not (root.parent / "store").exists()
-    assert ledger.mend() == {"train": ["model/one"]}  # from the workspace, where it is whole
-    assert ledger.damaged() == {} and ledger.is_current("train")
-    assert ledger.push() > 0
+    assert mend(ledger) == {"train": ["model/one"]}  # from the workspace, where it is whole
+    assert damaged(ledger) == {} and ledger.is_current("train")
+    assert push(ledger) > 0
     # Where the workspace has it no more, it comes from the remote.
     rot()
     shutil.rmtree(root / "model")
-    assert ledger.mend() == {"train": ["model/one"]} and ledger.damaged() == {}
+    assert mend(ledger) == {"train": ["model/one"]} and damaged(ledger) == {}
     sh(*DVC, "checkout", "model", cwd=root)
     assert ledger.is_current("train")
     # Where nobody has it, the stage is stale, and making it again gives the same bytes.
@@ -232,7 +232,7 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
     assert set(Ledger(root).stale()) == {"train"}
     sh(*DVC, "repro", cwd=root)
     again = Ledger(root).entry("train")
-    assert again == entry and Ledger(root).damaged() == {}
+    assert again == entry and damaged(Ledger(root)) == {}
     assert CliRunner().invoke(app, ["check-cache", "--root", str(root)]).exit_code == 0
 
 
@@ -269,7 +269,7 @@ def test_a_full_disk_loses_nothing_and_records_nothing(small_disk: Path) -> None
     with pytest.raises(LedgerError, match=r"load: can't be recorded.*No space left"):
         ledger.commit("load", snapshot)
     assert (root / "dvc.lock").read_bytes() == lock
-    assert ledger.damaged() == {} and not ledger.is_current("load")
+    assert damaged(ledger) == {} and not ledger.is_current("load")
 
     # Not even dvc.lock can be written.
     set_params(root, size=1000, word="c")
@@ -289,7 +289,7 @@ def test_a_full_disk_loses_nothing_and_records_nothing(small_disk: Path) -> None
     (root / "ballast").unlink()
     ledger.commit("load", snapshot)
     make(root, "train")
-    assert clean(root) and ledger.damaged() == {}
+    assert clean(root) and damaged(ledger) == {}
 
 
 def test_a_failing_step_leaves_the_old_output(root: Path) -> None:

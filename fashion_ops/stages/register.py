@@ -15,7 +15,7 @@ from typing import Any
 
 from fashion_ops import registry, snapshot
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.ledger import Ledger, LedgerError
+from fashion_ops.ledger import Ledger, LedgerError, push
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.promotion.shard import CHECKS, SHARD, read_evaluation, shard_of
@@ -58,7 +58,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be brought "
             f"back as it is ({told}). Run `dvc repro` first"
         )
-    ledger.push()
+    push(ledger)
     client = registry.connect(ws.root)
     name, lineage = params.registration.model, ledger.digest()
     if known := registry.with_lineage(client, name, lineage):
