@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fashion_ops import registry, snapshot
+from fashion_ops import inbox, registry, snapshot
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
 from fashion_ops.restore import RestoreError, restore, verify
@@ -19,6 +19,10 @@ from fashion_ops.stages import register
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
+sys.path.insert(0, str(Path(__file__).parent / "catalog"))
+from raw_data import Data, item, picture
+
+ROOT = Path(__file__).parents[1]
 MODEL = "restorable"
 PIPELINE = """
 stages:
@@ -29,7 +33,7 @@ stages:
     outs: [data/raw]
   train:
     cmd: fashion-ops train
-    deps: [data/raw, fashion_ops/cli.py]
+    deps: [data/raw, data/batches, fashion_ops/cli.py]
     params: [lr]
     outs: [models]
   evaluate:
@@ -50,8 +54,9 @@ def write(path, text):
 if step == "synthesize":
     write("data/raw/numbers.txt", str(list(range(params["synthesize"]))))
 if step == "train":
+    seen = sorted(p.name for p in pathlib.Path("data/batches").glob("*/train/image/*"))
     for folder in folders:
-        write(f"models/{{folder}}/model.json", f'{{{{"lr": {{params["lr"]}}}}}}')
+        write(f"models/{{folder}}/model.json", f'{{{{"lr": {{params["lr"]}}, "new": {{len(seen)}}}}}}')
 if step == "evaluate":
     shutil.rmtree("reports/evaluation", ignore_errors=True)
     seen = open("data/raw/numbers.txt").read() + open("models/landmarker/model.json").read()
@@ -70,7 +75,9 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.ws = Workspace(root)
-        self.params = Params.model_validate({"register": {"model": MODEL}})
+        self.params = Params.model_validate(
+            {"register": {"model": MODEL}, "inbox": {"min_pictures": 1}}
+        )
 
     def write(self, name: str, text: str) -> None:
         path = self.ws.root / name
@@ -89,6 +96,17 @@ class House:
             subprocess.run(command, cwd=self.ws.root, check=True, env=env)
             ledger.commit(stage, before)
 
+    def take_batch(self, name: str, *seeds: int) -> Path:
+        """Drop a batch of pictures into the inbox and have it taken; where it is then."""
+        batch = Data(self.ws.root)
+        batch.root = self.ws.inbox / name
+        for seed in seeds:
+            batch.add(f"{seed:06d}", item(), data=picture(seed=seed))
+        (self.ws.inbox / f"{name}.ready").touch()
+        taken = inbox.take(self.params, self.ws, Ledger(self.ws.root))
+        assert len(taken.accepted) == 1, taken
+        return self.ws.batches / taken.accepted[0]
+
     def register(self) -> dict:
         return register.run(self.params, self.ws)
 
@@ -98,7 +116,8 @@ def start(root: Path) -> House:
     house = House(root)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
-    house.write(".gitignore", "/models/\n/reports/\n/data/\n/.mlflow/\n__pycache__/\n")
+    shutil.copy(ROOT / ".gitignore", root)
+    house.write("data/batches/.gitkeep", "")
     house.write(".dvcignore", "__pycache__\n")
     house.write("dvc.yaml", PIPELINE)
     house.write("params.yaml", "synthesize: 3\nlr: 0.1\n")
@@ -132,22 +151,32 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.write("secret.env", "password")
         house.run()
         house.register()
+        house.take_batch("monday", 11, 12)
+        house.run()
+        house.register()
+        shutil.rmtree(house.take_batch("tuesday", 13))  # later, and lost from the folder
         yield house
 
 
-WANTED = {1: (3, 0.1, 1), 2: (5, 0.2, 2), 3: (7, 0.1, 3)}  # numbers, learning rate, rule
+BATCH = "0001-monday"
+NUMBERS, RATES, RULES = {1: 3, 2: 5, 3: 7, 4: 7}, {1: 0.1, 2: 0.2, 3: 0.1, 4: 0.1}, {1: 1, 2: 2}
 
 
-@pytest.mark.parametrize("version", WANTED)
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_each_version_comes_back_as_it_was(house: House, tmp_path: Path, version: int) -> None:
     before = (house.git("status", "--porcelain"), house.git("rev-parse", "HEAD"))
     restored = restore(house.ws.root, MODEL, str(version), tmp_path / "back")
-    numbers, lr, rule = WANTED[version]
+    numbers, lr, rule = NUMBERS[version], RATES[version], RULES.get(version, 3)
     root = restored.ws.root
     assert yaml.safe_load((root / "params.yaml").read_text()) == {"synthesize": numbers, "lr": lr}
     assert json.loads((root / "data/raw/numbers.txt").read_text()) == list(range(numbers))
     assert json.loads((root / "reports/evaluation/metrics.json").read_text())["rule"] == rule
-    assert (root / "fashion_ops/rules.py").exists() == (version == 3)
+    assert (root / "fashion_ops/rules.py").exists() == (version > 2)
+    batches = {p.name for p in (root / "data/batches").iterdir()} - {".gitkeep"}
+    assert batches == ({BATCH, f"{BATCH}.dvc"} if version == 4 else set())
+    if version == 4:
+        photos = [(w.ws.batches / BATCH / "train/image/000011.jpg") for w in (house, restored)]
+        assert photos[0].read_bytes() == photos[1].read_bytes()
     assert not (root / "secret.env").exists()  # nor anything else that nobody added
     assert snapshot.git(root, "status", "--porcelain") == ""
     status = [sys.executable, "-m", "dvc", "status", "--json"]
@@ -215,7 +244,7 @@ def test_another_clone_takes_the_snapshot_from_the_registry(
 
 
 def test_what_cannot_be_restored_says_so(house: House, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no version or alias '9'; there are \[1, 2, 3\]"):
+    with pytest.raises(ValueError, match=r"no version or alias '9'; there are \[1, 2, 3, 4\]"):
         restore(house.ws.root, MODEL, "9", tmp_path / "back")
     with pytest.raises(ValueError, match="exists"):
         restore(house.ws.root, MODEL, "challenger", tmp_path)

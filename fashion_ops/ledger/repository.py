@@ -12,7 +12,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
-from fashion_ops.ledger.stages import LedgerError
+from fashion_ops.ledger.stages import LedgerError, name_of
 from fashion_ops.lockfile import LockEntry, read_entries
 
 
@@ -64,7 +64,7 @@ class Repository:
         if last is None:
             return set(self.defined)
         graph = self.dvc.index.graph  # edges point from a stage to what it depends on
-        return {last} | {stage.name for stage in descendants(graph, self.load(last))}
+        return {last} | {name_of(s) for s in descendants(graph, self.load(last))}
 
     @contextmanager
     def locked(self, read_lock: bool = False) -> Iterator[None]:
