@@ -3,21 +3,15 @@
 import os
 import signal
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from movers import FORK, aliases, child, make, race, run_promotion
 
 from fashion_ops import registry
-from fashion_ops.evaluation.bootstrap import Comparison
-from fashion_ops.params import Params
 from fashion_ops.promotion import moves
-from fashion_ops.promotion.gate import Facts
-from fashion_ops.stages import promote
-from fashion_ops.stages.measure import Measured
-from fashion_ops.workspace import Workspace
 
 WRITES = (
     "create_experiment",
@@ -28,7 +22,6 @@ WRITES = (
     "set_model_version_tag",
     "delete_model_version_tag",
 )
-FORK = get_context("fork")  # the parent has imported what takes seconds
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +33,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield root
 
 
-def make(root: Path, name: str, versions: int) -> MlflowClient:
-    """A model whose newest version is challenger."""
-    client = registry.connect(root)
-    client.create_registered_model(name)
-    experiment = client.get_experiment_by_name(registry.EXPERIMENT)
-    assert experiment is not None
-    for _ in range(versions):
-        run = client.create_run(experiment.experiment_id)
-        made = client.create_model_version(name, "file:///nowhere", run.info.run_id)
-        client.set_registered_model_alias(name, registry.CHALLENGER, made.version)
-    return client
-
-
-def aliases(client: MlflowClient, name: str) -> tuple[str | None, str | None]:
-    """Champion and previous."""
-    found = [registry.with_alias(client, name, a) for a in (registry.CHAMPION, registry.PREVIOUS)]
-    return tuple(None if v is None else str(v.version) for v in found)  # type: ignore[return-value]
-
-
-def child(root: Path, act: Callable[..., None], *arguments: Any) -> Any:
-    """A started process that has a connection of its own."""
-
-    def run() -> None:
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{root}/./.mlflow/mlflow.db"  # another engine
-        act(registry.connect(root), *arguments)
-
-    process = FORK.Process(target=run)
-    process.start()
-    return process
+def another_engine(root: Path) -> str:
+    """The registry's address, unlike the one that a fork has a connection to."""
+    return f"sqlite:///{root}/./.mlflow/mlflow.db"
 
 
 def die_after(client: MlflowClient, name: str, writes: int, what: str) -> None:
@@ -100,12 +67,12 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
     outcomes = []
     for writes in range(20):
         name = f"{what}-{writes}"
-        client = make(root, name, 3)
+        client = make(registry.connect(root), name, 3)
         for version in ("1", "2", *(("3",) if what == "rollback" else ())):
             with moves.turn(client, name, "setup") as turn:
                 turn.promote(version, "")
         assert aliases(client, name) == before
-        process = child(root, die_after, name, writes, what)
+        process = child(another_engine(root), root, die_after, name, writes, what)
         process.join()
         champion, previous = aliases(client, name)
         assert champion in (before[0], after[0]) and previous is not None
@@ -128,7 +95,7 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
 
 
 def test_back_and_forth_leads_to_the_champion_before(root: Path) -> None:
-    client = make(root, "line", 3)
+    client = make(registry.connect(root), "line", 3)
 
     def do(act: Callable[[moves.Turn], object]) -> tuple[str | None, str | None]:
         with moves.turn(client, "line", "test") as turn:
@@ -155,33 +122,12 @@ def test_back_and_forth_leads_to_the_champion_before(root: Path) -> None:
     assert client.search_experiments(filter_string="name LIKE 'line, turn %'") == []  # nothing is left
 
 
-def measured(*_: Any) -> Measured:
-    metrics = {"landmark_ap": {"refined": 0.9}, "box_ap": 0.9}
-    comparisons: dict[str, Comparison] | None = None
-    facts = Facts(metrics, comparisons, {}, (1.0, None), (1.0, None), {"a_check": ""})
-    return Measured(facts, 1, False, "digest")
-
-
-def run_promotion(client: MlflowClient, root: Path, name: str, answers: Any, meanwhile: Any) -> None:
-    """``promote``, whose measuring waits for ``meanwhile`` (two events), if given."""
-
-    def slowly(*arguments: Any) -> Measured:
-        if meanwhile:
-            meanwhile[0].set()
-            assert meanwhile[1].wait(60)
-        return measured()
-
-    promote.measure = slowly  # type: ignore[assignment]
-    params = Params.model_validate({"register": {"model": name}})
-    answers.put((os.getpid(), promote.run(params, Workspace(root))))
-
-
 def test_of_two_promotions_at_once_one_wins_and_the_other_says_why_not(root: Path) -> None:
-    client = make(root, "two", 1)
+    client = make(registry.connect(root), "two", 1)
     answers, inside, go = FORK.Queue(), FORK.Event(), FORK.Event()
-    first = child(root, run_promotion, root, "two", answers, (inside, go))
+    first = child(another_engine(root), root, run_promotion, root, "two", answers, (inside, go))
     assert inside.wait(60)
-    second = child(root, run_promotion, root, "two", answers, None)
+    second = child(another_engine(root), root, run_promotion, root, "two", answers, None)
     pid, lost = answers.get(timeout=60)
     go.set()
     winner, won = answers.get(timeout=60)
@@ -197,12 +143,8 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_why_not(root: Pat
 
 
 def test_four_that_race_make_one_promotion(root: Path) -> None:
-    client = make(root, "race", 1)
-    answers = FORK.Queue()
-    processes = [child(root, run_promotion, root, "race", answers, None) for _ in range(4)]
-    given = [answers.get(timeout=60)[1] for _ in processes]
-    for process in processes:
-        process.join(60)
+    client = make(registry.connect(root), "race", 1)
+    given = race(another_engine(root), root, "race", 4)
     assert [a["reasons"] for a in given].count("the gate holds") == 1
     others = [a["reasons"] for a in given if a["reasons"] != "the gate holds"]
     assert all(why == "champion already" or "came first" in why for why in others)
@@ -213,7 +155,7 @@ def test_four_that_race_make_one_promotion(root: Path) -> None:
 def test_a_mover_that_was_taken_for_dead_moves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = make(root, "slow", 2)
+    client = make(registry.connect(root), "slow", 2)
     with pytest.raises(moves.Busy, match="taken for dead"), moves.turn(client, "slow", "slow") as slow:
         monkeypatch.setattr(moves, "_alive", lambda _: False)
         with moves.turn(client, "slow", "hasty") as hasty:

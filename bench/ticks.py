@@ -1,0 +1,153 @@
+"""Ticks of the retraining schedule with random kills among them: what overlaps, what is lost.
+
+Each tick changes a parameter or nothing, asks the schedule's guard, and starts a run in a process of
+its own; while it runs, the guard is asked again. Half of the processes are killed (SIGKILL) at a random
+moment of the last whole run's duration. Steps write small files; ledger, Dagster, MLflow and the
+registry's steps are the real ones. The table counts what must not be.
+
+    python -m bench.ticks [--ticks 20] [--seed 0]
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import dagster as dg
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the processes are those of the tests of faults
+
+from clone import Clone, clone_into  # noqa: E402
+from mortal_runs import Nursery, Order  # noqa: E402
+
+WAITING = dg.DagsterRunStatus.NOT_STARTED
+CHAMPION = "models:/garment-landmarks@champion"
+
+
+@dataclass
+class Tally:
+    """What happened; all but the first three must be 0."""
+
+    runs: int = 0
+    killed: int = 0
+    guarded: int = 0  # ticks that stood back before a run in progress
+    overlapping: int = 0
+    lost: list[str] = field(default_factory=list)
+    half: list[str] = field(default_factory=list)
+    no_champion: int = 0
+    status: str = ""  # what dvc says in the end
+
+    def row(self, ticks: int) -> str:
+        """The numbers as a row of the table."""
+        return (
+            f"| {ticks} | {self.runs} | {self.killed} | {self.guarded} | {self.overlapping} "
+            f"| {len(self.lost)} | {len(self.half)} | {self.no_champion} | {self.status} |"
+        )
+
+
+def small_workspace(folder: Path) -> tuple[Clone, dict[str, str]]:
+    """A repository for small stages, and the environment of its processes."""
+    clone = clone_into(folder / "fashion-ops")
+    params = clone.params
+    params["promote"] |= {name: 0.0 for name in params["promote"] if name.startswith("min_")}
+    clone.set_params(params)
+    env = {**clone.env, "SMALL_STAGES": "1", "FASHION_OPS_ROOT": str(clone.root)}
+    clone.python("-m", "pipelines.home")
+    return clone, env
+
+
+def files(clone: Clone) -> dict[str, set[str]]:
+    """The files of each output that is in its place and holds something, by stage."""
+    found = {}
+    for name, entry in clone.lock().items():
+        for out in entry["outs"]:
+            folder = clone.root / out["path"]
+            found[name] = {p.name for p in folder.glob("*") if p.stat().st_size}
+    return found
+
+
+def status(clone: Clone) -> dict[str, list]:
+    """What ``dvc status`` says of the evaluation and of all that it is made from."""
+    return json.loads(clone.run("dvc", "status", "--json", "--with-deps", "evaluate").stdout)
+
+
+def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally:
+    """Let ``ticks`` ticks pass, then one good run."""
+    from fashion_ops.ledger import Ledger, damaged
+    from pipelines.automation import hindrance
+
+    rng, tally, ledger = random.Random(seed), Tally(), Ledger(clone.root)
+    os.environ["DAGSTER_HOME"] = env["DAGSTER_HOME"]
+    log = clone.root.parent / "runs.log"
+    with Nursery(clone.root, env, log) as nursery, dg.DagsterInstance.get() as instance:
+        if nursery.run(Order()) != 0:
+            raise RuntimeError(log.read_text()[-3000:])
+        duration, whole = 0.0, files(clone)
+        for tick in range(ticks):
+            if tick == 0 or rng.random() < 0.8:
+                params = clone.params
+                run = params["categories"][rng.choice(sorted(params["categories"]))]
+                run["finetune"]["lr"] = round(rng.uniform(1e-4, 1e-3), 6)
+                clone.set_params(params)
+            tally.overlapping += hindrance(instance, "pipeline") is not None
+            before, known = set(clone.lock()), len(instance.get_runs())
+            pid, begun = nursery.begin(Order()), time.monotonic()
+            moment = rng.uniform(0, duration) if tick and rng.random() < 0.5 else None
+            while len(runs := instance.get_runs()) == known or runs[0].status == WAITING:
+                time.sleep(0.01)
+            tally.guarded += hindrance(instance, "pipeline") is not None
+            if moment is not None:
+                time.sleep(max(0.0, moment - (time.monotonic() - begun)))
+                with suppress(ProcessLookupError):  # it was faster than we thought
+                    os.kill(pid, signal.SIGKILL)
+            ended = nursery.end()
+            if moment is None:
+                duration = time.monotonic() - begun
+            tally.runs += 1
+            tally.killed += ended == -signal.SIGKILL
+            if ended > 0:
+                raise RuntimeError(f"tick {tick}: {log.read_text()[-3000:]}")
+            tally.lost += sorted(before - set(clone.lock()))
+            there = files(clone)
+            tally.half += [name for name, names in there.items() if names and names != whole[name]]
+            tally.half += [path for paths in damaged(ledger).values() for path in paths]
+            tally.no_champion += nursery.run(Order(load=CHAMPION)) != 0
+            print(tally.row(tick + 1), file=sys.stderr, flush=True)
+        tally.overlapping += hindrance(instance, "pipeline") is not None
+        if nursery.run(Order()) != 0:
+            raise RuntimeError(log.read_text()[-3000:])
+        records = instance.get_run_records(ascending=True)
+        spans = [(r.start_time or 0.0, r.end_time or float("inf")) for r in records if r.start_time]
+        tally.overlapping += sum(one[1] > two[0] for one, two in pairwise(spans))
+    dirty = status(clone)
+    tally.status = "clean" if not dirty else f"{len(dirty)} stages changed"
+    return tally
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="Ticks with random kills")
+    parser.add_argument("--ticks", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        clone, env = small_workspace(Path(scratch))
+        tally = run_ticks(clone, env, given.ticks, given.seed)
+    print("| ticks | runs | killed | waited | overlaps | lost | half | no champion | `dvc status` |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    print(tally.row(given.ticks), flush=True)
+    if tally.lost or tally.half:
+        print(json.dumps({"lost": tally.lost, "half": tally.half}), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
