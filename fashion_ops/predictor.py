@@ -20,9 +20,9 @@ from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import Detects
-from fashion_ops.methods.parts.crops import invert_matrices
+from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_picture
 from fashion_ops.methods.posefix.inference import Refiner
-from fashion_ops.methods.top_down.inference import LandmarkPredictor, cut_crops, to_picture
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.taxonomy import CATEGORIES, category
 

@@ -16,6 +16,7 @@ import pandas as pd
 from dagster._core.execution.plan.objects import StepFailureData
 
 from fashion_ops.lockfile import LockEntry
+from fashion_ops.methods.parts.history import HISTORY, read_losses
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 from pipelines.lineage import split
@@ -97,8 +98,7 @@ def _garments(ws: Workspace, name: str) -> int:
 
 def _training(folder: Path) -> dict[str, Any]:
     """Epochs, last loss and the curve of a model folder; nothing where nothing was trained."""
-    history = folder / "history.json"
-    losses = [epoch["loss"] for epoch in json.loads(history.read_text())] if history.is_file() else []
+    losses = read_losses(folder) if (folder / HISTORY).is_file() else []
     if not losses:
         return {}
     return {"epochs": len(losses), "last loss": float(losses[-1]), "loss": picture(_curve(losses))}

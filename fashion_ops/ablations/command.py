@@ -6,7 +6,6 @@ beside this file.
 
 import importlib
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -20,6 +19,9 @@ app = typer.Typer(no_args_is_help=True, help="Make a paper's tables on the catal
 console = Console(stderr=True)
 
 Seeds = Annotated[str | None, typer.Option(help="Trainings of each row, as in 0,1,2, the default.")]
+Pictures = Annotated[
+    int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
+]
 Config = Annotated[
     Path | None, typer.Option(help="Settings of the runs, such as configs/gle/fld.yaml.")
 ]
@@ -33,14 +35,12 @@ def papers() -> None:
 
 @app.command()
 def deepmark(
-    table: Annotated[int | None, typer.Option(help="1, 2, 4, 5, 6 or 7.")] = None,
-    figure: Annotated[int | None, typer.Option(help="4 or 12.")] = None,
+    table: Annotated[str | None, typer.Option(help="1, 2, 4, 5, 6 or 7.")] = None,
+    figure: Annotated[str | None, typer.Option(help="4 or 12.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/deepmark"
     ),
-    pictures: Annotated[
-        int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
-    ] = None,
+    pictures: Pictures = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Table 1: length of each training run.")
     ] = None,
@@ -50,23 +50,8 @@ def deepmark(
     batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: pictures of a step.")] = None,
 ) -> None:
     """DeepMark++ (2020): a table or a figure of section 4."""
-    from fashion_ops.ablations.deepmark import FIGURES, TABLES
-
-    asked = [f"{kind}{n}" for kind, n in (("table", table), ("figure", figure)) if n is not None]
-    options = {
-        "pictures": pictures,
-        "epochs": epochs,
-        "backbones": None if backbones is None else tuple(filter(None, backbones.split(","))),
-        "batch": batch,
-    }
-    words = ["fashion-ops", "ablate", "deepmark"]
-    words += [f"--{k} {n}" for k, n in (("table", table), ("figure", figure)) if n is not None]
-    words += [
-        f"--{name} {shlex.quote(','.join(value) if isinstance(value, tuple) else str(value))}"
-        for name, value in options.items()
-        if value is not None
-    ]
-    make("fashion_ops.ablations.deepmark", (*TABLES, *FIGURES), asked, out, " ".join(words), options)
+    options = {"pictures": pictures, "epochs": epochs, "backbones": _list(backbones), "batch": batch}
+    make("deepmark", {"table": table, "figure": figure}, out, options)
 
 
 @app.command("agg-finetune")
@@ -76,10 +61,8 @@ def agg_finetune(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"
     ),
-    pictures: Annotated[
-        int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each training run.")] = None,
+    pictures: Pictures = None,
+    epochs: Epochs = None,
     seeds: Annotated[
         str | None, typer.Option(help="Figure gain: trainings, as in 0,1,2. Default: params.yaml's.")
     ] = None,
@@ -89,50 +72,27 @@ def agg_finetune(
     ] = None,
 ) -> None:
     """Aggregation & Finetuning (2020): its tables, and what it left open."""
-    from fashion_ops.ablations.agg_finetune import FIGURES, TABLES
-
-    asked = [] if table is None else [f"table{table}" if table.isdigit() else table]
-    asked += [] if figure is None else [figure]
-    given = {"table": table, "figure": figure, "pictures": pictures, "epochs": epochs}
-    given |= {"seeds": seeds, "answers": answers}
-    words = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
-    options = {
-        "pictures": pictures,
-        "epochs": epochs,
-        "seeds": _seeds(seeds),
-        "answers": None if answers is None else tuple(filter(None, answers.split(","))),
-    }
-    command = " ".join(["fashion-ops", "ablate", "agg-finetune", *words])
-    make("fashion_ops.ablations.agg_finetune", (*TABLES, *FIGURES), asked, out, command, options)
+    options = {"pictures": pictures, "epochs": epochs}
+    options |= {"seeds": _seeds(seeds), "answers": _list(answers)}
+    make("agg_finetune", {"table": table, "figure": figure}, out, options)
 
 
 @app.command()
 def dfa(
-    table: Annotated[int | None, typer.Option(help="2, 3 or 4.")] = None,
-    figure: Annotated[int | None, typer.Option(help="5, 6 or 7.")] = None,
+    table: Annotated[str | None, typer.Option(help="2, 3 or 4.")] = None,
+    figure: Annotated[str | None, typer.Option(help="5, 6 or 7.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/dfa"
     ),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each training run.")] = None,
+    epochs: Epochs = None,
     backbones: Annotated[str | None, typer.Option(help="Trunk, as in small or vgg16.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Trainings to average, as in 0,1,2. Default: params.yaml's.")
     ] = None,
 ) -> None:
     """DFA (2016): a table or a figure of section 4; trains what it compares."""
-    from fashion_ops.ablations.dfa import FIGURES, TABLES
-
-    asked = [f"{kind}{n}" for kind, n in (("table", table), ("figure", figure)) if n is not None]
-    given = {"table": table, "figure": figure, "epochs": epochs, "backbones": backbones}
-    given |= {"seeds": seeds}
-    words = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
-    options = {
-        "epochs": epochs,
-        "backbones": None if backbones is None else tuple(filter(None, backbones.split(","))),
-        "seeds": _seeds(seeds),
-    }
-    command = " ".join(["fashion-ops", "ablate", "dfa", *words])
-    make("fashion_ops.ablations.dfa", (*TABLES, *FIGURES), asked, out, command, options)
+    options = {"epochs": epochs, "backbones": _list(backbones), "seeds": _seeds(seeds)}
+    make("dfa", {"table": table, "figure": figure}, out, options)
 
 
 @app.command()
@@ -145,8 +105,7 @@ def gle(
     epochs: Epochs = None,
 ) -> None:
     """GLE (2019): Table 1 with k = 0 to 3 global-local modules; trains them all."""
-    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs}
-    make("fashion_ops.ablations.gle", ("table1",), ["table1"], out, _words("gle", options), options)
+    make("gle", "table1", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
 
 
 @app.command()
@@ -159,10 +118,7 @@ def pcloss(
     epochs: Epochs = None,
 ) -> None:
     """PCLoss: a regression (DFA's stage 1) and a heatmap model (GLE) without it and with it."""
-    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs}
-    make(
-        "fashion_ops.ablations.pcloss", ("models",), ["models"], out, _words("pcloss", options), options
-    )
+    make("pcloss", "models", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
 
 
 @app.command()
@@ -174,9 +130,7 @@ def attributes(
     seeds: Seeds = None,
 ) -> None:
     """DFA, section 4.4: attributes from features of four localisations; top-5 recall."""
-    options = {"config": config, "seeds": _seeds(seeds)}
-    words = _words("attributes", options)
-    make("fashion_ops.ablations.applications", ("attributes",), ["attributes"], out, words, options)
+    make("applications", "attributes", out, {"config": config, "seeds": _seeds(seeds)})
 
 
 @app.command()
@@ -188,9 +142,11 @@ def retrieval(
     seeds: Seeds = None,
 ) -> None:
     """DFA, section 4.4: the same item in the shop's pictures, by features of four localisations."""
-    options = {"config": config, "seeds": _seeds(seeds)}
-    words = _words("retrieval", options)
-    make("fashion_ops.ablations.applications", ("retrieval",), ["retrieval"], out, words, options)
+    make("applications", "retrieval", out, {"config": config, "seeds": _seeds(seeds)})
+
+
+def _list(given: str | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(filter(None, given.split(",")))
 
 
 def _seeds(given: str | None) -> tuple[int, ...] | None:
@@ -200,33 +156,44 @@ def _seeds(given: str | None) -> tuple[int, ...] | None:
         _stop(f"--seeds {given}: must be whole numbers, as in 0,1,2")
 
 
-def _words(name: str, options: dict) -> str:
-    """The command that was typed."""
-    words = ["fashion-ops", "ablate", name]
-    for key, value in options.items():
+def _words(given: dict) -> list[str]:
+    """Options as they are typed."""
+    words = []
+    for key, value in given.items():
         if value is not None:
             said = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words.append(f"--{key} {shlex.quote(said)}")
-    return " ".join(words)
+    return words
 
 
-def make(
-    package: str, known: Sequence[str], asked: Sequence[str], out: Path, command: str, options: dict
-) -> None:
+def make(package: str, asked: str | dict[str, str | None], out: Path, options: dict) -> None:
     """Make one table of a paper's package, write its files and print it.
+
+    Args:
+        package: whose ``TABLES`` and ``FIGURES`` there are.
+        asked: the table of a command that makes one; or what ``--table`` and ``--figure`` say.
+        out: folder for the files.
+        options: fields of ``Request``.
 
     Exits with 2 where the request can't be met: not exactly one known table, no catalog, no model.
     """
     from fashion_ops.ablations.request import Request
     from fashion_ops.ablations.write import markdown, write_table
 
-    if len(asked) != 1 or asked[0] not in known:
-        said = ", ".join(asked) or "nothing"
-        _stop(f"expected one of {', '.join(known)}, got {said}")
+    paper = importlib.import_module(f"fashion_ops.ablations.{package}")
+    if isinstance(asked, str):
+        words, names = [package if package != "applications" else asked], [asked]
+    else:
+        words = [package.replace("_", "-"), *_words(asked)]
+        names = [f"{kind}{n}" if n.isdigit() else n for kind, n in asked.items() if n is not None]
+    known = (*paper.TABLES, *getattr(paper, "FIGURES", ()))
+    if len(names) != 1 or names[0] not in known:
+        _stop(f"expected one of {', '.join(known)}, got {', '.join(names) or 'nothing'}")
+    command = " ".join(["fashion-ops", "ablate", *words, *_words(options)])
     ws = Workspace()
     try:
         request = Request(load_params(ws.params), ws, **options)
-        module = importlib.import_module(f"{package}.{asked[0]}")
+        module = importlib.import_module(f"{paper.__name__}.{names[0]}")
         table = module.run(request)
     except (FileNotFoundError, ValueError) as error:
         _stop(str(error))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from fashion_ops.params import load_params
+from fashion_ops.params import load_params, read_yaml
 from fashion_ops.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def train(
     source: Source = "fld",
 ) -> None:
     """Train on the training garments of a catalog; an interrupted run goes on where it was."""
-    from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
+    from fashion_ops.methods.alignment.gle.settings import GLESettings
     from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
 
     ws = Workspace()
     try:
-        settings = GLESettings() if config is None else read_settings(config)
+        settings = GLESettings() if config is None else read_yaml(GLESettings, config)
         catalog = _catalog(ws, source)
         points = catalog.points("train")
         resume = ws.checkpoints / "gle.ckpt"

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from fashion_ops.methods.parts.history import History, write_history
 from fashion_ops.methods.pickles import refuse_pickles
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -22,11 +23,22 @@ WEIGHTS = "weights.safetensors"
 SPEC = "model.json"
 
 
-def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
-    """Write ``model``'s weights and ``spec`` into an existing folder."""
+def save_model(
+    folder: Path, model: nn.Module, spec: dict[str, Any], history: History | None = None
+) -> None:
+    """Write ``model``'s weights, ``spec`` and, where it is known, how the training went.
+
+    Args:
+        folder: exists.
+        model: any network.
+        spec: what ``load_model`` needs to build it again.
+        history: the numbers of each epoch, in their order.
+    """
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     save_file(state, folder / WEIGHTS)
     (folder / SPEC).write_text(json.dumps(spec, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    if history is not None:
+        write_history(folder, history)
 
 
 def read_spec(folder: Path, method: str) -> dict[str, Any]:

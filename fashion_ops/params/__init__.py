@@ -9,8 +9,7 @@ carried out (workers, GPUs, addresses) stands in ``fleet``, and what happens by 
 
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fashion_ops.params.alignment import DfaStage
 from fashion_ops.params.data import (
@@ -33,7 +32,7 @@ from fashion_ops.params.landmarkers import (
     finetune_fit,
 )
 from fashion_ops.params.operations import Drift, Fleet, Inbox, Notify, Retrain
-from fashion_ops.params.section import Crop, Fit, Section, Stride32
+from fashion_ops.params.section import Crop, Fit, Section, Stride32, explain, read_yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 __all__ = [
@@ -72,6 +71,7 @@ __all__ = [
     "explain",
     "finetune_fit",
     "load_params",
+    "read_yaml",
 ]
 
 
@@ -118,18 +118,4 @@ def load_params(path: Path) -> Params:
     Raises:
         ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
     """
-    try:
-        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    except ValidationError as error:
-        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """One line a mistake: which key, what is wrong, what stood there."""
-    lines = []
-    for e in error.errors():
-        got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"
-        lines.append(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{got}")
-    return "\n".join(lines)
+    return read_yaml(Params, path)

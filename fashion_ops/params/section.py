@@ -1,11 +1,14 @@
 """What all sections of ``params.yaml`` share, and what all trainings do."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
 Crop = tuple[Stride32, Stride32]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -38,3 +41,26 @@ class Fit(Section):
                 f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal"
             )
         return self
+
+
+def read_yaml(model: type[Model], path: Path) -> Model:
+    """Settings from a YAML file; what it leaves out has its default.
+
+    Raises:
+        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
+    """
+    try:
+        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+    except ValidationError as error:
+        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """One line a mistake: which key, what is wrong, what stood there."""
+    lines = []
+    for e in error.errors():
+        got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"
+        lines.append(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{got}")
+    return "\n".join(lines)

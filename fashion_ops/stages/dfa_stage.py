@@ -5,7 +5,6 @@ for all clothing types, or one a type): the model folder, ``estimates.safetensor
 reads), ``predictions.parquet`` (what ``fashion-ops score`` reads) and ``clusters.png`` (Fig. 4).
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from fashion_ops.methods.alignment.crops import FrameName
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage
 from fashion_ops.methods.alignment.dfa.training import Before, train_stage
+from fashion_ops.methods.parts.history import write_history
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.stages.alignment_pictures import draw_patterns
@@ -77,7 +77,7 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
                 metrics.setdefault(name, []).append(value)
             for name, value in history[-1].items():
                 metrics.setdefault(name, []).append(value)
-        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+        write_history(folder, history)
     return {name: float(np.mean(values)) for name, values in metrics.items()}
 
 

@@ -25,6 +25,7 @@ from fashion_ops.methods.centernet.chosen import read_chosen
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
 from fashion_ops.predictor import Cascade
 from fashion_ops.stages.box_sources import open_boxes
@@ -154,10 +155,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
         **{f"finetune {c}": ws.finetuned(c) for c in CATEGORY_NAMES},
         **{f"refine {c}": ws.refined(c) for c in CATEGORY_NAMES},
     }
-    return {
-        name: [epoch["loss"] for epoch in json.loads((folder / "history.json").read_text())]
-        for name, folder in folders.items()
-    }
+    return {name: read_losses(folder) for name, folder in folders.items()}
 
 
 def tuning_facts(ws: Workspace) -> Tuning:

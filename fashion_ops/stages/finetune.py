@@ -12,11 +12,11 @@ import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.fit import OnEpoch
+from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
 from fashion_ops.params import Params, finetune_fit
 from fashion_ops.stages.jobs import (
-    HISTORY,
     Job,
     Result,
     devices_at_hand,

@@ -9,7 +9,6 @@ from typing import Any
 
 from fashion_ops.workspace import publish
 
-HISTORY = "history.json"  # of a model folder: the losses of each epoch; empty where nothing was trained
 Files = dict[str, bytes]
 Job = dict[str, Any]  # a step's inputs as values; made by its ``prepare``
 Result = dict[str, Any]  # {"files": Files, "metrics": dict[str, float]}; made by its ``work``

@@ -1,7 +1,5 @@
 """Step ``train_detector``: CenterNet with landmarks on whole pictures, all 13 categories at once."""
 
-import json
-
 import numpy as np
 import torch
 
@@ -84,8 +82,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             devices=params.fleet.devices,
             bar=True,
         )
-        save_model(folder, model, spec)
-        (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+        save_model(folder, model, spec, history)
     checkpoint.unlink(missing_ok=True)
     numbers = {"pictures": len(ids), "garments": len(garments), "epochs": p.epochs}
     if start is not None:

@@ -15,8 +15,9 @@ from fashion_ops.ablations.pcloss import models
 from fashion_ops.ablations.request import Request
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.applications import attributes as perceptron
+from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.params import Params
+from fashion_ops.params import Params, read_yaml
 from fashion_ops.workspace import Workspace
 
 SETTINGS = "backbone: tiny\ncrop: [32, 32]\nepochs: 1\nbatch_size: 8\nprecision: fp32\n"
@@ -39,7 +40,7 @@ def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
     table = table1.run(aligned)
     data = load_fld(aligned)
-    settings = table1.read_settings(aligned.config).model_copy(update={"modules": 3})
+    settings = read_yaml(GLESettings, aligned.config).model_copy(update={"modules": 3})
     model = train_gle(data.train, data.catalog.image, settings, seed=0)
     found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
     score = ne(distances(found[..., :2], data.test), data.test.visibility == 2)

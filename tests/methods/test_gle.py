@@ -11,9 +11,10 @@ from torch import nn
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
-from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
+from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
 from fashion_ops.methods.alignment.gle.training import constraint, save_gle
+from fashion_ops.params import read_yaml
 from fashion_ops.taxonomy.alignment import point_set
 
 FLD = point_set("fld8")
@@ -61,7 +62,7 @@ def test_the_published_network():
 
 @pytest.mark.parametrize(("name", "k"), [("deepfashion", 2), ("fld", 3)])
 def test_paper_size_settings(name, k):
-    settings = read_settings(Path(__file__).parents[2] / f"configs/gle/{name}.yaml")
+    settings = read_yaml(GLESettings, Path(__file__).parents[2] / f"configs/gle/{name}.yaml")
     assert (settings.backbone, settings.modules, settings.crop) == ("vgg16", k, (224, 224))
     assert settings.radius * 224 == pytest.approx(8, abs=0.01) and settings.loss == "mse"
 
@@ -72,9 +73,9 @@ def test_settings_say_what_is_wrong(tmp_path):
     with pytest.raises(
         ValueError, match=r"(?s)gle.yaml: not valid.*crop.0.*multiple of 8.*module: Extra"
     ):
-        read_settings(path)
+        read_yaml(GLESettings, path)
     with pytest.raises(ValueError, match=r"nothing\.yaml: cannot be read"):
-        read_settings(tmp_path / "nothing.yaml")
+        read_yaml(GLESettings, tmp_path / "nothing.yaml")
 
 
 def test_unknown_backbones_and_missing_weights():

@@ -91,7 +91,7 @@ def test_all_channels_score_otherwise_than_own(ws):
 
 
 def _crops(model, read_image, image_ids, boxes, _):
-    from fashion_ops.methods.top_down.inference import cut_crops
+    from fashion_ops.methods.parts.crops import cut_crops
 
     return cut_crops(read_image, image_ids, model.matrices(boxes), model.crop)
 

@@ -23,8 +23,9 @@ from fashion_ops.methods.alignment.applications.features import (
 )
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import make_trunk
-from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
+from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 
@@ -69,7 +70,7 @@ def train_localiser(request: Request) -> Localiser:
         ValueError: FLD has no joints.
     """
     data = load_fld(request)
-    settings = GLESettings() if request.config is None else read_settings(request.config)
+    settings = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
     landmarks = train_gle(data.train, data.catalog.image, settings, seed=request.params.seed)
     joints = train_gle(
         joints_of(data.catalog, data.train),

@@ -16,8 +16,9 @@ from fashion_ops.ablations.gle import paper
 from fashion_ops.ablations.request import Request
 from fashion_ops.ablations.table import Column, PaperColumn, Table
 from fashion_ops.evaluation.normalized_error import ne
-from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
+from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 
@@ -29,7 +30,7 @@ WAYS = {f"k = {k}": {"modules": k} for k in range(4)}  # column -> settings
 def run(request: Request) -> Table:
     """Train every column with every seed on FLD's training garments and judge the test garments."""
     data = load_fld(request)
-    base = GLESettings() if request.config is None else read_settings(request.config)
+    base = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
     if request.epochs is not None:
         base = base.model_copy(update={"epochs": request.epochs})
     seeds = request.seeds or SEEDS

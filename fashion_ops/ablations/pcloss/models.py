@@ -22,9 +22,9 @@ from fashion_ops.ablations.request import Request
 from fashion_ops.ablations.table import Column, Table
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.dfa.training import train_stage
-from fashion_ops.methods.alignment.gle.settings import GLESettings, read_settings
+from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.params import DfaStage
+from fashion_ops.params import DfaStage, read_yaml
 from fashion_ops.progress import track
 from fashion_ops.stages.alignment_samples import JOINT, Split, load_split
 
@@ -47,7 +47,7 @@ def ways(weight: float) -> dict[str, dict]:
 def run(request: Request) -> Table:
     """Train every row with every seed on FLD's training garments and judge the test garments."""
     data = load_fld(request)
-    gle = GLESettings() if request.config is None else read_settings(request.config)
+    gle = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
     dfa = request.params.dfa_stage.model_copy(update=PLAIN)
     if request.epochs is not None:
         gle = gle.model_copy(update={"epochs": request.epochs})

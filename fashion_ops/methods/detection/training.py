@@ -1,6 +1,5 @@
 """From a catalog's pictures and garments to a detector's folder."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +97,5 @@ def train_detector(
         loader_workers=loader_workers,
         bar=bar,
     )
-    save_model(folder, model, spec)
-    (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    save_model(folder, model, spec, history)
     return history

@@ -4,8 +4,12 @@ All coordinates are pixel centres: the top-left pixel's centre is (0, 0), so res
 x to (x + 0.5) * s - 0.5. Affine matrices are (2, 3) and map picture to crop.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 
 def crop_matrices(boxes_N4: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
@@ -58,3 +62,28 @@ def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.n
         half_pixel = 0.5 - 0.5 * ratio  # small = (x + 0.5) * ratio - 0.5
         matrix_23 = np.column_stack([linear, matrix_23[:, 2] + linear @ half_pixel])
     return cv2.warpAffine(image, matrix_23, size, flags=cv2.INTER_LINEAR)
+
+
+def cut_crops(
+    read_image: Callable[[int], np.ndarray],
+    image_ids: np.ndarray,
+    matrices: np.ndarray,
+    size: tuple[int, int],
+) -> Tensor:
+    """Crops uint8 (N, 3, h, w); a picture with several garments next to each other is read once."""
+    crops = torch.empty(len(image_ids), 3, size[1], size[0], dtype=torch.uint8)
+    last, image = None, np.empty(0)
+    for i, image_id in enumerate(image_ids):
+        if last != image_id:
+            last, image = image_id, read_image(int(image_id))
+        crops[i] = torch.from_numpy(cut(image, matrices[i], size).transpose(2, 0, 1).copy())
+    return crops
+
+
+def to_picture(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Landmarks (..., K, 3) from crop to picture pixels by crop-to-picture matrices (..., 2, 3).
+
+    The score stays.
+    """
+    points = landmarks[..., :2] @ np.swapaxes(inverse[..., :2], -1, -2) + inverse[..., None, :, 2]
+    return np.concatenate([points, landmarks[..., 2:]], -1).astype(np.float32)

@@ -1,6 +1,5 @@
 """From one category's garments and its finetuned landmarker to a refiner folder."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,8 +64,8 @@ def save_untrained(
         folder,
         new_refiner(params, landmarker, category),
         refiner_spec(params, landmarker.spec, category),
+        history=[],
     )
-    (folder / "history.json").write_text("[]\n", encoding="utf-8")
 
 
 def train_refiner(
@@ -112,6 +111,5 @@ def train_refiner(
     settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
     module = RefinerModule(model, run, settings, category, seed)
     history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, devices=devices)
-    save_model(folder, model, refiner_spec(params, landmarker.spec, category))
-    (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    save_model(folder, model, refiner_spec(params, landmarker.spec, category), history)
     return history

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut, invert_matrices
+from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_picture
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.methods.top_down.decode import Reading, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
@@ -136,25 +136,3 @@ class LandmarkPredictor:
             to_picture(landmarks, matrix)
             for landmarks, matrix in zip(self.predict_crops(crops, category_ids), inverse, strict=True)
         ]
-
-
-def cut_crops(
-    read_image: Callable[[int], np.ndarray],
-    image_ids: np.ndarray,
-    matrices: np.ndarray,
-    size: tuple[int, int],
-) -> Tensor:
-    """Crops uint8 (N, 3, h, w); a picture with several garments next to each other is read once."""
-    crops = torch.empty(len(image_ids), 3, size[1], size[0], dtype=torch.uint8)
-    last, image = None, np.empty(0)
-    for i, image_id in enumerate(image_ids):
-        if last != image_id:
-            last, image = image_id, read_image(int(image_id))
-        crops[i] = torch.from_numpy(cut(image, matrices[i], size).transpose(2, 0, 1).copy())
-    return crops
-
-
-def to_picture(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Landmarks (n, 3) from crop to picture pixels; the score stays."""
-    points = apply_matrices(inverse[None], landmarks[None, :, :2])[0]
-    return np.concatenate([points, landmarks[:, 2:]], 1).astype(np.float32)

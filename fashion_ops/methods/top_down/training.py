@@ -1,6 +1,5 @@
 """From garments and pictures to a landmarker folder; the universal run and the 13 finetuning runs."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -133,8 +132,7 @@ def train_landmarker(
         devices=devices,
         bar=bar,
     )
-    save_model(folder, model, spec)
-    (folder / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    save_model(folder, model, spec, history)
     return history
 
 

@@ -15,10 +15,9 @@ from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, invert_matrices
+from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_picture
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.methods.parts.heatmaps import decode_peaks
-from fashion_ops.methods.top_down.inference import cut_crops
 from fashion_ops.taxonomy.alignment import point_set
 
 METHOD = "gle"
@@ -61,7 +60,7 @@ class GLEPredictor:
         settings = self.settings
         matrices = crop_matrices(boxes, settings.crop, settings.padding)
         crops = cut_crops(read_image, image_ids, matrices, settings.crop)
-        return in_picture(self.predict_crops(crops), matrices)
+        return to_picture(self.predict_crops(crops), invert_matrices(matrices))
 
     @torch.inference_mode()
     def predict_crops(self, crops: Tensor) -> Float[np.ndarray, "n k 3"]:
@@ -83,9 +82,3 @@ class GLEPredictor:
             return heat
         density = heat.flatten(2).softmax(2).view_as(heat)
         return density * peak_of_density(settings.radius * settings.crop[0])
-
-
-def in_picture(found: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Landmarks (N, K, 3) from crop to picture pixels; the score stays."""
-    points = apply_matrices(invert_matrices(matrices), found[..., :2])
-    return np.concatenate([points, found[..., 2:]], -1)

@@ -1,12 +1,10 @@
 """What a GLE run is made from; ``configs/gle`` holds files of it, the paper-size values among them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fashion_ops.params import Fit, explain
+from fashion_ops.params import Fit
 
 Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the trunk halves its input three times
 
@@ -37,17 +35,3 @@ class GLESettings(Fit):
     position_constraint: float = Field(default=0.0, ge=0, description="weight of PCLoss")
     position_constraint_k: int = Field(default=4, ge=1, description="hardest landmarks of a part")
     position_constraint_parts: Literal["sides", "whole"] = "sides"
-
-
-def read_settings(path: Path) -> GLESettings:
-    """Settings from a YAML file; what it leaves out has its default.
-
-    Raises:
-        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
-    """
-    try:
-        return GLESettings.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    except ValidationError as error:
-        raise ValueError(f"{path}: not valid\n{explain(error)}") from error

@@ -1,0 +1,21 @@
+"""How a training went, in a file beside its model: the numbers of each epoch."""
+
+import json
+from pathlib import Path
+
+HISTORY = "history.json"
+History = list[dict[str, float]]  # in the order of epochs; empty where nothing was trained
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write ``history`` into an existing folder."""
+    (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+
+
+def read_losses(folder: Path) -> list[float]:
+    """The loss of each epoch.
+
+    Raises:
+        FileNotFoundError: the folder says nothing of a training.
+    """
+    return [epoch["loss"] for epoch in json.loads((folder / HISTORY).read_text(encoding="utf-8"))]
