@@ -39,6 +39,17 @@ def test_graham_1969_worst_case_of_longest_first() -> None:
     ]
 
 
+def test_a_job_on_two_slots_waits_for_both_and_takes_half_as_long() -> None:
+    """By hand: 8 on both until 4, then 3 and 3, then 2; all work spread evenly would take 8."""
+    schedule = longest_first({"wide": 8, "b": 3, "c": 3, "d": 2}, 2, {"wide": 2})
+    assert schedule.makespan == 9 and schedule.lower_bound == 8
+    assert [(bar.name, bar.slot, bar.start, bar.end) for bar in schedule.bars] == [
+        *(("wide", 0, 0, 4), ("wide", 1, 0, 4), ("b", 0, 4, 7), ("c", 1, 4, 7), ("d", 0, 7, 9)),
+    ]
+    late = longest_first({"long": 9, "wide": 8}, 3, {"wide": 4})  # three slots, of which one is taken
+    assert late.makespan == pytest.approx(9 + 8 / 3) and late.lower_bound == 9
+
+
 @pytest.mark.parametrize(
     ("durations", "slots", "bound"),
     [

@@ -4,6 +4,7 @@ A module of the command line. Counts come from the catalog, epochs from ``params
 the timesheet that the last real run left beside its resume points; before it, times are relative.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -75,14 +76,15 @@ def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
     """
     from fashion_ops.stages.fan import job_costs, last_timesheet
 
-    panels = []
+    panels, fleet = [], params.fleet
+    widths = {name: math.ceil(n / fleet.gpus_per_task) for name, n in fleet.gpus_of.items()}
     for step in BY_CATEGORY:
         sheet = last_timesheet(ws, step)
         found = pace(sheet.measured() if sheet else ())
         durations = {name: found.of(cost) for name, cost in job_costs(step, params, ws).items()}
         for number in gpus:
             title = f"{step} on {number} GPU{'s' if number > 1 else ''}"
-            schedule = longest_first(durations, slots_of(number, params.fleet))
+            schedule = longest_first(durations, slots_of(number, params.fleet), widths)
             panels.append(Panel(title, schedule, found.unit))
     return panels
 

@@ -79,6 +79,11 @@ def usable_gpus(settings: Fleet) -> float:
     return gpus
 
 
+def most_gpus() -> float:
+    """GPUs of the node that has most of them now."""
+    return max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+
+
 def slots_now(cpus: int, gpus: float) -> int:
     """How many tasks can run at once on the nodes that are there now."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -6,13 +6,14 @@ job keeps a resume point on the driver's disk: a worker that dies, with its node
 and goes on from its last epoch. Nothing here knows what is trained, nor of Dagster or DVC.
 """
 
+import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fashion_ops.fleet.board import Board
-from fashion_ops.fleet.cluster import POLL_SECONDS, connect, slots_now, usable_gpus
+from fashion_ops.fleet.cluster import POLL_SECONDS, connect, most_gpus, slots_now, usable_gpus
 from fashion_ops.fleet.depot import Depot, remove_partials
 from fashion_ops.fleet.timesheet import FAILED, LANDED, Clerk
 from fashion_ops.fleet.worker import Metrics, OnEpoch, run_job
@@ -44,6 +45,7 @@ class Job:
     prepare: Callable[[], Any]  # on the driver, when a worker is about to be free
     stream: str | None = None  # the entry of what ``prepare`` gives that is pulled chunk by chunk
     epochs: int | None = None  # how many it has, for those who watch
+    gpus: float | None = None  # None: as many as the settings say
 
 
 class FanOutError(RuntimeError):
@@ -134,13 +136,12 @@ class _Run:
         self.timesheet, self.on_epoch = timesheet, on_epoch
         self.asked = 0
         self.depot = _start_depot(checkpoints)
-        self.task = ray.remote(run_job).options(
-            name=what,
-            num_cpus=self.cpus,
-            num_gpus=gpus,
-            max_retries=settings.max_retries,
-            retry_exceptions=TRANSIENT,
-        )
+        self.options = {
+            "name": what,
+            "num_cpus": self.cpus,
+            "max_retries": settings.max_retries,
+            "retry_exceptions": TRANSIENT,
+        }
 
     @property
     def open(self) -> bool:
@@ -150,18 +151,41 @@ class _Run:
     def submit(self) -> None:
         """Start jobs on all free slots, then prepare the next one; prepared ones are large.
 
+        A job that takes several slots' GPUs waits until so many are free; shorter ones wait behind it.
         No more are started than there are slots: Ray lends the CPU of a task that waits for the depot
         to the next one.
         """
         slots = slots_now(self.cpus, self.gpus)
         self.clerk.see_slots(slots)
         self._ask_for_nodes()
-        while len(self.running) < slots and (self.ready or self._prepare_next()):
+        while (free := slots - self._busy()) > 0 and (self.ready or self._prepare_next()):
+            gpus = self._grant(self.ready[0][0])
+            if self._width(gpus) > free and self.running:
+                break
             job, payload, stream = self.ready.pop()
-            ref = self.task.remote(self.work, [payload], stream, job.name, job.key, self.depot)
-            self.running[ref] = job
+            task = ray.remote(run_job).options(**self.options, num_gpus=gpus)
+            ref = task.remote(self.work, [payload], stream, job.name, job.key, self.depot)
+            self.running[ref] = replace(job, gpus=gpus)
         if not self.ready:
             self._prepare_next()
+
+    def _grant(self, job: Job) -> float:
+        """GPUs that a job gets: no more than the largest node has."""
+        wanted = self._wanted(job)
+        if wanted > self.gpus and wanted > (most := most_gpus()):
+            self.board.warn(f"{job.name} is to take {wanted:g} GPUs, the largest node has {most:g}")
+            return max(self.gpus, most)
+        return wanted
+
+    def _wanted(self, job: Job) -> float:
+        return self.gpus if job.gpus is None or not self.gpus else job.gpus
+
+    def _width(self, gpus: float) -> int:
+        """How many slots such a task takes."""
+        return math.ceil(gpus / self.gpus - 1e-9) if self.gpus else 1
+
+    def _busy(self) -> int:
+        return sum(self._width(self._wanted(job)) for job in self.running.values())
 
     def _prepare_next(self) -> bool:
         """Have the next job ready; False when there is none."""
@@ -188,11 +212,11 @@ class _Run:
 
     def _ask_for_nodes(self) -> None:
         """Tell an autoscaling cluster how many tasks there are; others ignore it."""
-        wanted = len(self.queue) + len(self.ready) + len(self.running)
-        if os.environ.get("RAY_ADDRESS") and wanted != self.asked:
-            bundle = {"CPU": float(self.cpus)} | ({"GPU": self.gpus} if self.gpus else {})
-            request_resources(bundles=[bundle] * wanted)
-            self.asked = wanted
+        jobs = [*self.queue, *(ready[0] for ready in self.ready), *self.running.values()]
+        if os.environ.get("RAY_ADDRESS") and len(jobs) != self.asked:
+            gpus = [{"GPU": self._wanted(job)} if self.gpus else {} for job in jobs]
+            request_resources(bundles=[{"CPU": float(self.cpus)} | own for own in gpus])
+            self.asked = len(jobs)
 
     def listen(self) -> None:
         """Pass on what workers told since the last time."""
@@ -222,7 +246,7 @@ class _Run:
         self._close(job, FAILED)
 
     def _close(self, job: Job, outcome: str) -> None:
-        self.clerk.close(job.name, job.cost, outcome)
+        self.clerk.close(job.name, job.cost / self._width(self._wanted(job)), outcome)
         if self.timesheet is not None:
             try:
                 self.clerk.timesheet(time.monotonic()).write(self.timesheet)

@@ -8,7 +8,7 @@ Nothing here runs or draws anything.
 import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Schedule:
     slots: int
     bars: tuple[Bar, ...]
     end: float = 0.0
+    widths: Mapping[str, int] = field(default_factory=dict)  # of jobs with a bar on several slots
 
     @property
     def makespan(self) -> float:
@@ -42,37 +43,53 @@ class Schedule:
         """No schedule of these jobs on these slots is shorter."""
         spent: dict[str, float] = {}
         for bar in self.bars:
-            spent[bar.name] = spent.get(bar.name, 0.0) + bar.end - bar.start
-        return lower_bound(spent, self.slots)
+            share = (bar.end - bar.start) / self.widths.get(bar.name, 1)
+            spent[bar.name] = spent.get(bar.name, 0.0) + share
+        return lower_bound(spent, self.slots, self.widths)
 
 
-def lower_bound(durations: Mapping[str, float], slots: int) -> float:
+def lower_bound(
+    durations: Mapping[str, float], slots: int, widths: Mapping[str, int] | None = None
+) -> float:
     """The longest job; all spread evenly over ``slots``; or what must share a slot, if more.
 
-    Of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest of them.
+    Of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest of them. ``widths`` is
+    that of jobs which take several slots at once.
     """
     longest = sorted(durations.values(), reverse=True)
     shared = [
         sum(longest[last - last // slots : last + 1]) for last in range(slots, len(longest), slots)
     ]
-    return max([0.0, *longest[:1], sum(longest) / slots, *shared])
+    spread = sum(seconds * (widths or {}).get(name, 1) for name, seconds in durations.items()) / slots
+    return max([0.0, *longest[:1], spread, *shared])
 
 
-def longest_first(durations: Mapping[str, float], slots: int) -> Schedule:
+def longest_first(
+    durations: Mapping[str, float], slots: int, widths: Mapping[str, int] | None = None
+) -> Schedule:
     """Give the longest job that is left to the slot that is free first.
+
+    Args:
+        durations: on one slot, by name.
+        slots: how many there are.
+        widths: jobs that share their work among as many slots (at most all), and take them at once.
 
     Raises:
         ValueError: there is no slot.
     """
     if slots < 1:
         raise ValueError(f"{slots} slots: no job can run; more GPUs, or a smaller fleet.gpus_per_task")
+    wide = {name: min(width, slots) for name, width in (widths or {}).items()}
     free = [(0.0, slot) for slot in range(slots)]
     bars = []
     for name, seconds in sorted(durations.items(), key=lambda item: (-item[1], item[0])):
-        start, slot = heapq.heappop(free)
-        bars.append(Bar(name, slot, start, start + seconds))
-        heapq.heappush(free, (start + seconds, slot))
-    return Schedule(slots, tuple(bars))
+        taken = [heapq.heappop(free) for _ in range(wide.get(name, 1))]
+        start = max(since for since, _ in taken)
+        end = start + seconds / len(taken)
+        for _, slot in taken:
+            bars.append(Bar(name, slot, start, end))
+            heapq.heappush(free, (end, slot))
+    return Schedule(slots, tuple(bars), widths=wide)
 
 
 def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task: float) -> int:

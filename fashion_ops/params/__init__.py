@@ -106,9 +106,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _known_categories(self) -> "Params":
-        unknown = set(self.categories) - set(CATEGORY_NAMES)
-        if unknown:
-            raise ValueError(f"categories: unknown {sorted(unknown)}; known: {list(CATEGORY_NAMES)}")
+        named = {"categories": self.categories, "fleet.gpus_of": self.fleet.gpus_of}
+        for key, names in named.items():
+            if unknown := set(names) - set(CATEGORY_NAMES):
+                raise ValueError(f"{key}: unknown {sorted(unknown)}; known: {list(CATEGORY_NAMES)}")
         return self
 
 

@@ -1,5 +1,6 @@
 """How work is carried out, and what happens by itself; no stage watches these sections."""
 
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -11,13 +12,16 @@ class Fleet(Section):
     """How work is spread; no step is remade when this changes.
 
     Nothing here changes a result except the threads of one task (rounding) and the devices that share
-    a run (``devices``, ``gpus_per_task`` above 1): rounding, each one's own noise and, on CPUs, what
-    batch norm sees.
+    a run (``devices``, ``gpus_per_task`` above 1, ``gpus_of``): rounding, each one's own noise and, on
+    CPUs, what batch norm sees.
     """
 
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(
         default=0.0, ge=0, description="a share of one, or as many as share one category's training"
+    )
+    gpus_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="categories whose training takes more than gpus_per_task"
     )
     max_retries: int = Field(default=3, ge=0)
     wait_for_node: float = Field(
@@ -37,7 +41,21 @@ class Fleet(Section):
     def _whole_gpus(self) -> "Fleet":
         if self.gpus_per_task > 1 and self.gpus_per_task % 1:
             raise ValueError(f"gpus_per_task {self.gpus_per_task}: above 1 it must be a whole number")
+        few = {name: n for name, n in self.gpus_of.items() if not 0 < self.gpus_per_task <= n}
+        if few:
+            raise ValueError(
+                f"gpus_of {few}: must be at least gpus_per_task, and that above 0; it is "
+                f"{self.gpus_per_task:g}"
+            )
         return self
+
+    def gpus_for(self, category: str) -> float:
+        """GPUs of one category's training."""
+        return self.gpus_of.get(category, self.gpus_per_task)
+
+    def devices_for(self, category: str) -> int:
+        """How many devices share one category's training."""
+        return max(1, int(self.gpus_for(category)))
 
 
 class Retrain(Section):

@@ -60,7 +60,8 @@ def run_all(
     def job(name: str) -> Job:
         epochs = getattr(params.categories[name], step).epochs
         prepare = partial(module.prepare, params, ws, name)
-        return Job(name, snapshots[name].digest, costs[name], prepare, "pictures", epochs)
+        gpus = params.fleet.gpus_for(name)
+        return Job(name, snapshots[name].digest, costs[name], prepare, "pictures", epochs, gpus)
 
     def land(name: str, result: Result) -> None:
         metrics = module.publish(ws, name, result)

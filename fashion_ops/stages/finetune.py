@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fashion_ops.catalog.reader import Catalog
@@ -30,6 +31,7 @@ from fashion_ops.stages.samples import (
     load_garments,
     used_grouping,
 )
+from fashion_ops.stages.watch import LandmarkerJudge, watch
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
@@ -43,15 +45,18 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     run = params.categories[category].finetune
     refuse_another(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
     _, garments = load_garments(ws, "train", only=category)
+    catalog = Catalog(ws.catalog.resolve())
+    watched = watch(catalog, category, params.seed)
     return {
         "threads": params.fleet.cpus_per_task,
-        "devices": max(1, int(params.fleet.gpus_per_task)),
+        "devices": params.fleet.devices_for(category),
         "fit": finetune_fit(params.finetune, run),
         "flip": params.finetune.flip,
         "own_channels": category if params.finetune.channels == "own" else None,
         "seed": params.seed + find_category(category).id,
         "garments": garments,
-        "pictures": PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id),
+        "watch": watched,
+        "pictures": PictureChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
         "landmarker": pack_folder(ws.landmarker),
     }
 
@@ -62,7 +67,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
     A category without garments to learn from keeps the universal landmarker as it is.
 
     Returns:
-        files: the model folder's files as bytes; metrics: garments and last epoch's losses.
+        files: the model folder's files as bytes; metrics: garments and last epoch's numbers.
     """
     if not len(job["garments"]):
         return {"files": {**job["landmarker"], HISTORY: b"[]\n"}, "metrics": {"garments": 0}}
@@ -78,6 +83,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
             garments = garments.with_channels(channels)
             spec = {**spec, "grouping": own}
         training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
+        read_image, watched = PictureReader(job["pictures"], Path(scratch)), job.get("watch")
         folder.mkdir()
         history = train_landmarker(
             folder,
@@ -85,11 +91,12 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
             {**spec, "training": training},
             job["fit"],
             garments,
-            PictureReader(job["pictures"], Path(scratch)),
+            read_image,
             label_alpha=0.0,
             seed=job["seed"],
             checkpoint=checkpoint,
             on_epoch=on_epoch,
+            judge=LandmarkerJudge(watched, spec, read_image) if watched else None,
             devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
         )
         files = pack_folder(folder)

@@ -5,16 +5,21 @@ Three parts as in ``finetune``: ``prepare`` reads on the driver, ``work`` comput
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.parts.fit import OnEpoch
-from fashion_ops.methods.posefix.training import save_untrained, train_refiner
+from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.posefix.training import refiner_spec, save_untrained, train_refiner
 from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor
+from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.params import Fit, Params
 from fashion_ops.stages.jobs import (
     Job,
@@ -30,6 +35,7 @@ from fashion_ops.stages.samples import (
     load_garments,
     used_grouping,
 )
+from fashion_ops.stages.watch import LandmarkerJudge, Watch, watch
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
@@ -51,9 +57,11 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
             f"{folder}: a landmarker of grouping {held}, the landmarks are grouped by {grouping.name}; "
             "run train_landmarker and finetune again"
         )
+    catalog = Catalog(ws.catalog.resolve())
+    watched = watch(catalog, category, params.seed)
     return {
         "threads": params.fleet.cpus_per_task,
-        "devices": max(1, int(params.fleet.gpus_per_task)),
+        "devices": params.fleet.devices_for(category),
         "category": category,
         "refine": shared,
         "fit": Fit(
@@ -65,7 +73,8 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
         ),
         "seed": params.seed + find_category(category).id,
         "garments": garments,
-        "pictures": PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id),
+        "watch": watched,
+        "pictures": PictureChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
         "landmarker": pack_folder(folder),
     }
 
@@ -89,6 +98,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
         if not len(job["garments"]):
             save_untrained(folder, landmarker, job["refine"], category)
         else:
+            read_image = PictureReader(job["pictures"], Path(scratch))
             history = train_refiner(
                 folder,
                 landmarker,
@@ -96,15 +106,41 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
                 job["fit"],
                 category,
                 job["garments"],
-                PictureReader(job["pictures"], Path(scratch)),
+                read_image,
                 seed=job["seed"],
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
+                judge=_judge(job, landmarker, read_image),
                 devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
             )
         files = pack_folder(folder)
     metrics: dict[str, Any] = {"garments": len(job["garments"]), **(history[-1] if history else {})}
     return {"files": files, "metrics": metrics}
+
+
+@dataclass(frozen=True)
+class RefinerJudge:
+    """Judges a refiner in training by what it makes of ``poses`` of its landmarker; see ``watch``."""
+
+    watch: Watch
+    spec: dict[str, Any]
+    read_image: PictureReader
+    poses: list[np.ndarray]
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        refiner = Refiner(model, {**self.spec, "flip_test": False}, next(model.parameters()).device)
+        ids, boxes, _ = self.watch.boxed
+        refined = refiner.refine_garments(self.read_image, ids, boxes, np.stack(self.poses))
+        return self.watch.judge(list(refined), [pose_score(pose) for pose in self.poses])
+
+
+def _judge(job: Job, landmarker: LandmarkPredictor, read_image: PictureReader) -> RefinerJudge | None:
+    """What judges the epochs; None where the category has no validation garments."""
+    if not (watched := job.get("watch")):
+        return None
+    poses = LandmarkerJudge(watched, landmarker.spec, read_image).poses(landmarker.model)
+    spec = refiner_spec(job["refine"], landmarker.spec, find_category(job["category"]))
+    return RefinerJudge(watched, spec, read_image, poses)
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:

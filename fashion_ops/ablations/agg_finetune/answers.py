@@ -95,7 +95,7 @@ def joint(params: Params, request: Request, rare: Sequence[str]) -> Path:
     if fresh:
         job = finetune.prepare(params, ws, rare[0])
         garments = together([load_garments(ws, "train", only=name)[1] for name in rare])
-        job["garments"] = garments
+        job["garments"], job["watch"] = garments, None
         job["pictures"] = PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id)
         finetune.publish(ws, rare[0], finetune.work(job))
     return ws.finetuned(rare[0])

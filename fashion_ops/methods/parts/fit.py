@@ -35,6 +35,7 @@ from fashion_ops.params import Fit
 GRADIENT_NORM = 5.0  # gradients are shortened to this
 
 OnEpoch = Callable[[int, dict[str, float]], None]
+Judge = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to numbers by name
 
 
 class EpochSampler(Sampler[int]):
@@ -150,10 +151,12 @@ class FitModule(L.LightningModule):
 
 
 class EpochEnd(L.Callback):
-    """After each epoch: write the checkpoint, then tell the caller the epoch's mean losses."""
+    """After each epoch: judge the model, write the checkpoint, then tell the caller the numbers."""
 
-    def __init__(self, checkpoint: Path | None, on_epoch: OnEpoch | None) -> None:
-        self.checkpoint, self.on_epoch = checkpoint, on_epoch
+    def __init__(
+        self, checkpoint: Path | None, on_epoch: OnEpoch | None, judge: Judge | None = None
+    ) -> None:
+        self.checkpoint, self.on_epoch, self.judge = checkpoint, on_epoch, judge
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, FitModule)
@@ -167,6 +170,10 @@ class EpochEnd(L.Callback):
                 f"epoch {trainer.current_epoch}: the loss is {means['loss']}; lower the learning rate "
                 f"(now {pl_module.fit.lr})"
             )
+        if self.judge is not None:  # in every process: all keep the same history
+            pl_module.model.eval()
+            means |= self.judge(pl_module.model)
+            pl_module.model.train()
         pl_module.history.append(means)
         if self.checkpoint is not None:
             partial = self.checkpoint.with_suffix(".partial")
@@ -198,6 +205,7 @@ def fit(
     weights: np.ndarray | None = None,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    judge: Judge | None = None,
     loader_workers: int = 0,
     devices: int = 1,
     bar: bool = False,
@@ -205,7 +213,8 @@ def fit(
     """Train ``module`` on ``dataset`` by ``module.fit``; resume from ``checkpoint`` if it exists.
 
     ``dataset`` gives whole batches through ``__getitems__``; ``weights``, one a sample, say how often
-    each is drawn. Returns the mean losses of each epoch.
+    each is drawn; ``judge`` adds its numbers of the model to those of each epoch. Returns each epoch's
+    mean losses and what ``judge`` found.
     With several ``devices`` (GPUs, or processes where there is none) everything given must pickle, and
     an error of one of them comes as torch's ``ProcessRaisedException``.
 
@@ -251,7 +260,7 @@ def fit(
         sync_batchnorm=devices > 1 and accelerator == "cuda",
         use_distributed_sampler=False,
         precision="bf16-mixed" if wants_bf16(module.fit.precision, accelerator) else "32-true",
-        callbacks=[EpochEnd(checkpoint, on_epoch)],
+        callbacks=[EpochEnd(checkpoint, on_epoch, judge)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

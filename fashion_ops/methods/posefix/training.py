@@ -10,7 +10,7 @@ from torch import nn
 
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import OnEpoch, fit
+from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
 from fashion_ops.methods.parts.regions import Garments, Regions
 from fashion_ops.methods.posefix.data import own_outputs, stack_points
 from fashion_ops.methods.posefix.inference import METHOD
@@ -80,6 +80,7 @@ def train_refiner(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    judge: Judge | None = None,
     devices: int = 1,
 ) -> list[dict[str, float]]:
     """Train a refiner of ``landmarker``'s outputs and write its folder.
@@ -94,11 +95,12 @@ def train_refiner(
         read_image: image id to RGB uint8.
         seed: of initial weights, order, augmentation and errors.
         checkpoint: resume point.
-        on_epoch: told the mean losses of each epoch.
+        on_epoch: told the numbers of each epoch.
+        judge: adds its own to them; see ``fit``.
         devices: how many share the run; see ``fit``.
 
     Returns:
-        Mean losses of each epoch.
+        Mean losses of each epoch, and what ``judge`` found.
     """
     truth = landmarker.grouping.ungroup(category.id, garments.landmarks)
     own = own_outputs(landmarker.predict, read_image, garments)
@@ -110,6 +112,6 @@ def train_refiner(
     warp = Warp(params.flip, params.rotation, params.scale, params.shift, params.color)
     settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
     module = RefinerModule(model, run, settings, category, seed)
-    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, devices=devices)
+    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, judge=judge, devices=devices)
     save_model(folder, model, refiner_spec(params, landmarker.spec, category), history)
     return history

@@ -9,7 +9,7 @@ import numpy as np
 
 from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import OnEpoch, fit
+from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Garments, Regions
 from fashion_ops.methods.top_down.decode import Reading
@@ -72,6 +72,7 @@ def train_landmarker(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    judge: Judge | None = None,
     loader_workers: int = 0,
     devices: int = 1,
     bar: bool = False,
@@ -88,13 +89,14 @@ def train_landmarker(
         label_alpha: starting weight of the pseudo-label loss; 0 where there are no labels.
         seed: of order and augmentation.
         checkpoint: resume point.
-        on_epoch: told the mean losses of each epoch.
+        on_epoch: told the numbers of each epoch.
+        judge: adds its own to them; see ``fit``.
         loader_workers: processes that cut crops, where they don't fit in memory.
         devices: how many share the run; see ``fit``.
         bar: show a progress bar.
 
     Returns:
-        Mean losses of each epoch.
+        Mean losses of each epoch, and what ``judge`` found.
 
     Raises:
         ValueError: the garments are of another grouping, or the checkpoint is of another run.
@@ -128,6 +130,7 @@ def train_landmarker(
         weights=balanced(garments.category_id) if training.balanced_sampling else None,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
+        judge=judge,
         loader_workers=loader_workers,
         devices=devices,
         bar=bar,
