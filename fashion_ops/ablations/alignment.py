@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from fashion_ops.ablations.dfa.data import identify
 from fashion_ops.ablations.request import Request
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
 from fashion_ops.evaluation.normalized_error import errors
@@ -14,8 +15,6 @@ SEEDS = (0, 1, 2)
 VISIBLE = 2  # COCO's
 OUTLIER = 0.15  # of the letterbox's side: 34 px of 224
 TOGETHER, APART = 0.05, 0.15  # of the side: one place, and two
-RELEASED = {"train": 83_033, "val": 19_992, "test": 19_991}  # FLD
-_SLACK = 0.02  # that quarantine may have kept out of the released data set
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,11 @@ def load_fld(request: Request) -> Aligned:
     """
     catalog = open_source(request, "fld")
     train, test = catalog.points("train"), catalog.points("test")
-    counts = catalog.garments["split"].value_counts()
     if not len(train) or not len(test):
         raise ValueError(
             f"{catalog.folder}: {len(train)} garments to train on and {len(test)} to judge; both needed"
         )
-    real = all(abs(int(counts.get(s, 0)) - n) <= _SLACK * n for s, n in RELEASED.items())
+    _, real = identify(catalog)
     kind = "FLD" if real else "synthetic FLD"
     name = f"{kind}, {len(train)} training and {len(test)} test garments"
     return Aligned(catalog, train, test, name, real)

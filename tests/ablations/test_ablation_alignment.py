@@ -10,9 +10,11 @@ from alignment_twin import read_in, write_twin
 from fashion_ops.ablations import alignment
 from fashion_ops.ablations.alignment import distances, duplicates, load_fld, outliers
 from fashion_ops.ablations.applications import attributes, localisations, retrieval
+from fashion_ops.ablations.dfa import figure7
 from fashion_ops.ablations.gle import table1
 from fashion_ops.ablations.pcloss import models
 from fashion_ops.ablations.request import Request
+from fashion_ops.ablations.write import write_table
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.applications import attributes as perceptron
 from fashion_ops.methods.alignment.gle.settings import GLESettings
@@ -25,11 +27,11 @@ SETTINGS = "backbone: tiny\ncrop: [32, 32]\nepochs: 1\nbatch_size: 8\nprecision:
 
 @pytest.fixture(scope="module")
 def aligned(tmp_path_factory) -> Request:
-    """A request on catalogs of FLD, Category & Attribute and Consumer-to-shop; tiny settings."""
+    """A request on catalogs of the four benchmarks of garments; tiny settings."""
     root = tmp_path_factory.mktemp("aligned")
     ws = Workspace(root)
     twin = write_twin(root / "twin", items=8)
-    for source in ("fld", "category_attribute", "consumer_to_shop"):
+    for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
     return Request(Params(), ws, seeds=(0,), config=root / "gle.yaml")
@@ -122,6 +124,12 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
     assert (table.rows["hit@20"] == 1).all()  # the gallery has six pictures
+    asked, offered = retrieval.sides_of_shop(localisations.open_source(aligned, "in_shop"))
+    assert len(asked) == 4 and len(offered) == 8 and set(asked.item_id) == set(offered.item_id)
+    assert not set(asked.image_id) & set(offered.image_id)
+    assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
+    assert (table.rows["In-shop hit@20"] == 1).all()
+    assert "4 queries, 8 pictures of 4 items to find, In-shop" in table.ours
     queries, shop = retrieval.sides_of_pairs(
         localisations.open_source(aligned, "consumer_to_shop"), ("test",)
     )
@@ -129,6 +137,27 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     assert len(queries) == 2 * len(set(shop.item_id)) and len(shop) == 3 * len(set(shop.item_id))
     assert retrieval._chance(6, 3, 1) == pytest.approx(0.5)
     assert retrieval._chance(6, 3, 2) == pytest.approx(1 - 3 / 6 * 2 / 5)
+
+
+def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeypatch, tmp_path):
+    """Its numbers are those of its two tables; the networks are trained once, as long as asked."""
+    lengths = []
+
+    def trained(points, read_image, settings, *, landmarks="fld8", seed):
+        lengths.append(settings.epochs)
+        return localiser.landmarks if landmarks == "fld8" else localiser.joints
+
+    monkeypatch.setattr(localisations, "train_gle", trained)
+    monkeypatch.setattr(perceptron, "STEPS", 20)
+    table = figure7.run(replace(aligned, epochs=3))
+    assert lengths == [3, 3]
+    recall, hits = attributes.run(aligned, localiser).rows, retrieval.run(aligned, localiser).rows
+    assert table.rows.index.tolist() == list(localisations.ROWS)
+    np.testing.assert_allclose(table.rows[hits.columns], hits)
+    np.testing.assert_allclose(table.rows["top-5 recall"], recall["top-5 recall"])
+    assert {c.column for c in table.paper} == {"top-5 recall", "hit@20"}
+    for path in write_table(table, tmp_path, "command"):
+        assert path.stat().st_size > 500
 
 
 def test_places_and_features(aligned, localiser):

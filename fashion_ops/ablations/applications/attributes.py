@@ -7,6 +7,7 @@ from fashion_ops.ablations.alignment import SEEDS
 from fashion_ops.ablations.applications import paper
 from fashion_ops.ablations.applications.localisations import (
     ROWS,
+    Localiser,
     described,
     open_source,
     train_localiser,
@@ -22,8 +23,12 @@ TOP = 5
 MACRO, MICRO = "top-5 recall", "micro"
 
 
-def run(request: Request) -> Table:
+def run(request: Request, localiser: Localiser | None = None) -> Table:
     """Train a perceptron on each localisation's features with every seed and judge the test split.
+
+    Args:
+        request: what was asked for.
+        localiser: what finds joints and landmarks; None trains one.
 
     Raises:
         FileNotFoundError: a catalog is missing.
@@ -35,7 +40,7 @@ def run(request: Request) -> Table:
         raise ValueError(
             f"{catalog.folder}: needs garments to train on ({len(train)}) and to judge ({len(test)})"
         )
-    localiser = train_localiser(request)
+    localiser = localiser or train_localiser(request)
     before, after = localiser.features(catalog, train), localiser.features(catalog, test)
     known, wanted = labels(catalog, train), labels(catalog, test)
     kinds = catalog.attributes["kind"].to_numpy()

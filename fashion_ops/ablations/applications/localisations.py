@@ -71,6 +71,8 @@ def train_localiser(request: Request) -> Localiser:
     """
     data = load_fld(request)
     settings = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
+    if request.epochs is not None:
+        settings = settings.model_copy(update={"epochs": request.epochs, "lr_steps": None})
     landmarks = train_gle(data.train, data.catalog.image, settings, seed=request.params.seed)
     joints = train_gle(
         joints_of(data.catalog, data.train),
@@ -84,7 +86,8 @@ def train_localiser(request: Request) -> Localiser:
     else:
         trunk, name = landmarks.model.trunk, "FLD's landmarks"
     assert isinstance(trunk, nn.Sequential)
-    return Localiser(landmarks, joints, trunk, f"{settings.backbone} trained on {name}")
+    said = f"{settings.backbone} trained on {name}, {settings.epochs} epochs"
+    return Localiser(landmarks, joints, trunk, said)
 
 
 def joints_of(catalog: AlignmentCatalog, points: Points) -> Points:

@@ -1,4 +1,9 @@
-"""A consumer's picture finds its item in the shop's: hit@k of section 4.4 and Figure 7 (b)."""
+"""The same item in a shop's pictures: hit@k of section 4.4 and Figure 7 (b).
+
+Of Consumer-to-shop a consumer's picture asks, of In-shop another picture of the shop's own.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -6,13 +11,14 @@ import pandas as pd
 from fashion_ops.ablations.applications import paper
 from fashion_ops.ablations.applications.localisations import (
     ROWS,
+    Localiser,
     described,
     open_source,
     train_localiser,
 )
 from fashion_ops.ablations.request import Request
 from fashion_ops.ablations.table import Column, PaperColumn, Table
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
 from fashion_ops.evaluation.ranking import hits_at
 from fashion_ops.methods.alignment.applications.features import Scale
 
@@ -20,52 +26,70 @@ KS = (1, 5, 20)
 GALLERY = ("test",)  # splits whose shop pictures are looked through; mmfashion's documents add val
 
 
-def run(request: Request) -> Table:
-    """Euclidean distance of the features; queries are the consumers' test pictures.
+def run(request: Request, localiser: Localiser | None = None) -> Table:
+    """Euclidean distance of the features, on both benchmarks.
+
+    Args:
+        request: what was asked for.
+        localiser: what finds joints and landmarks; None trains one.
 
     Raises:
         FileNotFoundError: a catalog is missing.
-        ValueError: no pairs to judge.
+        ValueError: nothing to look for.
     """
-    catalog = open_source(request, "consumer_to_shop")
-    queries, shop = sides_of_pairs(catalog, GALLERY)
-    train = catalog.points("train")
-    localiser = train_localiser(request)
-    scales = {row: Scale.of(found) for row, found in localiser.features(catalog, train).items()}
-    asked, known = localiser.features(catalog, queries), localiser.features(catalog, shop)
-    rows = {
-        row: hits_at(
-            scales[row](asked[row]), scales[row](known[row]), queries.item_id, shop.item_id, KS
+    catalogs = {source: open_source(request, source) for source in _SIDES}
+    sides = {source: _SIDES[source](catalog) for source, catalog in catalogs.items()}
+    localiser = localiser or train_localiser(request)
+    parts, chances, said = [], [], []
+    for source, catalog in catalogs.items():
+        queries, gallery = sides[source]
+        before, after = ("", "") if source == "consumer_to_shop" else ("In-shop ", ", In-shop")
+        found = _hits(localiser, catalog, queries, gallery)
+        parts.append(found.rename(columns={k: f"{before}hit@{k}" for k in KS}))
+        items = len(set(gallery.item_id))
+        chances += [f"{before}hit@{k} {_chance(len(gallery), len(gallery) / items, k):.3f}" for k in KS]
+        said.append(
+            f"{described(catalog, sorted(set(catalog.garments['split'])))}: {len(queries)} queries, "
+            f"{len(gallery)} pictures of {items} items to find{after}"
         )
-        for row in ROWS
-    }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns=lambda k: f"hit@{k}")
+    table = pd.concat(parts, axis=1)
     table.index.name = "localisation"
-    per_item = len(shop) / len(set(shop.item_id))
-    chance = {k: _chance(len(shop), per_item, k) for k in KS}
     return Table(
         name="retrieval",
         title="DFA section 4.4: finding the same item by where the features come from",
-        columns=tuple(Column(f"hit@{k}") for k in KS),
+        columns=tuple(Column(name) for name in table.columns),
         rows=table,
-        ours=(
-            f"{described(catalog, ('train', 'test'))}; {len(queries)} queries, {len(shop)} shop "
-            f"pictures of {len(set(shop.item_id))} items; {localiser.name}"
-        ),
+        ours=f"{'; '.join(said)}; {localiser.name}",
         theirs=paper.DATA,
         same_data=False,
         paper=(PaperColumn("hit@20", paper.HIT_20),),
         notes=(
-            "hit@k: the exact item is among the k nearest shop pictures, in Euclidean distance of "
-            "features of mean 0 and deviation 1 over the training split.",
-            "By chance: " + ", ".join(f"hit@{k} {value:.3f}" for k, value in chance.items()) + ".",
+            "hit@k: the exact item is among the k nearest pictures, in Euclidean distance of features "
+            "of mean 0 and deviation 1 over the training split. A consumer's picture asks for the "
+            "shop's (Consumer-to-shop); a shop's picture for its others (In-shop).",
+            f"By chance: {', '.join(chances)}.",
         ),
         paper_data="DeepFashion",
     )
 
 
-def sides_of_pairs(catalog: AlignmentCatalog, gallery: tuple[str, ...]):  # noqa: ANN201 (two Points)
-    """The consumers' test pictures of the pairs, and the shops' pictures of the gallery's splits.
+def _hits(
+    localiser: Localiser, catalog: AlignmentCatalog, queries: Points, gallery: Points
+) -> pd.DataFrame:
+    """hit@k: a row a localisation, a column a k."""
+    train = localiser.features(catalog, catalog.points("train"))
+    asked, known = localiser.features(catalog, queries), localiser.features(catalog, gallery)
+    rows = {}
+    for row in ROWS:
+        scale = Scale.of(train[row])
+        rows[row] = hits_at(scale(asked[row]), scale(known[row]), queries.item_id, gallery.item_id, KS)
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sides_of_pairs(
+    catalog: AlignmentCatalog, gallery: tuple[str, ...] = GALLERY
+) -> tuple[Points, Points]:
+    """Consumer-to-shop: consumers' test pictures of the pairs, shops' pictures of the gallery's splits.
 
     Raises:
         ValueError: there are no pairs in the test split.
@@ -81,9 +105,27 @@ def sides_of_pairs(catalog: AlignmentCatalog, gallery: tuple[str, ...]):  # noqa
     )
 
 
+def sides_of_shop(catalog: AlignmentCatalog) -> tuple[Points, Points]:
+    """In-shop: the pictures of its splits query and gallery.
+
+    Raises:
+        ValueError: there are no queries.
+    """
+    queries, gallery = catalog.points("query"), catalog.points("gallery")
+    if not len(queries):
+        raise ValueError(f"{catalog.folder}: no pictures in split query, nothing to look for")
+    return queries, gallery
+
+
 def _chance(pictures: int, per_item: float, k: int) -> float:
     """Of at least one of an item's pictures among k drawn without looking."""
     misses = 1.0
     for i in range(min(k, pictures)):
         misses *= max(0.0, 1 - per_item / (pictures - i))
     return 1 - misses
+
+
+_SIDES: dict[str, Callable[[AlignmentCatalog], tuple[Points, Points]]] = {
+    "consumer_to_shop": sides_of_pairs,
+    "in_shop": sides_of_shop,
+}

@@ -6,6 +6,7 @@ The applications are the tables ``ablate attributes`` and ``ablate retrieval``.
 import pandas as pd
 
 from fashion_ops.ablations.applications import attributes, retrieval
+from fashion_ops.ablations.applications.localisations import train_localiser
 from fashion_ops.ablations.request import Request
 from fashion_ops.ablations.table import Column, Table
 
@@ -17,7 +18,8 @@ def run(request: Request) -> Table:
         FileNotFoundError: a catalog is missing.
         ValueError: nothing to train on or to judge.
     """
-    left, right = attributes.run(request), retrieval.run(request)
+    localiser = train_localiser(request)
+    left, right = attributes.run(request, localiser), retrieval.run(request, localiser)
     shown = [left.column(attributes.MACRO), *right.columns]
     rows = pd.concat([left.rows[[attributes.MACRO]], right.rows], axis=1)
     rows.index.name = left.rows.index.name
