@@ -153,10 +153,13 @@ def batch(n=4, seed=0):
     }
 
 
-@pytest.mark.parametrize("parts", ["sides", "whole"])
-def test_the_position_constraint_enters(parts):
+@pytest.mark.parametrize(
+    ("parts", "loss"), [("sides", "cross_entropy"), ("whole", "cross_entropy"), ("sides", "mse")]
+)
+def test_the_position_constraint_enters(parts, loss):
     settings = GLESettings(
         backbone="tiny",
+        loss=loss,
         position_constraint=3.0,
         position_constraint_k=2,
         position_constraint_parts=parts,

@@ -9,9 +9,7 @@ from fashion_ops.methods.alignment.gle.targets import cone_targets
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.fit import FitModule
 from fashion_ops.methods.parts.position_constraint import Constraint
-from fashion_ops.methods.top_down.loss import heatmap_loss
-
-SHARPNESS = 20.0  # times a heatmap of peak 1 (mse): its softmax is narrow enough for a mean
+from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss
 
 
 class GLEModule(FitModule):
@@ -57,7 +55,6 @@ class GLEModule(FitModule):
         loss = heatmap_loss(heat, target, labelled.float(), s.loss)
         if self.constraint is None:
             return {"loss": loss, "heatmap": loss}
-        logits = heat if s.loss == "cross_entropy" else SHARPNESS * heat
-        apart = self.constraint.of_heatmaps(logits, points, labelled)
+        apart = self.constraint.of_heatmaps(as_logits(heat, s.loss), points, labelled)
         total = loss + self.constraint.weight * apart
         return {"loss": total, "heatmap": loss, "position_constraint": apart}
