@@ -26,7 +26,7 @@ def make(client: MlflowClient, name: str, versions: int) -> MlflowClient:
     assert experiment is not None
     for _ in range(versions):
         run = client.create_run(experiment.experiment_id)
-        made = client.create_model_version(name, "file:///nowhere", run.info.run_id)
+        made = client.create_model_version(name, run.info.artifact_uri, run.info.run_id)
         client.set_registered_model_alias(name, registry.CHALLENGER, made.version)
     return client
 
@@ -74,7 +74,9 @@ def race(uri: str, root: Path, name: str, racers: int) -> list[dict[str, Any]]:
     """What promotions of the same challenger answer that start at once."""
     answers = FORK.Queue()
     processes = [child(uri, root, run_promotion, root, name, answers, None) for _ in range(racers)]
-    given = [answers.get(timeout=60)[1] for _ in processes]
-    for process in processes:
-        process.join(60)
-    return given
+    try:
+        return [answers.get(timeout=60)[1] for _ in processes]
+    finally:
+        for process in processes:
+            process.join(5)
+            process.kill()

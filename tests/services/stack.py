@@ -24,9 +24,10 @@ from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+DAEMON = Path(__file__).with_name("jumping_daemon.py")
 BUCKET = "fashion-ops"
 LONG = 400  # seconds that a busy machine may take for anything
-OURS = ("DAGSTER", "MLFLOW", "RAY", "AWS", "PG", "FASHION_OPS", "PYTEST", "FAKETIME")
+OURS = ("DAGSTER", "MLFLOW", "RAY", "AWS", "PG", "FASHION_OPS", "PYTEST")
 
 
 def postgres_binaries() -> Path | None:
@@ -70,8 +71,8 @@ class Stack:
         # What must not be found anywhere afterwards.
         self.secrets = {name: secrets.token_hex(16) for name in ("postgres", "key", "s3", "ray")}
         self.processes: dict[str, subprocess.Popen] = {}
-        self.clock = self.folder / "clock"  # what libfaketime adds to the daemon's clock
-        self.clock.write_text("+0")
+        self.clock = self.folder / "clock"  # seconds by which the daemon's clock is wrong
+        self.clock.write_text("0")
         self._s3: ThreadedMotoServer | None = None
 
     @property
@@ -99,6 +100,7 @@ class Stack:
             "DAGSTER_POSTGRES_DB": "dagster",
             "DAGSTER_CODE_HOST": "127.0.0.1",
             "DAGSTER_CODE_PORT": ports["code"],
+            "CLOCK_OFFSET": str(self.clock),
             "PGHOST": "127.0.0.1",
             "PGPORT": ports["postgres"],
             "PGUSER": "fashion_ops",
@@ -157,9 +159,9 @@ class Stack:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def start(self, name: str, **more: str) -> None:
+    def start(self, name: str) -> None:
         """Start a service of this class's table; returns before it is ready."""
-        self._start(name, self._commands()[name], self.env | more)
+        self._start(name, self._commands()[name], self.env)
 
     def ready(self, *names: str) -> None:
         """Wait until these answer.
@@ -241,7 +243,7 @@ class Stack:
                 f"--artifacts-destination=s3://{BUCKET}/mlflow",
             ],
             "dagster-code": [*code, local, f"--port={ports['code']}"],
-            "dagster-daemon": ["dagster-daemon", "run", workspace],
+            "dagster-daemon": [sys.executable, str(DAEMON), "run", workspace],
             "dagster-webserver": [
                 "dagster-webserver",
                 local,
