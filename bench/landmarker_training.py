@@ -1,13 +1,13 @@
 """How fast does the landmarker train? Ours against the published HRNet repository's way.
 
     python -m bench.landmarker_training [--backbone hrnet_w16_small] [--crop 96x128] [--batch 16]
-        [--grouping agg81] [--pictures 64] [--rounds 3]
+        [--grouping agg81] [--pictures 64] [--rounds 3] [--threads 2]
 
 The same network, weights, batch and garments of the synthetic wardrobe, both
 ways in one run, by turns:
 
-- published: float32; two loader processes read, warp and normalise one sample at a time and draw its
-  heatmaps in NumPy; the loss walks over the joints; Adam. (What its loop prints is left out.)
+- published: float32; as many loader processes as threads read, warp and normalise one sample at a time
+  and draw its heatmaps in NumPy; the loss walks over the joints; Adam. (Its printing is left out.)
 - ours, as ``train_landmarker`` does it: regions cut once and kept, one affine warp of the whole batch,
   targets rendered and compared as tensors, bf16 where the processor has it, channels last, fused AdamW.
   "cut anew" cuts the regions in each epoch, as it is done with more garments than memory takes.
@@ -34,7 +34,7 @@ from bench.published_landmarker import JointsLoss, PublishedCrops
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
-from fashion_ops.methods.parts.fit import GRADIENT_NORM, autocast, wants_bf16
+from fashion_ops.methods.parts.fit import autocast, shorten_gradients, wants_bf16
 from fashion_ops.methods.parts.regions import Garments, Regions
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
@@ -44,7 +44,6 @@ from fashion_ops.stages.samples import load_garments
 from fashion_ops.taxonomy import Grouping, load_grouping
 from fashion_ops.workspace import Workspace
 
-CORES = 2
 CPU = torch.device("cpu")
 
 
@@ -83,7 +82,7 @@ def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, b
             loss = module.losses(samples, step_generator(0, step, CPU))["loss"]
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(module.parameters(), GRADIENT_NORM)
+        shorten_gradients(module)
         optimizer.step()
 
 
@@ -98,7 +97,12 @@ def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
 
 
 def sides(
-    p: TrainLandmarker, grouping: Grouping, catalog: Catalog, garments: Garments, paths: dict[int, Path]
+    p: TrainLandmarker,
+    grouping: Grouping,
+    catalog: Catalog,
+    garments: Garments,
+    paths: dict[int, Path],
+    threads: int,
 ) -> dict[str, Callable[[], None]]:
     """What takes turns: an epoch of each way, by name."""
     torch.manual_seed(0)
@@ -124,7 +128,7 @@ def sides(
         p.scale,
     )
     loader = DataLoader(
-        data, p.batch_size, shuffle=True, drop_last=True, num_workers=CORES, persistent_workers=True
+        data, p.batch_size, shuffle=True, drop_last=True, num_workers=threads, persistent_workers=True
     )
     adam = torch.optim.Adam(theirs.parameters(), lr=1e-4)
     anew = Regions(garments, catalog.image, p.crop, p.padding)
@@ -145,8 +149,9 @@ def main() -> None:
     parser.add_argument("--grouping", default="agg81")
     parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(args.threads)
     cv2.setNumThreads(0)
     p = TrainLandmarker(
         backbone=args.backbone, crop=parse_size(args.crop), batch_size=args.batch, loss="mse"
@@ -159,7 +164,7 @@ def main() -> None:
         seen = len(garments) // args.batch * args.batch
         what = f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}"
         print(f"{what}; {seen} garments a round", flush=True)
-        ways = sides(p, load_grouping(args.grouping), catalog, garments, paths)
+        ways = sides(p, load_grouping(args.grouping), catalog, garments, paths, args.threads)
         rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for round_ in range(args.rounds + 1):
             for name, run in ways.items():

@@ -86,19 +86,19 @@ def warp_batch(
     half = regions.new_tensor([(width_r - 1) / 2, (height_r - 1) / 2], dtype=torch.float32)
     middle = regions.new_tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float32)
 
-    ys, xs = torch.meshgrid(
-        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
-    )
-    offsets = torch.stack([xs, ys], -1).reshape(1, -1, 2) - middle
-    source = offsets @ linear.transpose(1, 2) + (half + shift)[:, None]
-    grid = ((source + 0.5) * 2 / regions.new_tensor([width_r, height_r], dtype=torch.float32) - 1).view(
-        b, height, width, 2
-    )
+    # Linear in both axes: a row and a column added to each other, not a product of matrices.
+    unit = 2 / regions.new_tensor([width_r, height_r], dtype=torch.float32)
+    xs = torch.arange(width, device=device) - middle[0]
+    ys = torch.arange(height, device=device) - middle[1]
+    start = (half + shift + 0.5) * unit - 1
+    rows = (linear[..., 0] * unit)[..., None] * xs
+    columns = (linear[..., 1] * unit)[..., None] * ys + start[..., None]
+    grid = torch.stack([rows[:, i, None] + columns[:, i, :, None] for i in (0, 1)], -1)
     crops = F.grid_sample(regions.float() / 255, grid, align_corners=False)
     if warp.color:
         gain = 1 + (torch.rand(b, 3, 1, 1, generator=generator, device=device) * 2 - 1) * warp.color
         lift = (uniform() * 2 - 1)[:, None, None, None] * warp.color / 2
-        crops = (crops * gain + lift).clamp(0, 1)
+        crops = crops.mul_(gain).add_(lift).clamp_(0, 1)
 
     points = landmarks_BK3[..., :2] - (half + shift)[:, None]
     points = points @ torch.linalg.inv(linear).transpose(1, 2) + middle
