@@ -5,9 +5,8 @@
 Three copies of this repository with the tests' tiny parameters: in one the stage functions are called
 one after the other in one process; in one a Dagster run does the same in process; in one
 ``dvc repro`` does it, a process a stage. The overhead of a step is its time less that of its
-functions, a stage of a step with 13 categories getting a thirteenth. Also printed: how long the code
-location takes to load, and a run like a scheduled tick's on unchanged data. Ray starts once a run and
-is part of what is measured.
+functions; a step with 13 categories is 13 stages. Ray's start and its workers' loading of torch are
+part of what is measured. Then the same two once more, with nothing to do.
 """
 
 import argparse
@@ -17,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from bench.processor_time import Meter
 from fashion_ops.params import load_params
 from fashion_ops.stages import PARTITIONS, REGISTRY, STEPS
 from fashion_ops.workspace import Workspace
@@ -28,91 +28,122 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from clone import Clone, clone_into
 
 MADE = tuple(step for step in STEPS if step not in REGISTRY)
-Times = dict[str, float]
+Spans = list[tuple[str, float, float]]  # what, from, to: seconds of time.time()
+Times = dict[str, tuple[float, float]]  # what -> processor seconds, wall seconds
 
 
-def direct(root: Path) -> Times:
-    """Seconds of each step's functions in this process, imports done before."""
-    ws, times = Workspace(root), {}
+def direct(root: Path) -> Spans:
+    """Each step's functions in this process, imports done before."""
+    ws, spans = Workspace(root), []
     params = load_params(ws.params)
     modules = {step: importlib.import_module(f"fashion_ops.stages.{step}") for step in MADE}
+    begin = time.time()
     for step, module in modules.items():
-        start = time.perf_counter()
+        start = time.time()
         for key in PARTITIONS.get(step, [None]):
             module.run(params, ws, key) if key else module.run(params, ws)
-        times[step] = time.perf_counter() - start
-    return times
+        spans.append((step, start, time.time()))
+    return [*spans, ("all", begin, time.time())]
 
 
-def by_dagster(root: Path) -> Times:
-    """Seconds of each step in one Dagster run; ``load``; ``tick``: of a second one that skips all."""
-    start = time.perf_counter()
+def by_dagster(root: Path) -> Spans:
+    """Each step in Dagster runs of this process; ``all``: of them; ``again``: runs that skip it all."""
     import dagster as dg
 
-    from pipelines.definitions import build
     from pipelines.home import prepare_home
-    from pipelines.run import run
+    from pipelines.run import failures, run
 
-    build(root)
-    times = {"load": time.perf_counter() - start}
     for step in MADE:
         importlib.import_module(f"fashion_ops.stages.{step}")
     prepare_home(root)
+    spans: Spans = []
     with dg.DagsterInstance.get() as instance:
-        for result in run(root, instance):
-            assert result.success
-            stats = instance.get_run_step_stats(result.run_id)
-            times |= {s.step_key: s.end_time - s.start_time for s in stats if s.step_key in MADE}
-        start = time.perf_counter()
-        versions = [_version(result) for result in run(root, instance)]
-        times["tick"] = time.perf_counter() - start
-    assert not any(new for new in versions), "a run on unchanged data made a new version"
-    return times
-
-
-def _version(result: object) -> bool:
-    """Whether ``register`` made a version in this run."""
-    events = result.asset_materializations_for_node("register") if result.success else []
-    return any(event.metadata["new"].value for event in events)
+        for name in ("all", "again"):
+            start = time.time()
+            results = run(root, instance, MADE)
+            spans.append((name, start, time.time()))
+            assert all(result.success for result in results), failures(results)
+            stats = [s for r in results for s in instance.get_run_step_stats(r.run_id)]
+            if name == "all":
+                spans += [
+                    (s.step_key if s.step_key in MADE else "checks", s.start_time, s.end_time)
+                    for s in stats
+                ]
+    return spans
 
 
 def by_dvc(clone: Clone) -> Times:
-    """Seconds of each step under ``dvc repro``, told apart by what it prints."""
-    times: Times = {}
-    step, since = None, time.perf_counter()
+    """Each step under ``dvc repro``, told apart by what it prints."""
+    spans: Spans = []
+    step, begin = "", time.time()
+    since = begin
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, text=True
     )
-    for line in process.stdout or []:
-        if line.startswith("Running stage '"):
-            now = time.perf_counter()
-            if step:
-                times[step] = times.get(step, 0.0) + now - since
-            step, since = line.split("'")[1].partition("@")[0], now
-    if step:
-        times[step] = times.get(step, 0.0) + time.perf_counter() - since
+    with Meter(process.pid) as meter:
+        for line in process.stdout or []:
+            if line.startswith("Running stage '"):
+                now = time.time()
+                spans += [(step, since, now)] if step else []
+                step, since = line.split("'")[1].partition("@")[0], now
+        spans += [(step, since, time.time()), ("all", begin, time.time())]
     if process.wait():
         raise SystemExit("dvc repro failed")
-    start = time.perf_counter()
-    clone.run("dvc", "repro")
-    return times | {"tick": time.perf_counter() - start}
+    with Meter() as nothing:
+        start = time.time()
+        clone.run("dvc", "repro")
+        end = time.time()
+    return times(spans, meter) | times([("again", start, end)], nothing)
 
 
-def report(bare: Times, dagster: Times, dvc: Times) -> str:
-    """The three as a table, with the overhead of a stage."""
-    lines = [f"{'step':22}{'bare s':>8}{'Dagster':>9}{'a stage':>9}{'dvc':>8}{'a stage':>9}"]
-    worst = {"Dagster": 0.0, "dvc repro": 0.0}
-    for step in MADE:
-        n = len(PARTITIONS.get(step, [None]))
-        over = [(found[step] - bare[step]) / n for found in (dagster, dvc)]
-        worst = {k: max(v, o) for (k, v), o in zip(worst.items(), over, strict=True)}
-        lines.append(
-            f"{step:22}{bare[step]:8.2f}{dagster[step]:9.2f}{over[0]:+9.2f}{dvc[step]:8.2f}{over[1]:+9.2f}"
-        )
-    lines += [f"largest overhead of a stage, {name}: {value:+.2f} s" for name, value in worst.items()]
-    lines.append(f"code location loads in {dagster['load']:.1f} s")
-    lines.append(f"unchanged data: Dagster {dagster['tick']:.1f} s, dvc repro {dvc['tick']:.1f} s")
+def times(spans: Iterable[tuple[str, float, float]], meter: Meter) -> Times:
+    """The sums of the spans of each name."""
+    found: Times = {}
+    for name, start, end in spans:
+        used, wall = found.get(name, (0.0, 0.0))
+        found[name] = used + meter.between(start, end), wall + end - start
+    return found
+
+
+def within(name: str, clone: Clone) -> Times:
+    """One of the functions above in a process of its own."""
+    command = [sys.executable, "-m", "bench.orchestration", "--within", name, "--root", str(clone.root)]
+    process = subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[1],
+        env={**clone.env, "FASHION_OPS_ROOT": str(clone.root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with Meter(process.pid) as meter:
+        printed = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"{name} failed")
+    return times(json.loads(printed.strip().splitlines()[-1]), meter)
+
+
+def table(bare: Times, dagster: Times, dvc: Times) -> str:
+    """The three beside each other, with the overhead of a stage: processor seconds (wall seconds)."""
+    lines = [
+        "| step | stages | functions | Dagster | more, a stage | `dvc repro` | more, a stage |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    stages = {step: len(PARTITIONS.get(step, [None])) for step in MADE}
+    for step in (*MADE, "all"):
+        n = stages.get(step) or sum(stages.values())
+        cells = [f"{step}" if step in stages else "all", str(n), both(bare[step])]
+        for found in (dagster, dvc):
+            more = [(found[step][i] - bare[step][i]) / n for i in (0, 1)]
+            cells += [both(found[step]), f"{more[0]:+.2f} ({more[1]:+.2f})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"Asset checks in Dagster's runs: {both(dagster['checks'])}."]
+    lines.append(f"Again, nothing to do: Dagster {both(dagster['again'])}, dvc {both(dvc['again'])}.")
     return "\n".join(lines)
+
+
+def both(pair: tuple[float, float]) -> str:
+    """Processor seconds, wall seconds in parentheses."""
+    return f"{pair[0]:.2f} ({pair[1]:.2f})"
 
 
 def main() -> None:
@@ -122,33 +153,16 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.within:
-        measure: Callable[[Path], Times] = {"direct": direct, "by_dagster": by_dagster}[given.within]
+        measure: Callable[[Path], Spans] = {"direct": direct, "by_dagster": by_dagster}[given.within]
         print(json.dumps(measure(given.root)))
         return
     with tempfile.TemporaryDirectory(prefix="orchestration-") as folder:
-        found = {}
-        for name in ("direct", "by_dagster"):
-            clone = clone_into(Path(folder, name, "fashion-ops"))
-            bench = Path(__file__).parents[1]
-            done = subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "bench.orchestration",
-                    "--within",
-                    name,
-                    "--root",
-                    str(clone.root),
-                ],
-                cwd=bench,
-                env={**clone.env, "FASHION_OPS_ROOT": str(clone.root)},
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            found[name] = json.loads(done.stdout.strip().splitlines()[-1])
-        dvc = by_dvc(clone_into(Path(folder, "dvc", "fashion-ops")))
-    print(report(found["direct"], found["by_dagster"], dvc))
+        names = ("functions", "dagster", "dvc")
+        clones = {name: clone_into(Path(folder, name, "fashion-ops")) for name in names}
+        bare = within("direct", clones["functions"])
+        dagster = within("by_dagster", clones["dagster"])
+        dvc = by_dvc(clones["dvc"])
+    print(table(bare, dagster, dvc))
 
 
 if __name__ == "__main__":

@@ -142,8 +142,12 @@ def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list
         shows = {"epoch": epoch, **shown.numbers(metrics)}
         context.log_event(dg.AssetObservation(step, partition=category, metadata=shows))
 
+    def linked(category: str, page: str) -> None:
+        shows = {"mlflow run": dg.MetadataValue.url(page)}
+        context.log_event(dg.AssetObservation(step, partition=category, metadata=shows))
+
     try:
-        run_all(step, params, ws, keys, landed, told)
+        run_all(step, params, ws, keys, landed, told, linked)
     except FanOutError as error:
         causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
         raise dg.Failure(str(error), metadata=causes, allow_retries=False) from error

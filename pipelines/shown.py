@@ -48,8 +48,8 @@ def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) 
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A step's metrics as Dagster takes them."""
-    return {name: float(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
+    """A step's metrics as Dagster takes them; four digits, the files have all."""
+    return {name: _short(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
 
 
 def cause(data: StepFailureData) -> str:
@@ -65,7 +65,7 @@ def judged(ws: Workspace, step: str, key: str) -> dict[str, Any]:
     """One category's AP with ground-truth boxes, of this step's model and of the mean shape."""
     row = _metrics(ws)["per_category"].get(key, {}).get("landmark_ap", {})
     names = (ROWS[step], "mean_shape")
-    return {f"AP {name}": float(row[name]) for name in names if name in row}
+    return {f"AP {name}": _short(row[name]) for name in names if name in row}
 
 
 def judgement(ws: Workspace) -> dict[str, Any]:
@@ -73,8 +73,7 @@ def judgement(ws: Workspace) -> dict[str, Any]:
     rows = [
         dg.TableRecord(
             {"category": name, "train": row["train"], "validation": row["validation"]}
-            | {"box_ap": row["box_ap"]}
-            | row["landmark_ap"]
+            | numbers({"box_ap": row["box_ap"], **row["landmark_ap"]})
         )
         for name, row in _metrics(ws)["per_category"].items()
     ]
@@ -101,7 +100,7 @@ def _training(folder: Path) -> dict[str, Any]:
     losses = read_losses(folder) if (folder / HISTORY).is_file() else []
     if not losses:
         return {}
-    return {"epochs": len(losses), "last loss": float(losses[-1]), "loss": picture(_curve(losses))}
+    return {"epochs": len(losses), "last loss": _short(losses[-1]), "loss": picture(_curve(losses))}
 
 
 def picture(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
@@ -114,7 +113,7 @@ def _curve(losses: list[float]) -> bytes:
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(4.2, 1.8))
-    axes = figure.add_axes((0.14, 0.26, 0.84, 0.7))
+    axes = figure.add_axes((0.17, 0.26, 0.81, 0.7))
     axes.plot(range(1, len(losses) + 1), losses, marker="o", markersize=3, color="#3b6ea8")
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
@@ -123,6 +122,10 @@ def _curve(losses: list[float]) -> bytes:
     out = BytesIO()
     figure.savefig(out, format="png", dpi=80)
     return out.getvalue()
+
+
+def _short(value: float) -> float:
+    return value if isinstance(value, int) else float(f"{value:.4g}")
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fashion_ops.fleet.schedule import tasks_at_once
 from fashion_ops.params import Fleet
 
 POLL_SECONDS = 0.5
-START_ATTEMPTS = 4
+START_ATTEMPTS = 12
 
 
 def connect(settings: Fleet) -> None:
@@ -41,7 +41,11 @@ def connect(settings: Fleet) -> None:
 
 
 def start_ray(address: str, **options: Any) -> None:
-    """``ray.init``, again where a busy machine took longer than the 30 s that Ray gives itself."""
+    """``ray.init``, again and again where a busy machine takes longer than Ray gives itself.
+
+    Its raylet ends when the two agents have not told it their ports after 15 s, and a node that is not
+    there after 30 s is given up. Both stand in Ray's code; each attempt finds more of it in memory.
+    """
     for attempt in range(START_ATTEMPTS):
         try:
             ray.init(address, **options)

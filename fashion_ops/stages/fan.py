@@ -24,6 +24,7 @@ from fashion_ops.workspace import Workspace
 
 Landed = Callable[[str, dict[str, float], LockEntry, str | None], None]
 Told = Callable[[str, int, Mapping[str, float]], None]
+Linked = Callable[[str, str], None]
 
 
 def run_all(
@@ -33,6 +34,7 @@ def run_all(
     categories: Iterable[str],
     landed: Landed,
     told: Told | None = None,
+    linked: Linked | None = None,
 ) -> None:
     """Run a step for these categories, longest first; MLflow shows each epoch as it happens.
 
@@ -44,6 +46,8 @@ def run_all(
         landed: called with (category, metrics, lock entry, page of its MLflow run or None) for each one
             that is published and recorded.
         told: called with (category, epochs done, metrics) for each epoch.
+        linked: called at the end with (category, page of its MLflow run) for each one that landed
+            before MLflow had answered.
 
     Raises:
         FanOutError: at the end, naming the categories that failed; all others are done.
@@ -65,7 +69,10 @@ def run_all(
 
     def land(name: str, result: Result) -> None:
         metrics = module.publish(ws, name, result)
-        landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]), runs.page(name))
+        page = runs.page(name)
+        landed(name, metrics, ledger.commit(f"{step}@{name}", snapshots[name]), page)
+        if page is None:
+            unlinked.append(name)
         runs.end(name, FINISHED)
 
     def on_epoch(name: str, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -74,17 +81,23 @@ def run_all(
             told(name, epoch, metrics)
 
     settings = {name: getattr(params.categories[name], step).model_dump() for name in snapshots}
-    with FanOutRuns(ws.root, step, settings) as runs:
-        fan_out(
-            step,
-            [job(name) for name in snapshots],
-            module.work,
-            land,
-            params.fleet,
-            ws.checkpoints,
-            timesheet=_timesheet_path(ws, step),
-            on_epoch=on_epoch,
-        )
+    unlinked: list[str] = []
+    try:
+        with FanOutRuns(ws.root, step, settings) as runs:
+            fan_out(
+                step,
+                [job(name) for name in snapshots],
+                module.work,
+                land,
+                params.fleet,
+                ws.checkpoints,
+                timesheet=_timesheet_path(ws, step),
+                on_epoch=on_epoch,
+            )
+    finally:
+        for name in unlinked:
+            if linked is not None and (page := runs.page(name)):
+                linked(name, page)
 
 
 def unfinished(step: str, ws: Workspace) -> list[str]:

@@ -1,13 +1,17 @@
 """The whole chain, tiny: by Dagster, seen by DVC; by DVC, seen by Dagster; registered and used.
 
-The tests run in order on one copy of the repository, as a user's afternoon would.
+The tests run in order on one copy of the repository, as a user's afternoon would. Where there is a
+browser, the first run is one that a user starts on Dagster's pages.
 """
 
 import json
 import sqlite3
+from dataclasses import dataclass
 
 import pytest
+from dagster_pages import dagster_dev, find_browser
 
+from fashion_ops.stages import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 pytestmark = pytest.mark.e2e
@@ -22,9 +26,36 @@ STAGES = [
 ]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What Dagster's pages showed: statuses, each box's colour, one partition, the table."""
+
+    everything: str
+    one: str
+    colours: dict[str, str]
+    partition: dict[str, str]
+    curve: int
+    table: list[list[str]]
+    log: str
+
+
 @pytest.fixture(scope="module")
-def made(clone):
-    """The clone after one run of everything by Dagster; what it printed."""
+def seen(clone):
+    """What a user sees who materializes everything, then one partition; None without a browser."""
+    if find_browser() is None:
+        return None
+    with dagster_dev(clone) as pages:
+        everything = pages.materialize_all()
+        colours = pages.colours()
+        one = pages.materialize_partition("finetune", "skirt")
+        pages.open_partition("finetune", "skirt")
+        shown = (pages.metadata(), pages.picture_width("loss"), pages.table("evaluate"))
+        return Seen(everything, one, colours, *shown, pages.log())
+
+
+@pytest.fixture(scope="module")
+def made(clone, seen):
+    """The clone after everything was run by Dagster; what the last run in a terminal printed."""
     done = clone.python("-m", "pipelines.run", "--summary")
     return clone, done.stdout + done.stderr
 
@@ -38,6 +69,28 @@ def materialized(clone) -> set[tuple[str, str | None]]:
             "where dagster_event_type = 'ASSET_MATERIALIZATION'"
         ).fetchall()
     return {(json.loads(key)[0], partition) for key, partition in rows}
+
+
+def test_materialize_all_turns_every_asset_green(seen):
+    if seen is None:
+        pytest.skip("no browser: install chromium")
+    assert seen.everything == "COMPLETED_SUCCESS", seen.log
+    assert set(seen.colours.values()) == {"green"} and len(seen.colours) == len(STEPS) + 1  # batches
+
+
+def test_one_partition_shows_what_was_made(clone, seen):
+    if seen is None:
+        pytest.skip("no browser: install chromium")
+    assert seen.one == "SUCCESS", seen.log
+    shown = seen.partition
+    assert shown["dvc md5"] == clone.lock()["finetune@skirt"]["outs"][0]["md5"]
+    assert shown["epochs"] == "1" and int(shown["train garments"]) > 0
+    assert "/#/experiments/" in shown["mlflow run"]
+    assert 0 <= float(shown["AP finetuned"]) <= 1 and float(shown["last loss"]) > 0
+    assert seen.curve > 100
+    header, *rows = seen.table
+    assert header[:2] == ["category", "train"] and "refined" in header
+    assert [row[0] for row in rows] == list(CATEGORY_NAMES)
 
 
 def test_dagster_makes_everything_and_tells_what_to_do_next(made):
