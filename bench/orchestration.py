@@ -1,6 +1,6 @@
 """What orchestration costs: each step by Dagster and by ``dvc repro``, beside the bare stage functions.
 
-    python -m bench.orchestration
+    python -m bench.orchestration [--steps STEP ...]
 
 Three copies of this repository with the tests' tiny parameters: in one the stage functions are called
 one after the other in one process; in one a Dagster run does the same in process; in one
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench.processor_time import Meter
@@ -29,14 +29,15 @@ from clone import Clone, clone_into
 
 MADE = tuple(step for step in STEPS if step not in REGISTRY)
 Spans = list[tuple[str, float, float]]  # what, from, to: seconds of time.time()
+Measure = Callable[[Path, Sequence[str]], Spans]
 Times = dict[str, tuple[float, float]]  # what -> processor seconds, wall seconds
 
 
-def direct(root: Path) -> Spans:
+def direct(root: Path, steps: Sequence[str]) -> Spans:
     """Each step's functions in this process, imports done before."""
     ws, spans = Workspace(root), []
     params = load_params(ws.params)
-    modules = {step: importlib.import_module(f"fashion_ops.stages.{step}") for step in MADE}
+    modules = {step: importlib.import_module(f"fashion_ops.stages.{step}") for step in steps}
     begin = time.time()
     for step, module in modules.items():
         start = time.time()
@@ -46,39 +47,39 @@ def direct(root: Path) -> Spans:
     return [*spans, ("all", begin, time.time())]
 
 
-def by_dagster(root: Path) -> Spans:
+def by_dagster(root: Path, steps: Sequence[str]) -> Spans:
     """Each step in Dagster runs of this process; ``all``: of them; ``again``: runs that skip it all."""
     import dagster as dg
 
     from pipelines.home import prepare_home
     from pipelines.run import failures, run
 
-    for step in MADE:
+    for step in steps:
         importlib.import_module(f"fashion_ops.stages.{step}")
     prepare_home(root)
     spans: Spans = []
     with dg.DagsterInstance.get() as instance:
         for name in ("all", "again"):
             start = time.time()
-            results = run(root, instance, MADE)
+            results = run(root, instance, tuple(steps))
             spans.append((name, start, time.time()))
             assert all(result.success for result in results), failures(results)
             stats = [s for r in results for s in instance.get_run_step_stats(r.run_id)]
             if name == "all":
                 spans += [
-                    (s.step_key if s.step_key in MADE else "checks", s.start_time, s.end_time)
+                    (s.step_key if s.step_key in steps else "checks", s.start_time, s.end_time)
                     for s in stats
                 ]
     return spans
 
 
-def by_dvc(clone: Clone) -> Times:
+def by_dvc(clone: Clone, steps: Sequence[str]) -> Times:
     """Each step under ``dvc repro``, told apart by what it prints."""
     spans: Spans = []
     step, begin = "", time.time()
     since = begin
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, text=True
+        ["dvc", "repro", *steps], cwd=clone.root, env=clone.env, stdout=subprocess.PIPE, text=True
     )
     with Meter(process.pid) as meter:
         for line in process.stdout or []:
@@ -91,7 +92,7 @@ def by_dvc(clone: Clone) -> Times:
         raise SystemExit("dvc repro failed")
     with Meter() as nothing:
         start = time.time()
-        clone.run("dvc", "repro")
+        clone.run("dvc", "repro", *steps)
         end = time.time()
     return times(spans, meter) | times([("again", start, end)], nothing)
 
@@ -105,9 +106,10 @@ def times(spans: Iterable[tuple[str, float, float]], meter: Meter) -> Times:
     return found
 
 
-def within(name: str, clone: Clone) -> Times:
+def within(name: str, clone: Clone, steps: Sequence[str]) -> Times:
     """One of the functions above in a process of its own."""
     command = [sys.executable, "-m", "bench.orchestration", "--within", name, "--root", str(clone.root)]
+    command += ["--steps", *steps]
     process = subprocess.Popen(
         command,
         cwd=Path(__file__).parents[1],
@@ -122,14 +124,14 @@ def within(name: str, clone: Clone) -> Times:
     return times(json.loads(printed.strip().splitlines()[-1]), meter)
 
 
-def table(bare: Times, dagster: Times, dvc: Times) -> str:
+def table(steps: Sequence[str], bare: Times, dagster: Times, dvc: Times) -> str:
     """The three beside each other, with the overhead of a stage: processor seconds (wall seconds)."""
     lines = [
         "| step | stages | functions | Dagster | more, a stage | `dvc repro` | more, a stage |",
         "|---|---|---|---|---|---|---|",
     ]
-    stages = {step: len(PARTITIONS.get(step, [None])) for step in MADE}
-    for step in (*MADE, "all"):
+    stages = {step: len(PARTITIONS.get(step, [None])) for step in steps}
+    for step in (*steps, "all"):
         n = stages.get(step) or sum(stages.values())
         cells = [f"{step}" if step in stages else "all", str(n), both(bare[step])]
         for found in (dagster, dvc):
@@ -149,20 +151,21 @@ def both(pair: tuple[float, float]) -> str:
 def main() -> None:
     """Run all three and print the table."""
     parser = argparse.ArgumentParser("python -m bench.orchestration", description=__doc__)
+    parser.add_argument("--steps", nargs="+", choices=MADE, metavar="STEP", default=MADE)
     parser.add_argument("--within", choices=["direct", "by_dagster"], help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.within:
-        measure: Callable[[Path], Spans] = {"direct": direct, "by_dagster": by_dagster}[given.within]
-        print(json.dumps(measure(given.root)))
+        measure: Measure = {"direct": direct, "by_dagster": by_dagster}[given.within]
+        print(json.dumps(measure(given.root, given.steps)))
         return
     with tempfile.TemporaryDirectory(prefix="orchestration-") as folder:
         names = ("functions", "dagster", "dvc")
         clones = {name: clone_into(Path(folder, name, "fashion-ops")) for name in names}
-        bare = within("direct", clones["functions"])
-        dagster = within("by_dagster", clones["dagster"])
-        dvc = by_dvc(clones["dvc"])
-    print(table(bare, dagster, dvc))
+        bare = within("direct", clones["functions"], given.steps)
+        dagster = within("by_dagster", clones["dagster"], given.steps)
+        dvc = by_dvc(clones["dvc"], given.steps)
+    print(table(given.steps, bare, dagster, dvc))
 
 
 if __name__ == "__main__":

@@ -231,13 +231,18 @@ def test_verify_wants_one_story(root: Path) -> None:
         ledger.verify()
     make(ledger, *STAGES)
     ledger.verify()
+    digest, of_skirt = ledger.digest(), ledger.digest("train@skirt")
+    set_params(root, vest=0.3)
+    make(ledger, "train@vest")
+    assert ledger.digest() != digest and ledger.digest("train@skirt") == of_skirt
+    make(ledger, "judge")
     digest = ledger.digest()
     (root / "fashion_ops" / "train.py").write_text("edited later")  # what was made stays what it is
     ledger.verify()
     set_params(root, skirt=0.2)
     (root / "raw.txt").write_text("other")
     make(ledger, "load")
-    assert ledger.digest() != digest
+    assert ledger.digest() != digest and ledger.digest("train@skirt") != of_skirt
     with pytest.raises(LedgerError, match="train@skirt: made from another version") as caught:
         ledger.verify()
     assert "judge" not in str(caught.value)

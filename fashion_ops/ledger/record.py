@@ -27,9 +27,15 @@ class Ledger(Repository):
         """The entry of one stage, or None if it was never recorded."""
         return self.entries().get(stage)
 
-    def digest(self) -> str:
-        """One hash over all entries, whatever their order in the file."""
-        return digest({name: entry.fingerprint for name, entry in self.entries().items()})
+    def digest(self, last: str | None = None) -> str:
+        """One hash over all entries, whatever their order in the file.
+
+        Args:
+            last: only over this stage's and those of what it is made from.
+        """
+        with self.locked():
+            wanted = self.making_of(last)
+        return digest({n: e.fingerprint for n, e in self.entries().items() if n in wanted})
 
     def verify(self, last: str | None = None) -> None:
         """Make sure that the outputs on disk are one story: all recorded, each made from the others.

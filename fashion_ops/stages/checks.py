@@ -16,6 +16,8 @@ from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
+REPRODUCED_TAG = "reproduced"  # of a version whose predictions were seen to be the evaluated ones
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -113,12 +115,22 @@ def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
 
 
 def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
-    """The challenger loads from the registry and gives the evaluated predictions bit for bit."""
+    """The challenger loads from the registry and gives the evaluated predictions bit for bit.
+
+    Asked once of a version; the gate of ``promote`` asks again before anything serves.
+    """
     from fashion_ops import registry  # only here: the others are light
+
+    client, name = registry.connect(ws.root), params.registration.model
+    version = registry.with_alias(client, name, registry.CHALLENGER)
+    source = f"models:/{name}@{registry.CHALLENGER}"
+    if version and version.tags.get(REPRODUCED_TAG):
+        return Outcome(True, {"model": source, "seen before": version.tags[REPRODUCED_TAG]})
     from fashion_ops.stages.reproduction import differences
 
-    source = f"models:/{params.registration.model}@{registry.CHALLENGER}"
     found = differences(registry.fetch_bundle(source), params, ws)
+    if version and not found:
+        client.set_model_version_tag(name, version.version, REPRODUCED_TAG, "bit for bit")
     return Outcome(not found, {"model": source, **found})
 
 

@@ -60,7 +60,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         )
     push(ledger)
     client = registry.connect(ws.root)
-    name, lineage = params.registration.model, ledger.digest()
+    name, lineage = params.registration.model, ledger.digest(JUDGED)
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
         return {"version": int(known.version), "new": False}

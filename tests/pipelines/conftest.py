@@ -181,8 +181,8 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
     registry.fetch_bundle = Path  # type: ignore[attr-defined]
     registry.CHAMPION = "champion"  # type: ignore[attr-defined]
-    registry.connect = lambda root: None  # type: ignore[attr-defined]
-    registry.with_alias = lambda *_: MagicMock(version="3")  # type: ignore[attr-defined]
+    registry.connect = lambda root: MagicMock()  # type: ignore[attr-defined]
+    registry.with_alias = lambda *_: MagicMock(version="3", tags={})  # type: ignore[attr-defined]
     registry.version_page = "http://mlflow/{}/{}".format  # type: ignore[attr-defined]
     put("fashion_ops.registry", registry)
     return fakes

@@ -1,6 +1,7 @@
 """Failures and overdue runs are told: to the log, and to a webhook that listens on this machine."""
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,8 +11,11 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 
-from fashion_ops.params import Notify
+import fashion_ops
+from fashion_ops import registry
+from fashion_ops.params import Notify, Retrain
 from pipelines import notify
+from pipelines.automation import make_schedule
 from pipelines.definitions import build
 from pipelines.home import House
 from pipelines.run import run
@@ -56,6 +60,44 @@ def test_a_failed_run_is_told_with_its_cause_and_the_champion(
     assert body["steps"] == ["aggregate: ValueError: no such grouping"]
     assert body["champion"] == "the champion is still version 3"
     assert body["text"] in caplog.text and "The champion is still version 3." in body["text"]
+
+
+def test_a_failed_tick_leaves_the_champion_and_says_so(
+    house: Any, stages: Any, heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a real registry, where version 2 serves and 3 is the challenger."""
+    monkeypatch.setitem(sys.modules, "fashion_ops.registry", registry)  # the stand-in's place
+    monkeypatch.setattr(fashion_ops, "registry", registry)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client, name = registry.connect(house.root), "garment-landmarks"
+    client.create_registered_model(name)
+    for _ in range(3):
+        client.create_model_version(name, f"file://{house.root}/models")
+    serving = {"previous": "1", "champion": "2", "challenger": "3"}
+    for alias, version in serving.items():
+        client.set_registered_model_alias(name, alias, version)
+
+    definitions = build(house.root)
+    for failing in ("evaluate", "register"):
+        stages.failing = {failing: ValueError(f"{failing} broke")}
+        context = dg.build_schedule_context(instance=house.instance)
+        [request] = make_schedule("pipeline", Retrain()).evaluate_tick(context).run_requests or []
+        result = definitions.resolve_job_def("pipeline").execute_in_process(
+            instance=house.instance, tags=dict(request.tags), raise_on_error=False
+        )
+        assert not result.success and "promote" not in stages.calls
+        aliases = client.get_registered_model(name).aliases
+        assert {alias: str(version) for alias, version in aliases.items()} == serving
+        told = dg.build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=house.instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        notify.failed_runs(told, house=House(root=str(house.root)))
+        assert heard[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
+        assert heard[-1]["text"].endswith("The champion is still version 2.")
+    assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
 
 
 def test_what_is_overdue_is_told_once(house: Any, heard: list[dict[str, Any]]) -> None:
