@@ -82,8 +82,9 @@ def run_all(
 
     settings = {name: getattr(params.categories[name], step).model_dump() for name in snapshots}
     unlinked: list[str] = []
+    runs = FanOutRuns(ws.root, step, settings)
     try:
-        with FanOutRuns(ws.root, step, settings) as runs:
+        with runs:
             fan_out(
                 step,
                 [job(name) for name in snapshots],

@@ -44,7 +44,8 @@ class Watch:
 
     def judge(self, landmarks: Sequence[np.ndarray], scores: Sequence[float]) -> dict[str, float]:
         """``AP`` of each garment's landmarks (n, 3), picture pixels, and score."""
-        found = self.garments.assign(score=scores, landmarks=[points.ravel() for points in landmarks])
+        flat = pd.Series([points.ravel() for points in landmarks], self.garments.index)
+        found = self.garments.assign(score=scores, landmarks=flat)
         truth = ground_truth(self.images, self.garments)
         return {"AP": score_landmarks(truth, detections(found, self.images)).stats["AP"]}
 
