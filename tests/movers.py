@@ -26,7 +26,7 @@ def make(client: MlflowClient, name: str, versions: int) -> MlflowClient:
     assert experiment is not None
     for _ in range(versions):
         run = client.create_run(experiment.experiment_id)
-        made = client.create_model_version(name, run.info.artifact_uri, run.info.run_id)
+        made = client.create_model_version(name, str(run.info.artifact_uri), run.info.run_id)
         client.set_registered_model_alias(name, registry.CHALLENGER, made.version)
     return client
 

@@ -41,8 +41,8 @@ def test_the_webserver_knows_the_schedules_through_the_code_server(week: Week) -
 
 
 def test_services_listen_on_loopback_only(week: Week) -> None:
-    for name, family in week.families().items():
-        heard = {c.laddr.ip for p in family for c in p.net_connections() if c.status == "LISTEN"}
+    for name, connections in week.of_processes(lambda p: p.net_connections()).items():
+        heard = {c.laddr.ip for of_one in connections for c in of_one if c.status == "LISTEN"}
         if not name.startswith("ray"):  # it asks for a token; see docs/operations.md
             assert heard <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}, (name, heard)
 

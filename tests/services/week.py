@@ -6,6 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -146,10 +147,15 @@ class Week:
         assert self.failed_steps() == ["register"]
         return self.last_run().run_id
 
-    def families(self) -> dict[str, list[psutil.Process]]:
-        """Each service's process and all that it started."""
-        first = {name: psutil.Process(p.pid) for name, p in self.stack.processes.items()}
-        return {name: [p, *p.children(recursive=True)] for name, p in first.items()}
+    def of_processes(self, ask: Callable[[psutil.Process], Any]) -> dict[str, list[Any]]:
+        """An answer of each process of each service; those that end meanwhile give none."""
+        answers: dict[str, list[Any]] = {}
+        for name, first in self.stack.processes.items():
+            root = psutil.Process(first.pid)
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    answers.setdefault(name, []).append(ask(process))
+        return answers
 
     def objects(self) -> dict[str, bytes]:
         """All that lies in the bucket, by key; address and credentials are the environment's."""
@@ -161,8 +167,8 @@ class Week:
     def told(self) -> dict[str, bytes]:
         """All that is written or shown anywhere: files, logs, databases, objects, command lines."""
         found = {
-            f"command lines of {name}": repr([p.cmdline() for p in family]).encode()
-            for name, family in self.families().items()
+            f"command lines of {name}": repr(lines).encode()
+            for name, lines in self.of_processes(lambda p: p.cmdline()).items()
         }
         for where in (self.clone.root, self.stack.folder):
             for path in where.rglob("*"):
