@@ -1,7 +1,6 @@
 """Jobs that take several GPUs beside jobs that take one, on a real Ray that is told it had two."""
 
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -26,7 +25,6 @@ def two_gpus() -> Iterator[None]:
         patch.setenv("RAY_TMPDIR", folder)
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         start_ray("local", num_cpus=3, num_gpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()

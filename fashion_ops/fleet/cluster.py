@@ -30,8 +30,6 @@ def connect(settings: Fleet) -> None:
     address = os.environ.get("RAY_ADDRESS") or "local"
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
-        # Ray's processes ask each other for a token; without ours it leaves one in the home folder.
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cpus = max(os.cpu_count() or 1, settings.cpus_per_task)
         os.environ |= hide
         start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
@@ -46,6 +44,10 @@ def start_ray(address: str, **options: Any) -> None:
     Its raylet ends when the two agents have not told it their ports after 15 s, and a node that is not
     there after 30 s is given up. Both stand in Ray's code; each attempt finds more of it in memory.
     """
+    if address == "local":
+        # Ray's processes ask each other for a token; without ours it leaves one in the home folder.
+        # A process keeps its first one, whatever the variable says later.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(START_ATTEMPTS):
         try:
             ray.init(address, **options)
