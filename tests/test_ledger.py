@@ -251,3 +251,8 @@ def test_verify_wants_one_story(root: Path) -> None:
         ledger.verify()
     ledger.verify("load")  # what is made from it is left out
     assert ledger.changes("load") == {} and "judge" in ledger.changes()
+
+
+def test_a_folder_without_dvc_is_named(tmp_path):
+    with pytest.raises(LedgerError, match=f"{tmp_path}: no DVC repository"):
+        Ledger(tmp_path)

@@ -7,13 +7,16 @@ A step run by hand is recorded in ``dvc.lock`` as Dagster would record it; under
 import importlib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import console, print_metrics, read_params
+from fashion_ops.commands.shared import complain, console, print_metrics, read_params
 from fashion_ops.stages import BY_CATEGORY, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
+
+if TYPE_CHECKING:
+    from fashion_ops.ledger import Ledger
 
 HELP = {
     "synthesize": "Draw the synthetic wardrobe, in DeepFashion2's layout.",
@@ -43,9 +46,7 @@ def _run_and_record(stage: str, act: Any) -> dict[str, Any]:
     """Run one stage; unless DVC runs us, record it in ``dvc.lock``."""
     if os.environ.get("DVC_STAGE"):
         return act()
-    from fashion_ops.ledger import Ledger
-
-    ledger = Ledger(Path())
+    ledger = _ledger()
     snapshot = ledger.before(stage)
     metrics = act()
     ledger.commit(stage, snapshot)
@@ -119,9 +120,18 @@ def _add_chain(app: typer.Typer, step: str) -> None:
 
 
 def _is_current(stage: str) -> bool:
-    from fashion_ops.ledger import Ledger
+    return _ledger().is_current(stage)
 
-    return Ledger(Path()).is_current(stage)
+
+def _ledger() -> "Ledger":
+    """The current folder's; where it has none the command ends with status 2."""
+    from fashion_ops.ledger import Ledger, LedgerError
+
+    try:
+        return Ledger(Path())
+    except LedgerError as error:
+        complain(error)
+        raise typer.Exit(2) from error
 
 
 def add_steps(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dvc.exceptions import NotDvcRepoError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
@@ -34,8 +35,18 @@ class Repository:
         self.defined: dict[str, PipelineStage] = {}
 
     def open(self) -> None:
-        """Read DVC's settings anew."""
-        self.dvc = Repo(str(self.root), _wait_for_lock=True)
+        """Read DVC's settings anew.
+
+        Raises:
+            LedgerError: ``root`` is no DVC repository.
+        """
+        try:
+            self.dvc = Repo(str(self.root), _wait_for_lock=True)
+        except NotDvcRepoError as error:
+            raise LedgerError(
+                f"{self.root}: no DVC repository, so nothing made here can be recorded; "
+                "work in a clone of this project"
+            ) from error
 
     @property
     def lock_file(self) -> Path:
