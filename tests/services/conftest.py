@@ -1,4 +1,4 @@
-"""One stack for all tests of the services: it takes a minute to start."""
+"""One stack for all tests of the services, whose environment is that of the tests until they end."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from stack import BUCKET, Stack, wait_for
 from week import Week
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
     clone = clone_into(tmp_path_factory.mktemp("week") / "fashion-ops")
     params = clone.params
