@@ -18,8 +18,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-from fashion_ops.ledger import Ledger
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, Retrain
 from fashion_ops.stages import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES

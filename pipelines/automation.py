@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger import LockEntry
 from fashion_ops.params import Retrain
 from pipelines import lineage
 from pipelines.assets import SKIP_CURRENT_TAG

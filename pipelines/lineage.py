@@ -22,8 +22,7 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.event_api import EventLogRecord
 
-from fashion_ops.ledger import Ledger
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.stages import PARTITIONED, PARTITIONS, STEPS
 
 ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of

@@ -15,7 +15,7 @@ import dagster as dg
 import pandas as pd
 from dagster._core.execution.plan.objects import StepFailureData
 
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger import LockEntry
 from fashion_ops.methods.parts.history import HISTORY, read_losses
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace

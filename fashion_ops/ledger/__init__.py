@@ -6,7 +6,17 @@ kept by ``data``. DVC is touched nowhere else: ``Repo`` is not its documented AP
 """
 
 from fashion_ops.ledger.data import damaged, fill_from, mend, push
+from fashion_ops.ledger.lockfile import LockEntry
 from fashion_ops.ledger.record import InputsChanged, Ledger
 from fashion_ops.ledger.stages import LedgerError
 
-__all__ = ["InputsChanged", "Ledger", "LedgerError", "damaged", "fill_from", "mend", "push"]
+__all__ = [
+    "InputsChanged",
+    "Ledger",
+    "LedgerError",
+    "LockEntry",
+    "damaged",
+    "fill_from",
+    "mend",
+    "push",
+]

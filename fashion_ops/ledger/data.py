@@ -5,7 +5,7 @@ from typing import Any
 
 from dvc.exceptions import CheckoutError, DvcException
 
-from fashion_ops.cache import damaged_objects
+from fashion_ops.ledger.cache import damaged_objects
 from fashion_ops.ledger.repository import Repository
 from fashion_ops.ledger.stages import LedgerError, outputs_are
 

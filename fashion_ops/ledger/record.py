@@ -10,10 +10,10 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 from networkx import topological_sort
 
-from fashion_ops.cache import remove_leftovers
+from fashion_ops.ledger.cache import remove_leftovers
+from fashion_ops.ledger.lockfile import LockEntry, Snapshot, digest, is_code, write_entry
 from fashion_ops.ledger.repository import Repository
 from fashion_ops.ledger.stages import LedgerError, name_of, outputs_are, reason_of, snapshot_of
-from fashion_ops.lockfile import LockEntry, Snapshot, digest, is_code, write_entry
 
 
 class InputsChanged(LedgerError):

@@ -13,8 +13,8 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
+from fashion_ops.ledger.lockfile import LockEntry, read_entries
 from fashion_ops.ledger.stages import LedgerError, name_of
-from fashion_ops.lockfile import LockEntry, read_entries
 
 
 class Repository:

@@ -9,7 +9,7 @@ from dvc.dependency import ParamsDependency
 from dvc.exceptions import DvcException
 from dvc.stage import PipelineStage
 
-from fashion_ops.lockfile import LockEntry, Snapshot, plain
+from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain
 
 
 class LedgerError(RuntimeError):

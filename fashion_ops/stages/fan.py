@@ -13,8 +13,7 @@ import pandas as pd
 
 from fashion_ops.fleet.fan_out import Job, fan_out
 from fashion_ops.fleet.timesheet import Timesheet
-from fashion_ops.ledger import Ledger
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
 from fashion_ops.stages.jobs import Result
 from fashion_ops.taxonomy import CATEGORY_NAMES

@@ -20,7 +20,7 @@ from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.taxonomy import category
 
-WATCHED = 32  # garments; at most, a fortieth of the demo's finetuning time
+WATCHED = 32  # garments at most
 
 ReadImage = Callable[[int], np.ndarray]
 

@@ -19,7 +19,7 @@ from stack import postgres_binaries, wait_for
 from week import LOCATION, MODEL, SWITCH_ON, Week
 
 from fashion_ops import registry
-from fashion_ops.lockfile import read_entries
+from fashion_ops.ledger.lockfile import read_entries
 from fashion_ops.promotion import moves
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines.drivers import DRIVER_TAG

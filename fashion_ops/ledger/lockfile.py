@@ -2,7 +2,7 @@
 
 An entry says what a stage was made from and what came out. The file is read and written byte for byte
 as DVC does it, but by PyYAML's C parser: with 33 stages DVC's own parser needs half a second for each
-entry that lands. What stands in an entry is for ``ledger`` and DVC to say; nothing here imports DVC.
+entry that lands. What stands in an entry is for ``record`` and DVC to say; nothing here imports DVC.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """DVC's cache as files: whether each object's content is what its name says.
 
 An object is named by the md5 of its content; that of a folder is a JSON list of the files in it. DVC
-itself trusts what lies in its cache. Nothing here imports DVC; where the cache is, ``ledger`` knows.
+itself trusts what lies in its cache. Nothing here imports DVC; where the cache is, ``repository`` knows.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from fashion_ops.lockfile import LockEntry
+from fashion_ops.ledger.lockfile import LockEntry
 
 Cached = Callable[[str], Path]  # md5, for a folder with ".dir" -> where the cache keeps the object
 
