@@ -3,13 +3,15 @@
     python -m bench.landmarker_training [--backbone hrnet_w16_small] [--crop 96x128] [--batch 16]
         [--grouping agg81] [--pictures 64] [--rounds 3] [--threads 2]
 
-The same network, weights, batch and garments of the synthetic wardrobe, both
-ways in one run, by turns:
+The same network, weights, batch and garments of the synthetic wardrobe, all in one run, each way in a
+process of its own, by turns:
 
 - published: float32; as many loader processes as threads read, warp and normalise one sample at a time
-  and draw its heatmaps in NumPy; the loss walks over the joints; Adam. (Its printing is left out.)
+  and draw its heatmaps in NumPy; the loss walks over the joints; Adam; loss and accuracy of each batch
+  are read. (Its printing is left out.)
 - ours, as ``train_landmarker`` does it: regions cut once and kept, one affine warp of the whole batch,
-  targets rendered and compared as tensors, bf16 where the processor has it, channels last, fused AdamW.
+  targets rendered and compared as tensors, bf16 where the processor has it, channels last, fused AdamW,
+  freed memory kept.
   "cut anew" cuts the regions in each epoch, as it is done with more garments than memory takes.
 
 Each way's median round counts, by the clock and by processor time, loaders included; other work on the
@@ -21,6 +23,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -30,21 +34,24 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.detector_input import cpu_seconds
-from bench.published_landmarker import JointsLoss, PublishedCrops
+from bench.published_landmarker import JointsLoss, PublishedCrops, accuracy
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.fit import autocast, shorten_gradients, wants_bf16
+from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.regions import Garments, Regions
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.stages import aggregate, ingest, synthesize
-from fashion_ops.stages.samples import load_garments
-from fashion_ops.taxonomy import Grouping, load_grouping
+from fashion_ops.stages.samples import load_garments, used_grouping
+from fashion_ops.taxonomy import Grouping
 from fashion_ops.workspace import Workspace
 
 CPU = torch.device("cpu")
+WAYS = ("published", "ours", "ours, cut anew")
+Data = tuple[Catalog, Garments, dict[int, Path]]
 
 
 class Module(LandmarkerModule):
@@ -53,8 +60,8 @@ class Module(LandmarkerModule):
     progress = 0.0  # type: ignore[assignment]
 
 
-def make_data(root: Path, pictures: int, grouping: str) -> tuple[Catalog, Garments, dict[int, Path]]:
-    """A wardrobe's garments, and the files of its pictures by image id."""
+def make_data(root: Path, pictures: int, grouping: str) -> None:
+    """A workspace with a wardrobe's catalog, and its pictures as files by image id."""
     ws = Workspace(root)
     params = Params.model_validate(
         {
@@ -66,11 +73,8 @@ def make_data(root: Path, pictures: int, grouping: str) -> tuple[Catalog, Garmen
     for step in (synthesize, ingest, aggregate):
         step.run(params, ws)
     catalog = Catalog(ws.catalog)
-    _, garments = load_garments(ws, "train")
-    paths = {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]}
-    for image_id, path in paths.items():
-        path.write_bytes(catalog.image_bytes(image_id))
-    return catalog, garments, paths
+    for image_id in catalog.images["image_id"]:
+        (root / f"{image_id}.jpg").write_bytes(catalog.image_bytes(int(image_id)))
 
 
 def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, batch: int) -> None:
@@ -90,54 +94,71 @@ def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
     """One pass, as the released loop makes it."""
     judge = JointsLoss()
     for crops, target, weight in loader:
-        loss = judge(model(crops), target, weight)
+        output = model(crops)
+        loss = judge(output, target, weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        loss.item()
+        accuracy(output.detach().numpy(), target.numpy())
 
 
-def sides(
-    p: TrainLandmarker,
-    grouping: Grouping,
-    catalog: Catalog,
-    garments: Garments,
-    paths: dict[int, Path],
-    threads: int,
-) -> dict[str, Callable[[], None]]:
-    """What takes turns: an epoch of each way, by name."""
+def make_way(
+    way: str, p: TrainLandmarker, grouping: Grouping, data: Data, threads: int
+) -> Callable[[], None]:
+    """An epoch of this way."""
+    catalog, garments, paths = data
     torch.manual_seed(0)
+    model = Landmarker(p.backbone, grouping.num_groups)
+    if way == "published":
+        crops = PublishedCrops(
+            paths,
+            garments,
+            grouping.mirror(),
+            p.crop,
+            p.padding,
+            p.heatmap_sigma,
+            p.flip,
+            p.rotation,
+            p.scale,
+        )
+        loader = DataLoader(
+            crops,
+            p.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=threads,
+            persistent_workers=True,
+        )
+        adam = torch.optim.Adam(model.parameters(), lr=1e-4)
+        return lambda: their_epoch(model, adam, loader)
+    keep_freed_memory()  # as `fit` does
     settings = LandmarkerSettings(
         p.crop, p.heatmap_sigma, p.loss, Warp(p.flip, p.rotation, p.scale, p.shift, p.color)
     )
-    theirs = Landmarker(p.backbone, grouping.num_groups)
-    model = Landmarker(p.backbone, grouping.num_groups)
-    model.load_state_dict(theirs.state_dict())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = Module(model, p.backbone, p, settings, grouping, 0)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    kept = Regions(garments, catalog.image, p.crop, p.padding)
-    data = PublishedCrops(
-        paths,
-        garments,
-        grouping.mirror(),
-        p.crop,
-        p.padding,
-        p.heatmap_sigma,
-        p.flip,
-        p.rotation,
-        p.scale,
-    )
-    loader = DataLoader(
-        data, p.batch_size, shuffle=True, drop_last=True, num_workers=threads, persistent_workers=True
-    )
-    adam = torch.optim.Adam(theirs.parameters(), lr=1e-4)
-    anew = Regions(garments, catalog.image, p.crop, p.padding)
-    anew._cache = None
-    return {
-        "published": lambda: their_epoch(theirs, adam, loader),
-        "ours": lambda: our_epoch(module, adamw, kept, p.batch_size),
-        "ours, cut anew": lambda: our_epoch(module, adamw, anew, p.batch_size),
-    }
+    regions = Regions(garments, catalog.image, p.crop, p.padding)
+    if way == "ours, cut anew":
+        regions._cache = None
+    return lambda: our_epoch(module, adamw, regions, p.batch_size)
+
+
+def take_turns(pipe: Connection, root: Path, way: str, p: TrainLandmarker, threads: int) -> None:
+    """One way in a process of its own: an epoch whenever it is asked, and what it took."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(0)
+    ws = Workspace(root)
+    grouping = used_grouping(ws)
+    _, garments = load_garments(ws, "train")
+    catalog = Catalog(ws.catalog)
+    paths = {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]}
+    run = make_way(way, p, grouping, (catalog, garments, paths), threads)
+    while pipe.recv():
+        start, cpu = time.perf_counter(), cpu_seconds()
+        run()
+        pipe.send((time.perf_counter() - start, cpu_seconds() - cpu, len(garments)))
 
 
 def main() -> None:
@@ -151,36 +172,38 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(0)
     p = TrainLandmarker(
         backbone=args.backbone, crop=parse_size(args.crop), batch_size=args.batch, loss="mse"
     )
     print(
         f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16 here: {wants_bf16('auto', 'cpu')}"
     )
+    print(f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}", flush=True)
+    spawn = get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        catalog, garments, paths = make_data(Path(folder), args.pictures, args.grouping)
-        seen = len(garments) // args.batch * args.batch
-        what = f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}"
-        print(f"{what}; {seen} garments a round", flush=True)
-        ways = sides(p, load_grouping(args.grouping), catalog, garments, paths, args.threads)
-        rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        make_data(Path(folder), args.pictures, args.grouping)
+        pipes = {}
+        for way in WAYS:
+            pipes[way], end = spawn.Pipe()
+            work = (end, Path(folder), way, p, args.threads)
+            spawn.Process(target=take_turns, args=work).start()
+        rounds: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
         for round_ in range(args.rounds + 1):
-            for name, run in ways.items():
-                start, cpu = time.perf_counter(), cpu_seconds()
-                run()
+            for way, pipe in pipes.items():
+                pipe.send(True)
+                taken = pipe.recv()
                 if round_:  # the first one warms up
-                    rounds[name].append((time.perf_counter() - start, cpu_seconds() - cpu))
-        median = {name: np.median(values, axis=0) for name, values in rounds.items()}
-        for name, (wall, cpu) in median.items():
-            print(
-                f"{name:16} {seen / wall:7.1f} garments/s, {1000 * cpu / seen:7.1f} ms of a core each"
-            )
-        theirs = median.pop("published")
-        for name, mine in median.items():
-            wall, cpu = theirs / mine
-            print(f"{name}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
+                    rounds[way].append(taken)
+        for pipe in pipes.values():
+            pipe.send(False)
+    median = {way: np.median(values, axis=0) for way, values in rounds.items()}
+    for way, (wall, cpu, garments) in median.items():
+        seen = garments // args.batch * args.batch
+        print(f"{way:16} {seen / wall:7.1f} garments/s, {1000 * cpu / seen:7.1f} ms of a core each")
+    theirs = median.pop("published")
+    for way, mine in median.items():
+        wall, cpu, _ = theirs / mine
+        print(f"{way}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
 
 
 if __name__ == "__main__":
