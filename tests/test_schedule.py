@@ -115,9 +115,9 @@ def timesheet() -> Timesheet:
     clerk.see_slots(2)
     clerk.see_slots(1)
     clerk.hear(events())
-    clerk.close("vest", 5, LANDED)
-    clerk.close("skirt", 9, LANDED)
-    clerk.close("sling", 1, FAILED)
+    clerk.close("vest", 5, 1, LANDED)
+    clerk.close("skirt", 9, 1, LANDED)
+    clerk.close("sling", 1, 1, FAILED)
     return clerk.timesheet(110.0)
 
 
@@ -135,6 +135,25 @@ def test_a_lost_worker_is_a_lost_bar_on_its_own_node(tmp_path: Path) -> None:
         ("skirt", 2, 6, 9, False),
     ]
     assert read.measured() == [(5, 2.0)]  # neither the interrupted nor the failed one
+
+
+def test_a_wide_job_has_a_bar_on_each_of_its_slots(tmp_path: Path) -> None:
+    clerk = Clerk("finetune", 100.0)
+    clerk.see_slots(2)
+    for name, begun, ended in [("trousers", 101.0, 105.0), ("skirt", 105.5, 107.5)]:
+        clerk.hear([Event("begun", name, begun, "east"), Event("ended", name, ended)])
+    clerk.close("trousers", 16, 2, LANDED)
+    clerk.close("skirt", 4, 1, LANDED)
+    clerk.timesheet(107.5).write(tmp_path / "finetune.json")
+    read = Timesheet.read(tmp_path / "finetune.json")
+    schedule = read.schedule()
+    assert [(b.name, b.slot, b.start, b.end) for b in schedule.bars] == [
+        ("trousers", 0, 1, 5),
+        ("trousers", 1, 1, 5),
+        ("skirt", 0, 5.5, 7.5),
+    ]
+    assert schedule.lower_bound == 5  # 4 s on both slots, 2 s on one
+    assert read.measured() == [(8, 4.0), (4, 2.0)]  # cost on each slot
 
 
 def test_a_broken_timesheet_is_named(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ class _Run:
         self._close(job, FAILED)
 
     def _close(self, job: Job, outcome: str) -> None:
-        self.clerk.close(job.name, job.cost / self._width(self._wanted(job)), outcome)
+        self.clerk.close(job.name, job.cost, self._width(self._wanted(job)), outcome)
         if self.timesheet is not None:
             try:
                 self.clerk.timesheet(time.monotonic()).write(self.timesheet)

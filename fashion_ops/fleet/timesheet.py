@@ -28,10 +28,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of one job; ``outcome`` is landed or failed."""
+    """What became of one job; ``outcome`` is landed or failed, ``width`` how many slots it took."""
 
     name: str
     cost: float
+    width: int
     outcome: str
     attempts: tuple[Attempt, ...]
 
@@ -70,11 +71,12 @@ class Timesheet:
             raise ValueError(f"{path}: no timesheet of a fan-out ({error!r}); delete it") from error
 
     def schedule(self) -> Schedule:
-        """The bars; a slot is a lane of one node, and a node's lanes stand together."""
+        """The bars, several of a wide job; a slot is a lane of a node, and its lanes stand together."""
         rows = sorted(
             (attempt.node, attempt.start, attempt.end, job.name, attempt is not job.attempts[-1])
             for job in self.jobs
             for attempt in job.attempts
+            for _ in range(job.width)
         )
         bars: list[Bar] = []
         lanes: list[tuple[str, float]] = []  # node, and until when it is taken
@@ -83,12 +85,13 @@ class Timesheet:
             lane = free[0] if free else len(lanes)
             lanes[lane : lane + 1] = [(node, end)]
             bars.append(Bar(name, lane, start, end, lost))
-        return Schedule(self.slots, tuple(bars), self.end)
+        wide = {job.name: job.width for job in self.jobs if job.width > 1}
+        return Schedule(self.slots, tuple(bars), self.end, wide)
 
     def measured(self) -> list[tuple[float, float]]:
-        """Cost and seconds of each job that ran through undisturbed from its start."""
+        """Cost on each slot, and seconds, of each job that ran through undisturbed from its start."""
         return [
-            (job.cost, job.attempts[0].end - job.attempts[0].start)
+            (job.cost / job.width, job.attempts[0].end - job.attempts[0].start)
             for job in self.jobs
             if job.outcome == LANDED and len(job.attempts) == 1 and not job.attempts[0].resumed
         ]
@@ -96,7 +99,7 @@ class Timesheet:
 
 def _ran(job: dict[str, Any]) -> Ran:
     attempts = tuple(Attempt(**attempt) for attempt in job["attempts"])
-    return Ran(job["name"], job["cost"], job["outcome"], attempts)
+    return Ran(job["name"], job["cost"], job["width"], job["outcome"], attempts)
 
 
 class Clerk:
@@ -121,9 +124,9 @@ class Clerk:
         """So many tasks can run at once now."""
         self._slots = max(self._slots, slots)
 
-    def close(self, name: str, cost: float, outcome: str) -> None:
+    def close(self, name: str, cost: float, width: int, outcome: str) -> None:
         """A job landed or failed."""
-        self._ran.append(Ran(name, cost, outcome, tuple(self._attempts.pop(name, ()))))
+        self._ran.append(Ran(name, cost, width, outcome, tuple(self._attempts.pop(name, ()))))
 
     def timesheet(self, now: float) -> Timesheet:
         """So far."""

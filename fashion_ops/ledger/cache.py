@@ -1,7 +1,7 @@
 """DVC's cache as files: whether each object's content is what its name says.
 
 An object is named by the md5 of its content; that of a folder is a JSON list of the files in it. DVC
-itself trusts what lies in its cache. Nothing here imports DVC; where the cache is, ``repository`` knows.
+itself trusts what lies in its cache. Nothing here imports DVC; ``repository`` knows where the cache is.
 """
 
 import hashlib
