@@ -7,7 +7,7 @@ import pytest
 
 from fashion_ops.configure import configure
 from fashion_ops.methods.describe import describe
-from fashion_ops.params import Params, finetune_fit, load_params
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params, finetune_fit, load_params
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs/agg_finetune"
@@ -38,7 +38,7 @@ def test_rows_differ_as_in_table_2(tmp_path, name, onto):
     p = merged(tmp_path, name, onto)
     found = p.train_box_detector.kind, p.aggregate.grouping, p.finetune.flip
     assert (*found, p.train_landmarker.flip_test) == TABLE_2[name]
-    assert p.evaluate.boxes == ("box_detector" if TABLE_2[name][0] else "detector")
+    assert p.evaluate.boxes == (BOX_DETECTOR if TABLE_2[name][0] else DETECTOR)
 
 
 def test_the_winner_trains_as_published(tmp_path):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fashion_ops.params.section import Section
 
-DETECTOR, BOX_DETECTOR = "detector", "box_detector"  # whose boxes ``Evaluate.boxes`` takes
+DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # whose boxes to take
 
 
 class Evaluate(Section):
@@ -16,7 +16,7 @@ class Evaluate(Section):
     boxes: str = Field(
         default=DETECTOR,
         min_length=1,
-        description="detector (CenterNet), box_detector, or the path of a COCO results file",
+        description="where from: models/detector (CenterNet), models/box_detector, a COCO results file",
     )
     max_detections: int = Field(default=20, ge=1)
     score: Literal["own", "all"] = Field(

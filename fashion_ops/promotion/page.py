@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from markupsafe import Markup, escape
+from matplotlib.ticker import MaxNLocator
 
 from fashion_ops.evaluation.report import templates
 from fashion_ops.taxonomy import category
@@ -68,18 +69,17 @@ def _cards(
 def _chart(rows: Sequence[Mapping[str, Any]]) -> Markup:
     """Difference, interval and tolerance of each category on one axis around 0."""
     values = [abs(v) for f in rows for v in (f["low"], f["high"], f["new"] - f["old"], f["limit"])]
-    reach = max([v for v in values if not math.isnan(v)], default=0.1) * 1.05
+    reach = 1.05 * (max([v for v in values if not math.isnan(v)], default=0.0) or 0.1)
 
     def x(value: float) -> float:
         return _LABEL + (value / reach + 1) / 2 * (_WIDTH - _LABEL - 16)
 
     bottom = 8 + _ROW * len(rows)
-    step = 10 ** math.floor(math.log10(reach))
-    step = next(s for s in (step / 5, step / 2, step) if reach / s <= 6)
+    ticks = MaxNLocator(12, steps=[1, 2, 5, 10]).tick_values(-reach, reach)
     parts = []
-    for k in range(-int(reach / step), int(reach / step) + 1):
-        at, kind = x(k * step), "grid zero" if k == 0 else "grid"
-        label = f"{k * step:+.3g}".replace("-", "−") if k else "0"
+    for tick in (round(float(t), 12) for t in ticks if abs(t) <= reach):
+        at, kind = x(tick), "grid" if tick else "grid zero"
+        label = f"{tick:+.3g}".replace("-", "−") if tick else "0"
         parts.append(f'<line class="{kind}" x1="{at:.1f}" x2="{at:.1f}" y1="4" y2="{bottom}"/>')
         parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 16}">{label}</text>')
     for number, f in enumerate(rows):

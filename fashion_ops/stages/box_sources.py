@@ -15,9 +15,9 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
     """Where boxes come from.
 
     Args:
-        boxes: ``detector`` is CenterNet without its own landmarks' scores (the landmarkers' come on
-            top), ``box_detector`` Cascade R-CNN or HTC, all else the path of a COCO results file, from
-            the workspace's root.
+        boxes: ``models/detector`` is CenterNet without its own landmarks' scores (the landmarkers' come
+            on top), ``models/box_detector`` Cascade R-CNN or HTC, all else the path of a COCO results
+            file, from the workspace's root.
         ws: where the models are.
         catalog: where the pictures are.
         images: pictures of one split.

@@ -1,13 +1,14 @@
 """Every rule of the gate: what just passes, what just does not, and what it says then."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
 from fashion_ops.params import Promote
-from fashion_ops.promotion.gate import Facts, judge, tolerance
+from fashion_ops.promotion.gate import Facts, Finding, judge, tolerance
 from fashion_ops.promotion.page import draw_page
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -128,22 +129,25 @@ def test_the_tolerance_of_small_categories_follows_the_spread_of_an_average() ->
     assert [tolerance(GATE, n) for n in (1000, 100, 25, 4)] == pytest.approx([0.05, 0.05, 0.1, 0.25])
 
 
-def test_the_page_says_everything_that_the_decision_does() -> None:
-    worse = pair(comparison(Difference(0.5, 0.6, -0.15, -0.05), vest=Difference(0.4, 0.6, -0.3, -0.1)))
-    findings = judge(facts(comparisons=worse, checks={"a_check": "<b>"}), GATE)
-    reasons = [f.why for f in findings if not f.passed]
-    decision = {
+def decided(findings: list[Finding]) -> dict:
+    return {
         "promoted": False,
         "model": "garments",
         "version": 4,
         "against": 3,
-        "reasons": reasons,
+        "reasons": [f.why for f in findings if not f.passed],
         "pictures": 1234,
         "judged_anew": True,
         "findings": [f.to_json() for f in findings],
         "gate": GATE.model_dump(),
         "facts": {"snapshot": "abc", "git_commit": ""},
     }
+
+
+def test_the_page_says_everything_that_the_decision_does() -> None:
+    worse = pair(comparison(Difference(0.5, 0.6, -0.15, -0.05), vest=Difference(0.4, 0.6, -0.3, -0.1)))
+    findings = judge(facts(comparisons=worse, checks={"a_check": "<b>"}), GATE)
+    decision = decided(findings)
     page = draw_page(decision)
     assert page.count("<circle") == 12 and page.count('class="point bad"') == 1
     assert "<td>vest</td><td>100</td><td>0.600</td><td>0.400</td>" in page
@@ -153,3 +157,15 @@ def test_the_page_says_everything_that_the_decision_does() -> None:
     first = decision | {"against": None, "promoted": True, "reasons": [], "judged_anew": False}
     first["findings"] = [f.to_json() for f in judge(facts(comparisons=None), GATE)]
     assert "no champion yet" in draw_page(first) and "<h2>Categories" not in draw_page(first)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-9, 0.007, 0.0619, 0.07, 0.1, 0.65, 0.95])
+def test_the_axis_has_round_steps_at_any_gap(gap: float) -> None:
+    vest = Difference(0.5 + gap, 0.5, gap, gap)
+    same = Difference(0.5, 0.5, 0.0, 0.0)
+    findings = judge(facts(comparisons=pair(comparison(same, vest=vest))), GATE)
+    page = draw_page(decided([replace(f, limit=gap) for f in findings]))
+    ticks = [t.replace("−", "-") for t in re.findall(r'class="tick"[^>]*>([^<]*)<', page)]
+    steps = [float(t) for t in ticks]
+    assert 5 <= len(steps) <= 13 and steps == sorted(set(steps)) and ticks.count("0") == 1
+    assert steps == [-s for s in reversed(steps)]

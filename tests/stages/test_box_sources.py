@@ -13,7 +13,7 @@ from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.ledger import Ledger
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import DetectedBoxes
-from fashion_ops.params import Params
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.predictor import Predictor
 from fashion_ops.stages import evaluate, register, train_box_detector
 from fashion_ops.stages.box_sources import open_boxes
@@ -65,7 +65,7 @@ def test_nothing_is_trained_unless_it_is_asked_for(ws: Workspace, tmp_path: Path
     train_box_detector.run(none, there)
     assert contents(there.box_detector) == first
     with pytest.raises(ValueError, match=r"box_detector: no network here, .*kind was null; set it to"):
-        evaluate.run(params(ws, evaluate={"boxes": "box_detector"}), there)
+        evaluate.run(params(ws, evaluate={"boxes": BOX_DETECTOR}), there)
     assert type(Predictor.load(there.detector.parent).detector).__name__ == "Detector"
 
 
@@ -94,7 +94,7 @@ def test_the_same_inputs_give_the_same_bytes(ws: Workspace, tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def judged(ws: Workspace) -> dict:
     """``metrics.json`` of the system with the box detector's boxes."""
-    evaluate.run(params(ws, evaluate={"boxes": "box_detector"}), ws)
+    evaluate.run(params(ws, evaluate={"boxes": BOX_DETECTOR}), ws)
     return json.loads((ws.evaluation / "metrics.json").read_text())
 
 
@@ -161,7 +161,9 @@ def test_bad_results_stop_the_evaluation_and_are_named(
 
 
 def test_a_mistyped_source_is_named(ws: Workspace) -> None:
-    with pytest.raises(ValueError, match=r"'centernet': neither detector nor box_detector, and there"):
+    with pytest.raises(
+        ValueError, match=r"'centernet': neither models/detector nor models/box_detector, and there"
+    ):
         open_boxes("centernet", ws, Catalog(ws.catalog), judged_images(ws))
 
 
@@ -173,16 +175,16 @@ def test_predictions_of_a_folder_are_those_of_its_box_detector(ws: Workspace) ->
     assert [g.box for g in told] == [tuple(b.box.tolist()) for b in boxes] and told
 
 
-@pytest.mark.parametrize("boxes", ["detector", "box_detector"])
+@pytest.mark.parametrize("boxes", [DETECTOR, BOX_DETECTOR])
 def test_a_registered_bundle_carries_the_boxes_it_was_judged_with(
     ws: Workspace, judged: dict, tmp_path: Path, boxes: str
 ) -> None:
     for name in ("params.yaml", "dvc.lock"):
         (ws.root / name).write_text("")
     register.bundle(params(ws, evaluate={"boxes": boxes}), ws, tmp_path / "bundle")
-    assert (tmp_path / "bundle/box_detector").is_dir() == (boxes == "box_detector")
+    assert (tmp_path / "bundle/box_detector").is_dir() == (boxes == BOX_DETECTOR)
     detector = Predictor.load(tmp_path / "bundle").detector
-    assert isinstance(detector, BoxDetector) == (boxes == "box_detector")
+    assert isinstance(detector, BoxDetector) == (boxes == BOX_DETECTOR)
 
 
 def test_the_ledger_knows_the_step() -> None:
