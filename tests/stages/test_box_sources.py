@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from clone import clone_into
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
@@ -190,3 +191,15 @@ def test_a_registered_bundle_carries_the_boxes_it_was_judged_with(
 def test_the_ledger_knows_the_step() -> None:
     root = Path(__file__).parents[2]
     assert ("train_box_detector", "evaluate") in Ledger(root).graph_edges()
+
+
+def test_a_results_file_is_an_input_of_evaluate_by_its_content(tmp_path: Path) -> None:
+    clone = clone_into(tmp_path / "fashion-ops")
+    written = clone.params
+    written["evaluate"]["boxes"] = "boxes.json"
+    clone.set_params(written)
+    (clone.root / "boxes.json").write_text("[]")
+    ledger = Ledger(clone.root)
+    first = ledger.input_md5("evaluate", "boxes.json")
+    (clone.root / "boxes.json").write_text("[{}]")
+    assert ledger.input_md5("evaluate", "boxes.json") != first
