@@ -40,6 +40,10 @@ stages:
     cmd: fashion-ops evaluate
     deps: [models, data/raw, fashion_ops/judge.py]
     outs: [reports/evaluation]
+  apart: # nobody ever runs it
+    cmd: fashion-ops apart
+    deps: [data/raw]
+    outs: [reports/apart]
 """
 CLI = f"""
 import pathlib, shutil, sys, yaml
@@ -179,7 +183,7 @@ def test_each_version_comes_back_as_it_was(house: House, tmp_path: Path, version
         assert photos[0].read_bytes() == photos[1].read_bytes()
     assert not (root / "secret.env").exists()  # nor anything else that nobody added
     assert snapshot.git(root, "status", "--porcelain") == ""
-    status = [sys.executable, "-m", "dvc", "status", "--json"]
+    status = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "evaluate"]
     assert json.loads(subprocess.run(status, cwd=root, capture_output=True).stdout) == {}
     assert verify(restored) == []
     assert (house.git("status", "--porcelain"), house.git("rev-parse", "HEAD")) == before

@@ -87,7 +87,8 @@ def restore(
     params, _ = read_params()
     try:
         restored = way_back.restore(find_root(), params.registration.model, version, into)
-        typer.echo(f"{restored.folder}: version {restored.version.version}, `dvc status` is clean")
+        where = f"{restored.folder}: version {restored.version.version}"
+        typer.echo(f"{where}, `dvc status --with-deps evaluate` is clean")
         for line in restored.other_packages:
             typer.echo(f"another package: {line}")
         wrong = way_back.verify(restored) if verify else []

@@ -7,7 +7,7 @@ from dvc.exceptions import CheckoutError, DvcException
 
 from fashion_ops.ledger.cache import damaged_objects
 from fashion_ops.ledger.repository import Repository
-from fashion_ops.ledger.stages import LedgerError, outputs_are
+from fashion_ops.ledger.stages import LedgerError, name_of, outputs_are
 
 
 def damaged(ledger: Repository) -> dict[str, list[str]]:
@@ -63,8 +63,9 @@ def push(ledger: Repository) -> int:
 def fill_from(ledger: Repository, other: Repository) -> None:
     """Put the outputs that ``dvc.lock`` names into place, by the cache and remotes of another.
 
-    What that cache lacks is fetched from the default remote, where there is one. Cache and
-    remotes of the other are set here from now on, as local settings that git ignores.
+    Stages that were never run are left alone. What that cache lacks is fetched from the default
+    remote, where there is one. Cache and remotes of the other are set here from now on, as local
+    settings that git ignores.
 
     Raises:
         LedgerError: an output is in neither; names it.
@@ -77,13 +78,16 @@ def fill_from(ledger: Repository, other: Repository) -> None:
         config["core"] = dict(theirs.config["core"])
     ledger.open()
     try:
-        try:
-            ledger.dvc.checkout(force=True)
-        except CheckoutError:
-            if not ledger.dvc.config["core"].get("remote"):
-                raise
-            ledger.dvc.fetch()
-            ledger.dvc.checkout(force=True)
+        with ledger.locked(read_lock=True), chdir(ledger.root):
+            never = ledger.defined.keys() - ledger.entries().keys()
+            targets = [n for n in map(name_of, ledger.dvc.index.stages) if n not in never]
+            try:
+                ledger.dvc.checkout(targets, force=True)
+            except CheckoutError:
+                if not ledger.dvc.config["core"].get("remote"):
+                    raise
+                ledger.dvc.fetch(targets)
+                ledger.dvc.checkout(targets, force=True)
     except DvcException as error:
         raise LedgerError(
             f"{ledger.root}: not all data could be brought back: {error}. They are neither in the "
