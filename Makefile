@@ -46,6 +46,7 @@ bench: $(STAMP) ## speed against peers, ratios in one run each
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.edge
 	$(BIN)/python -m bench.detector_input
+	$(BIN)/python -m bench.landmarker_training
 
 audit: $(STAMP) ## known vulnerabilities of the locked packages
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
