@@ -35,4 +35,5 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             yield item
             count += 1
             bar.advance(task)
-    console.print(f"{description}: {count} in {time.monotonic() - start:.1f} s", highlight=False)
+    line = f"{description}: {count} in {time.monotonic() - start:.1f} s"
+    console.print(line, highlight=False, soft_wrap=True)

@@ -199,7 +199,7 @@ def make(package: str, asked: str | dict[str, str | None], out: Path, options: d
         _stop(str(error))
     typer.echo(markdown(table, command))
     for path in write_table(table, out, command, getattr(module, "draw", None)):
-        console.print(f"wrote {path}", highlight=False)
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 def _stop(message: str) -> NoReturn:

@@ -21,7 +21,7 @@ def print_metrics(stage: str, metrics: dict[str, Any]) -> None:
     values = ", ".join(
         f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items()
     )
-    console.print(f"[bold]{stage}[/bold]: {values}", highlight=False)
+    console.print(f"[bold]{stage}[/bold]: {values}", highlight=False, soft_wrap=True)
 
 
 def read_params() -> tuple[Params, Workspace]:

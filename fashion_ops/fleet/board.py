@@ -78,13 +78,16 @@ class Board:
         """Say something once that stops nothing."""
         if text not in self._warned:
             self._warned.add(text)
-            self._console.print(f"{self._what}: {text}", markup=False, style="yellow")
+            self._say(f"{self._what}: {text}", "yellow")
 
     def _line(self, text: str, name: str) -> None:
         count = f"{self._done + self._failed}/{len(self._epochs)}"
         seconds = time.monotonic() - self._start
-        self._console.print(f"{self._what} {name}: {text} ({count}, {seconds:.1f} s)", markup=False)
+        self._say(f"{self._what} {name}: {text} ({count}, {seconds:.1f} s)")
         self._draw()
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        self._console.print(text, style=style, markup=False, soft_wrap=True)  # one line in a log
 
     def _draw(self) -> None:
         if not self._live.is_started:
