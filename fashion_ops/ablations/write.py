@@ -114,7 +114,7 @@ def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (m
     if column.zero and not any(value < 0 for value in values):
         panel.set_xlim(left=0)
     panel.locator_params(axis="x", nbins=5)
-    change = f", change from {table.rows.index[0]}" if column.gain else ""
+    change = f",\nchange from {table.rows.index[0]}" if column.gain else ""
     panel.set_title(column.name + change, fontsize=9)
     panel.grid(axis="x", color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
