@@ -5,7 +5,8 @@ ground-truth boxes, where nothing but the landmarkers differs; several seeds giv
 rarest categories each of ``answers`` is measured too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -176,11 +177,6 @@ def draw(table: Table, path: Path) -> None:
     ).loc[list(CATEGORY_NAMES)]
     hollow = {"mfc": "none", "mec": _THEIRS, "ms": 6, "label": "paper (DeepFashion2)"}
     axes.plot(theirs["train"], theirs["gain"], "D", **hollow)
-    for rows, color in ((ours, _OURS), (theirs, _THEIRS)):
-        for name, at in zip(rows.index, rows[["train", "gain"]].to_numpy(float), strict=True):
-            if np.isfinite(at).all():
-                text = {"textcoords": "offset points", "fontsize": 6, "color": color}
-                axes.annotate(str(name).replace("_", " "), tuple(at), (5, 4), **text)
     axes.axhline(0, color="#888888", lw=0.8)
     axes.set_xscale("log")
     axes.set_xlabel("garments that the category is trained on")
@@ -190,4 +186,33 @@ def draw(table: Table, path: Path) -> None:
     axes.legend(fontsize=8, frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    _label(axes, ((ours, _OURS), (theirs, _THEIRS)))
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _label(axes, series: Iterable[tuple[pd.DataFrame, str]]) -> None:  # noqa: ANN001 (matplotlib's Axes)
+    """Write each point's category beside it, where no point and no other label is, if there is room."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()  # places the axes
+    named = [
+        (str(name).replace("_", " "), tuple(at), color)
+        for rows, color in series
+        for name, at in zip(rows.index, rows[["train", "gain"]].to_numpy(float), strict=True)
+        if np.isfinite(at).all()
+    ]
+    taken = [
+        Bbox.from_bounds(x - 5, y - 5, 10, 10)
+        for x, y in (axes.transData.transform(n[1]) for n in named)
+    ]
+    for text, at, color in named:
+        style = {"textcoords": "offset points", "fontsize": 6, "color": color, "va": "center"}
+        for side, dy in product((1, -1), (0, 5, -5, 9, -9)):
+            label = axes.annotate(text, at, (6 * side, dy), ha="left" if side > 0 else "right", **style)
+            box = label.get_window_extent()
+            if not box.count_overlaps(taken):
+                break
+            label.remove()
+        else:
+            label = axes.annotate(text, at, (6, 0), **style)
+        taken.append(label.get_window_extent())
