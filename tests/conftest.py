@@ -1,9 +1,14 @@
 """What all tests share: one thread a process, no telemetry, nothing outside temporary folders."""
 
 import os
+import signal
 
 # Two threads that wait for each other on a busy machine are twenty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+
+# Whoever starts the tests by `... &` in a script has them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
