@@ -23,8 +23,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -40,18 +41,17 @@ from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.fit import autocast, shorten_gradients, wants_bf16
 from fashion_ops.methods.parts.memory import keep_freed_memory
-from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.stages import aggregate, ingest, synthesize
 from fashion_ops.stages.samples import load_garments, used_grouping
-from fashion_ops.taxonomy import Grouping
 from fashion_ops.workspace import Workspace
 
 CPU = torch.device("cpu")
 WAYS = ("published", "ours", "ours, cut anew")
-Data = tuple[Catalog, Garments, dict[int, Path]]
+epoch: Callable[[], None]  # of the way whose process this is
 
 
 class Module(LandmarkerModule):
@@ -60,8 +60,8 @@ class Module(LandmarkerModule):
     progress = 0.0  # type: ignore[assignment]
 
 
-def make_data(root: Path, pictures: int, grouping: str) -> None:
-    """A workspace with a wardrobe's catalog, and its pictures as files by image id."""
+def make_data(root: Path, pictures: int, grouping: str) -> int:
+    """A workspace with a wardrobe's catalog, its pictures as files by image id; how many garments."""
     ws = Workspace(root)
     params = Params.model_validate(
         {
@@ -75,6 +75,7 @@ def make_data(root: Path, pictures: int, grouping: str) -> None:
     catalog = Catalog(ws.catalog)
     for image_id in catalog.images["image_id"]:
         (root / f"{image_id}.jpg").write_bytes(catalog.image_bytes(int(image_id)))
+    return len(catalog.garments)
 
 
 def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, batch: int) -> None:
@@ -103,16 +104,16 @@ def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
         accuracy(output.detach().numpy(), target.numpy())
 
 
-def make_way(
-    way: str, p: TrainLandmarker, grouping: Grouping, data: Data, threads: int
-) -> Callable[[], None]:
-    """An epoch of this way."""
-    catalog, garments, paths = data
+def make_way(way: str, p: TrainLandmarker, root: Path, threads: int) -> Callable[[], None]:
+    """An epoch of this way, on the workspace at ``root``."""
+    ws = Workspace(root)
+    catalog, grouping = Catalog(ws.catalog), used_grouping(ws)
+    _, garments = load_garments(ws, "train")
     torch.manual_seed(0)
     model = Landmarker(p.backbone, grouping.num_groups)
     if way == "published":
         crops = PublishedCrops(
-            paths,
+            {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]},
             garments,
             grouping.mirror(),
             p.crop,
@@ -145,20 +146,19 @@ def make_way(
     return lambda: our_epoch(module, adamw, regions, p.batch_size)
 
 
-def take_turns(pipe: Connection, root: Path, way: str, p: TrainLandmarker, threads: int) -> None:
-    """One way in a process of its own: an epoch whenever it is asked, and what it took."""
+def begin(way: str, p: TrainLandmarker, root: Path, threads: int) -> None:
+    """Get a process ready for its one way."""
+    global epoch
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)
-    ws = Workspace(root)
-    grouping = used_grouping(ws)
-    _, garments = load_garments(ws, "train")
-    catalog = Catalog(ws.catalog)
-    paths = {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]}
-    run = make_way(way, p, grouping, (catalog, garments, paths), threads)
-    while pipe.recv():
-        start, cpu = time.perf_counter(), cpu_seconds()
-        run()
-        pipe.send((time.perf_counter() - start, cpu_seconds() - cpu, len(garments)))
+    epoch = make_way(way, p, root, threads)
+
+
+def turn() -> tuple[float, float]:
+    """Seconds of an epoch by the clock and of processor time."""
+    start, cpu = time.perf_counter(), cpu_seconds()
+    epoch()
+    return time.perf_counter() - start, cpu_seconds() - cpu
 
 
 def main() -> None:
@@ -179,30 +179,29 @@ def main() -> None:
         f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16 here: {wants_bf16('auto', 'cpu')}"
     )
     print(f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}", flush=True)
-    spawn = get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        make_data(Path(folder), args.pictures, args.grouping)
-        pipes = {}
-        for way in WAYS:
-            pipes[way], end = spawn.Pipe()
-            work = (end, Path(folder), way, p, args.threads)
-            spawn.Process(target=take_turns, args=work).start()
-        rounds: dict[str, list[tuple[float, float, int]]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        root = Path(folder)
+        seen = make_data(root, args.pictures, args.grouping) // args.batch * args.batch
+        processes = {
+            way: stack.enter_context(
+                ProcessPoolExecutor(
+                    1, get_context("spawn"), initializer=begin, initargs=(way, p, root, args.threads)
+                )
+            )
+            for way in WAYS
+        }
+        rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
         for round_ in range(args.rounds + 1):
-            for way, pipe in pipes.items():
-                pipe.send(True)
-                taken = pipe.recv()
+            for way, process in processes.items():
+                taken = process.submit(turn).result()
                 if round_:  # the first one warms up
                     rounds[way].append(taken)
-        for pipe in pipes.values():
-            pipe.send(False)
     median = {way: np.median(values, axis=0) for way, values in rounds.items()}
-    for way, (wall, cpu, garments) in median.items():
-        seen = garments // args.batch * args.batch
+    for way, (wall, cpu) in median.items():
         print(f"{way:16} {seen / wall:7.1f} garments/s, {1000 * cpu / seen:7.1f} ms of a core each")
     theirs = median.pop("published")
     for way, mine in median.items():
-        wall, cpu, _ = theirs / mine
+        wall, cpu = theirs / mine
         print(f"{way}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from fashion_ops.params.section import Section
 
-DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # whose boxes to take
+DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # `boxes` of a model
 
 
 class Evaluate(Section):

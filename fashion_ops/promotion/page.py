@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from markupsafe import Markup, escape
-from matplotlib.ticker import MaxNLocator
 
 from fashion_ops.evaluation.report import templates
 from fashion_ops.taxonomy import category
@@ -68,6 +67,8 @@ def _cards(
 
 def _chart(rows: Sequence[Mapping[str, Any]]) -> Markup:
     """Difference, interval and tolerance of each category on one axis around 0."""
+    from matplotlib.ticker import MaxNLocator
+
     values = [abs(v) for f in rows for v in (f["low"], f["high"], f["new"] - f["old"], f["limit"])]
     reach = 1.05 * (max([v for v in values if not math.isnan(v)], default=0.0) or 0.1)
 

@@ -209,8 +209,7 @@ def _label(axes, series: Iterable[tuple[pd.DataFrame, str]]) -> None:  # noqa: A
         style = {"textcoords": "offset points", "fontsize": 6, "color": color, "va": "center"}
         for side, dy in product((1, -1), (0, 5, -5, 9, -9)):
             label = axes.annotate(text, at, (6 * side, dy), ha="left" if side > 0 else "right", **style)
-            box = label.get_window_extent()
-            if not box.count_overlaps(taken):
+            if not label.get_window_extent().count_overlaps(taken):
                 break
             label.remove()
         else:
