@@ -21,7 +21,7 @@ import torch
 from bench.published_decode import garments_of
 from fashion_ops.methods.centernet.decode import decode, grouping_slots
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.suppress import suppress
+from fashion_ops.methods.centernet.nms import suppress
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, Grouping, load_grouping

@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader
 
 from bench.published_input import PublishedInput
 from fashion_ops.catalog.reader import decode_rgb
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.data import Pictures, warp_pictures
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import Targets, make_targets
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.color import normalize_changed
 from fashion_ops.methods.parts.memory import keep_freed_memory
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 
 BATCH, ROUNDS, CORES = 32, 3, 2
@@ -73,11 +73,11 @@ def make_labels(sizes: np.ndarray, rng: np.random.Generator) -> list:
     return labels
 
 
-def as_garments(labels: list) -> Garments:
+def as_garments(labels: list) -> TrainingGarments:
     """The same labels as arrays."""
     rows = [(i, *garment) for i, own in enumerate(labels) for garment in own]
     image, kind, boxes, landmarks = (np.array(column) for column in zip(*rows, strict=True))
-    return Garments(image, kind, boxes, landmarks, np.zeros((len(rows), 0), np.float32))
+    return TrainingGarments(image, kind, boxes, landmarks, np.zeros((len(rows), 0), np.float32))
 
 
 def our_batch(batch: dict[str, torch.Tensor], step: int, vary: bool) -> tuple[torch.Tensor, Targets]:

@@ -20,19 +20,19 @@ from pathlib import Path
 import cv2
 import torch
 
-from fashion_ops.catalog.wardrobe.generate import encode
-from fashion_ops.catalog.wardrobe.plan import plan
-from fashion_ops.edge import detect_photo
+from fashion_ops.inference.edge import detect_photo
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.decode import decode, grouping_slots
-from fashion_ops.methods.centernet.export import export_detector
-from fashion_ops.methods.centernet.graph import NETWORK
+from fashion_ops.methods.centernet.deploy.export import export_detector
+from fashion_ops.methods.centernet.deploy.graph import NETWORK
+from fashion_ops.methods.centernet.deploy.photo import decode_reduced
+from fashion_ops.methods.centernet.deploy.quantize import quantize
+from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector, OnnxNetwork, OpenvinoNetwork
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import UNITS, CenterNet
-from fashion_ops.methods.centernet.photo import decode_reduced
-from fashion_ops.methods.centernet.quantize import quantize
-from fashion_ops.methods.centernet.runtimes import ExportedDetector, OnnxNetwork, OpenvinoNetwork
 from fashion_ops.params import PostProcess
+from fashion_ops.synthetic.wardrobe.generate import encode
+from fashion_ops.synthetic.wardrobe.plan import plan
 from fashion_ops.taxonomy import load_grouping
 
 POST = PostProcess(flip=False)

@@ -1,9 +1,9 @@
 """What the fleet costs: 13 jobs on N slots of a local Ray, against the bound that no schedule beats.
 
 ``python -m bench.fleet [--slots 4] [--seconds 480] [--work sleep|compute]``. Jobs have the proportions
-of DeepFashion2's train split (Ge et al., CVPR 2019). The bound is ``fashion_ops.fleet.schedule``'s,
-from the task times that workers measured; what exceeds it is Ray, starting processes, checkpoints,
-landing, and the order.
+of DeepFashion2's train split (Ge et al., CVPR 2019). ``fashion_ops.distributed.schedule`` computes the
+bound from the task times that workers measured; what exceeds it is Ray, starting processes, checkpoints,
+publishing, and the order.
 """
 
 import argparse
@@ -18,11 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import ray
 
-import fashion_ops.fleet.fan_out as fleet
-from fashion_ops.fleet.cluster import start_ray
-from fashion_ops.fleet.gantt import Panel, draw_schedules
-from fashion_ops.fleet.schedule import longest_first
-from fashion_ops.fleet.timesheet import Timesheet
+import fashion_ops.distributed.fan_out as fleet
+from fashion_ops.distributed.cluster import start_ray
+from fashion_ops.distributed.gantt import Panel, draw_schedules
+from fashion_ops.distributed.schedule import longest_first
+from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.params import Fleet
 from fashion_ops.taxonomy import CATEGORIES
 

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader
 from bench.detector_input import cpu_seconds
 from bench.published_landmarker import JointsLoss, PublishedCrops, accuracy
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.fit import autocast, shorten_gradients, wants_bf16
@@ -45,8 +46,7 @@ from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker
-from fashion_ops.stages import aggregate, ingest, synthesize
-from fashion_ops.stages.samples import load_garments, used_grouping
+from fashion_ops.steps import aggregate, ingest, synthesize
 from fashion_ops.workspace import Workspace
 
 CPU = torch.device("cpu")

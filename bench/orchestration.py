@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench.processor_time import Meter
 from fashion_ops.params import load_params
-from fashion_ops.stages import PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import PARTITIONS, REGISTRY, STEPS
 from fashion_ops.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -37,7 +37,7 @@ def direct(root: Path, steps: Sequence[str]) -> Spans:
     """Each step's functions in this process, imports done before."""
     ws, spans = Workspace(root), []
     params = load_params(ws.params)
-    modules = {step: importlib.import_module(f"fashion_ops.stages.{step}") for step in steps}
+    modules = {step: importlib.import_module(f"fashion_ops.steps.{step}") for step in steps}
     begin = time.time()
     for step, module in modules.items():
         start = time.time()
@@ -55,7 +55,7 @@ def by_dagster(root: Path, steps: Sequence[str]) -> Spans:
     from pipelines.run import failures, run
 
     for step in steps:
-        importlib.import_module(f"fashion_ops.stages.{step}")
+        importlib.import_module(f"fashion_ops.steps.{step}")
     prepare_home(root)
     spans: Spans = []
     with dg.DagsterInstance.get() as instance:

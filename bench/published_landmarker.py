@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.augment import MEAN, STD
-from fashion_ops.methods.parts.regions import Garments
 
 STRIDE = 4
 
@@ -35,7 +35,7 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __init__(
         self,
         paths: dict[int, Path],
-        garments: Garments,
+        garments: TrainingGarments,
         mirror: np.ndarray,
         crop: tuple[int, int],
         padding: float,

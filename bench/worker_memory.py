@@ -18,10 +18,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 
-import fashion_ops.fleet.fan_out as fleet
-from fashion_ops.fleet.cluster import start_ray
+import fashion_ops.distributed.fan_out as fleet
+from fashion_ops.catalog.training_data import LAYOUT, PictureReader
+from fashion_ops.distributed.cluster import start_ray
 from fashion_ops.params import Fleet
-from fashion_ops.stages.samples import LAYOUT, PictureReader
 
 PICTURE = 100_000  # bytes, as DeepFashion2's
 A_CHUNK = 128

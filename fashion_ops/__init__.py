@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fashion_ops.predictor import Predictor
+    from fashion_ops.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 
@@ -31,10 +31,10 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
     Raises:
         FileNotFoundError: no such model; the message says what is missing.
     """
-    from fashion_ops.predictor import Predictor
+    from fashion_ops.inference.predictor import Predictor
 
     if str(source).startswith("models:/"):
-        from fashion_ops.registry import fetch_bundle
+        from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
     return Predictor.load(Path(source), device)

@@ -2,9 +2,10 @@
 
 import typer
 
-from fashion_ops.ablations.command import app as ablate
-from fashion_ops.commands import fleet, gle, models, registry, scores, workspace
+from fashion_ops.commands import distributed, gle, models, papers, registry, scores, workspace
 from fashion_ops.commands.steps import add_steps
+
+ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 add_steps(app)
@@ -23,8 +24,8 @@ for command in (
 ):
     app.command()(command)
 app.command("pseudo-label")(scores.pseudo_label_table)
-app.add_typer(ablate, name="ablate")
-app.add_typer(fleet.app, name="fleet")
+app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
+app.add_typer(distributed.app, name="fleet")
 app.add_typer(gle.app, name="gle")
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Workspace:
 
     @property
     def inbox(self) -> Path:
-        """Where new labelled batches are dropped; see ``fashion_ops.inbox``."""
+        """Where new labelled batches are dropped; see ``fashion_ops.steps.batches``."""
         return self.root / "data" / "inbox"
 
     @property

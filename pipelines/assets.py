@@ -20,11 +20,11 @@ from dagster._core.storage.tags import RESUME_RETRY_TAG
 
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, Retrain
-from fashion_ops.stages import PARTITIONS, REGISTRY
+from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from pipelines import lineage, shown
-from pipelines.drivers import note_driver
+from pipelines import lineage, metadata
 from pipelines.home import House
+from pipelines.run_owner import note_driver
 from pipelines.steps import BATCHES, OWNERS, PARENTS, STEPS_SHOWN, Step
 
 SKIP_CURRENT_TAG = "fashion_ops/skip_current"
@@ -51,7 +51,7 @@ def run_step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeR
         return lineage.no_event()
     say(f"{step}: started")
     snapshot = ledger.before(step)
-    metrics = importlib.import_module(f"fashion_ops.stages.{step}").run(house.params(), ws)
+    metrics = importlib.import_module(f"fashion_ops.steps.{step}").run(house.params(), ws)
     entry = ledger.commit(step, snapshot)
     entries = ledger.entries()
     event = lineage.materialization(context.instance, entry, entries, PARENTS[step])
@@ -60,7 +60,7 @@ def run_step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeR
     return dg.MaterializeResult(
         data_version=dg.DataVersion(entry.data_version),
         tags=event.tags,
-        metadata=shown.numbers(metrics) | shown.of_entry(ws, entry, entries),
+        metadata=metadata.numbers(metrics) | metadata.of_entry(ws, entry, entries),
     )
 
 
@@ -90,15 +90,15 @@ def run_registry(context: dg.AssetExecutionContext, house: House) -> dg.Material
     """``register`` and ``promote``: they change MLflow's registry, not a file that DVC knows."""
     step = context.asset_key.to_user_string()
     say(f"{step}: started")
-    stage = importlib.import_module(f"fashion_ops.stages.{step}")
+    stage = importlib.import_module(f"fashion_ops.steps.{step}")
     params = house.params()
     metrics = stage.run(params, house.workspace)
-    return dg.MaterializeResult(metadata=shown.numbers(metrics) | _version_link(params, metrics))
+    return dg.MaterializeResult(metadata=metadata.numbers(metrics) | _version_link(params, metrics))
 
 
 def take_batches(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
     """Take what is ready in the inbox; the data version is that of all accepted batches."""
-    from fashion_ops.inbox import take  # a second of imports that a page need not wait for
+    from fashion_ops.steps.batches import take  # a second of imports that a page need not wait for
 
     taken = take(house.params(), house.workspace, house.ledger)
     md5 = house.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
@@ -119,26 +119,29 @@ def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list
     say(f"{step}: {len(keys)} to do")
     ledger, ws, params = house.ledger, house.workspace, house.params()
 
-    def landed(key: str, metrics: Mapping[str, Any], entry: LockEntry, page: str | None = None) -> None:
+    def completed(
+        key: str, metrics: Mapping[str, Any], entry: LockEntry, page: str | None = None
+    ) -> None:
         entries = ledger.entries()
-        shows = shown.numbers(metrics) | shown.of_entry(ws, entry, entries)
+        shows = metadata.numbers(metrics) | metadata.of_entry(ws, entry, entries)
         if isinstance(page, str):
             shows["mlflow run"] = dg.MetadataValue.url(page)
         context.log_event(
             lineage.materialization(context.instance, entry, entries, PARENTS[step], shows)
         )
 
+    module: Any = importlib.import_module(f"fashion_ops.steps.{step}")
     if PARTITIONS[step] != CATEGORY_NAMES:
-        stage = importlib.import_module(f"fashion_ops.stages.{step}")
         for key in keys:
             snapshot = ledger.before(f"{step}@{key}")
-            landed(key, stage.run(params, ws, key), ledger.commit(f"{step}@{key}", snapshot))
+            completed(key, module.run(params, ws, key), ledger.commit(f"{step}@{key}", snapshot))
         return
-    from fashion_ops.fleet.fan_out import FanOutError
-    from fashion_ops.stages.fan import run_all
+    from fashion_ops.distributed.by_category import run_all
+    from fashion_ops.distributed.fan_out import FanOutError
+    from fashion_ops.registry.tracking import FanOutRuns
 
-    def told(category: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        shows = {"epoch": epoch, **shown.numbers(metrics)}
+    def logged(category: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        shows = {"epoch": epoch, **metadata.numbers(metrics)}
         context.log_event(dg.AssetObservation(step, partition=category, metadata=shows))
 
     def linked(category: str, page: str) -> None:
@@ -146,7 +149,8 @@ def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list
         context.log_event(dg.AssetObservation(step, partition=category, metadata=shows))
 
     try:
-        run_all(step, params, ws, keys, landed, told, linked)
+        recorder = FanOutRuns.of_categories(ws, step, params)
+        run_all(module, params, ws, keys, recorder, completed, logged, linked)
     except FanOutError as error:
         causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
         raise dg.Failure(str(error), metadata=causes, allow_retries=False) from error
@@ -162,7 +166,7 @@ def _tell_current(context: dg.AssetExecutionContext, house: House, stages: list[
         _, key = lineage.split(stage)
         entry = entries[stage]
         if not lineage.is_known(context.instance, entry):
-            shows = shown.of_entry(house.workspace, entry, entries)
+            shows = metadata.of_entry(house.workspace, entry, entries)
             context.log_event(
                 lineage.materialization(context.instance, entry, entries, PARENTS[step], shows)
             )
@@ -179,15 +183,15 @@ def _tell_judgement(
     context: dg.AssetExecutionContext, house: House, entries: Mapping[str, LockEntry]
 ) -> None:
     """Show each category's AP beside the models that it is the AP of."""
-    for step in shown.ROWS:
+    for step in metadata.ROWS:
         for name in PARTITIONS[step]:
-            ap = shown.judged(house.workspace, step, name)
+            ap = metadata.judged(house.workspace, step, name)
             if f"{step}@{name}" in entries and ap:
                 context.log_event(dg.AssetObservation(step, partition=name, metadata=ap))
 
 
 def _version_link(params: Params, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    from fashion_ops.registry import version_page
+    from fashion_ops.registry.client import version_page
 
     page = version_page(params.registration.model, metrics["version"])
     return {"model version": dg.MetadataValue.url(page)}

@@ -16,9 +16,9 @@ from fashion_ops.ledger import LockEntry
 from fashion_ops.params import Retrain
 from pipelines import lineage
 from pipelines.assets import SKIP_CURRENT_TAG
-from pipelines.drivers import runs_in_progress
 from pipelines.home import House
-from pipelines.shown import of_entry
+from pipelines.metadata import of_entry
+from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, PARENTS, jobs, partitions_of
 
 TEXTS = {

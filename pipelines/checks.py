@@ -1,11 +1,11 @@
-"""Asset checks: those of ``fashion_ops.stages.checks`` as Dagster shows them and stops at them."""
+"""Asset checks: those of ``fashion_ops.registry.checks`` as Dagster shows them and stops at them."""
 
 import json
 
 import dagster as dg
 
-from fashion_ops.stages.checks import CHECKS as PLAIN
-from fashion_ops.stages.checks import Check
+from fashion_ops.registry.checks import CHECKS as PLAIN
+from fashion_ops.registry.checks import Check
 from pipelines.home import House
 
 

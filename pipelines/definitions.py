@@ -8,9 +8,9 @@ from fashion_ops.params import load_params
 from fashion_ops.workspace import find_root
 from pipelines.assets import make_assets
 from pipelines.automation import JOBS, dvc_lock, make_schedule
+from pipelines.batches import make_sensor, nothing_rejected
 from pipelines.checks import CHECKS
 from pipelines.home import House
-from pipelines.intake import make_sensor, nothing_rejected
 from pipelines.notify import failed_runs, overdue
 
 

@@ -23,7 +23,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.event_api import EventLogRecord
 
 from fashion_ops.ledger import Ledger, LockEntry
-from fashion_ops.stages import PARTITIONED, PARTITIONS, STEPS
+from fashion_ops.steps import PARTITIONED, PARTITIONS, STEPS
 
 ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of
 NEVER = "NULL"  # Dagster's data version of what was never made

@@ -15,7 +15,7 @@ from dagster._core.definitions.freshness import FreshnessState
 from fashion_ops.params import Notify
 from fashion_ops.workspace import Workspace
 from pipelines.home import House
-from pipelines.shown import cause
+from pipelines.metadata import cause
 
 log = logging.getLogger(__name__)
 WEBHOOK = "FASHION_OPS_WEBHOOK"  # environment: an address with a key in it belongs into no file
@@ -46,7 +46,7 @@ def tell(notify: Notify, event: str, text: str, **facts: Any) -> bool:
 def champion(ws: Workspace, model: str) -> str:
     """Which version serves now, in words; a registry that doesn't answer is said to be so."""
     try:
-        from fashion_ops import registry
+        from fashion_ops.registry import client as registry
 
         version = registry.with_alias(registry.connect(ws.root), model, registry.CHAMPION)
     except Exception as error:  # whatever a tracking server may answer

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from fashion_ops.stages import STEPS
+from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
 from pipelines.automation import all_partitions
 from pipelines.definitions import build
-from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import prepare_home
-from pipelines.shown import cause
+from pipelines.metadata import cause
+from pipelines.run_owner import DRIVER_TAG, driver, runs_in_progress
 from pipelines.steps import BATCHES, jobs
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")

@@ -1,12 +1,12 @@
 """What Dagster shows of each step, as a table: description, group, kinds, owner, what it depends on.
 
-``fashion_ops.stages`` says which steps there are, in which order and with which partitions. Edges
+``fashion_ops.steps`` says which steps there are, in which order and with which partitions. Edges
 stand here once more than in ``dvc.yaml``: a test compares the two graphs.
 """
 
 from dataclasses import dataclass
 
-from fashion_ops.stages import PARTITIONED, PARTITIONS
+from fashion_ops.steps import PARTITIONED, PARTITIONS
 from pipelines.lineage import Parents
 
 OWNERS = {  # by group
@@ -17,7 +17,7 @@ OWNERS = {  # by group
     "registry": "team:operations",
 }
 
-BATCHES = "batches"  # no step: what `fashion_ops.inbox` accepted
+BATCHES = "batches"  # no step: what `fashion_ops.steps.batches` accepted
 
 
 @dataclass(frozen=True)

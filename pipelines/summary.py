@@ -15,7 +15,7 @@ def show(ws: Workspace) -> None:
     Raises:
         FileNotFoundError: nothing was evaluated yet.
     """
-    from fashion_ops.registry import CHALLENGER, connect, with_alias
+    from fashion_ops.registry.client import CHALLENGER, connect, with_alias
 
     metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
     console = Console()

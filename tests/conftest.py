@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # Two threads that wait for each other on a busy machine are twenty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -12,3 +14,26 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 # Whoever starts the tests by `... &` in a script has them, and all that they start, ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def images():
+    from small_catalog import make_images
+
+    return make_images(25)
+
+
+@pytest.fixture(scope="session")
+def garments(images):
+    import numpy as np
+    from small_catalog import make_garments
+
+    return make_garments(images, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="session")
+def predictions(garments):
+    import numpy as np
+    from small_catalog import make_predictions
+
+    return make_predictions(garments, np.random.default_rng(2), 8.0)

@@ -7,13 +7,12 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from fashion_ops.catalog.training_data import LAYOUT, TrainingGarments
+from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import Fit, TrainLandmarker
-from fashion_ops.stages.jobs import pack_folder
-from fashion_ops.stages.samples import LAYOUT
 from fashion_ops.taxonomy import load_grouping
 
 
@@ -41,7 +40,7 @@ def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
         "fit": Fit(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
         "flip": 0.5,
         "seed": seed,
-        "garments": Garments(
+        "garments": TrainingGarments(
             image_id=np.arange(8),
             category_id=np.full(8, 9),
             boxes=np.tile(np.array([5, 5, 85, 85], np.float32), (8, 1)),

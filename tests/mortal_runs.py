@@ -148,7 +148,7 @@ def arm(order: Order) -> None:
 
         MlflowClient.create_model_version = stopped  # type: ignore[method-assign,assignment]
     elif order.moment == HELD_AT_UPLOAD:
-        from fashion_ops import registry
+        from fashion_ops.registry import client as registry
 
         upload = registry.register
 
@@ -177,7 +177,7 @@ def execute(order: Order) -> int:
     from dagster._core.storage.tags import RESUME_RETRY_TAG
 
     from pipelines.automation import what_is_stale
-    from pipelines.drivers import DRIVER_TAG, driver
+    from pipelines.run_owner import DRIVER_TAG, driver
 
     if order.load is not None:
         return 0 if load(order.load) else 1
@@ -201,7 +201,7 @@ def execute(order: Order) -> int:
 
 def load(source: str) -> bool:
     """Whether a registered model can be had: loaded, or with small stages all of its files."""
-    from fashion_ops import registry
+    from fashion_ops.registry import client as registry
 
     if "SMALL_STAGES" not in os.environ:
         importlib.import_module("fashion_ops").load(source)
@@ -213,7 +213,9 @@ def load(source: str) -> bool:
 
 def use_small_stages() -> None:
     """Put the stages of tests/pipelines in the place of all that train or read data."""
-    from fashion_ops.stages import REGISTRY, STEPS, fan
+    from fashion_ops.distributed import by_category
+    from fashion_ops.registry import tracking
+    from fashion_ops.steps import REGISTRY, STEPS
 
     path = Path(__file__).parent / "pipelines" / "conftest.py"
     spec = importlib.util.spec_from_file_location("small_stages", path)
@@ -224,16 +226,18 @@ def use_small_stages() -> None:
     stages = small.FakeStages()
     for step in STEPS:
         if step not in REGISTRY:
-            sys.modules[f"fashion_ops.stages.{step}"] = stages.module(step)
-    fan.fan_out = small.in_process
+            sys.modules[f"fashion_ops.steps.{step}"] = stages.module(step)
+    by_category.fan_out = small.in_process
     runs = MagicMock()
-    runs.return_value.__enter__.return_value.page = lambda name: f"http://mlflow/{name}"
-    fan.FanOutRuns = runs
-    from fashion_ops.stages import promote, register, reproduction
+    runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
+    tracking.FanOutRuns = runs
+    from measured import measured
 
-    registry_tests: Any = importlib.import_module("test_registry")
+    from fashion_ops.inference import reproduction
+    from fashion_ops.steps import promote, register
+
     register.record_judgement = lambda *_: None  # small models predict nothing
-    promote.measure = registry_tests.measured  # so the gate judges by metrics.json
+    promote.measure = measured  # so the gate judges by metrics.json
     reproduction.differences = lambda *_, **__: {}
 
 
@@ -242,14 +246,14 @@ def main() -> None:
     import dagster as dg
 
     small = "SMALL_STAGES" in os.environ
-    for module in ("dvc.repo", "fashion_ops.registry", "fashion_ops.stages.fan"):
+    for module in ("dvc.repo", "fashion_ops.registry.client", "fashion_ops.distributed.by_category"):
         importlib.import_module(module)
-    from fashion_ops.stages import REGISTRY, STEPS
+    from fashion_ops.steps import REGISTRY, STEPS
 
     if small:
         use_small_stages()
     for step in REGISTRY if small else STEPS:
-        importlib.import_module(f"fashion_ops.stages.{step}")
+        importlib.import_module(f"fashion_ops.steps.{step}")
     importlib.import_module("pipelines.definitions")
     with dg.DagsterInstance.get():  # imports its storage
         pass

@@ -8,12 +8,12 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from fashion_ops import registry
 from fashion_ops.evaluation.bootstrap import Comparison
 from fashion_ops.params import Params
-from fashion_ops.promotion.gate import Facts
-from fashion_ops.stages import promote
-from fashion_ops.stages.measure import Measured
+from fashion_ops.registry import client as registry
+from fashion_ops.registry.gate import Facts
+from fashion_ops.registry.measurements import Measured
+from fashion_ops.steps import promote
 from fashion_ops.workspace import Workspace
 
 FORK = get_context("fork")  # the parent has imported what takes seconds

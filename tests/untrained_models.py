@@ -5,14 +5,14 @@ import json
 import torch
 
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.centernet.chosen import write_chosen
 from fashion_ops.methods.centernet.inference import build as build_detector
+from fashion_ops.methods.centernet.postprocess_file import write_chosen
 from fashion_ops.methods.detection.inference import write_none
 from fashion_ops.methods.posefix.inference import build as build_refiner
 from fashion_ops.methods.top_down.inference import build as build_landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import Params, PostProcess
-from fashion_ops.stages import aggregate, ingest, pseudo_label, synthesize
+from fashion_ops.steps import aggregate, ingest, pseudo_label, synthesize
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 

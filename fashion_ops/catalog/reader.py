@@ -123,3 +123,10 @@ class Catalog:
             source = pa.memory_map(str(self.folder / "shards" / SHARD_NAME.format(number)))
             self._shards[number] = pa.ipc.open_file(source).read_all()
         return self._shards[number]
+
+
+def draw_subset(images: pd.DataFrame, split: str, number: int, seed: int) -> pd.DataFrame:
+    """Draws ``number`` images of a split, or all there are, in the catalog's order."""
+    own = images[images["split"] == split]
+    chosen = np.random.default_rng(seed).permutation(len(own))[:number]
+    return own.iloc[np.sort(chosen)]

@@ -32,7 +32,7 @@ def train(
     source: Source = "fld",
 ) -> None:
     """Train on the training garments of a catalog; an interrupted run goes on where it was."""
-    from fashion_ops.methods.alignment.gle.settings import GLESettings
+    from fashion_ops.methods.alignment.gle.config import GLESettings
     from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
 
     ws = Workspace()

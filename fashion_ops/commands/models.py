@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fashion_ops.commands.shared import complain, read_params
+
+if TYPE_CHECKING:
+    from fashion_ops.inference.edge import EdgePredictor, Runtime
+    from fashion_ops.inference.predictor import Predictor
 
 CHAMPION = "models:/garment-landmarks@champion"
 
@@ -30,9 +34,8 @@ def predict(
     import cv2
     import numpy as np
 
-    from fashion_ops.edge import load_predictor
-    from fashion_ops.evaluation.draw import DrawnGarment, draw_garments
-    from fashion_ops.predictor import read_photo
+    from fashion_ops.inference.predictor import read_photo
+    from fashion_ops.reports.draw import DrawnGarment, draw_garments
     from fashion_ops.taxonomy import category as find_category
 
     try:
@@ -73,6 +76,30 @@ def predict(
         raise typer.Exit(1)
 
 
+def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
+    """What predicts: all models of a bundle in torch, or one detector in any runtime.
+
+    Args:
+        model: ``models:/NAME@ALIAS`` or a bundle's folder; a detector's own; an exported one.
+        runtime: onnx and openvino take an exported folder.
+
+    Raises:
+        FileNotFoundError: no such model.
+        ValueError: it is for another runtime.
+    """
+    from fashion_ops.inference.edge import EdgePredictor
+    from fashion_ops.methods.artifact import SPEC
+    from fashion_ops.methods.centernet.deploy.graph import GRAPH
+
+    folder = Path(model)
+    alone = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
+    if runtime == "torch" and not alone:
+        import fashion_ops
+
+        return fashion_ops.load(model)
+    return EdgePredictor.load(folder, runtime)
+
+
 def export(
     what: Annotated[Literal["detector"], typer.Argument(help="What to export.")],
     form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
@@ -94,7 +121,7 @@ def export(
     pictures: Annotated[int, typer.Option(min=1, help="INT8: pictures to judge on.")] = 200,
 ) -> None:
     """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
-    from fashion_ops.stages import export_detector
+    from fashion_ops.inference import export_detector
 
     params, ws = read_params()
     try:

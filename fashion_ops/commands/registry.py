@@ -16,7 +16,7 @@ def promote(
     ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
-    from fashion_ops.stages import promote as promote_step
+    from fashion_ops.steps import promote as promote_step
 
     params, ws = read_params()
     try:
@@ -33,15 +33,15 @@ def rollback(
     why: Annotated[str, typer.Option(help="Kept with the version that is taken out of service.")],
 ) -> None:
     """Make the previous champion champion again; the present one can only come back by force."""
-    from fashion_ops import registry
-    from fashion_ops.promotion import moves
+    from fashion_ops.registry import client as registry
+    from fashion_ops.registry import transitions
 
     params, ws = read_params()
     client, name = registry.connect(ws.root), params.registration.model
     try:
-        with moves.turn(client, name, f"rollback: {why}") as turn:
+        with transitions.turn(client, name, f"rollback: {why}") as turn:
             event = turn.roll_back(why)
-    except (ValueError, moves.Busy) as error:
+    except (ValueError, transitions.Busy) as error:
         complain(error)
         raise typer.Exit(2) from error
     typer.echo(f"{name}: champion is version {event.champion[1]}, was {event.champion[0]}")
@@ -53,12 +53,12 @@ def history(
     """Promotions, refusals and rollbacks, oldest first, and which version serves."""
     from dataclasses import asdict
 
-    from fashion_ops import registry
-    from fashion_ops.promotion import moves
+    from fashion_ops.registry import client as registry
+    from fashion_ops.registry import transitions
 
     params, ws = read_params()
     client, name = registry.connect(ws.root), params.registration.model
-    events = moves.history(client, name)
+    events = transitions.history(client, name)
     if as_json:
         typer.echo(json.dumps([asdict(event) for event in events], indent=1))
         return
@@ -80,9 +80,9 @@ def restore(
     ] = False,
 ) -> None:
     """Bring a version's code, parameters, dvc.lock and data back into a git worktree of their own."""
-    from fashion_ops import restore as way_back
     from fashion_ops.ledger import LedgerError
-    from fashion_ops.snapshot import SnapshotError
+    from fashion_ops.registry import restore as way_back
+    from fashion_ops.registry.snapshot import SnapshotError
 
     params, _ = read_params()
     try:

@@ -76,7 +76,7 @@ def pseudo_label_table(
     seed: Annotated[int, typer.Option(help="Of the k-means start.")] = 0,
 ) -> None:
     """DFA's clusters and soft labels from a table of FLD landmarks alone."""
-    from fashion_ops.stages import label_table
+    from fashion_ops.commands import label_table
 
     try:
         rows = label_table.run(landmarks, also or [], out, clusters, temperature, seed)

@@ -11,8 +11,8 @@ from fashion_ops.workspace import Workspace
 console = Console(stderr=True)
 
 
-def complain(error: Exception) -> None:
-    """Print an error, as it says, in red."""
+def complain(error: Exception | str) -> None:
+    """Print an error message in red."""
     console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fashion_ops.commands.shared import complain, console, print_metrics, read_params
-from fashion_ops.stages import BY_CATEGORY, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import BY_CATEGORY, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ HELP = {
 
 
 def _module(step: str) -> Any:
-    return importlib.import_module(f"fashion_ops.stages.{step}")
+    return importlib.import_module(f"fashion_ops.steps.{step}")
 
 
 def _run_and_record(stage: str, act: Any) -> dict[str, Any]:
@@ -87,15 +87,19 @@ def _add_partitioned_step(app: typer.Typer, step: str) -> None:
                     stage, _run_and_record(stage, lambda n=name: _module(step).run(params, ws, n))
                 )
             return
-        from fashion_ops.stages.fan import run_all, unfinished
+        from fashion_ops.distributed.by_category import run_all, unfinished
+        from fashion_ops.registry.tracking import FanOutRuns
 
         names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
         if not names:
             console.print(f"[bold]{step}[/bold]: current", highlight=False)
             return
-        run_all(
-            step, params, ws, names, lambda name, metrics, *_: print_metrics(f"{step}@{name}", metrics)
-        )
+        recorder = FanOutRuns.of_categories(ws, step, params)
+
+        def show(name: str, metrics: dict[str, float], *_: object) -> None:
+            print_metrics(f"{step}@{name}", metrics)
+
+        run_all(_module(step), params, ws, names, recorder, show)
 
     app.command(step, help=HELP[step])(command)
 

@@ -11,8 +11,8 @@ from fashion_ops.workspace import Workspace, find_root
 
 def batches() -> None:
     """Take labelled batches from data/inbox into the training data, or to data/rejected."""
-    from fashion_ops.inbox import take
     from fashion_ops.ledger import Ledger
+    from fashion_ops.steps.batches import take
 
     params, ws = read_params()
     taken = take(params, ws, Ledger(ws.root))
@@ -28,7 +28,7 @@ def configure(
     recipes: Annotated[list[Path], typer.Argument(help="YAML files, as in configs/deepmark/.")],
 ) -> None:
     """Merge recipes into params.yaml, comments kept; print what changed."""
-    from fashion_ops.configure import configure as merge
+    from fashion_ops.params.recipes import configure as merge
 
     try:
         changes = merge(Workspace().params, recipes)

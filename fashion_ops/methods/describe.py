@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from fashion_ops.methods.alignment import describe as alignment
-from fashion_ops.methods.centernet.dla import Deformable, DLAUp, Unused, unused_projections
+from fashion_ops.methods.centernet.backbones.dla import Deformable, DLAUp, Unused, unused_projections
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.costs import costs, published_operations
 from fashion_ops.methods.parts.backbones import LANDMARKERS, RESNETS

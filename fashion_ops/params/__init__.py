@@ -22,7 +22,7 @@ from fashion_ops.params.data import (
     SynthesizeAlignment,
 )
 from fashion_ops.params.detectors import PostProcess, TrainBoxDetector, TrainDetector, TunePostprocess
-from fashion_ops.params.judging import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
+from fashion_ops.params.evaluation import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
 from fashion_ops.params.landmarkers import (
     CategoryRuns,
     Finetune,

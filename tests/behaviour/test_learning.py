@@ -11,18 +11,19 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.clusters import garment_errors
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.tables import evaluate_tables
-from fashion_ops.methods.centernet.chosen import read_chosen
+from fashion_ops.inference.predictions import detect, predictions_table
 from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.centernet.postprocess_file import read_chosen
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.params import Params, PostProcess
-from fashion_ops.stages import (
+from fashion_ops.steps import (
     aggregate,
     finetune,
     ingest,
@@ -33,7 +34,6 @@ from fashion_ops.stages import (
     train_landmarker,
     tune_postprocess,
 )
-from fashion_ops.stages.predictions import detect, predictions_table
 from fashion_ops.workspace import Workspace
 
 CATEGORY = "long_sleeve_dress"  # 37 landmarks, arms in many poses: the mean shape is poor at it
@@ -191,7 +191,7 @@ def test_tuning_helps_the_detector(ws, catalog):
     assert told["AP tuned"] >= told["AP at the start"]
     assert told["AP tuned"] > told["AP without techniques"] + 0.003, told
     section = PARAMS.tune_postprocess
-    images = tune_postprocess.draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
+    images = draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
     test = split(catalog, "validation")
     test = test[test["image_id"].isin(images["image_id"])]
     detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))

@@ -6,13 +6,13 @@ a little below the mean shape's. What it finds it finds exactly, and that is wha
 
 import numpy as np
 import pytest
-from alignment_twin import read_in, write_twin
+from synthetic_alignment import read_in, write_twin
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.mean_shape import mean_points
 from fashion_ops.evaluation.normalized_error import counted, errors, ne, pdl
 from fashion_ops.methods.alignment.crops import frame_of
-from fashion_ops.methods.alignment.gle.settings import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.training import train_gle
 
 SETTINGS = GLESettings(crop=(24, 24), modules=1, epochs=30, batch_size=32, lr=0.008, precision="fp32")

@@ -12,7 +12,7 @@ from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.detection.training import detector_spec, train_detector
 from fashion_ops.params import Fit, Params
-from fashion_ops.stages import ingest, synthesize
+from fashion_ops.steps import ingest, synthesize
 from fashion_ops.workspace import Workspace
 
 SIDE = 64

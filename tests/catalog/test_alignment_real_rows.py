@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from alignment_twin import read_in
+from synthetic_alignment import read_in
 
 from fashion_ops.catalog.alignment.landmark_table import picture_boxes, read_landmark_table
 from fashion_ops.catalog.alignment.list_file import Row

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from alignment_twin import COUNTS, NAMES, read_in, write_twin
 from scipy.io import loadmat
+from synthetic_alignment import COUNTS, NAMES, read_in, write_twin
 
 from fashion_ops.catalog.alignment import schemas
 from fashion_ops.catalog.alignment.reader import SUBSETS, AlignmentCatalog

@@ -11,9 +11,9 @@ from raw_data import item, picture
 from fashion_ops.catalog.images import MAX_BYTES, probe_file
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.archive import unpack
-from fashion_ops.edge import EdgePredictor
-from fashion_ops.methods.centernet.photo import decode_reduced
-from fashion_ops.predictor import decode_photo, read_photo
+from fashion_ops.inference.edge import EdgePredictor
+from fashion_ops.inference.predictor import decode_photo, read_photo
+from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 
 
 def sparse(path, length=MAX_BYTES + 1):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 from dagster_pages import dagster_dev, find_browser
 
-from fashion_ops.stages import STEPS
+from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 pytestmark = pytest.mark.e2e
@@ -146,7 +146,7 @@ def test_served_model_answers_like_the_predictor(made):
     clone, _ = made
     code = """
 import json, pathlib, mlflow, pandas, fashion_ops
-from fashion_ops.registry import connect
+from fashion_ops.registry.client import connect
 connect(pathlib.Path())
 photo = sorted(pathlib.Path("data/raw/validation/image").glob("*.jpg"))[0]
 model = mlflow.pyfunc.load_model("models:/garment-landmarks@challenger")
@@ -168,7 +168,7 @@ def test_promotion_follows_the_gate(made):
     clone.run("fashion-ops", "promote")
     code = """
 import pathlib
-from fashion_ops.registry import connect
+from fashion_ops.registry.client import connect
 client = connect(pathlib.Path())
 print(client.get_model_version_by_alias("garment-landmarks", "champion").version)
 """

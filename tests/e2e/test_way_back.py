@@ -1,7 +1,7 @@
 """Three versions with other data, parameters and code, of the real chain, tiny: promoted, brought back.
 
-Three runs of the chain take minutes: only with FASHION_OPS_LONG=1. ``tests/test_restore.py`` does the
-same with steps of milliseconds.
+Three runs of the chain take minutes: only with FASHION_OPS_LONG=1. ``tests/registry/test_restore.py``
+does the same with steps of milliseconds.
 """
 
 import json
@@ -38,7 +38,7 @@ def test_three_versions_come_back_bit_for_bit(clone: Clone) -> None:
     params = clone.params
     params["categories"]["skirt"]["finetune"]["lr"] = 0.002
     clone.set_params(params)
-    template = clone.root / "fashion_ops/evaluation/report.html"
+    template = clone.root / "fashion_ops/reports/report.html"
     template.write_text(template.read_text().replace("<h2>Methods</h2>", "<h2>All methods</h2>"))
     version(clone)
     params["synthesize"] |= {"train": 52, "validation": 26}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from alignment_twin import read_in, write_twin
+from synthetic_alignment import read_in, write_twin
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog

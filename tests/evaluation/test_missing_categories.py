@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fashion_ops.evaluation.report import write_report
 from fashion_ops.evaluation.tables import evaluate_tables
-from fashion_ops.stages.evaluate import headline, warn_of_missing
+from fashion_ops.reports.report import write_report
+from fashion_ops.steps.evaluate import headline, warn_of_missing
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 SEEN = {1, 3, 8, 9, 13}  # of the garments judged

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.wardrobe.plan import plan
-from fashion_ops.catalog.wardrobe.render import photograph
+from fashion_ops.synthetic.wardrobe.plan import plan
+from fashion_ops.synthetic.wardrobe.render import photograph
 
 
 class Wardrobe:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet import data
 from fashion_ops.methods.centernet.data import Pictures, fit_matrix, warp_pictures
@@ -18,7 +19,6 @@ from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettin
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.params import Fit, PostProcess
 from fashion_ops.taxonomy import category, load_grouping
 
@@ -52,7 +52,7 @@ def scene():
         points = rng.uniform((x1, y1), (x2, y2), (n, 2))
         own = np.concatenate([points, np.full((n, 1), 2.0)], 1).astype(np.float32)
         landmarks.append(GROUPING.group(c, own))
-    garments = Garments(
+    garments = TrainingGarments(
         image_id=np.array([i[0] for i in items]),
         category_id=np.array([i[1] for i in items]),
         boxes=np.array([i[2] for i in items], np.float32),

@@ -5,10 +5,10 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from fashion_ops.methods.centernet import backbones
-from fashion_ops.methods.centernet.backbones import Backbone
-from fashion_ops.methods.centernet.dla import Deformable, DLAUp, bilinear_up, plain
-from fashion_ops.methods.centernet.hourglass import Hourglass
+from fashion_ops.methods.centernet.backbones import by_name
+from fashion_ops.methods.centernet.backbones.by_name import Backbone
+from fashion_ops.methods.centernet.backbones.dla import Deformable, DLAUp, bilinear_up, plain
+from fashion_ops.methods.centernet.backbones.hourglass import Hourglass
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 
 torch.set_num_threads(1)
@@ -29,7 +29,7 @@ def two_stacks(monkeypatch):
         return Hourglass(dims=(16, 16, 32), blocks=(2, 1, 2)), torch.nn.Identity()
 
     entry = Backbone(build, 16, 16, multiple=16, stacks=2)
-    monkeypatch.setitem(backbones.BACKBONES, "two_stacks", entry)
+    monkeypatch.setitem(by_name.BACKBONES, "two_stacks", entry)
     torch.manual_seed(0)
     return CenterNet("two_stacks", 5)
 

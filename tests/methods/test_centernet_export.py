@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.centernet import export
-from fashion_ops.methods.centernet.backbones import BACKBONES
+from fashion_ops.methods.centernet.backbones.by_name import BACKBONES
+from fashion_ops.methods.centernet.backbones.dla import Deformable
 from fashion_ops.methods.centernet.decode import decode_fixed, grouping_slots
-from fashion_ops.methods.centernet.dla import Deformable
-from fashion_ops.methods.centernet.export import export_detector
+from fashion_ops.methods.centernet.deploy import export
+from fashion_ops.methods.centernet.deploy.export import export_detector
+from fashion_ops.methods.centernet.deploy.quantize import last_convolutions
+from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.quantize import last_convolutions
-from fashion_ops.methods.centernet.runtimes import ExportedDetector
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import load_grouping
 

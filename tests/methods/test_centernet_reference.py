@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from fashion_ops.methods.centernet.decode import TOP, Decoded, decode, decode_fixed, smooth
-from fashion_ops.methods.centernet.fuse import merge_flipped
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.suppress import NMS_IOU, suppress
+from fashion_ops.methods.centernet.nms import NMS_IOU, suppress
+from fashion_ops.methods.centernet.test_time_augmentation import merge_flipped
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, load_grouping
 

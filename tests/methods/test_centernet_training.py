@@ -8,19 +8,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.data import Pictures
 from fashion_ops.methods.centernet.loss import detection_losses
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule
 from fashion_ops.methods.centernet.random_crop import RandomCrop
-from fashion_ops.methods.centernet.start import start_from
 from fashion_ops.methods.centernet.targets import make_targets
+from fashion_ops.methods.centernet.warm_start import start_from
 from fashion_ops.methods.parts.fit import FitModule, fit
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.params import Fit, Params, TrainDetector
-from fashion_ops.stages import aggregate, ingest, synthesize, train_detector
+from fashion_ops.steps import aggregate, ingest, synthesize, train_detector
 from fashion_ops.taxonomy import category, load_grouping
 from fashion_ops.workspace import Workspace
 
@@ -114,7 +114,7 @@ def pictures(n=4):
         images.append(image)
         rows.append((i, kind, box.astype(np.float32), GROUPING.group(kind, own)))
     ids, kinds, boxes, landmarks = (np.array(c) for c in zip(*rows, strict=True))
-    garments = Garments(ids, kinds, boxes, landmarks, np.zeros((n, 0), np.float32))
+    garments = TrainingGarments(ids, kinds, boxes, landmarks, np.zeros((n, 0), np.float32))
     crop = RandomCrop(sizes, seed=0)
     return Pictures(np.arange(n), garments, lambda i, shrink: images[i][::shrink, ::shrink], SIZE, crop)
 

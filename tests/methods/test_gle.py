@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
-from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
 from fashion_ops.methods.alignment.gle.training import constraint, save_gle
 from fashion_ops.params import read_yaml

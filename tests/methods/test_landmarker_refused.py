@@ -8,15 +8,16 @@ import pytest
 import torch
 from untrained_models import make_catalog, make_models, tiny_params
 
+from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.inference.predictor import Cascade
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
 from fashion_ops.params import TrainLandmarker
-from fashion_ops.predictor import Cascade
-from fashion_ops.stages import finetune, refine
+from fashion_ops.steps import finetune, refine
 from fashion_ops.workspace import Workspace
 
 TINY = TrainLandmarker(
@@ -33,11 +34,11 @@ def ws(tmp_path_factory):
     return ws
 
 
-def garments(k: int) -> Garments:
+def garments(k: int) -> TrainingGarments:
     points = np.random.default_rng(0).uniform(5, 25, (2, k, 3)).astype(np.float32)
     points[..., 2] = 2
     boxes = np.tile(np.array([2, 2, 28, 28], np.float32), (2, 1))
-    return Garments(np.arange(2), np.full(2, 9), boxes, points, np.zeros((2, 0), np.float32))
+    return TrainingGarments(np.arange(2), np.full(2, 9), boxes, points, np.zeros((2, 0), np.float32))
 
 
 def train(folder, params=TINY, grouping="skirt", k=8, checkpoint=None, seed=0, on_epoch=None):

@@ -7,7 +7,7 @@ import pytest
 
 CODE = """
 import ctypes
-from fashion_ops.ablations.isolated import memory_mib, peak_mib
+from papers.subprocess_measure import memory_mib, peak_mib
 from fashion_ops.methods.parts.memory import keep_freed_memory
 kept = {keep}
 libc = ctypes.CDLL(None)

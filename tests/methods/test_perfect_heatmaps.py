@@ -15,17 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
 from fashion_ops.evaluation.tables import evaluate_tables
-from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import Params, TrainLandmarker
-from fashion_ops.stages import aggregate, ingest, synthesize
-from fashion_ops.stages.predictions import predictions_table
-from fashion_ops.stages.samples import load_garments, used_grouping
+from fashion_ops.steps import aggregate, ingest, synthesize
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 
@@ -112,7 +111,7 @@ def grouped(workspaces):
 
 
 def predict(
-    grouping: Grouping, garments: Garments, catalog: Catalog, params: TrainLandmarker
+    grouping: Grouping, garments: TrainingGarments, catalog: Catalog, params: TrainLandmarker
 ) -> list[np.ndarray]:
     spec = landmarker_spec(params, grouping.name, 0)
     predictor = LandmarkPredictor(nn.Identity(), spec, torch.device("cpu"))  # type: ignore[arg-type]
@@ -129,7 +128,7 @@ def predict(
 def average_precision(
     catalog: Catalog,
     rows: pd.DataFrame,
-    garments: Garments,
+    garments: TrainingGarments,
     grouping: Grouping | None,
     reading: Reading,
 ) -> float:

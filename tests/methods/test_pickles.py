@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fashion_ops.methods.artifact import load_model, save_model
-from fashion_ops.methods.centernet.start import start_from
+from fashion_ops.methods.centernet.warm_start import start_from
 from fashion_ops.methods.pickles import UnsafeModel, refuse_pickles
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

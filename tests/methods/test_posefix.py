@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.methods.posefix.data import Points, neighbours, stack_points, stacked_mirror
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix, pose_maps
@@ -35,7 +35,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def marked_skirts(n: int, seed: int) -> tuple[Garments, list[np.ndarray], np.ndarray]:
+def marked_skirts(n: int, seed: int) -> tuple[TrainingGarments, list[np.ndarray], np.ndarray]:
     """Trapezoids on noise with a coloured square at each landmark; mirror landmarks share a colour."""
     rng = np.random.default_rng(seed)
     images, points = [], []
@@ -56,7 +56,7 @@ def marked_skirts(n: int, seed: int) -> tuple[Garments, list[np.ndarray], np.nda
     boxes = np.concatenate([truth[..., :2].min(1), truth[..., :2].max(1)], 1)
     landmarks = GROUPING.group(SKIRT.id, truth)
     empty = np.zeros((n, 0), np.float32)
-    return Garments(np.arange(n), np.full(n, SKIRT.id), boxes, landmarks, empty), images, truth
+    return TrainingGarments(np.arange(n), np.full(n, SKIRT.id), boxes, landmarks, empty), images, truth
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,9 @@ def test_pose_maps_are_empty_for_unknown_landmarks():
 
 def test_neighbours_are_of_the_same_picture_and_overlap():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [9, 9, 30, 30], [0, 0, 10, 10]], float)
-    garments = Garments(np.array([7, 7, 7, 8]), np.full(4, 9), boxes, np.zeros(0), np.zeros((4, 0)))
+    garments = TrainingGarments(
+        np.array([7, 7, 7, 8]), np.full(4, 9), boxes, np.zeros(0), np.zeros((4, 0))
+    )
     landmarks = np.arange(4.0)[:, None, None] + np.ones((4, 8, 3))
     near = neighbours(garments, landmarks)
     assert near[:, 0, 0].tolist() == [

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from fashion_ops.catalog.reader import decode_rgb
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.data import Pictures, warp_pictures
 from fashion_ops.methods.centernet.random_crop import RandomCrop, border, shrunk
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp, step_generator, warp_batch
 from fashion_ops.methods.parts.color import AXES, AXES_VALUES, color_change, normalize_changed
-from fashion_ops.methods.parts.regions import Garments
 
 CPU = torch.device("cpu")
 SIZE = 64
@@ -59,7 +59,7 @@ def scene():
     ys, xs = np.mgrid[:400, :300]
     picture = np.stack([xs * 0.8, ys * 0.6, np.full_like(xs, 90)], -1).round().astype(np.uint8)
     landmarks = np.array([[[100, 150, 2], [200, 150, 1], [150, 250, 2], [0, 0, 0]]], np.float32)
-    garments = Garments(
+    garments = TrainingGarments(
         np.array([5]), np.array([1]), np.array([[80.0, 120, 220, 280]], np.float32), landmarks,
         np.zeros((1, 0), np.float32),
     )  # fmt: skip

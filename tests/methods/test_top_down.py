@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.backbones import landmarker_trunk
 from fashion_ops.methods.parts.crops import apply_matrices
-from fashion_ops.methods.parts.regions import Garments
 from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.methods.top_down.decode import activate
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -26,7 +26,7 @@ GROUPING = load_grouping("agg81")
 SKIRT = category("skirt").id
 
 
-def drawn_skirts(n: int, seed: int = 0) -> tuple[Garments, list[np.ndarray]]:
+def drawn_skirts(n: int, seed: int = 0) -> tuple[TrainingGarments, list[np.ndarray]]:
     """Bright trapezoids on noise, labelled as skirts."""
     import cv2
 
@@ -54,7 +54,7 @@ def drawn_skirts(n: int, seed: int = 0) -> tuple[Garments, list[np.ndarray]]:
         boxes.append(np.concatenate([p.min(0), p.max(0)]) + rng.uniform(-8, 8, 4))
     soft = np.eye(4, dtype=np.float32)[np.arange(n) % 4]
     landmarks = GROUPING.group(SKIRT, np.stack(points).astype(np.float32))
-    return Garments(np.arange(n), np.full(n, SKIRT), np.array(boxes), landmarks, soft), images
+    return TrainingGarments(np.arange(n), np.full(n, SKIRT), np.array(boxes), landmarks, soft), images
 
 
 def train(folder, garments, images, epochs=3, **more):

@@ -16,10 +16,10 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from fashion_ops.fleet.fan_out import FanOutError, Job
+from fashion_ops.distributed.fan_out import FanOutError, Job
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
-from fashion_ops.stages import PARTITIONED, REGISTRY, STEPS
+from fashion_ops.steps import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
 
@@ -48,7 +48,7 @@ class FakeStages:
         return f"{stage} {params.seed} {own}"
 
     def module(self, step: str) -> ModuleType:
-        module = ModuleType(f"fashion_ops.stages.{step}")
+        module = ModuleType(f"fashion_ops.steps.{step}")
         if step == "dfa_stage":
 
             def chained(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
@@ -159,7 +159,8 @@ def in_process(
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
-    import fashion_ops.stages.fan
+    import fashion_ops.distributed.by_category
+    import fashion_ops.registry.tracking
 
     def put(name: str, module: ModuleType) -> None:
         """In place of a module, whether or not it has been imported before."""
@@ -169,22 +170,22 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
 
     fakes = FakeStages()
     for step in STEPS:
-        put(f"fashion_ops.stages.{step}", fakes.module(step))
-    monkeypatch.setattr(fashion_ops.stages.fan, "fan_out", in_process)
+        put(f"fashion_ops.steps.{step}", fakes.module(step))
+    monkeypatch.setattr(fashion_ops.distributed.by_category, "fan_out", in_process)
     runs = MagicMock()  # MLflow is tested elsewhere
-    runs.return_value.__enter__.return_value.page = lambda name: f"http://mlflow/{name}"
-    monkeypatch.setattr(fashion_ops.stages.fan, "FanOutRuns", runs)
-    reproduction = ModuleType("fashion_ops.stages.reproduction")
+    runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
+    monkeypatch.setattr(fashion_ops.registry.tracking, "FanOutRuns", runs)
+    reproduction = ModuleType("fashion_ops.inference.reproduction")
     reproduction.differences = lambda *_: fakes.unlike  # type: ignore[attr-defined]
-    put("fashion_ops.stages.reproduction", reproduction)
-    registry = ModuleType("fashion_ops.registry")
+    put("fashion_ops.inference.reproduction", reproduction)
+    registry = ModuleType("fashion_ops.registry.client")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
     registry.fetch_bundle = Path  # type: ignore[attr-defined]
     registry.CHAMPION = "champion"  # type: ignore[attr-defined]
     registry.connect = lambda root: MagicMock()  # type: ignore[attr-defined]
     registry.with_alias = lambda *_: MagicMock(version="3", tags={})  # type: ignore[attr-defined]
     registry.version_page = "http://mlflow/{}/{}".format  # type: ignore[attr-defined]
-    put("fashion_ops.registry", registry)
+    put("fashion_ops.registry.client", registry)
     return fakes
 
 

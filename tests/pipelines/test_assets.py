@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 
-from fashion_ops.stages import PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import PARTITIONS, REGISTRY, STEPS
 from pipelines import lineage
 from pipelines.definitions import build
 from pipelines.run import DEFAULT_STEPS, failures, run

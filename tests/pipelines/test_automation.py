@@ -13,8 +13,8 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
 from pipelines.automation import dvc_lock, make_schedule
 from pipelines.definitions import build
-from pipelines.drivers import DRIVER_TAG, driver, runs_in_progress
 from pipelines.home import House, prepare_home
+from pipelines.run_owner import DRIVER_TAG, driver, runs_in_progress
 
 UPSTREAM = (
     *("synthesize", "ingest", "aggregate", "pseudo_label", "drift"),

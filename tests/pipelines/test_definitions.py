@@ -12,7 +12,7 @@ import yaml
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import load_params
-from fashion_ops.stages import PARTITIONED, PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import PARTITIONED, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 from pipelines.definitions import build
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 # Imported by steps, yet no change of it changes what a step makes of its inputs and parameters.
 NO_RESULT = {
     Path("fashion_ops", name)
-    for name in ("params", "workspace.py", "progress.py", "stages/jobs.py", "methods/pickles.py")
+    for name in ("params", "workspace.py", "progress.py", "distributed/payload.py", "methods/pickles.py")
 }
 
 
@@ -157,7 +157,7 @@ def test_stages_watch_just_the_code_that_they_import() -> None:
     for step, stage in stages.items():
         deps = (stage.get("do") or stage)["deps"]
         watched = [Path(dep) for dep in deps if dep.startswith("fashion_ops/")]
-        name = f"fashion_ops.stages.{step}"
+        name = f"fashion_ops.steps.{step}"
         modules = {name, *graph.find_upstream_modules(name)}
         files = {Path(*module.split(".")).with_suffix(".py") for module in modules}
         files = {f for f in files if (ROOT / f).is_file() and not {f, *f.parents} & NO_RESULT}

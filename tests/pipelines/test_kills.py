@@ -18,8 +18,8 @@ from mortal_runs import CROWNED, HALF, RECORDED, UNCROWNED, UNRECORDED, UPLOADED
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.ticks import run_ticks, small_workspace, status
 from fashion_ops.ledger import Ledger, damaged
-from fashion_ops.stages import PARTITIONS, REGISTRY
-from pipelines.drivers import runs_in_progress
+from fashion_ops.steps import PARTITIONS, REGISTRY
+from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, jobs
 
 CHAMPION = "models:/garment-landmarks@champion"

@@ -12,8 +12,8 @@ import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 
 import fashion_ops
-from fashion_ops import registry
 from fashion_ops.params import Notify, Retrain
+from fashion_ops.registry import client as registry
 from pipelines import notify
 from pipelines.automation import make_schedule
 from pipelines.definitions import build
@@ -66,7 +66,7 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
     house: Any, stages: Any, heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a real registry, where version 2 serves and 3 is the challenger."""
-    monkeypatch.setitem(sys.modules, "fashion_ops.registry", registry)  # the stand-in's place
+    monkeypatch.setitem(sys.modules, "fashion_ops.registry.client", registry)  # the stand-in's place
     monkeypatch.setattr(fashion_ops, "registry", registry)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client, name = registry.connect(house.root), "garment-landmarks"

@@ -18,11 +18,11 @@ from movers import aliases, make, race
 from stack import postgres_binaries, wait_for
 from week import LOCATION, MODEL, SWITCH_ON, Week
 
-from fashion_ops import registry
 from fashion_ops.ledger.lockfile import read_entries
-from fashion_ops.promotion import moves
+from fashion_ops.registry import client as registry
+from fashion_ops.registry import transitions
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from pipelines.drivers import DRIVER_TAG
+from pipelines.run_owner import DRIVER_TAG
 
 DAGSTER = ("dagster-code", "dagster-webserver", "dagster-daemon")
 CHAMPION, CHALLENGER = f"models:/{MODEL}@champion", f"models:/{MODEL}@challenger"
@@ -68,7 +68,7 @@ def test_of_promotions_at_once_on_postgresql_one_wins(week: Week, tmp_path: Path
     assert whys.count("the gate holds") == 1
     others = [why for why in whys if why != "the gate holds"]
     assert all(why == "champion already" or "came first" in why for why in others), others
-    assert [event.what for event in moves.history(client, "race")] == ["promotion"]
+    assert [event.what for event in transitions.history(client, "race")] == ["promotion"]
     assert aliases(client, "race") == ("1", None)
 
 

@@ -20,8 +20,8 @@ from torchvision.ops import box_iou
 
 from fashion_ops.methods.centernet.decode import Instances, find_centers, measure
 from fashion_ops.methods.centernet.landmarks import Maps
+from fashion_ops.methods.centernet.nms import NMS_IOU, SOFT_DROP, SOFT_SIGMA
 from fashion_ops.methods.centernet.peaks import smooth
-from fashion_ops.methods.centernet.suppress import NMS_IOU, SOFT_DROP, SOFT_SIGMA
 from fashion_ops.params import PostProcess
 
 

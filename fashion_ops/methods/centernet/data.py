@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.random_crop import RandomCrop, shrunk
 from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
-from fashion_ops.methods.parts.regions import CACHE_BYTES, Garments
+from fashion_ops.methods.parts.regions import CACHE_BYTES
 
 
 def fit_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.ndarray:
@@ -49,7 +50,7 @@ class Pictures(Dataset[dict[str, Tensor]]):
     def __init__(
         self,
         image_ids: np.ndarray,
-        garments: Garments,
+        garments: TrainingGarments,
         read_image: Callable[..., np.ndarray],
         size: int,
         random_crop: RandomCrop | None = None,

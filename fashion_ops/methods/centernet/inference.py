@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
-from fashion_ops.methods.centernet.backbones import find_backbone
+from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.methods.centernet.data import fit_matrix
 from fashion_ops.methods.centernet.decode import Decoded, Maps, decode, grouping_slots
-from fashion_ops.methods.centernet.fuse import canvas_size, merge_flipped
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.suppress import suppress
+from fashion_ops.methods.centernet.nms import suppress
+from fashion_ops.methods.centernet.test_time_augmentation import canvas_size, merge_flipped
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import cut, invert_matrices
 from fashion_ops.methods.parts.fit import autocast

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.centernet.backbones import find_backbone
+from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 STRIDE = 4

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
-from fashion_ops.methods.centernet.pyramid import SmallPyramid
+from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid
 
 STRIDES = (4, 8, 16, 32, 64)
 TRAINED_STAGES = 3  # of a pretrained ResNet, counted from the last

@@ -5,48 +5,16 @@ data sets that fit are kept in memory, larger ones are cut again in each epoch b
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 
 MARGIN = 1.3  # region side over crop side
 CACHE_BYTES = 4 << 30
-
-
-@dataclass(frozen=True)
-class Garments:
-    """Arrays that describe N garments; what a training run needs besides the pictures.
-
-    ``landmarks``: (N, K, 3) x, y in picture pixels and visibility, K channels of a grouping.
-    ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method uses none.
-    """
-
-    image_id: np.ndarray
-    category_id: np.ndarray
-    boxes: np.ndarray
-    landmarks: np.ndarray
-    soft_labels: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.image_id)
-
-    def with_channels(self, channels: np.ndarray) -> "Garments":
-        """The same garments with these of their K landmark channels."""
-        return replace(self, landmarks=self.landmarks[:, channels])
-
-    def take(self, index: np.ndarray) -> "Garments":
-        """The garments at these positions (or under this mask)."""
-        return Garments(
-            self.image_id[index],
-            self.category_id[index],
-            self.boxes[index],
-            self.landmarks[index],
-            self.soft_labels[index],
-        )
 
 
 def region_size(crop: tuple[int, int]) -> tuple[int, int]:
@@ -55,7 +23,7 @@ def region_size(crop: tuple[int, int]) -> tuple[int, int]:
 
 
 class Regions(Dataset[dict[str, torch.Tensor]]):
-    """Garments as tensors: region uint8 (3, h, w), landmarks (K, 3), category and soft label.
+    """TrainingGarments as tensors: region uint8 (3, h, w), landmarks (K, 3), category and soft label.
 
     Args:
         garments: what to cut.
@@ -66,7 +34,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
 
     def __init__(
         self,
-        garments: Garments,
+        garments: TrainingGarments,
         read_image: Callable[[int], np.ndarray],
         crop: tuple[int, int],
         padding: float,

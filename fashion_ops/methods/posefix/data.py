@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.parts.regions import Garments
+from fashion_ops.catalog.training_data import TrainingGarments
 
 MIN_IOU = 0.1  # of two boxes whose landmarks may be confused
 
 
-def stack_points(own: np.ndarray, garments: Garments, truth: np.ndarray) -> Garments:
+def stack_points(own: np.ndarray, garments: TrainingGarments, truth: np.ndarray) -> TrainingGarments:
     """``garments`` with the array described above in place of its landmarks.
 
     Args:
@@ -32,7 +32,7 @@ def stack_points(own: np.ndarray, garments: Garments, truth: np.ndarray) -> Garm
     return replace(garments, landmarks=points.astype(np.float32))
 
 
-def neighbours(garments: Garments, landmarks: np.ndarray) -> np.ndarray:
+def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
     """For each garment the landmarks (N, n, 3) of the one in its picture that overlaps it most.
 
     Zeros where no other garment reaches a box IoU of ``MIN_IOU``. All garments are of one category.
@@ -88,7 +88,10 @@ Predict = Callable[[Callable[[int], np.ndarray], np.ndarray, np.ndarray, np.ndar
 
 
 def own_outputs(
-    predict: Predict, read_image: Callable[[int], np.ndarray], garments: Garments, chunk: int = 1024
+    predict: Predict,
+    read_image: Callable[[int], np.ndarray],
+    garments: TrainingGarments,
+    chunk: int = 1024,
 ) -> np.ndarray:
     """The landmarker's landmarks (N, n, 3) of one category's garments, picture pixels.
 

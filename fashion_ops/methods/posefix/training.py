@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
-from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.posefix.data import own_outputs, stack_points
 from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
@@ -74,7 +75,7 @@ def train_refiner(
     params: Refine,
     run: Fit,
     category: Category,
-    garments: Garments,
+    garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],
     *,
     seed: int,

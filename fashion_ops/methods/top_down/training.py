@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
-from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
@@ -65,7 +66,7 @@ def train_landmarker(
     model: Landmarker,
     spec: dict[str, Any],
     run: Fit,
-    garments: Garments,
+    garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],
     *,
     label_alpha: float,

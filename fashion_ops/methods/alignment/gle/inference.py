@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.model import GLE
-from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize

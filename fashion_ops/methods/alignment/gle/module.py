@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.model import GLE
-from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.alignment.gle.targets import cone_targets
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.fit import FitModule

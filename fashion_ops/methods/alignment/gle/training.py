@@ -7,14 +7,15 @@ import numpy as np
 import torch
 
 from fashion_ops.catalog.alignment.reader import Points
+from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
-from fashion_ops.methods.alignment.gle.settings import GLESettings
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.fit import OnEpoch, fit
 from fashion_ops.methods.parts.position_constraint import Constraint, constraint_of
-from fashion_ops.methods.parts.regions import Garments, Regions
+from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.taxonomy.alignment import point_set
 
 
@@ -72,9 +73,9 @@ def constraint(settings: GLESettings, mirror: np.ndarray) -> Constraint | None:
     )
 
 
-def as_garments(points: Points) -> Garments:
+def as_garments(points: Points) -> TrainingGarments:
     """Rows of the alignment catalog as ``Regions`` takes them; the category is the clothes type."""
-    return Garments(
+    return TrainingGarments(
         points.image_id,
         points.clothes_type.astype(np.int64),
         points.box,

@@ -1,0 +1,162 @@
+"""From the catalog's tables to the arrays and images that a training run takes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel
+
+from fashion_ops.catalog.reader import Catalog, decode_rgb
+from fashion_ops.taxonomy import Grouping, category, load_grouping
+from fashion_ops.workspace import Workspace
+
+PICTURES_A_CHUNK = 128  # some 10 to 60 MB
+LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
+
+
+@dataclass(frozen=True)
+class TrainingGarments:
+    """Arrays that describe N garments; what a training run needs besides the pictures.
+
+    ``landmarks``: (N, K, 3) x, y in picture pixels and visibility, K channels of a grouping.
+    ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method uses none.
+    """
+
+    image_id: np.ndarray
+    category_id: np.ndarray
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    soft_labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def with_channels(self, channels: np.ndarray) -> "TrainingGarments":
+        """The same garments with these of their K landmark channels."""
+        return replace(self, landmarks=self.landmarks[:, channels])
+
+    def take(self, index: np.ndarray) -> "TrainingGarments":
+        """The garments at these positions (or under this mask)."""
+        return TrainingGarments(
+            self.image_id[index],
+            self.category_id[index],
+            self.boxes[index],
+            self.landmarks[index],
+            self.soft_labels[index],
+        )
+
+
+def used_grouping(ws: Workspace) -> Grouping:
+    """The grouping that the ``aggregate`` step applied."""
+    return load_grouping(json.loads((ws.grouped / "grouping.json").read_text())["name"])
+
+
+def load_garments(
+    ws: Workspace,
+    split: str,
+    *,
+    only: str | None = None,
+    labelled: bool = True,
+    soft_labels: bool = False,
+) -> tuple[pd.DataFrame, TrainingGarments]:
+    """TrainingGarments of a split as the catalog's rows and as arrays with grouped landmarks.
+
+    Args:
+        ws: the workspace.
+        split: ``train`` or ``validation``.
+        only: keep one category, by name.
+        labelled: leave out garments without any labelled landmark.
+        soft_labels: join the pseudo-labels.
+    """
+    rows = Catalog(ws.catalog).garments
+    rows = rows[rows["split"] == split]
+    if only is not None:
+        rows = rows[rows["category_id"] == category(only).id]
+    if labelled:
+        rows = rows[rows["num_labelled"] > 0]
+    grouped = pd.read_parquet(ws.grouped / "garments.parquet").set_index("garment_id")
+    channels = used_grouping(ws).num_groups
+    soft = np.zeros((len(rows), 0), np.float32)
+    if soft_labels:
+        labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet").set_index("garment_id")
+        soft = _stack(labels.loc[rows.index, "soft_label"], -1)
+    return rows, TrainingGarments(
+        image_id=rows["image_id"].to_numpy(np.int64),
+        category_id=rows["category_id"].to_numpy(np.int64),
+        boxes=_stack(rows["box"], 4),
+        landmarks=_stack(grouped.loc[rows.index, "landmarks"], 3 * channels).reshape(-1, channels, 3),
+        soft_labels=soft,
+    )
+
+
+def _stack(column: pd.Series, width: int) -> np.ndarray:
+    """A column of equal-length lists as float32 (N, width)."""
+    if len(column) == 0:
+        return np.zeros((0, max(width, 0)), np.float32)
+    return np.stack(column.to_list()).astype(np.float32)
+
+
+class PictureChunks(Sequence[pa.Table]):
+    """Encoded pictures as Arrow tables (image_id, bytes), each read when it is asked for.
+
+    This is how pictures travel to a worker: no more than a chunk of them is in memory at once.
+    """
+
+    def __init__(self, catalog: Catalog, image_ids: np.ndarray, size: int = PICTURES_A_CHUNK) -> None:
+        self._catalog, self._ids, self._size = catalog, np.unique(image_ids), size
+
+    def __len__(self) -> int:
+        return -(-len(self._ids) // self._size)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        ids = self._ids[index * self._size : (index + 1) * self._size]
+        return pa.table([ids, [self._catalog.image_bytes(int(i)) for i in ids]], schema=LAYOUT)
+
+
+class PictureReader:
+    """Pictures (RGB uint8) by image id, out of chunks; ``folder`` holds them, mapped, not in memory."""
+
+    def __init__(self, chunks: Iterable[pa.Table], folder: Path) -> None:
+        self._path = folder / "pictures.arrow"
+        with pa.ipc.new_file(str(self._path), LAYOUT) as writer:
+            for chunk in chunks:
+                writer.write_table(chunk)
+        self._map()
+
+    def __call__(self, image_id: int) -> np.ndarray:
+        return decode_rgb(self._bytes[self._rows[image_id]].as_py(), f"picture {image_id}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path}  # another process maps the file itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._path = state["_path"]
+        self._map()
+
+    def _map(self) -> None:
+        table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
+        self._rows = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
+        self._bytes = table["bytes"]
+
+
+def checkpoint_path(
+    ws: Workspace, step: str, section: BaseModel, seed: int, *, grouped: bool = True
+) -> Path:
+    """Where a step resumes from: a name that changes with its parameters and its data.
+
+    ``grouped``: whether the grouped landmarks are among that data.
+    """
+    digest = hashlib.sha256(f"{section.model_dump_json()} {seed}".encode())
+    tables = [ws.catalog / "garments.parquet"]
+    for table in [*tables, ws.grouped / "garments.parquet"] if grouped else tables:
+        digest.update(table.read_bytes())
+    ws.checkpoints.mkdir(parents=True, exist_ok=True)
+    return ws.checkpoints / f"{step}-{digest.hexdigest()[:16]}.ckpt"

@@ -1,0 +1,62 @@
+"""Schedules as a picture: one panel each, a row a slot, a bar a job, a line at the lower bound."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fashion_ops.distributed.schedule import Schedule
+
+ROW_INCHES = 0.3
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A schedule under its title; ``unit`` is of its times."""
+
+    title: str
+    schedule: Schedule
+    unit: str
+
+
+def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
+    """Write the panels below each other as PNG; the same panels give the same bytes.
+
+    Colours tell jobs apart and are the same in each panel; a hatched bar lost its worker.
+    """
+    from matplotlib import colormaps
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = sorted({bar.name for panel in panels for bar in panel.schedule.bars})
+    colors = {name: colormaps["tab20"](i % 20) for i, name in enumerate(names)}
+    rows = [max([2, *(bar.slot + 1 for bar in panel.schedule.bars)]) for panel in panels]
+    figure = Figure(figsize=(11, ROW_INCHES * sum(rows) + 0.9 * len(panels)), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for axis, panel in zip(axes, panels, strict=True):
+        schedule = panel.schedule
+        for bar in schedule.bars:
+            axis.barh(
+                bar.slot,
+                bar.end - bar.start,
+                left=bar.start,
+                height=0.86,
+                color=colors[bar.name],
+                hatch="///" if bar.lost else None,
+                edgecolor="white",
+            )
+            if bar.end - bar.start > 0.09 * schedule.makespan:
+                middle = (bar.start + bar.end) / 2
+                axis.text(middle, bar.slot, bar.name, ha="center", va="center", fontsize=7)
+        axis.axvline(schedule.lower_bound, color="black", linestyle="--", linewidth=1)
+        over = schedule.makespan / schedule.lower_bound if schedule.lower_bound else 1.0
+        axis.set_title(
+            f"{panel.title}: {schedule.makespan:.4g} {panel.unit}, {over:.3f} x lower bound (dashed)",
+            loc="left",
+            fontsize=9,
+        )
+        axis.set_yticks([])
+        axis.set_xlim(0, 1.02 * max(schedule.makespan, schedule.lower_bound, 1e-9))
+        axis.invert_yaxis()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    canvas.print_png(target, metadata={"Software": None})

@@ -1,0 +1,1 @@
+"""Trained models at work: prediction, export, post-processing search, reproduction of predictions."""

@@ -1,0 +1,101 @@
+"""The edge way: a photo's bytes to garments with the detector's own landmarks, one look, no cascade.
+
+The detector is an exported folder in ONNX Runtime or OpenVINO, or its twin that was trained, in torch.
+A large JPEG is decoded no larger than the network needs; coordinates are those of the whole photo.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fashion_ops.inference.predictor import Garment, photo_bytes
+from fashion_ops.methods.centernet.deploy.graph import GRAPH, Graph
+from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced
+from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
+from fashion_ops.methods.centernet.inference import Detection, Detector
+from fashion_ops.methods.centernet.postprocess_file import FILE, read_chosen
+from fashion_ops.params import PostProcess
+from fashion_ops.taxonomy import category
+
+Runtime = Literal["torch", "onnx", "openvino"]
+
+
+@dataclass(frozen=True)
+class EdgePredictor:
+    """A detector that answers alone."""
+
+    detector: Detector
+
+    @classmethod
+    def load(cls, folder: Path, runtime: Runtime) -> "EdgePredictor":
+        """Read an exported folder or, for torch, a trained detector's.
+
+        Raises:
+            FileNotFoundError: neither is there.
+            ValueError: it can't be read, or is for another runtime.
+        """
+        if runtime != "torch":
+            return cls(ExportedDetector.open(folder, runtime))
+        if (folder / GRAPH).is_file():
+            raise ValueError(
+                f"{folder}: is an export for {Graph.read(folder).format}; torch runs the trained "
+                "detector it was made from, for this one say --runtime onnx or openvino"
+            )
+        return cls(Detector.load(folder, post=edge_post(folder)))
+
+    def predict(self, photo: Path | bytes, min_score: float = 0.3) -> list[Garment]:
+        """Garments of one photo, best first.
+
+        Args:
+            photo: a picture file or its bytes, turned upright by its EXIF orientation.
+            min_score: garments below are left out.
+
+        Raises:
+            ValueError: no picture; names the file.
+        """
+        data = photo if isinstance(photo, bytes) else photo_bytes(photo)
+        name = "photo" if isinstance(photo, bytes) else str(photo)
+        reduced = decode_reduced(data, name, self.detector.spec["input_size"])
+        return [
+            Garment(
+                category=category(found.category_id).name,
+                score=found.score,
+                box=tuple(found.box.tolist()),  # type: ignore[arg-type]
+                landmarks=dict(
+                    zip(
+                        category(found.category_id).landmark_names,
+                        map(tuple, found.landmarks.tolist()),
+                        strict=True,
+                    )
+                ),
+            )
+            for found in detect_photo(self.detector, reduced, min_score)
+        ]
+
+
+def edge_post(detector: Path) -> PostProcess:
+    """How a detector's maps are read in one look: as tuned beside it, or by DeepMark++'s values.
+
+    The mirrored picture and other scales would multiply the time.
+
+    Raises:
+        ValueError: the tuned values can't be read.
+    """
+    tuned = detector.parent / "postprocess"
+    post = read_chosen(tuned) if (tuned / FILE).is_file() else PostProcess()
+    return post.model_copy(update={"flip": False, "scales": ()})
+
+
+def detect_photo(detector: Detector, photo: Photo, min_score: float) -> list[Detection]:
+    """Garments of a photo, best first, in pixels of the whole photo, however much was decoded."""
+    limit = np.array(photo.size, np.float32) - 1
+    return [
+        replace(
+            found,
+            box=photo.to_photo(found.box.reshape(2, 2)).clip(0, limit).reshape(4),
+            landmarks=np.column_stack([photo.to_photo(found.landmarks[:, :2]), found.landmarks[:, 2:]]),
+        )
+        for found in detector.detect([photo.pixels], min_score)[0]
+    ]

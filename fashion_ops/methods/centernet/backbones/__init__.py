@@ -1,0 +1,1 @@
+"""CenterNet's backbones."""

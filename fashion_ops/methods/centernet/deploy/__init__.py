@@ -1,0 +1,1 @@
+"""CenterNet outside of torch: export, quantization, runtimes."""

@@ -1,0 +1,73 @@
+"""Post-training INT8 of an exported network (ONNX's QDQ form, which OpenVINO reads too).
+
+Convolutions in 8 bits: weights by output channel, activations by their range on calibration pictures.
+The heads' last layers and everything after them stay in fp32: a displacement of tens of cells in 256
+steps would be off by pixels, and they are a small part of the work.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from fashion_ops.methods.centernet.deploy.graph import INPUT
+
+
+class _Pictures(CalibrationDataReader):
+    """Fitted pictures, one at a time."""
+
+    def __init__(self, pictures: np.ndarray) -> None:
+        self._left = iter(pictures)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]
+        picture = next(self._left, None)
+        return None if picture is None else {INPUT: picture[None]}
+
+
+def quantize(source: Path, target: Path, pictures: np.ndarray) -> None:
+    """Write ``source``'s network in INT8.
+
+    Args:
+        source: fp32 ONNX.
+        target: QDQ ONNX.
+        pictures: what activations are measured on; fitted, uint8 (N, S, S, 3).
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        shaped = Path(scratch) / "shaped.onnx"
+        quant_pre_process(source, shaped, skip_symbolic_shape=True)
+        quantize_static(
+            shaped,
+            target,
+            _Pictures(pictures),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=last_convolutions(onnx.load(shaped)),
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+
+
+def last_convolutions(network: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions behind which there is no other; filters by channel don't count."""
+    feeding: set[str] = set()
+    last = []
+    for node in reversed(network.graph.node):
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        dense = node.op_type == "Conv" and groups == 1
+        later = any(name in feeding for name in node.output)
+        if node.op_type == "Conv" and not later:
+            last.append(node.name)
+        if dense or later:
+            feeding.update(node.input)
+    return last

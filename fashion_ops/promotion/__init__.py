@@ -1,1 +1,0 @@
-"""Which version serves: the shard it is judged on, the gate, the moves of the aliases, the page."""

@@ -1,0 +1,238 @@
+"""The registry: MLflow, where whole bundles of models become versions with aliases.
+
+A version holds everything that predicts (detector, universal landmarker, 13 heads, 13 refiners) and
+everything that says where it came from (``params.yaml``, ``dvc.lock``, git commit). Aliases:
+``challenger`` is the newest, ``champion`` the one in use, ``previous`` the champion before it.
+MLflow is touched nowhere else, and its address is set only here.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_AGENT_HINT", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts, load_dict
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from fashion_ops.methods.pickles import refuse_pickles
+from fashion_ops.workspace import find_root
+
+warnings.filterwarnings("ignore", message=".*input example was not provided.*")  # it would hold a photo
+
+EXPERIMENT = "fashion-ops"
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+LOCAL_PAGES = "http://127.0.0.1:5000"  # as in the Makefile's `ui`
+LINEAGE_TAG = "lineage"  # digest of dvc.lock's entries: equal lineages hold equal models
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.binary, "image")]),
+    outputs=Schema([ColSpec(DataType.string, "garments")]),
+    params=ParamSchema([ParamSpec("min_score", DataType.double, 0.3)]),
+)
+_BATCH = 100  # MLflow takes so many parameters at once
+
+
+def connect(root: Path) -> MlflowClient:
+    """Point MLflow at ``MLFLOW_TRACKING_URI``, or at SQLite in ``ROOT/.mlflow``; never at the cwd."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
+    location = None
+    if uri.startswith("sqlite:///"):
+        folder = Path(uri.removeprefix("sqlite:///")).resolve().parent
+        folder.mkdir(parents=True, exist_ok=True)
+        location = (folder / "artifacts").as_uri()
+    mlflow.set_tracking_uri(uri)
+    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+        mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+    return MlflowClient()
+
+
+def register(
+    client: MlflowClient,
+    name: str,
+    bundle: Path,
+    records: Path,
+    metrics: Mapping[str, Any],
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> ModelVersion:
+    """Log a bundle as a new version of ``name`` and call it challenger.
+
+    Args:
+        client: from ``connect``.
+        name: of the registered model.
+        bundle: folder with the models, ``params.yaml`` and ``dvc.lock``.
+        records: folder with what else is to be known of them; becomes the run's artifacts.
+        metrics: as ``evaluate`` wrote them; nested.
+        params: as read from ``params.yaml``; nested.
+        tags: of the version and of its run.
+    """
+    served = Path(__file__).with_name("pyfunc.py")
+    package = importlib.metadata.version("fashion-ops")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    with mlflow.start_run(experiment_id=experiment.experiment_id, tags=dict(tags)) as run:
+        flat = [(key, value) for key, value in flatten(params).items()]
+        for start in range(0, len(flat), _BATCH):
+            mlflow.log_params(dict(flat[start : start + _BATCH]))
+        numbers = {k: float(v) for k, v in flatten(metrics).items() if isinstance(v, int | float)}
+        mlflow.log_metrics({k: v for k, v in numbers.items() if math.isfinite(v)})
+        mlflow.log_artifacts(str(records))
+        info = mlflow.pyfunc.log_model(
+            name="bundle",
+            python_model=str(served),
+            artifacts={"bundle": str(bundle)},
+            signature=SIGNATURE,
+            pip_requirements=[f"fashion-ops=={package}"],
+        )
+    ensure_model(client, name)
+    version = client.create_model_version(
+        name, info.model_uri, run.info.run_id, tags=dict(tags), model_id=info.model_id
+    )
+    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    return version
+
+
+def run_page(experiment: str, run: str) -> str:
+    """Where a run is looked at: on the tracking server, or where ``make ui`` shows the local one."""
+    return f"{_pages()}/#/experiments/{experiment}/runs/{run}"
+
+
+def version_page(name: str, version: int) -> str:
+    """Where a version of a model is looked at."""
+    return f"{_pages()}/#/models/{name}/versions/{version}"
+
+
+def _pages() -> str:
+    uri = mlflow.get_tracking_uri()
+    return uri.rstrip("/") if uri.startswith("http") else LOCAL_PAGES
+
+
+def ensure_model(client: MlflowClient, name: str) -> None:
+    """Create the registered model ``name`` where it is missing."""
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+
+
+def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion | None:
+    """The newest version made from just these lock entries."""
+    versions = [
+        v for v in client.search_model_versions(f"name='{name}'") if v.tags.get(LINEAGE_TAG) == lineage
+    ]
+    return max(versions, key=lambda v: int(v.version), default=None)
+
+
+def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version that an alias points to; None where there is no such alias."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+        return None
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether the registry answered that there is no such thing; it may also not have answered."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+def find_version(client: MlflowClient, name: str, wanted: str) -> ModelVersion:
+    """The version with this number or alias.
+
+    Raises:
+        ValueError: there is none; says which there are.
+    """
+    found = with_alias(client, name, wanted)
+    if found is None and wanted.isdecimal():
+        try:
+            found = client.get_model_version(name, wanted)
+        except MlflowException:
+            found = None
+    if found is None:
+        known = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
+        raise ValueError(f"{name}: no version or alias {wanted!r}; there are {known or 'none'}")
+    return found
+
+
+def record_of(version: ModelVersion, path: str) -> Path:
+    """One of a version's records as a file or folder here.
+
+    Raises:
+        FileNotFoundError: it has no such record.
+    """
+    try:
+        return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
+    except (MlflowException, OSError) as error:
+        raise FileNotFoundError(
+            f"{version.name} version {version.version}: has no record {path!r} ({error})"
+        ) from error
+
+
+def metrics_of(version: ModelVersion) -> dict[str, Any]:
+    """What ``evaluate`` wrote for a version."""
+    return load_dict(f"runs:/{version.run_id}/metrics.json")
+
+
+def note_decision(
+    client: MlflowClient, version: ModelVersion, decision: Mapping[str, Any], page: Path
+) -> None:
+    """Keep a decision with its version: promotion.json and the page, and in short as a tag."""
+    assert version.run_id is not None
+    client.log_dict(version.run_id, dict(decision), "promotion.json")
+    client.log_artifact(version.run_id, str(page))
+    short = {key: decision[key] for key in ("promoted", "against", "reasons")}
+    client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(short))
+
+
+def fetch_bundle(source: str) -> Path:
+    """The folder of models that a ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` holds.
+
+    Raises:
+        FileNotFoundError: no such model, version or alias; or the model is none of ours.
+        UnsafeModel: there is a pickle in it, ours or MLflow's own.
+    """
+    connect(find_root())
+    try:
+        folder = Path(download_artifacts(artifact_uri=source))
+    except MlflowException as error:
+        raise FileNotFoundError(
+            f"{source}: not in the registry at {mlflow.get_tracking_uri()} ({error}); "
+            "`fashion-ops register` and `fashion-ops promote` put one there"
+        ) from error
+    refuse_pickles(folder)
+    artifacts = Model.load(str(folder)).flavors.get("python_function", {}).get("artifacts", {})
+    if "bundle" not in artifacts:
+        raise FileNotFoundError(f"{source}: a model, but not one that fashion-ops registered")
+    return folder / artifacts["bundle"]["path"]
+
+
+def file_md5(path: Path) -> str:
+    """The md5 that ``md5sum`` prints."""
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,160 @@
+"""The way back: a registered version's code, parameters, ``dvc.lock`` and data in a clean worktree.
+
+Every version carries the snapshot that it was made from (``snapshot``); data come out of the DVC cache,
+or a remote. Whether the restored workspace is the one that was is then a question that can be answered:
+``dvc status`` is clean, the models are those of the registry, and judging them again gives the recorded
+evaluation byte for byte.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from fashion_ops.ledger import Ledger, fill_from
+from fashion_ops.registry import client as registry
+from fashion_ops.registry import snapshot
+from fashion_ops.workspace import Workspace
+
+SNAPSHOT_TAG = "snapshot"  # of a version: the commit to restore from
+CODE_BUNDLE, ENVIRONMENT = "code.bundle", "environment.json"
+
+
+class RestoreError(RuntimeError):
+    """A version can't be brought back, or not as it was; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A version in a folder of its own. ``folder`` is the worktree, ``ws`` the workspace in it.
+
+    ``other_packages``: installed ones that are not what they were, with both versions.
+    """
+
+    version: ModelVersion
+    folder: Path
+    ws: Workspace
+    other_packages: list[str]
+
+
+def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Restored:
+    """Bring a version back.
+
+    Args:
+        root: a repository that knows the commit it was made on.
+        name: of the registered model.
+        wanted: number or alias of the version.
+        into: where to; must not exist. Default: beside ``root``.
+
+    Raises:
+        ValueError: no such version, or the folder exists.
+        RestoreError: it holds no snapshot, or what was restored is not what was registered.
+        SnapshotError: git lacks the commit that it was made on.
+        LedgerError: data are neither in the cache nor in the remote.
+    """
+    root = root.resolve()
+    version = registry.find_version(registry.connect(root), name, wanted)
+    commit = version.tags.get(SNAPSHOT_TAG)
+    if commit is None:
+        raise RestoreError(
+            f"{name} version {version.version}: has no snapshot: it was registered outside of git "
+            f"(git_commit {version.tags.get('git_commit', 'none')})"
+        )
+    folder = (into or root.parent / f"{root.name}-{name}-{version.version}").resolve()
+    if folder.exists():
+        raise ValueError(f"{folder}: exists; name a new folder by --into, or `git worktree remove` it")
+    if not snapshot.has(root, commit):
+        snapshot.unpack(root, commit, registry.record_of(version, CODE_BUNDLE))
+    ws = Workspace(snapshot.open_worktree(root, commit, folder))
+    try:
+        ledger = Ledger(ws.root)
+        fill_from(ledger, Ledger(root))
+        if changes := ledger.changes("evaluate"):
+            raise RestoreError(f"{folder}: `dvc status` is not clean: {changes}")
+    except BaseException:
+        snapshot.close_worktree(root, folder)
+        raise
+    return Restored(version, folder, ws, _other_packages(version))
+
+
+def verify(restored: Restored) -> list[str]:
+    """Hold a restored version against its record; nothing means the same bytes.
+
+    The models must be those in the registry, and its own code, run anew on its data, must write the
+    recorded ``reports/evaluation``, report and pictures too. Runs that code: only do it with registries
+    that you trust.
+
+    Returns:
+        Files that are not the same, each with what is wrong: missing, new or differs.
+
+    Raises:
+        RestoreError: the evaluation fails.
+    """
+    ws = restored.ws
+    bundle = registry.fetch_bundle(f"models:/{restored.version.name}/{restored.version.version}")
+    wrong = []
+    for part in sorted(path for path in bundle.iterdir() if path.is_dir()):
+        wrong += [f"models/{part.name}/{x}" for x in _compare(part, ws.detector.parent / part.name)]
+    for name in ("params.yaml", "dvc.lock"):
+        if (bundle / name).read_bytes() != (ws.root / name).read_bytes():
+            wrong.append(f"{name}: differs")
+    with tempfile.TemporaryDirectory() as scratch:
+        recorded = Path(scratch) / "recorded"
+        shutil.copytree(ws.evaluation, recorded)
+        try:
+            _evaluate(ws)
+            wrong += [f"reports/evaluation/{line}" for line in _compare(recorded, ws.evaluation)]
+        finally:
+            shutil.rmtree(ws.evaluation, ignore_errors=True)
+            shutil.copytree(recorded, ws.evaluation)
+    return wrong
+
+
+def _evaluate(ws: Workspace) -> None:
+    """Run step ``evaluate`` of the restored code in a process of its own, unrecorded."""
+    root = str(ws.root)
+    env = os.environ | {"PYTHONPATH": root, "FASHION_OPS_ROOT": root, "DVC_STAGE": "evaluate"}
+    command = [sys.executable, "-m", "fashion_ops.cli", "evaluate"]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise RestoreError(f"{root}: evaluate failed: {done.stderr.strip()[-2000:]}")
+
+
+def _compare(left: Path, right: Path) -> list[str]:
+    """Files of two folders that are not the same in both."""
+    a, b = (
+        {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+        for folder in (left, right)
+    )
+    lines = [f"{name}: new" for name in b.keys() - a.keys()]
+    lines += [f"{name}: missing" for name in a.keys() - b.keys()]
+    lines += [f"{n}: differs" for n in a.keys() & b.keys() if a[n].read_bytes() != b[n].read_bytes()]
+    return sorted(lines)
+
+
+def write_environment(path: Path) -> None:
+    """Python and all installed packages: the same bits need the same ones."""
+    path.write_text(json.dumps(_environment(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
+    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    return {"python": platform.python_version(), "machine": platform.machine(), **packages}
+
+
+def _other_packages(version: ModelVersion) -> list[str]:
+    then = json.loads(registry.record_of(version, ENVIRONMENT).read_text(encoding="utf-8"))
+    now = _environment()
+    return [
+        f"{name} {then.get(name, 'not installed')} then, {now.get(name, 'not installed')} now"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]

@@ -1,0 +1,1 @@
+"""What people look at: the report, drawings, charts, galleries and pages."""

@@ -1,0 +1,107 @@
+"""Step ``pseudo_label``: K typical landmark configurations a category, and every garment's label.
+
+Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The train split alone
+fits the centres. The landmarker learns the labels beside its landmarks (DFA), the report breaks its
+errors down by cluster. How: ``methods.parts.pseudo_labels``; pictures: ``cluster_pictures``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fashion_ops.catalog import schemas, tables
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.methods.parts.pseudo_labels import distances, fit_centers, soft_labels, to_frame
+from fashion_ops.params import Params
+from fashion_ops.progress import track
+from fashion_ops.reports.clusters import draw_clusters
+from fashion_ops.taxonomy import CATEGORIES, Category
+from fashion_ops.workspace import Workspace, publish
+
+CENTERS = pa.schema(
+    {
+        "category_id": pa.int8(),
+        "cluster": pa.int16(),
+        "count": pa.int32(),  # garments of the train split nearest to it
+        "center": pa.list_(pa.float32()),  # x, y of each landmark in the 224-px frame of the box
+    }
+)
+
+
+def run(params: Params, ws: Workspace) -> dict[str, float]:
+    """Cluster the garments of ``ws.catalog`` and write ``ws.pseudo_labels``.
+
+    A category with fewer different garments than ``clusters`` gets fewer centres; its labels are as
+    long as the others, with zeros behind. A garment with nothing labelled, or of a category without
+    centres, has cluster -1 and a uniform label.
+
+    Returns:
+        clusters: centres over all categories; perplexity: of the soft labels, mean over garments that
+        have one (1 is one-hot, ``clusters`` is uniform); unlabelled: garments without a cluster.
+    """
+    catalog = Catalog(ws.catalog)
+    k, temperature = params.pseudo_label.clusters, params.pseudo_label.temperature
+    columns = ["garment_id", "image_id", "split", "category_id", "box", "landmarks"]
+    garments = pq.read_table(ws.catalog / "garments.parquet", columns=columns)
+    clusters = np.full(garments.num_rows, -1, np.int16)
+    labels = np.full((garments.num_rows, k), 1 / k, np.float32)
+    centers = []
+    with publish(ws.pseudo_labels) as folder:
+        (folder / "clusters").mkdir()
+        for category in track(CATEGORIES, "pseudo_label, categories"):
+            rows = np.flatnonzero(garments["category_id"].to_numpy() == category.id)
+            own = garments.take(rows)
+            landmarks, observed = _configurations(own, category)
+            train = own["split"].to_numpy() == "train"
+            found = fit_centers(landmarks[train], observed[train], k, params.seed + category.id)
+            if not len(found):
+                continue
+            d = distances(landmarks, observed, found)
+            known = observed.any(axis=1)
+            nearest = np.where(known, d.argmin(axis=1), -1)
+            clusters[rows] = nearest
+            labels[rows[known]] = 0
+            labels[rows[known], : len(found)] = soft_labels(d[known], temperature)
+            counts = np.bincount(nearest[train & known], minlength=len(found))
+            centers += [(category.id, j, int(counts[j]), c.ravel()) for j, c in enumerate(found)]
+            members = [np.flatnonzero(train & (nearest == j)) for j in range(len(found))]
+            draw_clusters(
+                folder / "clusters" / f"{category.name}.png", category, found, members, own, catalog
+            )
+        _write(folder, garments["garment_id"], clusters, labels, centers)
+    known_labels = labels[clusters >= 0].astype(np.float64)
+    entropy = -(known_labels * np.log(np.maximum(known_labels, 1e-30))).sum(axis=1)
+    return {
+        "clusters": float(len(centers)),
+        "perplexity": float(np.exp(entropy).mean()) if len(entropy) else 0.0,
+        "unlabelled": float((clusters < 0).sum()),
+    }
+
+
+def _configurations(garments: pa.Table, category: Category) -> tuple[np.ndarray, np.ndarray]:
+    """Landmarks (N, n, 2) in the frame of their boxes, and which are labelled (N, n)."""
+    points = _values(garments["landmarks"]).reshape(-1, category.num_landmarks, 3)
+    boxes = _values(garments["box"]).reshape(-1, 4)
+    return to_frame(points[..., :2], boxes), points[..., 2] > 0
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
+    return column.combine_chunks().flatten().to_numpy()
+
+
+def _write(
+    folder: Path,
+    garment_ids: pa.ChunkedArray,
+    clusters: np.ndarray,
+    labels: np.ndarray,
+    centers: list[tuple[int, int, int, np.ndarray]],
+) -> None:
+    offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
+    soft = pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1)))
+    target = folder / "labels.parquet"
+    with tables.TableWriter(target, tables.PSEUDO_LABELS, schemas.PSEUDO_LABELS) as writer:
+        writer.append(pa.table({"garment_id": garment_ids, "cluster": clusters, "soft_label": soft}))
+    rows = [dict(zip(CENTERS.names, row, strict=True)) for row in centers]
+    pq.write_table(pa.Table.from_pylist(rows, CENTERS), folder / "centers.parquet", compression="zstd")

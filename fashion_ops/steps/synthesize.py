@@ -1,0 +1,39 @@
+"""Draw the synthetic wardrobe: people in labelled clothes, in DeepFashion2's released layout.
+
+Stands in for a real data set, so that everything after it runs on a machine that has none.
+"""
+
+from collections import Counter
+
+from fashion_ops import progress
+from fashion_ops.params import Params
+from fashion_ops.synthetic.wardrobe.generate import SPLITS, generate
+from fashion_ops.workspace import Workspace, publish
+
+
+def run(params: Params, ws: Workspace) -> dict[str, float]:
+    """Write ``ws.raw``; returns images and garments of each split.
+
+    The bytes depend on ``params.seed`` and ``params.synthesize``, not on the number of workers.
+    """
+    section = params.synthesize
+    images: Counter[str] = Counter()
+    garments: Counter[str] = Counter()
+    with publish(ws.raw) as folder:
+        pictures = generate(
+            folder,
+            seed=params.seed,
+            train=section.train,
+            validation=section.validation,
+            size=section.size,
+            imbalance=section.imbalance,
+            workers=params.fleet.workers,
+        )
+        for split, items in progress.track(pictures, "synthesize", section.train + section.validation):
+            images[split] += 1
+            garments[split] += items
+    return {
+        f"{split}_{name}": float(count[split])
+        for split in SPLITS
+        for name, count in (("images", images), ("garments", garments))
+    }

@@ -1,0 +1,1 @@
+"""Data that we draw ourselves: the wardrobe and the alignment data sets made from it."""

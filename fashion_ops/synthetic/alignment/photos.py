@@ -1,0 +1,170 @@
+"""One picture of the twin: a garment of an outfit in one of FLD's variations, or a whole person."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fashion_ops.synthetic.alignment import poses
+from fashion_ops.synthetic.alignment.points import clothes_type, fld_points, joints
+from fashion_ops.synthetic.alignment.traits import attributes
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
+from fashion_ops.synthetic.wardrobe.labels import to_picture
+from fashion_ops.synthetic.wardrobe.plan import Shot
+from fashion_ops.synthetic.wardrobe.render import Picture, photograph
+from fashion_ops.taxonomy.alignment import points_of_type
+
+_QUALITY = 92
+_TRIES = 6
+VISIBLE, OCCLUDED, CUT_OFF = 0, 1, 2  # FLD's codes
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A JPEG and what is known of it, in the files' convention: pixels count from 1.
+
+    ``landmarks`` (n, 3) and ``joints`` (14, 3) as code, x, y; ``box`` x1, y1, x2, y2, inclusive.
+    ``pose``: In-shop's 1 front, 2 side, 3 back, 4 zoom-out, 5 zoom-in, 6 stand-alone.
+    """
+
+    jpeg: bytes
+    category_id: int
+    clothes_type: int
+    variation: int
+    pose: int
+    box: np.ndarray
+    landmarks: np.ndarray
+    joints: np.ndarray
+    attributes: np.ndarray
+
+
+def photograph_garment(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
+    """One garment of a shot, ``size`` pixels high and up to as wide.
+
+    Any but what is worn under outwear: the garment, too, is drawn by the seed. The variation is drawn;
+    where the frame cuts off too few landmarks for a zoom-in, or too many for anything, another is.
+    """
+    shown = [i for i in range(len(shot.garments)) if len(shot.garments) < 3 or i != 1]
+    return _photograph(shot, int(np.random.default_rng([*seed, 99]).choice(shown)), size, seed)
+
+
+def photograph_item(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
+    """The garment that a shop's and a user's shot have in common, as ``photograph_garment``."""
+    number = next(i for i, garment in enumerate(shot.garments) if garment[2])
+    return _photograph(shot, number, size, seed)
+
+
+def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Photo:
+    kind = clothes_type(shot.garments[number][0])
+    for attempt in range(_TRIES):
+        rng = np.random.default_rng([*seed, attempt])
+        wanted = 1 + int(rng.choice(5, p=poses.SHARES)) if attempt < _TRIES - 1 else poses.NORMAL
+        level = wanted if wanted <= poses.LARGE else int(rng.integers(1, 3))
+        figure = None if shot.flat else poses.pose(rng, level)
+        picture = photograph(shot, size, figure, poses.close_up(rng, number, wanted))
+        left, width = _strip(rng, picture, number, size)
+        landmarks = _landmarks(picture, number, left, width)
+        cut_off = int((landmarks[:, 0] == CUT_OFF).sum())
+        found = variation(kind, cut_off, poses.NORMAL if shot.flat else level)
+        box = _box(picture, number, landmarks, left, width)
+        if box is not None and (found >= poses.MEDIUM_ZOOM) == (wanted >= poses.MEDIUM_ZOOM):
+            return Photo(
+                _jpeg(picture.pixels[:, left : left + width]),
+                shot.garments[number][0],
+                kind,
+                found,
+                _pose_type(shot, picture, found),
+                box,
+                landmarks,
+                _joints(picture, left, width),
+                attributes(picture.garments[number].style),
+            )
+    raise RuntimeError(f"shot {shot.index} of pair {shot.pair_id}: no frame shows its garment")
+
+
+def photograph_person(shot: Shot, size: int, seed: tuple[int, ...]) -> tuple[bytes, np.ndarray]:
+    """A whole person as JPEG, and the joints (14, 3): x, y from 1, visible 1 or 0."""
+    rng = np.random.default_rng(seed)
+    level = int(rng.choice((poses.NORMAL, poses.MEDIUM, poses.LARGE)))
+    picture = photograph(shot, size, poses.pose(rng, level), poses.whole_person(rng))
+    found = to_picture(picture.canvas.frame.apply(joints(picture.figure)))
+    xy = np.clip(np.round(found), 0, size - 1) + 1
+    behind = np.zeros(len(xy), bool)
+    if picture.figure.is_side:  # the far arm is behind the body
+        own = slice(6, 9) if picture.figure.near > 0 else slice(9, 12)
+        behind[own] = True
+    return _jpeg(picture.pixels), np.column_stack((xy, ~behind))
+
+
+def variation(kind: int, cut_off: int, level: int) -> int:
+    """FLD's variation type from how many landmarks are cut off, else from the pose."""
+    count = points_of_type(kind).num_points
+    if cut_off > min(3, count // 2):
+        return poses.LARGE_ZOOM
+    return poses.MEDIUM_ZOOM if cut_off > 1 else level
+
+
+def _strip(rng: np.random.Generator, picture: Picture, number: int, size: int) -> tuple[int, int]:
+    """Most pictures are upright: the columns to keep, as first column and width."""
+    width = round(size * float(rng.uniform(0.68, 1.0)))
+    points, _ = fld_points(picture.garments[number])
+    middle = float(to_picture(picture.canvas.frame.apply(points))[:, 0].mean())
+    left = round(middle - width / 2 + float(rng.uniform(-0.12, 0.12)) * width)
+    return int(np.clip(left, 0, size - width)), width
+
+
+def _landmarks(picture: Picture, number: int, left: int, width: int) -> np.ndarray:
+    canvas = picture.canvas
+    height = canvas.side // OVERSAMPLING
+    points, parts = fld_points(picture.garments[number])
+    on_canvas = canvas.frame.apply(points)
+    xy = np.round(to_picture(on_canvas)).astype(int) - (left, 0)
+    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1)
+    rows = np.zeros((len(points), 3), int)
+    rows[~inside, 0] = CUT_OFF
+    for i in np.flatnonzero(inside):
+        seen = canvas.is_visible(number, parts[i], on_canvas[i])
+        rows[i] = (VISIBLE if seen else OCCLUDED, *(xy[i] + 1))
+    return rows
+
+
+def _box(
+    picture: Picture, number: int, landmarks: np.ndarray, left: int, width: int
+) -> np.ndarray | None:
+    """Around what shows of the garment and its landmarks; None where next to nothing is left."""
+    showing = picture.canvas.showing(number)[:, left : left + width]
+    inside = landmarks[landmarks[:, 0] != CUT_OFF, 1:]
+    if showing.sum() < 0.02 * showing.size or not len(inside):
+        return None
+    columns, rows = np.flatnonzero(showing.any(axis=0)) + 1, np.flatnonzero(showing.any(axis=1)) + 1
+    low = np.minimum((columns[0], rows[0]), inside.min(axis=0))
+    high = np.maximum((columns[-1], rows[-1]), inside.max(axis=0))
+    return np.concatenate([low, high]).astype(int)
+
+
+def _joints(picture: Picture, left: int, width: int) -> np.ndarray:
+    """Code, x, y of the joints in the picture (0 visible, 1 not); (0, 3) for a garment on a table."""
+    if picture.figure.flat:
+        return np.zeros((0, 3), int)
+    height = picture.canvas.side // OVERSAMPLING
+    found = to_picture(picture.canvas.frame.apply(joints(picture.figure)))
+    xy = np.round(found).astype(int) - (left, 0)
+    inside = ((xy >= 0) & (xy < (width, height))).all(axis=1, keepdims=True)
+    return np.where(inside, np.column_stack((np.zeros(len(xy), int), xy + 1)), (1, 0, 0))
+
+
+def _pose_type(shot: Shot, picture: Picture, found: int) -> int:
+    if shot.flat:
+        return 6
+    if found >= poses.MEDIUM_ZOOM:
+        return 5
+    if picture.figure.facing < 0:
+        return 3
+    return 2 if picture.figure.is_side else 1
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise RuntimeError("OpenCV could not write a JPEG")
+    return data.tobytes()

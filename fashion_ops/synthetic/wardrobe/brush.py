@@ -1,0 +1,84 @@
+"""What is put on the canvas inside a mask: cloth laid out along a part, marks, and shading.
+
+Shades are uint8 images in which ``UNIT`` leaves a colour as it is.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from fashion_ops.synthetic.wardrobe import fabric as cloth
+from fashion_ops.synthetic.wardrobe.fabric import Color, Fabric
+from fashion_ops.synthetic.wardrobe.garment import Mark
+
+UNIT = 200
+_SHIFT = 4  # fractional bits of coordinates handed to OpenCV
+_LIMIT = 1 << 24
+
+
+def fixed(points: np.ndarray) -> np.ndarray:
+    """Points (k, 2) as the fixed-point integers that OpenCV wants, (k, 1, 2) int32."""
+    return np.clip(np.rint(points * (1 << _SHIFT)), -_LIMIT, _LIMIT).astype(np.int32)[:, None]
+
+
+def fill(target: np.ndarray, polygon: np.ndarray, value: int | Color, smooth: bool = False) -> None:
+    """Fill a polygon (k, 2) in pixels of ``target``; with hard edges unless ``smooth``."""
+    color = (value,) if isinstance(value, int) else value
+    cv2.fillPoly(target, [fixed(polygon)], color, cv2.LINE_AA if smooth else cv2.LINE_8, _SHIFT)
+
+
+@lru_cache(maxsize=64)
+def ramp(low: float, high: float) -> np.ndarray:
+    """A lookup table from coverage 0..255 to a shade between ``low`` and ``high`` (1 is unshaded)."""
+    return np.clip(np.linspace(low * UNIT, high * UNIT, 256), 0, 255).astype(np.uint8)
+
+
+def shaded(source: np.ndarray, shade: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """A BGR image times a shade."""
+    return cv2.multiply(source, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), out, 1 / UNIT)
+
+
+def plain(color: Color, shade: np.ndarray) -> np.ndarray:
+    """One colour under a shade, by a lookup table a channel."""
+    levels = np.arange(256, dtype=np.float32)[:, None] / UNIT
+    table = np.clip(levels * np.array(color, np.float32), 0, 255).astype(np.uint8)[None]
+    return cv2.LUT(cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), table)
+
+
+def lay(tile: np.ndarray, to_tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A periodic tile laid out over a region. ``to_tile`` (2, 3): region pixels -> tile pixels.
+
+    Tiles hold two periods a side, so that most regions need no slow wrapping.
+    """
+    corners = np.array([[0, 0, 1], [shape[1], 0, 1], [0, shape[0], 1], [shape[1], shape[0], 1]])
+    reach = corners @ to_tile.T
+    low = reach.min(0)
+    moved = to_tile.copy()
+    moved[:, 2] -= np.floor(low / cloth.TILE) * cloth.TILE
+    span = (reach - low + low % cloth.TILE).max()
+    border = cv2.BORDER_WRAP if span >= tile.shape[0] - 1 else cv2.BORDER_REPLICATE
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(tile, moved, (shape[1], shape[0]), flags=flags, borderMode=border)
+
+
+def draw_marks(
+    target: np.ndarray,
+    marks: Iterable[Mark],
+    color: Color | Fabric,
+    to_pixels: np.ndarray,
+    scale: float,
+) -> None:
+    """Seams, buttons, prints. ``to_pixels`` (2, 3): heads -> pixels of ``target``."""
+    for mark in marks:
+        tone = color.tone(mark.tone) if isinstance(color, Fabric) else cloth.toned(color, mark.tone)
+        points = fixed(mark.points @ to_pixels[:, :2].T + to_pixels[:, 2])
+        width = max(1, round(mark.width * scale))
+        if mark.kind == "line":
+            cv2.polylines(target, [points], False, tone, width, cv2.LINE_AA, _SHIFT)
+        elif mark.kind == "fill":
+            cv2.fillPoly(target, [points], tone, cv2.LINE_AA, _SHIFT)
+        else:
+            for x, y in points[:, 0]:
+                cv2.circle(target, (int(x), int(y)), width << _SHIFT, tone, -1, cv2.LINE_AA, _SHIFT)

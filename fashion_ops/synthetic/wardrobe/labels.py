@@ -1,0 +1,86 @@
+"""Annotations in DeepFashion2's released form, one JSON a picture.
+
+Real landmarks that are out of the picture are not labelled (0, 0, 0); covered ones carry their true
+position and visibility 1. Polygons: the outline first, then sleeves, legs or panels again, as in the
+released files.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas
+from fashion_ops.synthetic.wardrobe.garment import Garment
+from fashion_ops.taxonomy import category
+
+NO_WEAR, FRONTAL, SIDE_OR_BACK = 1, 2, 3
+_MIN_SHOWING = 0.006  # share of the picture; less is not labelled
+_MIN_LANDMARKS = 2
+
+
+def to_picture(points: np.ndarray) -> np.ndarray:
+    """Canvas pixels -> picture pixels; both have the centre of their first pixel at (0, 0)."""
+    return (points + 0.5) / OVERSAMPLING - 0.5
+
+
+def label_item(
+    canvas: Canvas, garment: Garment, number: int, style: int, viewpoint: int
+) -> dict[str, Any] | None:
+    """One item of the annotation, or None when too little of the garment shows."""
+    side = canvas.side // OVERSAMPLING
+    positions, parts = garment.ordered()
+    on_canvas = canvas.frame.apply(positions)
+    on_picture = np.round(to_picture(on_canvas)).astype(int)
+    inside = ((on_picture >= 0) & (on_picture < side)).all(1)
+    landmarks = np.zeros((len(parts), 3), int)
+    for i in np.flatnonzero(inside):
+        visible = canvas.is_visible(number, parts[i], on_canvas[i])
+        landmarks[i] = (*on_picture[i], 2 if visible else 1)
+    showing = canvas.showing(number)
+    painted = canvas.painted(number)
+    area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
+    if area < _MIN_SHOWING * side * side or inside.sum() < _MIN_LANDMARKS:
+        return None
+    box = _box(showing, landmarks[inside])
+    share = (box[2] - box[0]) * (box[3] - box[1]) / side**2
+    info = category(garment.style.category_id)
+    return {
+        "segmentation": _polygons(canvas, garment, painted, side),
+        "scale": 1 if share < 0.1 else 2 if share <= 0.4 else 3,
+        "viewpoint": viewpoint,
+        "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
+        "landmarks": landmarks.ravel().tolist(),
+        "style": style,
+        "bounding_box": box,
+        "category_id": info.id,
+        "occlusion": _level(1 - area / max(whole, 1), 0.15, 0.5),
+        "category_name": info.label,
+    }
+
+
+def _level(share: float, medium: float, high: float) -> int:
+    return 1 if share < medium else 2 if share < high else 3
+
+
+def _box(showing: np.ndarray, landmarks: np.ndarray) -> list[int]:
+    """Tight box [x1, y1, x2, y2] of what shows of the garment and of its labelled landmarks."""
+    columns, rows = np.flatnonzero(showing.any(0)), np.flatnonzero(showing.any(1))
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    return [
+        int(min(columns[0], x.min())),
+        int(min(rows[0], y.min())),
+        int(max(columns[-1], x.max())),
+        int(max(rows[-1], y.max())),
+    ]
+
+
+def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:
+    """Outline of what was painted within the picture, then the repeated parts."""
+    contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    shapes = [max(contours, key=cv2.contourArea)]
+    for repeat in garment.repeats:
+        points = np.round(to_picture(canvas.frame.apply(repeat)))
+        shapes.append(np.clip(points, 0, side - 1).astype(np.int32)[:, None])
+    polygons = [np.asarray(cv2.approxPolyDP(s, 1.0, True), np.int32) for s in shapes]
+    return [[int(v) for v in p.ravel()] for p in polygons if len(p) >= 3 and cv2.contourArea(p) > 2]

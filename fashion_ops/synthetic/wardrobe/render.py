@@ -1,0 +1,175 @@
+"""One picture: dress a figure, choose the frame, paint everything in order, read the labels off."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fashion_ops.synthetic.wardrobe import head, labels, people, props, scene
+from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, Figure, pose_flat, pose_worn
+from fashion_ops.synthetic.wardrobe.bottoms import sew_bottom
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
+from fashion_ops.synthetic.wardrobe.garment import Garment
+from fashion_ops.synthetic.wardrobe.outwear import sew_outwear
+from fashion_ops.synthetic.wardrobe.plan import Shot
+from fashion_ops.synthetic.wardrobe.style import Style, sample_style
+from fashion_ops.synthetic.wardrobe.tops import sew_top
+
+SEW = {"top": sew_top, "dress": sew_top, "outwear": sew_outwear, "bottom": sew_bottom}
+Framing = Callable[[Figure, list[Garment], int], Frame]  # of a canvas so many pixels wide
+_SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture: BGR uint8 (size, size, 3), its annotation, and the canvas it came from."""
+
+    pixels: np.ndarray
+    annotation: dict[str, Any]
+    canvas: Canvas
+    figure: Figure
+    garments: list[Garment]
+
+
+def photograph(
+    shot: Shot, size: int, figure: Figure | None = None, framing: Framing | None = None
+) -> Picture:
+    """Take one picture; the same arguments give the same picture.
+
+    ``figure`` and ``framing`` stand in for the pose and the frame that the shot's seed would draw.
+    """
+    rng = np.random.default_rng(shot.seed)
+    styles = [sample_style(c, np.random.default_rng(seed)) for c, seed, _ in shot.garments]
+    styles = _worn_together(styles)
+    figure = figure or _pose(rng, shot, styles)
+    garments = [SEW[s.kind](s, figure) for s in styles]
+    if framing is None:
+        frame = _frame(rng, figure, garments, size * OVERSAMPLING)
+    else:
+        frame = framing(figure, garments, size * OVERSAMPLING)
+    backdrop = scene.background(rng, size * OVERSAMPLING, shot.source, shot.flat)
+    light = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, -0.3)))
+    canvas = Canvas(backdrop, frame, light)
+    if shot.flat:
+        _paint_flat(canvas, garments)
+    else:
+        _paint_worn(canvas, rng, figure, garments)
+    if rng.random() < (0.03 if shot.source == "shop" else 0.12):
+        props.paint_foreground(canvas, rng, np.vstack([g.ordered()[0] for g in garments]))
+    pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
+    pixels = scene.develop(rng, pixels, shot.source)
+    annotation = _annotate(shot, canvas, figure, garments)
+    return Picture(pixels, annotation, canvas, figure, garments)
+
+
+def _worn_together(styles: list[Style]) -> list[Style]:
+    """Cuts as they sit on a body: tops are tight under outwear, and a tucked hem ends in the waist."""
+    if len(styles) == 3:
+        bottom, inner, outer = styles
+        inner = replace(
+            inner,
+            ease=min(inner.ease, 0.05),
+            sleeve_ease=min(inner.sleeve_ease, 0.03),
+            flare=0.0,
+            shoulder=outer.shoulder - 0.03 if inner.sleeve else inner.shoulder,
+        )
+        styles = [bottom, inner, outer]
+    if len(styles) > 1 and styles[1].tuck:
+        hem = styles[0].waist_y + 0.16
+        styles = [styles[0], replace(styles[1], hem_y=hem, hem_drop=0.03, flare=0.0), *styles[2:]]
+    return styles
+
+
+def _pose(rng: np.random.Generator, shot: Shot, styles: list[Style]) -> Figure:
+    if shot.flat:
+        return pose_flat(rng, short_sleeves=styles[0].sleeve < 0.5)
+    return pose_worn(rng)
+
+
+def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], side: int) -> Frame:
+    """A frame in which the garments are large; sometimes it cuts them."""
+    points = np.vstack([g.ordered()[0] for g in garments])
+    if not figure.flat and len(garments) > 1 and rng.random() < 0.25:
+        # Closer, on one of the garments.
+        points = garments[int(rng.integers(len(garments)))].ordered()[0]
+    low, high = points.min(0), points.max(0)
+    roll = float(rng.normal(0, 0.16 if figure.flat else 0.05))
+    span = float(max(high[0] - low[0], high[1] - low[1]))
+    scale = side / (span * rng.uniform(1.04, 1.2 if figure.flat else 1.3))
+    center = (low + high) / 2
+    slack = side / scale - (high - low)
+    center = center + rng.uniform(-0.5, 0.5, 2) * np.clip(slack, 0, None) * 0.6
+    if rng.random() < 0.09:  # a careless photographer
+        center = center + rng.normal(0, 0.16, 2) * span
+    return Frame.of(scale, roll, center, side)
+
+
+def _paint_stage(canvas: Canvas, garments: list[Garment], number: int, stage: str) -> None:
+    garment = garments[number]
+    for part in garment.parts:
+        if part.stage == stage:
+            canvas.paint_part(part, garment.style.fabric, number)
+
+
+def _paint_flat(canvas: Canvas, garments: list[Garment]) -> None:
+    for number in range(len(garments)):
+        for stage in ("behind", "body", "left_sleeve", "right_sleeve"):
+            _paint_stage(canvas, garments, number, stage)
+
+
+def _paint_worn(
+    canvas: Canvas, rng: np.random.Generator, figure: Figure, garments: list[Garment]
+) -> None:
+    person = people.sample_person(rng)
+    numbers = range(len(garments))
+    head.paint_hair_behind(canvas, figure, person)
+    for side, stage in _SIDES:
+        if figure.arm_behind(side):
+            _paint_arm(canvas, figure, person, garments, side, stage)
+    for number in reversed(numbers):
+        _paint_stage(canvas, garments, number, "behind")
+    people.paint_body(canvas, figure, person)
+    order = list(numbers)
+    if len(order) > 1 and garments[1].style.tuck:
+        order[0], order[1] = order[1], order[0]
+    for number in order:
+        _paint_stage(canvas, garments, number, "body")
+    for side, stage in _SIDES:
+        if not figure.arm_behind(side):
+            _paint_arm(canvas, figure, person, garments, side, stage)
+    head.paint_head(canvas, figure, person)
+    if rng.random() < 0.14:
+        props.paint_bag(canvas, figure, rng)
+    for side, _ in _SIDES:
+        if figure.arms[side].name == "phone" or rng.random() < 0.04:
+            props.paint_in_hand(canvas, figure, side, rng)
+
+
+def _paint_arm(
+    canvas: Canvas,
+    figure: Figure,
+    person: people.Person,
+    garments: list[Garment],
+    side: int,
+    stage: str,
+) -> None:
+    people.paint_arm(canvas, figure, person, side, max(g.style.sleeve for g in garments))
+    for number in range(len(garments)):
+        _paint_stage(canvas, garments, number, stage)
+
+
+def _annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]) -> dict[str, Any]:
+    if shot.flat:
+        viewpoint = labels.NO_WEAR
+    elif figure.facing < 0 or figure.is_side:
+        viewpoint = labels.SIDE_OR_BACK
+    else:
+        viewpoint = labels.FRONTAL
+    annotation: dict[str, Any] = {}
+    for number, garment in enumerate(garments):
+        item = labels.label_item(canvas, garment, number, shot.garments[number][2], viewpoint)
+        if item is not None:
+            annotation[f"item{len(annotation) + 1}"] = item
+    return {**annotation, "source": shot.source, "pair_id": shot.pair_id}

@@ -1,0 +1,78 @@
+"""Figure 5: share of detected landmarks over distance, by landmark and by clothing type."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fashion_ops.evaluation.normalized_error import counted, pdl_curve
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
+from papers.config import Request
+from papers.dfa import paper
+from papers.dfa.curves import draw_curves
+from papers.dfa.data import identify
+from papers.dfa.runs import STAGE_1, STAGE_3, Runs, described, open_runs
+from papers.table import Column, Table
+
+METHODS = {
+    "IDPR": "IDPR",
+    "DeepPose (stage 1)": "DeepPose (stage 1)",
+    "DeepPose (stage 3)": "DeepPose (stage 3)",
+    "DFA (stage 1)": STAGE_1,
+    "DFA (stage 3)": STAGE_3,
+}
+PIXELS = tuple(range(5, 51, 5))
+
+
+def run(request: Request) -> Table:
+    """PDL at 5 to 50 px of the 224-px frame; the first seed."""
+    runs = open_runs(request, request.params.dfa_stage.source)[:1]
+    curves = {name: _curves(runs[0], row) for name, row in METHODS.items()}
+    table = pd.DataFrame(
+        {f"{subject}: {name}": curve for name, own in curves.items() for subject, curve in own.items()},
+        index=[f"{t} px" for t in PIXELS],
+    ).T
+    table.index.name = "landmark or type: method"
+    what, same = identify(runs[0].catalog)
+
+    return Table(
+        name="figure5",
+        title="DFA Figure 5: detected landmarks (PDL) over distance, by landmark and clothing type",
+        columns=tuple(Column(f"{t} px", 1) for t in PIXELS),
+        rows=table,
+        ours=described(runs, what),
+        theirs=paper.FLD,
+        same_data=same,
+        notes=(
+            "PDL in percent: visible landmarks within so many pixels of a 224-px crop. The paper's "
+            "curves are a picture; no numbers are printed beside them.",
+        ),
+    )
+
+
+def draw(table: Table, path: Path) -> None:
+    """Curves: a panel a landmark and a type."""
+    curves: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in table.rows.iterrows():
+        subject, _, method = str(name).partition(": ")
+        curves.setdefault(method, {})[subject] = values.to_numpy(float)
+    draw_curves(path, PIXELS, curves, table.title)
+
+
+def _curves(runs: Runs, name: str) -> dict[str, np.ndarray]:
+    """By landmark name and clothing type."""
+    off = runs.errors(name)
+    rows = runs.judged.rows
+    mask = counted(rows.visibility, "visible")
+    out = {}
+    for k, point in enumerate(runs.judged.points.point_names):
+        out[point.replace("_", " ")] = _percent(off[:, [k]], mask[:, [k]])
+    for number, kind in enumerate(CLOTHES_TYPES, 1):
+        own = rows.clothes_type == number
+        if own.any():
+            out[f"{kind} body"] = _percent(off[own], mask[own])
+    return out
+
+
+def _percent(off: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return np.array([score.micro for score in pdl_curve(off, mask, PIXELS)])

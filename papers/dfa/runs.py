@@ -1,0 +1,221 @@
+"""What the tables compare: trained once for each seed, kept below ``.checkpoints``.
+
+A row is a stage trained in one way on top of the row that it continues. Rows of a table that is made
+again, and rows that another table has made already, are read and not trained.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.evaluation.mean_shape import mean_points
+from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.methods.alignment.deeppose.training import train_deeppose
+from fashion_ops.methods.alignment.dfa.labels import Space
+from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage
+from fashion_ops.methods.alignment.dfa.training import Before, train_stage
+from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
+from fashion_ops.methods.alignment.samples import PERSON, Split, kinds_of, load_split
+from fashion_ops.params import DfaStage
+from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
+from fashion_ops.workspace import publish
+from papers.config import Request
+
+JUDGED = "test"
+MEAN = "mean shape"
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one stage is trained, and what it goes on from."""
+
+    stage: int
+    changes: dict[str, Any]
+    space: Space | None = None
+    after: str | None = None
+
+
+_PLAIN = {"clusters": 0}
+_ONE, _TWO = {**_PLAIN, "branches": "one"}, {**_PLAIN, "branches": "average"}
+_ROUTED = {"branches": "routing"}
+STAGE_1, STAGE_2 = "1 + plabels (T=20)", "2 + plabels (offset)"
+STAGE_3 = "3 + plabels (c. offset)"
+ROWS: dict[str, Row] = {
+    "1 - visibility": Row(1, {**_PLAIN, "visibility_weight": 0.0}),
+    "1 direct regression": Row(1, _PLAIN),
+    "1 + plabels (T=1)": Row(1, {"temperature": 1.0}),
+    STAGE_1: Row(1, {"temperature": 20.0}),
+    "2 direct regression": Row(2, _PLAIN, after=STAGE_1),
+    "2 + plabels (abs.)": Row(2, {}, "configuration", STAGE_1),
+    STAGE_2: Row(2, {}, "offset", STAGE_1),
+    "3 direct regression": Row(3, _ONE, after=STAGE_2),
+    "3 + two-branch": Row(3, _TWO, after=STAGE_2),
+    "3 + auto-routing": Row(3, {**_PLAIN, **_ROUTED}, after=STAGE_2),
+    "3 + plabels (offset)": Row(3, _ROUTED, "offset", STAGE_2),
+    STAGE_3: Row(3, _ROUTED, "context", STAGE_2),
+}
+
+
+@dataclass
+class Runs:
+    """One seed's trainings on one catalog.
+
+    Args:
+        folder: where trained rows are kept.
+        params: DFA's, as the table uses them.
+        catalog: of the pictures.
+        seed: of everything.
+    """
+
+    folder: Path
+    params: DfaStage
+    catalog: AlignmentCatalog
+    seed: int
+
+    @cached_property
+    def kind(self) -> str:
+        """The one model that serves the whole catalog."""
+        return kinds_of(self.catalog, per_type=False)[0]
+
+    @cached_property
+    def train(self) -> Split:
+        return self._load("train")
+
+    @cached_property
+    def judged(self) -> Split:
+        return self._load(JUDGED)
+
+    def _load(self, split: str) -> Split:
+        return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
+
+    def row(self, name: str) -> tuple[Stage, dict[str, Estimate]]:
+        """A row's stage, trained if need be, and what it says of ``train`` and the judged split."""
+        folder = self.folder / f"seed{self.seed}" / _slug(name)
+        if not folder.is_dir():
+            self._train(name, folder)
+        return Stage.load(folder), read_estimates(folder / "estimates.safetensors")
+
+    def _train(self, name: str, folder: Path) -> None:
+        row = ROWS[name]
+        params = DfaStage.model_validate(self.params.model_dump() | row.changes)
+        start, before, known = time.monotonic(), None, {}
+        if row.after:
+            stage, known = self.row(row.after)
+            before = Before(stage, known["train"])
+        stage = train_stage(
+            row.stage, params, self.train.crops, self.train.shapes, self.train.points.mirror,
+            self.seed, before, row.space,
+        )  # fmt: skip
+        found = {
+            name: stage.predict(split.crops, known.get(name))
+            for name, split in (("train", self.train), (JUDGED, self.judged))
+        }
+        with publish(folder) as fresh:
+            stage.save(fresh)
+            write_estimates(fresh / "estimates.safetensors", found)
+            seconds = round(time.monotonic() - start, 1)
+            (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
+
+    def positions(self, name: str) -> np.ndarray:
+        """Judged positions (N, n, 2), normalised, of a row, the mean shape or another method."""
+        if name == MEAN:
+            own = self.train.shapes
+            shape = mean_points(own.positions, own.observed)
+            return np.broadcast_to(shape, self.judged.shapes.positions.shape)
+        if name in ROWS:
+            return self.row(name)[1][JUDGED].positions
+        path = self.folder / f"seed{self.seed}" / f"{_slug(name)}.safetensors"
+        if not path.is_file():
+            make = self._deeppose if name.startswith("DeepPose") else self._idpr
+            for other, found in make().items():
+                target = path.with_name(f"{_slug(other)}.safetensors")
+                save_file({"positions": np.ascontiguousarray(found)}, target)
+        return load_file(path)["positions"]
+
+    def errors(self, name: str) -> np.ndarray:
+        """Distances (N, n) of the judged landmarks over the side of the frame."""
+        split = self.judged
+        found = split.to_pixels(self.positions(name))
+        return errors(found, split.rows.xy, split.rows.box, self.params.frame)
+
+    def _deeppose(self) -> dict[str, np.ndarray]:
+        first, _ = self.row("1 direct regression")
+        own = self.train
+        model = train_deeppose(self.params, own.crops, own.shapes, own.points.mirror, self.seed, first)
+        return {
+            f"DeepPose (stage {stage})": model.predict(self.judged.crops, stage) for stage in (1, 2, 3)
+        }
+
+    def _idpr(self) -> dict[str, np.ndarray]:
+        own, judged = self.train, self.judged
+        args = (own.crops, own.shapes, own.points.mirror)
+        links = tree_links(self.kind)
+        plain = train_idpr(self.params.model_copy(update={"clusters": 0}), *args, links, self.seed)
+        models = {"IDPR": plain}
+        if self.kind == PERSON:
+            labelled = train_idpr(self.params, *args, links, self.seed)
+            routed = add_routing(labelled, self.params, *args, self.seed)
+            models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
+        return {n: m.predict(judged.crops, judged.shapes.slots) for n, m in models.items()}
+
+
+def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]]:
+    """The tree of each kind of garment that one model serves: its slots (n,), and its links."""
+    if kind == PERSON:
+        points = point_set("lsp14")
+        return [(np.ones(points.num_points, bool), points.links)]
+    out = []
+    for name in CLOTHES_TYPES:
+        points = point_set(name)
+        slots = np.zeros(point_set("fld8").num_points, bool)
+        slots[points.slots] = True
+        links = tuple((int(points.slots[a]), int(points.slots[b])) for a, b in points.links)
+        out.append((slots, links))
+    return out
+
+
+def open_runs(request: Request, source: str) -> list[Runs]:
+    """The runs of a source's catalog, one a seed.
+
+    Raises:
+        FileNotFoundError: there is no such catalog yet.
+    """
+    folder = request.ws.alignment_catalog / source
+    if not (folder / "garments.parquet").is_file():
+        raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
+    params = request.params.dfa_stage
+    changes: dict[str, Any] = {"source": source, "per_type": False}
+    if request.epochs is not None:
+        changes |= {"epochs": request.epochs, "lr_steps": None}
+    if request.backbones:
+        changes["backbone"] = request.backbones[0]
+    params = DfaStage.model_validate(params.model_dump() | changes)
+    digest = hashlib.sha256(params.model_dump_json().encode())
+    digest.update((folder / "garments.parquet").read_bytes())
+    where = request.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
+    where.mkdir(parents=True, exist_ok=True)
+    seeds = request.seeds or (request.params.seed,)
+    return [Runs(where, params, AlignmentCatalog(folder), seed) for seed in seeds]
+
+
+def described(runs: list[Runs], what: str) -> str:
+    """What was judged, and with which networks."""
+    p, first = runs[0].params, runs[0]
+    seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
+    return (
+        f"{what}, {len(first.judged)} test garments, trained on {len(first.train)}; {p.backbone} "
+        f"{p.input_size}x{p.input_size}, {p.epochs} epochs a network, {seeds}"
+    )
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")

@@ -1,0 +1,104 @@
+"""Table 1: normalised error of each landmark, with k = 0 to 3 global-local modules."""
+
+from statistics import mean
+
+import pandas as pd
+
+from fashion_ops.evaluation.normalized_error import ne
+from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.params import read_yaml
+from fashion_ops.progress import track
+from fashion_ops.taxonomy.alignment import point_set
+from papers.alignment import (
+    OUTLIER,
+    SEEDS,
+    VISIBLE,
+    distances,
+    load_fld,
+    outliers,
+)
+from papers.config import Request
+from papers.gle import paper
+from papers.table import Column, PaperColumn, Table
+
+AVERAGE, OCCLUDED, OUTLIERS = "Avg.", "Avg. with occluded", "outliers"
+FIRST = "k = 0"
+WAYS = {f"k = {k}": {"modules": k} for k in range(4)}  # column -> settings
+
+
+def run(request: Request) -> Table:
+    """Train every column with every seed on FLD's training garments and judge the test garments."""
+    data = load_fld(request)
+    base = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
+    if request.epochs is not None:
+        base = base.model_copy(update={"epochs": request.epochs})
+    seeds = request.seeds or SEEDS
+    seen = data.test.visibility == VISIBLE
+    observed = data.test.observed
+    rows: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    work = [(way, seed) for seed in seeds for way in WAYS]
+    for way, seed in track(work, "ablate gle"):
+        settings = base.model_copy(update=WAYS[way])
+        model = train_gle(data.train, data.catalog.image, settings, seed=seed)
+        found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
+        far = distances(found[..., :2], data.test)
+        score = ne(far, seen)
+        rows[way].append(
+            {
+                **dict(zip(_names(), score.per_point, strict=True)),
+                AVERAGE: score.macro,
+                OCCLUDED: ne(far, observed).macro,
+                OUTLIERS: outliers(far, observed),
+            }
+        )
+    table = pd.DataFrame({way: pd.DataFrame(own).mean() for way, own in rows.items()})
+    notes = [_note(way, own, rows[FIRST]) for way, own in rows.items()]
+    table = table.drop(index=OUTLIERS)
+    table.index.name = "landmark"
+    names = [*_names(), AVERAGE]
+    return Table(
+        name="table1",
+        title="GLE Table 1: normalised error by number of global-local modules",
+        columns=tuple(Column(way, 4) for way in WAYS),
+        rows=table,
+        ours=f"{data.name}, mean of {len(seeds)} seeds; {describe(base)}",
+        theirs="FLD (k = 3) and DeepFashion (k = 2), VGG-16 at 224 pixels with ImageNet's weights",
+        same_data=data.same,
+        paper=(
+            PaperColumn("k = 2", dict(zip(names, paper.DEEPFASHION, strict=True)), "DeepFashion"),
+            PaperColumn("k = 3", dict(zip(names, paper.FLD, strict=True)), "FLD"),
+        ),
+        notes=(
+            f"Of visible landmarks, over the longer side of the garment's box; `{AVERAGE}` is the mean "
+            f"of the landmarks' means, as in the paper. Outliers are further off than {OUTLIER}, among "
+            "visible and occluded landmarks.",
+            "All columns train equally long; with a warm start the modules join after "
+            f"{base.warm_start:.0%} of the run.",
+            *notes,
+        ),
+        paper_data="FLD and DeepFashion",
+    )
+
+
+def _note(way: str, own: list[dict[str, float]], first: list[dict[str, float]]) -> str:
+    averages = [run[AVERAGE] for run in own]
+    said = f"{way}: `{AVERAGE}` " + ", ".join(f"{value:.4f}" for value in averages)
+    said += f"; outliers {mean(run[OUTLIERS] for run in own):.1f} %"
+    if own is first:
+        return said + "."
+    below = sum(a < b[AVERAGE] for a, b in zip(averages, first, strict=True))
+    return f"{said}; below {FIRST} in {below} of {len(own)} seeds."
+
+
+def describe(settings: GLESettings) -> str:
+    """Backbone, input and length of a run, in words."""
+    width, height = settings.crop
+    return (
+        f"backbone {settings.backbone} at {width}x{height} pixels, {settings.epochs} epochs, "
+        f"loss {settings.loss}"
+    )
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(name.replace("_", " ") for name in point_set("fld8").point_names)

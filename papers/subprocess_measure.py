@@ -1,0 +1,105 @@
+"""Measurements that need a process of their own: peak memory is a process's, and it never falls.
+
+``python -m papers.subprocess_measure MODULE:FUNCTION`` calls a function with the keywords that
+come in as JSON and prints its numbers as JSON; ``measure`` does that and takes turns.
+"""
+
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Numbers = dict[str, float]
+
+
+def measure(function: str, cases: Mapping[str, Mapping[str, Any]], repeats: int) -> dict[str, Numbers]:
+    """The smallest of what a function measures in each case, the cases taking turns.
+
+    The smallest, since other jobs on the machine only ever add to a time.
+
+    Args:
+        function: ``module:name``, keywords to numbers.
+        cases: keywords (plain values) by name.
+        repeats: processes a case.
+
+    Raises:
+        RuntimeError: a process failed; with what it said last.
+    """
+    found: dict[str, list[Numbers]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, keywords in cases.items():
+            found[name].append(run_isolated(function, keywords))
+    return {
+        name: {key: min(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()
+    }
+
+
+def run_isolated(function: str, keywords: Mapping[str, Any]) -> Numbers:
+    """One call in a new process; arguments and errors as ``measure``."""
+    command = [sys.executable, "-m", __name__, function]
+    done = subprocess.run(command, input=json.dumps(keywords), capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise RuntimeError(f"{function} with {dict(keywords)} failed ({done.returncode}): {last}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak_mib() -> float:
+    """The most memory this process ever held, MiB.
+
+    From the kernel's high-water mark of this program. ``getrusage`` would report that of the parent if
+    it was larger, since a new process starts as a copy of it.
+    """
+    return _status("VmHWM") or _max_resident()
+
+
+def memory_mib() -> float:
+    """The memory this process holds now, MiB."""
+    return _status("VmRSS") or _max_resident()
+
+
+def _status(key: str) -> float | None:
+    file = Path("/proc/self/status")
+    if not file.is_file():
+        return None
+    lines = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+    return next((int(words[1]) / 1024 for words in lines if words[0] == f"{key}:"), None)
+
+
+def _max_resident() -> float:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024**2 if sys.platform == "darwin" else 1024)
+
+
+def machine(device: str) -> str:
+    """A device in words: the processor and its used threads, or the GPU."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    threads = torch.get_num_threads()
+    name = names[0] if names else platform.machine()
+    return f"{name}, {threads} thread{'s' if threads > 1 else ''} of {os.cpu_count()}"
+
+
+def devices() -> list[str]:
+    """What there is to measure on: the CPU, and the GPU where there is one."""
+    import torch
+
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+if __name__ == "__main__":
+    _module, _, _name = sys.argv[1].partition(":")
+    _numbers = getattr(importlib.import_module(_module), _name)(**json.load(sys.stdin))
+    print(json.dumps(_numbers))

@@ -1,0 +1,141 @@
+"""A ``Table`` as Markdown for people, CSV for programs, and a picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from papers.table import Column, PaperColumn, Table
+
+_OURS, _THEIRS = "#2b6cb0", "#c05621"
+_ROW, _PANEL = 0.36, 2.9  # inches
+
+
+def write_table(
+    table: Table, folder: Path, command: str, picture: Callable[[Table, Path], None] | None = None
+) -> list[Path]:
+    """Write ``NAME.md``, ``NAME.csv`` and ``NAME.png`` into a folder, which is made if need be.
+
+    Args:
+        table: what to write.
+        folder: where to.
+        command: what made it, for the reader.
+        picture: what draws it; None is ``draw``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{table.name}.{kind}" for kind in ("md", "csv", "png")]
+    paths[0].write_text(markdown(table, command), encoding="utf-8")
+    csv_frame(table).to_csv(paths[1], float_format="%.6g")
+    (picture or draw)(table, paths[2])
+    return paths
+
+
+def markdown(table: Table, command: str) -> str:
+    """The table with a line on what stands in it, its notes and its picture."""
+    label = str(table.rows.index.name)
+    head, body = [label], [[str(row)] for row in table.rows.index]
+    for column in table.columns:
+        head.append(column.name)
+        for line, value in zip(body, table.rows[column.name], strict=True):
+            line.append(_text(value, column))
+        for title, theirs in table.beside(column):
+            head.append(title)
+            for line, row in zip(body, table.rows.index, strict=True):
+                line.append(_text(theirs.values.get(row), column))
+    rule = ["---", *("---:" for _ in head[1:])]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, rule, *body)]
+    parts = [
+        f"# {table.title}",
+        f"Made by `{command}`.",
+        f"Ours: {table.ours}.",
+    ]
+    if table.paper:
+        parts[-1] += f" The paper's: {table.theirs}."
+        if any(table.mark(table.column(p.column)) == "another data set" for p in table.paper):
+            parts[-1] += (
+                f" **Another data set**: the paper's numbers are of {table.paper_data}; compare what "
+                "rises and falls from row to row, not the numbers."
+            )
+    parts.append("\n".join(lines))
+    parts.append("\n".join(f"- {note}" for note in table.notes))
+    parts.append(f"![{table.title}]({table.name}.png)")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def csv_frame(table: Table) -> pd.DataFrame:
+    """Our columns, the paper's as ``NAME_paper``, and what each was measured on in every row."""
+    out = pd.DataFrame(index=table.rows.index)
+    for column in table.columns:
+        out[column.name] = table.rows[column.name]
+        for _, theirs in table.beside(column):
+            name = " ".join(filter(None, (f"{column.name}_paper", theirs.setting)))
+            out[name] = pd.Series(theirs.values, dtype=float).reindex(out.index)
+    return out.assign(ours_on=table.ours, paper_on=table.theirs if table.paper else "")
+
+
+def draw(table: Table, path: Path) -> None:
+    """One panel a drawn column, one line a row: ours filled, the paper's hollow."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = [c for c in table.columns if c.drawn and not table.rows[c.name].isna().all()]
+    labels = [str(row) for row in table.rows.index]
+    widths = 0.085 * max(map(len, labels)) + _PANEL * max(len(columns), 1)
+    figure = Figure(figsize=(widths, 1.5 + _ROW * len(labels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, max(len(columns), 1), sharey=True, squeeze=False)[0]
+    for panel, column in zip(panels, columns, strict=False):
+        _draw_panel(panel, table, column)
+    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    figure.suptitle(table.title, fontsize=10, x=0.01, ha="left")
+    said = {}
+    for panel in panels:
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
+            said.setdefault(name, handle)
+    names = sorted(said, key=lambda name: name != "ours")
+    handles = [said[name] for name in names]
+    figure.legend(handles, names, loc="outside lower left", ncols=len(names), frameon=False, fontsize=8)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (matplotlib's Axes)
+    values = _shown(table.rows[column.name].astype(float).to_list(), column)
+    places = range(len(values))
+    if column.zero:
+        panel.barh(places, values, height=0.55, color=_OURS, alpha=0.8, label="ours")
+    else:
+        panel.plot(values, places, "o", color=_OURS, markersize=6, label="ours")
+    for (title, theirs), marker in zip(table.beside(column), "DsX", strict=False):
+        points = [theirs.values.get(row, float("nan")) for row in table.rows.index]
+        points = _shown(points, column)
+        if _comparable(column, table, theirs):
+            panel.plot(points, places, marker, mfc="none", mec=_THEIRS, ms=6, ls="none", label=title)
+    if column.zero and not any(value < 0 for value in values):
+        panel.set_xlim(left=0)
+    panel.locator_params(axis="x", nbins=5)
+    change = f",\nchange from {table.rows.index[0]}" if column.gain else ""
+    panel.set_title(column.name + change, fontsize=9)
+    panel.grid(axis="x", color="#dddddd", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=8, length=0)
+    for side in ("top", "right", "left"):
+        panel.spines[side].set_visible(False)
+
+
+def _shown(values: list[float], column: Column) -> list[float]:
+    return [value - values[0] for value in values] if column.gain else values
+
+
+def _comparable(column: Column, table: Table, theirs: PaperColumn) -> bool:
+    """Whether a paper's numbers fit our axis: not where a phone's times would squeeze ours flat."""
+    ours = table.rows[column.name].astype(float).abs().max()
+    return not column.zero or 0.1 <= max(map(abs, theirs.values.values()), default=0) / ours <= 10
+
+
+def _text(value: object, column: Column) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):  # type: ignore[arg-type]
+        return "—"
+    return f"{float(value):,.{column.digits}f}"  # type: ignore[arg-type]

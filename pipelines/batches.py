@@ -1,0 +1,54 @@
+"""The sensor that sees new data coming, and the check that names what was refused.
+
+The sensor only counts; judging and versioning can take long and happen in the run that it asks for,
+whose first asset is ``batches`` and which goes on to retrain what is stale.
+"""
+
+import hashlib
+
+import dagster as dg
+
+from fashion_ops.params import Inbox
+from pipelines.automation import JOBS, hindrance, what_is_stale
+from pipelines.home import House
+from pipelines.steps import BATCHES
+
+
+@dg.asset_check(asset=BATCHES)
+def nothing_rejected(house: House) -> dg.AssetCheckResult:
+    """Warns while refused batches wait in ``data/rejected`` for somebody to look at them."""
+    from fashion_ops.steps.batches import REASON
+
+    folder = house.workspace.rejected
+    names = sorted(p.name for p in folder.glob(f"*{REASON}")) if folder.is_dir() else []
+    return dg.AssetCheckResult(
+        passed=not names,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"data/rejected": ", ".join(names) or "empty"},
+    )
+
+
+def make_sensor(settings: Inbox) -> dg.SensorDefinition:
+    """``new_data``: asks for a run when enough is ready; on where ``params.yaml`` says so."""
+    status = dg.DefaultSensorStatus
+
+    @dg.sensor(
+        name="new_data",
+        job=JOBS["pipeline"],
+        minimum_interval_seconds=30,
+        default_status=status.RUNNING if settings.enabled else status.STOPPED,
+        description="Retrains when enough labelled batches are ready in data/inbox.",
+    )
+    def sense(context: dg.SensorEvaluationContext, house: House) -> dg.RunRequest | dg.SkipReason:
+        from fashion_ops.steps.batches import READY, look
+
+        found = look(house.workspace)
+        if why := found.shortfall(house.params().inbox.min_pictures):
+            return dg.SkipReason(why)
+        if why := hindrance(context.instance, "pipeline"):
+            return dg.SkipReason(why)
+        marks = [(n, (house.workspace.inbox / f"{n}{READY}").stat().st_mtime_ns) for n in found.ready]
+        key = hashlib.md5(repr(marks).encode()).hexdigest()  # a run that fails is not asked for again
+        return dg.RunRequest(run_key=key, tags=what_is_stale("pipeline"))
+
+    return sense

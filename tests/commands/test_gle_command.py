@@ -1,0 +1,98 @@
+"""``fashion-ops gle train|predict`` as typed, on a tiny twin of FLD: folder, table, score, refusals."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_alignment import read_in, write_twin
+from typer.testing import CliRunner
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.cli import app
+from fashion_ops.methods.alignment.gle.inference import GLEPredictor
+from fashion_ops.taxonomy.alignment import points_of_type
+
+SETTINGS = "backbone: tiny\nmodules: 1\ncrop: [32, 32]\nepochs: 2\nbatch_size: 8\nprecision: fp32\n"
+CATALOG = "data/alignment/catalog/fld"
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A workspace with a catalog of FLD: 30 garments to train on, 5 to judge."""
+    home = tmp_path_factory.mktemp("gle")
+    twin = write_twin(home / "twin", items=0, people=0)
+    read_in("fld", twin / "fld", home / CATALOG)
+    (home / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
+    (home / "params.yaml").write_text("{}\n", encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def here(home, monkeypatch):
+    monkeypatch.chdir(home)
+    return home
+
+
+def test_train_predict_score(here):
+    """The table holds each test garment's own landmarks, as the folder alone finds them."""
+    done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
+    assert done.exit_code == 0 and "models/gle: trained on 30 garments of fld" in done.output
+    assert not list(here.glob(".checkpoints/**/*.ckpt"))  # a finished run leaves none behind
+    done = runner.invoke(app, ["gle", "predict"])
+    assert done.exit_code == 0 and "reports/gle.parquet: 5 garments" in done.output
+
+    catalog = AlignmentCatalog(here / CATALOG)
+    test = catalog.points("test")
+    table = pd.read_parquet(here / "reports/gle.parquet").set_index("garment_id")
+    found = GLEPredictor.load(here / "models/gle").predict(catalog.image, test.image_id, test.box)
+    for garment, kind, landmarks in zip(test.garment_id, test.clothes_type, found, strict=True):
+        own = landmarks[points_of_type(int(kind)).slots]
+        np.testing.assert_allclose(table.loc[garment, "landmarks"], own.ravel(), rtol=1e-4, atol=1e-3)
+
+    command = ["score", "--metric", "ne", "--annotations", CATALOG, "--json"]
+    scored = runner.invoke(app, [*command, "--predictions", "reports/gle.parquet"])
+    assert scored.exit_code == 0, scored.output
+    told = json.loads(scored.stdout)
+    side = (test.box[:, 2:] - test.box[:, :2]).max(1)[:, None]
+    off = np.linalg.norm(found[..., :2] - test.xy, axis=-1) / side
+    assert told["garments"] == 5
+    assert told["rows"][0]["micro"] == pytest.approx(off[test.visibility == 2].mean(), rel=1e-3)
+
+
+def test_an_interrupted_run_goes_on(here, monkeypatch):
+    """Killed after the first of two epochs and started again: the same network, bit for bit."""
+    from fashion_ops.methods.alignment.gle import training
+
+    whole = here / "models/whole"
+    assert (
+        runner.invoke(app, ["gle", "train", "--config", "gle.yaml", "--out", str(whole)]).exit_code == 0
+    )
+    fit = training.fit
+
+    def until_killed(*args, **kwargs):
+        def killed(epoch, losses):
+            raise KeyboardInterrupt
+
+        return fit(*args, **{**kwargs, "on_epoch": killed})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", until_killed)
+        stopped = runner.invoke(app, ["gle", "train", "--config", "gle.yaml", "--out", "models/twice"])
+    assert stopped.exit_code != 0 and not (here / "models/twice").exists()
+    assert list(here.glob(".checkpoints/gle.ckpt"))
+    done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml", "--out", "models/twice"])
+    assert done.exit_code == 0, done.output
+    weights = [folder / "weights.safetensors" for folder in (whole, here / "models/twice")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_what_is_missing_is_named(here):
+    for command, words in (
+        (["gle", "predict", "--model", "nowhere"], "nowhere"),
+        (["gle", "train", "--source", "in_shop"], "`fashion-ops ingest_alignment` makes one"),
+        (["gle", "train", "--config", "no.yaml"], "no.yaml: cannot be read"),
+    ):
+        done = runner.invoke(app, command)
+        assert done.exit_code == 2 and words in done.output, done.output

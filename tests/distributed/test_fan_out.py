@@ -1,0 +1,312 @@
+"""Fan-out on a real local Ray: failures, killed workers, resuming, order, resources."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from finetune_job import make_job
+
+from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
+from fashion_ops.distributed.job_store import SCRATCH
+from fashion_ops.distributed.payload import publish_files
+from fashion_ops.distributed.timesheet import Timesheet
+from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.params import Fleet
+from fashion_ops.steps import finetune
+from fashion_ops.taxonomy import CATEGORY_NAMES
+
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    """Ray on this machine, its files in a short path (Unix sockets allow 107 characters)."""
+    folder = tempfile.mkdtemp(prefix="ray-")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import tests
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def chain(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+    """A stand-in for training: a chain of hashes, one link an epoch, that resumes like one.
+
+    ``die_at``: kill this process after that many epochs, the first time it gets there.
+    """
+    assert checkpoint is not None
+    epoch, state = 0, job["seed"].encode()
+    if checkpoint.exists():
+        head, state = checkpoint.read_bytes().split(b":", 1)
+        epoch = int(head)
+    start = epoch
+    if job.get("error"):
+        raise ValueError(job["error"])
+    while epoch < EPOCHS:
+        state, epoch = hashlib.sha256(state).digest(), epoch + 1
+        checkpoint.write_bytes(b"%d:%b" % (epoch, state))
+        on_epoch(epoch, {"loss": 1 / epoch})
+        if job.get("die_at") == epoch and start == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job.get("flaky_at") == epoch and start == 0:
+            raise ConnectionError("the line went dead")
+    return {"state": state.hex(), "started_at": start, "pid": os.getpid(), "cwd": str(Path.cwd())}
+
+
+def job(name: str, cost: float = 1.0, **more: Any) -> Job:
+    return Job(name, f"key-{name}", cost, lambda: {"seed": name} | more)
+
+
+def run(jobs: list[Job], folder: Path, work: Any = chain, **settings: Any) -> dict[str, Any]:
+    landed: dict[str, Any] = {}
+    try:
+        fan_out("finetune", jobs, work, landed.__setitem__, Fleet(**settings), folder)
+    except FanOutError as error:
+        landed["error"] = error
+    return landed
+
+
+def expected(name: str) -> str:
+    state = name.encode()
+    for _ in range(EPOCHS):
+        state = hashlib.sha256(state).digest()
+    return state.hex()
+
+
+def test_one_failure_leaves_twelve_landed_and_names_the_thirteenth(tmp_path: Path) -> None:
+    bad = {"error": "learning rate is NaN"}
+    jobs = [job(name, **(bad if name == "skirt" else {})) for name in CATEGORY_NAMES]
+    landed = run(jobs, tmp_path)
+    error = landed.pop("error")
+    assert set(landed) == set(CATEGORY_NAMES) - {"skirt"}
+    assert {name: r["state"] for name, r in landed.items()} == {n: expected(n) for n in landed}
+    assert set(error.failures) == {"skirt"} and isinstance(error.failures["skirt"], ValueError)
+    assert "finetune: 1 of 13 failed" in str(
+        error
+    ) and "skirt: ValueError: learning rate is NaN" in str(error)
+    assert not any(tmp_path.iterdir())  # what landed needs no resume point
+
+
+@pytest.mark.parametrize("trouble", ["die_at", "flaky_at"])
+def test_a_lost_worker_resumes_and_the_result_is_the_same(tmp_path: Path, trouble: str) -> None:
+    landed = run([job("skirt", **{trouble: 3}), job("vest")], tmp_path)
+    assert landed["skirt"]["started_at"] == 3
+    assert landed["skirt"]["state"] == expected("skirt")
+    assert landed["vest"]["started_at"] == 0
+
+
+def test_an_interrupted_driver_resumes_too_but_not_for_another_key(tmp_path: Path) -> None:
+    (tmp_path / "key-skirt").write_bytes(b"5:" + bytes.fromhex(expected("skirt")))
+    landed = run([job("skirt"), job("vest")], tmp_path)
+    assert landed["skirt"]["started_at"] == 5 and landed["skirt"]["state"] == expected("skirt")
+    assert landed["vest"]["started_at"] == 0
+
+
+def test_without_retries_a_killed_worker_is_a_failure_that_keeps_its_resume_point(
+    tmp_path: Path,
+) -> None:
+    landed = run([job("skirt", die_at=2), job("vest")], tmp_path, max_retries=0)
+    assert "skirt: RuntimeError: lost after all retries" in str(landed["error"])
+    assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
+    again = run([job("skirt")], tmp_path)
+    assert again["skirt"]["started_at"] == 2 and again["skirt"]["state"] == expected("skirt")
+
+
+def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Path) -> None:
+    landed: dict[str, Any] = {}
+
+    def land(name: str, result: Any) -> None:
+        if name == "skirt":
+            raise OSError("disk is full")
+        landed[name] = result
+
+    def broken() -> Any:
+        raise FileNotFoundError("data/catalog")
+
+    jobs = [job("skirt"), job("vest"), Job("sling", "key-sling", 1, broken)]
+    with pytest.raises(FanOutError) as caught:
+        fan_out("refine", jobs, chain, land, Fleet(), tmp_path)
+    assert set(landed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
+    assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
+
+
+def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+    """Real training that dies in the second step of its third epoch, the first time."""
+    assert checkpoint is not None
+    resumed, step = checkpoint.exists(), FitModule.training_step
+
+    def deadly(module: FitModule, batch: Any, batch_idx: int) -> Any:
+        if not resumed and module.current_epoch == 2 and batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(module, batch, batch_idx)
+
+    FitModule.training_step = deadly
+    try:
+        return finetune.work(job, checkpoint, on_epoch) | {"resumed": resumed}
+    finally:
+        FitModule.training_step = step
+
+
+def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_path: Path) -> None:
+    job = make_job(tmp_path, 3, EPOCHS)
+    undisturbed = finetune.work(job)
+    landed: dict[str, Any] = {}
+    told: list[int] = []
+    fan_out(
+        "finetune",
+        [Job("skirt", "key", 1, lambda: job, "pictures", EPOCHS)],
+        killed_in_an_epoch,
+        landed.__setitem__,
+        Fleet(),
+        tmp_path / "checkpoints",
+        timesheet=tmp_path / "timesheet.json",
+        on_epoch=lambda name, epoch, metrics: told.append(epoch),
+    )
+    assert landed["skirt"]["resumed"] and landed["skirt"]["files"] == undisturbed["files"]
+    assert landed["skirt"]["metrics"] == undisturbed["metrics"]
+    assert told == [1, 2, 3, 4, 5]
+    (ran,) = Timesheet.read(tmp_path / "timesheet.json").jobs
+    assert [attempt.resumed for attempt in ran.attempts] == [False, True]
+    assert not list(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*/landmarker")), "the dead one's files"
+
+
+def on_two_devices(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+    """As on a worker that was given two GPUs; without any, two processes take their place."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
+    try:
+        return finetune.work(job, checkpoint, on_epoch)
+    finally:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("made for processes")
+    job = make_job(tmp_path, 4, 2)
+    alone = finetune.work(job)
+    landed: dict[str, Any] = {}
+    told: list[tuple[int, float]] = []
+    fan_out(
+        "finetune",
+        [Job("skirt", "key", 1, lambda: job, "pictures", 2)],
+        on_two_devices,
+        landed.__setitem__,
+        Fleet(),
+        tmp_path / "checkpoints",
+        on_epoch=lambda name, epoch, metrics: told.append((epoch, metrics["loss"])),
+    )
+    assert [epoch for epoch, _ in told] == [1, 2]  # from a process that knows no Ray
+    files = landed["skirt"]["files"]
+    assert [epoch["loss"] for epoch in json.loads(files["history.json"])] == [loss for _, loss in told]
+    assert files != alone["files"]  # each its own noise
+    assert landed["skirt"]["metrics"]["loss"] == pytest.approx(alone["metrics"]["loss"], rel=0.3)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 256 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def large(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> bytes:
+    """Resume points that grow over the disk in the third epoch."""
+    assert checkpoint is not None
+    for epoch in range(1, EPOCHS + 1):
+        checkpoint.write_bytes(bytes([epoch]) * (20_000 if epoch < 3 else 300_000))
+        on_epoch(epoch, {"loss": 1 / epoch})
+    if job["seed"] == "skirt":
+        raise ValueError("diverged")
+    return bytes(300_000)
+
+
+def test_a_full_disk_costs_resume_points_and_what_cannot_land(
+    tmp_path: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def land(name: str, result: bytes) -> None:
+        folder = (small_disk if name == "sling" else tmp_path) / "models" / name
+        publish_files(folder, {"weights": result})
+
+    jobs = [job("vest"), job("sling"), job("skirt")]
+    with pytest.raises(FanOutError) as caught:
+        fan_out(
+            "finetune",
+            jobs,
+            large,
+            land,
+            Fleet(),
+            small_disk,
+            timesheet=small_disk / "t" / "sheet.json",
+        )
+    assert {name: type(cause) for name, cause in caught.value.failures.items()} == {
+        "sling": OSError,
+        "skirt": ValueError,
+    }
+    assert "No space left on device" in str(caught.value)
+    assert (tmp_path / "models" / "vest" / "weights").stat().st_size == 300_000
+    assert capfd.readouterr().err.count("resume points are not written: [Errno 28]") == 1
+    left = {str(path.relative_to(small_disk)) for path in small_disk.rglob("*") if path.is_file()}
+    assert not [name for name in left if "partial" in name or "models" in name], left
+    # The last ones that could be written stay, whole.
+    assert {(small_disk / f"key-{name}").read_bytes() for name in ("skirt",)} == {b"\2" * 20_000}
+
+
+def stamp(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> float:
+    time.sleep(0.3)
+    return time.monotonic()
+
+
+def test_longest_first_and_prepared_only_when_needed(tmp_path: Path) -> None:
+    order: list[str] = []
+    ends: dict[str, float] = {}
+    waiting: list[int] = []
+
+    def named(name: str, cost: float) -> Job:
+        def prepare() -> None:
+            order.append(name)
+            waiting.append(len(order) - len(ends))
+
+        return Job(name, name, cost, prepare)
+
+    cpus = os.cpu_count() or 1  # one task fills the machine
+    jobs = [named("short", 1), named("long", 9), named("middle", 5), named("tiny", 0)]
+    fan_out("finetune", jobs, stamp, ends.__setitem__, Fleet(cpus_per_task=cpus), tmp_path)
+    assert order == ["long", "middle", "short", "tiny"]
+    ended = sorted(ends, key=lambda name: ends[name])
+    assert ended == order
+    assert max(waiting) == 3  # the one that lands, the one that runs and the next
+
+
+def test_no_gpu_falls_back_to_cpus_with_a_warning(tmp_path: Path) -> None:
+    if ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1:
+        pytest.skip("this machine has a GPU")
+    with pytest.warns(UserWarning, match="there is no GPU"):
+        landed = run([job("skirt")], tmp_path, gpus_per_task=1)
+    assert landed["skirt"]["state"] == expected("skirt")
+
+
+def test_a_task_larger_than_any_node_is_an_error(tmp_path: Path) -> None:
+    run([job("vest")], tmp_path)
+    with pytest.raises(ValueError, match=r"fleet\.cpus_per_task is 512"):
+        fan_out("finetune", [job("skirt")], chain, lambda *_: None, Fleet(cpus_per_task=512), tmp_path)

@@ -1,0 +1,83 @@
+"""Jobs that take several GPUs beside jobs that take one, on a real Ray that is told it had two."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from fashion_ops.distributed.cluster import start_ray
+from fashion_ops.distributed.fan_out import Job, fan_out
+from fashion_ops.distributed.payload import devices_at_hand
+from fashion_ops.params import Fleet, Params
+
+
+@pytest.fixture
+def two_gpus() -> Iterator[None]:
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: Unix sockets allow 107 characters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        start_ray("local", num_cpus=3, num_gpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def look(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+    start = time.monotonic()
+    time.sleep(0.3)
+    visible = os.environ["CUDA_VISIBLE_DEVICES"]
+    return {
+        "visible": visible,
+        "devices": devices_at_hand(job, 16, 500),
+        "at": (start, time.monotonic()),
+    }
+
+
+def test_a_wide_job_has_the_gpus_to_itself(
+    two_gpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Fleet(gpus_per_task=1, gpus_of={"trousers": 2, "short_sleeve_top": 4})
+    names = {"short_sleeve_top": 9, "trousers": 7, "skirt": 5, "vest": 4, "sling": 3}
+    jobs = [
+        Job(n, n, cost, lambda n=n: settings.devices_for(n), gpus=settings.gpus_for(n))
+        for n, cost in names.items()
+    ]
+    landed: dict[str, Any] = {}
+    fan_out("finetune", jobs, look, landed.__setitem__, settings, tmp_path)
+    assert {n: sorted(landed[n]["visible"].split(",")) for n in ("trousers", "short_sleeve_top")} == {
+        "trousers": ["0", "1"],
+        "short_sleeve_top": ["0", "1"],  # there are no four
+    }
+    assert "short_sleeve_top is to take 4 GPUs, the largest node has 2" in capsys.readouterr().err
+    assert {n: landed[n]["devices"] for n in names} == {
+        "short_sleeve_top": 2,
+        "trousers": 2,
+        "skirt": 1,
+        "vest": 1,
+        "sling": 1,
+    }
+    begin, end = landed["trousers"]["at"]
+    others = [landed[n]["at"] for n in names if n != "trousers"]
+    assert all(b >= end or e <= begin for b, e in others)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "said"),
+    [
+        ({"gpus_per_task": 1, "gpus_of": {"jeans": 2}}, r"fleet\.gpus_of: unknown \['jeans'\]"),
+        ({"gpus_per_task": 2, "gpus_of": {"skirt": 1}}, r"gpus_of \{'skirt': 1\}: must be at least"),
+        ({"gpus_of": {"skirt": 2}}, "and that above 0; it is 0"),
+    ],
+)
+def test_gpus_that_make_no_sense(fleet: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Params.model_validate({"fleet": fleet})

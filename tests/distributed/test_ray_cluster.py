@@ -1,0 +1,154 @@
+"""A cluster that shares nothing: the driver killed, interrupted, a node lost; the weights don't notice.
+
+Real nodes by ``ray start`` in namespaces of their own (see ``ray_nodes``), real training of a tiny
+landmarker, the real command line around it.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from finetune_job import make_job
+from ray_nodes import Cluster, possible
+
+from fashion_ops.distributed.timesheet import Timesheet
+from fashion_ops.steps import finetune
+
+EPOCHS = 9
+PATIENCE = 400  # seconds; a quiet machine needs a tenth
+
+# ``fashion-ops finetune`` with two jobs of our making: vest is short, skirt takes a while.
+DRIVER = """
+import os, pickle, socket, sys, time
+from pathlib import Path
+import fashion_ops.distributed.by_category as fan
+from fashion_ops.cli import app
+from fashion_ops.distributed.fan_out import Job, fan_out
+from fashion_ops.workspace import publish
+
+HOME = Path.cwd()
+
+def work(job, checkpoint, on_epoch):
+    from fashion_ops.steps import finetune  # the driver needs no torch
+
+    def told(epoch, metrics):
+        on_epoch(epoch, metrics)
+        time.sleep(0.5)
+    given = pickle.loads(job["finetune"]) | {"pictures": job["pictures"]}
+    result = finetune.work(given, checkpoint, told)
+    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"] + "/driver.py")}
+
+def run_all(module, params, ws, categories, *_):
+    step = "finetune"
+
+    def prepare(name):
+        pictures = pickle.loads((HOME / f"{name}.pictures").read_bytes())
+        return {"pictures": pictures, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
+
+    def land(name, result):
+        with publish(HOME / "landed" / name) as folder:
+            (folder / "result").write_bytes(pickle.dumps(result))
+
+    costs = {"vest": 2.0, "skirt": 1.0}
+    jobs = [
+        Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "pictures")
+        for name, cost in costs.items()
+        if not (HOME / "landed" / name).exists()
+    ]
+    fan_out(
+        step, jobs, work, land, params.fleet, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
+    )
+
+fan.run_all, fan.unfinished = run_all, lambda step, ws: ["skirt"]
+app(["finetune"])
+"""
+
+
+class Driver:
+    """A driver process in its own folder and session; what it prints."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.log = cluster.folder / f"driver-{time.monotonic_ns()}.log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                (sys.executable, "driver.py"),
+                cwd=cluster.folder / "home",
+                env=cluster.env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_for(self, line: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while line not in self.lines():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    def end(self, number: int) -> int:
+        os.killpg(self.process.pid, number)
+        return self.process.wait(PATIENCE)
+
+
+@pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
+def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> None:
+    jobs = {"vest": make_job(tmp_path, 1, 1), "skirt": make_job(tmp_path, 2, EPOCHS)}
+    undisturbed = {name: finetune.work(job)["files"] for name, job in jobs.items()}
+    with Cluster() as cluster:
+        home = cluster.folder / "home"
+        home.mkdir()
+        (home / "driver.py").write_text(DRIVER)
+        (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
+        for name, job in jobs.items():
+            (home / name).write_bytes(pickle.dumps({**job, "pictures": None}))
+            (home / f"{name}.pictures").write_bytes(pickle.dumps(job["pictures"]))
+        cluster.add("east")
+
+        killed = Driver(cluster)
+        killed.wait_for("skirt 2")
+        assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert (home / ".checkpoints" / "key-skirt").is_file()
+
+        interrupted = Driver(cluster)
+        interrupted.wait_for("skirt 4")
+        assert interrupted.end(signal.SIGINT) == 130, interrupted.log.read_text()
+        assert "skirt 2" not in interrupted.lines() and "vest 1" not in interrupted.lines()
+        assert [path.name for path in (home / ".checkpoints").iterdir()] == ["key-skirt"]
+        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+
+        bereft = Driver(cluster)
+        bereft.wait_for("skirt 6")
+        assert "skirt 4" not in bereft.lines()
+        cluster.kill("east")
+        cluster.add("west")
+        assert bereft.process.wait(PATIENCE) == 0, bereft.log.read_text()
+        assert not list((home / ".checkpoints").iterdir())
+
+        results = {
+            name: pickle.loads((home / "landed" / name / "result").read_bytes()) for name in jobs
+        }
+        attempts = Timesheet.read(home / "timesheet.json").jobs[0].attempts
+    assert {name: result["host"] for name, result in results.items()} == {
+        "vest": "east",
+        "skirt": "west",
+    }
+    assert not any(result["seen"] for result in results.values())  # the driver's files, from a worker
+    assert [(attempt.node.split()[0], attempt.resumed) for attempt in attempts] == [
+        ("east", True),
+        ("west", True),
+    ]
+    for name, files in undisturbed.items():
+        assert results[name]["files"] == files, f"{name}: other weights than undisturbed"
+        assert len(json.loads(files["history.json"])) == jobs[name]["fit"].epochs

@@ -1,0 +1,110 @@
+"""Scores over own and all channels, ensembles, OKS-NMS: by hand, and through ``evaluate``."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from untrained_models import make_catalog, make_models, tiny_params
+
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.inference.predictions import predictions_table
+from fashion_ops.inference.predictor import Cascade, Poses, average
+from fashion_ops.inference.reproduction import differences
+from fashion_ops.methods.top_down.score import pose_score
+from fashion_ops.steps import evaluate
+from fashion_ops.taxonomy import category
+from fashion_ops.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    ws = Workspace(tmp_path_factory.mktemp("scores"))
+    params = tiny_params(ws)
+    make_catalog(params, ws)
+    make_models(params, ws)
+    return ws
+
+
+def test_peaks_that_are_too_low_do_not_count():
+    assert pose_score(np.array([[0, 0, 0.1], [0, 0, 0.3], [0, 0, 0.5]])) == pytest.approx(0.4)
+    assert pose_score(np.zeros((3, 3))) == 0
+
+
+def test_an_ensemble_is_the_mean():
+    one = Poses([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]))
+    two = Poses([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]))
+    mean = average([one, two])
+    np.testing.assert_allclose(mean.landmarks[0], [[2, 3, 0.6]])
+    assert mean.scores.tolist() == [pytest.approx(0.4)]
+
+
+def skirts(shifts, scores, picture=1, kind=9):
+    n = category(kind).num_landmarks
+    pose = np.linspace(0, 100, 3 * n).reshape(n, 3)
+    return [
+        (picture, -1, kind, s, [0, 0, 100, 100], (pose + np.array([d, 0, 0])).ravel())
+        for d, s in zip(shifts, scores, strict=True)
+    ]
+
+
+def test_oks_nms_by_hand():
+    """OKS of a pose moved by d: the mean of exp(-d^2 / (2 area (2 sigma)^2))."""
+    sigmas = category("skirt").sigmas
+    oks = [np.exp(-(d**2) / (2 * 100 * 100 * (2 * sigmas) ** 2)).mean() for d in (1, 2)]
+    assert oks[1] < 0.98 < oks[0]
+    table = predictions_table(
+        [*skirts([0, 1, 3], [0.5, 0.9, 0.7]), *skirts([0], [0.1], 2), *skirts([0], [0.1], 1, 7)]
+    )
+    kept = suppress(table, 0.98)
+    assert kept["score"].tolist() == pytest.approx([0.9, 0.7, 0.1, 0.1])  # 0 goes, 2 apart stays
+    assert len(suppress(table, 0.999)) == len(suppress(table, None)) == 5
+    assert suppress(table.head(0), 0.9).empty
+
+
+def test_a_suppressed_pose_suppresses_nobody():
+    table = predictions_table(skirts([0, 1, 2], [0.9, 0.8, 0.7]))
+    assert suppress(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
+
+
+def test_all_channels_score_otherwise_than_own(ws):
+    cascade = Cascade.load(ws.landmarker.parent, rows=("universal",))
+    catalog = Catalog(ws.catalog)
+    rows = catalog.garments.head(4)
+    garments = (
+        catalog.image,
+        rows["image_id"].to_numpy(),
+        np.stack(rows["box"].to_list()),
+        rows["category_id"].to_numpy(np.int64),
+    )
+    model = cascade.universal
+    peaks = model.predict_channels(_crops(model, *garments), garments[3])
+    peaks[..., 2] = np.linspace(0.1, 0.9, 81)
+    cascade.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
+    own = cascade.judge(*garments, ("universal",), "own")["universal"]
+    every = cascade.judge(*garments, ("universal",), "all")["universal"]
+    assert every.scores == pytest.approx(np.full(4, pose_score(peaks[0])))
+    for score, pose in zip(own.scores, own.landmarks, strict=True):
+        assert score == pytest.approx(pose_score(pose)) != pytest.approx(every.scores[0])
+
+
+def _crops(model, read_image, image_ids, boxes, _):
+    from fashion_ops.methods.parts.crops import cut_crops
+
+    return cut_crops(read_image, image_ids, model.matrices(boxes), model.crop)
+
+
+def test_evaluate_with_all_of_it(ws, tmp_path):
+    """An ensemble with itself is itself; a bundle still reproduces what was judged, NMS and all."""
+    shutil.copytree(ws.landmarker.parent, ws.root / "again" / "models")
+    chosen = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "pictures": 0}
+    params = tiny_params(ws, evaluate=chosen)
+    evaluate.run(params, ws)
+    metrics = json.loads((ws.evaluation / "metrics.json").read_text())["landmark_ap"]
+    assert metrics["ensemble"] == metrics["finetuned"]
+    folder = ws.evaluation / "predictions" / "truth_boxes"
+    one, two = (pd.read_parquet(folder / f"{row}.parquet") for row in ("finetuned", "ensemble"))
+    pd.testing.assert_frame_equal(one, two)
+    assert differences(ws.landmarker.parent, params, ws) == {}

@@ -1,0 +1,99 @@
+"""The cluster descriptions: parse, hold what Ray and KubeRay require, and name the locked versions."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fashion_ops.taxonomy import CATEGORY_NAMES
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra" / "ray"
+
+
+def locked(package: str) -> str:
+    found = re.search(rf"^{package}==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.M)
+    assert found, package
+    return found.group(1)
+
+
+def load(name: str) -> dict[str, Any]:
+    return yaml.safe_load((INFRA / name).read_text())
+
+
+def cluster_spec(name: str) -> dict[str, Any]:
+    spec = load(name)["spec"]
+    return spec["rayClusterSpec"] if name == "rayjob.yaml" else spec
+
+
+def images(node: Any) -> list[str]:
+    """Every ``image`` below ``node``."""
+    if isinstance(node, dict):
+        own = [node["image"]] if isinstance(node.get("image"), str) else []
+        return own + [image for value in node.values() for image in images(value)]
+    return [image for value in node for image in images(value)] if isinstance(node, list) else []
+
+
+def test_images_and_versions_are_the_locked_ones() -> None:
+    for name in ("cluster.yaml", "raycluster.yaml", "rayjob.yaml"):
+        found = images(load(name))
+        assert found and {image.rpartition(":")[2] for image in found} == {f"ray-{locked('ray')}"}, name
+    for name in ("raycluster.yaml", "rayjob.yaml"):
+        assert cluster_spec(name)["rayVersion"] == locked("ray")
+
+
+def test_the_image_installs_the_lock_and_has_what_kuberay_calls() -> None:
+    lines = (INFRA / "Dockerfile").read_text()
+    python = re.search(r"^FROM python:(\d+\.\d+)", lines, re.M)
+    assert python and f"python-version {python.group(1)}" in (ROOT / "Makefile").read_text()
+    assert "-r requirements.lock" in lines and "--no-deps ." in lines and " wget" in lines
+    assert f"fashion-ops:ray-{locked('ray')}" in lines
+    sent = (INFRA / "Dockerfile.dockerignore").read_text().split()
+    for source in re.findall(r"^COPY (.+) \S+$", lines, re.M):
+        for path in source.split():
+            assert (ROOT / path).exists() and f"!{path}" in sent, path
+
+
+@pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
+def test_kuberay_scales_gpu_workers_from_zero_and_shares_nothing(name: str) -> None:
+    assert load(name)["apiVersion"] == "ray.io/v1"
+    spec = cluster_spec(name)
+    assert spec["enableInTreeAutoscaling"] is True
+    head, (group,) = spec["headGroupSpec"], spec["workerGroupSpecs"]
+    assert head["rayStartParams"]["num-cpus"] == "0" and head["rayStartParams"]["num-gpus"] == "0"
+    assert (group["minReplicas"], group["maxReplicas"]) == (0, len(CATEGORY_NAMES))
+    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    pod = group["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"] == container["resources"]["requests"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert any(t["key"] == "nvidia.com/gpu" for t in pod["tolerations"])
+    for template in (head["template"]["spec"], pod):  # what is mounted exists, what exists is mounted
+        volumes = {volume["name"] for volume in template["volumes"]}
+        assert volumes == {m["name"] for c in template["containers"] for m in c["volumeMounts"]}
+    assert not any("persistentVolumeClaim" in volume for volume in pod["volumes"])
+
+
+def test_the_job_runs_on_the_same_cluster_and_leaves_nothing() -> None:
+    assert (load("raycluster.yaml")["kind"], load("rayjob.yaml")["kind"]) == ("RayCluster", "RayJob")
+    assert cluster_spec("rayjob.yaml") == cluster_spec("raycluster.yaml")
+    job = load("rayjob.yaml")["spec"]
+    assert job["entrypoint"].endswith("python -m pipelines.run")
+    assert job["shutdownAfterJobFinishes"] is True and job["ttlSecondsAfterFinished"] > 0
+    assert job["activeDeadlineSeconds"] > 0 and job["backoffLimit"] >= 0
+
+
+def test_the_launcher_accepts_its_file() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = load("cluster.yaml")
+    validate_config(prepare_config(config))  # Ray's own schema and checks
+    types = config["available_node_types"]
+    assert config["head_node_type"] == "head" and types["head"]["resources"]["CPU"] == 0
+    assert types["gpu"]["min_workers"] == 0 and types["gpu"]["resources"]["GPU"] == 1
+    assert types["gpu"]["max_workers"] == config["max_workers"] == len(CATEGORY_NAMES)
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert commands[0] == "ray stop" and commands[1].startswith("ray start")
+    assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in config["head_start_ray_commands"][1]

@@ -1,0 +1,196 @@
+"""Tables of GLE, PCLoss, attributes and retrieval on a small twin: what stands in them, from where."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_alignment import read_in, write_twin
+
+from fashion_ops.evaluation.normalized_error import ne
+from fashion_ops.methods.alignment.applications import attributes as perceptron
+from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.params import Params, read_yaml
+from fashion_ops.workspace import Workspace
+from papers import alignment
+from papers.alignment import distances, duplicates, load_fld, outliers
+from papers.applications import attributes, localisations, retrieval
+from papers.config import Request
+from papers.dfa import figure7
+from papers.gle import table1
+from papers.pcloss import models
+from papers.write import write_table
+
+SETTINGS = "backbone: tiny\ncrop: [32, 32]\nepochs: 1\nbatch_size: 8\nprecision: fp32\n"
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory) -> Request:
+    """A request on catalogs of the four benchmarks of garments; tiny settings."""
+    root = tmp_path_factory.mktemp("aligned")
+    ws = Workspace(root)
+    twin = write_twin(root / "twin", items=8)
+    for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
+        read_in(source, twin / source, ws.alignment_catalog / source)
+    (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
+    return Request(Params(), ws, seeds=(0,), config=root / "gle.yaml")
+
+
+def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
+    """Column by column; the paper's average is the mean of its eight landmarks."""
+    monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
+    table = table1.run(aligned)
+    data = load_fld(aligned)
+    settings = read_yaml(GLESettings, aligned.config).model_copy(update={"modules": 3})
+    model = train_gle(data.train, data.catalog.image, settings, seed=0)
+    found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
+    score = ne(distances(found[..., :2], data.test), data.test.visibility == 2)
+    np.testing.assert_allclose(table.rows["k = 3"].iloc[:8], score.per_point, rtol=1e-4)
+    assert table.rows.loc["Avg.", "k = 3"] == pytest.approx(score.macro, rel=1e-4)
+    ours = {p.column: p for p in table.paper}
+    assert ours["k = 3"].values["left collar"] == 0.0386
+    for theirs in ours.values():
+        eight = [v for name, v in theirs.values.items() if name != "Avg."]
+        assert np.mean(eight) == pytest.approx(theirs.values["Avg."], abs=1e-4)
+    assert any("below k = 0 in" in note for note in table.notes)
+    assert "synthetic FLD" in table.ours and not table.same_data
+
+
+def test_pcloss_table(aligned, monkeypatch):
+    """Both models without and with; the loss reaches both trainings, and nothing else changes."""
+    small = {"backbone": "tiny", "input_size": 32, "epochs": 1, "batch_size": 8, "precision": "fp32"}
+    params = Params.model_validate({"dfa_stage": small})
+    on = {"position_constraint": 5.0, "position_constraint_k": 2}
+    ways = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
+    monkeypatch.setattr(models, "ways", lambda weight: ways)
+    table = models.run(replace(aligned, params=params))
+    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in ways]
+    for model in ("regression", "heatmap"):
+        without, off, parts = (table.rows.loc[f"{model}, {way}", "NE"] for way in ways)
+        assert without == off and without != parts and 0 < parts < 2
+    assert sum("seeds than without" in note for note in table.notes) == 4
+
+
+def test_outliers_and_duplicates_by_hand(aligned):
+    data = load_fld(aligned)
+    test = data.test.take(np.flatnonzero(data.test.observed.sum(1) >= 2)[:1])
+    box = np.array([[0.0, 0.0, 100.0, 50.0]])
+    xy = np.zeros((1, 8, 2))
+    xy[0, 0], xy[0, 1], xy[0, 2] = (10, 10), (60, 10), (60, 14)
+    mask = np.zeros((1, 8), bool)
+    mask[0, :3] = True
+    test = replace(test, box=box, xy=xy, visibility=2 * mask.astype(np.int8))
+    found = xy.copy()
+    found[0, 0] = 57, 13  # 47.1 of 100 away, and within 5 of both others, which lie together anyway
+    far = distances(found, test)
+    side = np.hypot(47, 3) / far[0, 0]
+    assert side == pytest.approx(100, abs=1.01) and (far[0, 1:3] == 0).all()
+    assert outliers(far, mask) == pytest.approx(100 / 3)
+    assert duplicates(found, test, mask) == 100.0 and duplicates(xy, test, mask) == 0.0
+
+
+@pytest.fixture(scope="module")
+def localiser(aligned):
+    return localisations.train_localiser(aligned)
+
+
+def test_attributes_table(aligned, localiser, monkeypatch):
+    """Four rows; recall of labels given away as features is perfect, of noise it is near chance."""
+    monkeypatch.setattr(attributes, "train_localiser", lambda _: localiser)
+    monkeypatch.setattr(perceptron, "STEPS", 40)
+    table = attributes.run(aligned)
+    assert list(table.rows.index) == list(localisations.ROWS)
+    assert (
+        (table.rows[["top-5 recall", "micro"]] >= 0) & (table.rows[["top-5 recall", "micro"]] <= 1)
+    ).all(axis=None)
+    assert table.paper[0].values["fashion landmarks"] == 0.73
+
+    class Oracle:
+        name = "an oracle"
+
+        def features(self, catalog, points):
+            given = attributes.labels(catalog, points).astype(np.float32)
+            noise = np.random.default_rng(0).normal(size=given.shape).astype(np.float32)
+            return {row: given if row == "fashion landmarks" else noise for row in localisations.ROWS}
+
+    monkeypatch.setattr(attributes, "train_localiser", lambda _: Oracle())
+    rows = attributes.run(aligned).rows["micro"]
+    assert rows["fashion landmarks"] > rows["bbox"] + 0.2
+
+
+def test_retrieval_table(aligned, localiser, monkeypatch):
+    monkeypatch.setattr(retrieval, "train_localiser", lambda _: localiser)
+    table = retrieval.run(aligned)
+    assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
+    assert (table.rows["hit@20"] == 1).all()  # the gallery has six pictures
+    asked, offered = retrieval.sides_of_shop(localisations.open_source(aligned, "in_shop"))
+    assert len(asked) == 4 and len(offered) == 8 and set(asked.item_id) == set(offered.item_id)
+    assert not set(asked.image_id) & set(offered.image_id)
+    assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
+    assert (table.rows["In-shop hit@20"] == 1).all()
+    assert "4 queries, 8 pictures of 4 items to find, In-shop" in table.ours
+    queries, shop = retrieval.sides_of_pairs(
+        localisations.open_source(aligned, "consumer_to_shop"), ("test",)
+    )
+    assert set(queries.item_id) == set(shop.item_id) and not set(queries.image_id) & set(shop.image_id)
+    assert len(queries) == 2 * len(set(shop.item_id)) and len(shop) == 3 * len(set(shop.item_id))
+    assert retrieval._chance(6, 3, 1) == pytest.approx(0.5)
+    assert retrieval._chance(6, 3, 2) == pytest.approx(1 - 3 / 6 * 2 / 5)
+
+
+def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeypatch, tmp_path):
+    """Its numbers are those of its two tables; the networks are trained once, as long as asked."""
+    lengths = []
+
+    def trained(points, read_image, settings, *, landmarks="fld8", seed):
+        lengths.append(settings.epochs)
+        return localiser.landmarks if landmarks == "fld8" else localiser.joints
+
+    monkeypatch.setattr(localisations, "train_gle", trained)
+    monkeypatch.setattr(perceptron, "STEPS", 20)
+    table = figure7.run(replace(aligned, epochs=3))
+    assert lengths == [3, 3]
+    recall, hits = attributes.run(aligned, localiser).rows, retrieval.run(aligned, localiser).rows
+    assert table.rows.index.tolist() == list(localisations.ROWS)
+    np.testing.assert_allclose(table.rows[hits.columns], hits)
+    np.testing.assert_allclose(table.rows["top-5 recall"], recall["top-5 recall"])
+    assert {c.column for c in table.paper} == {"top-5 recall", "hit@20"}
+    for path in write_table(table, tmp_path, "command"):
+        assert path.stat().st_size > 500
+
+
+def test_places_and_features(aligned, localiser):
+    """As many features as places, zeros where a type has no such landmark, pictures read in full."""
+    catalog = localisations.open_source(aligned, "category_attribute")
+    points = catalog.points("test")
+    found = localiser.features(catalog, points)
+    width = found["bbox"].shape[1]
+    assert width == 3 + 16 + 16 + 16  # colours and three resolutions
+    assert found["fashion landmarks"].shape == (len(points), 8 * width)
+    assert found["human joints"].shape == (len(points), 14 * width)
+    parts = found["fashion landmarks"].reshape(len(points), 8, width)
+    assert np.array_equal((parts != 0).any(2), points.present)
+    image = catalog.image(int(points.image_id[0]))
+    red = (image[..., 0].mean() / 255 - 0.485) / 0.229
+    assert image.shape[0] >= image.shape[1]  # black on both sides of an upright picture
+    share = image.shape[1] / image.shape[0]
+    expected = red * share + (1 - share) * (0 - 0.485) / 0.229
+    assert found["full image"][0, 0] == pytest.approx(expected, abs=0.05)
+
+
+def test_joints_take_the_place_of_landmarks(aligned):
+    data = load_fld(aligned)
+    joints = localisations.joints_of(data.catalog, data.train)
+    assert 0 < len(joints) <= len(data.train) and joints.xy.shape[1:] == (14, 2)
+    assert set(joints.garment_id) <= set(data.train.garment_id)
+    table: pd.DataFrame = data.catalog.garments.set_index("garment_id")
+    first = np.asarray(table.loc[joints.garment_id[0], "joints"]).reshape(14, 3)
+    np.testing.assert_allclose(joints.xy[0], first[:, :2])
+
+
+def test_a_missing_catalog_says_what_makes_it(aligned, tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"fld: no catalog here; `fashion-ops ingest_alignment`"
+    ):
+        alignment.load_fld(replace(aligned, ws=Workspace(tmp_path)))

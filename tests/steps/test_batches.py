@@ -1,0 +1,208 @@
+"""Batches of new data: what is taken, versioned and read; what waits; what is refused, and why."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_data import Data, item, picture
+
+from fashion_ops.catalog.sources.batches import batch_of
+from fashion_ops.ledger import Ledger
+from fashion_ops.params import Fleet, Inbox, Ingest, Params
+from fashion_ops.steps import batches, ingest
+from fashion_ops.workspace import Workspace
+
+PIPELINE = """
+stages:
+  ingest:
+    cmd: "true"
+    deps: [data/raw, data/batches]
+    outs: [data/catalog]
+"""
+
+
+class House:
+    """A repository with a catalog of two pictures, and an inbox."""
+
+    def __init__(self, root: Path) -> None:
+        self.ws = Workspace(root)
+        raw = Data(root)
+        raw.add("000001", item(), data=picture(seed=1))
+        raw.add("000001", item(), split="validation", data=picture(seed=2))
+        (root / "data" / "batches").mkdir()
+        (root / "data" / "batches" / ".gitkeep").touch()
+        (root / "dvc.yaml").write_text(PIPELINE)
+        shutil.copy(Path(__file__).parents[2] / ".gitignore", root)
+        self.params = Params(
+            ingest=Ingest(max_quarantined=0.1), inbox=Inbox(min_pictures=2), fleet=Fleet(workers=1)
+        )
+        ingest.run(self.params, self.ws)
+        git(root, "init", "-q")
+        subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+        self.ledger = Ledger(root)
+
+    def drop(self, name: str, *seeds: int, ready: bool = True, **changes: Any) -> Path:
+        """A batch in the inbox, one picture a seed."""
+        made = Data(self.ws.root)
+        made.root = self.ws.inbox / name
+        for seed in seeds:
+            made.add(f"{seed:06d}", item(**changes), data=picture(seed=seed))
+        if ready:
+            (self.ws.inbox / f"{name}.ready").touch()
+        return made.root
+
+    def take(self) -> batches.Taken:
+        return batches.take(self.params, self.ws, self.ledger)
+
+    def reason(self, name: str) -> str:
+        assert (self.ws.rejected / name).exists() and not (self.ws.inbox / name).exists()
+        assert not (self.ws.inbox / f"{name}.ready").exists()
+        return (self.ws.rejected / f"{name}.reason.txt").read_text()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("inbox") / "repo"
+    root.mkdir()
+    House(root)
+    return root
+
+
+@pytest.fixture
+def house(made: Path, tmp_path: Path) -> House:
+    root = Path(shutil.copytree(made, tmp_path / "repo"))
+    house = House.__new__(House)
+    house.ws, house.ledger = Workspace(root), Ledger(root)
+    house.params = Params(
+        ingest=Ingest(max_quarantined=0.1), inbox=Inbox(min_pictures=2), fleet=Fleet(workers=1)
+    )
+    return house
+
+
+def test_a_batch_waits_until_it_is_whole_and_large_enough(house: House) -> None:
+    assert house.take().waiting == "nothing there"
+    house.drop("monday", 11, 12, 13, ready=False)
+    assert house.take().waiting == "no batch is ready; not marked as .ready: monday"
+    house.drop("tuesday", 14)
+    assert house.take().waiting == "1 pictures are ready, batches.min_pictures is 2"
+    assert names(house.ws.inbox) == ["monday", "tuesday", "tuesday.ready"]
+    assert not house.ws.rejected.exists()
+
+
+def test_a_sound_batch_is_versioned_and_read(house: House) -> None:
+    before = house.ledger.input_md5("ingest", "data/batches")
+    snapshot = house.ledger.before("ingest")
+    house.ledger.commit("ingest", snapshot)
+    assert house.ledger.is_current("ingest")
+    house.drop("monday", 11, 12)
+    house.drop("tuesday", 13)
+    assert house.take() == batches.Taken(["0001-monday", "0002-tuesday"])
+    assert names(house.ws.inbox) == []
+    assert not house.ledger.is_current("ingest")
+    assert house.ledger.input_md5("ingest", "data/batches") != before
+    pointer = (house.ws.batches / "0001-monday.dvc").read_text()
+    assert "nfiles: 4" in pointer and git(house.ws.root, "status", "--porcelain", "--", "data/batches")
+    tracked = git(house.ws.root, "ls-files", "--others", "--exclude-standard", "data").split()
+    assert tracked == [f"data/batches/{n}" for n in (".gitkeep", "0001-monday.dvc", "0002-tuesday.dvc")]
+
+    ingest.run(house.params, house.ws)
+    data = Data(house.ws.root)
+    images = data.catalog.images
+    files = images["file_name"].tolist()
+    assert [batch_of(file) for file in files] == ["", "", "0001-monday", "0001-monday", "0002-tuesday"]
+    assert images["split"].tolist() == ["train", "validation", "train", "train", "train"]
+    assert not images.duplicated(["split", "coco_id"]).any()
+    assert data.catalog.image(5).shape == (80, 60, 3)
+    assert len(data.catalog.garments) == 5
+
+    # What was deleted by mistake comes back from DVC's cache, to the same bytes.
+    house.ledger.commit("ingest", house.ledger.before("ingest"))
+    shutil.rmtree(house.ws.batches / "0001-monday")
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=house.ws.root, check=True)
+    assert house.ledger.stale() == {}
+
+
+def test_coco_and_archives_are_taken_too(house: House) -> None:
+    folder = house.ws.inbox / "coco"
+    (folder / "image").mkdir(parents=True)
+    images, annotations = [], []
+    for i in (1, 2):
+        (folder / "image" / f"{i}.jpg").write_bytes(picture(seed=20 + i))
+        images.append({"id": i, "file_name": f"{i}.jpg", "width": 60, "height": 80})
+        own = item()
+        box = own["bounding_box"]
+        annotations.append(
+            {
+                "id": i,
+                "image_id": i,
+                "category_id": own["category_id"],
+                "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                "keypoints": own["landmarks"],
+            }
+        )
+    (folder / "labels.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    (house.ws.inbox / "coco.ready").touch()
+    wrapped = house.drop("wrapped", 31, ready=False)
+    with zipfile.ZipFile(house.ws.inbox / "friday.zip", "w") as archive:
+        for path in sorted(p for p in wrapped.rglob("*") if p.is_file()):
+            archive.write(path, Path("friday") / path.relative_to(wrapped))
+    shutil.rmtree(wrapped)
+    (house.ws.inbox / "friday.zip.ready").touch()
+    assert house.take().accepted == ["0001-coco", "0002-friday.zip"]
+    assert names(house.ws.inbox) == []
+    ingest.run(house.params, house.ws)
+    assert len(Data(house.ws.root).catalog.garments) == 5
+
+
+def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(house: House) -> None:
+    house.drop("broken", 41, 42, category_id=99)
+    (house.ws.inbox / "empty").mkdir()
+    (house.ws.inbox / "empty" / "notes.txt").touch()
+    (house.ws.inbox / "empty.ready").touch()
+    house.drop("leak", 2)  # the picture of the validation split
+    house.drop("twice", 43)
+    house.drop("twice-again", 43)
+    link = house.drop("link", 44)
+    (link / "train" / "image" / "passwd.jpg").symlink_to("/etc/passwd")
+    judges = Data(house.ws.root)
+    judges.root = house.ws.inbox / "judges"
+    judges.add("000001", item(), split="validation", data=picture(seed=45))
+    (house.ws.inbox / "judges.ready").touch()
+    house.drop("good", 46)
+    taken = house.take()
+    assert taken.accepted == ["0001-good", "0002-twice"]
+    assert sorted(taken.rejected) == ["broken", "empty", "judges", "leak", "link", "twice-again"]
+    assert "2 of 2 records are unsound" in house.reason("broken")
+    assert "000041.json item1: unknown category: 99" in house.reason("broken")
+    assert "neither DeepFashion2's layout" in house.reason("empty")
+    assert "train/image/000002.jpg is validation/image/000001.jpg" in house.reason("leak")
+    assert "is twice/train/image/000043.jpg" in house.reason("twice-again")
+    assert "links may lead anywhere" in house.reason("link")
+    assert "holds the split validation" in house.reason("judges")
+
+
+def test_what_was_moved_before_a_crash_is_versioned_by_the_next_call(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.drop("monday", 11, 12)
+    with monkeypatch.context() as crash:
+        crash.setattr(house.ledger, "add", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            house.take()
+    assert not (house.ws.batches / "0001-monday.dvc").exists()
+    assert house.take().waiting == "nothing there"
+    assert (house.ws.batches / "0001-monday.dvc").is_file()

@@ -1,0 +1,107 @@
+"""The chain ``dfa_stage@1..3`` on a tiny twin of FLD: what it reads, writes and says."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
+from fashion_ops.methods.alignment.dfa.stage import Stage
+from fashion_ops.methods.alignment.samples import load_split
+from fashion_ops.params import Params
+from fashion_ops.steps import dfa_stage, ingest_alignment, synthesize_alignment
+from fashion_ops.workspace import Workspace
+
+PARAMS = Params.model_validate(
+    {
+        "synthesize_alignment": {"train": 90, "val": 30, "test": 16, "items": 0, "people": 0},
+        "ingest_alignment": {"sources": ["fld"]},
+        "dfa_stage": {
+            "backbone": "tiny",
+            "input_size": 32,
+            "epochs": 10,
+            "lr": 0.006,
+            "batch_size": 16,
+            "clusters": 4,
+            "precision": "fp32",
+        },
+        "fleet": {"workers": 1},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory) -> Workspace:
+    """A twin of FLD in its catalog."""
+    ws = Workspace(tmp_path_factory.mktemp("dfa"))
+    synthesize_alignment.run(PARAMS, ws)
+    ingest_alignment.run(PARAMS, ws)
+    return ws
+
+
+@pytest.fixture(scope="module")
+def told(ws) -> list[dict[str, float]]:
+    """What the three stages said of themselves, in order."""
+    return [dfa_stage.run(PARAMS, ws, stage) for stage in ("1", "2", "3")]
+
+
+def linked(ws: Workspace, name: str) -> Workspace:
+    """Another workspace on the same catalog."""
+    other = Workspace(ws.root / name)
+    other.alignment_catalog.parent.mkdir(parents=True)
+    other.alignment_catalog.symlink_to(ws.alignment_catalog.resolve(), target_is_directory=True)
+    return other
+
+
+def test_a_stage_without_the_one_before_says_what_makes_it(ws):
+    with pytest.raises(FileNotFoundError, match=r"no stage 1 here; `fashion-ops dfa_stage --stage 1`"):
+        dfa_stage.run(PARAMS, linked(ws, "elsewhere"), "2")
+
+
+def test_the_chain_beats_the_mean_shape(told):
+    """90 garments and ten epochs: each stage's NE below the mean shape's on 30 others."""
+    assert told[0]["NE mean shape"] == pytest.approx(told[2]["NE mean shape"])
+    for stage in told:
+        assert stage["NE"] < stage["NE mean shape"], told
+    assert 0 < told[2]["hard"] < 1  # epsilon null: about half of them
+
+
+def test_what_a_stage_leaves(ws, told):
+    for stage in ("1", "2", "3"):
+        folder = ws.dfa(stage) / "all"
+        assert (folder / "clusters.png").stat().st_size > 5_000
+        assert len(json.loads((ws.dfa(stage) / "history.json").read_text())) >= 10
+    catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
+    table = pd.read_parquet(ws.dfa("3") / "all" / "predictions.parquet").set_index("garment_id")
+    rows = catalog.garments.set_index("garment_id")
+    assert sorted(table.index) == sorted(rows.index)
+    for garment, values in table["landmarks"].items():
+        assert len(values) == len(rows.loc[garment, "landmarks"])
+
+
+def test_the_folder_alone_predicts_what_the_step_wrote(ws, told):
+    catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
+    p = PARAMS.dfa_stage
+    val = load_split(catalog, "val", "all", p.input_size, p.frame)
+    found = None
+    for stage in ("1", "2", "3"):
+        found = Stage.load(ws.dfa(stage) / "all").predict(val.crops, found)
+        written = dfa_stage.read_estimates(ws.dfa(stage) / "all" / dfa_stage.ESTIMATES)["val"]
+        np.testing.assert_allclose(found.positions, written.positions, atol=1e-6)
+        np.testing.assert_array_equal(found.branch, written.branch)
+    assert set(found.branch) == {EASY, HARD}
+
+
+def test_a_model_for_each_clothing_type(ws):
+    """Their own landmarks, 6, 4 and 8; predictions of all garments between them."""
+    changed = PARAMS.dfa_stage.model_copy(update={"per_type": True, "epochs": 1, "frame": "box"})
+    params = PARAMS.model_copy(update={"dfa_stage": changed})
+    other = linked(ws, "types")
+    dfa_stage.run(params, other, "1")
+    counts = {"upper": 6, "lower": 4, "full": 8}
+    for kind, landmarks in counts.items():
+        assert Stage.load(other.dfa("1") / kind).spec["landmarks"] == landmarks
+    written = [len(pd.read_parquet(p)) for p in other.dfa("1").glob("*/predictions.parquet")]
+    assert sum(written) == len(AlignmentCatalog(ws.alignment_catalog / "fld").garments)

@@ -1,0 +1,132 @@
+"""The written wardrobe: DeepFashion2's layout and fields, the same bytes from any number of workers."""
+
+import json
+from itertools import chain
+from pathlib import Path
+
+import cv2
+import pytest
+
+from fashion_ops.params import Params
+from fashion_ops.steps import synthesize
+from fashion_ops.synthetic.wardrobe.generate import generate
+from fashion_ops.workspace import Workspace
+
+REAL = Path(__file__).parents[3] / "shared" / "samples" / "deepfashion2_raw" / "ann_example.json"
+COUNTS = [25, 33, 31, 39, 15, 15, 10, 14, 8, 29, 37, 19, 19]
+# The fields of a released annotation and their types, as README.md of DeepFashion2 lists them.
+TOP = {"source": str, "pair_id": int}
+ITEM = {
+    "segmentation": list,
+    "scale": int,
+    "viewpoint": int,
+    "zoom_in": int,
+    "landmarks": list,
+    "style": int,
+    "bounding_box": list,
+    "category_id": int,
+    "occlusion": int,
+    "category_name": str,
+}
+NAMES = [
+    *("short sleeve top", "long sleeve top", "short sleeve outwear", "long sleeve outwear"),
+    *("vest", "sling", "shorts", "trousers", "skirt"),
+    *("short sleeve dress", "long sleeve dress", "vest dress", "sling dress"),
+]
+
+
+def params(train: int, validation: int, workers: int = 1, seed: int = 0) -> Params:
+    return Params.model_validate(
+        {
+            "seed": seed,
+            "synthesize": {"train": train, "validation": validation, "size": 96},
+            "fleet": {"workers": workers},
+        }
+    )
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    ws = Workspace(tmp_path_factory.mktemp("wardrobe"))
+    metrics = synthesize.run(params(30, 15), ws)
+    return ws.raw, metrics
+
+
+def types(record: dict) -> dict[str, type]:
+    return {key: type(value) for key, value in record.items()}
+
+
+def test_fields_and_types_are_those_of_the_real_file(raw):
+    if REAL.exists():
+        real = json.loads(REAL.read_text())
+        assert types({k: v for k, v in real.items() if not k.startswith("item")}) == TOP
+        assert types(real["item1"]) == ITEM
+    folder, metrics = raw
+    total = 0
+    for path in sorted(folder.glob("*/annos/*.json")):
+        annotation = json.loads(path.read_text())
+        items = {k: v for k, v in annotation.items() if k.startswith("item")}
+        assert types({k: v for k, v in annotation.items() if k not in items}) == TOP
+        assert list(items) == [f"item{i + 1}" for i in range(len(items))]
+        assert items, path
+        for item in items.values():
+            assert types(item) == ITEM
+            assert NAMES[item["category_id"] - 1] == item["category_name"]
+            assert len(item["landmarks"]) == 3 * COUNTS[item["category_id"] - 1]
+            assert len(item["bounding_box"]) == 4
+            numbers = [*item["landmarks"], *item["bounding_box"], *chain(*item["segmentation"])]
+            assert all(type(n) is int for n in numbers)
+            assert annotation["source"] in ("shop", "user")
+        total += len(items)
+    assert total == metrics["train_garments"] + metrics["validation_garments"]
+
+
+def test_layout_is_the_released_one(raw):
+    folder, metrics = raw
+    assert metrics["train_images"] == 30
+    assert metrics["validation_images"] == 15
+    for split, count in (("train", 30), ("validation", 15)):
+        stems = [f"{i + 1:06d}" for i in range(count)]
+        assert sorted(p.name for p in (folder / split / "image").iterdir()) == [
+            f"{s}.jpg" for s in stems
+        ]
+        assert sorted(p.name for p in (folder / split / "annos").iterdir()) == [
+            f"{s}.json" for s in stems
+        ]
+    picture = cv2.imread(str(folder / "train" / "image" / "000001.jpg"))
+    assert picture is not None
+    assert picture.shape == (96, 96, 3)
+    assert picture.std() > 10
+    manifest = json.loads((folder / "wardrobe.json").read_text())
+    assert manifest["splits"]["train"] == {"images": 30, "garments": int(metrics["train_garments"])}
+    assert (manifest["seed"], manifest["size"]) == (0, 96)
+
+
+def test_workers_do_not_change_a_byte(raw, tmp_path):
+    folder, _ = raw
+    common = {"seed": 0, "train": 30, "validation": 15, "size": 96, "imbalance": 0.35}
+    for _ in generate(tmp_path / "two", **common, workers=2):
+        pass
+    assert files(tmp_path / "two") == files(folder)
+
+
+def test_another_seed_gives_other_pictures(raw, tmp_path):
+    folder, _ = raw
+    ws = Workspace(tmp_path)
+    synthesize.run(params(2, 0, seed=1), ws)
+    name = "train/image/000001.jpg"
+    assert files(ws.raw)[name] != files(folder)[name]
+
+
+def test_an_empty_wardrobe_is_valid(tmp_path):
+    ws = Workspace(tmp_path)
+    assert set(synthesize.run(params(0, 0), ws).values()) == {0.0}
+    folders = ("train/image", "train/annos", "validation/image", "validation/annos")
+    assert all((ws.raw / f).is_dir() for f in folders)
+    assert json.loads((ws.raw / "wardrobe.json").read_text())["splits"]["train"]["images"] == 0

@@ -1,0 +1,20 @@
+"""A small twin of the alignment data sets, written once and read by several test files."""
+
+from pathlib import Path
+
+from fashion_ops.catalog.alignment.ingest import Totals, ingest
+from fashion_ops.synthetic.alignment.generate import generate
+
+NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")
+COUNTS = {"train": 30, "val": 5, "test": 5, "items": 4, "people": 6}
+
+
+def write_twin(folder: Path, **more) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    generate(folder, **{"seed": 3, "size": 96, "workers": 1, **COUNTS, **more})
+    return folder
+
+
+def read_in(source: str, root: Path, catalog: Path, **more) -> Totals:
+    catalog.mkdir(parents=True)
+    return ingest(source, root, catalog, **{"path_prefix": None, "shard_mb": 8, **more})
