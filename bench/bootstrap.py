@@ -25,7 +25,7 @@ def main(root: Path) -> None:
     catalog = Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == "validation"]
     truth = ground_truth(images, catalog.garments[catalog.garments["split"] == "validation"])
-    print(f"{len(images)} pictures, {len(truth.ids)} garments, {RESAMPLES} resamples")
+    print(f"{len(images)} images, {len(truth.ids)} garments, {RESAMPLES} resamples")
     for kind in ("truth_boxes", "own_boxes"):
         for pair in (("refined", "finetuned"), ("finetuned", "universal")):
             new, old = (

@@ -1,12 +1,12 @@
 """Decoding speed: ``methods.centernet`` on a batch against the published way, same maps, one run.
 
 ``python -m bench.decode [--batch 16] [--repeats 5]``. Maps of 64x64 (a 256-px input) of 3 to 5 garments
-a picture, rendered as the detector learns them, with noise and false peaks; for 62 and 294 landmark
+an image, rendered as the detector learns them, with noise and false peaks; for 62 and 294 landmark
 groups; first the published decode, then with all four techniques. The clock covers what turns maps into
-garments in picture pixels: techniques, decoding, the way back, suppression. Both sides must give the
+garments in image pixels: techniques, decoding, the way back, suppression. Both sides must give the
 same garments, or the run fails. The peer is ``bench.published_decode``.
 
-Then the share of post-processing in the time of one 256x256 picture through mDLA-34 with 62 groups,
+Then the share of post-processing in the time of one 256x256 image through mDLA-34 with 62 groups,
 fp32, torch on this CPU (DeepMark++: 4.1 %).
 """
 
@@ -29,13 +29,13 @@ from fashion_ops.taxonomy import CATEGORIES, Grouping, load_grouping
 SIDE, THRESHOLD = 256, 0.05
 ALL = PostProcess(flip=False)
 PLAIN = PostProcess(smooth=False, mask=False, blend=False, rescore=False, flip=False)
-MATRIX = np.array([[2.5, 0, -120.0], [0, 2.5, 30.0]], np.float32)  # input to picture
+MATRIX = np.array([[2.5, 0, -120.0], [0, 2.5, 30.0]], np.float32)  # input to image
 
 Maps = dict[str, torch.Tensor]
 
 
 def make_maps(batch: int, grouping: Grouping, seed: int = 0) -> Maps:
-    """Heatmaps after the sigmoid and regressions of a detector that sees 3 to 5 garments a picture.
+    """Heatmaps after the sigmoid and regressions of a detector that sees 3 to 5 garments an image.
 
     The demo's detector has 0.3 false peaks above the threshold on a centre map, 2.5 on a landmark map.
     """
@@ -85,7 +85,7 @@ def make_maps(batch: int, grouping: Grouping, seed: int = 0) -> Maps:
 
 
 def ours(maps: Maps, slots: torch.Tensor, post: PostProcess) -> list[list[dict[str, Any]]]:
-    """Garments of each picture, as ``Detector.detect`` makes them of its maps."""
+    """Garments of each image, as ``Detector.detect`` makes them of its maps."""
     found = decode(maps, slots, post, THRESHOLD)
     linear, shift = torch.from_numpy(MATRIX[:, :2]).T, torch.from_numpy(MATRIX[:, 2])
     boxes = (found.boxes.unflatten(-1, (2, 2)) @ linear + shift).flatten(-2)
@@ -108,7 +108,7 @@ def ours(maps: Maps, slots: torch.Tensor, post: PostProcess) -> list[list[dict[s
 def published(
     maps: Maps, own: list[np.ndarray], post: PostProcess, early: bool
 ) -> list[list[dict[str, Any]]]:
-    """The same by the peer, picture by picture."""
+    """The same by the peer, image by image."""
     return [
         garments_of({k: v[n : n + 1] for k, v in maps.items()}, own, MATRIX, post, THRESHOLD, early)
         for n in range(len(maps["hm"]))
@@ -146,7 +146,7 @@ def seconds(run: Callable[[], Any], repeats: int) -> float:
 def main() -> None:
     """Time both, compare the garments, print the ratios and the share."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--batch", type=int, default=16, help="pictures")
+    parser.add_argument("--batch", type=int, default=16, help="images")
     parser.add_argument("--repeats", type=int, default=5, help="timed runs, of which the median counts")
     arguments = parser.parse_args()
     print(
@@ -177,7 +177,7 @@ def main() -> None:
         forward = seconds(lambda: network(pixels), arguments.repeats)
         after = seconds(lambda: ours(maps, slots, ALL), 4 * arguments.repeats)
     print(
-        f"one picture: mDLA-34 {1000 * forward:.1f} ms, techniques and decode {1000 * after:.2f} ms, "
+        f"one image: mDLA-34 {1000 * forward:.1f} ms, techniques and decode {1000 * after:.2f} ms, "
         f"share {after / (forward + after):.1%}"
     )
 

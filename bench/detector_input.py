@@ -1,10 +1,10 @@
 """Speed of the detector's training input against CenterNet's published way, one run on two cores.
 
-``python -m bench.detector_input [--size 256] [--pictures 192]``. Both sides read the same JPEG files
+``python -m bench.detector_input [--size 256] [--images 192]``. Both sides read the same JPEG files
 (sizes and bytes a pixel of DeepFashion2), draw the same random crops, flip, change colours, normalise
 and make the targets of 62 groups, in batches of 32. The peer (``bench.published_input``) is plain
 OpenCV and NumPy, a sample at a time, in two worker processes of a DataLoader, where it ends; ours reads
-in two such processes (``fleet.loader_workers: 2``) and does the rest a batch at a time in the main one,
+in two such processes (``distributed.loader_workers: 2``) and does the rest a batch at a time in the main one,
 as in training. Network and optimizer are outside.
 
 First the targets are compared on the same crops; they must agree to 1e-4 (float32 cells), or the run
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from bench.published_input import PublishedInput
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.centernet.data import Pictures, warp_pictures
+from fashion_ops.methods.centernet.data import Images, warp_images
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import Targets, make_targets
 from fashion_ops.methods.parts.augment import Warp, step_generator
@@ -36,14 +36,14 @@ from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 
 BATCH, ROUNDS, CORES = 32, 3, 2
 GROUPING = load_grouping("semantic62")
-# Width and height of the DeepFashion2 pictures that the data set's demo shows.
+# Width and height of the DeepFashion2 images that the data set's demo shows.
 SIZES = (
     (468, 624), (468, 702), (468, 832), (640, 640), (640, 960), (750, 499), (750, 612), (750, 1125),
     (790, 793), (790, 1185), (800, 800), (880, 587), (880, 813), (880, 1173), (880, 1320),
 )  # fmt: skip
 
 
-def draw_picture(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
+def draw_image(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
     """Large shapes under texture and grain; JPEG needs about 0.14 bytes a pixel, as for the photos."""
     image = np.zeros((height, width, 3))
     for cells, strength in ((4, 60), (24, 30), (120, 14)):
@@ -54,7 +54,7 @@ def draw_picture(width: int, height: int, rng: np.random.Generator) -> np.ndarra
 
 
 def make_labels(sizes: np.ndarray, rng: np.random.Generator) -> list:
-    """One to three garments a picture, with DeepFashion2's category shares."""
+    """One to three garments an image, with DeepFashion2's category shares."""
     shares = np.array([c.train_count for c in CATEGORIES], float)
     labels = []
     for width, height in sizes:
@@ -85,7 +85,7 @@ def our_batch(batch: dict[str, torch.Tensor], step: int, vary: bool) -> tuple[to
     generator = step_generator(0, step, torch.device("cpu"))
     mirror = torch.from_numpy(GROUPING.mirror())
     warp = Warp(flip=0.5 if vary else 0.0)
-    pixels, boxes, landmarks = warp_pictures(batch, mirror, warp, generator)
+    pixels, boxes, landmarks = warp_images(batch, mirror, warp, generator)
     targets = make_targets(boxes, batch["category"], landmarks, pixels.shape[-1], "published")
     pixels = normalize_changed(pixels, 0.4 * vary, 0.1 * vary, generator)
     return pixels.contiguous(memory_format=torch.channels_last), targets
@@ -102,13 +102,13 @@ def largest_difference(theirs: dict[str, torch.Tensor], ours: Targets) -> float:
     """Over heatmaps and regression targets, in cells."""
     real, points = theirs["reg_mask"] > 0, theirs["hp_mask"] > 0
     side = ours.hm.shape[-1]
-    picture = torch.arange(len(real))[:, None] * side * side
+    image = torch.arange(len(real))[:, None] * side * side
     used = theirs["hps_mask"][real] > 0
     pairs = [
         (theirs["hm"], ours.hm), (theirs["hm_hp"], ours.hm_hp),
         (theirs["wh"][real], ours.wh), (theirs["reg"][real], ours.reg),
-        ((theirs["ind"] + picture)[real], ours.centers),
-        ((theirs["hp_ind"] + picture)[points], ours.points),
+        ((theirs["ind"] + image)[real], ours.centers),
+        ((theirs["hp_ind"] + image)[points], ours.points),
         (theirs["hps"][real][used], ours.hps.flatten(1)[ours.hps_mask.repeat_interleave(2, 1)]),
         (theirs["hp_offset"][points], ours.hp_offset),
     ]  # fmt: skip
@@ -116,25 +116,25 @@ def largest_difference(theirs: dict[str, torch.Tensor], ours: Targets) -> float:
 
 
 def main() -> None:
-    """Write the pictures, compare the targets, time both, print the ratio."""
+    """Write the images, compare the targets, time both, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="side of the input, pixels")
-    parser.add_argument("--pictures", type=int, default=192, help="how many, a multiple of 32")
+    parser.add_argument("--images", type=int, default=192, help="how many, a multiple of 32")
     args = parser.parse_args()
     keep_freed_memory()  # as `fit` does; the peer's processes inherit it, too
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        sizes = np.array(SIZES)[rng.integers(0, len(SIZES), args.pictures)]
-        paths = [Path(folder) / f"{i:06}.jpg" for i in range(args.pictures)]
+        sizes = np.array(SIZES)[rng.integers(0, len(SIZES), args.images)]
+        paths = [Path(folder) / f"{i:06}.jpg" for i in range(args.images)]
         for path, (width, height) in zip(paths, sizes, strict=True):
-            cv2.imwrite(str(path), draw_picture(width, height, rng), [cv2.IMWRITE_JPEG_QUALITY, 88])
+            cv2.imwrite(str(path), draw_image(width, height, rng), [cv2.IMWRITE_JPEG_QUALITY, 88])
         size = sum(p.stat().st_size for p in paths) / sizes.prod(1).sum()
-        print(f"{args.pictures} pictures, {size:.2f} bytes a pixel, input {args.size}, 62 groups")
+        print(f"{args.images} images, {size:.2f} bytes a pixel, input {args.size}, 62 groups")
         labels, crop = make_labels(sizes, rng), RandomCrop(sizes, seed=0)
-        pictures = Pictures(
-            np.arange(args.pictures),
+        images = Images(
+            np.arange(args.images),
             as_garments(labels),
             lambda i, shrink: decode_rgb(paths[i].read_bytes(), paths[i].name, shrink=shrink),
             args.size,
@@ -146,14 +146,14 @@ def main() -> None:
             return DataLoader(data, BATCH, num_workers=workers, persistent_workers=workers > 0)
 
         first = next(iter(peer(0, vary=False)))
-        our_first = our_batch(pictures.__getitems__(list(range(BATCH))), 0, False)[1]
+        our_first = our_batch(images.__getitems__(list(range(BATCH))), 0, False)[1]
         difference = largest_difference(first, our_first)
         print(f"largest difference of the targets: {difference:.1e}")
         if difference > 1e-4:
             raise SystemExit("the targets differ")
 
         reader = DataLoader(
-            pictures, BATCH, collate_fn=lambda b: b, num_workers=CORES, persistent_workers=True
+            images, BATCH, collate_fn=lambda b: b, num_workers=CORES, persistent_workers=True
         )
 
         def ours() -> None:
@@ -179,8 +179,8 @@ def main() -> None:
                     rounds[name].append((time.perf_counter() - start, cpu_seconds() - cpu))
         median = {name: np.median(values, axis=0) for name, values in rounds.items()}
         for name, (wall, cpu) in median.items():
-            each = 1000 * cpu / args.pictures
-            print(f"{name:24} {args.pictures / wall:7.1f} pictures/s, {each:5.2f} ms of a core each")
+            each = 1000 * cpu / args.images
+            print(f"{name:24} {args.images / wall:7.1f} images/s, {each:5.2f} ms of a core each")
         mine = median.pop("ours, 2 processes")
         for name, theirs in median.items():
             wall, cpu = theirs / mine

@@ -34,9 +34,9 @@ def main() -> None:
     torch.manual_seed(0)
     spec = {"precision": given.precision}
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
+    image = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
     boxes = np.tile([0.0, 0.0, 300.0, 300.0], (given.crops, 1))
-    crops = Crops(np.zeros(given.crops, int), boxes, lambda _: picture, given.size, "letterbox")
+    crops = Crops(np.zeros(given.crops, int), boxes, lambda _: image, given.size, "letterbox")
 
     def stage(cascade: bool, count: int = 1, routed: bool = False) -> Stage:
         nets = tuple(

@@ -1,8 +1,8 @@
 """``dvc status`` and ``dvc repro`` with nothing to do, from 1/100 of DeepFashion2's size to all of it.
 
-As many labelled pictures as DeepFashion2's train split has, small and made up, in its released layout:
+As many labelled images as DeepFashion2's train split has, small and made up, in its released layout:
 once as one archive, once as a folder of loose files. Every stage gets an output (that of ``ingest`` as
-large as the pictures, in shards) and is recorded, so that DVC has the whole pipeline to look at. Each
+large as the images, in shards) and is recorded, so that DVC has the whole pipeline to look at. Each
 time is the least processor time of several calls, start-up of DVC included, and beside it their wall
 time, which other work on the machine prolongs.
 
@@ -26,18 +26,18 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PICTURES = 191_961  # of DeepFashion2's train split
-SIZE = 24  # side of a picture, pixels
+IMAGES = 191_961  # of DeepFashion2's train split
+SIZE = 24  # side of an image, pixels
 DVC = (sys.executable, "-m", "dvc")
 
 
 def members(share: float) -> Iterator[tuple[str, bytes]]:
-    """(path, content) of pictures and labels, in the released layout."""
+    """(path, content) of images and labels, in the released layout."""
     rng = np.random.default_rng(0)
     ramps = [rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8) for _ in range(64)]
-    pictures = [cv2.imencode(".jpg", ramp)[1].tobytes() for ramp in ramps]
-    for i in range(round(PICTURES * share)):
-        yield f"train/image/{i + 1:06d}.jpg", pictures[i % len(pictures)]
+    images = [cv2.imencode(".jpg", ramp)[1].tobytes() for ramp in ramps]
+    for i in range(round(IMAGES * share)):
+        yield f"train/image/{i + 1:06d}.jpg", images[i % len(images)]
         yield f"train/annos/{i + 1:06d}.json", label(i)
 
 
@@ -60,7 +60,7 @@ def label(i: int) -> bytes:
 
 
 def write_data(root: Path, layout: str, share: float) -> str:
-    """Put the pictures into the repository; returns what ``ingest.root`` must be."""
+    """Put the images into the repository; returns what ``ingest.root`` must be."""
     target = root / "data" / ("deepfashion2.zip" if layout == "archive" else "deepfashion2")
     if layout == "archive":
         target.parent.mkdir(parents=True)
@@ -76,7 +76,7 @@ def write_data(root: Path, layout: str, share: float) -> str:
 
 
 def repository(root: Path, layout: str, share: float) -> None:
-    """This repository's pipeline over these pictures, everything made and recorded."""
+    """This repository's pipeline over these images, everything made and recorded."""
     shutil.copytree(
         ROOT / "fashion_ops", root / "fashion_ops", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -109,7 +109,7 @@ def repository(root: Path, layout: str, share: float) -> None:
 
 
 def write_shards(folder: Path, share: float) -> None:
-    """The pictures' bytes as ``ingest`` packs them: files of 128 MB."""
+    """The images' bytes as ``ingest`` packs them: files of 128 MB."""
     folder.mkdir(parents=True)
     left, number = sum(len(data) for name, data in members(share) if name.endswith(".jpg")), 0
     rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", default=["archive", "folder"])
     parser.add_argument("--calls", type=int, default=3)
     given = parser.parse_args()
-    print("| input | pictures | files | `dvc status` | growth | `dvc repro` | growth |")
+    print("| input | images | files | `dvc status` | growth | `dvc repro` | growth |")
     print("|---|---|---|---|---|---|---|")
     for layout in given.layouts:
         first: tuple[float, float] | None = None  # processor times at the smallest size
@@ -152,10 +152,10 @@ def main() -> None:
                 status = seconds(root, given.calls, "status")
                 repro = seconds(root, given.calls, "repro")
             first = first or (status[0], repro[0])
-            pictures = round(PICTURES * share)
-            files = 1 if layout == "archive" else 2 * pictures
+            images = round(IMAGES * share)
+            files = 1 if layout == "archive" else 2 * images
             print(
-                f"| {layout} | {pictures:,} | {files:,} "
+                f"| {layout} | {images:,} | {files:,} "
                 f"| {status[0]:.2f} s ({status[1]:.1f}) | {status[0] / first[0]:.2f}x "
                 f"| {repro[0]:.2f} s ({repro[1]:.1f}) | {repro[0] / first[1]:.2f}x |",
                 flush=True,

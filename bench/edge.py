@@ -97,8 +97,8 @@ def make_sides(
 
 def usual_thresholds(detector: Detector, jpegs: list[bytes], size: int) -> list[float]:
     """For each photo the score that ``GARMENTS`` of its garments reach."""
-    pictures, _ = detector.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])
-    found = decode(detector.network(pictures), grouping_slots(detector.grouping), POST)
+    images, _ = detector.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])
+    found = decode(detector.network(images), grouping_slots(detector.grouping), POST)
     return found.scores[:, GARMENTS - 1].tolist()
 
 
@@ -130,8 +130,8 @@ def main() -> None:
         f"{args.backbone}, {GROUPING}, {args.size} x {args.size}, batch 1, {args.threads} threads, "
         f"{args.photos} photos of {PHOTO} pixels with {statistics.mean(garments):.1f} garments found"
     )
-    pictures = [first.fit([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
-    maps = [(first.network(p), t) for p, (_, t) in zip(pictures, photos, strict=True)]
+    images = [first.fit([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
+    maps = [(first.network(p), t) for p, (_, t) in zip(images, photos, strict=True)]
     plain = first.with_post(OFF)
     taken: dict[str, list[float]] = {name: [] for name in (*sides, "decode", "plain", "network")}
     for _ in range(args.rounds):
@@ -140,7 +140,7 @@ def main() -> None:
             _answer(detector, *photos[-1])
             taken[name] += [seconds(lambda p=p, s=detector: _answer(s, *p)) for p in photos]
         with torch.inference_mode():
-            taken["network"] += [seconds(lambda p=p: first.network(p)) for p in pictures]
+            taken["network"] += [seconds(lambda p=p: first.network(p)) for p in images]
             taken["decode"] += [seconds(lambda m=m: first.decode(*m)) for m in maps]
             taken["plain"] += [seconds(lambda m=m: plain.decode(*m)) for m in maps]
     median = {name: statistics.median(values) for name, values in taken.items()}

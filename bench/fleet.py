@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=480.0, help="of all jobs together")
     parser.add_argument("--work", choices=("sleep", "compute"), default="sleep")
-    parser.add_argument("--picture", type=Path, help="draw the schedule, planned and real, here")
+    parser.add_argument("--image", type=Path, help="draw the schedule, planned and real, here")
     given = parser.parse_args()
     total = sum(category.train_count for category in CATEGORIES)
     durations = {c.name: given.seconds * c.train_count / total for c in CATEGORIES}
@@ -82,8 +82,8 @@ def main() -> None:
         f"{ran.makespan / ran.lower_bound:.3f}; planned {planned.makespan:.1f} s; "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
-    if given.picture:
-        draw_schedules([Panel("planned", planned, "s"), Panel("real", ran, "s")], given.picture)
+    if given.image:
+        draw_schedules([Panel("planned", planned, "s"), Panel("real", ran, "s")], given.image)
 
 
 if __name__ == "__main__":

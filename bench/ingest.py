@@ -1,11 +1,11 @@
 """Ingest against the published DeepFashion2-to-COCO converter's way of working, same files, one run.
 
 The peer is written here from its description: one process, ``json.load`` a label file, PIL opens the
-picture for its size, 294 keypoint slots an item, one ``json.dump`` at the end. Ours reads labels and
+image for its size, 294 keypoint slots an item, one ``json.dump`` at the end. Ours reads labels and
 sizes only (``copy_images: false``), checks all of it, and its processes start within the time
 measured. They import this file again, so what is heavy is imported inside the functions that use it.
 
-    python -m bench.ingest [--pictures 16000] [--workers 2]
+    python -m bench.ingest [--images 16000] [--workers 2]
 """
 
 import argparse
@@ -25,8 +25,8 @@ SIZE = (468, 624)
 VARIANTS = 32
 
 
-def write_data(root: Path, pictures: int) -> None:
-    """A made-up train split in the released layout: 1.6 items a picture, as in DeepFashion2."""
+def write_data(root: Path, images: int) -> None:
+    """A made-up train split in the released layout: 1.6 items an image, as in DeepFashion2."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def write_data(root: Path, pictures: int) -> None:
         cv2.imencode(".jpg", np.roll(ramp, 20 * i, axis=1))[1].tobytes() for i in range(VARIANTS)
     ]
     labels = [_labels(rng) for _ in range(8 * VARIANTS)]
-    for i in range(pictures):
+    for i in range(images):
         (root / "train" / "image" / f"{i + 1:06d}.jpg").write_bytes(encoded[i % VARIANTS])
         (root / "train" / "annos" / f"{i + 1:06d}.json").write_bytes(labels[i % len(labels)])
 
@@ -76,9 +76,9 @@ def convert(root: Path, target: Path) -> int:
     for path in sorted((root / "train" / "annos").iterdir()):
         with path.open() as file:
             content = json.load(file)
-        picture = Image.open(root / "train" / "image" / f"{path.stem}.jpg")
-        width, height = picture.size
-        picture.close()
+        image = Image.open(root / "train" / "image" / f"{path.stem}.jpg")
+        width, height = image.size
+        image.close()
         number = int(path.stem)
         data["images"].append(
             {"id": number, "file_name": f"{path.stem}.jpg", "width": width, "height": height}
@@ -116,14 +116,14 @@ def _clock() -> tuple[float, float]:
     return time.perf_counter(), used.user + used.system + used.children_user + used.children_system
 
 
-def compare(pictures: int, workers: int) -> float:
+def compare(images: int, workers: int) -> float:
     """Time both on the same files; prints one line and returns how many times faster ours is."""
     from fashion_ops.catalog.ingest import ingest
 
     with tempfile.TemporaryDirectory() as scratch:
         clocks = []
-        # First a handful of pictures, so that nobody's imports are timed.
-        for name, count in (("warm", 8), ("timed", pictures)):
+        # First a handful of images, so that nobody's imports are timed.
+        for name, count in (("warm", 8), ("timed", images)):
             root, folder = Path(scratch, name, "raw"), Path(scratch, name, "catalog")
             write_data(root, count)
             folder.mkdir()
@@ -141,7 +141,7 @@ def compare(pictures: int, workers: int) -> float:
         raise RuntimeError(f"{items} items converted, {totals.garments.total()} ingested")
     (ours, our_work), (theirs, their_work) = np.diff(clocks, axis=0)
     print(
-        f"ingest, labels and sizes of {pictures} pictures, {items} garments: converter's way "
+        f"ingest, labels and sizes of {images} images, {items} garments: converter's way "
         f"{theirs:.2f} s, ours {ours:.2f} s on {workers} processes: {theirs / ours:.1f}x "
         f"(processor time {their_work:.2f} s against {our_work:.2f} s)"
     )
@@ -150,7 +150,7 @@ def compare(pictures: int, workers: int) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--pictures", type=int, default=16000)
+    parser.add_argument("--images", type=int, default=16000)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    compare(arguments.pictures, arguments.workers)
+    compare(arguments.images, arguments.workers)

@@ -1,7 +1,7 @@
 """How fast does the landmarker train? Ours against the published HRNet repository's way.
 
     python -m bench.landmarker_training [--backbone hrnet_w16_small] [--crop 96x128] [--batch 16]
-        [--grouping agg81] [--pictures 64] [--rounds 3] [--threads 2]
+        [--grouping agg81] [--images 64] [--rounds 3] [--threads 2]
 
 The same network, weights, batch and garments of the synthetic wardrobe, all in one run, each way in a
 process of its own, by turns:
@@ -40,7 +40,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
-from fashion_ops.methods.parts.fit import autocast, shorten_gradients, wants_bf16
+from fashion_ops.methods.parts.fit import autocast, clip_gradients, wants_bf16
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.model import Landmarker
@@ -60,12 +60,12 @@ class Module(LandmarkerModule):
     progress = 0.0  # type: ignore[assignment]
 
 
-def make_data(root: Path, pictures: int, grouping: str) -> int:
-    """A workspace with a wardrobe's catalog, its pictures as files by image id; how many garments."""
+def make_data(root: Path, images: int, grouping: str) -> int:
+    """A workspace with a wardrobe's catalog, its images as files by image id; how many garments."""
     ws = Workspace(root)
     params = Params.model_validate(
         {
-            "synthesize": {"train": pictures, "validation": 0},
+            "synthesize": {"train": images, "validation": 0},
             "ingest": {"root": str(ws.raw)},
             "aggregate": {"grouping": grouping},
         }
@@ -87,7 +87,7 @@ def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, b
             loss = module.losses(samples, step_generator(0, step, CPU))["loss"]
         optimizer.zero_grad()
         loss.backward()
-        shorten_gradients(module)
+        clip_gradients(module)
         optimizer.step()
 
 
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--crop", default="96x128", help="WIDTHxHEIGHT, pixels")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--grouping", default="agg81")
-    parser.add_argument("--pictures", type=int, default=64)
+    parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -181,7 +181,7 @@ def main() -> None:
     print(f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}", flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
-        seen = make_data(root, args.pictures, args.grouping) // args.batch * args.batch
+        seen = make_data(root, args.images, args.grouping) // args.batch * args.batch
         processes = {
             way: stack.enter_context(
                 ProcessPoolExecutor(

@@ -1,10 +1,10 @@
-"""CenterNet's way from maps to garments, plain: one picture, one garment, one landmark at a time.
+"""CenterNet's way from maps to garments, plain: one image, one garment, one landmark at a time.
 
 The peer of ``bench.decode``. Written from the description of the released code's human-pose task: top-K
-tensors over all landmark groups for each picture, then an affine transform a point, lists a category
+tensors over all landmark groups for each image, then an affine transform a point, lists a category
 and suppression row by row in NumPy. DeepMark++'s techniques as one would add them there: OpenCV blurs
 map by map, a mask is drawn a landmark. Cells and pixels are this project's, so that the garments can
-be compared number by number. As released, all 100 centres of a picture go through everything and the
+be compared number by number. As released, all 100 centres of an image go through everything and the
 threshold comes last, but for suppression; ``early`` is kinder: what lies under it goes at once.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from fashion_ops.params import PostProcess
 
-K = 100  # centres a picture, candidates a landmark map
+K = 100  # centres an image, candidates a landmark map
 IOU = 0.6
 
 Rows = list[dict[str, np.ndarray | float | int]]
@@ -94,8 +94,8 @@ def masked(heat: np.ndarray, offset: np.ndarray, coarse: np.ndarray, box: np.nda
     return np.array([cx + offset[0, cy, cx], cy + offset[1, cy, cx], score], np.float32)
 
 
-def to_picture(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Grid points (N, 2) to picture pixels, point by point."""
+def to_image(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Grid points (N, 2) to image pixels, point by point."""
     out = np.zeros_like(points)
     for i in range(len(points)):
         pixel = points[i] * 4 - 0.5
@@ -118,12 +118,12 @@ def garments_of(
     threshold: float,
     early: bool = False,
 ) -> Rows:
-    """The garments of one picture, best first, in picture pixels.
+    """The garments of one image, best first, in image pixels.
 
     Args:
         maps: six maps (1, C, H, W), heatmaps after the sigmoid.
         own: channels of each category's landmarks.
-        matrix: (2, 3) from input to picture pixels.
+        matrix: (2, 3) from input to image pixels.
         post: which techniques; suppression is hard.
         threshold: of centre and final score.
         early: leave out a garment as soon as its centre is known to score less.
@@ -152,8 +152,8 @@ def garments_of(
         score = float(scores[i])
         if post.rescore:
             score = post.alpha * score + (1 - post.alpha) * float(landmarks[:, 2].mean())
-        landmarks[:, :2] = to_picture(landmarks[:, :2], matrix)
-        box = to_picture(boxes[i].reshape(2, 2), matrix).ravel()
+        landmarks[:, :2] = to_image(landmarks[:, :2], matrix)
+        box = to_image(boxes[i].reshape(2, 2), matrix).ravel()
         per_category[kind].append(
             {"category": kind + 1, "score": score, "box": box, "landmarks": landmarks}
             | {"sure": bool(scores[i] >= threshold)}

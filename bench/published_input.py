@@ -1,4 +1,4 @@
-"""CenterNet's way to feed its training, plain: one picture, one garment, one landmark at a time.
+"""CenterNet's way to feed its training, plain: one image, one garment, one landmark at a time.
 
 The peer of ``bench.detector_input``. Written from the description of the released code (OpenCV and
 NumPy, the target arrays of its multi-pose task), with this project's cell convention and radius, so
@@ -16,7 +16,7 @@ from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.parts.augment import MEAN, STD
 from fashion_ops.methods.parts.color import AXES, AXES_VALUES
 
-MOST = 32  # garments a picture, "max_objs"
+MOST = 32  # garments an image, "max_objs"
 
 
 def radius_of(height: float, width: float) -> int:
@@ -54,7 +54,7 @@ def change_colors(image: np.ndarray, rng: np.random.Generator) -> None:
 class PublishedInput(Dataset[dict[str, np.ndarray]]):
     """Samples as the released code makes them.
 
-    ``labels``: per picture a list of (category id, box, landmarks (K, 3)). ``vary`` False leaves out
+    ``labels``: per image a list of (category id, box, landmarks (K, 3)). ``vary`` False leaves out
     flips and colours, for comparison.
     """
 
@@ -93,7 +93,7 @@ class PublishedInput(Dataset[dict[str, np.ndarray]]):
     def targets(
         self, index: int, matrix: np.ndarray, width: int, flipped: bool
     ) -> dict[str, np.ndarray]:
-        """The arrays of one picture, filled garment by garment."""
+        """The arrays of one image, filled garment by garment."""
         side, groups = self.size // 4, len(self.mirror)
         hm, hm_hp = np.zeros((13, side, side), np.float32), np.zeros((groups, side, side), np.float32)
         wh, reg = np.zeros((MOST, 2), np.float32), np.zeros((MOST, 2), np.float32)

@@ -23,7 +23,7 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Crop (3, h, w), heatmaps (K, h/4, w/4) and target weights (K, 1) of a garment.
 
     Args:
-        paths: of the pictures, by image id.
+        paths: of the images, by image id.
         garments: what to crop.
         mirror: permutation of the landmarks under a flip.
         crop: (width, height), pixels.

@@ -1,7 +1,7 @@
 """Scoring speed: landmark AP by ``fashion_ops.evaluation.oks`` against stock pycocotools, one run.
 
 ``python -m bench.scoring [--garments N]``. Full size is DeepFashion2's validation split: 52,490
-garments on 32,153 pictures, 20 predictions a garment, 294 slots. Both sides get the same float32 array
+garments on 32,153 images, 20 predictions a garment, 294 slots. Both sides get the same float32 array
 of submitted keypoints and the same ground truth, already parsed and indexed; the clock covers what
 turns these into the ten numbers (``score_landmarks``; ``evaluate``, ``accumulate``, ``summarize``).
 JSON parsing, pycocotools' ``loadRes`` and our area of results are outside. pycocotools gets array
@@ -29,7 +29,7 @@ GARMENTS, IMAGES, PER_GARMENT = 52_490, 32_153, 20
 
 
 def make_truth(rng: np.random.Generator, num_garments: int) -> GroundTruth:
-    """Garments with DeepFashion2's category shares; every picture has at least one."""
+    """Garments with DeepFashion2's category shares; every image has at least one."""
     num_images = max(1, num_garments * IMAGES // GARMENTS)
     shares = np.array([c.validation_count for c in CATEGORIES], float)
     kinds = 1 + rng.choice(len(CATEGORIES), num_garments, p=shares / shares.sum())
@@ -137,7 +137,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     truth = make_truth(rng, garments)
     found = make_detections(rng, truth)
-    print(f"{garments:,} garments, {len(truth.image_ids):,} pictures, {len(found.score):,} predictions")
+    print(f"{garments:,} garments, {len(truth.image_ids):,} images, {len(found.score):,} predictions")
 
     start = time.perf_counter()
     ours = score_landmarks(truth, found)

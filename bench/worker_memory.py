@@ -1,8 +1,8 @@
-"""What a worker holds in memory: its process, a chunk of pictures and the model; not its pictures.
+"""What a worker holds in memory: its process, a chunk of images and the model; not its images.
 
-``python -m bench.worker_memory [--megabytes 32 512]``: jobs with so many MB of pictures on a local Ray.
+``python -m bench.worker_memory [--megabytes 32 512]``: jobs with so many MB of images on a local Ray.
 Printed for worker and driver: by how much private memory (RssAnon, sampled) grew at most meanwhile,
-beside it the same with all pictures sent by value, as one table.
+beside it the same with all images sent by value, as one table.
 """
 
 import argparse
@@ -18,20 +18,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 
-import fashion_ops.distributed.fan_out as fleet
-from fashion_ops.catalog.training_data import LAYOUT, PictureReader
+import fashion_ops.distributed.fan_out as distributed
+from fashion_ops.catalog.training_data import LAYOUT, ImageReader
 from fashion_ops.distributed.cluster import start_ray
-from fashion_ops.params import Fleet
+from fashion_ops.params import Distributed
 
-PICTURE = 100_000  # bytes, as DeepFashion2's
+IMAGE = 100_000  # bytes, as DeepFashion2's
 A_CHUNK = 128
 
 
 class Noise:
-    """Chunks of pictures that don't compress; stands for ``PictureChunks``."""
+    """Chunks of images that don't compress; stands for ``ImageChunks``."""
 
     def __init__(self, megabytes: int, a_chunk: int) -> None:
-        self.count, self.a_chunk = megabytes * 1_000_000 // PICTURE, a_chunk
+        self.count, self.a_chunk = megabytes * 1_000_000 // IMAGE, a_chunk
 
     def __len__(self) -> int:
         return -(-self.count // self.a_chunk)
@@ -39,7 +39,7 @@ class Noise:
     def __getitem__(self, index: int) -> pa.Table:
         ids = list(range(index * self.a_chunk, min((index + 1) * self.a_chunk, self.count)))
         random = np.random.default_rng(index)
-        return pa.table([ids, [random.bytes(PICTURE) for _ in ids]], schema=LAYOUT)
+        return pa.table([ids, [random.bytes(IMAGE) for _ in ids]], schema=LAYOUT)
 
 
 def private() -> int:
@@ -71,16 +71,16 @@ class Peak:
 
 
 def read_all(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> tuple[int, int]:
-    """Take the pictures as a training does and look at each; (before, peak) bytes."""
+    """Take the images as a training does and look at each; (before, peak) bytes."""
     assert checkpoint is not None
     with Peak() as peak:
         if job["by_value"]:
-            column = pa.concat_tables(list(job["pictures"]))["bytes"]
-            pictures = [column[i].as_py() for i in range(len(column))]
+            column = pa.concat_tables(list(job["images"]))["bytes"]
+            images = [column[i].as_py() for i in range(len(column))]
         else:
-            reader = PictureReader(job["pictures"], checkpoint.parent)
-            pictures = [len(reader._bytes[i].as_py()) for i in range(len(reader._bytes))]
-        del pictures
+            reader = ImageReader(job["images"], checkpoint.parent)
+            images = [len(reader._bytes[i].as_py()) for i in range(len(reader._bytes))]
+        del images
     return peak.start, peak.most
 
 
@@ -95,23 +95,25 @@ def main() -> None:
     rows = []
     for by_value in (False, True):
         for megabytes in given.megabytes:
-            noise = Noise(megabytes, megabytes * 1_000_000 // PICTURE if by_value else A_CHUNK)
+            noise = Noise(megabytes, megabytes * 1_000_000 // IMAGE if by_value else A_CHUNK)
             jobs = [
-                fleet.Job(
+                distributed.Job(
                     "job",
                     "job",
                     1,
                     lambda n=noise, v=by_value: {
                         "by_value": v,
-                        "pictures": [n[0]] if v else n,
+                        "images": [n[0]] if v else n,
                     },
-                    None if by_value else "pictures",
+                    None if by_value else "images",
                 )
             ]
             landed: dict[str, Any] = {}
             start = time.monotonic()
             with Peak() as driver, tempfile.TemporaryDirectory() as folder:
-                fleet.fan_out("bench", jobs, read_all, landed.__setitem__, Fleet(), Path(folder))
+                distributed.fan_out(
+                    "bench", jobs, read_all, landed.__setitem__, Distributed(), Path(folder)
+                )
             before, most = landed["job"]
             rows.append(
                 (
@@ -122,7 +124,7 @@ def main() -> None:
                     time.monotonic() - start,
                 )
             )
-    print(f"{'':10} {'pictures':>9} {'worker':>10} {'driver':>10} {'time':>8}")
+    print(f"{'':10} {'images':>9} {'worker':>10} {'driver':>10} {'time':>8}")
     for way, megabytes, worker, driver_mb, seconds in rows:
         print(f"{way:10} {megabytes:6d} MB {worker:+7.0f} MB {driver_mb:+7.0f} MB {seconds:6.1f} s")
 

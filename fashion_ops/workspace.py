@@ -69,7 +69,7 @@ class Workspace:
 
     @property
     def postprocess(self) -> Path:
-        """``tune_postprocess``: postprocess.json, search.csv, sigmas.csv and their picture."""
+        """``tune_postprocess``: postprocess.json, search.csv, sigmas.csv and their image."""
         return self.root / "models" / "postprocess"
 
     @property
@@ -92,7 +92,7 @@ class Workspace:
 
     @property
     def evaluation(self) -> Path:
-        """``evaluate``: metrics.json, per_category.csv, predictions/, report.html, pictures/."""
+        """``evaluate``: metrics.json, per_category.csv, predictions/, report.html, images/."""
         return self.root / "reports" / "evaluation"
 
     @property

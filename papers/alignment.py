@@ -60,7 +60,7 @@ def load_fld(request: Request) -> Aligned:
 
 
 def distances(found: Float[np.ndarray, "n k 2"], truth: Points) -> Float[np.ndarray, "n k"]:
-    """Distances over the side of each garment's letterbox; found in pixels of the picture."""
+    """Distances over the side of each garment's letterbox; found in pixels of the image."""
     return errors(found, truth.xy, truth.box, frame="letterbox")
 
 

@@ -18,9 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Make a paper's tables on the catal
 console = Console(stderr=True)
 
 Seeds = Annotated[str | None, typer.Option(help="Trainings of each row, as in 0,1,2, the default.")]
-Pictures = Annotated[
-    int | None, typer.Option(min=1, help="Judge so many validation pictures, not all.")
-]
+Images = Annotated[int | None, typer.Option(min=1, help="Judge so many validation images, not all.")]
 Config = Annotated[
     Path | None, typer.Option(help="Settings of the runs, such as configs/gle/fld.yaml.")
 ]
@@ -39,17 +37,17 @@ def deepmark(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/deepmark"
     ),
-    pictures: Pictures = None,
+    images: Images = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Table 1: length of each training run.")
     ] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Table 1, figures: rows, as in small,mdla34.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: pictures of a step.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: images of a step.")] = None,
 ) -> None:
     """DeepMark++ (2020): a table or a figure of section 4."""
-    options = {"pictures": pictures, "epochs": epochs, "backbones": _list(backbones), "batch": batch}
+    options = {"images": images, "epochs": epochs, "backbones": _list(backbones), "batch": batch}
     make("deepmark", {"table": table, "figure": figure}, out, options)
 
 
@@ -60,7 +58,7 @@ def agg_finetune(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"
     ),
-    pictures: Pictures = None,
+    images: Images = None,
     epochs: Epochs = None,
     seeds: Annotated[
         str | None, typer.Option(help="Figure gain: trainings, as in 0,1,2. Default: params.yaml's.")
@@ -71,7 +69,7 @@ def agg_finetune(
     ] = None,
 ) -> None:
     """Aggregation & Finetuning (2020): its tables, and what it left open."""
-    options = {"pictures": pictures, "epochs": epochs}
+    options = {"images": images, "epochs": epochs}
     options |= {"seeds": _seeds(seeds), "answers": _list(answers)}
     make("agg_finetune", {"table": table, "figure": figure}, out, options)
 
@@ -140,7 +138,7 @@ def retrieval(
     config: Config = None,
     seeds: Seeds = None,
 ) -> None:
-    """DFA, section 4.4: the same item in the shop's pictures, by features of four localisations."""
+    """DFA, section 4.4: the same item in the shop's images, by features of four localisations."""
     make("applications", "retrieval", out, {"config": config, "seeds": _seeds(seeds)})
 
 

@@ -11,16 +11,16 @@ from fashion_ops.workspace import Workspace
 class Request:
     """What to make a table from; None leaves a choice to the table.
 
-    ``pictures``: how many validation pictures to judge, drawn by the seed; None takes all.
+    ``images``: how many validation images to judge, drawn by the seed; None takes all.
     ``epochs``: length of each training run. ``backbones``: rows of tables that compare backbones.
-    ``batch``: pictures of a measured training step. ``seeds``: a training of each; None is the
+    ``batch``: images of a measured training step. ``seeds``: a training of each; None is the
     parameters' own. ``answers``: ways of finetuning rare categories that are trained too. ``config``:
     a file of training settings.
     """
 
     params: Params
     ws: Workspace
-    pictures: int | None = None
+    images: int | None = None
     epochs: int | None = None
     backbones: tuple[str, ...] | None = None
     batch: int | None = None

@@ -1,8 +1,8 @@
 """Several ways of reading one network's maps, side by side: their predictions, and their times.
 
-The network runs once a picture (and once for its mirror image and each scale that any way asks for);
+The network runs once an image (and once for its mirror image and each scale that any way asks for);
 its maps are forgotten after each batch, so that a large data set fits. Times are another matter: there
-every way does all of its own work, on the same pictures, in turns.
+every way does all of its own work, on the same images, in turns.
 """
 
 import statistics
@@ -33,12 +33,12 @@ class Remembered:
         self.network, self.runs = network, 0
         self._known: list[tuple[Tensor, Maps]] = []
 
-    def __call__(self, pictures: Tensor) -> Maps:
+    def __call__(self, images: Tensor) -> Maps:
         for known, maps in self._known:
-            if known.shape == pictures.shape and known.equal(pictures):
+            if known.shape == images.shape and known.equal(images):
                 return maps
         self.runs += 1
-        self._known.append((pictures, self.network(pictures)))
+        self._known.append((images, self.network(images)))
         return self._known[-1][1]
 
     def forget(self) -> None:
@@ -62,16 +62,16 @@ def load_detector(request: Request) -> Detector:
 def detect_ways(
     detector: Detector, ways: Mapping[str, PostProcess], judged: Judged, max_detections: int
 ) -> dict[str, pd.DataFrame]:
-    """What each way finds on the judged pictures, as ``schemas.PREDICTIONS``."""
+    """What each way finds on the judged images, as ``schemas.PREDICTIONS``."""
     network = Remembered(detector.network)
     readers = {n: replace(detector, network=network, post=post) for n, post in ways.items()}
     rows: dict[str, list[tuple]] = {name: [] for name in ways}
     ids = [int(i) for i in judged.images["image_id"]]
     for start in track(range(0, len(ids), BATCH), "detect", -(-len(ids) // BATCH)):
         chunk = ids[start : start + BATCH]
-        pictures = [judged.catalog.image(i) for i in chunk]
+        images = [judged.catalog.image(i) for i in chunk]
         for name, reader in readers.items():
-            rows[name] += detection_rows(chunk, reader.detect(pictures), max_detections)
+            rows[name] += detection_rows(chunk, reader.detect(images), max_detections)
         network.forget()
     return {name: predictions_table(own) for name, own in rows.items()}
 
@@ -98,8 +98,8 @@ def milliseconds(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def some_pictures(judged: Judged, count: int) -> list[np.ndarray]:
-    """The first judged pictures, RGB uint8."""
+def some_images(judged: Judged, count: int) -> list[np.ndarray]:
+    """The first judged images, RGB uint8."""
     return [judged.catalog.image(int(i)) for i in judged.images["image_id"][:count]]
 
 

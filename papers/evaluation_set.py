@@ -1,8 +1,8 @@
-"""The pictures and garments that a table judges, and whether they are the paper's.
+"""The images and garments that a table judges, and whether they are the paper's.
 
-A number beside a paper's says something only if the reader knows that the pictures are others. A
+A number beside a paper's says something only if the reader knows that the images are others. A
 catalog counts as DeepFashion2 if it holds as many garments of each category as the released set;
-everything else is another data set, and a drawn part of the pictures is another set as well.
+everything else is another data set, and a drawn part of the images is another set as well.
 """
 
 import json
@@ -24,7 +24,7 @@ _SLACK = 0.02  # of a category's garments that quarantine may have kept out of a
 
 @dataclass(frozen=True)
 class Judged:
-    """Pictures and garments of the judged split.
+    """Images and garments of the judged split.
 
     ``name`` says what they are, in words; ``same``: they are the paper's own (all of DeepFashion2's
     validation split).
@@ -37,13 +37,13 @@ class Judged:
     same: bool
 
     def landmarks(self, predictions: pd.DataFrame, max_detections: int) -> Scores:
-        """Landmark AP of ``schemas.PREDICTIONS`` on these pictures."""
+        """Landmark AP of ``schemas.PREDICTIONS`` on these images."""
         truth = ground_truth(self.images, self.garments)
         found = detections(predictions, self.images)
         return score_landmarks(truth, found, max_detections=max_detections)
 
     def boxes(self, predictions: pd.DataFrame) -> Scores:
-        """Box AP of ``schemas.PREDICTIONS`` on these pictures."""
+        """Box AP of ``schemas.PREDICTIONS`` on these images."""
         return score_boxes(self.images, self.garments, predictions)
 
 
@@ -60,7 +60,7 @@ def open_catalog(request: Request) -> Catalog:
 
 
 def load_judged(request: Request) -> Judged:
-    """The judged split of the catalog, or as many of its pictures as were asked for.
+    """The judged split of the catalog, or as many of its images as were asked for.
 
     Raises:
         FileNotFoundError: there is no catalog yet.
@@ -69,15 +69,15 @@ def load_judged(request: Request) -> Judged:
     catalog, split = open_catalog(request), request.params.evaluate.split
     images = catalog.images[catalog.images["split"] == split]
     whole = len(images)
-    if request.pictures is not None and request.pictures < whole:
+    if request.images is not None and request.images < whole:
         rng = np.random.default_rng(request.params.seed)
-        images = images.iloc[np.sort(rng.choice(whole, request.pictures, replace=False))]
+        images = images.iloc[np.sort(rng.choice(whole, request.images, replace=False))]
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     if garments.empty:
-        raise ValueError(f"{catalog.folder}: no garments on the pictures of split {split!r} to judge")
+        raise ValueError(f"{catalog.folder}: no garments on the images of split {split!r} to judge")
     kind = identify(catalog, Path(request.ws.root, request.params.ingest.root))
     part = f"{len(images)} of {whole}" if len(images) < whole else f"{whole}"
-    name = f"{kind}, {part} {split} pictures with {len(garments)} garments"
+    name = f"{kind}, {part} {split} images with {len(garments)} garments"
     same = kind == "DeepFashion2" and len(images) == whole and split == "validation"
     return Judged(catalog, images, garments, name, same)
 

@@ -15,9 +15,9 @@ PAPER_DATA = "DeepFashion2"
 class Column:
     """A column of our numbers.
 
-    ``paper``: what a paper's number differs by: ``data`` (judged on pictures), ``machine`` (measured
+    ``paper``: what a paper's number differs by: ``data`` (judged on images), ``machine`` (measured
     on a device), ``nothing`` (counted; holds everywhere). ``zero``: drawn as bars from zero (times,
-    sizes) and not as dots. ``drawn``: has a panel in the picture. ``gain``: drawn as the change from
+    sizes) and not as dots. ``drawn``: has a panel in the image. ``gain``: drawn as the change from
     the first row, which can be compared over data sets.
     """
 
@@ -43,7 +43,7 @@ class Table:
     """One table of a paper, made again.
 
     ``rows``: our numbers and texts (index: row labels, its name is their header); NaN is nothing to
-    say. ``ours``, ``theirs``: what was judged or measured. ``same_data``: both are the same pictures.
+    say. ``ours``, ``theirs``: what was judged or measured. ``same_data``: both are the same images.
     ``paper_data``: the data set of the paper's numbers.
     """
 

@@ -1,4 +1,4 @@
-"""A ``Table`` as Markdown for people, CSV for programs, and a picture."""
+"""A ``Table`` as Markdown for people, CSV for programs, and an image."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ _ROW, _PANEL = 0.36, 2.9  # inches
 
 
 def write_table(
-    table: Table, folder: Path, command: str, picture: Callable[[Table, Path], None] | None = None
+    table: Table, folder: Path, command: str, image: Callable[[Table, Path], None] | None = None
 ) -> list[Path]:
     """Write ``NAME.md``, ``NAME.csv`` and ``NAME.png`` into a folder, which is made if need be.
 
@@ -20,18 +20,18 @@ def write_table(
         table: what to write.
         folder: where to.
         command: what made it, for the reader.
-        picture: what draws it; None is ``draw``.
+        image: what draws it; None is ``draw``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{table.name}.{kind}" for kind in ("md", "csv", "png")]
     paths[0].write_text(markdown(table, command), encoding="utf-8")
     csv_frame(table).to_csv(paths[1], float_format="%.6g")
-    (picture or draw)(table, paths[2])
+    (image or draw)(table, paths[2])
     return paths
 
 
 def markdown(table: Table, command: str) -> str:
-    """The table with a line on what stands in it, its notes and its picture."""
+    """The table with a line on what stands in it, its notes and its image."""
     label = str(table.rows.index.name)
     head, body = [label], [[str(row)] for row in table.rows.index]
     for column in table.columns:

@@ -23,7 +23,7 @@ from fashion_ops.params import Params, Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, metadata
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.run_owner import note_driver
 from pipelines.steps import BATCHES, OWNERS, PARENTS, STEPS_SHOWN, Step
 
@@ -43,7 +43,7 @@ def may_skip(context: dg.AssetExecutionContext) -> bool:
     return "true" in (context.run.tags.get(tag) for tag in (SKIP_CURRENT_TAG, RESUME_RETRY_TAG))
 
 
-def run_step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+def run_step(context: dg.AssetExecutionContext, house: RepositoryResource) -> dg.MaterializeResult:
     """Run a step and record it; or, where that is allowed, find it current."""
     step, ledger, ws = context.asset_key.to_user_string(), house.ledger, house.workspace
     if may_skip(context) and ledger.is_current(step):
@@ -64,7 +64,9 @@ def run_step(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeR
     )
 
 
-def run_partitions(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+def run_partitions(
+    context: dg.AssetExecutionContext, house: RepositoryResource
+) -> dg.MaterializeResult:
     """Run a step for the run's partitions, each recorded and logged as it lands."""
     step, ledger = context.asset_key.to_user_string(), house.ledger
     wanted, by_category = list(context.partition_keys), PARTITIONS[step] == CATEGORY_NAMES
@@ -86,7 +88,7 @@ def run_partitions(context: dg.AssetExecutionContext, house: House) -> dg.Materi
     return lineage.no_event()
 
 
-def run_registry(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+def run_registry(context: dg.AssetExecutionContext, house: RepositoryResource) -> dg.MaterializeResult:
     """``register`` and ``promote``: they change MLflow's registry, not a file that DVC knows."""
     step = context.asset_key.to_user_string()
     say(f"{step}: started")
@@ -96,7 +98,7 @@ def run_registry(context: dg.AssetExecutionContext, house: House) -> dg.Material
     return dg.MaterializeResult(metadata=metadata.numbers(metrics) | _version_link(params, metrics))
 
 
-def take_batches(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+def take_batches(context: dg.AssetExecutionContext, house: RepositoryResource) -> dg.MaterializeResult:
     """Take what is ready in the inbox; the data version is that of all accepted batches."""
     from fashion_ops.steps.batches import take  # a second of imports that a page need not wait for
 
@@ -112,7 +114,9 @@ def take_batches(context: dg.AssetExecutionContext, house: House) -> dg.Material
     return dg.MaterializeResult(data_version=dg.DataVersion(md5), metadata=shows)
 
 
-def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list[str]) -> None:
+def _make(
+    context: dg.AssetExecutionContext, house: RepositoryResource, step: str, keys: list[str]
+) -> None:
     """Make these partitions; say which failed when all others are done."""
     if not keys:
         return
@@ -156,7 +160,9 @@ def _make(context: dg.AssetExecutionContext, house: House, step: str, keys: list
         raise dg.Failure(str(error), metadata=causes, allow_retries=False) from error
 
 
-def _tell_current(context: dg.AssetExecutionContext, house: House, stages: list[str]) -> None:
+def _tell_current(
+    context: dg.AssetExecutionContext, house: RepositoryResource, stages: list[str]
+) -> None:
     """Show that these are skipped, and tell Dagster of those that were made without it."""
     if not stages:
         return
@@ -180,7 +186,7 @@ def _tell_current(context: dg.AssetExecutionContext, house: House, stages: list[
 
 
 def _tell_judgement(
-    context: dg.AssetExecutionContext, house: House, entries: Mapping[str, LockEntry]
+    context: dg.AssetExecutionContext, house: RepositoryResource, entries: Mapping[str, LockEntry]
 ) -> None:
     """Show each category's AP beside the models that it is the AP of."""
     for step in metadata.ROWS:
@@ -210,7 +216,7 @@ def make_asset(step: Step, code_version: str | None, more: Mapping[str, Any]) ->
     elif step.name == BATCHES:
         body = take_batches
 
-    def call(context: dg.AssetExecutionContext, house: House) -> dg.MaterializeResult:
+    def call(context: dg.AssetExecutionContext, house: RepositoryResource) -> dg.MaterializeResult:
         note_driver(context.instance, context.run)
         return body(context, house)
 

@@ -16,7 +16,7 @@ from fashion_ops.ledger import LockEntry
 from fashion_ops.params import Retrain
 from pipelines import lineage
 from pipelines.assets import SKIP_CURRENT_TAG
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.metadata import of_entry
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, PARENTS, jobs, partitions_of
@@ -75,7 +75,7 @@ def make_schedule(job: str, retrain: Retrain) -> dg.ScheduleDefinition:
 
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
-def dvc_lock(context: dg.SensorEvaluationContext, house: House) -> dg.SkipReason:
+def dvc_lock(context: dg.SensorEvaluationContext, house: RepositoryResource) -> dg.SkipReason:
     """Reports what ``dvc repro`` or the command line made, so that it shows fresh."""
     lock = house.ledger.lock_file
     digest = hashlib.md5(lock.read_bytes()).hexdigest() if lock.is_file() else "none"
@@ -88,7 +88,7 @@ def dvc_lock(context: dg.SensorEvaluationContext, house: House) -> dg.SkipReason
     return dg.SkipReason(f"reported {', '.join(reported)}" if reported else "nothing new in dvc.lock")
 
 
-def replay(instance: dg.DagsterInstance, house: House) -> list[str]:
+def replay(instance: dg.DagsterInstance, house: RepositoryResource) -> list[str]:
     """Report what Dagster does not know of ``dvc.lock``; returns the stages' names."""
     md5 = house.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
     lineage.report_folder(instance, BATCHES, md5)

@@ -8,14 +8,14 @@ import hashlib
 
 import dagster as dg
 
-from fashion_ops.params import Inbox
+from fashion_ops.params import Batches
 from pipelines.automation import JOBS, hindrance, what_is_stale
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.steps import BATCHES
 
 
 @dg.asset_check(asset=BATCHES)
-def nothing_rejected(house: House) -> dg.AssetCheckResult:
+def nothing_rejected(house: RepositoryResource) -> dg.AssetCheckResult:
     """Warns while refused batches wait in ``data/rejected`` for somebody to look at them."""
     from fashion_ops.steps.batches import REASON
 
@@ -28,7 +28,7 @@ def nothing_rejected(house: House) -> dg.AssetCheckResult:
     )
 
 
-def make_sensor(settings: Inbox) -> dg.SensorDefinition:
+def make_sensor(settings: Batches) -> dg.SensorDefinition:
     """``new_data``: asks for a run when enough is ready; on where ``params.yaml`` says so."""
     status = dg.DefaultSensorStatus
 
@@ -39,11 +39,13 @@ def make_sensor(settings: Inbox) -> dg.SensorDefinition:
         default_status=status.RUNNING if settings.enabled else status.STOPPED,
         description="Retrains when enough labelled batches are ready in data/inbox.",
     )
-    def sense(context: dg.SensorEvaluationContext, house: House) -> dg.RunRequest | dg.SkipReason:
+    def sense(
+        context: dg.SensorEvaluationContext, house: RepositoryResource
+    ) -> dg.RunRequest | dg.SkipReason:
         from fashion_ops.steps.batches import READY, look
 
         found = look(house.workspace)
-        if why := found.shortfall(house.params().inbox.min_pictures):
+        if why := found.shortfall(house.params().batches.min_images):
             return dg.SkipReason(why)
         if why := hindrance(context.instance, "pipeline"):
             return dg.SkipReason(why)

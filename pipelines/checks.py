@@ -6,13 +6,13 @@ import dagster as dg
 
 from fashion_ops.registry.checks import CHECKS as PLAIN
 from fashion_ops.registry.checks import Check
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 
 
 def make_check(plain: Check) -> dg.AssetChecksDefinition:
     """The asset check of a plain one."""
 
-    def check(house: House) -> dg.AssetCheckResult:
+    def check(house: RepositoryResource) -> dg.AssetCheckResult:
         outcome = plain.run(house.params(), house.workspace)
         return dg.AssetCheckResult(passed=outcome.passed, metadata=outcome.facts)
 
@@ -23,7 +23,7 @@ def make_check(plain: Check) -> dg.AssetChecksDefinition:
 
 
 @dg.asset_check(asset="drift")
-def newest_batch_is_alike(house: House) -> dg.AssetCheckResult:
+def newest_batch_is_alike(house: RepositoryResource) -> dg.AssetCheckResult:
     """Warns when the newest batch is unlike the training data; it is trained on all the same."""
     found = json.loads((house.workspace.drift / "drift.json").read_text(encoding="utf-8"))
     values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in found["measures"].items()}

@@ -10,7 +10,7 @@ from pipelines.assets import make_assets
 from pipelines.automation import JOBS, dvc_lock, make_schedule
 from pipelines.batches import make_sensor, nothing_rejected
 from pipelines.checks import CHECKS
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.notify import failed_runs, overdue
 
 
@@ -22,8 +22,8 @@ def build(root: Path) -> dg.Definitions:
         asset_checks=[*CHECKS, nothing_rejected],
         jobs=list(JOBS.values()),
         schedules=[make_schedule(job, params.retrain) for job in JOBS],
-        sensors=[dvc_lock, make_sensor(params.inbox), failed_runs, overdue],
-        resources={"house": House(root=str(root))},
+        sensors=[dvc_lock, make_sensor(params.batches), failed_runs, overdue],
+        resources={"house": RepositoryResource(root=str(root))},
         # One process a run: its steps share torch and Ray, and Ray is what spreads the work.
         executor=dg.in_process_executor,
     )

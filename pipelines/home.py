@@ -14,7 +14,7 @@ from fashion_ops.params import Params, load_params
 from fashion_ops.workspace import Workspace, find_root
 
 
-class House(dg.ConfigurableResource):
+class RepositoryResource(dg.ConfigurableResource):
     """The repository that assets read and write."""
 
     root: str

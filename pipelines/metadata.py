@@ -41,7 +41,7 @@ def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) 
     if step in ROWS and key and _was_judged(entry, entries):
         shown |= judged(ws, step, key)
     if step == "drift" and (ws.drift / "drift.png").is_file():
-        shown["picture"] = picture((ws.drift / "drift.png").read_bytes(), "drift")
+        shown["image"] = image((ws.drift / "drift.png").read_bytes(), "drift")
     if step == "evaluate":
         shown |= judgement(ws)
     return shown
@@ -100,11 +100,11 @@ def _training(folder: Path) -> dict[str, Any]:
     losses = read_losses(folder) if (folder / HISTORY).is_file() else []
     if not losses:
         return {}
-    return {"epochs": len(losses), "last loss": _short(losses[-1]), "loss": picture(_curve(losses))}
+    return {"epochs": len(losses), "last loss": _short(losses[-1]), "loss": image(_curve(losses))}
 
 
-def picture(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
-    """A picture within the page; it lives in the event log, so it must be small."""
+def image(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
+    """An image within the page; it lives in the event log, so it must be small."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 

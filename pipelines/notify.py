@@ -14,7 +14,7 @@ from dagster._core.definitions.freshness import FreshnessState
 
 from fashion_ops.params import Notify
 from fashion_ops.workspace import Workspace
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.metadata import cause
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def champion(ws: Workspace, model: str) -> str:
 
 
 @dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
-def failed_runs(context: dg.RunFailureSensorContext, house: House) -> None:
+def failed_runs(context: dg.RunFailureSensorContext, house: RepositoryResource) -> None:
     """Tells of every failed run: the steps, the causes, and that the champion is untouched."""
     run = context.dagster_run
     causes = [
@@ -72,7 +72,7 @@ def failed_runs(context: dg.RunFailureSensorContext, house: House) -> None:
 
 
 @dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=60)
-def overdue(context: dg.SensorEvaluationContext, house: House) -> dg.SkipReason:
+def overdue(context: dg.SensorEvaluationContext, house: RepositoryResource) -> dg.SkipReason:
     """Tells once when no run has got as far as ``register`` for ``retrain.overdue_days``."""
     records = context.instance.get_freshness_state_records([OVERDUE])
     state = records[OVERDUE].freshness_state if OVERDUE in records else FreshnessState.UNKNOWN

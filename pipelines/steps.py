@@ -52,7 +52,7 @@ STEPS_SHOWN = (
         "data",
         ("parquet",),
         ("synthesize", BATCHES),
-        "The catalog: pictures, garments, and the quarantine of unsound records.",
+        "The catalog: images, garments, and the quarantine of unsound records.",
     ),
     Step(
         "aggregate",
@@ -73,7 +73,7 @@ STEPS_SHOWN = (
         "data",
         ("numpy",),
         ("ingest", "pseudo_label"),
-        "The newest batch beside the training data before it: mix, landmark configurations, pictures.",
+        "The newest batch beside the training data before it: mix, landmark configurations, images.",
     ),
     Step(
         "train_detector",

@@ -1,4 +1,4 @@
-"""What ``make demo`` ends with: the table, the report, the model, a picture, and what to type next."""
+"""What ``make demo`` ends with: the table, the report, the model, an image, and what to type next."""
 
 import json
 
@@ -40,14 +40,14 @@ def show(ws: Workspace) -> None:
     table.add_row("all, with our own boxes", "", "", "", *own)
     console.print(table)
 
-    picture = sorted((ws.evaluation / "pictures").glob("*.png"))[0]
+    image = sorted((ws.evaluation / "pictures").glob("*.png"))[0]
     photo = sorted((ws.raw / "validation" / "image").glob("*.jpg"))
     example = photo[0].relative_to(ws.root) if photo else "PHOTO.jpg"
     model = load_params(ws.params).registration.model
     version = with_alias(connect(ws.root), model, CHALLENGER)
     lines = (
         ("report", (ws.evaluation / "report.html").resolve()),
-        ("picture", picture.resolve()),
+        ("image", image.resolve()),
         ("model", f"{model} version {version.version if version else '?'}, alias {CHALLENGER}"),
         ("next", "make ui                     the Dagster and MLflow pages of this run"),
         ("", ".venv/bin/dvc status        clean; change params.yaml and look again"),

@@ -12,12 +12,12 @@ from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
-from fashion_ops.params import Fit, TrainLandmarker
+from fashion_ops.params import TrainingConfig, TrainLandmarker
 from fashion_ops.taxonomy import load_grouping
 
 
 def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
-    """What ``finetune.prepare`` gives, of noise: eight garments, eight pictures in chunks of three."""
+    """What ``finetune.prepare`` gives, of noise: eight garments, eight images in chunks of three."""
     random = np.random.default_rng(seed)
     grouping = load_grouping("agg81")
     params = TrainLandmarker(backbone="hrnet_w8_tiny", crop=(64, 64), precision="fp32")
@@ -27,17 +27,17 @@ def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
     save_model(folder, model, landmarker_spec(params, grouping.name, 3))
     points = random.uniform(10, 80, (8, grouping.num_groups, 3)).astype(np.float32)
     points[:, :, 2] = 2
-    pictures = [
+    images = [
         bytes(cv2.imencode(".png", random.integers(0, 255, (90, 90, 3), np.uint8))[1]) for _ in range(8)
     ]
     chunks = [
-        pa.table([list(range(i, min(i + 3, 8))), pictures[i : i + 3]], schema=LAYOUT)
+        pa.table([list(range(i, min(i + 3, 8))), images[i : i + 3]], schema=LAYOUT)
         for i in range(0, 8, 3)
     ]
     return {
         "threads": 1,
         "devices": 2,
-        "fit": Fit(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
+        "fit": TrainingConfig(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
         "flip": 0.5,
         "seed": seed,
         "garments": TrainingGarments(

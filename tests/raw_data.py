@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.params import Fleet, Ingest, Params
+from fashion_ops.params import Distributed, Ingest, Params
 from fashion_ops.steps import ingest
 from fashion_ops.taxonomy import category
 from fashion_ops.workspace import Workspace
@@ -15,8 +15,8 @@ from fashion_ops.workspace import Workspace
 WIDTH, HEIGHT = 60, 80
 
 
-def picture(suffix=".jpg", width=WIDTH, height=HEIGHT, seed=0):
-    """Encoded bytes of a smooth picture."""
+def jpeg(suffix=".jpg", width=WIDTH, height=HEIGHT, seed=0):
+    """Encoded bytes of a smooth image."""
     noise = np.random.default_rng(seed).integers(0, 255, (4, 3, 3), np.uint8)
     return cv2.imencode(suffix, cv2.resize(noise, (width, height)))[1].tobytes()
 
@@ -48,12 +48,12 @@ class Data:
         self.root = folder / "data" / "raw"
 
     def add(self, stem, *items, split="train", data=None, text=None, **top):
-        """One picture with its labels; ``data`` and ``text`` replace the bytes, False leaves out."""
+        """One image with its labels; ``data`` and ``text`` replace the bytes, False leaves out."""
         for kind in ("image", "annos"):
             (self.root / split / kind).mkdir(parents=True, exist_ok=True)
         if data is not False:
             path = self.root / split / "image" / (stem if "." in stem else f"{stem}.jpg")
-            path.write_bytes(picture() if data is None else data)
+            path.write_bytes(jpeg() if data is None else data)
         if text is not False:
             content = {"source": "shop", "pair_id": 7} | top
             content |= {f"item{i}": it for i, it in enumerate(items, 1)}
@@ -63,7 +63,9 @@ class Data:
     def ingest(self, workers=1, **changes):
         """Run the step; refusals don't fail it unless ``max_quarantined`` is given."""
         section = Ingest(**({"max_quarantined": 1.0} | changes))
-        self.metrics = ingest.run(Params(ingest=section, fleet=Fleet(workers=workers)), self.ws)
+        self.metrics = ingest.run(
+            Params(ingest=section, distributed=Distributed(workers=workers)), self.ws
+        )
         return self.catalog
 
     @property

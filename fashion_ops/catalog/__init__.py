@@ -1,1 +1,1 @@
-"""How pictures and labels come in: sources, checks, quarantine, tables, shards, the wardrobe."""
+"""How images and labels come in: sources, checks, quarantine, tables, shards, the wardrobe."""

@@ -2,7 +2,7 @@
 
 First the shapes, item by item (is there a box of four numbers, does the landmark count fit the
 category); then the numbers of all items that passed, in flat arrays: finite, visibility in 0..2, box
-with an area, something of the garment inside the picture. Unlabelled landmarks (visibility 0) are set
+with an area, something of the garment inside the image. Unlabelled landmarks (visibility 0) are set
 to (0, 0). An item without any labelled landmark is legal: DeepFashion2 has them.
 """
 
@@ -66,7 +66,7 @@ def check_items(
 
     Args:
         items: as a source gave them.
-        widths: of each item's picture, pixels, shape (len(items),).
+        widths: of each item's image, pixels, shape (len(items),).
         heights: likewise.
 
     Returns:
@@ -190,7 +190,7 @@ def _value_problems(
     polygon_lengths = np.diff(garments.polygon_points.offsets)
     polygons_finite = np.isfinite(garments.polygon_points.values)
     broken_polygons = np.repeat(polygon_owner, polygon_lengths)[~polygons_finite]
-    in_picture = (v > 0) & (x >= -1) & (y >= -1) & (x <= widths[owner]) & (y <= heights[owner])
+    in_image = (v > 0) & (x >= -1) & (y >= -1) & (x <= widths[owner]) & (y <= heights[owner])
     finite = np.isfinite(points).all(axis=1)
     with np.errstate(invalid="ignore"):
         tests: list[tuple[Reason, Any]] = [
@@ -200,24 +200,24 @@ def _value_problems(
             (Reason.VISIBILITY, ~np.logical_and.reduceat(np.isin(v, (0, 1, 2)), starts)),
             (Reason.BOX, ~((x2 > x1) & (y2 > y1))),
             (Reason.SIZE, (x2 <= 0) | (y2 <= 0) | (x1 >= widths) | (y1 >= heights)),
-            (Reason.SIZE, (garments.num_labelled > 0) & ~np.logical_or.reduceat(in_picture, starts)),
+            (Reason.SIZE, (garments.num_labelled > 0) & ~np.logical_or.reduceat(in_image, starts)),
         ]
     problems: dict[int, Refused] = {}
     for reason, bad in tests:
         for j in np.flatnonzero(bad).tolist():
-            picture = (int(widths[j]), int(heights[j]))
-            problems.setdefault(j, Refused(reason, _offender(reason, items[j], picture)))
+            image = (int(widths[j]), int(heights[j]))
+            problems.setdefault(j, Refused(reason, _offender(reason, items[j], image)))
     return problems
 
 
-def _offender(reason: Reason, item: Item, picture: tuple[int, int]) -> str:
+def _offender(reason: Reason, item: Item, image: tuple[int, int]) -> str:
     """What to show of an item that failed for ``reason``."""
     names = CATEGORIES[item.category - 1].landmark_names
     triples = list(zip(*[iter(item.landmarks)] * 3, strict=True))
     if reason is Reason.BOX:
         return f"box {item.box}; expected x1 < x2 and y1 < y2"
     if reason is Reason.SIZE:
-        return f"picture {picture[0]}x{picture[1]}, box {item.box}: the garment lies outside"
+        return f"image {image[0]}x{image[1]}, box {item.box}: the garment lies outside"
     for number, (name, triple) in enumerate(zip(names, triples, strict=True), 1):
         fits = triple[2] in (0, 1, 2) if reason is Reason.VISIBILITY else _fits_float32(triple)
         if not fits:

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from fashion_ops.catalog.checks import Garments, check_items
-from fashion_ops.catalog.images import probe_bytes, probe_file, read_picture
+from fashion_ops.catalog.images import probe_bytes, probe_file, read_image
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import Entry, Labels
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A sound picture. ``data`` and ``sha256`` are empty where pictures are left in place."""
+class Image:
+    """A sound image. ``data`` and ``sha256`` are empty where images are left in place."""
 
     split: str
     file_name: str
@@ -36,13 +36,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What is sound in a chunk, and what is not. ``picture_of``: row in ``pictures`` per garment."""
+    """What is sound in a chunk, and what is not. ``image_of``: row in ``images`` per garment."""
 
     records: int
-    pictures: list[Picture]
+    images: list[Image]
     garments: Garments
     items: list[str]  # name of each garment
-    picture_of: np.ndarray
+    image_of: np.ndarray
     refusals: list[Refusal]
 
 
@@ -60,15 +60,15 @@ def _uncollected() -> Iterator[None]:
 
 @_uncollected()
 def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk:
-    """Read labels and pictures of ``entries`` and sort them into garments and refusals.
+    """Read labels and images of ``entries`` and sort them into garments and refusals.
 
     Args:
         entries: of one source.
         root: the folder that their paths are relative to.
-        copy_images: whether to read the pictures' bytes, or only their size.
+        copy_images: whether to read the images' bytes, or only their size.
     """
     refusals: list[Refusal] = []
-    pictures: list[Picture] = []
+    images: list[Image] = []
     sources: list[tuple[Entry, Labels]] = []
     records = 0
     for entry in entries:
@@ -81,38 +81,38 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
         count = max(1, len(labels.items))
         records += count
         try:
-            pictures.append(_picture(entry, labels, root, copy_images))
+            images.append(_image(entry, labels, root, copy_images))
         except Refused as refused:
             refusals.append(refused.row(entry.split, entry.image or entry.file, num_records=count))
             continue
         sources.append((entry, labels))
     items = [item for _, labels in sources for item in labels.items]
     owner = np.repeat(np.arange(len(sources)), [len(labels.items) for _, labels in sources])
-    widths, heights = np.array([(p.width, p.height) for p in pictures], np.int32).reshape(-1, 2).T
+    widths, heights = np.array([(p.width, p.height) for p in images], np.int32).reshape(-1, 2).T
     garments, refused_items = check_items(items, widths[owner], heights[owner])
     for i, refused in sorted(refused_items.items()):
         entry = sources[owner[i]][0]
         refusals.append(refused.row(entry.split, entry.file, items[i].name))
-    # A picture whose garments are all refused would teach a detector that there is nothing in it.
-    kept, picture_of = np.unique(owner[garments.index], return_inverse=True)
+    # An image whose garments are all refused would teach a detector that there is nothing in it.
+    kept, image_of = np.unique(owner[garments.index], return_inverse=True)
     names = [items[i].name for i in garments.index]
-    return Chunk(records, [pictures[i] for i in kept], garments, names, picture_of, refusals)
+    return Chunk(records, [images[i] for i in kept], garments, names, image_of, refusals)
 
 
-def _picture(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> Picture:
+def _image(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> Image:
     if not entry.image:
-        raise Refused(Reason.NO_PICTURE, f"{entry.file} has no picture of its name")
+        raise Refused(Reason.NO_IMAGE, f"{entry.file} has no image of its name")
     if not labels.items:
         raise Refused(Reason.NO_LABELS, f"{entry.file} holds no item")
     data = b""
     if copy_images:
-        data = read_picture(f"{root}/{entry.image}")
+        data = read_image(f"{root}/{entry.image}")
         width, height = probe_bytes(data)
     else:
         width, height = probe_file(f"{root}/{entry.image}")
     if labels.size not in (None, (None, None), (width, height)):
-        raise Refused(Reason.SIZE, f"picture {width}x{height}, labels say {labels.size}")
-    return Picture(
+        raise Refused(Reason.SIZE, f"image {width}x{height}, labels say {labels.size}")
+    return Image(
         entry.split,
         entry.image,
         entry.coco_id,

@@ -1,4 +1,4 @@
-"""Is this file a whole picture, and how large? Answered from a few hundred bytes of it.
+"""Is this file a whole image, and how large? Answered from a few hundred bytes of it.
 
 The ordinary case, JPEG or PNG, is read from its header and its closing marker, without decoding.
 Whatever is unusual (other formats, bytes after the closing marker, rare JPEG kinds) is decoded for
@@ -27,7 +27,7 @@ _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
 def probe_file(path: str | Path) -> tuple[int, int]:
-    """(width, height) of the picture at ``path``, which is whole and of a sane size.
+    """(width, height) of the image at ``path``, which is whole and of a sane size.
 
     Raises:
         Refused: no file, not decodable, truncated, or more than ``MAX_BYTES`` or ``MAX_PIXELS``.
@@ -44,13 +44,13 @@ def probe_file(path: str | Path) -> tuple[int, int]:
 
 
 def probe_bytes(data: bytes) -> tuple[int, int]:
-    """As ``probe_file``, for the bytes of a picture."""
+    """As ``probe_file``, for the bytes of an image."""
     _check_bytes(len(data))
     return _probe(data, data[-_TAIL:], lambda: data)
 
 
-def read_picture(path: str | Path) -> bytes:
-    """A picture file's bytes, of which nothing is read if they are too many.
+def read_image(path: str | Path) -> bytes:
+    """An image file's bytes, of which nothing is read if they are too many.
 
     Raises:
         Refused: no file, or more than ``MAX_BYTES``.
@@ -130,18 +130,18 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 
 def _decode(data: bytes) -> tuple[int, int]:
-    # Imported here: workers that meet only ordinary pictures start without them.
+    # Imported here: workers that meet only ordinary images start without them.
     import cv2
     from PIL import Image, UnidentifiedImageError
 
     from fashion_ops.catalog.reader import decode_rgb
 
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data)) as picture:
-            size = picture.size
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data)) as image:
+            size = image.size
             _check_pixels(size)
-            picture.load()  # unlike OpenCV, fails on a file that ends too early
-        decode_rgb(data, "picture")
+            image.load()  # unlike OpenCV, fails on a file that ends too early
+        decode_rgb(data, "image")
     except Image.DecompressionBombError as error:
         raise Refused(Reason.BOMB, str(error)) from None
     except UnidentifiedImageError:

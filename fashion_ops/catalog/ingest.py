@@ -23,10 +23,10 @@ from fashion_ops.catalog.shards import ShardWriter
 from fashion_ops.catalog.sources import SOURCES
 from fashion_ops.catalog.sources.base import Entry
 
-CHUNK_PICTURES = 512
+CHUNK_IMAGES = 512
 CHUNK_BYTES = 64 << 20
 MAX_WAITING = 8  # chunks read but not yet written
-POOL_FROM = 16000  # pictures below which starting processes costs more than it saves
+POOL_FROM = 16000  # images below which starting processes costs more than it saves
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Totals:
 class Origin:
     """One data set: ``source`` as in ``SOURCES``, ``root`` as it wants it.
 
-    ``path_prefix``: None copies the pictures into shards; else they stay where they are, each path
+    ``path_prefix``: None copies the images into shards; else they stay where they are, each path
     recorded as this prefix plus its name below ``root``, and no checksum is taken.
     """
 
@@ -86,9 +86,9 @@ def ingest(
         root: the data set, as the source wants it.
         folder: exists and is empty.
         path_prefix: see ``Origin``.
-        shard_mb: upper size of a shard, MiB (one picture is never cut).
+        shard_mb: upper size of a shard, MiB (one image is never cut).
         workers: processes at most.
-        more: data sets that are read after this one; all copy their pictures or none does.
+        more: data sets that are read after this one; all copy their images or none does.
         known_refusals: members of an archive that were refused before.
         progress: wraps the chunks as they arrive.
 
@@ -123,15 +123,15 @@ def ingest(
         for chunk in progress(_spread(work, copy, workers)):
             prefix = work[done].origin.path_prefix
             done += 1
-            image_ids = np.arange(images.rows, images.rows + len(chunk.pictures)) + 1
+            image_ids = np.arange(images.rows, images.rows + len(chunk.images)) + 1
             nowhere = np.full(len(image_ids), -1, np.int32)
-            place = shards.append(image_ids, [p.data for p in chunk.pictures]) if shards else None
+            place = shards.append(image_ids, [p.data for p in chunk.images]) if shards else None
             images.append(images_table(chunk, image_ids, *(place or (nowhere, nowhere)), prefix))
             garments.append(garments_table(chunk, garments.rows + 1, image_ids))
             _refuse(chunk.refusals, quarantine, totals)
             totals.records += chunk.records
-            totals.images.update(p.split for p in chunk.pictures)
-            totals.garments.update(chunk.pictures[i].split for i in chunk.picture_of)
+            totals.images.update(p.split for p in chunk.images)
+            totals.garments.update(chunk.images[i].split for i in chunk.image_of)
     if totals.records != totals.garments.total() + totals.quarantined.total():
         raise RuntimeError(
             f"{root}: {totals.records} records came in, but {totals.garments.total()} garments and "
@@ -143,7 +143,7 @@ def ingest(
 def _cut(
     listing: Iterable[Entry | Refusal], base: Path, by_size: bool, refusals: list[Refusal]
 ) -> Iterator[list[Entry]]:
-    """Chunks of at most ``CHUNK_PICTURES`` or about ``CHUNK_BYTES``; refusals are set aside."""
+    """Chunks of at most ``CHUNK_IMAGES`` or about ``CHUNK_BYTES``; refusals are set aside."""
     chunk: list[Entry] = []
     size = 0
     for entry in listing:
@@ -152,7 +152,7 @@ def _cut(
             continue
         chunk.append(entry)
         size += _size(base / entry.image) if by_size else 0
-        if len(chunk) == CHUNK_PICTURES or size >= CHUNK_BYTES:
+        if len(chunk) == CHUNK_IMAGES or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:

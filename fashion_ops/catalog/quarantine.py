@@ -1,6 +1,6 @@
 """Why a record is refused: the reasons, the row that reports it, and the exception that carries it.
 
-A *record* is one labelled garment. Where a picture or a label file is refused whole, its row counts
+A *record* is one labelled garment. Where an image or a label file is refused whole, its row counts
 the garments lost with it, or one if that can't be known.
 """
 
@@ -15,20 +15,20 @@ class Reason(StrEnum):
 
     NOT_JSON = "not JSON"
     SHAPE = "JSON of another shape"
-    NO_PICTURE = "labels without picture"
-    NO_LABELS = "picture without labels"
-    MISSING = "picture missing"
-    UNDECODABLE = "picture cannot be decoded"
-    TRUNCATED = "picture truncated"
-    BOMB = "picture has too many pixels"
-    BYTES = "picture has too many bytes"
+    NO_IMAGE = "labels without image"
+    NO_LABELS = "image without labels"
+    MISSING = "image missing"
+    UNDECODABLE = "image cannot be decoded"
+    TRUNCATED = "image truncated"
+    BOMB = "image has too many pixels"
+    BYTES = "image has too many bytes"
     SIZE = "size disagrees with labels"
     CATEGORY = "unknown category"
     COUNT = "wrong landmark count"
     NOT_FINITE = "coordinate not finite"
     VISIBILITY = "visibility outside 0..2"
     BOX = "empty or inverted box"
-    DUPLICATE = "duplicate picture name"
+    DUPLICATE = "duplicate image name"
     OUTSIDE = "path leads outside the data set"
 
 
@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 class Refused(Exception):
-    """A picture, label file or item is refused. ``num_records``: garments lost (1 if unknown)."""
+    """An image, label file or item is refused. ``num_records``: garments lost (1 if unknown)."""
 
     def __init__(self, reason: Reason, value: object, num_records: int = 1) -> None:
         super().__init__(reason, value, num_records)

@@ -1,8 +1,8 @@
-"""Reading a catalog: its tables as DataFrames, its pictures by id.
+"""Reading a catalog: its tables as DataFrames, its images by id.
 
-Pictures come from memory-mapped Arrow shards (columns: image_id int64, bytes binary) or, where the
+Images come from memory-mapped Arrow shards (columns: image_id int64, bytes binary) or, where the
 catalog was made by reference, from the files it names, seen from the catalog's folder. Decoding is
-OpenCV, or Pillow where something shows through; pictures are RGB uint8.
+OpenCV, or Pillow where something shows through; images are RGB uint8.
 """
 
 from functools import cached_property
@@ -28,21 +28,21 @@ _REDUCED = {
 def decode_rgb(
     data: bytes | memoryview, name: str, *, upright: bool = False, shrink: int = 1
 ) -> np.ndarray:
-    """Decode picture bytes to RGB uint8 (H, W, 3).
+    """Decode image bytes to RGB uint8 (H, W, 3).
 
-    Gray, palette, CMYK and 16-bit pictures come out as RGB too; what is transparent shows white, not
+    Gray, palette, CMYK and 16-bit images come out as RGB too; what is transparent shows white, not
     the colour that happens to be stored there.
 
     Args:
-        data: the encoded picture.
+        data: the encoded image.
         name: what to call it in an error.
-        upright: turn it by its EXIF orientation. Labels are made for pictures as they are stored, so
+        upright: turn it by its EXIF orientation. Labels are made for images as they are stored, so
             a catalog's are not turned.
-        shrink: 1, 2, 4 or 8: a picture smaller by this, where that spares work: the sides are rounded
+        shrink: 1, 2, 4 or 8: an image smaller by this, where that spares work: the sides are rounded
             up, and of a JPEG the rest is not even decoded. What is transparent stays as large as it is.
 
     Raises:
-        ValueError: the bytes are no picture that can be decoded.
+        ValueError: the bytes are no image that can be decoded.
     """
     try:
         if _transparent(data):
@@ -50,9 +50,9 @@ def decode_rgb(
         flags = _REDUCED[shrink] if upright else _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, OSError, SyntaxError) as error:  # also of no bytes, or of too many pixels
-        raise ValueError(f"{name}: not a picture that can be decoded: {error}") from error
+        raise ValueError(f"{name}: not an image that can be decoded: {error}") from error
     if bgr is None:
-        raise ValueError(f"{name}: not a picture that can be decoded")
+        raise ValueError(f"{name}: not an image that can be decoded")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -68,8 +68,8 @@ def _transparent(data: bytes | memoryview) -> bool:
 
 
 def _on_white(data: bytes | memoryview, upright: bool) -> np.ndarray:
-    with Image.open(BytesIO(data)) as picture:
-        rgba = (ImageOps.exif_transpose(picture) if upright else picture).convert("RGBA")
+    with Image.open(BytesIO(data)) as image:
+        rgba = (ImageOps.exif_transpose(image) if upright else image).convert("RGBA")
     page = Image.new("RGBA", rgba.size, "white")
     page.alpha_composite(rgba)
     return np.array(page.convert("RGB"))
@@ -98,19 +98,19 @@ class Catalog:
         return pd.read_parquet(self.folder / "quarantine.parquet")
 
     def image_bytes(self, image_id: int) -> bytes:
-        """The encoded bytes of a picture, as they came in."""
+        """The encoded bytes of an image, as they came in."""
         shard, row, path = self._places[image_id]
         if shard < 0:
             return (self.folder / path).read_bytes()
         return self._shard(shard)["bytes"][row].as_py()
 
     def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
-        """A picture as RGB uint8 (H, W, 3), smaller by ``shrink`` (see ``decode_rgb``)."""
+        """An image as RGB uint8 (H, W, 3), smaller by ``shrink`` (see ``decode_rgb``)."""
         return decode_rgb(self.image_bytes(image_id), f"image {image_id}", shrink=shrink)
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int, str]]:
-        """Shard, row and path of each picture: a look-up in the table costs as much as a small JPEG."""
+        """Shard, row and path of each image: a look-up in the table costs as much as a small JPEG."""
         table = self.images
         places = zip(table["shard"].tolist(), table["row"].tolist(), table["path"], strict=True)
         return dict(zip(table["image_id"].tolist(), places, strict=True))

@@ -15,32 +15,32 @@ from fashion_ops.catalog.quarantine import Refusal
 def images_table(
     chunk: Chunk, ids: np.ndarray, shards: np.ndarray, rows: np.ndarray, prefix: str | None
 ) -> pa.Table:
-    """Rows of images.parquet. ``prefix``: where the pictures lie if they are not in a shard."""
+    """Rows of images.parquet. ``prefix``: where the images lie if they are not in a shard."""
     columns = {
         "image_id": ids,
-        "split": [p.split for p in chunk.pictures],
-        "file_name": [p.file_name for p in chunk.pictures],
-        "coco_id": [p.coco_id for p in chunk.pictures],
-        "width": [p.width for p in chunk.pictures],
-        "height": [p.height for p in chunk.pictures],
-        "source": [p.source for p in chunk.pictures],
-        "pair_id": [p.pair_id for p in chunk.pictures],
-        "sha256": [p.sha256 for p in chunk.pictures],
+        "split": [p.split for p in chunk.images],
+        "file_name": [p.file_name for p in chunk.images],
+        "coco_id": [p.coco_id for p in chunk.images],
+        "width": [p.width for p in chunk.images],
+        "height": [p.height for p in chunk.images],
+        "source": [p.source for p in chunk.images],
+        "pair_id": [p.pair_id for p in chunk.images],
+        "sha256": [p.sha256 for p in chunk.images],
         "shard": shards,
         "row": rows,
-        "path": ["" if prefix is None else f"{prefix}/{p.file_name}" for p in chunk.pictures],
+        "path": ["" if prefix is None else f"{prefix}/{p.file_name}" for p in chunk.images],
     }
     return pa.table(columns, schema=tables.IMAGES)
 
 
 def garments_table(chunk: Chunk, first_id: int, image_ids: np.ndarray) -> pa.Table:
-    """Rows of garments.parquet. ``image_ids``: of the chunk's pictures."""
+    """Rows of garments.parquet. ``image_ids``: of the chunk's images."""
     garments, count = chunk.garments, len(chunk.items)
     polygons = pa.ListArray.from_arrays(garments.polygons.offsets, _lists(garments.polygon_points))
     columns = {
         "garment_id": np.arange(first_id, first_id + count),
-        "image_id": image_ids[chunk.picture_of],
-        "split": [chunk.pictures[i].split for i in chunk.picture_of],
+        "image_id": image_ids[chunk.image_of],
+        "split": [chunk.images[i].split for i in chunk.image_of],
         "item": chunk.items,
         "category_id": garments.category_id,
         "box": _lists(Ragged.of(garments.box.ravel(), np.full(count, 4))),

@@ -1,10 +1,10 @@
 """The tables of a catalog, column by column (pandera), and the only place that names them.
 
-``images``: one row a picture. ``garments``: one row an accepted garment. ``quarantine``: one row a
+``images``: one row an image. ``garments``: one row an accepted garment. ``quarantine``: one row a
 record that was refused, with file, item, reason and the offending value. Every input record is in
 ``garments`` or in ``quarantine``.
 
-Coordinates are pixels of the original picture, (x, y), origin at the top-left pixel's centre.
+Coordinates are pixels of the original image, (x, y), origin at the top-left pixel's centre.
 Visibility is COCO's: 0 not labelled, 1 occluded, 2 visible.
 """
 
@@ -54,7 +54,7 @@ QUARANTINE = pa.DataFrameSchema(
     {
         "split": pa.Column(str),
         "file": pa.Column(str),
-        "item": pa.Column(str),  # "" when the whole picture is refused
+        "item": pa.Column(str),  # "" when the whole image is refused
         "reason": pa.Column(str),
         "value": pa.Column(str),
         "num_records": pa.Column("int32"),  # garments lost with this row (1 if unknown)

@@ -1,6 +1,6 @@
-"""Image shards: the encoded bytes of pictures in Arrow files that are memory-mapped for reading.
+"""Image shards: the encoded bytes of images in Arrow files that are memory-mapped for reading.
 
-Columns: image_id int64, bytes binary. A shard is closed before the picture that would take it over
+Columns: image_id int64, bytes binary. A shard is closed before the image that would take it over
 its size. ``reader.Catalog`` reads them.
 """
 
@@ -24,25 +24,25 @@ class ShardWriter:
         self._writer: pa.RecordBatchFileWriter | None = None
         self._shard, self._row, self._size = -1, 0, 0
 
-    def append(self, image_ids: np.ndarray, pictures: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Write pictures, one each id; returns the shard and the row of each."""
-        shards = np.empty(len(pictures), np.int32)
-        rows = np.empty(len(pictures), np.int32)
+    def append(self, image_ids: np.ndarray, images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Write images, one each id; returns the shard and the row of each."""
+        shards = np.empty(len(images), np.int32)
+        rows = np.empty(len(images), np.int32)
         start = 0
-        for i, picture in enumerate(pictures):
-            if self._writer is None or (self._row and self._size + len(picture) > self._limit):
-                self._batch(image_ids[start:i], pictures[start:i])
+        for i, image in enumerate(images):
+            if self._writer is None or (self._row and self._size + len(image) > self._limit):
+                self._batch(image_ids[start:i], images[start:i])
                 start = i
                 self._next_shard()
             shards[i], rows[i] = self._shard, self._row
             self._row += 1
-            self._size += len(picture)
-        self._batch(image_ids[start:], pictures[start:])
+            self._size += len(image)
+        self._batch(image_ids[start:], images[start:])
         return shards, rows
 
-    def _batch(self, image_ids: np.ndarray, pictures: list[bytes]) -> None:
-        if pictures and self._writer is not None:
-            self._writer.write_batch(pa.record_batch([image_ids, pictures], schema=LAYOUT))
+    def _batch(self, image_ids: np.ndarray, images: list[bytes]) -> None:
+        if images and self._writer is not None:
+            self._writer.write_batch(pa.record_batch([image_ids, images], schema=LAYOUT))
 
     def _next_shard(self) -> None:
         self._close()

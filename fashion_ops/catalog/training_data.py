@@ -16,15 +16,15 @@ from fashion_ops.catalog.reader import Catalog, decode_rgb
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 
-PICTURES_A_CHUNK = 128  # some 10 to 60 MB
+IMAGES_A_CHUNK = 128  # some 10 to 60 MB
 LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
 
 
 @dataclass(frozen=True)
 class TrainingGarments:
-    """Arrays that describe N garments; what a training run needs besides the pictures.
+    """Arrays that describe N garments; what a training run needs besides the images.
 
-    ``landmarks``: (N, K, 3) x, y in picture pixels and visibility, K channels of a grouping.
+    ``landmarks``: (N, K, 3) x, y in image pixels and visibility, K channels of a grouping.
     ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method uses none.
     """
 
@@ -102,13 +102,13 @@ def _stack(column: pd.Series, width: int) -> np.ndarray:
     return np.stack(column.to_list()).astype(np.float32)
 
 
-class PictureChunks(Sequence[pa.Table]):
-    """Encoded pictures as Arrow tables (image_id, bytes), each read when it is asked for.
+class ImageChunks(Sequence[pa.Table]):
+    """Encoded images as Arrow tables (image_id, bytes), each read when it is asked for.
 
-    This is how pictures travel to a worker: no more than a chunk of them is in memory at once.
+    This is how images travel to a worker: no more than a chunk of them is in memory at once.
     """
 
-    def __init__(self, catalog: Catalog, image_ids: np.ndarray, size: int = PICTURES_A_CHUNK) -> None:
+    def __init__(self, catalog: Catalog, image_ids: np.ndarray, size: int = IMAGES_A_CHUNK) -> None:
         self._catalog, self._ids, self._size = catalog, np.unique(image_ids), size
 
     def __len__(self) -> int:
@@ -121,18 +121,18 @@ class PictureChunks(Sequence[pa.Table]):
         return pa.table([ids, [self._catalog.image_bytes(int(i)) for i in ids]], schema=LAYOUT)
 
 
-class PictureReader:
-    """Pictures (RGB uint8) by image id, out of chunks; ``folder`` holds them, mapped, not in memory."""
+class ImageReader:
+    """Images (RGB uint8) by image id, out of chunks; ``folder`` holds them, mapped, not in memory."""
 
     def __init__(self, chunks: Iterable[pa.Table], folder: Path) -> None:
-        self._path = folder / "pictures.arrow"
+        self._path = folder / "images.arrow"
         with pa.ipc.new_file(str(self._path), LAYOUT) as writer:
             for chunk in chunks:
                 writer.write_table(chunk)
         self._map()
 
     def __call__(self, image_id: int) -> np.ndarray:
-        return decode_rgb(self._bytes[self._rows[image_id]].as_py(), f"picture {image_id}")
+        return decode_rgb(self._bytes[self._rows[image_id]].as_py(), f"image {image_id}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_path": self._path}  # another process maps the file itself

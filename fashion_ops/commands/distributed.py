@@ -12,7 +12,7 @@ import typer
 
 from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.schedule import longest_first, pace, tasks_at_once
-from fashion_ops.params import Fleet, Params, load_params
+from fashion_ops.params import Distributed, Params, load_params
 from fashion_ops.steps import BY_CATEGORY
 from fashion_ops.workspace import Workspace
 
@@ -55,15 +55,17 @@ def parse_numbers(text: str) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
-def slots_of(gpus: int, fleet: Fleet) -> int:
+def slots_of(gpus: int, distributed: Distributed) -> int:
     """Tasks at once on so many GPUs; where a task asks for none, one a GPU.
 
     Raises:
         ValueError: fewer GPUs than a task asks for.
     """
-    slots = tasks_at_once(gpus, gpus, 1 / 1024, fleet.gpus_per_task or 1)
+    slots = tasks_at_once(gpus, gpus, 1 / 1024, distributed.gpus_per_task or 1)
     if slots < 1:
-        raise ValueError(f"{gpus} GPUs: fleet.gpus_per_task is {fleet.gpus_per_task:g}; plan for more")
+        raise ValueError(
+            f"{gpus} GPUs: distributed.gpus_per_task is {distributed.gpus_per_task:g}; plan for more"
+        )
     return slots
 
 
@@ -76,15 +78,15 @@ def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
     """
     from fashion_ops.distributed.by_category import job_costs, last_timesheet
 
-    panels, fleet = [], params.fleet
-    widths = {name: math.ceil(n / fleet.gpus_per_task) for name, n in fleet.gpus_of.items()}
+    panels, distributed = [], params.distributed
+    widths = {name: math.ceil(n / distributed.gpus_per_task) for name, n in distributed.gpus_of.items()}
     for step in BY_CATEGORY:
         sheet = last_timesheet(ws, step)
         found = pace(sheet.measured() if sheet else ())
         durations = {name: found.of(cost) for name, cost in job_costs(step, params, ws).items()}
         for number in gpus:
             title = f"{step} on {number} GPU{'s' if number > 1 else ''}"
-            schedule = longest_first(durations, slots_of(number, params.fleet), widths)
+            schedule = longest_first(durations, slots_of(number, params.distributed), widths)
             panels.append(Panel(title, schedule, found.unit))
     return panels
 

@@ -60,7 +60,7 @@ def predict(
         "reports/gle.parquet"
     ),
 ) -> None:
-    """Landmarks of a split's garments, in pixels of their pictures."""
+    """Landmarks of a split's garments, in pixels of their images."""
     import pandas as pd
 
     from fashion_ops.catalog.alignment import schemas

@@ -1,6 +1,6 @@
 """``fashion-ops pseudo-label``: DFA's clusters and soft labels from a table of landmarks alone.
 
-No pictures and no catalog are needed. Centres are fitted on rows that show all their landmarks, every
+No images and no catalog are needed. Centres are fitted on rows that show all their landmarks, every
 row gets a label; distances are 224-px letterbox ones, as in the step ``pseudo_label``.
 """
 

@@ -115,10 +115,10 @@ def export(
         bool, typer.Option("--decode/--maps", help="Whether the graph gives garments or maps.")
     ] = False,
     dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="Any number of pictures at once.")
+        bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
     ] = False,
-    calibration: Annotated[int, typer.Option(min=1, help="INT8: train pictures to calibrate on.")] = 64,
-    pictures: Annotated[int, typer.Option(min=1, help="INT8: pictures to judge on.")] = 200,
+    calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
+    images: Annotated[int, typer.Option(min=1, help="INT8: images to judge on.")] = 200,
 ) -> None:
     """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.inference import export_detector
@@ -135,7 +135,7 @@ def export(
             decode,
             dynamic_batch,
             calibration,
-            pictures,
+            images,
         )
     except (FileNotFoundError, ValueError) as error:
         complain(error)

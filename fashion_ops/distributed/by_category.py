@@ -84,8 +84,8 @@ def run_all(
     def job(name: str) -> FanOutJob:
         epochs = getattr(params.categories[name], name_of_step).epochs
         prepare = partial(step.prepare, params, ws, name)
-        gpus = params.fleet.gpus_for(name)
-        return FanOutJob(name, snapshots[name].digest, costs[name], prepare, "pictures", epochs, gpus)
+        gpus = params.distributed.gpus_for(name)
+        return FanOutJob(name, snapshots[name].digest, costs[name], prepare, "images", epochs, gpus)
 
     def complete(name: str, result: Result) -> None:
         metrics = step.publish(ws, name, result)
@@ -108,7 +108,7 @@ def run_all(
                 [job(name) for name in snapshots],
                 step.work,
                 complete,
-                params.fleet,
+                params.distributed,
                 ws.checkpoints,
                 timesheet=_timesheet_path(ws, name_of_step),
                 on_epoch=record_epoch,

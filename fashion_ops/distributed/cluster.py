@@ -11,13 +11,13 @@ import ray
 from ray.autoscaler.sdk import request_resources
 
 from fashion_ops.distributed.schedule import tasks_at_once
-from fashion_ops.params import Fleet
+from fashion_ops.params import Distributed
 
 POLL_SECONDS = 0.5
 START_ATTEMPTS = 12
 
 
-def connect(settings: Fleet) -> None:
+def connect(settings: Distributed) -> None:
     """Join the cluster of ``RAY_ADDRESS``, or start Ray on this machine; once a process.
 
     A cluster gets this package sent along; it needs the same Python, Ray and torch installed.
@@ -58,10 +58,10 @@ def start_ray(address: str, **options: Any) -> None:
                 raise
 
 
-def usable_gpus(settings: Fleet) -> float:
+def usable_gpus(settings: Distributed) -> float:
     """GPUs a task asks for: 0 with a warning where this machine has none.
 
-    A cluster may still be starting, or scale from nothing: it is given ``fleet.wait_for_node`` seconds.
+    A cluster may still be starting, or scale from nothing: it is given ``distributed.wait_for_node`` seconds.
     """
     cpus, gpus = settings.cpus_per_task, settings.gpus_per_task
     if os.environ.get("RAY_ADDRESS"):
@@ -72,15 +72,16 @@ def usable_gpus(settings: Fleet) -> float:
             time.sleep(POLL_SECONDS)
     elif gpus and not ray.cluster_resources().get("GPU"):
         warnings.warn(
-            f"fleet.gpus_per_task is {gpus:g}, but there is no GPU: training on CPUs", stacklevel=3
+            f"distributed.gpus_per_task is {gpus:g}, but there is no GPU: training on CPUs",
+            stacklevel=3,
         )
         gpus = 0.0
     if slots_now(cpus, gpus) == 0:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         have = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise ValueError(
-            f"fleet.cpus_per_task is {cpus} and fleet.gpus_per_task {gpus:g}, but no node has as many: "
-            f"{have}. Add one, ask for less, or set fleet.wait_for_node where nodes come on demand"
+            f"distributed.cpus_per_task is {cpus} and distributed.gpus_per_task {gpus:g}, but no node has as many: "
+            f"{have}. Add one, ask for less, or set distributed.wait_for_node where nodes come on demand"
         )
     return gpus
 

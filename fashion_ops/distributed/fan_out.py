@@ -28,7 +28,7 @@ from fashion_ops.distributed.display import Board
 from fashion_ops.distributed.job_store import Depot, remove_partials
 from fashion_ops.distributed.timesheet import FAILED, LANDED, Clerk
 from fashion_ops.distributed.worker import Metrics, OnEpoch, run_job
-from fashion_ops.params import Fleet
+from fashion_ops.params import Distributed
 
 Work = Callable[[Any, Path | None, OnEpoch], Any]
 
@@ -62,7 +62,7 @@ def fan_out(
     jobs: Iterable[Job],
     work: Work,
     land: Callable[[str, Any], None],
-    settings: Fleet,
+    settings: Distributed,
     checkpoints: Path,
     *,
     timesheet: Path | None = None,
@@ -116,7 +116,7 @@ class _Run:
         what: str,
         queue: list[Job],
         work: Work,
-        settings: Fleet,
+        settings: Distributed,
         gpus: float,
         checkpoints: Path,
         timesheet: Path | None,

@@ -1,4 +1,4 @@
-"""Schedules as a picture: one panel each, a row a slot, a bar a job, a line at the lower bound."""
+"""Schedules as an image: one panel each, a row a slot, a bar a job, a line at the lower bound."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

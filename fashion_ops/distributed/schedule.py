@@ -78,7 +78,9 @@ def longest_first(
         ValueError: there is no slot.
     """
     if slots < 1:
-        raise ValueError(f"{slots} slots: no job can run; more GPUs, or a smaller fleet.gpus_per_task")
+        raise ValueError(
+            f"{slots} slots: no job can run; more GPUs, or a smaller distributed.gpus_per_task"
+        )
     wide = {name: min(width, slots) for name, width in (widths or {}).items()}
     free = [(0.0, slot) for slot in range(slots)]
     bars = []

@@ -33,7 +33,7 @@ def run_job(
     """Do one job.
 
     Args:
-        work: pickled; see ``fleet.fan_out``. Importing what it needs is part of the job's time.
+        work: pickled; see ``distributed.fan_out``. Importing what it needs is part of the job's time.
         payload: refers to what its ``prepare`` gave, without what is streamed.
         stream: entry of the payload and number of chunks that the depot has for it.
         name: of the job.

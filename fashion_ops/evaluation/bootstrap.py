@@ -1,13 +1,13 @@
-"""Is one model better than another, or were the pictures kind to it? The paired bootstrap.
+"""Is one model better than another, or were the images kind to it? The paired bootstrap.
 
-Pictures are drawn with replacement (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch.
+Images are drawn with replacement (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch.
 13), the same ones for both models, and both are scored on them: the spread of the difference is what
-chance in the choice of pictures explains. Who takes which garment does not depend on other pictures,
-so the matching is done once; a picture that was drawn three times has its detections and garments
-counted three times (of equal scores in one picture, all copies of the first come before those of the
+chance in the choice of images explains. Who takes which garment does not depend on other images,
+so the matching is done once; an image that was drawn three times has its detections and garments
+counted three times (of equal scores in one image, all copies of the first come before those of the
 second). Landmark AP of all areas, as ``oks`` defines it.
 
-Letters in shapes: B resamples, P pictures, C categories, T thresholds, D detections, J hits among them.
+Letters in shapes: B resamples, P images, C categories, T thresholds, D detections, J hits among them.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _EPS = np.spacing(1)
 
 @dataclass(frozen=True)
 class Difference:
-    """AP of two models on the same pictures, and where the difference lies with the given confidence.
+    """AP of two models on the same images, and where the difference lies with the given confidence.
 
     ``difference`` is ``new - old``; NaN where there is nothing to find.
     """
@@ -50,12 +50,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Category:
-    """One category's detections by falling score, of all pictures.
+    """One category's detections by falling score, of all images.
 
-    ``picture`` (D,), ``right`` and ``wrong`` (T, D) bool; ``garments`` (P,): to be found in each.
+    ``image`` (D,), ``right`` and ``wrong`` (T, D) bool; ``garments`` (P,): to be found in each.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     right: np.ndarray
     wrong: np.ndarray
     garments: np.ndarray
@@ -71,16 +71,16 @@ def compare(
     seed: int,
     max_detections: int = MAX_DETECTIONS,
 ) -> Comparison:
-    """Landmark AP of two models on the same pictures, with the interval of the difference.
+    """Landmark AP of two models on the same images, with the interval of the difference.
 
     Args:
         truth: the garments.
         new: one model's predictions.
         old: the other's.
-        resamples: how many times the pictures are drawn.
+        resamples: how many times the images are drawn.
         confidence: share of the resamples within the interval, the same share beyond each end.
         seed: of the draws.
-        max_detections: best predictions counted per picture and category.
+        max_detections: best predictions counted per image and category.
     """
     models = [_prepare(truth, found, max_detections) for found in (new, old)]
     once = np.ones((1, len(truth.image_ids)), np.int64)
@@ -108,9 +108,9 @@ def compare(
 def resampled_aps(
     truth: GroundTruth, found: Detections, weights: np.ndarray, max_detections: int = MAX_DETECTIONS
 ) -> np.ndarray:
-    """AP by category where each picture counts ``weights`` (B, P) times: (B, C), NaN: nothing to find.
+    """AP by category where each image counts ``weights`` (B, P) times: (B, C), NaN: nothing to find.
 
-    Pictures and categories are in the order of ``truth.image_ids`` and ``truth.category_ids``.
+    Images and categories are in the order of ``truth.image_ids`` and ``truth.category_ids``.
     """
     return _aps(_prepare(truth, found, max_detections), weights)
 
@@ -134,13 +134,13 @@ def _prepare(truth: GroundTruth, found: Detections, max_detections: int) -> list
     return categories
 
 
-def _draws(pictures: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each picture was drawn, a few resamples at a time: (b, P)."""
+def _draws(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image was drawn, a few resamples at a time: (b, P)."""
     random = np.random.default_rng(seed)
-    step = max(1, _CHUNK // pictures)
+    step = max(1, _CHUNK // images)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        yield random.multinomial(pictures, np.full(pictures, 1 / pictures), size)
+        yield random.multinomial(images, np.full(images, 1 / images), size)
 
 
 def _aps(categories: list[_Category], weights: np.ndarray) -> np.ndarray:
@@ -156,10 +156,10 @@ def _category_aps(c: _Category, weights: np.ndarray) -> np.ndarray:
     """
     total = weights @ c.garments
     out = np.zeros(len(weights))
-    step = max(1, _CHUNK // max(1, len(c.picture)))
+    step = max(1, _CHUNK // max(1, len(c.image)))
     for start in range(0, len(weights), step):
         part = slice(start, start + step)
-        own = weights[part][:, c.picture]  # (b, D)
+        own = weights[part][:, c.image]  # (b, D)
         for right, wrong in zip(c.right, c.wrong, strict=True):
             at = np.flatnonzero(right)
             true = own[:, at].cumsum(1).astype(float)  # (b, J)

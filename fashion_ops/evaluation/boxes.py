@@ -1,4 +1,4 @@
-"""Box AP: COCO's detection protocol (IoU .50:.05:.95, 100 boxes a picture and category).
+"""Box AP: COCO's detection protocol (IoU .50:.05:.95, 100 boxes an image and category).
 
 The work is faster-coco-eval's, whose numbers equal pycocotools' (``tests/evaluation``).
 """
@@ -43,7 +43,7 @@ def score_boxes(
     """Box AP of predictions on one split; tables as in ``schemas``.
 
     Args:
-        images: pictures of the split.
+        images: images of the split.
         garments: ground truth.
         predictions: what was found.
         crowd: bool (G,), garments that are regions to ignore (COCO's ``iscrowd``); None is none.
@@ -53,7 +53,7 @@ def score_boxes(
         ``stats`` by the names in ``BOX_STATS``, AP of each category; -1 where there is no ground truth.
 
     Raises:
-        ValueError: more than one split, or a row on a picture that is not in ``images``.
+        ValueError: more than one split, or a row on an image that is not in ``images``.
     """
     dataset = {
         "images": [{"id": int(i)} for i in images["coco_id"]],

@@ -19,7 +19,7 @@ def garment_errors(garments: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
     Returns:
         garment_id, category_id, ``error`` (mean distance of labelled landmarks, x in box widths and y
         in box heights: the normalised error NE of the fashion-landmark literature, in the box instead
-        of the picture) and ``oks``.
+        of the image) and ``oks``.
     """
     found = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
     rows = []

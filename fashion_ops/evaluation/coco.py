@@ -1,6 +1,6 @@
 """Catalog and prediction tables as COCO ground truth and COCO results, in memory and as files.
 
-Everything here speaks of one split, and names pictures by their id in the source (``coco_id``), so
+Everything here speaks of one split, and names images by their id in the source (``coco_id``), so
 that an exported result can be scored against the data set's own annotation file. Ground truth
 follows the official converter: ``area`` is that of the box, 294 keypoints, zeros outside the category's
 own slots. Files that others wrote are read in ``coco_files``.
@@ -23,7 +23,7 @@ def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
     """Garments of one split (``schemas.IMAGES``, ``schemas.GARMENTS``) as ground truth.
 
     Raises:
-        ValueError: more than one split, or a garment on a picture that is not in ``images``.
+        ValueError: more than one split, or a garment on an image that is not in ``images``.
     """
     keypoints = np.zeros((len(garments), NUM_LANDMARKS, 3))
     categories = garments["category_id"].to_numpy().astype(np.int64)
@@ -46,10 +46,10 @@ def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
 
 
 def detections(predictions: pd.DataFrame, images: pd.DataFrame) -> Detections:
-    """A table of predictions (``schemas.PREDICTIONS``) on pictures of one split.
+    """A table of predictions (``schemas.PREDICTIONS``) on images of one split.
 
     Raises:
-        ValueError: more than one split, or a prediction on a picture that is not in ``images``.
+        ValueError: more than one split, or a prediction on an image that is not in ``images``.
     """
     categories = predictions["category_id"].to_numpy().astype(np.int64)
     table = [category(int(c)) for c in categories]
@@ -149,13 +149,13 @@ def _stack(arrays: list[np.ndarray], width: int) -> np.ndarray:
 
 
 def coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """The source's picture ids of rows that have an ``image_id`` of the catalog."""
+    """The source's image ids of rows that have an ``image_id`` of the catalog."""
     splits = images["split"].unique()
     if len(splits) > 1:
-        raise ValueError(f"pictures of one split expected, got {', '.join(sorted(splits))}")
+        raise ValueError(f"images of one split expected, got {', '.join(sorted(splits))}")
     known = pd.Index(np.asarray(images["image_id"]).tolist())
     at = known.get_indexer(pd.Index(rows["image_id"].tolist()))
     if (at < 0).any():
         missing = rows["image_id"].to_numpy()[at < 0][0]
-        raise ValueError(f"image_id {missing} is not among the {len(known)} pictures of this split")
+        raise ValueError(f"image_id {missing} is not among the {len(known)} images of this split")
     return images["coco_id"].to_numpy()[at].astype(np.int64)

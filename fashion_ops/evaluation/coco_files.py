@@ -114,7 +114,7 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
     otherwise that of the rectangle around its keypoints.
 
     Raises:
-        ValueError: not such a file, or a picture that the ground truth does not know.
+        ValueError: not such a file, or an image that the ground truth does not know.
     """
     data = _load(path)
     if not isinstance(data, list):

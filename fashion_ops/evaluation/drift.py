@@ -1,4 +1,4 @@
-"""How unlike a new batch is to what was there: category mix, landmark configurations, pictures.
+"""How unlike a new batch is to what was there: category mix, landmark configurations, images.
 
 Each measure is a distance with the probability that chance alone makes it as large: the population
 stability index of the categories (chi-squared: a PSI times n m / (n + m) has nearly that distribution)
@@ -62,14 +62,14 @@ def configurations(rank: np.ndarray) -> Measure:
     return Measure("landmark configurations", "ks", float(found.statistic), float(found.pvalue))
 
 
-def picture_statistic(name: str, batch: np.ndarray, before: np.ndarray) -> Measure:
-    """Two-sample Kolmogorov-Smirnov distance of one number a picture."""
+def image_statistic(name: str, batch: np.ndarray, before: np.ndarray) -> Measure:
+    """Two-sample Kolmogorov-Smirnov distance of one number an image."""
     found: Any = ks_2samp(batch, before)
     return Measure(name, "ks", float(found.statistic), float(found.pvalue))
 
 
-def describe_picture(rgb: np.ndarray, width: int, height: int) -> tuple[float, ...]:
-    """The ``STATISTICS`` of a picture.
+def describe_image(rgb: np.ndarray, width: int, height: int) -> tuple[float, ...]:
+    """The ``STATISTICS`` of an image.
 
     Args:
         rgb: uint8 (H, W, 3), may be smaller than the original.
@@ -94,7 +94,7 @@ def draw(
     statistics: Mapping[str, tuple[np.ndarray, np.ndarray]],
     title: str,
 ) -> None:
-    """Write the comparison as PNG: mix of categories, ranks of configurations, picture statistics.
+    """Write the comparison as PNG: mix of categories, ranks of configurations, image statistics.
 
     Args:
         path: of the PNG.

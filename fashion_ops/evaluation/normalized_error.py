@@ -42,7 +42,7 @@ def errors(
     """Normalised error of each landmark, (N, n).
 
     Args:
-        predicted: (N, n, 2), pixels of the picture.
+        predicted: (N, n, 2), pixels of the image.
         truth: likewise.
         boxes: (N, 4) as x1, y1, x2, y2, of which the frame is made.
         frame: ``letterbox`` or ``box``, as in ``methods.parts.frames``.

@@ -6,8 +6,8 @@ evaluation protocol; COCO's keypoint protocol with 294 sigmas)::
     OKS = mean over labelled landmarks i of exp(-d_i^2 / (2 * area * (2 * sigma_i)^2))
 
 with ``area`` the garment's box area. AP is the mean over thresholds .50:.05:.95, 101 recalls and the
-categories that have ground truth; the 20 best predictions per picture and category count. Only
-the labelled landmarks of a category enter its OKS, so only these slots are read, for all pictures of
+categories that have ground truth; the 20 best predictions per image and category count. Only
+the labelled landmarks of a category enter its OKS, so only these slots are read, for all images of
 a category at once; pycocotools compares all 294 slots, one pair at a time. Two rules do read all 294:
 ground truth without any labelled landmark, and the area of a submitted result.
 
@@ -33,7 +33,7 @@ _CHUNK = 1 << 19  # landmark pairs handled at once
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """Labelled garments: G rows over all pictures.
+    """Labelled garments: G rows over all images.
 
     ``boxes`` (G, 4) are x, y, width, height; ``keypoints`` (G, 294, 3) are x, y, visibility, pixels.
     ``image_ids`` and ``category_ids`` say what is evaluated, also where nothing is labelled.
@@ -100,7 +100,7 @@ def score_landmarks(
     """The ten official numbers and the AP of each category.
 
     ``oks_sigmas`` replaces the official 294 (shape = number of slots). The caller makes sure that
-    every detection's picture exists; detections of categories that are not evaluated are left out.
+    every detection's image exists; detections of categories that are not evaluated are left out.
     """
     shape = (len(THRESHOLDS), 101, len(truth.category_ids), len(AREAS))
     precision, recall = -np.ones(shape), -np.ones((shape[0], *shape[2:]))
@@ -119,7 +119,7 @@ def score_landmarks(
 
 @dataclass(frozen=True)
 class Matched:
-    """One category's detections and garments after the matching, each by picture.
+    """One category's detections and garments after the matching, each by image.
 
     ``rows`` (D,) of the detections, ``garments`` (G,) of the ground truth; ``hit`` and ``skip``
     (areas, thresholds, D): took a garment, counts neither way; ``ignored`` (areas, G): not to be found.
@@ -139,7 +139,7 @@ def match_category(
     max_detections: int = MAX_DETECTIONS,
     oks_sigmas: np.ndarray | None = None,
 ) -> Matched:
-    """Who takes whom in one category, in all pictures at once."""
+    """Who takes whom in one category, in all images at once."""
     variances = (2 * (sigmas() if oks_sigmas is None else oks_sigmas)) ** 2
     garments = np.flatnonzero((truth.category == category_id) & np.isin(truth.image, truth.image_ids))
     garments = garments[np.argsort(truth.image[garments], kind="stable")]
@@ -181,7 +181,7 @@ def _oks_of_unlabelled(
 
 
 def _best(detections: Detections, rows: np.ndarray, max_detections: int) -> np.ndarray:
-    """Rows by picture, then falling score (equal scores as submitted), the best of each picture."""
+    """Rows by image, then falling score (equal scores as submitted), the best of each image."""
     rows = rows[np.lexsort((-detections.score[rows], detections.image[rows]))]
     _, start, count = np.unique(detections.image[rows], return_index=True, return_counts=True)
     return rows[np.arange(len(rows)) - np.repeat(start, count) < max_detections]
@@ -202,7 +202,7 @@ def _judge(
     labelled = truth.keypoints[garments, :, 2] > 0
     used = np.flatnonzero(labelled.any(0))
     slots = slice(used[0], used[-1] + 1) if len(used) else slice(0, 0)
-    for d, g in picture_groups(detections.image[rows], truth.image[garments], slots.stop - slots.start):
+    for d, g in image_groups(detections.image[rows], truth.image[garments], slots.stop - slots.start):
         real = d >= 0
         similarity = pairwise_oks(truth, detections, garments[g], rows[d], slots, variances)
         similarity[~real] = -1
@@ -216,10 +216,10 @@ def _judge(
     return hit, skip
 
 
-def picture_groups(
+def image_groups(
     detection_image: np.ndarray, garment_image: np.ndarray, num_slots: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pictures with both, batched by number of garments: indices (N, D) padded with -1, (N, G)."""
+    """Images with both, batched by number of garments: indices (N, D) padded with -1, (N, G)."""
     d_ids, d_start, d_count = np.unique(detection_image, return_index=True, return_counts=True)
     g_ids, g_start, g_count = np.unique(garment_image, return_index=True, return_counts=True)
     _, in_d, in_g = np.intersect1d(d_ids, g_ids, return_indices=True)

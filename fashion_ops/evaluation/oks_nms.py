@@ -1,6 +1,6 @@
 """OKS-NMS: of two predicted garments whose landmarks nearly coincide the worse one goes.
 
-As in human pose estimation (Papandreou et al., CVPR 2017, 3.3), within a picture and category. The
+As in human pose estimation (Papandreou et al., CVPR 2017, 3.3), within an image and category. The
 similarity is COCO's, with every landmark counted and the mean of both boxes' areas in the place of the
 labelled one's.
 """
@@ -15,7 +15,7 @@ def suppress(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame
     """``schemas.PREDICTIONS`` without garments that repeat a better one; the order stays.
 
     Args:
-        predictions: of any pictures.
+        predictions: of any images.
         threshold: OKS above which two are the same; None keeps all.
     """
     if threshold is None:

@@ -2,7 +2,7 @@
 
 A model predicts its category's landmarks; the official protocol wants all 294. The other slots hold
 the centre of the box here and in every export. Zeros there would turn correct predictions for
-garments without labels into false positives and stretch the area to the picture's corner.
+garments without labels into false positives and stretch the area to the image's corner.
 """
 
 from dataclasses import dataclass

@@ -46,13 +46,13 @@ def score_subset_landmarks(
     Args:
         images: ``schemas.IMAGES`` of the split.
         garments: ``schemas.GARMENTS`` of the split.
-        predictions: ``schemas.PREDICTIONS`` on these pictures.
+        predictions: ``schemas.PREDICTIONS`` on these images.
         inside: bool (G,), the garments that count.
         visible_only: judge by landmarks of visibility 2 alone.
-        max_detections: best predictions counted per picture and category.
+        max_detections: best predictions counted per image and category.
 
     Raises:
-        ValueError: more than one split, or a row on a picture that is not in ``images``.
+        ValueError: more than one split, or a row on an image that is not in ``images``.
     """
     truth = ground_truth(images, garments)
     if visible_only:
@@ -90,8 +90,8 @@ def owners(garments: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
     boxes, kinds = _boxes(garments), garments["category_id"].to_numpy()
     found, found_kinds = _boxes(predictions), predictions["category_id"].to_numpy()
     out = np.full(len(predictions), -1)
-    by_picture = pd.Series(np.arange(len(predictions))).groupby(predictions["image_id"].to_numpy())
-    for image_id, mine in by_picture.indices.items():
+    by_image = pd.Series(np.arange(len(predictions))).groupby(predictions["image_id"].to_numpy())
+    for image_id, mine in by_image.indices.items():
         own = rows.get(image_id)
         if own is None:
             continue

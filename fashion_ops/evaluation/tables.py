@@ -66,10 +66,10 @@ def evaluate_tables(
             of the two only. Rows stand in the order of ``METHODS``, then in that of mention.
         detector: the boxes to judge by box AP (its landmarks are not looked at).
         train_garments: for the count of training garments.
-        max_detections: best predictions counted per picture and category; 20 is official.
+        max_detections: best predictions counted per image and category; 20 is official.
 
     Raises:
-        ValueError: more than one split, or a prediction on a picture of another.
+        ValueError: more than one split, or a prediction on an image of another.
     """
     truth = ground_truth(images, garments)
 

@@ -1,8 +1,8 @@
 """AP of many scorings of the same detections, each equal to what ``oks`` or ``boxes`` would find.
 
 A grid search changes scores, and which detections there are, far more often than where they lie. Here
-every detection meets every garment of its picture and category once; the scorings go through COCO's
-matching (``matching``) together, as if each were another set of pictures. Only AP of all areas is made.
+every detection meets every garment of its image and category once; the scorings go through COCO's
+matching (``matching``) together, as if each were another set of images. Only AP of all areas is made.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from fashion_ops.evaluation.oks import (
     MAX_DETECTIONS,
     Detections,
     GroundTruth,
+    image_groups,
     pairwise_oks,
-    picture_groups,
 )
 from fashion_ops.taxonomy import CATEGORIES, category, sigmas
 
-MAX_BOXES = 100  # of COCO's detection protocol, a picture and category
+MAX_BOXES = 100  # of COCO's detection protocol, an image and category
 _LANDMARKS = max(c.num_landmarks for c in CATEGORIES)
 
 # Garments (N, G) and rows of detections (N, D) of one category to (N, D, G).
@@ -30,7 +30,7 @@ def landmark_aps(truth: GroundTruth, found: Detections, scores: np.ndarray) -> n
     """Landmark AP of V scorings, (V,); -1 where there is no ground truth.
 
     Args:
-        truth: garments of some pictures.
+        truth: garments of some images.
         found: all detections that any scoring has; their own ``score`` is not looked at.
         scores: (V, N), negative where a scoring does not have the detection.
     """
@@ -77,7 +77,7 @@ def _average_precisions(
         )
         hit = np.zeros((len(scores), len(THRESHOLDS), len(rows)), bool)
         skip = hit.copy()
-        for d, g in picture_groups(found.image[rows], truth.image[garments], _LANDMARKS):
+        for d, g in image_groups(found.image[rows], truth.image[garments], _LANDMARKS):
             alike = compare(garments[g], rows[d])
             _judge(own, d, alike, ignored[garments[g]], truth.crowd[garments[g]], hit, skip)
         total = int((~ignored[garments]).sum())
@@ -94,7 +94,7 @@ def _average_precisions(
 
 
 def _best(scores: np.ndarray, image: np.ndarray, most: int) -> np.ndarray:
-    """Scores (V, R) of rows that lie together by picture; -inf beyond the best of each picture."""
+    """Scores (V, R) of rows that lie together by image; -inf beyond the best of each image."""
     _, start, count = np.unique(image, return_index=True, return_counts=True)
     out = scores.copy()
     for first, number in zip(start[count > most], count[count > most], strict=True):
@@ -113,7 +113,7 @@ def _judge(
     hit: np.ndarray,
     skip: np.ndarray,
 ) -> None:
-    """Match N pictures' detections (N, D), -1 pads, in all V scorings; fill in ``hit`` and ``skip``."""
+    """Match N images' detections (N, D), -1 pads, in all V scorings; fill in ``hit`` and ``skip``."""
     values = np.where(d >= 0, scores[:, d], -np.inf)  # (V, N, D)
     order = np.argsort(-values, axis=-1, kind="stable")
     order = order[..., : int((values > -np.inf).sum(-1).max(initial=0))]
@@ -129,8 +129,8 @@ def _judge(
     choice = choice.reshape(len(THRESHOLDS), v, n, depth)
     neutral = ignored[np.arange(n)[:, None], choice.clip(0)]  # (T, V, N, D)
     at = np.take_along_axis(np.broadcast_to(d, (v, *d.shape)), order, -1)
-    which, picture, rank = np.nonzero(there)
-    target = at[which, picture, rank]
-    taken = (choice >= 0)[:, which, picture, rank]
+    which, image, rank = np.nonzero(there)
+    target = at[which, image, rank]
+    taken = (choice >= 0)[:, which, image, rank]
     hit[which, :, target] = taken.T
-    skip[which, :, target] = (taken & neutral[:, which, picture, rank]).T
+    skip[which, :, target] = (taken & neutral[:, which, image, rank]).T

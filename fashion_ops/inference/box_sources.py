@@ -19,8 +19,8 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
             on top), ``models/box_detector`` Cascade R-CNN or HTC, all else the path of a COCO results
             file, from the workspace's root.
         ws: where the models are.
-        catalog: where the pictures are.
-        images: pictures of one split.
+        catalog: where the images are.
+        images: images of one split.
 
     Raises:
         FileNotFoundError: no such model.

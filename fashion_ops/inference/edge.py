@@ -49,11 +49,11 @@ class EdgePredictor:
         """Garments of one photo, best first.
 
         Args:
-            photo: a picture file or its bytes, turned upright by its EXIF orientation.
+            photo: an image file or its bytes, turned upright by its EXIF orientation.
             min_score: garments below are left out.
 
         Raises:
-            ValueError: no picture; names the file.
+            ValueError: no image; names the file.
         """
         data = photo if isinstance(photo, bytes) else photo_bytes(photo)
         name = "photo" if isinstance(photo, bytes) else str(photo)
@@ -78,7 +78,7 @@ class EdgePredictor:
 def edge_post(detector: Path) -> PostProcess:
     """How a detector's maps are read in one look: as tuned beside it, or by DeepMark++'s values.
 
-    The mirrored picture and other scales would multiply the time.
+    The mirrored image and other scales would multiply the time.
 
     Raises:
         ValueError: the tuned values can't be read.

@@ -1,6 +1,6 @@
 """``fashion-ops export detector``: the detector as a folder for the edge; not a step of the pipeline.
 
-INT8 is calibrated on pictures of the catalog's train split, and its AP is judged against torch's.
+INT8 is calibrated on images of the catalog's train split, and its AP is judged against torch's.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from fashion_ops.workspace import Workspace
 class Cost:
     """AP of boxes and of the detector's own landmarks, in torch (fp32) and as exported."""
 
-    pictures: int
+    num_images: int
     calibrated_on: int
     torch: dict[str, float]
     exported: dict[str, float]
@@ -45,21 +45,21 @@ def run(
     garments: bool,
     dynamic_batch: bool,
     calibration: int,
-    pictures: int,
+    num_images: int,
 ) -> tuple[Exported, Cost | None]:
     """Export; for INT8 also calibrate and judge.
 
     Args:
-        params: the seed that draws pictures, and how predictions are judged.
+        params: the seed that draws images, and how predictions are judged.
         ws: where the catalog is; only INT8 reads it.
         model: the detector's folder, or a bundle with ``detector``.
         out: folder to write.
         form: ``onnx`` or ``openvino``.
         precision: ``fp32``, ``bf16`` (OpenVINO) or ``int8``.
         garments: decode inside the graph.
-        dynamic_batch: any number of pictures at once.
-        calibration: train pictures that INT8 is calibrated on.
-        pictures: pictures of ``evaluate.split`` that INT8 is judged on.
+        dynamic_batch: any number of images at once.
+        calibration: train images that INT8 is calibrated on.
+        images: images of ``evaluate.split`` that INT8 is judged on.
 
     Raises:
         FileNotFoundError: no detector there.
@@ -79,7 +79,7 @@ def run(
     exact = Detector(
         TorchNetwork(detector.network.model, "fp32", detector.network.device), detector.spec, post
     )
-    images = draw_subset(catalog.images, params.evaluate.split, pictures, params.seed)
+    images = draw_subset(catalog.images, params.evaluate.split, num_images, params.seed)
     before, after = (
         _judge(d, catalog, images, params.evaluate.max_detections)
         for d in (exact, ExportedDetector.open(out, form))
@@ -90,7 +90,7 @@ def run(
 def as_text(exported: Exported, cost: Cost | None) -> str:
     """What was written, how far it is from torch and, for INT8, what it costs."""
     graph = exported.graph
-    batch = "any number of pictures" if graph.batch is None else "one picture"
+    batch = "any number of images" if graph.batch is None else "one image"
     lines = [
         f"{exported.folder}: {graph.format} {graph.precision}, {batch} of {graph.input_size} pixels "
         f"at once, gives {graph.gives}",
@@ -100,7 +100,7 @@ def as_text(exported: Exported, cost: Cost | None) -> str:
     ]
     if cost:
         lines += [
-            f"calibrated on {cost.calibrated_on} train pictures, judged on {cost.pictures} pictures:",
+            f"calibrated on {cost.calibrated_on} train images, judged on {cost.num_images} images:",
             f"  {'':12}{'torch fp32':>10}{graph.precision:>12}{'loss':>9}",
             *(
                 f"  {k:12}{v:10.4f}{cost.exported[k]:12.4f}{v - cost.exported[k]:9.4f}"
@@ -111,10 +111,10 @@ def as_text(exported: Exported, cost: Cost | None) -> str:
 
 
 def _calibration(catalog: Catalog, detector: Detector, count: int, seed: int) -> np.ndarray:
-    """Fitted train pictures uint8 (N, S, S, 3)."""
+    """Fitted train images uint8 (N, S, S, 3)."""
     ids = draw_subset(catalog.images, "train", count, seed)["image_id"]
     if ids.empty:
-        raise ValueError(f"{catalog.folder}: no train pictures to calibrate INT8 on")
+        raise ValueError(f"{catalog.folder}: no train images to calibrate INT8 on")
     return detector.fit([catalog.image(i) for i in ids])[0].permute(0, 2, 3, 1).numpy()
 
 

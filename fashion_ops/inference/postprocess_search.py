@@ -1,8 +1,8 @@
 """What ``tune_postprocess`` searches with: AP of any setting of the four techniques, and the search.
 
-``Judge`` reads pictures through the detector once and then tells the AP of a list of settings from what
+``Judge`` reads images through the detector once and then tells the AP of a list of settings from what
 it keeps (``methods.centernet.candidates``); the AP is that of ``Detector.detect`` with each setting and
-of the house's scorers. ``search`` knows nothing of pictures.
+of the house's scorers. ``search`` knows nothing of images.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -56,11 +56,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Judge:
-    """Pictures as a reading's candidates, and the garments that are on them."""
+    """Images as a reading's candidates, and the garments that are on them."""
 
     reading: Reading
-    candidates: Candidates  # in picture pixels
-    ends: np.ndarray  # (U, 4) boxes within the picture
+    candidates: Candidates  # in image pixels
+    ends: np.ndarray  # (U, 4) boxes within the image
     doubles: Doubles
     image: np.ndarray  # (U,) coco_id
     truth: GroundTruth
@@ -105,21 +105,21 @@ class Judge:
         return Detections(self.image, c.category, nothing, nothing, points)
 
 
-def read_pictures(
+def read_images(
     detector: Detector,
     catalog: Catalog,
     images: pd.DataFrame,
     garments: pd.DataFrame,
     readings: Sequence[Reading],
 ) -> list[Judge]:
-    """Run the detector on pictures once, and make a judge of each reading.
+    """Run the detector on images once, and make a judge of each reading.
 
-    Memory: a batch's maps, and of each picture at most ``TOP`` candidates a ``sigma_center``: 39 points
+    Memory: a batch's maps, and of each image at most ``TOP`` candidates a ``sigma_center``: 39 points
     a ``sigma_landmark``, 6.5 kB with 21 of them.
 
     Args:
-        detector: its ``post`` says whether maps are fused with those of the mirrored picture.
-        catalog: where the pictures are.
+        detector: its ``post`` says whether maps are fused with those of the mirrored image.
+        catalog: where the images are.
         images: rows of the catalog's images, of one split.
         garments: all garments on them.
         readings: switches and sigmas.
@@ -130,9 +130,9 @@ def read_pictures(
     parts: list[list[Candidates]] = [[] for _ in readings]
     ends: list[list[np.ndarray]] = [[] for _ in readings]
     for start in track(range(0, len(ids), BATCH), "heatmaps", -(-len(ids) // BATCH)):
-        pictures = [catalog.image(i) for i in ids[start : start + BATCH]]
-        fitted, matrices = detector.fit(pictures)
-        limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pictures])
+        pixels = [catalog.image(i) for i in ids[start : start + BATCH]]
+        fitted, matrices = detector.fit(pixels)
+        limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pixels])
         with torch.inference_mode():
             maps = detector.maps(fitted)
             for n, r in enumerate(readings):
@@ -145,24 +145,22 @@ def read_pictures(
                     threshold,
                     TOP,
                 )
-                found = _to_pictures(found, invert_matrices(matrices))
-                ends[n].append(found.boxes.clip(0, limits[found.picture]).astype(np.float32))
-                parts[n].append(replace(found, picture=found.picture + start))
+                found = _to_images(found, invert_matrices(matrices))
+                ends[n].append(found.boxes.clip(0, limits[found.image]).astype(np.float32))
+                parts[n].append(replace(found, image=found.image + start))
     truth = ground_truth(images, garments)
     coco_ids = images["coco_id"].to_numpy()
     judges = []
     for r, own, boxes in zip(readings, parts, ends, strict=True):
         c = join(own)
-        doubles = find_doubles(c.picture, c.category, c.boxes, r.post.nms)
-        judges.append(
-            Judge(r, c, np.concatenate(boxes), doubles, coco_ids[c.picture], truth, threshold)
-        )
+        doubles = find_doubles(c.image, c.category, c.boxes, r.post.nms)
+        judges.append(Judge(r, c, np.concatenate(boxes), doubles, coco_ids[c.image], truth, threshold))
     return judges
 
 
-def _to_pictures(c: Candidates, inverse: np.ndarray) -> Candidates:
-    """From input to picture pixels."""
-    own = inverse[c.picture]
+def _to_images(c: Candidates, inverse: np.ndarray) -> Candidates:
+    """From input to image pixels."""
+    own = inverse[c.image]
 
     def move(points: np.ndarray) -> np.ndarray:
         return (

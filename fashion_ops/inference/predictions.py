@@ -8,18 +8,18 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
-from fashion_ops.inference.predictor import ROWS, Cascade, Poses, average
+from fashion_ops.inference.predictor import VARIANTS, LandmarkPipeline, Poses, average
 from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.parts.boxes import Boxed
 from fashion_ops.progress import track
 
-CHUNK = 64  # pictures or garments at a time, which bounds the memory
+CHUNK = 64  # images or garments at a time, which bounds the memory
 
 Tables = dict[str, pd.DataFrame]
 
 
 def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.DataFrame:
-    """A source's garments on every picture, as a table of predictions.
+    """A source's garments on every image, as a table of predictions.
 
     A source of mere boxes has no landmarks: theirs are empty.
     """
@@ -34,7 +34,7 @@ def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.D
 def detection_rows(
     image_ids: Sequence[int], found: Sequence[Sequence[Boxed]], max_detections: int
 ) -> list[tuple]:
-    """The best of each picture and category, as ``predictions_table`` takes them."""
+    """The best of each image and category, as ``predictions_table`` takes them."""
     rows = []
     for image_id, garments in zip(image_ids, found, strict=True):
         kept: dict[int, int] = {}
@@ -47,22 +47,22 @@ def detection_rows(
 
 
 def landmark_tables(
-    cascade: Cascade,
+    pipeline: LandmarkPipeline,
     catalog: Catalog,
     boxes: pd.DataFrame,
     what: str,
     score: str = "own",
-    others: Sequence[Cascade] = (),
-    rows: tuple[str, ...] = ROWS,
+    others: Sequence[LandmarkPipeline] = (),
+    rows: tuple[str, ...] = VARIANTS,
 ) -> Tables:
     """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
 
     Args:
         cascade: the landmark models.
-        catalog: where the pictures are.
+        catalog: where the images are.
         boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
         what: for the progress bar.
-        score: whose peaks count, see ``Cascade.judge``.
+        score: whose peaks count, see ``LandmarkPipeline.judge``.
         others: further model sets; with them there is one more row, ``ensemble``, the mean of all
             sets' finetuned landmarks.
         rows: which of the three.
@@ -77,9 +77,9 @@ def landmark_tables(
             np.stack(chunk["box"].to_list()),
             chunk["category_id"].to_numpy(np.int64),
         )
-        found = cascade.judge(*garments, rows, score)
+        found = pipeline.predict(*garments, rows, score)
         if others:
-            sets = [c.judge(*garments, ("finetuned",), score)["finetuned"] for c in others]
+            sets = [c.predict(*garments, ("finetuned",), score)["finetuned"] for c in others]
             found["ensemble"] = average([found["finetuned"], *sets])
         for row, poses in found.items():
             parts.setdefault(row, []).append(poses)

@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fashion_ops.catalog.images import probe_bytes, read_picture
+from fashion_ops.catalog.images import probe_bytes, read_image
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_chosen
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import Detects
-from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_picture
+from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.taxonomy import CATEGORIES, category
 
-ROWS = ("universal", "finetuned", "refined")
+VARIANTS = ("universal", "finetuned", "refined")
 Landmarks = list[np.ndarray]
 
 
@@ -69,7 +69,7 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class Cascade:
+class LandmarkPipeline:
     """Universal landmarker, the finetuned ones and the refiners, run in that order on one crop each."""
 
     universal: LandmarkPredictor
@@ -77,7 +77,9 @@ class Cascade:
     refined: dict[int, Refiner]
 
     @classmethod
-    def load(cls, bundle: Path, device: str = "cpu", rows: tuple[str, ...] = ROWS) -> "Cascade":
+    def load(
+        cls, bundle: Path, device: str = "cpu", rows: tuple[str, ...] = VARIANTS
+    ) -> "LandmarkPipeline":
         """Read those landmark models of a bundle that these rows need; every category must be there.
 
         Raises:
@@ -103,29 +105,17 @@ class Cascade:
         image_ids: np.ndarray,
         boxes: np.ndarray,
         category_ids: np.ndarray,
-        rows: tuple[str, ...] = ROWS,
-    ) -> dict[str, Landmarks]:
-        """``judge`` without the scores of whole garments."""
-        found = self.judge(read_image, image_ids, boxes, category_ids, rows)
-        return {row: poses.landmarks for row, poses in found.items()}
-
-    def judge(
-        self,
-        read_image: Callable[[int], np.ndarray],
-        image_ids: np.ndarray,
-        boxes: np.ndarray,
-        category_ids: np.ndarray,
-        rows: tuple[str, ...] = ROWS,
+        rows: tuple[str, ...] = VARIANTS,
         score: str = "own",
     ) -> dict[str, Poses]:
-        """Landmarks in picture pixels and a score for every garment, by row.
+        """Landmarks in image pixels and a score for every garment, by row.
 
         Args:
             read_image: image id to RGB uint8.
-            image_ids: (N,) picture of each garment; equal ids should stand together.
+            image_ids: (N,) image of each garment; equal ids should stand together.
             boxes: (N, 4) x1, y1, x2, y2.
             category_ids: (N,) 1..13.
-            rows: which of ``ROWS`` to return.
+            rows: which of ``VARIANTS`` to return.
             score: whose peaks count, ``own`` (the category's landmarks) or ``all`` (every channel). A
                 refiner has none of its own: its garments keep those that it was given.
         """
@@ -153,7 +143,7 @@ class Cascade:
         inverse = invert_matrices(matrices)
         return {
             row: Poses(
-                [to_picture(pose, m) for pose, m in zip(poses.landmarks, inverse, strict=True)],
+                [to_image(pose, m) for pose, m in zip(poses.landmarks, inverse, strict=True)],
                 poses.scores,
             )
             for row, poses in found.items()
@@ -183,7 +173,7 @@ class Predictor:
     """Detector and landmark cascade together."""
 
     detector: Detects
-    cascade: Cascade
+    pipeline: LandmarkPipeline
 
     @classmethod
     def load(cls, bundle: Path, device: str = "cpu") -> "Predictor":
@@ -194,10 +184,10 @@ class Predictor:
         """
         if holds_detector(bundle / "box_detector"):
             boxes = BoxDetector.load(bundle / "box_detector", device)
-            return cls(boxes, Cascade.load(bundle, device))
+            return cls(boxes, LandmarkPipeline.load(bundle, device))
         detector = Detector.load(bundle / "detector", device)
         detector = detector.with_post(read_chosen(bundle / "postprocess"))
-        return cls(detector.for_boxes(), Cascade.load(bundle, device))
+        return cls(detector.for_boxes(), LandmarkPipeline.load(bundle, device))
 
     def predict(
         self, image: np.ndarray | str | Path, min_score: float = 0.3, row: str = "refined"
@@ -210,7 +200,7 @@ class Predictor:
             row: ``refined``, ``finetuned`` or ``universal``.
 
         Raises:
-            ValueError: the file is no picture, or the array has another shape or type.
+            ValueError: the file is no image, or the array has another shape or type.
         """
         pixels = read_photo(Path(image)) if isinstance(image, str | Path) else image
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -222,7 +212,9 @@ class Predictor:
             return []
         ids = np.array([d.category_id for d in found])
         boxes = np.stack([d.box for d in found])
-        poses = self.cascade.predict(lambda _: pixels, np.zeros(len(found)), boxes, ids, (row,))[row]
+        poses = self.pipeline.predict(lambda _: pixels, np.zeros(len(found)), boxes, ids, (row,))[
+            row
+        ].landmarks
         return [
             Garment(
                 category=category(d.category_id).name,
@@ -243,7 +235,7 @@ def read_photo(path: Path) -> np.ndarray:
     """A photo as RGB uint8, turned upright by its EXIF orientation.
 
     Raises:
-        ValueError: missing, not a picture, cut off or too large; names the file.
+        ValueError: missing, not an image, cut off or too large; names the file.
     """
     return decode_photo(photo_bytes(path), str(path))
 
@@ -255,7 +247,7 @@ def photo_bytes(path: Path) -> bytes:
         ValueError: missing or too large; names the file.
     """
     try:
-        return read_picture(path)
+        return read_image(path)
     except Refused as refused:
         why = "cannot be read" if refused.reason is Reason.MISSING else refused.reason.value
         raise ValueError(f"{path}: {why}: {refused.value}") from refused

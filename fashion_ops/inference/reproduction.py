@@ -13,7 +13,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.inference.predictions import CHUNK, Tables, detect, landmark_tables
-from fashion_ops.inference.predictor import ROWS, Predictor
+from fashion_ops.inference.predictor import VARIANTS, Predictor
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.workspace import Workspace
@@ -33,26 +33,26 @@ def predict_split(
 
     Args:
         predictor: a bundle's.
-        catalog: where the pictures are.
+        catalog: where the images are.
         images: of the split.
-        max_detections: of a picture and category.
+        max_detections: of an image and category.
         most: predictions of each kind, a multiple of ``CHUNK``; None for the whole split.
         score: ``evaluate.score``.
     """
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     labelled = garments.sort_values("image_id", kind="stable").iloc[:most]
     found = _found(predictor, catalog, images, max_detections, most)
-    cascade = predictor.cascade
+    pipeline = predictor.pipeline
     return {
-        "truth_boxes": landmark_tables(cascade, catalog, labelled, "ground-truth boxes", score=score),
-        "own_boxes": landmark_tables(cascade, catalog, found, "own boxes", score=score),
+        "truth_boxes": landmark_tables(pipeline, catalog, labelled, "ground-truth boxes", score=score),
+        "own_boxes": landmark_tables(pipeline, catalog, found, "own boxes", score=score),
     }
 
 
 def _found(
     predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, most: int | None
 ) -> pd.DataFrame:
-    """The first garments found, from as many pictures as it takes."""
+    """The first garments found, from as many images as it takes."""
     source = DetectedBoxes(predictor.detector, catalog.image)
     if most is None:
         return detect(source, images, max_detections)
@@ -89,7 +89,7 @@ def differences(
     made = predict_split(predictor, catalog, images, p.max_detections, most, p.score)
     found = {}
     for kind in KINDS:
-        for row in ROWS:
+        for row in VARIANTS:
             path = ws.evaluation / "predictions" / kind / f"{row}.parquet"
             if what := start_differs(pd.read_parquet(path), made[kind].get(row), p, most):
                 found[f"{kind}/{row}"] = what
@@ -111,7 +111,7 @@ def start_differs(
     if p.oks_nms is None:
         return _difference(recorded.iloc[:most], table)
     whole = table["image_id"]
-    if most is not None:  # the last picture may have more garments
+    if most is not None:  # the last image may have more garments
         whole = whole[whole != whole.max()]
     table = suppress(table[table["image_id"].isin(whole)], p.oks_nms)
     return _difference(recorded[recorded["image_id"].isin(whole)], table)

@@ -27,7 +27,7 @@ ReadImage = Callable[[int], np.ndarray]
 
 @dataclass(frozen=True)
 class Watch:
-    """Labelled garments of one category and their pictures: those columns that judging reads."""
+    """Labelled garments of one category and their images: those columns that judging reads."""
 
     images: pd.DataFrame
     garments: pd.DataFrame
@@ -37,13 +37,13 @@ class Watch:
 
     @property
     def boxed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Picture (N,), box (N, 4) and category (N,) of each garment."""
+        """Image (N,), box (N, 4) and category (N,) of each garment."""
         boxes = np.stack(self.garments["box"].to_list())
         kinds = self.garments["category_id"].to_numpy(np.int64)
         return self.garments["image_id"].to_numpy(), boxes, kinds
 
     def judge(self, landmarks: Sequence[np.ndarray], scores: Sequence[float]) -> dict[str, float]:
-        """``AP`` of each garment's landmarks (n, 3), picture pixels, and score."""
+        """``AP`` of each garment's landmarks (n, 3), image pixels, and score."""
         flat = pd.Series([points.ravel() for points in landmarks], self.garments.index)
         found = self.garments.assign(score=scores, landmarks=flat)
         truth = ground_truth(self.images, self.garments)
@@ -75,7 +75,7 @@ class LandmarkerJudge:
         return self.watch.judge(poses, [pose_score(pose) for pose in poses])
 
     def poses(self, model: nn.Module) -> list[np.ndarray]:
-        """Landmarks (n, 3) of each watched garment, picture pixels."""
+        """Landmarks (n, 3) of each watched garment, image pixels."""
         device = next(model.parameters()).device
         predictor = LandmarkPredictor(model, {**self.spec, "flip_test": False}, device)  # type: ignore[arg-type]
         return predictor.predict(self.read_image, *self.watch.boxed)

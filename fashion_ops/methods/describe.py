@@ -8,7 +8,7 @@ A description is a dictionary whose keys stay:
 - ``method``: ``detector | landmarker | refiner``; ``backbone``; ``size``: [width, height], pixels;
 - detector, landmarker: ``grouping``; refiner: ``category``; detector: ``neck_width``, ``head_width``;
 - ``parameters``: of everything, also of what only training uses;
-- ``macs``: multiply-accumulates of one picture at inference: of convolutions (plain, transposed,
+- ``macs``: multiply-accumulates of one image at inference: of convolutions (plain, transposed,
   deformable) and matrix products, each weight once a place it is applied to. Biases, norms,
   activations, sums, pooling and the bilinear sampling of deformable convolutions are not counted;
 - ``channels``: {output: channels}; ``output_channels``: their sum;
@@ -114,7 +114,7 @@ def describe_detector(
     Args:
         backbone: a key of ``centernet.backbones.BACKBONES``.
         grouping: ``none | agg81 | semantic62``.
-        size: of the picture, pixels: the side of a square, or (width, height).
+        size: of the image, pixels: the side of a square, or (width, height).
         head_width: channels inside each head; None is the backbone's own.
         neck_width: channels of the map that the heads read; None is the backbone's own.
 
@@ -241,7 +241,7 @@ def as_text(description: Description) -> str:
     what = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
     lines = [
         f"{d['method']}: {d['backbone']}, {what}, {width}x{height} pixels",
-        f"{d['parameters']:,} parameters, {d['macs'] / 1e9:.4f} G multiply-accumulates a picture "
+        f"{d['parameters']:,} parameters, {d['macs'] / 1e9:.4f} G multiply-accumulates an image "
         "(convolutions and matrix products)",
         f"{d['output_channels']} output channels: "
         + ", ".join(f"{name} {n}" for name, n in d["channels"].items()),

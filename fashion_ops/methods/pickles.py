@@ -43,7 +43,7 @@ def refuse_pickles(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and (what := suspicion(path)):
             raise UnsafeModel(
-                f"{path}: {what}. A folder of models holds safetensors, JSON, and text and pictures "
+                f"{path}: {what}. A folder of models holds safetensors, JSON, and text and images "
                 "for people; nothing of it was loaded. Find out who put this file there"
             )
 

@@ -3,11 +3,13 @@
 Unknown keys are errors. Defaults are those of the demo (synthetic wardrobe, two cores, ten minutes);
 ``configs/deepfashion2.yaml`` holds the paper-size values. DVC watches the same file section by
 section, so a section holds exactly what changes the result of its step; what only says how a step is
-carried out (workers, GPUs, addresses) stands in ``fleet``, and what happens by itself in ``retrain``,
-``inbox`` and ``notify``: no stage watches those.
+carried out (workers, GPUs, addresses) stands in ``distributed``, and what happens by itself in ``retrain``,
+``batches`` and ``notify``: no stage watches those.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -24,15 +26,15 @@ from fashion_ops.params.data import (
 from fashion_ops.params.detectors import PostProcess, TrainBoxDetector, TrainDetector, TunePostprocess
 from fashion_ops.params.evaluation import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
 from fashion_ops.params.landmarkers import (
-    CategoryRuns,
+    CategorySettings,
+    CategoryTraining,
     Finetune,
     Refine,
-    Run,
     TrainLandmarker,
-    finetune_fit,
+    finetune_config,
 )
-from fashion_ops.params.operations import Drift, Fleet, Inbox, Notify, Retrain
-from fashion_ops.params.section import Crop, Fit, Section, Stride32, explain, read_yaml
+from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
+from fashion_ops.params.section import Crop, Section, Stride32, TrainingConfig, explain, read_yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 __all__ = [
@@ -40,15 +42,15 @@ __all__ = [
     "DETECTOR",
     "Aggregate",
     "AlignmentSource",
-    "CategoryRuns",
+    "Batches",
+    "CategorySettings",
+    "CategoryTraining",
     "Crop",
     "DfaStage",
+    "Distributed",
     "Drift",
     "Evaluate",
     "Finetune",
-    "Fit",
-    "Fleet",
-    "Inbox",
     "Ingest",
     "IngestAlignment",
     "Notify",
@@ -59,7 +61,6 @@ __all__ = [
     "Refine",
     "Register",
     "Retrain",
-    "Run",
     "Section",
     "Stride32",
     "Synthesize",
@@ -67,12 +68,36 @@ __all__ = [
     "TrainBoxDetector",
     "TrainDetector",
     "TrainLandmarker",
+    "TrainingConfig",
     "TunePostprocess",
     "explain",
-    "finetune_fit",
+    "finetune_config",
     "load_params",
     "read_yaml",
 ]
+
+
+# Keys that had another name in earlier versions: (section, key or None for the whole section), new name.
+OLD_KEYS = (
+    ("fleet", None, "distributed"),
+    ("inbox", None, "batches"),
+    ("batches", "min_pictures", "min_images"),
+    ("drift", "pictures", "images"),
+)
+
+
+def rename_old_keys(written: Mapping[str, Any]) -> dict[str, Any]:
+    """The same parameters with the keys that they have today; a new key beside the old one wins."""
+    renamed = dict(written)
+    for section, key, new in OLD_KEYS:
+        if key is None:
+            if section in renamed:
+                renamed.setdefault(new, renamed.pop(section))
+        elif isinstance(inner := renamed.get(section), Mapping) and key in inner:
+            inner = dict(inner)
+            inner.setdefault(new, inner.pop(key))
+            renamed[section] = inner
+    return renamed
 
 
 class Params(Section):
@@ -89,8 +114,8 @@ class Params(Section):
     train_landmarker: TrainLandmarker = TrainLandmarker()
     finetune: Finetune = Finetune()
     refine: Refine = Refine()
-    categories: dict[str, CategoryRuns] = Field(
-        default_factory=lambda: {name: CategoryRuns() for name in CATEGORY_NAMES}
+    categories: dict[str, CategorySettings] = Field(
+        default_factory=lambda: {name: CategorySettings() for name in CATEGORY_NAMES}
     )
     synthesize_alignment: SynthesizeAlignment = SynthesizeAlignment()
     ingest_alignment: IngestAlignment = IngestAlignment()
@@ -99,14 +124,19 @@ class Params(Section):
     registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()
     retrain: Retrain = Retrain()
-    inbox: Inbox = Inbox()
+    batches: Batches = Batches()
     drift: Drift = Drift()
     notify: Notify = Notify()
-    fleet: Fleet = Fleet()
+    distributed: Distributed = Distributed()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_keys(cls, written: Any) -> Any:
+        return rename_old_keys(written) if isinstance(written, dict) else written
 
     @model_validator(mode="after")
     def _known_categories(self) -> "Params":
-        named = {"categories": self.categories, "fleet.gpus_of": self.fleet.gpus_of}
+        named = {"categories": self.categories, "distributed.gpus_of": self.distributed.gpus_of}
         for key, names in named.items():
             if unknown := set(names) - set(CATEGORY_NAMES):
                 raise ValueError(f"{key}: unknown {sorted(unknown)}; known: {list(CATEGORY_NAMES)}")

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from fashion_ops.params.section import Fit
+from fashion_ops.params.section import TrainingConfig
 
 
-class DfaStage(Fit):
+class DfaStage(TrainingConfig):
     """DFA's cascade: all three stages alike. ``input_size``: side of the square crops, pixels."""
 
     source: str = Field(default="fld", description="of the alignment catalog")

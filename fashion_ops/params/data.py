@@ -13,7 +13,7 @@ class Synthesize(Section):
 
     train: int = Field(default=3200, ge=0)
     validation: int = Field(default=520, ge=0)
-    size: int = Field(default=256, ge=64, description="side of the square pictures, pixels")
+    size: int = Field(default=256, ge=64, description="side of the square images, pixels")
     imbalance: float = Field(
         default=0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
     )
@@ -51,12 +51,12 @@ AlignmentSource = Literal["fld", "category_attribute", "in_shop", "consumer_to_s
 class SynthesizeAlignment(Section):
     """The wardrobe in the formats of alignment data: FLD, DeepFashion's other benchmarks, LSP."""
 
-    train: int = Field(default=1500, ge=0, description="pictures of FLD and Category & Attribute")
+    train: int = Field(default=1500, ge=0, description="images of FLD and Category & Attribute")
     val: int = Field(default=200, ge=0)
     test: int = Field(default=200, ge=0)
     items: int = Field(default=60, ge=0, description="of In-shop and Consumer-to-shop, 5 photos each")
     people: int = Field(default=120, ge=0, description="of LSP; the first half trains")
-    size: int = Field(default=128, ge=64, description="height of the pictures, pixels")
+    size: int = Field(default=128, ge=64, description="height of the images, pixels")
 
 
 class IngestAlignment(Section):

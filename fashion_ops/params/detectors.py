@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fashion_ops.params.section import Fit, Section, Stride32
+from fashion_ops.params.section import Section, Stride32, TrainingConfig
 
 
-class TrainDetector(Fit):
+class TrainDetector(TrainingConfig):
     """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
 
     epochs: int = Field(default=14, ge=1)
@@ -66,9 +66,9 @@ class PostProcess(Section):
     rescore: bool = Field(default=True, description="technique 1: landmark scores enter the score")
     alpha: float = Field(default=0.8, ge=0, le=1, description="weight of the centre's own score")
     nms: Literal["none", "hard", "soft"] = "hard"
-    flip: bool = Field(default=True, description="average with the mirrored picture")
+    flip: bool = Field(default=True, description="average with the mirrored image")
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
-        default=(), description="fuse with the picture at these sizes besides 1; 0.85, 0.95, 1.1"
+        default=(), description="fuse with the image at these sizes besides 1; 0.85, 0.95, 1.1"
     )
 
 
@@ -84,10 +84,10 @@ class TunePostprocess(Section):
     start: PostProcess = PostProcess()
 
 
-class TrainBoxDetector(Fit):
-    """Cascade R-CNN or Hybrid Task Cascade on whole pictures; ``kind`` None trains nothing.
+class TrainBoxDetector(TrainingConfig):
+    """Cascade R-CNN or Hybrid Task Cascade on whole images; ``kind`` None trains nothing.
 
-    Sides in pixels: pictures are resized to ``short_side``, unless the longer side became longer than
+    Sides in pixels: images are resized to ``short_side``, unless the longer side became longer than
     ``long_side``. The defaults fit the wardrobe on a CPU.
     """
 
@@ -101,13 +101,13 @@ class TrainBoxDetector(Fit):
     short_side: int = Field(default=128, ge=32)
     long_side: int = Field(default=160, ge=32)
     smallest_anchor: int = Field(default=16, ge=1, description="side on the finest map, pixels")
-    samples: int = Field(default=64, ge=4, description="boxes a picture and stage")
+    samples: int = Field(default=64, ge=4, description="boxes an image and stage")
     short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
-        default=(), description="training: one drawn for each picture; empty: short_side"
+        default=(), description="training: one drawn for each image; empty: short_side"
     )
     flip: float = Field(default=0.5, ge=0, le=1)
     test_short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
         default=(), description="multi-scale test: a look at each; empty: short_side"
     )
-    flip_test: bool = Field(default=False, description="look at the mirrored picture too")
+    flip_test: bool = Field(default=False, description="look at the mirrored image too")
     score_threshold: float = Field(default=0.05, ge=0, le=1)

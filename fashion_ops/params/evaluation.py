@@ -29,7 +29,7 @@ class Evaluate(Section):
     ensemble: tuple[str, ...] = Field(
         default=(), description="folders of further model sets; landmarks and scores are averaged"
     )
-    pictures: int = Field(default=12, ge=0, description="validation pictures drawn in the report")
+    pictures: int = Field(default=12, ge=0, description="validation images drawn in the report")
     min_gain: float = Field(
         default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"
     )
@@ -52,7 +52,7 @@ class Promote(Section):
     max_likely_drop: float = Field(
         default=0.02, ge=0, description="so may the lower end of the interval of the difference"
     )
-    resamples: int = Field(default=1000, ge=100, description="of the pictures, for that interval")
+    resamples: int = Field(default=1000, ge=100, description="of the images, for that interval")
     confidence: float = Field(default=0.95, gt=0, lt=1)
     max_category_drop: float = Field(
         default=0.05, ge=0, description="of a category with category_garments or more"

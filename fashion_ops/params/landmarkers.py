@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import Crop, Fit, Section
+from fashion_ops.params.section import Crop, Section, TrainingConfig
 
 
-class TrainLandmarker(Fit):
+class TrainLandmarker(TrainingConfig):
     """Top-down HRNet on grouped landmarks, all 13 categories at once. Crop (width, height), pixels."""
 
     backbone: str = "hrnet_w16_small"
@@ -96,14 +96,14 @@ class Refine(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class Run(Section):
+class CategoryTraining(Section):
     """Learning rate and length of one category's run."""
 
     lr: float = Field(gt=0)
     epochs: int = Field(ge=1)
 
 
-def finetune_fit(shared: Finetune, run: Run) -> Fit:
+def finetune_config(shared: Finetune, run: CategoryTraining) -> TrainingConfig:
     """One category's finetuning as an optimisation run.
 
     Raises:
@@ -118,7 +118,7 @@ def finetune_fit(shared: Finetune, run: Run) -> Fit:
                 f"{run.epochs}"
             )
         steps = tuple((b - a, run.lr / 10**i) for i, (a, b) in enumerate(pairwise(ends)))
-    return Fit(
+    return TrainingConfig(
         lr=run.lr,
         epochs=run.epochs,
         lr_steps=steps,
@@ -128,8 +128,8 @@ def finetune_fit(shared: Finetune, run: Run) -> Fit:
     )
 
 
-class CategoryRuns(Section):
+class CategorySettings(Section):
     """One category's finetuning and refinement."""
 
-    finetune: Run = Run(lr=5e-4, epochs=4)
-    refine: Run = Run(lr=2e-3, epochs=4)
+    finetune: CategoryTraining = CategoryTraining(lr=5e-4, epochs=4)
+    refine: CategoryTraining = CategoryTraining(lr=2e-3, epochs=4)

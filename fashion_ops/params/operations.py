@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from fashion_ops.params.section import Section
 
 
-class Fleet(Section):
+class Distributed(Section):
     """How work is spread; no step is remade when this changes.
 
     Nothing here changes a result except the threads of one task (rounding) and the devices that share
@@ -38,7 +38,7 @@ class Fleet(Section):
     )
 
     @model_validator(mode="after")
-    def _whole_gpus(self) -> "Fleet":
+    def _whole_gpus(self) -> "Distributed":
         if self.gpus_per_task > 1 and self.gpus_per_task % 1:
             raise ValueError(f"gpus_per_task {self.gpus_per_task}: above 1 it must be a whole number")
         few = {name: n for name, n in self.gpus_of.items() if not 0 < self.gpus_per_task <= n}
@@ -78,17 +78,17 @@ class Retrain(Section):
         return name
 
 
-class Inbox(Section):
+class Batches(Section):
     """Labelled batches in ``data/inbox``: ``NAME`` is taken once ``NAME.ready`` lies beside it."""
 
     enabled: bool = Field(default=False, description="whether its sensor starts with the services")
-    min_pictures: int = Field(default=100, ge=1, description="of all ready batches; fewer wait")
+    min_images: int = Field(default=100, ge=1, description="of all ready batches; fewer wait")
 
 
 class Drift(Section):
     """When a new batch counts as unlike the training data: an effect that is large and no chance."""
 
-    pictures: int = Field(default=500, ge=1, description="looked at of each side, drawn by the seed")
+    images: int = Field(default=500, ge=1, description="looked at of each side, drawn by the seed")
     max_psi: float = Field(default=0.2, gt=0, description="population stability index of categories")
     max_ks: float = Field(default=0.2, gt=0, le=1, description="Kolmogorov-Smirnov distance")
     significance: float = Field(default=0.001, gt=0, lt=1)

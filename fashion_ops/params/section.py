@@ -17,7 +17,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Fit(Section):
+class TrainingConfig(Section):
     """One optimisation run: AdamW (Adam, where ``weight_decay`` is 0), one-cycle or stepped."""
 
     lr: float = Field(default=2e-3, gt=0)
@@ -30,7 +30,7 @@ class Fit(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @model_validator(mode="after")
-    def _steps_fill_the_run(self) -> "Fit":
+    def _steps_fill_the_run(self) -> "TrainingConfig":
         if self.lr_steps is None:
             return self
         total = sum(epochs for epochs, _ in self.lr_steps)

@@ -41,7 +41,7 @@ class Check:
 
 
 def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
-    """Every garment has an id of its own and lies on a picture of the catalog, in its split."""
+    """Every garment has an id of its own and lies on an image of the catalog, in its split."""
     images = _images(ws, "image_id", "split")
     garments = pd.read_parquet(
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
@@ -53,11 +53,11 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
     return Outcome(
         strays == twice == empty == 0 and len(garments) > 0,
         {
-            "pictures": len(images),
+            "images": len(images),
             "garments": len(garments),
-            "garments without their picture": strays,
+            "garments without their image": strays,
             "garment ids given twice": twice,
-            "pictures without a garment": empty,
+            "images without a garment": empty,
         },
     )
 
@@ -75,20 +75,20 @@ def quarantine_share(params: Params, ws: Workspace) -> Outcome:
 
 
 def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
-    """No picture is in two splits, and no shop/user pair where ids of pairs are ``global``."""
+    """No image is in two splits, and no shop/user pair where ids of pairs are ``global``."""
     ids = params.ingest.pair_ids
     images = _images(ws, "split", "file_name", "sha256", "pair_id")
-    pictures = _in_two_splits(images[images["sha256"] != ""], "sha256")
+    leaked = _in_two_splits(images[images["sha256"] != ""], "sha256")
     paired = images[images["pair_id"] >= 0] if ids == "global" else images.head(0)
     pairs = _in_two_splits(paired, "pair_id")
     unknown = int((images["sha256"] == "").sum())
     facts: dict[str, Any] = {
-        "pictures in two splits": len(pictures),
+        "images in two splits": len(leaked),
         "pairs in two splits": len(pairs),
-        "pictures left in place, without a hash": unknown,
+        "images left in place, without a hash": unknown,
         "ingest.pair_ids": ids,
     }
-    if found := [*pictures, *pairs]:
+    if found := [*leaked, *pairs]:
         facts["for example"] = ", ".join(found[:5])
     return Outcome(not found, facts)
 
@@ -162,7 +162,7 @@ def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
 
 
 def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
-    """One picture's name for each value of ``key`` that more than one split has."""
+    """One image's name for each value of ``key`` that more than one split has."""
     splits = images.groupby(key)["split"].nunique()
     found = images[images[key].isin(splits.index[splits > 1])]
     return found.drop_duplicates(key)["file_name"].tolist()

@@ -1,7 +1,7 @@
-"""The frozen evaluation shard of a version: pictures and labels it was judged on, and what it said.
+"""The frozen evaluation shard of a version: images and labels it was judged on, and what it said.
 
 Every version keeps its own in the registry. Two versions may be compared only on the same shard; the
-digest tells, by the pictures' and labels' content, whatever ids a catalog gave them that day.
+digest tells, by the images' and labels' content, whatever ids a catalog gave them that day.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ _GARMENTS = ["garment_id", "image_id", "category_id", "box", "landmarks"]
 
 @dataclass(frozen=True)
 class Shard:
-    """Pictures, labels, and refined predictions on them by kind of boxes; tables as in ``schemas``."""
+    """Images, labels, and refined predictions on them by kind of boxes; tables as in ``schemas``."""
 
     images: pd.DataFrame
     garments: pd.DataFrame
     predictions: dict[str, pd.DataFrame]
 
     def digest(self) -> str:
-        """sha256 of pictures and labels, in the source's order.
+        """sha256 of images and labels, in the source's order.
 
-        Of pictures left in place no hash is known: there it is by name and size.
+        Of images left in place no hash is known: there it is by name and size.
         """
         images = self.images.sort_values("coco_id")
         owner = pd.Series(coco_ids(self.images, self.garments), self.garments.index)

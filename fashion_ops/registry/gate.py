@@ -108,7 +108,7 @@ def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[F
         if not d.low >= -limit - _ROUNDING:
             why = (
                 f"{what} may be {-d.low:.4f} lower ({100 * gate.confidence:g} % interval "
-                f"{d.low:+.4f} to {d.high:+.4f} on these pictures), {rule} is {limit:g}"
+                f"{d.low:+.4f} to {d.high:+.4f} on these images), {rule} is {limit:g}"
             )
         yield Finding(f"{what}, interval", rule, not why, why, *_numbers(d), limit)
 

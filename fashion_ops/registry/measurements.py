@@ -39,7 +39,7 @@ class Measured:
     """Facts for the gate, and what the page tells besides."""
 
     facts: Facts
-    pictures: int
+    images: int
     judged_anew: bool
     digest: str
 
@@ -73,7 +73,7 @@ def measure(
     comparisons, anew = None, False
     if not here:
         against.append(
-            f"{ws.catalog} holds other pictures or labels than version {challenger.version} was judged "
+            f"{ws.catalog} holds other images or labels than version {challenger.version} was judged "
             "on; `fashion-ops restore` brings its own back, `evaluate` and `register` judge these"
         )
     elif wrong := _reproduce(predictor, catalog, shard, params.evaluate):
@@ -141,7 +141,7 @@ def _champions_predictions(
 
 
 def _renamed(own: Shard, shard: Shard) -> dict[str, pd.DataFrame]:
-    """Predictions under the picture ids that the shard's catalog gave."""
+    """Predictions under the image ids that the shard's catalog gave."""
     ids = dict(zip(shard.images["coco_id"], shard.images["image_id"], strict=True))
     now = {
         old: ids[coco] for old, coco in zip(own.images["image_id"], own.images["coco_id"], strict=True)
@@ -173,7 +173,7 @@ def _counts(shard: Shard) -> dict[int, int]:
 
 
 def _photos(catalog: Catalog, shard: Shard, count: int) -> list[bytes]:
-    """Encoded pictures, spread over the shard."""
+    """Encoded images, spread over the shard."""
     names = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
     places = np.linspace(0, len(shard.images) - 1, min(count, len(shard.images))).astype(int)
     return [catalog.image_bytes(int(names[n])) for n in shard.images["file_name"].iloc[places]]

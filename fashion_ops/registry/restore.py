@@ -89,7 +89,7 @@ def verify(restored: Restored) -> list[str]:
     """Hold a restored version against its record; nothing means the same bytes.
 
     The models must be those in the registry, and its own code, run anew on its data, must write the
-    recorded ``reports/evaluation``, report and pictures too. Runs that code: only do it with registries
+    recorded ``reports/evaluation``, report and images too. Runs that code: only do it with registries
     that you trust.
 
     Returns:

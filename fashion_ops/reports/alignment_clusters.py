@@ -1,4 +1,4 @@
-"""A picture of a DFA stage's clusters, as the paper's Fig. 4: typical garments, typical errors.
+"""An image of a DFA stage's clusters, as the paper's Fig. 4: typical garments, typical errors.
 
 Each tile is the mean of some members' crops with their mean landmarks. Behind stage 1 arrows lead from
 the landmark to where the stage before put it, and the caption names e(C), the size of that error.

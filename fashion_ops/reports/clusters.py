@@ -1,4 +1,4 @@
-"""A picture of each cluster's mean garment, in a grid a category: what the pseudo-labels mean.
+"""An image of each cluster's mean garment, in a grid a category: what the pseudo-labels mean.
 
 Each tile is the mean of its members' crops, letterboxed like the landmarks, with the centre on it:
 left, right and middle landmarks in the colours of all our drawings. A landmark that fewer than half
@@ -43,7 +43,7 @@ def draw_clusters(
         centers: (k, n, 2) in the 224-px frame.
         members: of each cluster, rows of ``garments``.
         garments: with image_id, box and landmarks.
-        catalog: where the pictures are.
+        catalog: where the images are.
     """
     tiles, captions = [], []
     links = tuple((a, b) for a, b in category.links)
@@ -99,9 +99,9 @@ def _mean_crop(garments: list[dict], catalog: Catalog) -> np.ndarray:
         shift_x = (TILE - (x2 - x1) * scale) / 2 - x1 * scale
         shift_y = (TILE - (y2 - y1) * scale) / 2 - y1 * scale
         matrix = np.array([[scale, 0, shift_x], [0, scale, shift_y]])
-        picture = catalog.image(garment["image_id"])
+        image = catalog.image(garment["image_id"])
         total += cv2.warpAffine(
-            picture, matrix, (TILE, TILE), flags=cv2.INTER_AREA, borderValue=(200, 200, 200)
+            image, matrix, (TILE, TILE), flags=cv2.INTER_AREA, borderValue=(200, 200, 200)
         )
     return (total / max(1, len(garments))).round().astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """Garments on a photo: box, category, score, skeleton and landmarks, the left side in one colour.
 
 "Left" is the left of the numbering figure: the viewer's left on a garment seen from the front, the
-viewer's right on one seen from behind. Sizes follow the picture and the garment; small pictures are
+viewer's right on one seen from behind. Sizes follow the image and the garment; small images are
 enlarged first, so that thirty landmarks stay apart.
 """
 
@@ -74,7 +74,7 @@ def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -
 def draw_garments(
     image_rgb: np.ndarray, garments: Sequence[Drawable], *, legend: bool = True
 ) -> np.ndarray:
-    """Draw garments on a picture.
+    """Draw garments on an image.
 
     Args:
         image_rgb: (H, W, 3) uint8; not changed.
@@ -95,9 +95,9 @@ def draw_garments(
         _box(canvas, garment, zoom, unit)
     for garment in garments:
         _landmarks(canvas, garment, zoom, unit)
-    picture = Image.fromarray(canvas)
-    _labels(picture, garments, zoom, unit)
-    canvas = np.array(picture)
+    image = Image.fromarray(canvas)
+    _labels(image, garments, zoom, unit)
+    canvas = np.array(image)
     if legend:
         hollow = any(((g.landmarks[:, 2] > 0) & (g.landmarks[:, 2] < SURE)).any() for g in garments)
         canvas = np.vstack((canvas, _legend(size[0], unit, hollow)))
@@ -107,14 +107,14 @@ def draw_garments(
 def side_by_side(
     truth: np.ndarray, prediction: np.ndarray, captions: tuple[str, str] = ("labelled", "predicted")
 ) -> np.ndarray:
-    """Two drawn pictures of one photo beside each other, each under its caption."""
+    """Two drawn images of one photo beside each other, each under its caption."""
     height, width = (max(a, b) for a, b in zip(truth.shape[:2], prediction.shape[:2], strict=True))
     unit = (height * width) ** 0.5 / 640
     top, gap = round(34 * unit), round(10 * unit)
     out = np.full((top + height, 2 * width + gap, 3), _PAPER, np.uint8)
-    for number, picture in enumerate((truth, prediction)):
+    for number, image in enumerate((truth, prediction)):
         left = number * (width + gap)
-        out[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+        out[top : top + image.shape[0], left : left + image.shape[1]] = image
     page = Image.fromarray(out)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(17 * unit)
     for number, caption in enumerate(captions):
@@ -133,7 +133,7 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 
 
 def _scaled(points: np.ndarray, zoom: float) -> np.ndarray:
-    """Pixel centres of the photo to pixel centres of the enlarged picture."""
+    """Pixel centres of the photo to pixel centres of the enlarged image."""
     return (np.asarray(points, float) + 0.5) * zoom - 0.5
 
 
@@ -172,9 +172,9 @@ def _disc(canvas: np.ndarray, point: np.ndarray, radius: float, color: tuple[int
     cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _labels(picture: Image.Image, garments: Sequence[Drawable], zoom: float, unit: float) -> None:
+def _labels(image: Image.Image, garments: Sequence[Drawable], zoom: float, unit: float) -> None:
     """Category and score on a chip at each box's corner, moved down where two would collide."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15 * unit)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15 * unit)
     pad, height = 5 * unit, 22 * unit
     placed: list[tuple[float, float, float, float]] = []
     for garment in garments:
@@ -183,11 +183,11 @@ def _labels(picture: Image.Image, garments: Sequence[Drawable], zoom: float, uni
             text += f"  {garment.score:.2f}"
         width = draw.textlength(text, font=font) + 2 * pad
         x, y = _scaled(np.asarray(garment.box)[:2], zoom)
-        x = min(max(x, 0), max(picture.width - width, 0))
+        x = min(max(x, 0), max(image.width - width, 0))
         y = y - height if y >= height else max(y, 0)
         while any(x < c and a < x + width and y < d and b < y + height for a, b, c, d in placed):
             y += 1
-        y = min(y, picture.height - height)
+        y = min(y, image.height - height)
         chip = (x, y, x + width, y + height)
         placed.append(chip)
         draw.rounded_rectangle(chip, 4 * unit, fill=_BOX_COLORS[garment.category_id - 1])

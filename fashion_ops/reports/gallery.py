@@ -11,31 +11,31 @@ from fashion_ops.reports.draw import DrawnGarment, draw_garments, labelled_garme
 
 DRAWN = 0.25  # garments below this score are not drawn
 
-Picture = tuple[str, np.ndarray]
+Image = tuple[str, np.ndarray]
 
 
-def draw_pictures(
+def draw_images(
     read_image: Callable[[int], np.ndarray],
     images: pd.DataFrame,
     garments: pd.DataFrame,
     found: pd.DataFrame,
     count: int,
-) -> list[Picture]:
-    """Truth beside prediction for ``count`` pictures spread over the split.
+) -> list[Image]:
+    """Truth beside prediction for ``count`` images spread over the split.
 
     Args:
         read_image: image id to RGB uint8.
         images: ``schemas.IMAGES`` of the split.
         garments: ``schemas.GARMENTS`` of the split.
         found: ``schemas.PREDICTIONS`` on the detector's boxes.
-        count: how many pictures.
+        count: how many images.
 
     Returns:
-        (file name, RGB picture) each.
+        (file name, RGB image) each.
     """
     places = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     chosen = images.iloc[np.unique(places)]
-    pictures = []
+    drawn = []
     for image_id, name in zip(chosen["image_id"], chosen["file_name"], strict=True):
         image = read_image(int(image_id))
         truth = garments[garments["image_id"] == image_id]
@@ -51,13 +51,13 @@ def draw_pictures(
             )
         ]
         pair = side_by_side(draw_garments(image, labelled), draw_garments(image, predicted))
-        pictures.append((name, pair))
-    return pictures
+        drawn.append((name, pair))
+    return drawn
 
 
-def write_pictures(folder: Path, pictures: list[Picture]) -> None:
-    """The drawn pictures as PNG files."""
+def write_images(folder: Path, images: list[Image]) -> None:
+    """The drawn images as PNG files."""
     folder.mkdir()
-    for name, picture in pictures:
+    for name, image in images:
         target = folder / f"{Path(name).stem}.png"
-        cv2.imwrite(str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(target), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

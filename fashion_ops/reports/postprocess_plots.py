@@ -1,4 +1,4 @@
-"""Pictures of a grid search: AP over two sigmas (as DeepMark++ Fig. 10) and along gamma and alpha.
+"""Images of a grid search: AP over two sigmas (as DeepMark++ Fig. 10) and along gamma and alpha.
 
 The same numbers give the same bytes: no date or version is written into the PNG.
 """

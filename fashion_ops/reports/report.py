@@ -23,7 +23,7 @@ from fashion_ops.reports.charts import curve, dot_plot
 from fashion_ops.taxonomy import category
 
 STEPS = (("finetuned", "universal"), ("refined", "finetuned"))  # gains shown per category
-_PICTURE_WIDTH = 1200
+_IMAGE_WIDTH = 1200
 _WORST, _ENOUGH = 10, 3  # clusters listed; garments that a listed cluster has at least
 
 
@@ -32,13 +32,13 @@ class Tuning:
     """How the detector's post-processing was chosen, for the report.
 
     ``values``: parameter, the paper's value, the chosen one, None where its technique is off;
-    ``aps``: what was judged -> landmark AP on ``num_images`` pictures; ``pictures``: caption and PNG.
+    ``aps``: what was judged -> landmark AP on ``num_images`` images; ``images``: caption and PNG.
     """
 
     values: Sequence[tuple[str, float, float | None]]
     aps: Mapping[str, float]
     num_images: int
-    pictures: Sequence[tuple[str, bytes]]
+    images: Sequence[tuple[str, bytes]]
 
 
 def write_report(
@@ -49,7 +49,7 @@ def write_report(
     num_images: int,
     clusters: pd.DataFrame | None = None,
     tuning: Tuning | None = None,
-    pictures: Sequence[tuple[str, np.ndarray]] = (),
+    images: Sequence[tuple[str, np.ndarray]] = (),
     curves: Mapping[str, Sequence[float]] | None = None,
     params: Mapping[str, Any] | None = None,
     facts: Mapping[str, str] | None = None,
@@ -60,10 +60,10 @@ def write_report(
         folder: where to.
         evaluation: the numbers, from ``tables.evaluate_tables``.
         dataset: what was judged, in a few words: "synthetic wardrobe, validation".
-        num_images: how many pictures were judged.
+        num_images: how many images were judged.
         clusters: from ``clusters.errors_by_cluster``, of the method that the report is about.
         tuning: what ``tune_postprocess`` found.
-        pictures: caption and RGB picture, from ``draw``.
+        images: caption and RGB image, from ``draw``.
         curves: name of a training run -> loss of each epoch.
         params: the parameters, section by section.
         facts: further lines of "How it was made": grouping, hash of dvc.lock, and the like.
@@ -92,8 +92,8 @@ def write_report(
         worst=_worst_clusters(clusters),
         enough=_ENOUGH,
         tuning=tuning,
-        tuning_pictures=[(c, _data("png", data)) for c, data in (tuning.pictures if tuning else ())],
-        pictures=[(caption, _jpeg(picture)) for caption, picture in pictures],
+        tuning_images=[(c, _data("png", data)) for c, data in (tuning.images if tuning else ())],
+        images=[(caption, _jpeg(image)) for caption, image in images],
         curves=[(name, curve(v), v[0], v[-1]) for name, v in (curves or {}).items() if len(v)],
         params={name: yaml.safe_dump(value, sort_keys=False) for name, value in (params or {}).items()},
         facts=facts or {},
@@ -195,14 +195,14 @@ def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     )
 
 
-def _jpeg(picture: np.ndarray) -> str:
-    """A picture as a data address, at most 1200 pixels wide."""
-    height, width = picture.shape[:2]
-    if width > _PICTURE_WIDTH:
-        size = (_PICTURE_WIDTH, round(height * _PICTURE_WIDTH / width))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _jpeg(image: np.ndarray) -> str:
+    """An image as a data address, at most 1200 pixels wide."""
+    height, width = image.shape[:2]
+    if width > _IMAGE_WIDTH:
+        size = (_IMAGE_WIDTH, round(height * _IMAGE_WIDTH / width))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
     )
     return _data("jpeg", data.tobytes())
 

@@ -21,7 +21,7 @@ import pandas as pd
 
 from fashion_ops.catalog.ingest import ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
-from fashion_ops.catalog.sources.base import PICTURE_SUFFIXES
+from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES
 from fashion_ops.catalog.sources.batches import folders, layout, number
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
@@ -38,13 +38,13 @@ class Unsound(ValueError):
 
 @dataclass(frozen=True)
 class Inbox:
-    """What lies in the inbox. ``ready``: name -> number of pictures; 0 for an archive."""
+    """What lies in the inbox. ``ready``: name -> number of images; 0 for an archive."""
 
     ready: dict[str, int]
     unmarked: list[str]
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return sum(self.ready.values())
 
     def shortfall(self, least: int) -> str | None:
@@ -52,9 +52,9 @@ class Inbox:
         if not self.ready:
             names = ", ".join(self.unmarked)
             return f"no batch is ready; not marked as {READY}: {names}" if names else "nothing there"
-        if self.pictures >= least or 0 in self.ready.values():  # an archive is looked into when taken
+        if self.images >= least or 0 in self.ready.values():  # an archive is looked into when taken
             return None
-        return f"{self.pictures} pictures are ready, inbox.min_pictures is {least}"
+        return f"{self.images} images are ready, batches.min_images is {least}"
 
 
 @dataclass
@@ -89,7 +89,7 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> Taken:
         if not folder.with_name(f"{folder.name}.dvc").is_file():
             ledger.add(folder)
     found, taken = look(ws), Taken()
-    if why := found.shortfall(params.inbox.min_pictures):
+    if why := found.shortfall(params.batches.min_images):
         return Taken(waiting=why)
     known = _known(ws)
     sound: list[tuple[str, Path, pd.DataFrame]] = []
@@ -105,8 +105,8 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> Taken:
             known |= {digest: f"{name}/{file}" for digest, file in _pairs(images)}
             sound.append((name, content, images))
         total = sum(len(images) for _, _, images in sound)
-        if total < params.inbox.min_pictures:
-            taken.waiting = f"{total} sound pictures, inbox.min_pictures is {params.inbox.min_pictures}"
+        if total < params.batches.min_images:
+            taken.waiting = f"{total} sound images, batches.min_images is {params.batches.min_images}"
             return taken
         for name, content, _ in sound:
             folder = _accept(ws, name, content)
@@ -130,7 +130,7 @@ def _content(batch: Path, scratch: Path) -> Path:
 
 
 def _judge(content: Path, scratch: Path, params: Params, known: dict[str, str]) -> pd.DataFrame:
-    """The pictures of a sound batch, as ``ingest`` reads them.
+    """The images of a sound batch, as ``ingest`` reads them.
 
     Raises:
         ValueError: it is unsound; says why.
@@ -156,7 +156,7 @@ def _judge(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
         raise Unsound(f"holds the split {', '.join(others)}; a batch may only add to train")
     again = [f"{file} is {known[digest]}" for digest, file in _pairs(images) if digest in known]
     if again:
-        raise Unsound(f"{len(again)} pictures are in the data already: {'; '.join(again[:_SHOWN])}")
+        raise Unsound(f"{len(again)} images are in the data already: {'; '.join(again[:_SHOWN])}")
     return images
 
 
@@ -165,7 +165,7 @@ def _pairs(images: pd.DataFrame) -> Iterable[tuple[str, str]]:
 
 
 def _known(ws: Workspace) -> dict[str, str]:
-    """sha256 -> name of each picture of the catalog."""
+    """sha256 -> name of each image of the catalog."""
     path = ws.catalog / "images.parquet"
     if not path.is_file():
         return {}
@@ -200,4 +200,4 @@ def _reject(ws: Workspace, name: str, reason: str) -> None:
 def _count(batch: Path) -> int:
     if not batch.is_dir():
         return 0
-    return sum(p.suffix.lower() in PICTURE_SUFFIXES for p in batch.rglob("*"))
+    return sum(p.suffix.lower() in IMAGE_SUFFIXES for p in batch.rglob("*"))

@@ -117,7 +117,7 @@ def _read_before(ws: Workspace, number: int, kind: str) -> tuple[Stage, dict[str
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:
-    """Pixels of the pictures and P(visible), of all splits."""
+    """Pixels of the images and P(visible), of all splits."""
     parts = []
     for name, split in splits.items():
         found = estimates[name]

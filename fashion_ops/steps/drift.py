@@ -1,7 +1,7 @@
 """Step ``drift``: the newest batch beside the training data that was there before it.
 
 Category mix, distance of each garment's landmark configuration to the nearest pseudo-label centre
-(ranked among its own category's, so that the mix does not matter), and picture statistics. Writes
+(ranked among its own category's, so that the mix does not matter), and image statistics. Writes
 ``ws.drift``: drift.json, and drift.png where there is a batch. How: ``evaluation.drift``.
 """
 
@@ -63,10 +63,12 @@ def _compare(
     )
     rank = _ranks(ws, garments, is_new)
     rng = np.random.default_rng(params.seed)
-    pictures = [_statistics(catalog, images[side], params.drift.pictures, rng) for side in (new, ~new)]
-    statistics = {key: (pictures[0][:, i], pictures[1][:, i]) for i, key in enumerate(drift.STATISTICS)}
+    described = [_statistics(catalog, images[side], params.drift.images, rng) for side in (new, ~new)]
+    statistics = {
+        key: (described[0][:, i], described[1][:, i]) for i, key in enumerate(drift.STATISTICS)
+    }
     measures = [drift.category_mix(*mix), drift.configurations(rank)]
-    measures += [drift.picture_statistic(key, *sides) for key, sides in statistics.items()]
+    measures += [drift.image_statistic(key, *sides) for key, sides in statistics.items()]
     limits = {"psi": params.drift.max_psi, "ks": params.drift.max_ks}
     drift.draw(folder / "drift.png", CATEGORY_NAMES, mix, rank, statistics, name)
     return {
@@ -100,11 +102,11 @@ def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndar
 def _statistics(
     catalog: Catalog, images: pd.DataFrame, most: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(N, statistics) of at most so many pictures."""
+    """(N, statistics) of at most so many images."""
     chosen = images.iloc[np.sort(rng.permutation(len(images))[:most])]
     return np.array(
         [
-            drift.describe_picture(catalog.image(int(i), SHRINK), int(w), int(h))
+            drift.describe_image(catalog.image(int(i), SHRINK), int(w), int(h))
             for i, w, h in zip(chosen["image_id"], chosen["width"], chosen["height"], strict=True)
         ]
     ).reshape(-1, len(drift.STATISTICS))

@@ -4,7 +4,7 @@ Rows: mean shape, CenterNet's own landmarks, universal, finetuned, refined and, 
 names further model sets, the ensemble of their finetuned landmarks and ours. With ground-truth boxes
 the landmarkers alone are judged; with our own, the whole system: those of CenterNet, of
 ``train_box_detector`` or of a file, as ``evaluate.boxes`` says. Writes ``ws.evaluation``:
-metrics.json, the tables as CSV, every prediction as parquet, the pictures and the report.
+metrics.json, the tables as CSV, every prediction as parquet, the images and the report.
 """
 
 import json
@@ -20,14 +20,14 @@ from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.inference.predictions import detect, landmark_tables, write_predictions
-from fashion_ops.inference.predictor import Cascade
+from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_chosen
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
-from fashion_ops.reports.gallery import draw_pictures, write_pictures
+from fashion_ops.reports.gallery import draw_images, write_images
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
 from fashion_ops.reports.report import Tuning, write_report
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -36,7 +36,7 @@ from fashion_ops.workspace import Workspace, publish
 log = logging.getLogger(__name__)
 
 # Sections that no judged model depends on.
-NOT_JUDGED = {"fleet", "registration", "promote", "retrain", "inbox", "drift", "notify"}
+NOT_JUDGED = {"distributed", "registration", "promote", "retrain", "inbox", "drift", "notify"}
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
@@ -58,14 +58,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
     alone = detect(DetectedBoxes(detector, catalog.image), images, params.evaluate.max_detections)
     found = detect(source, images, params.evaluate.max_detections)
-    cascade = Cascade.load(ws.detector.parent)
+    pipeline = LandmarkPipeline.load(ws.detector.parent)
     others = [
-        Cascade.load(ws.root / folder, rows=("finetuned",)) for folder in params.evaluate.ensemble
+        LandmarkPipeline.load(ws.root / folder, rows=("finetuned",))
+        for folder in params.evaluate.ensemble
     ]
 
     def tables(boxes: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
         made = landmark_tables(
-            cascade, catalog, boxes, what, score=params.evaluate.score, others=others
+            pipeline, catalog, boxes, what, score=params.evaluate.score, others=others
         )
         return {row: suppress(table, params.evaluate.oks_nms) for row, table in made.items()}
 
@@ -92,10 +93,10 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
         clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
         write_predictions(folder / "predictions", truth_boxes, own_boxes)
-        pictures = draw_pictures(
+        images = draw_images(
             catalog.image, images, garments, own_boxes["refined"], params.evaluate.pictures
         )
-        write_pictures(folder / "pictures", pictures)
+        write_images(folder / "pictures", images)
         write_report(
             folder,
             evaluation,
@@ -103,7 +104,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             num_images=len(images),
             clusters=clusters,
             tuning=tuning_facts(ws),
-            pictures=pictures,
+            images=images,
             curves=training_curves(ws),
             params=params.model_dump(mode="json", by_alias=True, exclude=NOT_JUDGED),
         )
@@ -179,7 +180,7 @@ def tuning_facts(ws: Workspace) -> Tuning:
             for name in ("AP without techniques", "AP at the start", "AP tuned")
         },
         num_images=metrics["pictures"],
-        pictures=[
+        images=[
             (caption, path.read_bytes())
             for caption, name in files.items()
             if (path := ws.postprocess / name).is_file()

@@ -13,8 +13,8 @@ import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
-    PictureChunks,
-    PictureReader,
+    ImageChunks,
+    ImageReader,
     load_garments,
     used_grouping,
 )
@@ -31,13 +31,13 @@ from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
-from fashion_ops.params import Params, finetune_fit
+from fashion_ops.params import Params, finetune_config
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk.
+    """Everything the run needs, as values: weights, garments, settings; images chunk by chunk.
 
     Raises:
         ValueError: the landmarker is not the one that ``params`` say, or of another grouping.
@@ -48,15 +48,15 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     catalog = Catalog(ws.catalog.resolve())
     watched = watch(catalog, category, params.seed)
     return {
-        "threads": params.fleet.cpus_per_task,
-        "devices": params.fleet.devices_for(category),
-        "fit": finetune_fit(params.finetune, run),
+        "threads": params.distributed.cpus_per_task,
+        "devices": params.distributed.devices_for(category),
+        "fit": finetune_config(params.finetune, run),
         "flip": params.finetune.flip,
         "own_channels": category if params.finetune.channels == "own" else None,
         "seed": params.seed + find_category(category).id,
         "garments": garments,
         "watch": watched,
-        "pictures": PictureChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
+        "images": ImageChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
         "landmarker": pack_folder(ws.landmarker),
     }
 
@@ -83,7 +83,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
             garments = garments.with_channels(channels)
             spec = {**spec, "grouping": own}
         training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
-        read_image, watched = PictureReader(job["pictures"], Path(scratch)), job.get("watch")
+        read_image, watched = ImageReader(job["images"], Path(scratch)), job.get("watch")
         folder.mkdir()
         history = train_landmarker(
             folder,

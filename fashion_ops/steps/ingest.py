@@ -22,7 +22,7 @@ _TOP = 5
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Read ``params.ingest.root`` (relative to the workspace, or absolute), then the accepted batches.
 
-    With ``copy_images: false`` the pictures stay where they are: images.parquet names them relative to
+    With ``copy_images: false`` the images stay where they are: images.parquet names them relative to
     the catalog's folder, or by their absolute path if the root is absolute, and ``sha256`` is empty.
 
     Returns:
@@ -52,7 +52,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             folder,
             path_prefix=None if wanted.copy_images else seen_from(ws.catalog, root, wanted.root),
             shard_mb=wanted.shard_mb,
-            workers=params.fleet.workers,
+            workers=params.distributed.workers,
             more=_batches(ws, wanted.copy_images),
             known_refusals=refused_members,
             progress=partial(track, description="ingest, chunks"),
@@ -61,7 +61,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     metrics = _metrics(totals)
     print(
         f"ingest: {totals.records} records = {metrics['garments']:.0f} garments "
-        f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} pictures"
+        f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} images"
     )
     return metrics
 

@@ -81,7 +81,7 @@ def decide(
         "version": int(challenger.version),
         "against": int(champion.version) if champion else None,
         "reasons": reasons,
-        "pictures": measured.pictures,
+        "images": measured.images,
         "judged_anew": measured.judged_anew,
         "findings": [f.to_json() for f in findings],
         "gate": params.promote.model_dump(),

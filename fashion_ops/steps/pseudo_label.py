@@ -2,7 +2,7 @@
 
 Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The train split alone
 fits the centres. The landmarker learns the labels beside its landmarks (DFA), the report breaks its
-errors down by cluster. How: ``methods.parts.pseudo_labels``; pictures: ``cluster_pictures``.
+errors down by cluster. How: ``methods.parts.pseudo_labels``; images: ``cluster_images``.
 """
 
 from pathlib import Path

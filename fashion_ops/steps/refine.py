@@ -15,8 +15,8 @@ from torch import nn
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
-    PictureChunks,
-    PictureReader,
+    ImageChunks,
+    ImageReader,
     load_garments,
     used_grouping,
 )
@@ -35,13 +35,13 @@ from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import refiner_spec, save_untrained, train_refiner
 from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor
 from fashion_ops.methods.top_down.score import pose_score
-from fashion_ops.params import Fit, Params
+from fashion_ops.params import Params, TrainingConfig
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; pictures chunk by chunk.
+    """Everything the run needs, as values: weights, garments, settings; images chunk by chunk.
 
     Raises:
         ValueError: the finetuned landmarker is of another grouping than the landmarks.
@@ -60,11 +60,11 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
     catalog = Catalog(ws.catalog.resolve())
     watched = watch(catalog, category, params.seed)
     return {
-        "threads": params.fleet.cpus_per_task,
-        "devices": params.fleet.devices_for(category),
+        "threads": params.distributed.cpus_per_task,
+        "devices": params.distributed.devices_for(category),
         "category": category,
         "refine": shared,
-        "fit": Fit(
+        "fit": TrainingConfig(
             lr=run.lr,
             epochs=run.epochs,
             batch_size=shared.batch_size,
@@ -74,7 +74,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> Job:
         "seed": params.seed + find_category(category).id,
         "garments": garments,
         "watch": watched,
-        "pictures": PictureChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
+        "images": ImageChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
         "landmarker": pack_folder(folder),
     }
 
@@ -98,7 +98,7 @@ def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = No
         if not len(job["garments"]):
             save_untrained(folder, landmarker, job["refine"], category)
         else:
-            read_image = PictureReader(job["pictures"], Path(scratch))
+            read_image = ImageReader(job["images"], Path(scratch))
             history = train_refiner(
                 folder,
                 landmarker,
@@ -124,7 +124,7 @@ class RefinerJudge:
 
     watch: Watch
     spec: dict[str, Any]
-    read_image: PictureReader
+    read_image: ImageReader
     poses: list[np.ndarray]
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
@@ -134,7 +134,7 @@ class RefinerJudge:
         return self.watch.judge(list(refined), [pose_score(pose) for pose in self.poses])
 
 
-def _judge(job: Job, landmarker: LandmarkPredictor, read_image: PictureReader) -> RefinerJudge | None:
+def _judge(job: Job, landmarker: LandmarkPredictor, read_image: ImageReader) -> RefinerJudge | None:
     """What judges the epochs; None where the category has no validation garments."""
     if not (watched := job.get("watch")):
         return None

@@ -20,16 +20,16 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     images: Counter[str] = Counter()
     garments: Counter[str] = Counter()
     with publish(ws.raw) as folder:
-        pictures = generate(
+        generated = generate(
             folder,
             seed=params.seed,
             train=section.train,
             validation=section.validation,
             size=section.size,
             imbalance=section.imbalance,
-            workers=params.fleet.workers,
+            workers=params.distributed.workers,
         )
-        for split, items in progress.track(pictures, "synthesize", section.train + section.validation):
+        for split, items in progress.track(generated, "synthesize", section.train + section.validation):
             images[split] += 1
             garments[split] += items
     return {

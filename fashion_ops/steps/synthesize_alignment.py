@@ -10,7 +10,7 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Write ``ws.alignment_raw``; returns the pictures of each data set.
+    """Write ``ws.alignment_raw``; returns the images of each data set.
 
     The bytes depend on ``params.seed`` and ``params.synthesize_alignment``, not on the number of
     workers.
@@ -26,7 +26,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             items=section.items,
             people=section.people,
             size=section.size,
-            workers=params.fleet.workers,
+            workers=params.distributed.workers,
             progress=progress.track,
         )
     return {f"{name}_images": float(count) for name, count in counts.items()}

@@ -20,8 +20,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the train split and write ``ws.box_detector``.
 
     Returns:
-        pictures and garments it was trained on, epochs, the losses of the last epoch; where nothing is
-        asked for, pictures 0.
+        images and garments it was trained on, epochs, the losses of the last epoch; where nothing is
+        asked for, images 0.
 
     Raises:
         ValueError: unknown backbone or weights; a garment without a polygon, for HTC.
@@ -31,7 +31,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     if p.kind is None:
         with publish(ws.box_detector) as folder:
             write_none(folder)
-        return {"pictures": 0}
+        return {"images": 0}
     catalog = Catalog(ws.catalog)
     ids = catalog.images.loc[catalog.images["split"] == "train", "image_id"].to_numpy(np.int64)
     garments = catalog.garments[catalog.garments["split"] == "train"]
@@ -61,8 +61,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             flip=p.flip,
             seed=params.seed,
             checkpoint=checkpoint,
-            loader_workers=params.fleet.loader_workers,
+            loader_workers=params.distributed.loader_workers,
             bar=True,
         )
     checkpoint.unlink(missing_ok=True)
-    return {"pictures": len(ids), "garments": len(garments), "epochs": p.epochs, **history[-1]}
+    return {"images": len(ids), "garments": len(garments), "epochs": p.epochs, **history[-1]}

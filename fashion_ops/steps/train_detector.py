@@ -1,4 +1,4 @@
-"""Step ``train_detector``: CenterNet with landmarks on whole pictures, all 13 categories at once."""
+"""Step ``train_detector``: CenterNet with landmarks on whole images, all 13 categories at once."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import checkpoint_path, load_garments, used_grouping
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.centernet.data import Pictures
+from fashion_ops.methods.centernet.data import Images
 from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
@@ -42,7 +42,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the train split and write ``ws.detector``.
 
     Returns:
-        pictures and garments it was trained on, epochs, the losses of the last epoch and, with
+        images and garments it was trained on, epochs, the losses of the last epoch and, with
         ``start_from``, how many tensors were taken and how many were not (model.json names them).
     """
     p = params.train_detector
@@ -76,15 +76,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     with publish(ws.detector) as folder:
         history = fit(
             module,
-            Pictures(ids, garments, catalog.image, p.input_size, crop),
+            Images(ids, garments, catalog.image, p.input_size, crop),
             checkpoint=checkpoint,
-            loader_workers=params.fleet.loader_workers,
-            devices=params.fleet.devices,
+            loader_workers=params.distributed.loader_workers,
+            devices=params.distributed.devices,
             bar=True,
         )
         save_model(folder, model, spec, history)
     checkpoint.unlink(missing_ok=True)
-    numbers = {"pictures": len(ids), "garments": len(garments), "epochs": p.epochs}
+    numbers = {"images": len(ids), "garments": len(garments), "epochs": p.epochs}
     if start is not None:
         numbers |= {"tensors_taken": start.taken, "tensors_fresh": len(start.fresh)}
     return {**numbers, **history[-1]}

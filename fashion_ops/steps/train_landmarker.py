@@ -35,7 +35,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             label_alpha=p.pseudo_label_weight,
             seed=params.seed,
             checkpoint=checkpoint,
-            loader_workers=params.fleet.loader_workers,
+            loader_workers=params.distributed.loader_workers,
             bar=True,
         )
     checkpoint.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
 """Step ``tune_postprocess``: the parameters of DeepMark++'s four techniques for the detector at hand.
 
 Writes ``ws.postprocess``: postprocess.json (what ``evaluate`` and ``predict`` read the maps with),
-metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and their picture, curves.png.
+metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and their image, curves.png.
 
-The search is at the picture's own scale; NMS and flip are as ``start`` says in every setting, also in
+The search is at the image's own scale; NMS and flip are as ``start`` says in every setting, also in
 the one without any technique.
 """
 
@@ -18,7 +18,7 @@ from fashion_ops.inference.postprocess_search import (
     Reading,
     Searched,
     grid,
-    read_pictures,
+    read_images,
     search,
 )
 from fashion_ops.methods.centernet.inference import Detector
@@ -35,7 +35,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Search on a subset of a split and write ``ws.postprocess``.
 
     Returns:
-        pictures; landmark AP of the detector's own boxes without the techniques, with the values that
+        images; landmark AP of the detector's own boxes without the techniques, with the values that
         the search started from and with the chosen ones; box AP with the chosen; the chosen values.
 
     Raises:
@@ -47,13 +47,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     if garments.empty:
         raise ValueError(
-            f"{ws.catalog}: no garments on {len(images)} pictures of split {p.split!r}; "
+            f"{ws.catalog}: no garments on {len(images)} images of split {p.split!r}; "
             "tune_postprocess.split must name one with garments"
         )
     start, plain = p.start, p.start.model_copy(update=OFF)
     sigmas = grid(p.step, start.sigma_center), grid(p.step, start.sigma_landmark)
     detector = Detector.load(ws.detector, post=start)
-    before, judge = read_pictures(
+    before, judge = read_images(
         detector, catalog, images, garments, [Reading.of(plain, *sigmas), Reading.of(start, *sigmas)]
     )
     found = search(judge.landmark_aps, start, p.step)
@@ -75,7 +75,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def write_search(folder: Path, judge: Judge, found: Searched) -> None:
-    """The tables and pictures of a search; nothing of what was not searched."""
+    """The tables and images of a search; nothing of what was not searched."""
     table = pd.DataFrame(
         [
             (name, getattr(post, name), ap, box_ap)

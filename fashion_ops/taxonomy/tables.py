@@ -3,7 +3,7 @@
 Numbering: a *landmark id* is 1..294 as in DeepFashion2's evaluation; an *index* counts from 0
 within one category, in the order of that category's annotations. "Left" is the left of the official
 numbering figure: the viewer's left on a garment seen from the front; it stays with the garment when
-the garment turns, so on a back view the left landmarks are on the picture's right.
+the garment turns, so on a back view the left landmarks are on the image's right.
 
 Sources: Ge et al., DeepFashion2 (CVPR 2019) for the counts, sigmas and skeleton; the names are ours,
 written from the official numbering figure.

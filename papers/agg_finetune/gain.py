@@ -98,7 +98,7 @@ def both(params: Params, request: Request, judged: Judged) -> tuple[pd.Series, p
     universal = scoring.load(runs.universal(params, request).landmarker)
     tuned = {n: scoring.load(path) for n, path in runs.all_finetuned(params, request).items()}
     made = scoring.landmarks(universal, tuned, judged, judged.garments, f"seed {params.seed}")
-    without, after = (by_category(request, judged, made[row]) for row in scoring.ROWS)
+    without, after = (by_category(request, judged, made[row]) for row in scoring.VARIANTS)
     return without, after
 
 

@@ -3,7 +3,7 @@
 AP as fractions.
 """
 
-DATA = "DeepFashion2, 32,153 validation pictures"
+DATA = "DeepFashion2, 32,153 validation images"
 
 TABLE_2 = {  # row -> AP_box, AP_kps
     "Cascade R-CNN, 294 channels": (0.707, 0.556),

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.training_data import PictureChunks, TrainingGarments, load_garments
+from fashion_ops.catalog.training_data import ImageChunks, TrainingGarments, load_garments
 from fashion_ops.distributed.payload import Job, pack_folder
 from fashion_ops.evaluation.oks import oks
 from fashion_ops.methods.artifact import save_model
@@ -95,7 +95,7 @@ def joint(params: Params, request: Request, rare: Sequence[str]) -> Path:
         job = finetune.prepare(params, ws, rare[0])
         garments = together([load_garments(ws, "train", only=name)[1] for name in rare])
         job["garments"], job["watch"] = garments, None
-        job["pictures"] = PictureChunks(Catalog(ws.catalog.resolve()), garments.image_id)
+        job["images"] = ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id)
         finetune.publish(ws, rare[0], finetune.work(job))
     return ws.finetuned(rare[0])
 
@@ -115,7 +115,7 @@ def train_held_out(job: Job, source: Workspace, start: Path, folder: Path) -> in
 
     Args:
         job: of ``finetune.prepare``.
-        source: whose catalog holds the pictures.
+        source: whose catalog holds the images.
         start: the universal landmarker.
         folder: where the model goes; exists and is empty.
     """

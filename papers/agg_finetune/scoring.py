@@ -7,14 +7,14 @@ import pandas as pd
 
 from fashion_ops.evaluation.oks import Scores
 from fashion_ops.inference.predictions import Tables, detect, landmark_tables
-from fashion_ops.inference.predictor import Cascade
+from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import category
 from papers.config import Request
 from papers.evaluation_set import Judged
 
-ROWS = ("universal", "finetuned")
+VARIANTS = ("universal", "finetuned")
 
 
 def load(folder: Path, flip_test: bool | None = None) -> LandmarkPredictor:
@@ -36,14 +36,16 @@ def landmarks(
     Args:
         universal: for every category.
         finetuned: by category; none at all, or one for each category among the boxes.
-        judged: the pictures.
+        judged: the images.
         boxes: garments, or what a source found.
         what: for the progress bar.
-        score: whose peaks count, see ``Cascade.judge``.
+        score: whose peaks count, see ``LandmarkPipeline.judge``.
     """
-    cascade = Cascade(universal, {category(n).id: model for n, model in finetuned.items()}, {})
-    rows = ROWS if finetuned else ROWS[:1]
-    return landmark_tables(cascade, judged.catalog, boxes, what, score=score, rows=rows)
+    pipeline = LandmarkPipeline(
+        universal, {category(n).id: model for n, model in finetuned.items()}, {}
+    )
+    rows = VARIANTS if finetuned else VARIANTS[:1]
+    return landmark_tables(pipeline, judged.catalog, boxes, what, score=score, rows=rows)
 
 
 def score(request: Request, judged: Judged, predictions: pd.DataFrame) -> Scores:
@@ -52,6 +54,6 @@ def score(request: Request, judged: Judged, predictions: pd.DataFrame) -> Scores
 
 
 def find(request: Request, judged: Judged, source: BoxSource) -> tuple[pd.DataFrame, float]:
-    """A source's boxes on the judged pictures, and their box AP."""
+    """A source's boxes on the judged images, and their box AP."""
     found = detect(source, judged.images, request.params.evaluate.max_detections)
     return found, judged.boxes(found).stats["AP"]

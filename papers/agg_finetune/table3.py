@@ -25,7 +25,10 @@ def run(request: Request) -> Table:
     boxes = request.params.evaluate.boxes
     found = scoring.find(request, judged, open_boxes(boxes, ws, judged.catalog, judged.images))[0]
     made = scoring.landmarks(universal, finetuned, judged, found, "landmarks")
-    scores = [judged.boxes(found), *(scoring.score(request, judged, made[row]) for row in scoring.ROWS)]
+    scores = [
+        judged.boxes(found),
+        *(scoring.score(request, judged, made[row]) for row in scoring.VARIANTS),
+    ]
     everything = judged.catalog.garments
     train = counts(everything[everything["split"] == "train"])
     validation = counts(judged.garments)

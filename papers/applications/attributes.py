@@ -71,8 +71,8 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
         paper=(PaperColumn(MACRO, paper.TOP5_RECALL),),
         notes=(
             f"`{MACRO}`: the mean over attributes, as in the paper; `{MICRO}`: over all attributes of "
-            "all pictures; the other columns: the mean over the attributes of a kind.",
-            f"The {TOP} commonest attributes, whatever the picture: {common.macro:.3f}, micro "
+            "all images; the other columns: the mean over the attributes of a kind.",
+            f"The {TOP} commonest attributes, whatever the image: {common.macro:.3f}, micro "
             f"{common.micro:.3f}.",
         ),
         paper_data="DeepFashion",

@@ -17,7 +17,7 @@ from fashion_ops.methods.alignment.applications.features import (
     extract,
     garment_boxes,
     patches,
-    whole_pictures,
+    whole_images,
 )
 from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
@@ -30,7 +30,7 @@ from papers.alignment import load_fld, open_source
 from papers.config import Request
 
 ROWS = ("full image", "bbox", "human joints", "fashion landmarks")
-SIZE, PATCH = 96, 32  # pixels of a whole picture or box, and of a patch
+SIZE, PATCH = 96, 32  # pixels of a whole image or box, and of a patch
 SURE = 0.1  # height of the peak from which a joint is there
 
 
@@ -55,7 +55,7 @@ class Localiser:
         joints = self.joints.predict(catalog.image, points.image_id, points.box)
         landmarks = self.landmarks.predict(catalog.image, points.image_id, points.box)
         return {
-            "full image": whole_pictures(sizes.to_numpy(np.float64), SIZE),
+            "full image": whole_images(sizes.to_numpy(np.float64), SIZE),
             "bbox": garment_boxes(points.box, SIZE),
             "human joints": patches(joints[..., :2], joints[..., 2] > SURE, points.box, PATCH),
             "fashion landmarks": patches(landmarks[..., :2], points.present, points.box, PATCH),

@@ -1,8 +1,8 @@
 """Rankings: top-k recall of attributes and hit@k of retrieval (DFA, section 4.4; DeepFashion).
 
-Recall counts an attribute as found where it is among the k best scores of a picture that has it.
+Recall counts an attribute as found where it is among the k best scores of an image that has it.
 "Average on 50 attributes" is ``macro``: each attribute's recall counts once. ``micro`` counts each
-picture's attribute once. A hit@k is a query with its exact item among the k nearest of the gallery.
+image's attribute once. A hit@k is a query with its exact item among the k nearest of the gallery.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Recall:
-    """``per_attribute`` (A,) is NaN where no picture has the attribute; ``macro`` leaves those out."""
+    """``per_attribute`` (A,) is NaN where no image has the attribute; ``macro`` leaves those out."""
 
     per_attribute: Float[np.ndarray, " a"]
     macro: float
@@ -22,21 +22,21 @@ class Recall:
 
 
 def topk_recall(scores: Float[np.ndarray, "n a"], labels: Int[np.ndarray, "n a"], k: int) -> Recall:
-    """How many of the attributes that pictures have are among their k best scores.
+    """How many of the attributes that images have are among their k best scores.
 
     Args:
         scores: the higher, the surer; equal scores rank by the order of the attributes.
         labels: 1 has the attribute; everything else has it not, or isn't known.
-        k: how many scores of a picture count.
+        k: how many scores of an image count.
 
     Raises:
-        ValueError: k isn't 1 to A, or no picture has any attribute.
+        ValueError: k isn't 1 to A, or no image has any attribute.
     """
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"top-{k} of {scores.shape[1]} attributes: k must be 1 to their number")
     has = labels > 0
     if not has.any():
-        raise ValueError("no picture has any attribute: nothing to recall")
+        raise ValueError("no image has any attribute: nothing to recall")
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     found = np.zeros_like(has)
     np.put_along_axis(found, best, True, axis=1)
@@ -56,9 +56,9 @@ def hits_at(
 
     Args:
         query: features of each query.
-        gallery: features of each picture of the gallery.
+        gallery: features of each image of the gallery.
         query_items: item of each query.
-        gallery_items: item of each picture of the gallery; several may show one item.
+        gallery_items: item of each image of the gallery; several may show one item.
         ks: how many of the nearest to look at.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The same item in a shop's pictures: hit@k of section 4.4 and Figure 7 (b).
+"""The same item in a shop's images: hit@k of section 4.4 and Figure 7 (b).
 
-Of Consumer-to-shop a consumer's picture asks, of In-shop another picture of the shop's own.
+Of Consumer-to-shop a consumer's image asks, of In-shop another image of the shop's own.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from papers.config import Request
 from papers.table import Column, PaperColumn, Table
 
 KS = (1, 5, 20)
-GALLERY = ("test",)  # splits whose shop pictures are looked through; mmfashion's documents add val
+GALLERY = ("test",)  # splits whose shop images are looked through; mmfashion's documents add val
 
 
 def run(request: Request, localiser: Localiser | None = None) -> Table:
@@ -50,7 +50,7 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
         chances += [f"{before}hit@{k} {_chance(len(gallery), len(gallery) / items, k):.3f}" for k in KS]
         said.append(
             f"{described(catalog, sorted(set(catalog.garments['split'])))}: {len(queries)} queries, "
-            f"{len(gallery)} pictures of {items} items to find{after}"
+            f"{len(gallery)} images of {items} items to find{after}"
         )
     table = pd.concat(parts, axis=1)
     table.index.name = "localisation"
@@ -64,9 +64,9 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
         same_data=False,
         paper=(PaperColumn("hit@20", paper.HIT_20),),
         notes=(
-            "hit@k: the exact item is among the k nearest pictures, in Euclidean distance of features "
-            "of mean 0 and deviation 1 over the training split. A consumer's picture asks for the "
-            "shop's (Consumer-to-shop); a shop's picture for its others (In-shop).",
+            "hit@k: the exact item is among the k nearest images, in Euclidean distance of features "
+            "of mean 0 and deviation 1 over the training split. A consumer's image asks for the "
+            "shop's (Consumer-to-shop); a shop's image for its others (In-shop).",
             f"By chance: {', '.join(chances)}.",
         ),
         paper_data="DeepFashion",
@@ -89,7 +89,7 @@ def _hits(
 def sides_of_pairs(
     catalog: AlignmentCatalog, gallery: tuple[str, ...] = GALLERY
 ) -> tuple[Points, Points]:
-    """Consumer-to-shop: consumers' test pictures of the pairs, shops' pictures of the gallery's splits.
+    """Consumer-to-shop: consumers' test images of the pairs, shops' images of the gallery's splits.
 
     Raises:
         ValueError: there are no pairs in the test split.
@@ -106,22 +106,22 @@ def sides_of_pairs(
 
 
 def sides_of_shop(catalog: AlignmentCatalog) -> tuple[Points, Points]:
-    """In-shop: the pictures of its splits query and gallery.
+    """In-shop: the images of its splits query and gallery.
 
     Raises:
         ValueError: there are no queries.
     """
     queries, gallery = catalog.points("query"), catalog.points("gallery")
     if not len(queries):
-        raise ValueError(f"{catalog.folder}: no pictures in split query, nothing to look for")
+        raise ValueError(f"{catalog.folder}: no images in split query, nothing to look for")
     return queries, gallery
 
 
-def _chance(pictures: int, per_item: float, k: int) -> float:
-    """Of at least one of an item's pictures among k drawn without looking."""
+def _chance(images: int, per_item: float, k: int) -> float:
+    """Of at least one of an item's images among k drawn without looking."""
     misses = 1.0
-    for i in range(min(k, pictures)):
-        misses *= max(0.0, 1 - per_item / (pictures - i))
+    for i in range(min(k, images)):
+        misses *= max(0.0, 1 - per_item / (images - i))
     return 1 - misses
 
 

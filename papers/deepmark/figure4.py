@@ -20,7 +20,7 @@ WAYS = {"whole maps": True, "at targets": False}
 
 
 def run(request: Request, size: int = SIZE) -> Table:
-    """Steps on a batch of the judged pictures; each case in processes of its own."""
+    """Steps on a batch of the judged images; each case in processes of its own."""
     judged, found = load_judged(request), devices()
     rows = step_cost.labels(request.backbones or ("mdla34",), found)
     batches = {device: request.batch or BATCH[device] for device in found}
@@ -50,7 +50,7 @@ def run(request: Request, size: int = SIZE) -> Table:
         rows=table,
         ours=f"{size}x{size}, batch of "
         + ", ".join(f"{batches[d]} on {machine(d)}" for d in found)
-        + f"; pictures of the {judged.name}",
+        + f"; images of the {judged.name}",
         theirs=f"DLA-34 and ResNet-50 with batch 32, Hourglass with 8, 256x256, {paper.DESKTOP_GPU}",
         same_data=judged.same,
         paper=tuple(

@@ -4,7 +4,7 @@ AP as fractions, validation split. Of Table 4 only the landmark half: its box ha
 confidence (its numbers are in no order that the text agrees with).
 """
 
-DATA = "DeepFashion2, 32,153 validation pictures"
+DATA = "DeepFashion2, 32,153 validation images"
 PHONE = "Huawei P40 Pro (MNN, 4 threads)"
 DESKTOP_GPU = "RTX 2080 Ti, PyTorch 1.4"
 
@@ -71,7 +71,7 @@ TABLE_7 = {  # AP_pt, AP_box
     "sling_dress": (0.400, 0.605),
 }
 
-# What 62 groups save against 294 landmarks, percent. The bars of the figures are pictures; these are
+# What 62 groups save against 294 landmarks, percent. The bars of the figures are images; these are
 # the text's numbers (3.1 "up to", 4.3 for mDLA-34 at 256x256).
 FIGURE_4 = {"time": 26.0, "memory": 28.0}
 FIGURE_12 = {"time": 25.0, "memory": 15.0}

@@ -1,6 +1,6 @@
 """What 62 groups save against 294 landmarks: the common half of Figures 4 and 12.
 
-Every case runs in processes of its own, the cases taking turns, on the catalog's pictures.
+Every case runs in processes of its own, the cases taking turns, on the catalog's images.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.centernet.data import Pictures
+from fashion_ops.methods.centernet.data import Images
 from fashion_ops.taxonomy import load_grouping
 from papers.evaluation_set import Judged
 from papers.subprocess_measure import measure
@@ -62,8 +62,8 @@ def compare(function: str, cases: Mapping[str, Mapping[str, Any]], repeats: int)
     return table.rename_axis("network, channels")
 
 
-def write_pictures(judged: Judged, count: int, path: Path) -> int:
-    """The first judged pictures as a file for ``steps.inference``; returns how many there are."""
+def write_images(judged: Judged, count: int, path: Path) -> int:
+    """The first judged images as a file for ``steps.inference``; returns how many there are."""
     ids = judged.images["image_id"].head(count)
     images = {f"{n:04d}": torch.from_numpy(judged.catalog.image(int(i))) for n, i in enumerate(ids)}
     save_file(images, path)
@@ -71,14 +71,14 @@ def write_pictures(judged: Judged, count: int, path: Path) -> int:
 
 
 def write_batch(judged: Judged, grouping: str, size: int, count: int, path: Path) -> None:
-    """A batch of judged pictures as a file for ``steps.training_step``; repeats them if too few."""
+    """A batch of judged images as a file for ``steps.training_step``; repeats them if too few."""
     images = np.resize(judged.images["image_id"].to_numpy(np.int64), count)
     batch = make_batch(judged, grouping, size, images)
     save_file({name: values.contiguous() for name, values in batch.items()}, path)
 
 
 def make_batch(judged: Judged, grouping: str, size: int, images: np.ndarray) -> dict[str, Tensor]:
-    """A batch of these pictures, as ``Pictures`` gives it."""
+    """A batch of these images, as ``Images`` gives it."""
     used = load_grouping(grouping)
     rows = judged.garments[judged.garments["image_id"].isin(images)]
     garments = TrainingGarments(
@@ -94,8 +94,8 @@ def make_batch(judged: Judged, grouping: str, size: int, images: np.ndarray) -> 
         soft_labels=np.zeros((len(rows), 0), np.float32),
     )
     unique = np.unique(images)
-    pictures = Pictures(unique, garments, judged.catalog.image, size)
-    return pictures.__getitems__(np.searchsorted(unique, images).tolist())
+    dataset = Images(unique, garments, judged.catalog.image, size)
+    return dataset.__getitems__(np.searchsorted(unique, images).tolist())
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:

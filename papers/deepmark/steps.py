@@ -1,6 +1,6 @@
 """What Figures 4 and 12 measure, as functions for a process of its own (``isolated``).
 
-Their pictures come as a file that ``savings`` writes: reading a catalog takes memory, too. The memory
+Their images come as a file that ``savings`` writes: reading a catalog takes memory, too. The memory
 reported is what came on top of the process as it was before the network was made: an interpreter and
 its libraries say nothing about a grouping.
 """
@@ -22,7 +22,7 @@ from fashion_ops.params import PostProcess, TrainDetector
 from fashion_ops.taxonomy import load_grouping
 from papers.subprocess_measure import Numbers, memory_mib, peak_mib
 
-KEPT = 3  # garments that an untrained network is made to find in a picture
+KEPT = 3  # garments that an untrained network is made to find in an image
 
 
 class WholeMaps(CenterNet):
@@ -45,7 +45,7 @@ def training_step(
     A step: batch to the device, augmentation, targets, forward, backward, AdamW.
 
     Args:
-        batch: file of one batch as ``Pictures`` gives it.
+        batch: file of one batch as ``Images`` gives it.
         backbone: of the network, untrained.
         grouping: of the landmarks in the batch.
         whole_maps: as published; else the regressions are computed at targets only, as we train.
@@ -78,15 +78,13 @@ def training_step(
     return {"ms": min(times[1:]), **_memory(device, idle)}
 
 
-def inference(
-    pictures: str, backbone: str, grouping: str, size: int, device: str, threads: int
-) -> Numbers:
-    """Memory and the fastest time of one picture, from pixels to garments with all four techniques.
+def inference(path: str, backbone: str, grouping: str, size: int, device: str, threads: int) -> Numbers:
+    """Memory and the fastest time of one image, from pixels to garments with all four techniques.
 
     The network is untrained; its score threshold is such that it finds ``KEPT`` garments.
 
     Args:
-        pictures: file of RGB uint8 pictures (H, W, 3); the first one is not timed.
+        images: file of RGB uint8 images (H, W, 3); the first one is not timed.
         backbone: of the network.
         grouping: of the landmarks.
         size: side of the network's input, pixels.
@@ -95,7 +93,7 @@ def inference(
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    images = [picture.numpy() for _, picture in sorted(load_file(pictures).items())]
+    images = [pixels.numpy() for _, pixels in sorted(load_file(path).items())]
     where = torch.device(device)
     idle = memory_mib()
     network = CenterNet(backbone, load_grouping(grouping).num_groups).eval().to(where)

@@ -1,4 +1,4 @@
-"""Table 2: each technique alone, and all of them; AP and time of a whole picture."""
+"""Table 2: each technique alone, and all of them; AP and time of a whole image."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ from papers.decode_variants import (
     detect_ways,
     load_detector,
     milliseconds,
-    some_pictures,
+    some_images,
 )
 from papers.deepmark import paper
 from papers.deepmark.technique_variants import alone, parameters
@@ -16,11 +16,11 @@ from papers.evaluation_set import load_judged
 from papers.subprocess_measure import machine
 from papers.table import Column, PaperColumn, Table
 
-TIMED = 60  # pictures
+TIMED = 60  # images
 
 
 def run(request: Request) -> Table:
-    """AP with the maps of each picture made once; times one picture at a time, ways in turns."""
+    """AP with the maps of each image made once; times one image at a time, ways in turns."""
     detector, judged = load_detector(request), load_judged(request)
     post, source = parameters(request)
     ways, most = alone(post), request.params.evaluate.max_detections
@@ -29,11 +29,11 @@ def run(request: Request) -> Table:
         points, boxes = judged.landmarks(found, most), judged.boxes(found)
         rows.append((points.stats["AP"], boxes.stats["AP"]))
     table = pd.DataFrame(rows, index=pd.Index(ways, name="way"), columns=["AP_pt", "AP_box"])
-    pictures = some_pictures(judged, TIMED)
+    images = some_images(judged, TIMED)
     readers = {name: detector.with_post(way) for name, way in ways.items()}
     times = milliseconds(
-        {name: lambda picture, r=reader: r.detect([picture]) for name, reader in readers.items()},
-        pictures,
+        {name: lambda image, r=reader: r.detect([image]) for name, reader in readers.items()},
+        images,
     )
     table["time, ms"] = pd.Series(times)
     columns = (
@@ -55,8 +55,8 @@ def run(request: Request) -> Table:
         ),
         notes=(
             source,
-            f"Time: picture in, garments out (fit, network, techniques, decode), median of "
-            f"{len(pictures)} pictures, one at a time; the ways take turns on each picture.",
+            f"Time: image in, garments out (fit, network, techniques, decode), median of "
+            f"{len(images)} images, one at a time; the ways take turns on each image.",
             "`combined` is the four techniques and NMS.",
         ),
     )

@@ -1,6 +1,6 @@
-"""Table 6: operations of a picture by resolution: network, techniques, decode.
+"""Table 6: operations of an image by resolution: network, techniques, decode.
 
-Counted, not measured: it needs neither pictures nor a trained model, and the paper's numbers are ours
+Counted, not measured: it needs neither images nor a trained model, and the paper's numbers are ours
 to reach. The network is counted as the paper did (thop of 2020). For the rest it gives no rule; ours,
 with K landmark maps, C = 13 centre maps of s^2 cells, s = side / 4, and G garments of L landmarks each:
 
@@ -20,7 +20,7 @@ from papers.deepmark import paper
 from papers.table import Column, PaperColumn, Table
 
 SIDES = (128, 256, 512)
-GARMENTS, LANDMARKS = 3, 23  # in a picture of DeepFashion2 at most 5, 1.6 on average; 294 / 13
+GARMENTS, LANDMARKS = 3, 23  # in an image of DeepFashion2 at most 5, 1.6 on average; 294 / 13
 COLUMNS = ("network", "techniques", "decode", "total")
 OURS = "network, MACs of ours"
 
@@ -43,7 +43,7 @@ def run(request: Request) -> Table:
     known = theirs if backbone == "mdla34" else {}
     return Table(
         name="table6",
-        title="DeepMark++ Table 6: giga-operations of one picture",
+        title="DeepMark++ Table 6: giga-operations of one image",
         columns=tuple(columns),
         rows=table.rename_axis("input"),
         ours=f"{backbone}, 62 groups, counted; holds for every data set",

@@ -31,7 +31,7 @@ def parameters(request: Request) -> tuple[PostProcess, str]:
 
 
 def combined(post: PostProcess) -> PostProcess:
-    """All four techniques and NMS, one look at the picture: the last line of Table 2."""
+    """All four techniques and NMS, one look at the image: the last line of Table 2."""
     return _with(post, ALL_TECHNIQUES | {"nms": "hard"})
 
 

@@ -1,4 +1,4 @@
-"""Pictures of figures 5 and 6: curves by subject, bars by subset, one colour a method."""
+"""Images of figures 5 and 6: curves by subject, bars by subset, one colour a method."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

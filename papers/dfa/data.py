@@ -1,4 +1,4 @@
-"""Whether a catalog holds the pictures that the paper's numbers are of."""
+"""Whether a catalog holds the images that the paper's numbers are of."""
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 

@@ -45,7 +45,7 @@ def run(request: Request) -> Table:
         same_data=same,
         notes=(
             "PDL in percent: visible landmarks within so many pixels of a 224-px crop. The paper's "
-            "curves are a picture; no numbers are printed beside them.",
+            "curves are an image; no numbers are printed beside them.",
         ),
     )
 

@@ -40,7 +40,7 @@ def run(request: Request) -> Table:
         same_data=same,
         notes=(
             "PDL in percent of the visible landmarks, in a 224-px crop. The paper's bars are a "
-            "picture; its text says that even on normal poses the best is just above 70 %.",
+            "image; its text says that even on normal poses the best is just above 70 %.",
         ),
     )
 

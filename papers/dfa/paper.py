@@ -1,7 +1,7 @@
 """The numbers that the DFA paper prints: NE on FLD as fractions, strict PCP on LSP in percent."""
 
-FLD = "FLD's own test pictures, VGG-16"
-LSP = "LSP's 1,000 test pictures, VGG-16"
+FLD = "FLD's own test images, VGG-16"
+LSP = "LSP's 1,000 test images, VGG-16"
 
 COLUMNS_2 = ("L. collar", "R. collar", "L. sleeve", "R. sleeve", "L. hem", "R. hem", "average")
 TABLE_2 = {

@@ -72,7 +72,7 @@ class Runs:
     Args:
         folder: where trained rows are kept.
         params: DFA's, as the table uses them.
-        catalog: of the pictures.
+        catalog: of the images.
         seed: of everything.
     """
 

@@ -28,7 +28,7 @@ from papers.alignment import (
 from papers.config import Request
 from papers.table import Column, Table
 
-Train = Callable[[dict, int], np.ndarray]  # settings of PCLoss, seed -> (N, 8, 2) in picture pixels
+Train = Callable[[dict, int], np.ndarray]  # settings of PCLoss, seed -> (N, 8, 2) in image pixels
 WEIGHTS = {"regression": 1.0, "heatmap": 0.5}
 OFF = "without"
 PLAIN = {"clusters": 0, "visibility_weight": 0.0, "per_type": False}  # of stage 1: positions only
@@ -101,7 +101,7 @@ def run(request: Request) -> Table:
             "NE: mean of the landmarks' means, visible landmarks. Outliers: landmarks, visible or "
             f"occluded, further off than {OUTLIER:g} of the box's longer side; duplicates: pairs that "
             f"lie more than {APART:g} apart and are found within {TOGETHER:g}.",
-            "The slides that describe PCLoss show their tables as pictures: no numbers of theirs.",
+            "The slides that describe PCLoss show their tables as images: no numbers of theirs.",
             *_against_without(runs),
         ),
     )

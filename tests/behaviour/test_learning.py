@@ -121,7 +121,7 @@ def test_finetuning_and_refining_help_their_category(ws, catalog):
     finetuned = predict(ws.finetuned(CATEGORY), catalog, test)
     refiner = Refiner.load(ws.refined(CATEGORY))
     refined = [
-        refiner.refine_picture(catalog.image(int(image_id)), box[None], pose[None])[0]
+        refiner.refine_image(catalog.image(int(image_id)), box[None], pose[None])[0]
         for image_id, box, pose in zip(test["image_id"], test["box"], finetuned, strict=True)
     ]
     scores = {

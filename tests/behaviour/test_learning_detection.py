@@ -1,4 +1,4 @@
-"""Do Cascade R-CNN and HTC learn? A few small pictures of the wardrobe, from scratch, on one core."""
+"""Do Cascade R-CNN and HTC learn? A few small images of the wardrobe, from scratch, on one core."""
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,13 @@ from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.detection.training import detector_spec, train_detector
-from fashion_ops.params import Fit, Params
+from fashion_ops.params import Params, TrainingConfig
 from fashion_ops.steps import ingest, synthesize
 from fashion_ops.workspace import Workspace
 
 SIDE = 64
 WARDROBE = {"train": 8, "validation": 0, "size": SIDE, "imbalance": 0.0}
-RUN = Fit(lr=0.002, epochs=20, batch_size=4, precision="fp32")
+RUN = TrainingConfig(lr=0.002, epochs=20, batch_size=4, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def box_ap50(detector: BoxDetector, catalog: Catalog) -> float:
 
 
 @pytest.mark.parametrize("kind", ["cascade_rcnn", "htc"])
-def test_the_detector_learns_its_pictures(kind, catalog, tmp_path):
-    """Box AP50 on the eight pictures at least 0.6 after 40 steps; before, below 0.05."""
+def test_the_detector_learns_its_images(kind, catalog, tmp_path):
+    """Box AP50 on the eight images at least 0.6 after 40 steps; before, below 0.05."""
     torch.manual_seed(0)
     architecture = Architecture(kind, "small", SIDE, SIDE, smallest_anchor=16, samples=32)
     model = CascadeRCNN(architecture)

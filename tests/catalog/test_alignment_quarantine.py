@@ -83,10 +83,10 @@ SINGLE = {
     "variation": (LANDMARKS, put(2, "9"), "unknown variation type"),
     "visibility": (LANDMARKS, put(3, "3"), "unknown visibility code"),
     "zero but visible": (LANDMARKS, put(3, "0", "0", "0"), "(0, 0) with a visible code"),
-    "far out": (LANDMARKS, put(3, "0", "5000", "12"), "landmark outside the picture"),
+    "far out": (LANDMARKS, put(3, "0", "5000", "12"), "landmark outside the image"),
     "swapped box": (BOXES, put(1, "50", "50", "20", "80"), "box swapped or empty"),
     "0-based box": (BOXES, put(1, "0", "4"), "box is 0-based"),
-    "box outside": (BOXES, put(1, "900", "900", "950", "950"), "box outside the picture"),
+    "box outside": (BOXES, put(1, "900", "900", "950", "950"), "box outside the image"),
     "short box": (BOXES, drop_last, "wrong number of tokens"),
     "status": (STATUS, put(1, "trial"), "unknown evaluation status"),
     "path": (LANDMARKS, put(0, "../../secret.jpg"), "not in a list that must name it"),
@@ -134,17 +134,17 @@ def test_a_list_without_a_count_names_the_file(case):
         case.read()
 
 
-def test_pictures_that_are_not_there_or_not_whole(case):
+def test_images_that_are_not_there_or_not_whole(case):
     names = [line.split()[0] for line in case.lines(LANDMARKS)[2:5]]
     paths = [case.root / "Img" / name for name in names]
     paths[0].unlink()
     paths[1].write_bytes(paths[1].read_bytes()[:-200])
-    paths[2].write_bytes(b"no picture")
+    paths[2].write_bytes(b"no image")
     _, table = case.read()
     found = dict(zip(table["item"], table["reason"], strict=True))
-    assert found[names[0]] == "picture missing"
-    assert found[names[1]] == "picture truncated"
-    assert found[names[2]] == "picture cannot be decoded"
+    assert found[names[0]] == "image missing"
+    assert found[names[1]] == "image truncated"
+    assert found[names[2]] == "image cannot be decoded"
     assert table["line"].tolist() == [3, 4, 5] and set(table["file"]) == {LANDMARKS}
 
 
@@ -178,7 +178,7 @@ def test_items_and_types_of_the_retrieval_lists(clean, tmp_path):
     (both.root / "Img" / name).unlink()
     _, table = both.read()
     assert table["num_records"].sum() == 1  # its pairs are reported, too, and no record is lost twice
-    assert (table["value"] == f"a pair's picture was refused: {name}").sum() == 3
+    assert (table["value"] == f"a pair's image was refused: {name}").sum() == 3
     assert name not in set(AlignmentCatalog(both.catalog).images["file_name"])
 
 
@@ -203,8 +203,8 @@ def test_padded_integers_are_decimal(case):
 
 
 def test_a_box_may_reach_one_pixel_beyond(case):
-    picture = cv2.imread(str(case.root / "Img" / case.lines(BOXES)[2].split()[0]))
-    height, width = picture.shape[:2]
+    image = cv2.imread(str(case.root / "Img" / case.lines(BOXES)[2].split()[0]))
+    height, width = image.shape[:2]
     case.fields(BOXES, 3, put(1, "1", "1", str(width + 1), str(height)))
     _, table = case.read()
     garment = pd.read_parquet(case.catalog / "garments.parquet").iloc[0]

@@ -1,4 +1,4 @@
-"""FLD's own pictures, boxes and rows through the door: what others read from them, we read too."""
+"""FLD's own images, boxes and rows through the door: what others read from them, we read too."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from synthetic_alignment import read_in
 
-from fashion_ops.catalog.alignment.landmark_table import picture_boxes, read_landmark_table
+from fashion_ops.catalog.alignment.landmark_table import image_boxes, read_landmark_table
 from fashion_ops.catalog.alignment.list_file import Row
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.catalog.alignment.records import parse_landmarks
@@ -18,7 +18,7 @@ FLD = Path(__file__).parents[2].parent / "shared" / "samples" / "fld"
 pytestmark = pytest.mark.skipif(not FLD.is_dir(), reason="../shared/samples is missing")
 
 
-def test_two_pictures_with_their_public_labels(tmp_path):
+def test_two_images_with_their_public_labels(tmp_path):
     """Lists as FLD has them, made from the COCO form of the same labels: x, y, w, h from x_1 = 1 on."""
     given = json.loads((FLD / "test_fld.json").read_text())
     landmarks, boxes, status = [], [], []
@@ -42,7 +42,7 @@ def test_two_pictures_with_their_public_labels(tmp_path):
         path.write_text("\n".join([str(len(rows)), columns, *rows]) + "\n")
     assert read_in("fld", tmp_path / "fld", tmp_path / "catalog").quarantined == 0
     points = AlignmentCatalog(tmp_path / "catalog").points("test", "full")
-    np.testing.assert_array_equal(points.box[1], [0, 0, 200, 250])  # the whole picture
+    np.testing.assert_array_equal(points.box[1], [0, 0, 200, 250])  # the whole image
     for i, own in enumerate(given["annotations"]):
         truth = np.array(own["keypoints"]).reshape(-1, 3)
         np.testing.assert_array_equal(points.visibility[i], truth[:, 2])
@@ -66,8 +66,8 @@ def test_every_real_row_is_sound():
     assert (found.visibility == 0).sum() == ((values.reshape(-1, 6, 3)[..., 1:] == 0).all(-1)).sum()
 
 
-def test_the_picture_that_landmarks_tell_of():
+def test_the_image_that_landmarks_tell_of():
     xy = np.array([[[100, 50], [200, 300]], [[300, 9], [500, 9]], [[0, 0], [0, 0]]], float)
     observed = np.array([[True, True], [True, True], [False, False]])
-    boxes = picture_boxes(xy, observed)
+    boxes = image_boxes(xy, observed)
     np.testing.assert_array_equal(boxes[:, 2:], [[300, 512], [512, 512], [512, 512]])

@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 
 import pytest
-from raw_data import item, picture
+from raw_data import item, jpeg
 
 from fashion_ops.catalog.images import MAX_BYTES, probe_file
 from fashion_ops.catalog.quarantine import Reason, Refused
@@ -18,7 +18,7 @@ from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 
 def sparse(path, length=MAX_BYTES + 1):
     """A JPEG of a few hundred bytes, followed by a hole that takes no room on the disk."""
-    path.write_bytes(picture())
+    path.write_bytes(jpeg())
     os.truncate(path, length)
     return path
 
@@ -33,18 +33,18 @@ def test_too_many_bytes_are_refused_unread(data, monkeypatch, copy_images):
         probe_file(data.root / "train/image/000001.jpg")
     monkeypatch.undo()
     catalog = data.ingest(copy_images=copy_images)
-    assert data.refusals == [("train/image/000001.jpg", "", "picture has too many bytes")]
+    assert data.refusals == [("train/image/000001.jpg", "", "image has too many bytes")]
     assert catalog.quarantine["value"].tolist() == [f"{MAX_BYTES + 1} bytes, limit {MAX_BYTES}"]
     assert catalog.quarantine["num_records"].tolist() == [2] and len(catalog.garments) == 1
 
 
 @pytest.mark.parametrize("copy_images", [True, False])
-def test_a_pipe_among_the_pictures_is_not_waited_for(data, copy_images):
+def test_a_pipe_among_the_images_is_not_waited_for(data, copy_images):
     data.add("000001", item(), data=False)
     data.add("000002", item())
     os.mkfifo(data.root / "train/image/000001.jpg")
     data.ingest(copy_images=copy_images)
-    assert data.refusals == [("train/image/000001.jpg", "", "picture missing")]
+    assert data.refusals == [("train/image/000001.jpg", "", "image missing")]
 
 
 def test_predictors_refuse_them_by_name(tmp_path):
@@ -53,14 +53,14 @@ def test_predictors_refuse_them_by_name(tmp_path):
     os.mkfifo(pipe)
     edge = EdgePredictor(None)  # type: ignore[arg-type]  # it must not come to the network
     for read in (read_photo, edge.predict):
-        with pytest.raises(ValueError, match=r"large\.jpg: picture has too many bytes: 67108865 bytes"):
+        with pytest.raises(ValueError, match=r"large\.jpg: image has too many bytes: 67108865 bytes"):
             read(large)
         with pytest.raises(ValueError, match=r"pipe\.jpg: cannot be read: is no regular file"):
             read(pipe)
-    with pytest.raises(ValueError, match="row 3: picture has too many bytes"):
-        decode_photo(picture() + bytes(MAX_BYTES), "row 3")  # as the served model calls it
-    with pytest.raises(ValueError, match="photo: picture has too many bytes"):
-        decode_reduced(picture() + bytes(MAX_BYTES), "photo", 96)
+    with pytest.raises(ValueError, match="row 3: image has too many bytes"):
+        decode_photo(jpeg() + bytes(MAX_BYTES), "row 3")  # as the served model calls it
+    with pytest.raises(ValueError, match="photo: image has too many bytes"):
+        decode_reduced(jpeg() + bytes(MAX_BYTES), "photo", 96)
 
 
 def tar(path, *members):

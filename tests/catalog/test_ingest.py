@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from raw_data import HEIGHT, WIDTH, Data, item, picture
+from raw_data import HEIGHT, WIDTH, Data, item, jpeg
 
 from fashion_ops.catalog import ingest as driver
 from fashion_ops.catalog import schemas, tables
@@ -22,7 +22,7 @@ def files(folder):
 
 def fill(data, count=30):
     for i in range(1, count + 1):
-        data.add(f"{i:06d}", item("skirt"), item("vest", style=i), data=picture(seed=i))
+        data.add(f"{i:06d}", item("skirt"), item("vest", style=i), data=jpeg(seed=i))
     for i in range(1, 6):
         data.add(f"{i:06d}", item("sling dress"), split="validation")
 
@@ -34,7 +34,7 @@ def test_one_garment_keeps_every_value(data):
     assert (image["coco_id"], image["file_name"]) == (42, "train/image/000042.jpg")
     assert (image["width"], image["height"]) == (WIDTH, HEIGHT)
     assert (image["source"], image["pair_id"], image["split"]) == ("user", 11, "train")
-    assert image["sha256"] == hashlib.sha256(picture()).hexdigest()
+    assert image["sha256"] == hashlib.sha256(jpeg()).hexdigest()
     assert garment["category_id"] == 7
     assert garment["item"] == "item1"
     np.testing.assert_array_equal(garment["box"], [10, 20, 55, 70])
@@ -108,7 +108,7 @@ def test_totals_add_up_and_are_printed(data, capsys):
 
 @pytest.mark.parametrize("copy_images", [True, False])
 def test_bytes_do_not_depend_on_workers_or_the_place(tmp_path, monkeypatch, copy_images):
-    monkeypatch.setattr(driver, "CHUNK_PICTURES", 7)
+    monkeypatch.setattr(driver, "CHUNK_IMAGES", 7)
     monkeypatch.setattr(driver, "POOL_FROM", 10)
     results = []
     for workers in (1, 2):

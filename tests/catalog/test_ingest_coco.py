@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_data import HEIGHT, WIDTH, item, picture
+from raw_data import HEIGHT, WIDTH, item, jpeg
 
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.sources.json_index import elements
@@ -43,7 +43,7 @@ def write(data, images, annotations, name="annotations.json", folder="image", **
     (data.root / folder).mkdir(parents=True, exist_ok=True)
     for i in images:
         path = data.root / folder / Path(str(i["file_name"])).name
-        path.write_bytes(picture())
+        path.write_bytes(jpeg())
     categories = [{"id": c.id, "name": c.coco_name} for c in CATEGORIES]
     content = {
         "info": {"a": [{}]},
@@ -120,9 +120,9 @@ def test_categories_go_by_name_and_keypoints_may_be_the_own_ones(data):
             ("1", "coordinate not finite"),
         ),
         ([image(1, width=61)], [annotation(1, 1)], ("", "size disagrees with labels")),
-        ([image(1)], [annotation(1, 2)], ("", "labels without picture")),
-        ([image(1)], [], ("image 1", "picture without labels")),
-        ([image(1), image(2, "000001.jpg")], [annotation(1, 2)], ("image 2", "duplicate picture name")),
+        ([image(1)], [annotation(1, 2)], ("", "labels without image")),
+        ([image(1)], [], ("image 1", "image without labels")),
+        ([image(1), image(2, "000001.jpg")], [annotation(1, 2)], ("image 2", "duplicate image name")),
         ([image(1, "../1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),
         ([image(1, "/etc/1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),
         ([image(1, "C:\\1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),
@@ -136,11 +136,11 @@ def test_unsound_records(data, images, annotations, expected):
     assert expected in [(i, reason) for _, i, reason in data.refusals]
 
 
-def test_a_missing_picture_costs_its_garments_only(data):
+def test_a_missing_image_costs_its_garments_only(data):
     write(data, [image(1), image(2)], [annotation(1, 1), annotation(2, 1), annotation(3, 2)])
     (data.root / "image" / "000001.jpg").unlink()
     data.ingest(source="coco")
-    assert data.refusals == [("image/000001.jpg", "", "picture missing")]
+    assert data.refusals == [("image/000001.jpg", "", "image missing")]
     assert data.metrics["quarantined"] == 2
 
 
@@ -152,7 +152,7 @@ def test_a_missing_picture_costs_its_garments_only(data):
         ('{"images": [{"id": 1}, {"id"', "not JSON"),
         ('{"images": [], "annotations": []} tail', "not JSON"),
         ("[1, 2]", "JSON of another shape"),
-        ('{"pictures": [{"id": 1}]}', "JSON of another shape"),
+        ('{"images": [{"id": 1}]}', "JSON of another shape"),
         ('{"images": [1, 2], "annotations": [{}]}', "JSON of another shape"),
     ],
 )

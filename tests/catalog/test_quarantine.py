@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from raw_data import HEIGHT, WIDTH, item, picture
+from raw_data import HEIGHT, WIDTH, item, jpeg
 
 from fashion_ops.catalog.images import MAX_PIXELS, probe_bytes, probe_file
 from fashion_ops.catalog.quarantine import VALUE_LENGTH, Refused
@@ -23,7 +23,7 @@ def landmarks(*first, name="skirt"):
 
 
 def huge_png():
-    """A few bytes that promise a picture of 20000 x 20000 pixels."""
+    """A few bytes that promise an image of 20000 x 20000 pixels."""
     header = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -32,7 +32,7 @@ def huge_png():
 
 
 def huge_jpeg():
-    data = picture()
+    data = jpeg()
     at = data.index(b"\xff\xc0")
     return data[: at + 5] + struct.pack(">HH", 60000, 60000) + data[at + 9 :]
 
@@ -93,18 +93,18 @@ def test_a_bad_item_leaves_the_good_ones(data, bad, reason, value):
 @pytest.mark.parametrize(
     ("bytes_", "reason"),
     [
-        (b"", "picture cannot be decoded"),
-        (b"no picture at all", "picture cannot be decoded"),
-        (b"\xff\xd8\xff\xe0 broken", "picture truncated"),
-        (picture()[:-40], "picture truncated"),
-        (picture()[: len(picture()) // 2], "picture truncated"),
-        (picture(".png")[:-30], "picture truncated"),
-        (huge_png(), "picture has too many pixels"),
-        (huge_jpeg(), "picture has too many pixels"),
+        (b"", "image cannot be decoded"),
+        (b"no image at all", "image cannot be decoded"),
+        (b"\xff\xd8\xff\xe0 broken", "image truncated"),
+        (jpeg()[:-40], "image truncated"),
+        (jpeg()[: len(jpeg()) // 2], "image truncated"),
+        (jpeg(".png")[:-30], "image truncated"),
+        (huge_png(), "image has too many pixels"),
+        (huge_jpeg(), "image has too many pixels"),
     ],
 )
 @pytest.mark.parametrize("copy_images", [True, False])
-def test_an_unsound_picture_takes_its_items(data, bytes_, reason, copy_images):
+def test_an_unsound_image_takes_its_items(data, bytes_, reason, copy_images):
     data.add("000001", item(), item("vest"), data=bytes_)
     data.add("000002", item())
     catalog = data.ingest(copy_images=copy_images)
@@ -114,16 +114,16 @@ def test_an_unsound_picture_takes_its_items(data, bytes_, reason, copy_images):
     assert len(catalog.garments) == 1
 
 
-def test_labels_without_picture_and_pictures_without_labels(data):
+def test_labels_without_image_and_images_without_labels(data):
     data.add("000001", item(), item("vest"), data=False)
     data.add("000002", text=False)
     data.add("000003")
     data.add("000004", item())
     data.ingest()
     assert data.refusals == [
-        ("train/image/000002.jpg", "", "picture without labels"),
-        ("train/annos/000001.json", "", "labels without picture"),
-        ("train/image/000003.jpg", "", "picture without labels"),
+        ("train/image/000002.jpg", "", "image without labels"),
+        ("train/annos/000001.json", "", "labels without image"),
+        ("train/image/000003.jpg", "", "image without labels"),
     ]
     assert data.metrics["quarantined"] == 4
 
@@ -148,11 +148,11 @@ def test_unreadable_labels(data, text, reason):
     assert data.catalog.quarantine["value"].str.len().max() <= VALUE_LENGTH
 
 
-def test_two_pictures_of_one_name(data):
+def test_two_images_of_one_name(data):
     data.add("000001.jpg", item())
-    data.add("000001.png", text=False, data=picture(".png"))
+    data.add("000001.png", text=False, data=jpeg(".png"))
     assert data.ingest().images["file_name"].tolist() == ["train/image/000001.jpg"]
-    assert data.refusals == [("train/image/000001.png", "", "duplicate picture name")]
+    assert data.refusals == [("train/image/000001.png", "", "duplicate image name")]
 
 
 def test_the_same_name_in_both_splits_is_normal(data):
@@ -263,17 +263,17 @@ def encoded(kind, mode, size=(37, 23), **options):
         encoded("WEBP", "RGB"),
     ],
 )
-def test_the_size_read_from_the_header_is_that_of_the_decoded_picture(tmp_path, data_):
+def test_the_size_read_from_the_header_is_that_of_the_decoded_image(tmp_path, data_):
     height, width = cv2.imdecode(np.frombuffer(data_, np.uint8), cv2.IMREAD_IGNORE_ORIENTATION).shape[
         :2
     ]
     assert (width, height) == (37, 23)
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data_)
     assert probe_bytes(data_) == probe_file(path) == (width, height)
 
 
-def test_every_cut_of_a_picture_is_noticed():
+def test_every_cut_of_a_image_is_noticed():
     for whole in (
         encoded("JPEG", "RGB"),
         encoded("PNG", "RGB"),

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
-from raw_data import Data, item, picture
+from raw_data import Data, item, jpeg
 
 from fashion_ops.catalog.reader import Catalog, decode_rgb
 from fashion_ops.catalog.shards import ShardWriter
@@ -17,10 +17,10 @@ from fashion_ops.catalog.shards import ShardWriter
 @pytest.mark.parametrize("copy_images", [True, False])
 def test_bytes_come_back_as_they_went_in(data, copy_images):
     for i in range(1, 6):
-        data.add(f"{i:06d}", item(), data=picture(seed=i))
+        data.add(f"{i:06d}", item(), data=jpeg(seed=i))
     catalog = data.ingest(copy_images=copy_images)
     for i in range(1, 6):
-        assert catalog.image_bytes(i) == picture(seed=i)
+        assert catalog.image_bytes(i) == jpeg(seed=i)
     assert (catalog.images["shard"] >= 0).all() == copy_images
     assert (catalog.folder / "shards").exists() == copy_images
 
@@ -31,7 +31,7 @@ def test_references_move_with_the_workspace(tmp_path):
     images = data.ingest(copy_images=False).images
     assert images["path"].tolist() == ["../raw/train/image/000001.jpg"]
     shutil.move(tmp_path / "here", tmp_path / "there")
-    assert Catalog(tmp_path / "there" / "data" / "catalog").image_bytes(1) == picture()
+    assert Catalog(tmp_path / "there" / "data" / "catalog").image_bytes(1) == jpeg()
 
 
 def test_an_absolute_root_is_kept_absolute(data, tmp_path):
@@ -40,13 +40,13 @@ def test_an_absolute_root_is_kept_absolute(data, tmp_path):
     assert images["path"].tolist() == [f"{data.root.absolute()}/train/image/000001.jpg"]
 
 
-def test_pictures_are_rgb_and_not_turned():
+def test_images_are_rgb_and_not_turned():
     blue = np.zeros((8, 16, 3), np.uint8)
     blue[:, :, 0] = 255  # OpenCV encodes BGR
     decoded = decode_rgb(cv2.imencode(".png", blue)[1].tobytes(), "x")
     assert decoded.shape == (8, 16, 3)
     assert decoded[0, 0].tolist() == [0, 0, 255]
-    with pytest.raises(ValueError, match="lost: not a picture"):
+    with pytest.raises(ValueError, match="lost: not an image"):
         decode_rgb(b"nothing", "lost")
 
 
@@ -67,9 +67,9 @@ def test_every_mode_is_taken_and_read_as_rgb(data):
         (gray, "PNG"),
         (photo.convert("CMYK"), "JPEG"),
     ]
-    for i, (picture_, kind) in enumerate(kinds, 1):
+    for i, (image_, kind) in enumerate(kinds, 1):
         target = io.BytesIO()
-        picture_.save(target, kind)
+        image_.save(target, kind)
         data.add(f"{i:06d}", item(), data=target.getvalue())
     catalog = data.ingest()
     assert data.refusals == []
@@ -81,10 +81,10 @@ def test_every_mode_is_taken_and_read_as_rgb(data):
 
 
 def test_shards_close_before_they_grow_too_large(tmp_path):
-    pictures = [bytes([i]) * (400 << 10) for i in range(7)] + [b"x" * (3 << 20), b"y"]
+    images = [bytes([i]) * (400 << 10) for i in range(7)] + [b"x" * (3 << 20), b"y"]
     with ShardWriter(tmp_path / "shards", megabytes=1) as writer:
-        first = writer.append(np.arange(4), pictures[:4])
-        second = writer.append(np.arange(4, 9), pictures[4:])
+        first = writer.append(np.arange(4), images[:4])
+        second = writer.append(np.arange(4, 9), images[4:])
     shards, rows = (np.concatenate(pair).tolist() for pair in zip(first, second, strict=True))
     assert shards == [0, 0, 1, 1, 2, 2, 3, 4, 5]
     assert rows == [0, 1, 0, 1, 0, 1, 0, 0, 0]
@@ -92,4 +92,4 @@ def test_shards_close_before_they_grow_too_large(tmp_path):
         path = tmp_path / "shards" / f"shard-{shard:05d}.arrow"
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         assert table["image_id"][row].as_py() == image_id
-        assert table["bytes"][row].as_py() == pictures[image_id]
+        assert table["bytes"][row].as_py() == images[image_id]

@@ -22,8 +22,8 @@ from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
 from fashion_ops.distributed.payload import publish_files
 from fashion_ops.distributed.timesheet import Timesheet
-from fashion_ops.methods.parts.fit import FitModule
-from fashion_ops.params import Fleet
+from fashion_ops.methods.parts.fit import TrainingModule
+from fashion_ops.params import Distributed
 from fashion_ops.steps import finetune
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
@@ -74,7 +74,7 @@ def job(name: str, cost: float = 1.0, **more: Any) -> Job:
 def run(jobs: list[Job], folder: Path, work: Any = chain, **settings: Any) -> dict[str, Any]:
     landed: dict[str, Any] = {}
     try:
-        fan_out("finetune", jobs, work, landed.__setitem__, Fleet(**settings), folder)
+        fan_out("finetune", jobs, work, landed.__setitem__, Distributed(**settings), folder)
     except FanOutError as error:
         landed["error"] = error
     return landed
@@ -139,7 +139,7 @@ def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Pa
 
     jobs = [job("skirt"), job("vest"), Job("sling", "key-sling", 1, broken)]
     with pytest.raises(FanOutError) as caught:
-        fan_out("refine", jobs, chain, land, Fleet(), tmp_path)
+        fan_out("refine", jobs, chain, land, Distributed(), tmp_path)
     assert set(landed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
 
@@ -147,18 +147,18 @@ def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Pa
 def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
     """Real training that dies in the second step of its third epoch, the first time."""
     assert checkpoint is not None
-    resumed, step = checkpoint.exists(), FitModule.training_step
+    resumed, step = checkpoint.exists(), TrainingModule.training_step
 
-    def deadly(module: FitModule, batch: Any, batch_idx: int) -> Any:
+    def deadly(module: TrainingModule, batch: Any, batch_idx: int) -> Any:
         if not resumed and module.current_epoch == 2 and batch_idx == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(module, batch, batch_idx)
 
-    FitModule.training_step = deadly
+    TrainingModule.training_step = deadly
     try:
         return finetune.work(job, checkpoint, on_epoch) | {"resumed": resumed}
     finally:
-        FitModule.training_step = step
+        TrainingModule.training_step = step
 
 
 def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_pat
         [Job("skirt", "key", 1, lambda: job, "pictures", EPOCHS)],
         killed_in_an_epoch,
         landed.__setitem__,
-        Fleet(),
+        Distributed(),
         tmp_path / "checkpoints",
         timesheet=tmp_path / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: told.append(epoch),
@@ -205,7 +205,7 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
         [Job("skirt", "key", 1, lambda: job, "pictures", 2)],
         on_two_devices,
         landed.__setitem__,
-        Fleet(),
+        Distributed(),
         tmp_path / "checkpoints",
         on_epoch=lambda name, epoch, metrics: told.append((epoch, metrics["loss"])),
     )
@@ -255,7 +255,7 @@ def test_a_full_disk_costs_resume_points_and_what_cannot_land(
             jobs,
             large,
             land,
-            Fleet(),
+            Distributed(),
             small_disk,
             timesheet=small_disk / "t" / "sheet.json",
         )
@@ -291,7 +291,7 @@ def test_longest_first_and_prepared_only_when_needed(tmp_path: Path) -> None:
 
     cpus = os.cpu_count() or 1  # one task fills the machine
     jobs = [named("short", 1), named("long", 9), named("middle", 5), named("tiny", 0)]
-    fan_out("finetune", jobs, stamp, ends.__setitem__, Fleet(cpus_per_task=cpus), tmp_path)
+    fan_out("finetune", jobs, stamp, ends.__setitem__, Distributed(cpus_per_task=cpus), tmp_path)
     assert order == ["long", "middle", "short", "tiny"]
     ended = sorted(ends, key=lambda name: ends[name])
     assert ended == order
@@ -308,5 +308,7 @@ def test_no_gpu_falls_back_to_cpus_with_a_warning(tmp_path: Path) -> None:
 
 def test_a_task_larger_than_any_node_is_an_error(tmp_path: Path) -> None:
     run([job("vest")], tmp_path)
-    with pytest.raises(ValueError, match=r"fleet\.cpus_per_task is 512"):
-        fan_out("finetune", [job("skirt")], chain, lambda *_: None, Fleet(cpus_per_task=512), tmp_path)
+    with pytest.raises(ValueError, match=r"distributed\.cpus_per_task is 512"):
+        fan_out(
+            "finetune", [job("skirt")], chain, lambda *_: None, Distributed(cpus_per_task=512), tmp_path
+        )

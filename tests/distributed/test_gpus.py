@@ -15,7 +15,7 @@ import ray
 from fashion_ops.distributed.cluster import start_ray
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import devices_at_hand
-from fashion_ops.params import Fleet, Params
+from fashion_ops.params import Distributed, Params
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def look(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
 def test_a_wide_job_has_the_gpus_to_itself(
     two_gpus: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = Fleet(gpus_per_task=1, gpus_of={"trousers": 2, "short_sleeve_top": 4})
+    settings = Distributed(gpus_per_task=1, gpus_of={"trousers": 2, "short_sleeve_top": 4})
     names = {"short_sleeve_top": 9, "trousers": 7, "skirt": 5, "vest": 4, "sling": 3}
     jobs = [
         Job(n, n, cost, lambda n=n: settings.devices_for(n), gpus=settings.gpus_for(n))
@@ -71,13 +71,13 @@ def test_a_wide_job_has_the_gpus_to_itself(
 
 
 @pytest.mark.parametrize(
-    ("fleet", "said"),
+    ("distributed", "said"),
     [
-        ({"gpus_per_task": 1, "gpus_of": {"jeans": 2}}, r"fleet\.gpus_of: unknown \['jeans'\]"),
+        ({"gpus_per_task": 1, "gpus_of": {"jeans": 2}}, r"distributed\.gpus_of: unknown \['jeans'\]"),
         ({"gpus_per_task": 2, "gpus_of": {"skirt": 1}}, r"gpus_of \{'skirt': 1\}: must be at least"),
         ({"gpus_of": {"skirt": 2}}, "and that above 0; it is 0"),
     ],
 )
-def test_gpus_that_make_no_sense(fleet: dict, said: str) -> None:
+def test_gpus_that_make_no_sense(distributed: dict, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Params.model_validate({"fleet": fleet})
+        Params.model_validate({"distributed": distributed})

@@ -40,7 +40,7 @@ def work(job, checkpoint, on_epoch):
     def told(epoch, metrics):
         on_epoch(epoch, metrics)
         time.sleep(0.5)
-    given = pickle.loads(job["finetune"]) | {"pictures": job["pictures"]}
+    given = pickle.loads(job["finetune"]) | {"images": job["images"]}
     result = finetune.work(given, checkpoint, told)
     return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"] + "/driver.py")}
 
@@ -48,8 +48,8 @@ def run_all(module, params, ws, categories, *_):
     step = "finetune"
 
     def prepare(name):
-        pictures = pickle.loads((HOME / f"{name}.pictures").read_bytes())
-        return {"pictures": pictures, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
+        images = pickle.loads((HOME / f"{name}.images").read_bytes())
+        return {"images": images, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
 
     def land(name, result):
         with publish(HOME / "landed" / name) as folder:
@@ -57,12 +57,12 @@ def run_all(module, params, ws, categories, *_):
 
     costs = {"vest": 2.0, "skirt": 1.0}
     jobs = [
-        Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "pictures")
+        Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "images")
         for name, cost in costs.items()
         if not (HOME / "landed" / name).exists()
     ]
     fan_out(
-        step, jobs, work, land, params.fleet, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        step, jobs, work, land, params.distributed, ws.checkpoints, timesheet=HOME / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
     )
 
@@ -112,7 +112,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
         for name, job in jobs.items():
             (home / name).write_bytes(pickle.dumps({**job, "pictures": None}))
-            (home / f"{name}.pictures").write_bytes(pickle.dumps(job["pictures"]))
+            (home / f"{name}.images").write_bytes(pickle.dumps(job["pictures"]))
         cluster.add("east")
 
         killed = Driver(cluster)

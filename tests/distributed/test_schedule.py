@@ -16,7 +16,7 @@ from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import longest_first, lower_bound, pace, tasks_at_once
 from fashion_ops.distributed.timesheet import FAILED, LANDED, Clerk, Timesheet
-from fashion_ops.params import CategoryRuns, Fleet, Params, Run
+from fashion_ops.params import CategorySettings, Distributed, Params, Run
 from fashion_ops.workspace import Workspace
 
 
@@ -162,7 +162,7 @@ def test_a_broken_timesheet_is_named(tmp_path: Path) -> None:
         Timesheet.read(tmp_path / "finetune.json")
 
 
-def test_pictures_of_schedules_are_the_same_each_time(tmp_path: Path) -> None:
+def test_images_of_schedules_are_the_same_each_time(tmp_path: Path) -> None:
     panels = [
         Panel("plan", longest_first({"a": 2, "b": 1}, 2), "s"),
         Panel("ran", timesheet().schedule(), "s"),
@@ -182,9 +182,9 @@ def test_numbers_and_fractions_of_gpus() -> None:
     assert parse_numbers("8, 1,2,2") == [1, 2, 8]
     with pytest.raises(ValueError, match=r"--gpus '1,-2': must be whole numbers"):
         parse_numbers("1,-2")
-    assert [slots_of(4, Fleet(gpus_per_task=share)) for share in (0, 0.5, 1, 2)] == [4, 8, 4, 2]
-    with pytest.raises(ValueError, match=r"1 GPUs: fleet\.gpus_per_task is 2"):
-        slots_of(1, Fleet(gpus_per_task=2))
+    assert [slots_of(4, Distributed(gpus_per_task=share)) for share in (0, 0.5, 1, 2)] == [4, 8, 4, 2]
+    with pytest.raises(ValueError, match=r"1 GPUs: distributed\.gpus_per_task is 2"):
+        slots_of(1, Distributed(gpus_per_task=2))
 
 
 def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, monkeypatch) -> None:
@@ -193,7 +193,7 @@ def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, mo
     rows = [("train", 1)] * 6 + [("train", 9)] * 2 + [("validation", 9)] * 50
     pd.DataFrame(rows, columns=["split", "category_id"]).to_parquet(ws.catalog / "garments.parquet")
     params = Params()
-    skirt = CategoryRuns(finetune=Run(lr=0.1, epochs=7))
+    skirt = CategorySettings(finetune=Run(lr=0.1, epochs=7))
     params = params.model_copy(update={"categories": params.categories | {"skirt": skirt}})
     ws.params.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
     costs = job_costs("finetune", params, ws)
@@ -205,4 +205,4 @@ def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, mo
     timesheet().write(ws.checkpoints / "timesheets" / "finetune.json")
     done = CliRunner().invoke(app, ["plan", "--gpus", "2"])
     assert " 9.6 s " in done.output and "finetune, as it ran" in done.output  # 24 at 2 s for 5
-    assert {p.name for p in (tmp_path / "outputs" / "fleet").iterdir()} == {"plan.png", "ran.png"}
+    assert {p.name for p in (tmp_path / "outputs" / "distributed").iterdir()} == {"plan.png", "ran.png"}

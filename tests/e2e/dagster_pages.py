@@ -102,8 +102,8 @@ class Pages:
         rows = [row.locator("td").all_inner_texts() for row in self.page.locator("tr").all()]
         return {row[0]: row[1] for row in rows if len(row) > 1}
 
-    def picture_width(self, name: str) -> int:
-        """Pixels of a picture among the open page's metadata, which opens in a dialog."""
+    def image_width(self, name: str) -> int:
+        """Pixels of an image among the open page's metadata, which opens in a dialog."""
         row = self.page.locator("tr", has=self.page.get_by_text(name, exact=True))
         row.get_by_text("[Show Markdown]").click()
         image = self.page.get_by_role("dialog").locator("img[src^='data:image/png']")

@@ -1,4 +1,4 @@
-"""Resampled AP against stock pycocotools on pictures that really were copied; the interval by hand."""
+"""Resampled AP against stock pycocotools on images that really were copied; the interval by hand."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from fashion_ops.evaluation.reference import reference_scores
 
 
 def crowded(garments: pd.DataFrame, seed: int, noise: float) -> pd.DataFrame:
-    """Two predictions a garment; many scores are equal, though not within a picture."""
+    """Two predictions a garment; many scores are equal, though not within an image."""
     rng = np.random.default_rng(seed)
     both = pd.concat(
         [make_predictions(garments, rng, noise), make_predictions(garments, rng, 3 * noise)]
@@ -32,7 +32,7 @@ def old(garments):
 
 
 def copied(table: pd.DataFrame, images: pd.DataFrame, weights: np.ndarray) -> pd.DataFrame:
-    """Each picture's rows ``weights`` times, under ids of their own, in the order of the originals."""
+    """Each image's rows ``weights`` times, under ids of their own, in the order of the originals."""
     times = dict(zip(np.sort(images["coco_id"]), weights, strict=True))
     coco = dict(zip(images["image_id"], images["coco_id"], strict=True))
     parts = []
@@ -44,7 +44,7 @@ def copied(table: pd.DataFrame, images: pd.DataFrame, weights: np.ndarray) -> pd
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_picture_drawn_three_times_counts_as_three_copies_of_it(images, garments, new, seed):
+def test_a_image_drawn_three_times_counts_as_three_copies_of_it(images, garments, new, seed):
     count = len(images)
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count))
     assert weights.max() >= 3 and weights.min() == 0
@@ -81,7 +81,7 @@ def test_the_interval_is_that_of_scoring_each_resample_from_scratch(images, garm
 
 
 def test_pairing_takes_the_luck_of_the_draw_out(images, garments, new):
-    """The same predictions differ by nothing, whatever was drawn; one bad picture shows as a fall."""
+    """The same predictions differ by nothing, whatever was drawn; one bad image shows as a fall."""
     truth, found = ground_truth(images, garments), detections(new, images)
     same = compare(truth, found, found, resamples=50, confidence=0.95, seed=0)
     assert (same.overall.difference, same.overall.low, same.overall.high) == (0, 0, 0)

@@ -97,8 +97,8 @@ def test_empty_tables(images, garments, predictions):
     assert score_landmarks(empty, detections(predictions, images)).stats["AP"] == -1
 
 
-def test_pictures_must_be_known_and_of_one_split(images, predictions):
-    with pytest.raises(ValueError, match="image_id 1024 is not among the 24 pictures"):
+def test_images_must_be_known_and_of_one_split(images, predictions):
+    with pytest.raises(ValueError, match="image_id 1024 is not among the 24 images"):
         detections(predictions, images.head(24))
     two = images.assign(split=["train", *images["split"][1:]])
     with pytest.raises(ValueError, match="one split expected, got train, validation"):

@@ -98,7 +98,7 @@ def test_random_cases_are_not_trivial(tmp_path):
     assert ((stats > 0.01) & (stats < 0.99)).mean() > 0.6
 
 
-def test_crowded_picture(tmp_path):
+def test_crowded_image(tmp_path):
     """Far more predictions than count, many of equal score, on garments that overlap."""
     rng = np.random.default_rng(7)
     annotations, results = [], []

@@ -112,7 +112,7 @@ def test_everything_inside_is_the_ordinary_score(images, garments, crowd):
 
 
 def skirts(images, garments, *boxes, visibility=2):
-    """Skirts on the first picture; landmarks on the boxes' corners."""
+    """Skirts on the first image; landmarks on the boxes' corners."""
     template = garments.iloc[0]
     rows = []
     for number, (x1, y1, x2, y2) in enumerate(boxes):

@@ -12,7 +12,7 @@ from fashion_ops.evaluation.variants import box_aps, landmark_aps
 
 @pytest.fixture(scope="module")
 def crowded(garments, predictions) -> pd.DataFrame:
-    """Several detections a garment, some on pictures without that category; up to 60 a picture."""
+    """Several detections a garment, some on images without that category; up to 60 an image."""
     rng = np.random.default_rng(7)
     parts = []
     for noise in (0, 5, 15, 40):

@@ -32,9 +32,9 @@ def scene() -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     target = io.BytesIO()
-    picture.save(target, kind, **options)
+    image.save(target, kind, **options)
     return target.getvalue()
 
 
@@ -49,15 +49,15 @@ def dark_box(pixels: np.ndarray) -> tuple[int, int, int, int]:
     return int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
 
 
-def with_alpha(picture: Image.Image) -> Image.Image:
+def with_alpha(image: Image.Image) -> Image.Image:
     """The left third transparent, with black stored under it."""
-    pixels = np.dstack([np.asarray(picture), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    pixels = np.dstack([np.asarray(image), np.full((HEIGHT, WIDTH), 255, np.uint8)])
     pixels[:, : WIDTH // 3] = 0
     return Image.fromarray(pixels, "RGBA")
 
 
-def sixteen_bit(picture: Image.Image) -> bytes:
-    gray = np.asarray(picture.convert("L")).astype(np.uint16) * 257
+def sixteen_bit(image: Image.Image) -> bytes:
+    gray = np.asarray(image.convert("L")).astype(np.uint16) * 257
     return encoded(Image.fromarray(gray))
 
 
@@ -107,8 +107,8 @@ def test_photos_are_upright_and_catalogs_as_stored(tmp_path, kind, orientation, 
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(with_alpha(scene()) if alpha else scene(), kind, exif=exif)
-    with Image.open(io.BytesIO(data)) as picture:
-        upright = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    with Image.open(io.BytesIO(data)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     photo = decode_photo(data, "it")
     assert photo.shape == upright.shape
     np.testing.assert_allclose(red_box(photo), red_box(upright), atol=1)
@@ -119,14 +119,14 @@ def test_photos_are_upright_and_catalogs_as_stored(tmp_path, kind, orientation, 
     ("data", "what"),
     [
         (b"", "empty file"),
-        (b"no picture at all", "cannot be decoded"),
+        (b"no image at all", "cannot be decoded"),
         (b"\xff\xd8\xff\xe0" + bytes(200), "cannot be decoded|truncated"),
         (encoded(scene(), "JPEG")[:-40], "truncated"),
         (encoded(scene())[:-40], "truncated|cannot be decoded"),
         (encoded(scene(), "WEBP")[:-40], "truncated|cannot be decoded"),
     ],
 )
-def test_what_is_no_whole_picture_is_refused_by_name(tmp_path, data, what):
+def test_what_is_no_whole_image_is_refused_by_name(tmp_path, data, what):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=f"holiday.jpg: .*({what})"):
@@ -136,19 +136,19 @@ def test_what_is_no_whole_picture_is_refused_by_name(tmp_path, data, what):
 
 
 class RedFinder:
-    """Stands in for a network: one skirt, exactly where the fitted picture is red.
+    """Stands in for a network: one skirt, exactly where the fitted image is red.
 
     Its landmarks go along the diagonal of the rectangle, from its first to its last pixel.
     """
 
-    def __call__(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
-        grouping, side = load_grouping(GROUPING), pictures.shape[-1] // 4
+    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        grouping, side = load_grouping(GROUPING), images.shape[-1] // 4
         own = torch.from_numpy(grouping.channels(SKIRT))
         sizes = {"hm": 13, "wh": 2, "hps": 2 * grouping.num_groups, "reg": 2, "hp_offset": 2}
         sizes["hm_hp"] = grouping.num_groups
-        maps = {name: torch.zeros(len(pictures), n, side, side) for name, n in sizes.items()}
-        for n, picture in enumerate(pictures.float()):
-            weight = ((picture[0] - picture[1]) / 200).clamp(0, 1)
+        maps = {name: torch.zeros(len(images), n, side, side) for name, n in sizes.items()}
+        for n, image in enumerate(images.float()):
+            weight = ((image[0] - image[1]) / 200).clamp(0, 1)
             if weight.sum() < 1e-3:
                 continue
             spans = []
@@ -275,7 +275,7 @@ def garments(out: Path, name: str) -> list:
     return json.loads((out / f"{name}.json").read_text())["garments"]
 
 
-def test_a_photo_without_garments_gives_an_empty_list_and_a_picture(predict):
+def test_a_photo_without_garments_gives_an_empty_list_and_a_image(predict):
     blank = Image.new("RGB", (300, 200), (235, 235, 235))
     code, printed, out = predict(blank=encoded(blank))
     assert code == 0 and "no garment" in printed

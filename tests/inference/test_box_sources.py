@@ -144,10 +144,10 @@ def test_boxes_from_a_file_are_judged_as_those_of_who_wrote_it(
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"image_id": 999}, r"boxes\.json: result 0: image_id 999 is not among the 16 pictures"),
+        ({"image_id": 999}, r"boxes\.json: result 0: image_id 999 is not among the 16 images"),
         ({"category_id": 14}, r"boxes\.json: result 0: category_id is 14, must be 1 to 13"),
         ({"bbox": [5, 5, 0, 9]}, r"boxes\.json: result 0: the box .* is empty"),
-        ({"bbox": [500, 5, 9, 9]}, r"boxes\.json: result 0: .* lies outside of its picture, 96 x 96"),
+        ({"bbox": [500, 5, 9, 9]}, r"boxes\.json: result 0: .* lies outside of its image, 96 x 96"),
     ],
 )
 def test_bad_results_stop_the_evaluation_and_are_named(

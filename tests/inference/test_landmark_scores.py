@@ -11,7 +11,7 @@ from untrained_models import make_catalog, make_models, tiny_params
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.inference.predictions import predictions_table
-from fashion_ops.inference.predictor import Cascade, Poses, average
+from fashion_ops.inference.predictor import LandmarkPipeline, Poses, average
 from fashion_ops.inference.reproduction import differences
 from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.steps import evaluate
@@ -41,11 +41,11 @@ def test_an_ensemble_is_the_mean():
     assert mean.scores.tolist() == [pytest.approx(0.4)]
 
 
-def skirts(shifts, scores, picture=1, kind=9):
+def skirts(shifts, scores, image=1, kind=9):
     n = category(kind).num_landmarks
     pose = np.linspace(0, 100, 3 * n).reshape(n, 3)
     return [
-        (picture, -1, kind, s, [0, 0, 100, 100], (pose + np.array([d, 0, 0])).ravel())
+        (image, -1, kind, s, [0, 0, 100, 100], (pose + np.array([d, 0, 0])).ravel())
         for d, s in zip(shifts, scores, strict=True)
     ]
 
@@ -70,7 +70,7 @@ def test_a_suppressed_pose_suppresses_nobody():
 
 
 def test_all_channels_score_otherwise_than_own(ws):
-    cascade = Cascade.load(ws.landmarker.parent, rows=("universal",))
+    pipeline = LandmarkPipeline.load(ws.landmarker.parent, rows=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
     garments = (
@@ -79,12 +79,12 @@ def test_all_channels_score_otherwise_than_own(ws):
         np.stack(rows["box"].to_list()),
         rows["category_id"].to_numpy(np.int64),
     )
-    model = cascade.universal
+    model = pipeline.universal
     peaks = model.predict_channels(_crops(model, *garments), garments[3])
     peaks[..., 2] = np.linspace(0.1, 0.9, 81)
-    cascade.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
-    own = cascade.judge(*garments, ("universal",), "own")["universal"]
-    every = cascade.judge(*garments, ("universal",), "all")["universal"]
+    pipeline.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
+    own = pipeline.predict(*garments, ("universal",), "own")["universal"]
+    every = pipeline.predict(*garments, ("universal",), "all")["universal"]
     assert every.scores == pytest.approx(np.full(4, pose_score(peaks[0])))
     for score, pose in zip(own.scores, own.landmarks, strict=True):
         assert score == pytest.approx(pose_score(pose)) != pytest.approx(every.scores[0])

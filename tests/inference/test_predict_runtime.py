@@ -35,7 +35,7 @@ def jpeg(pixels, orientation=1):
 
 
 def spot(width, height, x, y, radius=14):
-    """A black picture with a bright, soft disc."""
+    """A black image with a bright, soft disc."""
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     far = np.linalg.norm(grid - (x, y), axis=-1)
     disc = (255 * np.clip(radius - far, 0, 4) / 4).astype(np.uint8)
@@ -59,7 +59,7 @@ def test_reduced_pixels_know_their_place(width, height, factor, orientation):
     assert np.abs(photo.to_photo(middle(photo.pixels)) - middle(whole)).max() < 0.25
 
 
-def test_small_and_other_pictures_are_decoded_whole():
+def test_small_and_other_images_are_decoded_whole():
     pixels = spot(127, 90, 60, 40)
     assert decode_reduced(jpeg(pixels), "photo", SIZE).pixels.shape == (90, 127, 3)
     big = spot(500, 400, 200, 100)
@@ -72,8 +72,8 @@ def test_small_and_other_pictures_are_decoded_whole():
 class BrightSpot:
     """Instead of a network: a trousers' centre on the brightest cell, 6 x 4 cells, landmarks on it."""
 
-    def __call__(self, pictures):
-        cells = torch.nn.functional.avg_pool2d(pictures[:, :1].float() / 255, 4)
+    def __call__(self, images):
+        cells = torch.nn.functional.avg_pool2d(images[:, :1].float() / 255, 4)
         groups = load_grouping("semantic62").num_groups
         b, _, h, w = cells.shape
         maps = {n: torch.zeros(b, c, h, w) for n, c in (("hm", 13), ("hps", 2 * groups))}

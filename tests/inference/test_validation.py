@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from finetune_job import make_job
 
-from fashion_ops.catalog.training_data import PictureReader
+from fashion_ops.catalog.training_data import ImageReader
 from fashion_ops.distributed.display import Board
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.payload import Result, unpack_folder
@@ -24,7 +24,7 @@ SKIRT, LANDMARKS = 9, 8
 
 
 def rows(landmarks: list[np.ndarray]) -> Watch:
-    """Skirts, one on each of the pictures 0, 1, ..., in the box that ``make_job`` gives them."""
+    """Skirts, one on each of the images 0, 1, ..., in the box that ``make_job`` gives them."""
     n = len(landmarks)
     images = pd.DataFrame({"image_id": range(n), "coco_id": range(100, 100 + n), "split": "validation"})
     garments = pd.DataFrame({"image_id": range(n), "garment_id": range(n), "category_id": SKIRT})
@@ -75,12 +75,12 @@ def made(result: Result, folder: Path) -> Path:
     return folder
 
 
-def two_epochs(folder: Path) -> tuple[dict[str, Any], PictureReader, tuple[np.ndarray, ...]]:
-    """A job without a watch, its pictures, and its garments' pictures, boxes and categories."""
+def two_epochs(folder: Path) -> tuple[dict[str, Any], ImageReader, tuple[np.ndarray, ...]]:
+    """A job without a watch, its images, and its garments' images, boxes and categories."""
     job = make_job(folder, seed=3, epochs=2)
     garments = job["garments"]
     boxed = garments.image_id, garments.boxes, garments.category_id
-    return job, PictureReader(job["pictures"], folder), boxed
+    return job, ImageReader(job["pictures"], folder), boxed
 
 
 def test_each_epoch_of_finetuning_tells_the_ap_of_its_weights_and_keeps_them(tmp_path: Path) -> None:

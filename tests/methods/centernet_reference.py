@@ -1,7 +1,7 @@
 """The detector's post-processing once more, slow and plain: loops over cells in NumPy, float64.
 
 Written from the papers (CenterNet as released for human pose; DeepMark++ 3.2 and 4.2.1), not from
-``fashion_ops.methods.centernet``; the property tests hold the two together. One picture at a time:
+``fashion_ops.methods.centernet``; the property tests hold the two together. One image at a time:
 ``maps`` are hm (13, H, W), wh, reg, hp_offset (2, H, W), hps (2K, H, W), hm_hp (K, H, W), heatmaps
 after the sigmoid. Grid coordinates count from a cell's corner: pixel = 4 * grid - 0.5.
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from fashion_ops.params import PostProcess
 
-TOP = 100  # garments a picture, candidates a landmark map
+TOP = 100  # garments an image, candidates a landmark map
 WEAK, FAR = 0.1, 0.3
 
 Maps = dict[str, np.ndarray]
@@ -86,12 +86,12 @@ def smooth_all(maps: Maps, post: PostProcess) -> Maps:
 
 
 def decode(maps: Maps, own: list[list[int]], post: PostProcess) -> list[Garment]:
-    """The garments of all centre peaks of a picture, best centre first.
+    """The garments of all centre peaks of an image, best centre first.
 
-    CenterNet keeps the best ``TOP`` a category, then the best ``TOP`` of a picture: the first of these.
+    CenterNet keeps the best ``TOP`` a category, then the best ``TOP`` of an image: the first of these.
 
     Args:
-        maps: of one picture, before smoothing.
+        maps: of one image, before smoothing.
         own: channel of each landmark, category by category.
         post: which techniques; ``nms``, ``flip`` and ``scales`` are not looked at here.
     """
@@ -207,7 +207,7 @@ def value_at(heat: np.ndarray, place: np.ndarray) -> tuple[float, float]:
 
 
 def merge_flipped(maps: Maps, flipped: Maps, mirror: np.ndarray) -> Maps:
-    """Half of each, the mirrored picture's maps turned back; ``reg`` and ``hp_offset`` as they are.
+    """Half of each, the mirrored image's maps turned back; ``reg`` and ``hp_offset`` as they are.
 
     The mirror image of cell x is cell W-1-x; a point at x + d lies there at W - (x + d), which is 1 - d
     from the mirrored cell's corner.

@@ -1,4 +1,4 @@
-"""A few pictures of the synthetic wardrobe in memory, for the detectors' tests."""
+"""A few images of the synthetic wardrobe in memory, for the detectors' tests."""
 
 import cv2
 import numpy as np
@@ -9,23 +9,23 @@ from fashion_ops.synthetic.wardrobe.render import photograph
 
 
 class Wardrobe:
-    """Pictures by image id, from 0, and tables as a catalog's."""
+    """Images by image id, from 0, and tables as a catalog's."""
 
     def __init__(self, count: int, size: int, split: str = "train", seed: int = 0) -> None:
-        self.pictures: dict[int, np.ndarray] = {}
+        self.images: dict[int, np.ndarray] = {}
         rows = []
         for image_id, shot in enumerate(plan(seed, split, count, 0.0)):
-            picture = photograph(shot, size)
-            self.pictures[image_id] = cv2.cvtColor(picture.pixels, cv2.COLOR_BGR2RGB)
-            for name, item in picture.annotation.items():
+            image = photograph(shot, size)
+            self.images[image_id] = cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB)
+            for name, item in image.annotation.items():
                 if name.startswith("item"):
                     polygons = [np.asarray(p, np.float32) for p in item["segmentation"]]
                     box = np.asarray(item["bounding_box"], np.float32)
                     rows.append((len(rows), image_id, item["category_id"], box, polygons))
         columns = ["garment_id", "image_id", "category_id", "box", "polygons"]
         self.garments = pd.DataFrame(rows, columns=columns)
-        ids = list(self.pictures)
+        ids = list(self.images)
         self.images = pd.DataFrame({"image_id": ids, "coco_id": ids, "split": split})
 
     def read(self, image_id: int) -> np.ndarray:
-        return self.pictures[image_id]
+        return self.images[image_id]

@@ -24,22 +24,22 @@ PARAMS = DfaStage(
 def quads(count: int, seed: int, size: int = 32) -> tuple[Crops, Shapes]:
     """Crops and corners; a tenth of the corners is called occluded, those outside are cut off."""
     rng = np.random.default_rng(seed)
-    pictures, points = [], []
+    images, points = [], []
     for _ in range(count):
-        picture = rng.integers(0, 90, (64, 64, 3)).astype(np.uint8)
+        image = rng.integers(0, 90, (64, 64, 3)).astype(np.uint8)
         (w, h), a = rng.uniform(8, 20, 2), rng.normal(0, 0.3)
         turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
         corners = np.array([[-w * 0.6, -h], [w * 0.6, -h], [-w, h], [w, h]]) @ turn.T
         corners += rng.uniform(22, 42, 2)
         color = tuple(int(v) for v in rng.integers(120, 255, 3))
-        cv2.fillPoly(picture, [corners[[0, 1, 3, 2]].round().astype(np.int32)], color)
-        pictures.append(picture)
+        cv2.fillPoly(image, [corners[[0, 1, 3, 2]].round().astype(np.int32)], color)
+        images.append(image)
         points.append(corners)
     boxes = np.tile([0.0, 0.0, 64.0, 64.0], (count, 1))
     positions = frame_of("letterbox", boxes).apply(np.array(points))
     visibility = np.where(rng.random(positions.shape[:2]) < 0.1, 1, 2)
     visibility[~(np.abs(positions) < 0.5).all(-1)] = 0
-    crops = Crops(np.arange(count), boxes, lambda i: pictures[i], size, "letterbox")
+    crops = Crops(np.arange(count), boxes, lambda i: images[i], size, "letterbox")
     return crops, Shapes(positions, visibility, np.ones(visibility.shape, bool))
 
 

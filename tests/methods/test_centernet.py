@@ -1,4 +1,4 @@
-"""CenterNet: network, losses, pictures, training and the saved detector."""
+"""CenterNet: network, losses, images, training and the saved detector."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet import data
-from fashion_ops.methods.centernet.data import Pictures, fit_matrix, warp_pictures
+from fashion_ops.methods.centernet.data import Images, fit_matrix, warp_images
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.loss import category_loss, detection_losses, focal, masked_l1
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
@@ -19,7 +19,7 @@ from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettin
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
-from fashion_ops.params import Fit, PostProcess
+from fashion_ops.params import PostProcess, TrainingConfig
 from fashion_ops.taxonomy import category, load_grouping
 
 torch.set_num_threads(1)
@@ -27,7 +27,7 @@ SIZE = 64
 GROUPING = load_grouping("agg81")
 K = GROUPING.num_groups
 MIRROR = torch.from_numpy(GROUPING.mirror())
-UNFLIPPED = PostProcess(flip=False)  # the tiny detector has not seen mirrored pictures
+UNFLIPPED = PostProcess(flip=False)  # the tiny detector has not seen mirrored images
 
 
 def tiny(seed=0):
@@ -36,8 +36,8 @@ def tiny(seed=0):
 
 
 def scene():
-    """Two pictures of different sizes: a red top over blue shorts, and a green skirt alone."""
-    pictures = {7: np.full((96, 64, 3), 90, np.uint8), 9: np.full((64, 128, 3), 160, np.uint8)}
+    """Two images of different sizes: a red top over blue shorts, and a green skirt alone."""
+    images = {7: np.full((96, 64, 3), 90, np.uint8), 9: np.full((64, 128, 3), 160, np.uint8)}
     items = [
         (7, 1, (10, 8, 52, 50), (200, 30, 30)),
         (7, 7, (14, 50, 48, 90), (30, 30, 200)),
@@ -47,7 +47,7 @@ def scene():
     landmarks = []
     for image_id, c, box, color in items:
         x1, y1, x2, y2 = box
-        cv2.rectangle(pictures[image_id], (x1, y1), (x2, y2), color, -1)
+        cv2.rectangle(images[image_id], (x1, y1), (x2, y2), color, -1)
         n = category(c).num_landmarks
         points = rng.uniform((x1, y1), (x2, y2), (n, 2))
         own = np.concatenate([points, np.full((n, 1), 2.0)], 1).astype(np.float32)
@@ -59,12 +59,12 @@ def scene():
         landmarks=np.stack(landmarks),
         soft_labels=np.zeros((3, 0), np.float32),
     )
-    return pictures, garments
+    return images, garments
 
 
 def dataset():
-    pictures, garments = scene()
-    return Pictures(np.array([7, 9]), garments, pictures.__getitem__, SIZE)
+    images, garments = scene()
+    return Images(np.array([7, 9]), garments, images.__getitem__, SIZE)
 
 
 @pytest.mark.parametrize(("groups", "total"), [(62, 205), (294, 901), (17, 70)])
@@ -165,15 +165,15 @@ def test_size_counts_a_tenth_and_a_batch_without_garments_is_finite():
     empty["loss"].backward()
 
 
-def test_a_picture_is_fitted_whole_and_centred():
+def test_a_image_is_fitted_whole_and_centred():
     matrix = fit_matrix(width=200, height=100, size=64)
     corners = np.array([[-0.5, -0.5], [199.5, 99.5]]) @ matrix[:, :2].T + matrix[:, 2]
     np.testing.assert_allclose(corners, [[-0.5, 15.5], [63.5, 47.5]])
 
 
-def test_pictures_carry_boxes_and_landmarks_along():
-    pictures, garments = scene()
-    batch = Pictures(np.array([7, 9]), garments, pictures.__getitem__, SIZE).__getitems__([1, 0])
+def test_images_carry_boxes_and_landmarks_along():
+    images, garments = scene()
+    batch = Images(np.array([7, 9]), garments, images.__getitem__, SIZE).__getitems__([1, 0])
     assert batch["category"].tolist() == [[9, 0], [1, 7]]
     # 128 x 64 halves and moves down by 16; 96 x 64 shrinks by 2/3 and moves right by 32/3
     expected = [(40.5 / 2 - 0.5), (10.5 / 2 + 15.5), (90.5 / 2 - 0.5), (60.5 / 2 + 15.5)]
@@ -181,12 +181,12 @@ def test_pictures_carry_boxes_and_landmarks_along():
     x = (garments.landmarks[1, :, 0] + 0.5) * 2 / 3 + 64 / 6 - 0.5
     used = garments.landmarks[1, :, 2] > 0
     np.testing.assert_allclose(batch["landmarks"][1, 1, used, 0], x[used], atol=1e-4)
-    green = batch["picture"][0, :, 33, 32]
+    green = batch["image"][0, :, 33, 32]
     assert green.tolist() == [30, 180, 30]
-    assert batch["picture"][0, :, :15].max() == 0
+    assert batch["image"][0, :, :15].max() == 0
 
 
-def test_pictures_out_of_memory_are_the_same(monkeypatch):
+def test_images_out_of_memory_are_the_same(monkeypatch):
     kept = dataset().__getitems__([1, 0])
     monkeypatch.setattr(data, "CACHE_BYTES", 0)
     read = dataset()
@@ -198,8 +198,8 @@ def test_pictures_out_of_memory_are_the_same(monkeypatch):
 def test_a_flip_moves_everything_along():
     batch = dataset().__getitems__([0, 1])
     flip = Warp(flip=1.0)
-    pixels, boxes, landmarks = warp_pictures(batch, MIRROR, flip, torch.Generator())
-    torch.testing.assert_close(pixels, batch["picture"].flip(-1).float() / 255)
+    pixels, boxes, landmarks = warp_images(batch, MIRROR, flip, torch.Generator())
+    torch.testing.assert_close(pixels, batch["image"].flip(-1).float() / 255)
     real = batch["category"] > 0
     turned = batch["boxes"][real]
     turned[:, [0, 2]] = SIZE - 1 - turned[:, [2, 0]]
@@ -209,8 +209,8 @@ def test_a_flip_moves_everything_along():
     used = seen[..., 2] > 0
     torch.testing.assert_close(landmarks[used][:, 0], SIZE - 1 - seen[used][:, 0])
     torch.testing.assert_close(landmarks[used][:, 1], seen[used][:, 1])
-    again = {**batch, "picture": (pixels * 255).round().byte(), "boxes": boxes, "landmarks": landmarks}
-    _, boxes, landmarks = warp_pictures(again, MIRROR, flip, torch.Generator())
+    again = {**batch, "image": (pixels * 255).round().byte(), "boxes": boxes, "landmarks": landmarks}
+    _, boxes, landmarks = warp_images(again, MIRROR, flip, torch.Generator())
     torch.testing.assert_close(boxes[real], batch["boxes"][real])
     used = batch["landmarks"][..., 2] > 0
     torch.testing.assert_close(landmarks[used], batch["landmarks"][used])
@@ -222,7 +222,7 @@ def test_boxes_follow_a_random_warp():
     warp = Warp(flip=0.5, scale=0.1, shift=0.02)
     for seed in range(4):
         generator = torch.Generator().manual_seed(seed)
-        pixels, boxes, _ = warp_pictures(batch, MIRROR, warp, generator)
+        pixels, boxes, _ = warp_images(batch, MIRROR, warp, generator)
         ys, xs = ((pixels[0, 0] - pixels[0, 2]) > 0.35).nonzero().unbind(1)
         seen = torch.stack([xs.min(), ys.min(), xs.max(), ys.max()]).float()
         assert (seen - boxes[0, 0]).abs().max() < 1.5
@@ -231,23 +231,23 @@ def test_boxes_follow_a_random_warp():
 def test_autocast_leaves_coordinates_alone():
     batch = dataset().__getitems__([0, 1])
     warp = Warp(flip=0.5, scale=0.2, shift=0.1)
-    plain = warp_pictures(batch, MIRROR, warp, torch.Generator().manual_seed(5))
+    plain = warp_images(batch, MIRROR, warp, torch.Generator().manual_seed(5))
     with torch.autocast("cpu", torch.bfloat16):
-        low = warp_pictures(batch, MIRROR, warp, torch.Generator().manual_seed(5))
+        low = warp_images(batch, MIRROR, warp, torch.Generator().manual_seed(5))
     for a, b in zip(plain, low, strict=True):
         assert torch.equal(a, b)
 
 
 def test_rotation_is_refused():
     with pytest.raises(ValueError, match=r"warp.rotation is 5, must be 0"):
-        warp_pictures(dataset().__getitems__([0]), MIRROR, Warp(rotation=5), torch.Generator())
+        warp_images(dataset().__getitems__([0]), MIRROR, Warp(rotation=5), torch.Generator())
 
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """A tiny detector that has seen the two pictures many times, and its folder."""
+    """A tiny detector that has seen the two images many times, and its folder."""
     net = tiny()
-    run = Fit(lr=5e-3, epochs=150, batch_size=2, weight_decay=0.0, precision="fp32")
+    run = TrainingConfig(lr=5e-3, epochs=150, batch_size=2, weight_decay=0.0, precision="fp32")
     settings = DetectorSettings(Warp(), "published", center_reach=1, category_weight=1.0)
     history = fit(CenterNetModule(net, run, settings, MIRROR, seed=0), dataset())
     folder = tmp_path_factory.mktemp("detector")
@@ -265,11 +265,11 @@ def learned(tmp_path_factory):
     return folder, net, spec, history
 
 
-def test_it_learns_two_pictures_by_heart(learned):
+def test_it_learns_two_images_by_heart(learned):
     folder, _, _, history = learned
     assert history[-1]["loss"] < 0.1 * history[0]["loss"]
-    pictures, garments = scene()
-    found = Detector.load(folder, post=UNFLIPPED).detect([pictures[7], pictures[9]])
+    images, garments = scene()
+    found = Detector.load(folder, post=UNFLIPPED).detect([images[7], images[9]])
     assert [sorted(d.category_id for d in ds) for ds in found] == [[1, 7], [9]]
     for d in (d for ds in found for d in ds):
         i = int(np.flatnonzero(garments.category_id == d.category_id)[0])
@@ -282,24 +282,24 @@ def test_it_learns_two_pictures_by_heart(learned):
 
 def test_a_saved_detector_predicts_the_same(learned):
     folder, net, spec, _ = learned
-    pictures = list(scene()[0].values())
+    images = list(scene()[0].values())
     loaded = Detector.load(folder, post=UNFLIPPED)
     assert json.loads((folder / "model.json").read_text()) == spec
     kept = Detector(TorchNetwork(net.to("cpu").eval(), "fp32", torch.device("cpu")), spec, UNFLIPPED)
-    for a, b in zip(loaded.detect(pictures), kept.detect(pictures), strict=True):
+    for a, b in zip(loaded.detect(images), kept.detect(images), strict=True):
         assert [(d.score, d.category_id) for d in a] == [(d.score, d.category_id) for d in b]
         assert all(np.array_equal(x.box, y.box) for x, y in zip(a, b, strict=True))
         assert all(np.array_equal(x.landmarks, y.landmarks) for x, y in zip(a, b, strict=True))
 
 
-def test_a_mirrored_picture_gives_mirrored_garments(learned):
+def test_a_mirrored_image_gives_mirrored_garments(learned):
     """With the flip test, whatever the network is; ``reg`` alone is not averaged."""
     _, net, spec, _ = learned
     detector = Detector(TorchNetwork(net.eval(), "fp32", torch.device("cpu")), spec, PostProcess())
-    for picture in scene()[0].values():
-        width = picture.shape[1]
-        plain = detector.detect([picture])[0]
-        turned = detector.detect([np.ascontiguousarray(picture[:, ::-1])])[0]
+    for image in scene()[0].values():
+        width = image.shape[1]
+        plain = detector.detect([image])[0]
+        turned = detector.detect([np.ascontiguousarray(image[:, ::-1])])[0]
         assert [d.category_id for d in plain] == [d.category_id for d in turned] != []
         for a, b in zip(plain, turned, strict=True):
             assert a.score == pytest.approx(b.score, abs=1e-4)
@@ -311,17 +311,17 @@ def test_a_mirrored_picture_gives_mirrored_garments(learned):
 def test_thresholds_sizes_and_batches(learned):
     folder, *_ = learned
     detector = Detector.load(folder, post=UNFLIPPED)
-    pictures = scene()[0]
+    images = scene()[0]
     assert detector.detect([]) == []
-    assert detector.detect([pictures[7]], score_threshold=1.0) == [[]]
-    many = detector.detect([pictures[7], np.zeros((5, 300, 3), np.uint8)], score_threshold=0.0)
+    assert detector.detect([images[7]], score_threshold=1.0) == [[]]
+    many = detector.detect([images[7], np.zeros((5, 300, 3), np.uint8)], score_threshold=0.0)
     assert len(many[0]) > 10
     for ds, (w, h) in zip(many, [(64, 96), (300, 5)], strict=True):
         assert [d.score for d in ds] == sorted((d.score for d in ds), reverse=True)
         for d in ds:
             assert (d.box >= 0).all() and (d.box <= [w - 1, h - 1, w - 1, h - 1]).all()
-    alone = detector.detect([pictures[9]])[0]
-    beside = detector.detect([pictures[7]] * 40 + [pictures[9]])[-1]
+    alone = detector.detect([images[9]])[0]
+    beside = detector.detect([images[7]] * 40 + [images[9]])[-1]
     assert len(alone) == len(beside) == 1
     np.testing.assert_allclose(alone[0].box, beside[0].box, atol=1e-3)
     np.testing.assert_allclose(alone[0].landmarks, beside[0].landmarks, atol=1e-3)

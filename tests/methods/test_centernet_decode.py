@@ -35,7 +35,7 @@ def perfect_maps(t: Targets) -> dict[str, torch.Tensor]:
     }
 
 
-def two_pictures():
+def two_images():
     boxes = torch.tensor(
         [
             [[10.3, 20.1, 60.2, 90.7], [70.9, 15.5, 120.4, 118.2]],
@@ -50,7 +50,7 @@ def two_pictures():
 
 
 def test_targets_decode_back_to_what_they_were_made_of():
-    boxes, category, landmarks = two_pictures()
+    boxes, category, landmarks = two_images()
     found = decode(perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published")), 0.99)
     assert found.boxes.shape == (2, 2, 4)
     for b, m in ((0, 0), (0, 1), (1, 0)):
@@ -63,7 +63,7 @@ def test_targets_decode_back_to_what_they_were_made_of():
 
 
 def test_heatmap_refines_the_displacement():
-    boxes, category, landmarks = two_pictures()
+    boxes, category, landmarks = two_images()
     maps = perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published"))
     maps["hps"] = maps["hps"] + 1.2  # cells, within 0.3 of the box's longer side
     found = decode(maps, 0.99)
@@ -72,7 +72,7 @@ def test_heatmap_refines_the_displacement():
 
 
 def test_displacement_stays_where_the_heatmap_can_not_be_trusted():
-    boxes, category, landmarks = two_pictures()
+    boxes, category, landmarks = two_images()
     plain = perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published"))
     expected = landmarks[1, 0, :, :2]
 
@@ -96,7 +96,7 @@ def test_displacement_stays_where_the_heatmap_can_not_be_trusted():
 
 def test_each_landmark_takes_its_own_nearest_candidate():
     """Two garments of one category: every one keeps its own landmarks."""
-    boxes, category, landmarks = two_pictures()
+    boxes, category, landmarks = two_images()
     category[0] = 8
     found = decode(perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published")), 0.99)
     order = found.boxes[0, :2, 0].argsort()
@@ -124,8 +124,8 @@ def test_at_most_top_garments():
     assert (found.scores.diff(dim=1) <= 0).all()
 
 
-def test_merging_perfect_maps_of_a_picture_and_its_mirror_changes_nothing():
-    boxes, category, landmarks = two_pictures()
+def test_merging_perfect_maps_of_a_image_and_its_mirror_changes_nothing():
+    boxes, category, landmarks = two_images()
     mirror = torch.tensor([1, 0, 2, 4, 3])
     maps = perfect_maps(make_targets(boxes, category, landmarks, SIZE, "published"))
     turned = boxes.clone()

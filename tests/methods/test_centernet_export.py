@@ -24,8 +24,8 @@ from fashion_ops.taxonomy import load_grouping
 
 SIZE = 64
 POST = PostProcess(flip=False)
-PICTURES = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8))
-FITTED = PICTURES.permute(0, 3, 1, 2)
+IMAGES = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8))
+FITTED = IMAGES.permute(0, 3, 1, 2)
 FORMATS = ("onnx", "openvino")
 
 
@@ -67,7 +67,7 @@ def made(trained, tmp_path_factory):
     def make(form, precision="fp32", garments=False, dynamic_batch=False):
         key = (form, precision, garments, dynamic_batch)
         if key not in known:
-            calibration = PICTURES.numpy() if precision == "int8" else None
+            calibration = IMAGES.numpy() if precision == "int8" else None
             out = root / "-".join(map(str, key))
             known[key] = export_detector(trained, out, form, POST, *key[1:], calibration)
         return known[key]
@@ -76,17 +76,17 @@ def made(trained, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("form", "runtime"), [*zip(FORMATS, FORMATS, strict=True), FORMATS])
-def test_maps_equal_torch_for_one_and_three_pictures(form, runtime, trained, made):
+def test_maps_equal_torch_for_one_and_three_images(form, runtime, trained, made):
     exported = made(form, dynamic_batch=True)
     served = ExportedDetector.open(exported.folder, runtime)
     torch_maps = Detector.load(trained).network
-    for pictures in (FITTED[:1], FITTED):
-        ours, theirs = served.network(pictures), torch_maps(pictures)
+    for images in (FITTED[:1], FITTED):
+        ours, theirs = served.network(images), torch_maps(images)
         assert list(ours) == list(theirs) == list(exported.graph.outputs)
         for name, value in theirs.items():
             assert torch.allclose(ours[name], value, rtol=1e-4, atol=1e-4), name
             declared = exported.graph.outputs[name].shape
-            assert tuple(value.shape) == (len(pictures), *declared[1:])
+            assert tuple(value.shape) == (len(images), *declared[1:])
     assert max(exported.fp32.values()) < 1e-3 and exported.served.keys() == exported.fp32.keys()
 
 
@@ -99,7 +99,7 @@ def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
     wanted = decode_fixed(maps, grouping_slots(detector.grouping), POST, export.TOP)
     for ours, theirs in zip(served.network(FITTED).values(), wanted, strict=True):
         assert torch.allclose(ours.double(), theirs.double(), rtol=1e-4, atol=1e-3)
-    images = list(PICTURES.numpy())
+    images = list(IMAGES.numpy())
     threshold = float(wanted[1].median())
     found = served.detect(images, threshold)
     assert sum(map(len, found)) > 3
@@ -126,13 +126,13 @@ def test_onnx_holds_standard_operators_and_no_traces(trained, made, tmp_path):
     assert [o.domain for o in network.opset_import] == [""]
 
 
-def test_a_static_graph_takes_one_picture_of_its_size(made):
+def test_a_static_graph_takes_one_image_of_its_size(made):
     served = ExportedDetector.open(made("onnx").folder, "onnx")
-    with pytest.raises(ValueError, match=r"takes 1 picture at a time, got 3; .*--dynamic-batch"):
+    with pytest.raises(ValueError, match=r"takes 1 image at a time, got 3; .*--dynamic-batch"):
         served.network(FITTED)
-    with pytest.raises(ValueError, match=r"takes pictures \(3, 64, 64\), got \(3, 96, 64\)"):
+    with pytest.raises(ValueError, match=r"takes images \(3, 64, 64\), got \(3, 96, 64\)"):
         served.network(torch.zeros(1, 3, 96, 64, dtype=torch.uint8))
-    assert len(served.detect(list(PICTURES.numpy()))) == 3
+    assert len(served.detect(list(IMAGES.numpy()))) == 3
 
 
 def test_int8_is_close_and_leaves_the_last_layers(trained, made, tmp_path):
@@ -147,7 +147,7 @@ def test_int8_is_close_and_leaves_the_last_layers(trained, made, tmp_path):
     last = set(last_convolutions(onnx.load(full)))
     weights = {n.input[1] for n in onnx.load(full).graph.node if n.name in last}
     assert len(last) == 6 and all("out.weight" in name for name in weights)
-    with pytest.raises(ValueError, match="at least one calibration picture, got none"):
+    with pytest.raises(ValueError, match="at least one calibration image, got none"):
         export_detector(trained, tmp_path / "none", "onnx", POST, "int8")
 
 
@@ -200,7 +200,7 @@ def test_folders_that_do_not_fit_are_refused(trained, made, tmp_path):
         ExportedDetector.open(out, "onnx")
     with pytest.raises(ValueError, match="flip True"):
         ExportedDetector.open(out, "openvino", PostProcess())
-    with pytest.raises(ValueError, match="sees a picture once: flip is True"):
+    with pytest.raises(ValueError, match="sees an image once: flip is True"):
         export_detector(trained, tmp_path / "flip", "onnx", PostProcess(), garments=True)
     graph = json.loads((out / "export.json").read_text())
     (out / "export.json").write_text(json.dumps({**graph, "batch": 2}))

@@ -41,7 +41,7 @@ class Scene:
         most = max(map(len, self.own))
         return torch.tensor([c + [-1] * (most - len(c)) for c in self.own])
 
-    def picture(self, n: int) -> plain.Maps:
+    def image(self, n: int) -> plain.Maps:
         return {name: value[n].numpy() for name, value in self.maps.items()}
 
     def float(self) -> "Scene":
@@ -105,7 +105,7 @@ def check(found: Decoded, scene: Scene, post: PostProcess, min_score: float, tol
     """What was decoded is what the reference finds; ties at the border of ``TOP`` go either way."""
     for n in range(len(found.scores)):
         wanted = [
-            g for g in plain.decode(scene.picture(n), scene.own, post) if g.center_score > tolerance
+            g for g in plain.decode(scene.image(n), scene.own, post) if g.center_score > tolerance
         ]
         wanted = [g for g in wanted if g.center_score >= min_score - tolerance]
         sure = sum(g.center_score >= min_score + tolerance for g in wanted)
@@ -192,7 +192,7 @@ def test_a_fixed_graph_decodes_the_same(scene, post, mask):
 
 
 def rows(boxes: Any, scores: Any, category: Any, landmarks: Any, n: int, count: int) -> np.ndarray:
-    """A picture's first garments as rows, in an order that ties can't change."""
+    """An image's first garments as rows, in an order that ties can't change."""
     columns = [boxes[n], scores[n, :, None], category[n, :, None], landmarks[n].flatten(1)]
     table = torch.cat([c.double() for c in columns], 1)[:count].numpy().round(9)
     return table[np.lexsort(table.T[::-1])]
@@ -212,7 +212,7 @@ def test_smoothing(seed, h, w, sigma):
 
 @quick
 @given(scenes(), st.integers(0, 2**32 - 1))
-def test_fusing_with_the_mirrored_picture(scene, seed):
+def test_fusing_with_the_mirrored_image(scene, seed):
     rng = np.random.default_rng(seed)
     flipped = {k: torch.from_numpy(rng.permutation(v.numpy(), axis=-1)) for k, v in scene.maps.items()}
     k = scene.maps["hm_hp"].shape[1]
@@ -222,7 +222,7 @@ def test_fusing_with_the_mirrored_picture(scene, seed):
     ours = merge_flipped(scene.maps, flipped, torch.from_numpy(mirror))
     for n in range(len(ours["hm"])):
         other = {name: value[n].numpy() for name, value in flipped.items()}
-        for name, value in plain.merge_flipped(scene.picture(n), other, mirror).items():
+        for name, value in plain.merge_flipped(scene.image(n), other, mirror).items():
             np.testing.assert_allclose(ours[name][n].numpy(), value, atol=1e-12, err_msg=name)
 
 
@@ -272,17 +272,17 @@ def test_suppression(how):
 class Eye:
     """Stands in for a network: random maps of a few garments, others for each size of its input.
 
-    And others where the picture's left side isn't the brighter one: it is mirrored then.
+    And others where the image's left side isn't the brighter one: it is mirrored then.
     """
 
     def __init__(self, seed: int, groups: int) -> None:
         self.seed, self.groups = seed, groups
 
-    def __call__(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
-        side = pictures.shape[-1] // 4
-        mirrored = bool(pictures[0, ..., : 2 * side].sum() < pictures[0, ..., 2 * side :].sum())
+    def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        side = images.shape[-1] // 4
+        mirrored = bool(images[0, ..., : 2 * side].sum() < images[0, ..., 2 * side :].sum())
         rng = np.random.default_rng(self.seed + 2 * side + mirrored)
-        shape = (len(pictures), side, side)
+        shape = (len(images), side, side)
         arrays = {
             "hm": heat(rng, "peaks", (shape[0], 13, *shape[1:])),
             "hm_hp": heat(rng, "peaks", (shape[0], self.groups, *shape[1:])),
@@ -318,13 +318,13 @@ def test_scales_and_everything_else_at_once(seed, width, height, scales, nms, fl
         side = int(np.ceil(size * scale / 32 - 1e-6)) * 32
         left = torch.zeros(1, 3, side, side)
         left[..., : side // 2] = 1
-        picture = Scene(eye(left), own).picture(0)
+        image = Scene(eye(left), own).image(0)
         if flip:
-            mirrored = Scene(eye(left.flip(-1)), own).picture(0)
-            picture = plain.merge_flipped(picture, mirrored, grouping.mirror())
-        zoom = size * scale / max(width, height)  # the picture lies in the middle of the input
+            mirrored = Scene(eye(left.flip(-1)), own).image(0)
+            image = plain.merge_flipped(image, mirrored, grouping.mirror())
+        zoom = size * scale / max(width, height)  # the image lies in the middle of the input
         middle = np.array([width - 1, height - 1]) / 2 - (side - 1) / 2 / zoom
-        peaks = [g for g in plain.decode(picture, own, post) if g.center_score >= threshold][:TOP]
+        peaks = [g for g in plain.decode(image, own, post) if g.center_score >= threshold][:TOP]
         for g in peaks:
             g.box = g.box / zoom + np.tile(middle, 2)
             g.landmarks[:, :2] = g.landmarks[:, :2] / zoom + middle

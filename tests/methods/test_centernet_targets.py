@@ -27,15 +27,15 @@ def test_radius_table(height, width, published, corrected):
     assert gaussian_radius(h, w, "corrected").item() == corrected
 
 
-def random_batch(seed, pictures=4, most=3, groups=7):
+def random_batch(seed, images=4, most=3, groups=7):
     rng = np.random.default_rng(seed)
-    low = rng.uniform(-8, 40, (pictures, most, 2))
-    boxes = np.concatenate([low, low + rng.uniform(4, 50, (pictures, most, 2))], -1)
-    category = rng.integers(0, 14, (pictures, most))
+    low = rng.uniform(-8, 40, (images, most, 2))
+    boxes = np.concatenate([low, low + rng.uniform(4, 50, (images, most, 2))], -1)
+    category = rng.integers(0, 14, (images, most))
     landmarks = np.concatenate(
         [
-            rng.uniform(-10, SIZE + 10, (pictures, most, groups, 2)),
-            rng.integers(0, 3, (pictures, most, groups, 1)),
+            rng.uniform(-10, SIZE + 10, (images, most, groups, 2)),
+            rng.integers(0, 3, (images, most, groups, 1)),
         ],
         -1,
     )
@@ -62,10 +62,10 @@ def slow_gaussian(plane, x, y, radius):
 
 def slow_targets(boxes, category, landmarks):
     """One garment after the other, as the paper tells it."""
-    pictures, most, groups, _ = landmarks.shape
-    hm, hm_hp = np.zeros((pictures, 13, SIDE, SIDE)), np.zeros((pictures, groups, SIDE, SIDE))
+    images, most, groups, _ = landmarks.shape
+    hm, hm_hp = np.zeros((images, 13, SIDE, SIDE)), np.zeros((images, groups, SIDE, SIDE))
     garments, points = [], []
-    for b in range(pictures):
+    for b in range(images):
         for m in range(most):
             x1, y1, x2, y2 = np.clip((boxes[b, m] + 0.5) / 4, 0, SIDE)
             if category[b, m] == 0 or x2 <= x1 or y2 <= y1:
@@ -128,7 +128,7 @@ def test_grid_and_back():
     assert torch.equal(from_grid(to_grid(pixels)), pixels)
 
 
-def test_a_flipped_picture_has_flipped_targets():
+def test_a_flipped_image_has_flipped_targets():
     """x -> W-1-x on pixels and the mirror permutation on groups do the same before and after."""
     mirror = torch.from_numpy(load_grouping("agg81").mirror())
     boxes, category, landmarks = random_batch(3, groups=81)

@@ -10,16 +10,16 @@ from safetensors.torch import load_file
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.centernet.data import Pictures
+from fashion_ops.methods.centernet.data import Images
 from fashion_ops.methods.centernet.loss import detection_losses
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.centernet.warm_start import start_from
-from fashion_ops.methods.parts.fit import FitModule, fit
+from fashion_ops.methods.parts.fit import TrainingModule, fit
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
-from fashion_ops.params import Fit, Params, TrainDetector
+from fashion_ops.params import Params, TrainDetector, TrainingConfig
 from fashion_ops.steps import aggregate, ingest, synthesize, train_detector
 from fashion_ops.taxonomy import category, load_grouping
 from fashion_ops.workspace import Workspace
@@ -46,7 +46,7 @@ def stop_after(last):
     return on_epoch
 
 
-class Watched(FitModule):
+class Watched(TrainingModule):
     """One weight; writes down the learning rate of each step."""
 
     def __init__(self, run):
@@ -69,7 +69,7 @@ class Numbers(torch.utils.data.Dataset):
 def test_the_optimizer_sees_the_steps(tmp_path):
     """DeepMark++ 4.2.1 in small: 3, 2 and 1 epochs of three batches; and resumed."""
     steps = ((3, 1e-3), (2, 4e-4), (1, 4e-5))
-    run = Fit(lr=1e-3, lr_steps=steps, epochs=6, batch_size=2)
+    run = TrainingConfig(lr=1e-3, lr_steps=steps, epochs=6, batch_size=2)
     whole = Watched(run)
     fit(whole, Numbers())
     expected = [lr for epochs, lr in steps for _ in range(3 * epochs)]
@@ -84,7 +84,7 @@ def test_the_optimizer_sees_the_steps(tmp_path):
 
 
 def test_without_steps_it_is_one_cycle():
-    module = Watched(Fit(lr=0.01, epochs=10, batch_size=2))
+    module = Watched(TrainingConfig(lr=0.01, epochs=10, batch_size=2))
     fit(module, Numbers())
     rates = [r.copy().pop() for r in module.rates]
     assert len(rates) == 30 and max(rates) == pytest.approx(0.01) and rates.index(max(rates)) in (2, 3)
@@ -93,13 +93,13 @@ def test_without_steps_it_is_one_cycle():
 
 def test_steps_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="lr_steps last 3 epochs, epochs is 4: must be equal"):
-        Fit(lr=0.1, lr_steps=((1, 0.1), (2, 0.01)), epochs=4)
+        TrainingConfig(lr=0.1, lr_steps=((1, 0.1), (2, 0.01)), epochs=4)
     with pytest.raises(ValueError, match=r"lr_steps start with 0\.1, lr is 0\.2: must be equal"):
         TrainDetector(lr=0.2, lr_steps=((4, 0.1),), epochs=4)
 
 
-def pictures(n=4):
-    """Gray pictures of different sizes with a coloured garment each."""
+def dataset(n=4):
+    """Gray images of different sizes with a coloured garment each."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(90, 200, (n, 2))
     images, rows = [], []
@@ -116,7 +116,7 @@ def pictures(n=4):
     ids, kinds, boxes, landmarks = (np.array(c) for c in zip(*rows, strict=True))
     garments = TrainingGarments(ids, kinds, boxes, landmarks, np.zeros((n, 0), np.float32))
     crop = RandomCrop(sizes, seed=0)
-    return Pictures(np.arange(n), garments, lambda i, shrink: images[i][::shrink, ::shrink], SIZE, crop)
+    return Images(np.arange(n), garments, lambda i, shrink: images[i][::shrink, ::shrink], SIZE, crop)
 
 
 def detector(**params):
@@ -129,7 +129,7 @@ def detector(**params):
 
 def test_a_resumed_run_with_published_augmentation_equals_an_undisturbed_one(tmp_path):
     whole, first, second = detector(), detector(), detector()
-    data = pictures()
+    data = dataset()
     history = fit(whole, data)
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Stop):
@@ -142,7 +142,7 @@ def test_a_resumed_run_with_published_augmentation_equals_an_undisturbed_one(tmp
 def test_workers_read_the_same_order_and_crops_also_after_a_resume(tmp_path):
     """A loader's processes begin to read before the epoch has begun."""
     alone, first, second = detector(), detector(), detector()
-    data = pictures()
+    data = dataset()
     history = fit(alone, data)
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Stop):
@@ -154,10 +154,10 @@ def test_workers_read_the_same_order_and_crops_also_after_a_resume(tmp_path):
 def test_the_position_constraint_hangs_on_the_displacements(weight):
     settings = detector(position_constraint=weight, position_constraint_k=3).settings
     assert (settings.constraint is None) == (weight == 0)
-    batch = pictures().__getitems__([0, 1, 2])
+    batch = dataset().__getitems__([0, 1, 2])
     t = make_targets(batch["boxes"], batch["category"], batch["landmarks"], SIZE, "published")
     net = detector().model.eval()
-    outputs = net.at_cells(batch["picture"].float() / 255, t.centers, t.points)[0]
+    outputs = net.at_cells(batch["image"].float() / 255, t.centers, t.points)[0]
     plain = detection_losses(outputs, t)
     losses = detection_losses(outputs, t, constraint=settings.constraint)
     if weight == 0:
@@ -222,7 +222,7 @@ def test_the_step_with_everything_published(tmp_path):
             "ingest": {"root": str(ws.raw)},
             "aggregate": {"grouping": "semantic62"},
             "train_detector": p,
-            "fleet": {"workers": 1},
+            "distributed": {"workers": 1},
         }
     )
     for step in (synthesize, ingest, aggregate):

@@ -29,7 +29,7 @@ def test_inverse_brings_points_back():
 
 @pytest.mark.parametrize("side", [30, 120, 700])  # enlarged, about as is, much reduced
 def test_pixels_go_where_points_go(side):
-    """A blob drawn in the picture appears in the crop where the matrix sends its centre."""
+    """A blob drawn in the image appears in the crop where the matrix sends its centre."""
     image = np.zeros((900, 900, 3), np.uint8)
     at = np.array([300 + 0.3 * side, 200 + 0.4 * side])
     radius = max(2, side // 25)
@@ -42,7 +42,7 @@ def test_pixels_go_where_points_go(side):
     np.testing.assert_allclose(found, wanted, atol=0.15)
 
 
-def test_outside_the_picture_is_black():
+def test_outside_the_image_is_black():
     image = np.full((50, 50, 3), 200, np.uint8)
     matrix = crop_matrices(np.array([[-40, -40, 20, 20]]), (64, 64), 1.0)
     crop = cut(image, matrix[0], (64, 64))

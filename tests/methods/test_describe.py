@@ -129,7 +129,7 @@ def test_refiner():
 
 
 def test_nothing_is_allocated():
-    """A network of 800 MB on a 4096-pixel picture, on the meta device."""
+    """A network of 800 MB on a 4096-pixel image, on the meta device."""
     before = torch.get_default_device()
     assert describe_detector("hourglass104", "none", 4096)["macs"] > 1e13
     assert torch.get_default_device() == before

@@ -27,7 +27,7 @@ def test_coding_and_decoding_of_boxes_are_inverse(number):
     assert float(deltas[0, 0]) == pytest.approx(centers * (10, 20, 30)[number])
 
 
-def test_refined_boxes_stay_in_the_picture():
+def test_refined_boxes_stay_in_the_image():
     stage = Stage(0, 32, 16, 13, 8)
     boxes = torch.tensor([[40.0, 40, 60, 60]])
     moved = stage.refine(torch.full((1, 4), 30.0), [boxes], [(64, 50)])[0]

@@ -1,4 +1,4 @@
-"""Labelled pictures of the box detectors: mirrored, in any order, refused, and a resumed run."""
+"""Labelled images of the box detectors: mirrored, in any order, refused, and a resumed run."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from detection_networks import ONCE, SMALL_HTC
 from detection_wardrobe import Wardrobe
 
-from fashion_ops.methods.detection.data import LabelledPictures, labels_of
+from fashion_ops.methods.detection.data import LabelledImages, labels_of
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
 from fashion_ops.methods.parts.fit import fit
@@ -17,9 +17,9 @@ def wardrobe() -> Wardrobe:
     return Wardrobe(6, 64)
 
 
-def test_mirroring_moves_pictures_boxes_and_masks_alike(wardrobe, monkeypatch):
+def test_mirroring_moves_images_boxes_and_masks_alike(wardrobe, monkeypatch):
     """What the network is given under flip = 1: the mask's extent is still that of the box."""
-    pictures = LabelledPictures(
+    dataset = LabelledImages(
         np.arange(6), labels_of(wardrobe.garments, masks=True), wardrobe.read, masks=True
     )
     model = CascadeRCNN(SMALL_HTC)
@@ -31,7 +31,7 @@ def test_mirroring_moves_pictures_boxes_and_masks_alike(wardrobe, monkeypatch):
         return {"x": torch.zeros(())}
 
     monkeypatch.setattr(model, "forward", forward)
-    batch = pictures.__getitems__([0, 1])
+    batch = dataset.__getitems__([0, 1])
     module.losses(batch, torch.Generator().manual_seed(0))
     for before, after, was, now in zip(
         batch["pictures"], given["images"], batch["targets"], given["targets"], strict=True
@@ -41,7 +41,7 @@ def test_mirroring_moves_pictures_boxes_and_masks_alike(wardrobe, monkeypatch):
         assert torch.equal(now["masks"].flip(-1), was["masks"])
 
 
-def test_garments_find_their_picture_whatever_their_order(wardrobe):
+def test_garments_find_their_image_whatever_their_order(wardrobe):
     shuffled = wardrobe.garments.sample(frac=1, random_state=0)
     shuffled["image_id"] += 5
     labels = labels_of(shuffled, masks=True)
@@ -71,7 +71,7 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not(wardrobe, tmp_path
     """Bit for bit, though torchvision samples boxes with the global random generator."""
     run = ONCE.model_copy(update={"epochs": 2})
     labels = labels_of(wardrobe.garments, masks=False)
-    pictures = LabelledPictures(np.arange(4), labels, wardrobe.read, masks=False)
+    images = LabelledImages(np.arange(4), labels, wardrobe.read, masks=False)
 
     def module() -> DetectionModule:
         torch.manual_seed(0)
@@ -85,10 +85,10 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not(wardrobe, tmp_path
         raise Stop
 
     straight, broken, resumed = module(), module(), module()
-    fit(straight, pictures)
+    fit(straight, images)
     with pytest.raises(Stop):
-        fit(broken, pictures, checkpoint=tmp_path / "c.ckpt", on_epoch=stop)
+        fit(broken, images, checkpoint=tmp_path / "c.ckpt", on_epoch=stop)
     torch.manual_seed(99)
-    fit(resumed, pictures, checkpoint=tmp_path / "c.ckpt")
+    fit(resumed, images, checkpoint=tmp_path / "c.ckpt")
     for (name, a), b in zip(straight.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert not isinstance(a, torch.Tensor) or torch.equal(a, b), name

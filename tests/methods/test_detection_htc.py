@@ -86,7 +86,7 @@ def test_the_semantic_branch_joins_the_box_and_mask_features():
     assert all(p.grad is None for p in heads.semantic.logits.parameters())
 
 
-def test_htc_gives_masks_in_picture_size():
+def test_htc_gives_masks_in_image_size():
     model = tiny("htc").eval()
     for stage in model.roi_heads.stages:
         nn.init.constant_(stage.box_predictor["category"].bias[4:5], 5.0)

@@ -45,7 +45,7 @@ def test_a_trained_folder_detects_as_the_network_did(wardrobe, tmp_path):
         BoxDetector.load(tmp_path / "nowhere")
 
 
-def test_detections_are_sorted_inside_the_picture_and_above_the_threshold(detector):
+def test_detections_are_sorted_inside_the_image_and_above_the_threshold(detector):
     images = [photo(70, 50), photo(30, 90, 1)]
     found = detector.detect(images, score_threshold=0.05)
     assert detector.detect([]) == []
@@ -64,7 +64,7 @@ def test_detections_are_sorted_inside_the_picture_and_above_the_threshold(detect
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (0.75, 1.25)])
-def test_with_the_flip_test_a_mirrored_picture_has_mirrored_boxes(detector, scales):
+def test_with_the_flip_test_a_mirrored_image_has_mirrored_boxes(detector, scales):
     """Both orders of the two looks give the same boxes: an error of half a pixel would show."""
     image = photo(60, 48)
     both = BoxDetector(detector.model, detector.spec, scales, flip=True)
@@ -78,8 +78,8 @@ def test_with_the_flip_test_a_mirrored_picture_has_mirrored_boxes(detector, scal
         assert np.allclose(a.box, [47 - x2, y1, 47 - x1, y2], atol=1e-2)
 
 
-def test_a_larger_picture_at_the_same_input_size_has_larger_boxes(detector):
-    """A picture doubled by repeating pixels is shrunk back to the same input: x becomes 2 x + 0.5."""
+def test_a_larger_image_at_the_same_input_size_has_larger_boxes(detector):
+    """An image doubled by repeating pixels is shrunk back to the same input: x becomes 2 x + 0.5."""
     image = photo(64, 64)
     (small,), (large,) = (
         detector.detect([i]) for i in (image, image.repeat(2, axis=0).repeat(2, axis=1))

@@ -98,8 +98,8 @@ def test_pretrained_backbones_keep_their_statistics_and_first_stage(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["cascade_rcnn", "htc"])
-def test_everything_learns_and_a_picture_without_garments_does_no_harm(kind):
-    """All losses finite and every parameter reached with one bare picture of two; then only it."""
+def test_everything_learns_and_a_image_without_garments_does_no_harm(kind):
+    """All losses finite and every parameter reached with one bare image of two; then only it."""
     model = tiny(kind).train()
     images = [torch.rand(3, 64, 64), torch.rand(3, 64, 48)]
     targets = [target([[8, 8, 40, 56], [4, 30, 50, 60]], [1, 8]), target([], [])]

@@ -54,19 +54,19 @@ def test_precomputed_boxes_come_by_catalog_id_best_first(tmp_path):
     assert first[0].box.tolist() == [0, 0, 16, 39]  # cut off at the border of 50 x 40
     assert first[1].box.tolist() == [10, 8, 30, 24]
     assert third[0].category_id == 5
-    with pytest.raises(ValueError, match="image id 99 is not among the 3 pictures"):
+    with pytest.raises(ValueError, match="image id 99 is not among the 3 images"):
         source.boxes([10, 99])
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": 77}, "result 1: image_id 77 is not among the 3 pictures of split validation"),
+        ({"image_id": 77}, "result 1: image_id 77 is not among the 3 images of split validation"),
         ({"category_id": 14}, "result 1: category_id is 14, must be 1 to 13"),
         ({"category_id": "vest"}, "result 1: category_id is 'vest'"),
         ({"bbox": [10, 8, 0, 16]}, r"result 1: the box .* = \[10.0, 8.0, 10.0, 24.0\] is empty"),
         ({"bbox": [10, 8, 20, -3]}, "result 1: .* is empty"),
-        ({"bbox": [60, 8, 20, 16]}, "result 1: .* lies outside of its picture, 50 x 40"),
+        ({"bbox": [60, 8, 20, 16]}, "result 1: .* lies outside of its image, 50 x 40"),
         ({"bbox": [10, 8, 20]}, r"result 1: bbox is \[10, 8, 20\], must be 4"),
         ({"bbox": [10, 8, None, 4]}, "result 1: bbox is .*None"),
         ({"score": "high"}, "result 1: score is .*high"),
@@ -86,7 +86,7 @@ def test_files_that_are_no_results_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cannot be read"):
         boxes_from_file(tmp_path / "none.json", images_table())
     two = images_table().assign(split=["train", "validation", "validation"])
-    with pytest.raises(ValueError, match="pictures of one split expected, got train, validation"):
+    with pytest.raises(ValueError, match="images of one split expected, got train, validation"):
         boxes_from_file(written(tmp_path, []), two)
 
 
@@ -100,7 +100,7 @@ def test_ground_truth_is_a_source(wardrobe):
     columns = (rows["image_id"], rows["category_id"], rows["box"])
     assert told == [(i, c, *box) for i, c, box in zip(*columns, strict=True)]
     assert {b.score for own in source.boxes(ids) for b in own} == {1.0}
-    with pytest.raises(ValueError, match="garment 0: image id 0 is not among the 5 pictures"):
+    with pytest.raises(ValueError, match="garment 0: image id 0 is not among the 5 images"):
         true_boxes(wardrobe.images.iloc[1:], wardrobe.garments)
 
 

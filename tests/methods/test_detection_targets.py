@@ -8,7 +8,7 @@ import torch
 from detection_wardrobe import Wardrobe
 from pycocotools import mask as coco_mask
 
-from fashion_ops.methods.detection.data import LabelledPictures, labels_of
+from fashion_ops.methods.detection.data import LabelledImages, labels_of
 from fashion_ops.methods.detection.targets import equal_to_any, polygon_mask, semantic_map, shrunk_map
 
 
@@ -32,15 +32,15 @@ def test_a_mask_is_the_union_of_overlapping_polygons():
 
 
 def test_the_masks_of_the_wardrobe_lie_in_their_boxes(wardrobe):
-    pictures = LabelledPictures(
+    images = LabelledImages(
         np.arange(6), labels_of(wardrobe.garments, masks=True), wardrobe.read, masks=True
     )
     for i in range(6):
-        _, target = pictures[i]
+        _, target = images[i]
         for mask, box in zip(target["masks"], target["boxes"], strict=True):
             y, x = mask.nonzero(as_tuple=True)
             extent = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
-            assert (extent - box).abs().max() <= 2.5  # a polygon's corner may lie beyond the picture
+            assert (extent - box).abs().max() <= 2.5  # a polygon's corner may lie beyond the image
 
 
 def test_boxes_count_from_the_edge_and_have_their_masks_middle():
@@ -49,17 +49,15 @@ def test_boxes_count_from_the_edge_and_have_their_masks_middle():
     corners = np.array([10, 20, 30, 20, 30, 44, 10, 44], np.float32)
     table = pd.DataFrame([{**garment, "box": np.float32([10, 20, 30, 44]), "polygons": [corners]}])
     black = np.zeros((64, 48, 3), np.uint8)
-    pictures = LabelledPictures(
-        np.array([0]), labels_of(table, masks=True), lambda _: black, masks=True
-    )
-    _, target = pictures[0]
+    images = LabelledImages(np.array([0]), labels_of(table, masks=True), lambda _: black, masks=True)
+    _, target = images[0]
     assert target["boxes"].tolist() == [[10.5, 20.5, 30.5, 44.5]]
     y, x = target["masks"][0].nonzero(as_tuple=True)
     assert (float(x.min() + x.max() + 1) / 2, float(y.min() + y.max() + 1) / 2) == (20.5, 32.5)
 
 
 def test_the_smaller_garment_shows_in_the_semantic_map():
-    """A 4 x 4 top on an 8 x 6 dress in a picture of 8 x 8, padded to 16 x 8."""
+    """A 4 x 4 top on an 8 x 6 dress in an image of 8 x 8, padded to 16 x 8."""
     masks = torch.zeros(2, 8, 8, dtype=torch.uint8)
     masks[0, 1:5, 1:5] = 1
     masks[1, :, :6] = 1
@@ -71,7 +69,7 @@ def test_the_smaller_garment_shows_in_the_semantic_map():
     assert small[0, :, 0].tolist() == [10, 255]
 
 
-def test_a_bare_picture_has_an_empty_map():
+def test_a_bare_image_has_an_empty_map():
     drawn = semantic_map(
         torch.zeros(0, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64), (8, 8)
     )

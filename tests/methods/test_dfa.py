@@ -115,11 +115,11 @@ def test_pretrained_weights_that_cannot_be_had(monkeypatch):
 @pytest.mark.parametrize("frame", ["letterbox", "box"])
 def test_crops_and_positions_agree(frame):
     """A bright pixel is where its landmark says, in both frames."""
-    picture = np.zeros((90, 70, 3), np.uint8)
-    picture[40:44, 20:24] = 255
+    image = np.zeros((90, 70, 3), np.uint8)
+    image[40:44, 20:24] = 255
     landmark = np.array([[[21.5, 41.5]]])  # the middle of the patch, from pixel centre to pixel centre
     box = np.array([[10.0, 20.0, 50.0, 84.0]])
-    crop = Crops(np.zeros(1, int), box, lambda _: picture, 64, frame).take(np.array([0]))[0]
+    crop = Crops(np.zeros(1, int), box, lambda _: image, 64, frame).take(np.array([0]))[0]
     ys, xs = np.nonzero(crop[0].numpy() > 127)
     expected = to_pixels(frame_of(frame, box).apply(landmark), 64)[0, 0]
     np.testing.assert_allclose([xs.mean(), ys.mean()], expected, atol=0.51)

@@ -1,4 +1,4 @@
-"""Frames: exact inverses, equal to the release's letterbox and to eq. 5, and their pictures agree."""
+"""Frames: exact inverses, equal to the release's letterbox and to eq. 5, and their images agree."""
 
 import cv2
 import numpy as np
@@ -86,13 +86,13 @@ def test_mirroring_twice_changes_nothing(name, side):
 @pytest.mark.parametrize("stretch", [False, True])
 @pytest.mark.parametrize("box", [(30, 40, 130, 340), (5.5, 8, 300, 90), (100, 100, 140, 150)])
 def test_a_cut_shows_points_where_the_frame_says(box, stretch):
-    """A dot in the picture, found again in the cut; and the flipped cut shows the mirrored point."""
+    """A dot in the image, found again in the cut; and the flipped cut shows the mirrored point."""
     spot = np.array([[box[0] + 0.3 * (box[2] - box[0]), box[1] + 0.6 * (box[3] - box[1])]])
-    picture = np.zeros((400, 400, 3), np.uint8)
-    cv2.circle(picture, tuple(round(v * 16) for v in spot[0]), 3 * 16, (255, 255, 255), -1, shift=4)
+    image = np.zeros((400, 400, 3), np.uint8)
+    cv2.circle(image, tuple(round(v * 16) for v in spot[0]), 3 * 16, (255, 255, 255), -1, shift=4)
     side = 112
     own = np.array([box], float)
-    found = cut(picture, own[0], side, stretch=stretch)[..., 0].astype(float)
+    found = cut(image, own[0], side, stretch=stretch)[..., 0].astype(float)
     assert found.shape == (side, side)
     rows, columns = np.mgrid[:side, :side] + 0.5
     centre = [(found * columns).sum() / found.sum(), (found * rows).sum() / found.sum()]

@@ -39,7 +39,7 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
 
 
 def test_the_published_network():
-    """VGG-16 to conv4_3 (7.6 M), k = 3 modules on 512 channels, heatmaps as large as the picture."""
+    """VGG-16 to conv4_3 (7.6 M), k = 3 modules on 512 channels, heatmaps as large as the image."""
     net = GLE("vgg16", 8, 3).eval()
     convolutions = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
     convolutions += [(256, 512), (512, 512), (512, 512)]
@@ -110,7 +110,7 @@ def test_a_module_uses_both_of_its_parts():
     local = module.local
     torch.testing.assert_close(module(x), local[1](local[0](module.non_local(x))))
     module(x)[0, :, 0, 0].sum().backward()
-    assert x.grad is not None and (x.grad[0, :, 11, 11] != 0).any()  # the whole picture is seen
+    assert x.grad is not None and (x.grad[0, :, 11, 11] != 0).any()  # the whole image is seen
     for part in (module.non_local, local[0], local[1]):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
 
@@ -189,19 +189,19 @@ class PeakAt(nn.Module):
         return cone_targets(self.points, size, 3.0).expand(len(x), -1, -1, -1)
 
 
-def test_predictions_are_in_picture_pixels():
+def test_predictions_are_in_image_pixels():
     """A box of 40 x 20 px, padded by 1.1, fills a crop of 64 px: one crop pixel is 44 / 64 px."""
     settings = GLESettings(crop=(64, 64), padding=1.1, precision="fp32", loss="mse")
     points = torch.tensor([[[31.5, 31.5]] * 7 + [[11.5, 51.5]]])
     spec = {"points": "fld8", "settings": settings.model_dump(mode="json")}
     predictor = GLEPredictor(PeakAt(points), spec, torch.device("cpu"))  # type: ignore[arg-type]
-    picture = np.zeros((90, 120, 3), np.uint8)
+    image = np.zeros((90, 120, 3), np.uint8)
     box = np.array([[30.0, 50.0, 70.0, 70.0]])
-    found = predictor.predict(lambda _: picture, np.array([7]), box)
+    found = predictor.predict(lambda _: image, np.array([7]), box)
     assert found.shape == (1, 8, 3)
     assert found[0, 0, :2] == pytest.approx([50, 60], abs=0.05)
     assert found[0, 7, :2] == pytest.approx([50 - 20 * 44 / 64, 60 + 20 * 44 / 64], abs=0.05)
-    assert predictor.predict(lambda _: picture, np.array([], int), box[:0]).shape == (0, 8, 3)
+    assert predictor.predict(lambda _: image, np.array([], int), box[:0]).shape == (0, 8, 3)
 
 
 def test_a_density_has_a_peak_of_one():

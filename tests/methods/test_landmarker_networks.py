@@ -61,10 +61,10 @@ def test_top_only_is_the_top_of_the_whole_network():
     """The same weights give the same first map; what the other fusions hold is not missed."""
     whole, top = HRNet("hrnet_w8_tiny").eval(), HRNet("hrnet_w8_tiny", top_only=True).eval()
     top.load_state_dict(whole.state_dict())
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(top(pictures)[0], whole(pictures)[0])
-    assert [n.shape for n in top(pictures)] == [n.shape for n in whole(pictures)]
+        torch.testing.assert_close(top(images)[0], whole(images)[0])
+    assert [n.shape for n in top(images)] == [n.shape for n in whole(images)]
 
 
 def test_offline_weights_are_named(monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.inference.predictor import Cascade
+from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -147,7 +147,7 @@ def test_a_finetuned_model_with_other_crops(ws, tmp_path):
     with pytest.raises(
         ValueError, match=r"vest: made for crop \[96, 96\], the landmarker beside it has"
     ):
-        Cascade.load(tmp_path / "models")
+        LandmarkPipeline.load(tmp_path / "models")
 
 
 def test_weights_of_another_network(tmp_path):

@@ -2,7 +2,7 @@
 
 For every grouping, decoder and flip setting, on synthetic garments and on DeepFashion2's public ones.
 All between the labels and the score is the product's own: the step ``aggregate``, crops, the flip test,
-decoding, the way back to the picture, official OKS-AP. Only the network is replaced, by one that draws
+decoding, the way back to the image, official OKS-AP. Only the network is replaced, by one that draws
 the Gaussians that it is trained for; it is given the real crops and sees whether they are mirrored.
 """
 
@@ -81,7 +81,7 @@ def judged(tmp_path: Path, **sections: dict) -> Workspace:
 
 @pytest.fixture(scope="module")
 def workspaces(tmp_path_factory):
-    """Synthetic and real garments; the rows of one picture each category."""
+    """Synthetic and real garments; the rows of one image each category."""
     out = {
         "synthetic": judged(
             tmp_path_factory.mktemp("synthetic"),

@@ -17,13 +17,13 @@ from fashion_ops.methods.posefix.training import new_refiner, refiner_spec, trai
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
-from fashion_ops.params import Fit, Refine, TrainLandmarker
+from fashion_ops.params import Refine, TrainingConfig, TrainLandmarker
 from fashion_ops.taxonomy import category, load_grouping
 
 SKIRT = category("skirt")
 GROUPING = load_grouping("agg81")
 PARAMS = Refine(precision="fp32", rotation=5)
-RUN = Fit(lr=4e-3, epochs=3, batch_size=8, precision="fp32")
+RUN = TrainingConfig(lr=4e-3, epochs=3, batch_size=8, precision="fp32")
 COLORS = [(255, 60, 60), (60, 255, 60), (60, 60, 255), (255, 255, 60), (255, 60, 255), (60, 255, 255)]
 
 
@@ -102,7 +102,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
     moved[..., 1] += 5 * np.sin(angle)
     refined = np.concatenate(
         [
-            refiner.refine_picture(images[i], garments.boxes[i : i + 1], moved[i : i + 1])
+            refiner.refine_image(images[i], garments.boxes[i : i + 1], moved[i : i + 1])
             for i in range(24)
         ]
     )
@@ -195,7 +195,7 @@ def test_flip_test_makes_refinement_symmetric(landmarker):
     assert torch.allclose(straight, turned, atol=0.02)
 
 
-def test_picture_and_crop_refinement_agree(landmarker, skirts):
+def test_image_and_crop_refinement_agree(landmarker, skirts):
     garments, images, truth = skirts
     model = new_refiner(PARAMS, landmarker, SKIRT).eval()
     refiner = Refiner(model, refiner_spec(PARAMS, landmarker.spec, SKIRT), torch.device("cpu"))
@@ -203,8 +203,8 @@ def test_picture_and_crop_refinement_agree(landmarker, skirts):
     crop = torch.from_numpy(cut(images[0], matrices[0], (64, 64)).transpose(2, 0, 1).copy())[None]
     points = np.concatenate([apply_matrices(matrices, truth[:1, :, :2]), truth[:1, :, 2:]], 2)
     in_crop = refiner.refine(crop, torch.from_numpy(points).float()).numpy()
-    in_picture = refiner.refine_picture(images[0], garments.boxes[:1], truth[:1])
-    assert np.allclose(apply_matrices(matrices, in_picture[..., :2]), in_crop[..., :2], atol=1e-3)
+    in_image = refiner.refine_image(images[0], garments.boxes[:1], truth[:1])
+    assert np.allclose(apply_matrices(matrices, in_image[..., :2]), in_crop[..., :2], atol=1e-3)
 
 
 def test_published_network_trains(tmp_path, landmarker):
@@ -253,7 +253,7 @@ def test_pose_maps_are_empty_for_unknown_landmarks():
     assert maps.shape == (1, 2, 4, 6) and maps[0, 0, 1, 2] == 1 and maps[0, 1].sum() == 0
 
 
-def test_neighbours_are_of_the_same_picture_and_overlap():
+def test_neighbours_are_of_the_same_image_and_overlap():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [9, 9, 30, 30], [0, 0, 10, 10]], float)
     garments = TrainingGarments(
         np.array([7, 7, 7, 8]), np.full(4, 9), boxes, np.zeros(0), np.zeros((4, 0))

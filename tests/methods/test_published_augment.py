@@ -7,7 +7,7 @@ import torch
 
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.centernet.data import Pictures, warp_pictures
+from fashion_ops.methods.centernet.data import Images, warp_images
 from fashion_ops.methods.centernet.random_crop import RandomCrop, border, shrunk
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp, step_generator, warp_batch
 from fashion_ops.methods.parts.color import AXES, AXES_VALUES, color_change, normalize_changed
@@ -55,37 +55,37 @@ def test_decoding_smaller_never_costs_resolution():
 
 
 def scene():
-    """A 300x400 picture with a ramp that says where each pixel came from, and one garment."""
+    """A 300x400 image with a ramp that says where each pixel came from, and one garment."""
     ys, xs = np.mgrid[:400, :300]
-    picture = np.stack([xs * 0.8, ys * 0.6, np.full_like(xs, 90)], -1).round().astype(np.uint8)
+    image = np.stack([xs * 0.8, ys * 0.6, np.full_like(xs, 90)], -1).round().astype(np.uint8)
     landmarks = np.array([[[100, 150, 2], [200, 150, 1], [150, 250, 2], [0, 0, 0]]], np.float32)
     garments = TrainingGarments(
         np.array([5]), np.array([1]), np.array([[80.0, 120, 220, 280]], np.float32), landmarks,
         np.zeros((1, 0), np.float32),
     )  # fmt: skip
-    return picture, garments
+    return image, garments
 
 
-def reader(picture):
-    encoded = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
+def reader(image):
+    encoded = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
     return lambda _, shrink: decode_rgb(encoded, "x", shrink=shrink)
 
 
-def pictures(size=SIZE, seed=0):
-    picture, garments = scene()
+def images(size=SIZE, seed=0):
+    image, garments = scene()
     crop = RandomCrop(np.array([[300, 400]]), seed)
-    return Pictures(np.array([5]), garments, reader(picture), size, crop)
+    return Images(np.array([5]), garments, reader(image), size, crop)
 
 
 @pytest.mark.parametrize("size", [32, 64, 256, 512])
 def test_pixels_and_labels_go_through_the_same_crop(size):
     """Whether decoded whole, at a half or at an eighth: the ramp tells x and y of the original."""
-    data = pictures(size)
+    data = images(size)
     for epoch in range(6):
         data.set_epoch(epoch)
         batch = data.__getitems__([0])
         matrix, _ = data.random_crop.draw(0, epoch, size)
-        pixel = batch["picture"][0].permute(1, 2, 0).numpy().astype(float)
+        pixel = batch["image"][0].permute(1, 2, 0).numpy().astype(float)
         ys, xs = np.mgrid[:size, :size]
         x = (xs - matrix[0, 2]) / matrix[0, 0]
         y = (ys - matrix[1, 2]) / matrix[1, 1]
@@ -101,11 +101,11 @@ def test_pixels_and_labels_go_through_the_same_crop(size):
         np.testing.assert_allclose(batch["boxes"][0, 0], corners.ravel(), atol=1e-3)
 
 
-def test_crops_depend_on_seed_epoch_and_picture_only():
+def test_crops_depend_on_seed_epoch_and_image_only():
     def crop(seed, epoch):
-        data = pictures(seed=seed)
+        data = images(seed=seed)
         data.set_epoch(epoch)
-        return data.__getitems__([0])["picture"]
+        return data.__getitems__([0])["image"]
 
     assert torch.equal(crop(0, 4), crop(0, 4))
     assert not torch.equal(crop(0, 4), crop(0, 5))
@@ -114,7 +114,7 @@ def test_crops_depend_on_seed_epoch_and_picture_only():
     assert not np.array_equal(draw(0, 0, SIZE)[0], draw(1, 0, SIZE)[0])
 
 
-def test_a_smaller_decoded_picture_is_placed_by_its_real_size():
+def test_a_smaller_decoded_image_is_placed_by_its_real_size():
     """Sides that don't divide are rounded up: 301 pixels decode to 151, not 150.5."""
     matrix = np.array([[0.25, 0, 3.0], [0, 0.25, -2.0]])
     small = shrunk(matrix, (201, 151, 3), np.array([301, 402]))
@@ -125,10 +125,10 @@ def test_a_smaller_decoded_picture_is_placed_by_its_real_size():
         )
 
 
-def by_hand(picture, alphas, order, noise):
-    """One picture (H, W, 3) after the other, step by step, as the released code goes."""
-    gray = picture @ np.array([0.299, 0.587, 0.114])
-    out = picture.copy()
+def by_hand(image, alphas, order, noise):
+    """One image (H, W, 3) after the other, step by step, as the released code goes."""
+    gray = image @ np.array([0.299, 0.587, 0.114])
+    out = image.copy()
     for step in order:
         a = alphas[step]
         if step == 0:
@@ -157,7 +157,7 @@ def test_colours_change_as_published():
 
 
 def test_how_far_colours_go():
-    """A gray picture stays gray: 0.5 may go to 0.3, 0.22, 0.108 (each step away from the unchanged
+    """A gray image stays gray: 0.5 may go to 0.3, 0.22, 0.108 (each step away from the unchanged
     gray by 1.4), or up likewise. Noise alone has the axes' covariance.
     """
     gray = torch.full((4000,), 0.5)
@@ -197,13 +197,11 @@ def test_a_flip_alone_equals_the_general_warp():
     torch.testing.assert_close(moved[turned, 0, 0], 15 - landmarks[turned, 1, 0])
 
 
-def test_random_crops_and_flips_go_through_warp_pictures():
-    data = pictures()
+def test_random_crops_and_flips_go_through_warp_images():
+    data = images()
     batch = data.__getitems__([0, 0])
-    before = batch["picture"].clone()
-    pixels, boxes, _ = warp_pictures(
-        batch, torch.tensor([1, 0, 2, 3]), Warp(flip=1.0), torch.Generator()
-    )
+    before = batch["image"].clone()
+    pixels, boxes, _ = warp_images(batch, torch.tensor([1, 0, 2, 3]), Warp(flip=1.0), torch.Generator())
     torch.testing.assert_close(pixels, before.flip(-1) / 255)
-    assert torch.equal(batch["picture"], before)
+    assert torch.equal(batch["image"], before)
     torch.testing.assert_close(boxes[..., 0], SIZE - 1 - batch["boxes"][..., 2])

@@ -8,10 +8,12 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fashion_ops.methods.parts.augment import step_generator
-from fashion_ops.methods.parts.fit import FitModule, fit
-from fashion_ops.params import Fit
+from fashion_ops.methods.parts.fit import TrainingModule, fit
+from fashion_ops.params import TrainingConfig
 
-RUN = Fit(lr=0.02, lr_steps=((2, 0.02), (1, 0.002)), epochs=3, batch_size=8, precision="fp32")
+RUN = TrainingConfig(
+    lr=0.02, lr_steps=((2, 0.02), (1, 0.002)), epochs=3, batch_size=8, precision="fp32"
+)
 SAMPLES, BATCHES = 32, 4
 
 
@@ -31,7 +33,7 @@ class Points(Dataset):
         return {"x": self.x[indices], "y": self.y[indices], "index": torch.tensor(indices)}
 
 
-class Plane(FitModule):
+class Plane(TrainingModule):
     """Least squares; reports which samples it saw, its noise, and how far apart the processes end."""
 
     def __init__(self):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_ops.methods.parts.fit import GRADIENT_NORM, shorten_gradients
+from fashion_ops.methods.parts.fit import GRADIENT_NORM, clip_gradients
 
 
 @pytest.mark.parametrize("norm", [GRADIENT_NORM / 3, GRADIENT_NORM * 3])
@@ -15,7 +15,7 @@ def test_as_torch_clips_them(norm: float) -> None:
     for model in (ours, theirs):
         model.weight.grad, model.bias.grad = direction[:12].view(3, 4).clone(), direction[12:].clone()
         model.unused = nn.Linear(2, 2)  # as in DLA
-    shorten_gradients(ours)
+    clip_gradients(ours)
     nn.utils.clip_grad_norm_(theirs.parameters(), GRADIENT_NORM)
     for a, b in zip((ours.weight, ours.bias), (theirs.weight, theirs.bias), strict=True):
         assert a.grad is not None and b.grad is not None

@@ -16,7 +16,7 @@ from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
-from fashion_ops.params import Fit, TrainLandmarker
+from fashion_ops.params import TrainingConfig, TrainLandmarker
 from fashion_ops.taxonomy import category, load_grouping
 
 TINY = TrainLandmarker(
@@ -61,7 +61,9 @@ def train(folder, garments, images, epochs=3, **more):
     folder.mkdir()
     torch.manual_seed(0)
     model = Landmarker(TINY.backbone, 81, clusters=4)
-    run = Fit(**{**TINY.model_dump(include=set(Fit.model_fields)), "epochs": epochs})
+    run = TrainingConfig(
+        **{**TINY.model_dump(include=set(TrainingConfig.model_fields)), "epochs": epochs}
+    )
     return train_landmarker(
         folder,
         model,
@@ -129,12 +131,12 @@ def trained(tmp_path_factory):
 
 
 def test_learns_drawn_skirts(trained):
-    """Median error below 0.4 of the mean shape's on pictures it has not seen."""
+    """Median error below 0.4 of the mean shape's on images it has not seen."""
     model, history = trained
     assert history[-1]["heatmap"] < 0.5 * history[0]["heatmap"]
     assert "label" in history[0] and "label" not in history[-1]  # the pseudo-labels let go
-    test, pictures = drawn_skirts(16, seed=9)
-    found = model.predict(lambda i: pictures[i], test.image_id, test.boxes, test.category_id)
+    test, images = drawn_skirts(16, seed=9)
+    found = model.predict(lambda i: images[i], test.image_id, test.boxes, test.category_id)
     truth = GROUPING.ungroup(SKIRT, test.landmarks)[..., :2]
     error = np.linalg.norm(np.stack(found)[..., :2] - truth, axis=-1)
     extent = (test.boxes[:, 2:] - test.boxes[:, :2])[:, None]
@@ -183,15 +185,15 @@ def test_loaded_model_predicts_the_same_and_is_equivariant_to_flips(tmp_path):
     np.testing.assert_allclose(flipped, np.stack(one), atol=0.05)
 
 
-def test_predictions_come_back_in_picture_pixels(trained):
-    """The same garments in pictures enlarged twofold: landmarks double (pixel centres)."""
+def test_predictions_come_back_in_image_pixels(trained):
+    """The same garments in images enlarged twofold: landmarks double (pixel centres)."""
     import cv2
 
     model, _ = trained
-    test, pictures = drawn_skirts(16, seed=9)
-    small = model.predict(lambda i: pictures[i], test.image_id, test.boxes, test.category_id)
+    test, images = drawn_skirts(16, seed=9)
+    small = model.predict(lambda i: images[i], test.image_id, test.boxes, test.category_id)
     big = model.predict(
-        lambda i: cv2.resize(pictures[i], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
+        lambda i: cv2.resize(images[i], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR),
         test.image_id,
         (test.boxes + 0.5) * 2 - 0.5,
         test.category_id,
@@ -201,11 +203,11 @@ def test_predictions_come_back_in_picture_pixels(trained):
 
 
 def test_boxes_that_are_empty_outside_or_no_numbers(trained):
-    """Landmarks stay finite and within the crop, around an empty box as beside the picture."""
+    """Landmarks stay finite and within the crop, around an empty box as beside the image."""
     model, _ = trained
-    picture = np.zeros((120, 120, 3), np.uint8)
+    image = np.zeros((120, 120, 3), np.uint8)
     boxes = np.array([[50.0, 50, 50, 50], [60, 60, 40, 40], [500, 500, 600, 700], [-90, -90, -10, -10]])
-    found = model.predict(lambda _: picture, np.zeros(4), boxes, np.full(4, SKIRT))
+    found = model.predict(lambda _: image, np.zeros(4), boxes, np.full(4, SKIRT))
     extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).max(1) * TINY.padding
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     off = np.abs(np.stack(found)[..., :2] - center[:, None]).max((1, 2))

@@ -108,7 +108,7 @@ def request_of(ws, params):
 
 def oracle_maps(batch: dict[str, torch.Tensor], noise: float) -> dict[str, torch.Tensor]:
     """Maps that a network with perfect training and noisy answers would give for a batch."""
-    size = batch["picture"].shape[-1]
+    size = batch["image"].shape[-1]
     t = make_targets(batch["boxes"], batch["category"], batch["landmarks"], size, "corrected")
     b, _, h, w = t.hm.shape
     rng = torch.Generator().manual_seed(1)
@@ -133,17 +133,15 @@ def oracle_maps(batch: dict[str, torch.Tensor], noise: float) -> dict[str, torch
 
 @pytest.fixture
 def oracle(request_of, ws):
-    """A detector that sees the ground truth of the judged pictures through noise."""
+    """A detector that sees the ground truth of the judged images through noise."""
     detector = Detector.load(ws.detector)
     judged = load_judged(request_of())
     ids = judged.images["image_id"].to_numpy(np.int64)
     batch = make_batch(judged, "semantic62", SPEC["input_size"], ids)
     maps = oracle_maps(batch, 0.3)
 
-    def network(pictures: torch.Tensor) -> dict[str, torch.Tensor]:
-        rows = [
-            next(n for n, known in enumerate(batch["picture"]) if known.equal(one)) for one in pictures
-        ]
+    def network(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        rows = [next(n for n, known in enumerate(batch["image"]) if known.equal(one)) for one in images]
         return {name: values[rows] for name, values in maps.items()}
 
     return replace(detector, network=network)

@@ -123,13 +123,13 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     monkeypatch.setattr(retrieval, "train_localiser", lambda _: localiser)
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
-    assert (table.rows["hit@20"] == 1).all()  # the gallery has six pictures
+    assert (table.rows["hit@20"] == 1).all()  # the gallery has six images
     asked, offered = retrieval.sides_of_shop(localisations.open_source(aligned, "in_shop"))
     assert len(asked) == 4 and len(offered) == 8 and set(asked.item_id) == set(offered.item_id)
     assert not set(asked.image_id) & set(offered.image_id)
     assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
     assert (table.rows["In-shop hit@20"] == 1).all()
-    assert "4 queries, 8 pictures of 4 items to find, In-shop" in table.ours
+    assert "4 queries, 8 images of 4 items to find, In-shop" in table.ours
     queries, shop = retrieval.sides_of_pairs(
         localisations.open_source(aligned, "consumer_to_shop"), ("test",)
     )
@@ -161,7 +161,7 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
 
 
 def test_places_and_features(aligned, localiser):
-    """As many features as places, zeros where a type has no such landmark, pictures read in full."""
+    """As many features as places, zeros where a type has no such landmark, images read in full."""
     catalog = localisations.open_source(aligned, "category_attribute")
     points = catalog.points("test")
     found = localiser.features(catalog, points)
@@ -173,7 +173,7 @@ def test_places_and_features(aligned, localiser):
     assert np.array_equal((parts != 0).any(2), points.present)
     image = catalog.image(int(points.image_id[0]))
     red = (image[..., 0].mean() / 255 - 0.485) / 0.229
-    assert image.shape[0] >= image.shape[1]  # black on both sides of an upright picture
+    assert image.shape[0] >= image.shape[1]  # black on both sides of an upright image
     share = image.shape[1] / image.shape[0]
     expected = red * share + (1 - share) * (0 - 0.485) / 0.229
     assert found["full image"][0, 0] == pytest.approx(expected, abs=0.05)

@@ -51,7 +51,7 @@ def test_figure4(request_of):
 
 
 def test_figure12(request_of):
-    table = figure12.run(request_of(backbones=("tiny",), pictures=4), size=64)
+    table = figure12.run(request_of(backbones=("tiny",), images=4), size=64)
     assert list(table.rows.index) == ["tiny, 294", "tiny, 62"]
     check_savings(table)
     assert table.paper[0].values == {}  # the paper measured mDLA-34
@@ -81,13 +81,13 @@ def test_whole_maps_train_on_the_same_numbers():
         torch.testing.assert_close(a[name], b[name], atol=1e-5, rtol=1e-5)
 
 
-def test_batches_are_as_asked_also_from_few_pictures(request_of, tmp_path):
-    judged = load_judged(request_of(pictures=3))
+def test_batches_are_as_asked_also_from_few_images(request_of, tmp_path):
+    judged = load_judged(request_of(images=3))
     step_cost.write_batch(judged, "none", 64, 8, tmp_path / "batch.safetensors")
     batch = load_file(tmp_path / "batch.safetensors")
-    assert batch["picture"].shape == (8, 3, 64, 64) and batch["landmarks"].shape[2] == 294
+    assert batch["image"].shape == (8, 3, 64, 64) and batch["landmarks"].shape[2] == 294
     assert (batch["category"] > 0).any()
-    torch.testing.assert_close(batch["picture"][0], batch["picture"][3])
+    torch.testing.assert_close(batch["image"][0], batch["image"][3])
 
 
 def test_the_peak_is_the_processes_own():
@@ -147,7 +147,7 @@ def test_times_take_turns():
 
 
 def test_a_remembered_network_runs_once_for_each_input():
-    network = Remembered(lambda pictures: {"hm": pictures.float()})
+    network = Remembered(lambda images: {"hm": images.float()})
     one, other = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     network(one), network(other), network(one.clone())
     assert network.runs == 2

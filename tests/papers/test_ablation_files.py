@@ -32,7 +32,7 @@ def small(*, same_data: bool = False, **changes) -> Table:
             Column("remark", drawn=False),
         ),
         "rows": rows,
-        "ours": "9 pictures",
+        "ours": "9 images",
         "theirs": "DeepFashion2 on a phone",
         "same_data": same_data,
         "paper": (
@@ -74,7 +74,7 @@ def test_csv_holds_both_and_what_they_were_measured_on():
         "paper_on",
     ]
     assert frame.loc["first", "AP_paper"] == 0.25 and np.isnan(frame.loc["second", "AP_paper"])
-    assert set(frame["ours_on"]) == {"9 pictures"}
+    assert set(frame["ours_on"]) == {"9 images"}
 
 
 def test_files_are_the_same_each_time(tmp_path):
@@ -85,7 +85,7 @@ def test_files_are_the_same_each_time(tmp_path):
     assert paths[2].read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_needs_no_numbers(tmp_path):
+def test_a_image_needs_no_numbers(tmp_path):
     empty = small(paper=()).rows.assign(AP=np.nan)
     draw(small(paper=(), rows=empty), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000
@@ -113,7 +113,7 @@ def test_the_wardrobe_is_another_data_set(request_of, ws):
     judged = load_judged(request_of())
     assert not judged.same
     # Garments were taken out of the catalog by hand, so the manifest no longer vouches for it.
-    assert judged.name.startswith("a data set of your own, 24 validation pictures")
+    assert judged.name.startswith("a data set of your own, 24 validation images")
     manifest = json.loads((ws.raw / "wardrobe.json").read_text())
     counts = judged.catalog.garments["split"].value_counts()
     for split in manifest["splits"]:
@@ -125,8 +125,8 @@ def test_the_wardrobe_is_another_data_set(request_of, ws):
 
 
 def test_a_drawn_part_says_so(request_of):
-    one, other = load_judged(request_of(pictures=5)), load_judged(request_of(pictures=5))
-    assert "5 of 24 validation pictures" in one.name
+    one, other = load_judged(request_of(images=5)), load_judged(request_of(images=5))
+    assert "5 of 24 validation images" in one.name
     assert one.images["image_id"].tolist() == other.images["image_id"].tolist()
     assert set(one.garments["image_id"]) <= set(one.images["image_id"])
 
@@ -176,7 +176,7 @@ def test_no_catalog_and_no_detector_say_what_makes_them(here, ws):
 def test_the_command_writes_and_prints_a_table(here, ws):
     (here / "models").symlink_to(ws.detector.parent)
     (here / "data").symlink_to(ws.catalog.parent)
-    done = ablate("--table", "7", "--pictures", "6", "--out", "docs/x")
+    done = ablate("--table", "7", "--images", "6", "--out", "docs/x")
     assert done.exit_code == 0, done.output
     assert sorted(p.name for p in (here / "docs" / "x").iterdir()) == [
         "table7.csv",
@@ -184,5 +184,5 @@ def test_the_command_writes_and_prints_a_table(here, ws):
         "table7.png",
     ]
     text = (here / "docs" / "x" / "table7.md").read_text()
-    assert "`fashion-ops ablate deepmark --table 7 --pictures 6`" in text
+    assert "`fashion-ops ablate deepmark --table 7 --images 6`" in text
     assert text in done.output

@@ -42,15 +42,15 @@ def test_table2(request_of, oracle, params, monkeypatch):
 
 
 def test_table4_adds_up_and_ends_with_posefix(request_of, refiners):
-    table = table4.run(request_of(pictures=8))
+    table = table4.run(request_of(images=8))
     assert list(table.rows.index) == list(paper.TABLE_4)
     assert table.rows["AP_box"].iloc[-1] == table.rows["AP_box"].iloc[-2]
     assert {p.column for p in table.paper} == {"AP_pt"}  # the box half is scrambled
     assert [p.setting for p in table.paper] == ["512x512", "768x768"]
 
 
-def test_table4_refines_each_garment_in_its_own_picture(request_of, refiners):
-    judged = load_judged(request_of(pictures=3))
+def test_table4_refines_each_garment_in_its_own_image(request_of, refiners):
+    judged = load_judged(request_of(images=3))
     detector = Detector.load(refiners.detector)
     found = detect(DetectedBoxes(detector, judged.catalog.image), judged.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
@@ -58,7 +58,7 @@ def test_table4_refines_each_garment_in_its_own_picture(request_of, refiners):
     for row in (0, len(found) - 1):
         own = found.iloc[row]
         refiner = table4.Refiner.load(folders[int(own["category_id"])])
-        expected = refiner.refine_picture(
+        expected = refiner.refine_image(
             judged.catalog.image(int(own["image_id"])),
             own["box"][None],
             own["landmarks"].reshape(1, -1, 3),
@@ -72,8 +72,8 @@ def test_table4_without_refiners_says_so(request_of, params, ws, tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "data" / "catalog").symlink_to(ws.catalog)
     (tmp_path / "models" / "detector").symlink_to(ws.detector)
-    request = request_of(pictures=4)
-    elsewhere = type(request)(params, type(ws)(tmp_path), pictures=4)
+    request = request_of(images=4)
+    elsewhere = type(request)(params, type(ws)(tmp_path), images=4)
     table = table4.run(elsewhere)
     assert "+ PoseFix" not in table.rows.index and len(table.rows) == 5
     assert any("models/refined lacks short_sleeve_top" in note for note in table.notes)
@@ -110,8 +110,8 @@ def test_table5_where_the_source_says_nothing(request_of, ws, params, tmp_path):
     garments = pd.read_parquet(ws.catalog / "garments.parquet")
     garments["viewpoint"] = np.int8(0)
     garments.to_parquet(tmp_path / "data" / "catalog" / "garments.parquet")
-    request = request_of(pictures=4)
-    table = table5.run(type(request)(params, type(ws)(tmp_path), pictures=4))
+    request = request_of(images=4)
+    table = table5.run(type(request)(params, type(ws)(tmp_path), images=4))
     assert any("does not say viewpoint" in note for note in table.notes)
     assert table.rows.loc["viewpoint: frontal"].isna().sum() == 3
 
@@ -146,7 +146,7 @@ def test_table7_names_what_is_missing(request_of, oracle, gaps, monkeypatch):
 
 
 def test_table1_trains_once(request_of, monkeypatch):
-    request = request_of(backbones=("tiny",), epochs=1, pictures=4)
+    request = request_of(backbones=("tiny",), epochs=1, images=4)
     table = table1.run(request)
     assert list(table.rows.index) == ["tiny, 294", "tiny, 81", "tiny, 62"]
     parameters = table.rows["parameters, M"]

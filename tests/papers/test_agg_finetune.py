@@ -83,7 +83,7 @@ def test_papers_numbers():
 
 @pytest.fixture(scope="module")
 def second(request_of):
-    return table2.run(request_of(pictures=3))
+    return table2.run(request_of(images=3))
 
 
 def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, request_of):
@@ -245,7 +245,7 @@ def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
         return real(universal, finetuned, judged, boxes, what, score)
 
     monkeypatch.setattr(inference_switches.judge, "landmarks", landmarks)
-    table = inference_switches.run(request_of(pictures=6))
+    table = inference_switches.run(request_of(images=6))
     assert list(table.rows.index) == list(inference_switches.ROWS)
     masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
     assert masked.equals(own.rename("channel mask at test"))
@@ -288,8 +288,8 @@ def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(ws.root / name)
     base = ["ablate", "agg-finetune", "--out", "out"]
     for asked, name in (
-        (["--table", "3", "--pictures", "4"], "table3"),
-        (["--figure", "gain", "--answers", "", "--pictures", "4"], "gain"),
+        (["--table", "3", "--images", "4"], "table3"),
+        (["--figure", "gain", "--answers", "", "--images", "4"], "gain"),
     ):
         done = CliRunner().invoke(app, [*base, *asked])
         assert done.exit_code == 0, done.output

@@ -63,7 +63,7 @@ def request_(monkeypatch, tmp_path):
 
     for module in (table2, table3, table4, figure5, figure6):
         monkeypatch.setattr(module, "open_runs", opened)
-        monkeypatch.setattr(module, "identify", lambda catalog: ("known pictures", False))
+        monkeypatch.setattr(module, "identify", lambda catalog: ("known images", False))
     return Request(Params(), Workspace(tmp_path), seeds=(0, 1))
 
 

@@ -10,18 +10,18 @@ LABELS = np.array([[1, -1, 1, 0], [-1, 1, 1, 0], [1, 1, -1, 0]])
 
 
 def test_recall_by_hand():
-    """Top 2: picture 0 finds {0} of {0, 2}, picture 1 {2} of {1, 2}, picture 2 {1} of {0, 1}."""
+    """Top 2: image 0 finds {0} of {0, 2}, image 1 {2} of {1, 2}, image 2 {1} of {0, 1}."""
     found = topk_recall(SCORES, LABELS, 2)
     np.testing.assert_allclose(found.per_attribute, [1 / 2, 1 / 2, 1 / 2, np.nan])
     assert found.micro == pytest.approx(3 / 6) and found.macro == pytest.approx(1 / 2)
-    found = topk_recall(SCORES, LABELS, 3)  # picture 2 finds attribute 0 too, 0 and 1 find one more
+    found = topk_recall(SCORES, LABELS, 3)  # image 2 finds attribute 0 too, 0 and 1 find one more
     np.testing.assert_allclose(found.per_attribute, [1, 1 / 2, 1, np.nan])
     assert found.micro == pytest.approx(5 / 6) and found.macro == pytest.approx(5 / 6)
     assert topk_recall(SCORES, LABELS, 4).micro == 1
 
 
-def test_macro_counts_attributes_and_micro_counts_pictures():
-    """Nine pictures have attribute 0 and find it; one has attribute 1 and doesn't."""
+def test_macro_counts_attributes_and_micro_counts_images():
+    """Nine images have attribute 0 and find it; one has attribute 1 and doesn't."""
     scores = np.tile([1.0, 0.0], (10, 1))
     labels = np.tile([1, -1], (10, 1))
     labels[9] = -1, 1
@@ -32,7 +32,7 @@ def test_macro_counts_attributes_and_micro_counts_pictures():
 def test_what_recall_refuses():
     with pytest.raises(ValueError, match="top-5 of 4 attributes"):
         topk_recall(SCORES, LABELS, 5)
-    with pytest.raises(ValueError, match="no picture has any attribute"):
+    with pytest.raises(ValueError, match="no image has any attribute"):
         topk_recall(SCORES, -np.abs(LABELS), 2)
 
 

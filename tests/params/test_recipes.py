@@ -69,7 +69,7 @@ def test_hourglass_is_trained_as_section_4_2_1_says(params):
 def test_only_what_the_recipe_names_changes(params, tmp_path):
     before = params.read_text().splitlines()
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("train_detector:\n  lr: 0.125\n  pretrained: null\nfleet: {devices: 4}\n")
+    recipe.write_text("train_detector:\n  lr: 0.125\n  pretrained: null\ndistributed: {devices: 4}\n")
     old = load_params(params)
     changes = configure(params, [recipe])
     after = params.read_text().splitlines()
@@ -77,7 +77,7 @@ def test_only_what_the_recipe_names_changes(params, tmp_path):
     expected = [Change("train_detector.lr", old.train_detector.lr, 0.125)]
     if old.train_detector.pretrained:
         expected.append(Change("train_detector.pretrained", old.train_detector.pretrained, None))
-    expected.append(Change("fleet.devices", 1, 4))
+    expected.append(Change("distributed.devices", 1, 4))
     assert changes == expected
     assert len(differing) == len(expected)
     assert differing[0][1].startswith("  lr: 0.125") and differing[-1][1].startswith("  devices: 4 #")

@@ -144,7 +144,7 @@ def in_process(
     on_epoch: Any,
     **_: Any,
 ) -> None:
-    """What ``fleet.fan_out`` promises, without Ray."""
+    """What ``distributed.fan_out`` promises, without Ray."""
     failures: dict[str, BaseException] = {}
     for job in sorted(jobs, key=lambda job: (-job.cost, job.name)):
         try:
@@ -190,7 +190,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
 
 
 @dataclass(frozen=True)
-class House:
+class RepositoryResource:
     """A repository and Dagster's memory of it."""
 
     root: Path
@@ -219,11 +219,13 @@ def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def house(empty_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def house(
+    empty_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RepositoryResource]:
     """An empty repository; the test stands in another directory."""
     root = Path(shutil.copytree(empty_repository, tmp_path / "repo"))
     for name in ("dagster", "elsewhere"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=QUIET) as instance:
-        yield House(root, instance)
+        yield RepositoryResource(root, instance)

@@ -13,7 +13,7 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
 from pipelines.automation import dvc_lock, make_schedule
 from pipelines.definitions import build
-from pipelines.home import House, prepare_home
+from pipelines.home import RepositoryResource, prepare_home
 from pipelines.run_owner import DRIVER_TAG, driver, runs_in_progress
 
 UPSTREAM = (
@@ -27,7 +27,7 @@ def make(house: Any, stages: Any, stage: str, text: str = "") -> None:
     snapshot = house.ledger.before(stage)
     step, category = lineage.split(stage)
     module = stages.module(step)
-    params = House(root=str(house.root)).params()
+    params = RepositoryResource(root=str(house.root)).params()
     if category:
         module.publish(house.ws, category, module.work((params, category)) + text)
     else:
@@ -38,7 +38,9 @@ def make(house: Any, stages: Any, stage: str, text: str = "") -> None:
 def tick(house: Any, cursor: str | None = None) -> tuple[str, str | None]:
     """One evaluation of the sensor: what it says, and its new cursor."""
     context = dg.build_sensor_context(
-        instance=house.instance, cursor=cursor, resources={"house": House(root=str(house.root))}
+        instance=house.instance,
+        cursor=cursor,
+        resources={"house": RepositoryResource(root=str(house.root))},
     )
     data = dvc_lock.evaluate_tick(context)
     return str(data.skip_message), data.cursor

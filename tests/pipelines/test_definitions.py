@@ -21,7 +21,13 @@ ROOT = Path(__file__).parents[2]
 # Imported by steps, yet no change of it changes what a step makes of its inputs and parameters.
 NO_RESULT = {
     Path("fashion_ops", name)
-    for name in ("params", "workspace.py", "progress.py", "distributed/payload.py", "methods/pickles.py")
+    for name in (
+        "params",
+        "workspace.py",
+        "progress.py",
+        "distributed/payload.py",
+        "methods/pickles.py",
+    )
 }
 
 
@@ -148,7 +154,7 @@ def test_stages_call_their_step_and_watch_its_section() -> None:
         option = " --stage ${key}" if step == "dfa_stage" else option
         assert body["cmd"] == f"fashion-ops {step}{option}"
         assert step in body["params"]
-        assert "fleet" not in body["params"]
+        assert "distributed" not in body["params"]
 
 
 def test_stages_watch_just_the_code_that_they_import() -> None:

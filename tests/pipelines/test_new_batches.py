@@ -4,35 +4,35 @@ from typing import Any
 
 import dagster as dg
 
-from fashion_ops.params import Inbox
+from fashion_ops.params import Batches
 from pipelines.batches import make_sensor
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.run import failures, run
 
 
-def drop(house: Any, name: str, pictures: int) -> None:
+def drop(house: Any, name: str, images: int) -> None:
     folder = house.ws.inbox / name / "train" / "image"
     folder.mkdir(parents=True)
-    for i in range(pictures):
+    for i in range(images):
         (folder / f"{i:06d}.jpg").write_bytes(b"")
 
 
 def tick(house: Any) -> dg._core.definitions.sensor_definition.SensorExecutionData:
     context = dg.build_sensor_context(
-        instance=house.instance, resources={"house": House(root=str(house.root))}
+        instance=house.instance, resources={"house": RepositoryResource(root=str(house.root))}
     )
-    return make_sensor(Inbox()).evaluate_tick(context)
+    return make_sensor(Batches()).evaluate_tick(context)
 
 
 def test_the_sensor_waits_for_enough_and_asks_once(house: Any, stages: Any) -> None:
-    assert make_sensor(Inbox()).default_status == dg.DefaultSensorStatus.STOPPED
-    assert make_sensor(Inbox(enabled=True)).default_status == dg.DefaultSensorStatus.RUNNING
+    assert make_sensor(Batches()).default_status == dg.DefaultSensorStatus.STOPPED
+    assert make_sensor(Batches(enabled=True)).default_status == dg.DefaultSensorStatus.RUNNING
     assert tick(house).skip_message == "nothing there"
     drop(house, "monday", 100)
     assert tick(house).skip_message == "no batch is ready; not marked as .ready: monday"
     drop(house, "tuesday", 99)
     (house.ws.inbox / "tuesday.ready").touch()
-    assert tick(house).skip_message == "99 pictures are ready, inbox.min_pictures is 100"
+    assert tick(house).skip_message == "99 images are ready, batches.min_images is 100"
     (house.ws.inbox / "monday.ready").touch()
     [first], [second] = tick(house).run_requests or [], tick(house).run_requests or []
     assert first.run_key == second.run_key  # Dagster asks for a key once

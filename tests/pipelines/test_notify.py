@@ -11,13 +11,13 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 
-import fashion_ops
+import fashion_ops.registry
 from fashion_ops.params import Notify, Retrain
 from fashion_ops.registry import client as registry
 from pipelines import notify
 from pipelines.automation import make_schedule
 from pipelines.definitions import build
-from pipelines.home import House
+from pipelines.home import RepositoryResource
 from pipelines.run import run
 
 
@@ -54,7 +54,7 @@ def test_a_failed_run_is_told_with_its_cause_and_the_champion(
         dagster_instance=house.instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
-    notify.failed_runs(context, house=House(root=str(house.root)))
+    notify.failed_runs(context, house=RepositoryResource(root=str(house.root)))
     [body] = heard
     assert body["event"] == "run_failed" and body["run"] == result.run_id
     assert body["steps"] == ["aggregate: ValueError: no such grouping"]
@@ -67,7 +67,7 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
 ) -> None:
     """In a real registry, where version 2 serves and 3 is the challenger."""
     monkeypatch.setitem(sys.modules, "fashion_ops.registry.client", registry)  # the stand-in's place
-    monkeypatch.setattr(fashion_ops, "registry", registry)
+    monkeypatch.setattr(fashion_ops.registry, "client", registry)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client, name = registry.connect(house.root), "garment-landmarks"
     client.create_registered_model(name)
@@ -94,7 +94,7 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
             dagster_instance=house.instance,
             dagster_run=result.dagster_run,
         ).for_run_failure()
-        notify.failed_runs(told, house=House(root=str(house.root)))
+        notify.failed_runs(told, house=RepositoryResource(root=str(house.root)))
         assert heard[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
         assert heard[-1]["text"].endswith("The champion is still version 2.")
     assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
@@ -109,7 +109,9 @@ def test_what_is_overdue_is_told_once(house: Any, heard: list[dict[str, Any]]) -
             )
         )
         context = dg.build_sensor_context(
-            instance=house.instance, cursor=cursor, resources={"house": House(root=str(house.root))}
+            instance=house.instance,
+            cursor=cursor,
+            resources={"house": RepositoryResource(root=str(house.root))},
         )
         cursor = notify.overdue.evaluate_tick(context).cursor
         assert cursor == state.value

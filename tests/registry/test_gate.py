@@ -70,7 +70,7 @@ CASES = {
     ),
     "higher, by luck perhaps": (
         {"comparisons": pair(comparison(Difference(0.61, 0.6, -0.021, 0.04)))},
-        ["landmark AP may be 0.0210 lower (95 % interval -0.0210 to +0.0400 on these pictures)"],
+        ["landmark AP may be 0.0210 lower (95 % interval -0.0210 to +0.0400 on these images)"],
     ),
     "higher, surely enough": (
         {"comparisons": pair(comparison(Difference(0.61, 0.6, -0.02, 0.04)))},
@@ -151,7 +151,7 @@ def test_the_page_says_everything_that_the_decision_does() -> None:
     page = draw_page(decision)
     assert page.count("<circle") == 12 and page.count('class="point bad"') == 1
     assert "<td>vest</td><td>100</td><td>0.600</td><td>0.400</td>" in page
-    assert "−0.300 … −0.100" in page and "1,234 pictures (the champion judged anew" in page
+    assert "−0.300 … −0.100" in page and "1,234 images (the champion judged anew" in page
     assert "check a_check failed: &lt;b&gt;" in page and "max_latency_ms: 2000.0" in page
     assert "git_commit" not in page
     first = decision | {"against": None, "promoted": True, "reasons": [], "judged_anew": False}

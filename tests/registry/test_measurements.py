@@ -31,7 +31,7 @@ def tables(garments: pd.DataFrame, seed: int, noise: float) -> dict[str, pd.Data
 
 
 def moved(table: pd.DataFrame, by: int) -> pd.DataFrame:
-    """The same rows after more training pictures came in: running ids have moved on."""
+    """The same rows after more training images came in: running ids have moved on."""
     changed = {key: table[key] + by for key in ("image_id", "garment_id") if key in table}
     return table.assign(**changed)
 
@@ -42,7 +42,7 @@ def shard(images, garments) -> Shard:
     return shard_of(catalog, "validation", tables(garments, 1, 8.0))
 
 
-def test_the_digest_is_of_pictures_and_labels_not_of_ids(shard, tmp_path):
+def test_the_digest_is_of_images_and_labels_not_of_ids(shard, tmp_path):
     same = Shard(moved(shard.images, 50), moved(shard.garments, 50), {})
     turned = Shard(shard.images[::-1], shard.garments, {})
     assert shard.digest() == same.digest() == turned.digest()
@@ -60,7 +60,7 @@ def test_the_digest_is_of_pictures_and_labels_not_of_ids(shard, tmp_path):
         assert changed.digest() != shard.digest()
 
 
-class House:
+class RepositoryResource:
     """Versions, their records, and what their models predict on a catalog."""
 
     def __init__(self, folder: Path, images: pd.DataFrame, garments: pd.DataFrame) -> None:
@@ -83,8 +83,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch, images, garments) -> House:
-    made = House(tmp_path, images, garments)
+def house(tmp_path, monkeypatch, images, garments) -> RepositoryResource:
+    made = RepositoryResource(tmp_path, images, garments)
 
     def split(
         predictor: Any, catalog: Any, images: Any, most_found: int, most: int | None, _: str
@@ -119,7 +119,7 @@ def test_on_the_same_shard_the_recorded_predictions_are_compared(house, shard, g
     found = measure(PARAMS, WS, challenger, champion)
     assert not found.judged_anew and found.facts.objections == ()
     assert found.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
-    assert None not in found.facts.latency_ms and found.pictures == len(shard.images)
+    assert None not in found.facts.latency_ms and found.images == len(shard.images)
     truth = ground_truth(house.catalog.images, garments)
     assert found.facts.comparisons is not None
     for kind in old:
@@ -159,7 +159,7 @@ def test_what_speaks_against_a_challenger(house, shard, garments):
     house.catalog.garments = garments.assign(category_id=garments["category_id"].to_numpy()[::-1])
     found = measure(PARAMS, WS, house.version("5", shard, {}), None)
     (why,) = found.facts.objections
-    assert "other pictures or labels than version 5 was judged on" in why
+    assert "other images or labels than version 5 was judged on" in why
     assert found.facts.latency_ms == (None, None)  # and so the gate refuses
 
 

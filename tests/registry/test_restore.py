@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from raw_data import Data, item, picture
+from raw_data import Data, item, jpeg
 
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
@@ -64,7 +64,7 @@ if step == "evaluate":
     shutil.rmtree("reports/evaluation", ignore_errors=True)
     seen = open("data/raw/numbers.txt").read() + open("models/landmarker/model.json").read()
     write("reports/evaluation/metrics.json", judge(seen))
-    write("reports/evaluation/pictures/1.txt", judge(seen[::-1]))
+    write("reports/evaluation/images/1.txt", judge(seen[::-1]))
 """
 JUDGE = """
 import hashlib, json
@@ -73,14 +73,12 @@ def judge(seen):
 """
 
 
-class House:
+class RepositoryResource:
     """The repository and what one does in it."""
 
     def __init__(self, root: Path) -> None:
         self.ws = Workspace(root)
-        self.params = Params.model_validate(
-            {"register": {"model": MODEL}, "inbox": {"min_pictures": 1}}
-        )
+        self.params = Params.model_validate({"register": {"model": MODEL}, "inbox": {"min_images": 1}})
 
     def write(self, name: str, text: str) -> None:
         path = self.ws.root / name
@@ -100,11 +98,11 @@ class House:
             ledger.commit(stage, before)
 
     def take_batch(self, name: str, *seeds: int) -> Path:
-        """Drop a batch of pictures into the inbox and have it taken; where it is then."""
+        """Drop a batch of images into the inbox and have it taken; where it is then."""
         batch = Data(self.ws.root)
         batch.root = self.ws.inbox / name
         for seed in seeds:
-            batch.add(f"{seed:06d}", item(), data=picture(seed=seed))
+            batch.add(f"{seed:06d}", item(), data=jpeg(seed=seed))
         (self.ws.inbox / f"{name}.ready").touch()
         taken = batches.take(self.params, self.ws, Ledger(self.ws.root))
         assert len(taken.accepted) == 1, taken
@@ -114,9 +112,9 @@ class House:
         return register.run(self.params, self.ws)
 
 
-def start(root: Path) -> House:
+def start(root: Path) -> RepositoryResource:
     root.mkdir()
-    house = House(root)
+    house = RepositoryResource(root)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     shutil.copy(ROOT / ".gitignore", root)
@@ -133,7 +131,7 @@ def start(root: Path) -> House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RepositoryResource]:
     """Three versions with other data, parameters and code; the last two from an uncommitted tree."""
     root = tmp_path_factory.mktemp("way back") / "house"
     with pytest.MonkeyPatch.context() as patch:
@@ -166,7 +164,9 @@ NUMBERS, RATES, RULES = {1: 3, 2: 5, 3: 7, 4: 7}, {1: 0.1, 2: 0.2, 3: 0.1, 4: 0.
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
-def test_each_version_comes_back_as_it_was(house: House, tmp_path: Path, version: int) -> None:
+def test_each_version_comes_back_as_it_was(
+    house: RepositoryResource, tmp_path: Path, version: int
+) -> None:
     before = (house.git("status", "--porcelain"), house.git("rev-parse", "HEAD"))
     restored = restore(house.ws.root, MODEL, str(version), tmp_path / "back")
     numbers, lr, rule = NUMBERS[version], RATES[version], RULES.get(version, 3)
@@ -194,12 +194,12 @@ def test_each_version_comes_back_as_it_was(house: House, tmp_path: Path, version
     assert verify(restored) == [
         "models/landmarker/model.json: differs",
         "reports/evaluation/metrics.json: differs",
-        "reports/evaluation/pictures/1.txt: differs",
+        "reports/evaluation/images/1.txt: differs",
     ]
     house.git("worktree", "remove", "--force", str(restored.folder))
 
 
-def test_the_snapshot_leaves_branch_and_index_alone(house: House) -> None:
+def test_the_snapshot_leaves_branch_and_index_alone(house: RepositoryResource) -> None:
     commit = registry.find_version(registry.connect(house.ws.root), MODEL, "3").tags["snapshot"]
     assert house.git("branch", "--format=%(refname:short)", "--contains", commit) == ""
     assert house.git("rev-parse", f"{commit}^") == house.git("rev-parse", "HEAD")
@@ -208,7 +208,7 @@ def test_the_snapshot_leaves_branch_and_index_alone(house: House) -> None:
 
 
 def test_data_gone_from_the_cache_come_from_the_remote_or_are_named(
-    house: House, tmp_path: Path
+    house: RepositoryResource, tmp_path: Path
 ) -> None:
     cache, root = house.ws.root / ".dvc/cache", house.ws.root
     aside = tmp_path / "aside"
@@ -230,7 +230,7 @@ def test_data_gone_from_the_cache_come_from_the_remote_or_are_named(
 
 
 def test_another_clone_takes_the_snapshot_from_the_registry(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: RepositoryResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{house.ws.root}/.mlflow/mlflow.db")
     clone, empty = tmp_path / "clone", tmp_path / "empty"
@@ -246,7 +246,7 @@ def test_another_clone_takes_the_snapshot_from_the_registry(
         restore(empty, MODEL, "3", tmp_path / "nowhere")
 
 
-def test_what_cannot_be_restored_says_so(house: House, tmp_path: Path) -> None:
+def test_what_cannot_be_restored_says_so(house: RepositoryResource, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no version or alias '9'; there are \[1, 2, 3, 4\]"):
         restore(house.ws.root, MODEL, "9", tmp_path / "back")
     with pytest.raises(ValueError, match="exists"):
@@ -260,7 +260,7 @@ def test_what_cannot_be_restored_says_so(house: House, tmp_path: Path) -> None:
     client.set_model_version_tag(MODEL, "1", "snapshot", kept)
 
 
-def test_nothing_is_registered_that_could_not_come_back(house: House) -> None:
+def test_nothing_is_registered_that_could_not_come_back(house: RepositoryResource) -> None:
     file = house.ws.root / "fashion_ops/judge.py"
     text = file.read_text()
     file.write_text(text + "# edited after the run\n")

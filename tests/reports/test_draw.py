@@ -1,4 +1,4 @@
-"""Drawings: the right colour at the right place, and sizes that suit the picture."""
+"""Drawings: the right colour at the right place, and sizes that suit the image."""
 
 import numpy as np
 import pytest
@@ -35,10 +35,10 @@ def drawn(landmarks: np.ndarray, **kwargs) -> np.ndarray:
 
 
 def test_sides_have_their_colours():
-    picture = drawn(skirt(), score=0.9)
+    image = drawn(skirt(), score=0.9)
     for name, (x, y, _) in zip(SKIRT.landmark_names, skirt().astype(int), strict=True):
         color = LEFT if name.startswith("left_") else RIGHT if name.startswith("right_") else CENTER
-        assert tuple(picture[y, x]) == color, name
+        assert tuple(image[y, x]) == color, name
 
 
 def test_unsure_landmarks_are_hollow_and_absent_ones_are_left_out():
@@ -59,31 +59,31 @@ def test_labels_show_occluded_landmarks_hollow():
 
 
 def test_skeleton_connects_linked_landmarks():
-    picture = drawn(skirt())
+    image = drawn(skirt())
     a, b = next((a, b) for a, b in SKIRT.links if skirt()[a, 0] == skirt()[b, 0])
     middle = (skirt()[a, :2] + skirt()[b, :2]).astype(int) // 2
     color = LEFT if middle[0] == 200 else RIGHT
-    assert tuple(picture[middle[1], middle[0]]) == color
+    assert tuple(image[middle[1], middle[0]]) == color
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (256, 192), (1500, 1100), (20, 900)])
-def test_small_pictures_are_enlarged(height, width):
-    picture = draw_garments(blank(height, width), [], legend=False)
-    assert picture.dtype == np.uint8
-    assert picture.shape[0] / picture.shape[1] == pytest.approx(height / width, rel=0.02)
+def test_small_images_are_enlarged(height, width):
+    image = draw_garments(blank(height, width), [], legend=False)
+    assert image.dtype == np.uint8
+    assert image.shape[0] / image.shape[1] == pytest.approx(height / width, rel=0.02)
     if min(height, width) >= 640:
-        assert picture.shape == (height, width, 3)
+        assert image.shape == (height, width, 3)
     elif max(height, width) < 400:
-        assert min(picture.shape[:2]) == 640
-    assert max(picture.shape[:2]) <= 4096
+        assert min(image.shape[:2]) == 640
+    assert max(image.shape[:2]) <= 4096
 
 
 def test_enlarging_keeps_landmarks_in_place():
     half = DrawnGarment(SKIRT.id, np.array([75.0, 50, 275, 300]), skirt() * (0.5, 0.5, 1))
-    picture = draw_garments(blank(350, 350), [half], legend=False)
-    zoom = picture.shape[0] / 350
+    image = draw_garments(blank(350, 350), [half], legend=False)
+    zoom = image.shape[0] / 350
     x, y = ((skirt()[0, :2] * 0.5 + 0.5) * zoom - 0.5).round().astype(int)
-    assert tuple(picture[y, x]) == LEFT
+    assert tuple(image[y, x]) == LEFT
 
 
 def test_input_is_untouched_and_far_coordinates_do_no_harm():
@@ -91,9 +91,9 @@ def test_input_is_untouched_and_far_coordinates_do_no_harm():
     landmarks = skirt()
     landmarks[0, :2] = 1e9, -1e9
     garments = [DrawnGarment(SKIRT.id, np.array([-1e6, -50, 1e7, 90]), landmarks, 0.5)] * 3
-    picture = draw_garments(image, garments)
+    result = draw_garments(image, garments)
     assert (image == GREY).all()
-    assert picture.shape[0] > 700  # the legend stands below
+    assert result.shape[0] > 700  # the legend stands below
 
 
 def test_side_by_side():

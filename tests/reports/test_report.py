@@ -47,9 +47,9 @@ def page(tmp_path, evaluation, garments, predictions) -> str:
             [("gamma of it", 0.75, 0.35), ("alpha of it", 0.8, None)],
             {"without": 0.21, "tuned": 0.25},
             1285,
-            [("the grid", b"picture bytes")],
+            [("the grid", b"image bytes")],
         ),
-        pictures=[("a skirt", np.zeros((60, 1500, 3), np.uint8))],
+        images=[("a skirt", np.zeros((60, 1500, 3), np.uint8))],
         curves={"train_detector": [2.0, 1.0, 0.5]},
         params={"aggregate": {"grouping": "agg81"}},
         facts={"dvc.lock": "0123abcd"},
@@ -106,7 +106,7 @@ def test_tables_hold_the_numbers(page, evaluation):
 def test_what_the_grid_search_chose(page):
     table = rows(page)
     assert table["gamma of it"] == ["0.75", "0.35"] and table["alpha of it"] == ["0.8", "off"]
-    assert "on 1,285 pictures" in page and "0.210 without, 0.250 tuned." in page
+    assert "on 1,285 images" in page and "0.210 without, 0.250 tuned." in page
     assert page.count("data:image/png;base64,cGljdHVyZSBieXRlcw==") == 1
 
 
@@ -114,7 +114,7 @@ def test_headline(page, evaluation):
     ratio = 1 / evaluation.truth_boxes["mean_shape"].stats["AP"]
     assert ratio > 1.1
     assert f"finetuned, {ratio:.1f}× mean shape" in page
-    assert "on 25 pictures" in page
+    assert "on 25 images" in page
 
 
 def test_one_file_without_outside_references(page):

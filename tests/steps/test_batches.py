@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_data import Data, item, picture
+from raw_data import Data, item, jpeg
 
 from fashion_ops.catalog.sources.batches import batch_of
 from fashion_ops.ledger import Ledger
-from fashion_ops.params import Fleet, Inbox, Ingest, Params
+from fashion_ops.params import Batches, Distributed, Ingest, Params
 from fashion_ops.steps import batches, ingest
 from fashion_ops.workspace import Workspace
 
@@ -26,20 +26,22 @@ stages:
 """
 
 
-class House:
-    """A repository with a catalog of two pictures, and an inbox."""
+class RepositoryResource:
+    """A repository with a catalog of two images, and an inbox."""
 
     def __init__(self, root: Path) -> None:
         self.ws = Workspace(root)
         raw = Data(root)
-        raw.add("000001", item(), data=picture(seed=1))
-        raw.add("000001", item(), split="validation", data=picture(seed=2))
+        raw.add("000001", item(), data=jpeg(seed=1))
+        raw.add("000001", item(), split="validation", data=jpeg(seed=2))
         (root / "data" / "batches").mkdir()
         (root / "data" / "batches" / ".gitkeep").touch()
         (root / "dvc.yaml").write_text(PIPELINE)
         shutil.copy(Path(__file__).parents[2] / ".gitignore", root)
         self.params = Params(
-            ingest=Ingest(max_quarantined=0.1), inbox=Inbox(min_pictures=2), fleet=Fleet(workers=1)
+            ingest=Ingest(max_quarantined=0.1),
+            batches=Batches(min_images=2),
+            distributed=Distributed(workers=1),
         )
         ingest.run(self.params, self.ws)
         git(root, "init", "-q")
@@ -47,11 +49,11 @@ class House:
         self.ledger = Ledger(root)
 
     def drop(self, name: str, *seeds: int, ready: bool = True, **changes: Any) -> Path:
-        """A batch in the inbox, one picture a seed."""
+        """A batch in the inbox, one image a seed."""
         made = Data(self.ws.root)
         made.root = self.ws.inbox / name
         for seed in seeds:
-            made.add(f"{seed:06d}", item(**changes), data=picture(seed=seed))
+            made.add(f"{seed:06d}", item(**changes), data=jpeg(seed=seed))
         if ready:
             (self.ws.inbox / f"{name}.ready").touch()
         return made.root
@@ -78,32 +80,34 @@ def git(root: Path, *arguments: str) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("inbox") / "repo"
     root.mkdir()
-    House(root)
+    RepositoryResource(root)
     return root
 
 
 @pytest.fixture
-def house(made: Path, tmp_path: Path) -> House:
+def house(made: Path, tmp_path: Path) -> RepositoryResource:
     root = Path(shutil.copytree(made, tmp_path / "repo"))
-    house = House.__new__(House)
+    house = RepositoryResource.__new__(RepositoryResource)
     house.ws, house.ledger = Workspace(root), Ledger(root)
     house.params = Params(
-        ingest=Ingest(max_quarantined=0.1), inbox=Inbox(min_pictures=2), fleet=Fleet(workers=1)
+        ingest=Ingest(max_quarantined=0.1),
+        batches=Batches(min_images=2),
+        distributed=Distributed(workers=1),
     )
     return house
 
 
-def test_a_batch_waits_until_it_is_whole_and_large_enough(house: House) -> None:
+def test_a_batch_waits_until_it_is_whole_and_large_enough(house: RepositoryResource) -> None:
     assert house.take().waiting == "nothing there"
     house.drop("monday", 11, 12, 13, ready=False)
     assert house.take().waiting == "no batch is ready; not marked as .ready: monday"
     house.drop("tuesday", 14)
-    assert house.take().waiting == "1 pictures are ready, batches.min_pictures is 2"
+    assert house.take().waiting == "1 images are ready, batches.min_images is 2"
     assert names(house.ws.inbox) == ["monday", "tuesday", "tuesday.ready"]
     assert not house.ws.rejected.exists()
 
 
-def test_a_sound_batch_is_versioned_and_read(house: House) -> None:
+def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
     before = house.ledger.input_md5("ingest", "data/batches")
     snapshot = house.ledger.before("ingest")
     house.ledger.commit("ingest", snapshot)
@@ -136,12 +140,12 @@ def test_a_sound_batch_is_versioned_and_read(house: House) -> None:
     assert house.ledger.stale() == {}
 
 
-def test_coco_and_archives_are_taken_too(house: House) -> None:
+def test_coco_and_archives_are_taken_too(house: RepositoryResource) -> None:
     folder = house.ws.inbox / "coco"
     (folder / "image").mkdir(parents=True)
     images, annotations = [], []
     for i in (1, 2):
-        (folder / "image" / f"{i}.jpg").write_bytes(picture(seed=20 + i))
+        (folder / "image" / f"{i}.jpg").write_bytes(jpeg(seed=20 + i))
         images.append({"id": i, "file_name": f"{i}.jpg", "width": 60, "height": 80})
         own = item()
         box = own["bounding_box"]
@@ -168,19 +172,19 @@ def test_coco_and_archives_are_taken_too(house: House) -> None:
     assert len(Data(house.ws.root).catalog.garments) == 5
 
 
-def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(house: House) -> None:
+def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(house: RepositoryResource) -> None:
     house.drop("broken", 41, 42, category_id=99)
     (house.ws.inbox / "empty").mkdir()
     (house.ws.inbox / "empty" / "notes.txt").touch()
     (house.ws.inbox / "empty.ready").touch()
-    house.drop("leak", 2)  # the picture of the validation split
+    house.drop("leak", 2)  # the image of the validation split
     house.drop("twice", 43)
     house.drop("twice-again", 43)
     link = house.drop("link", 44)
     (link / "train" / "image" / "passwd.jpg").symlink_to("/etc/passwd")
     judges = Data(house.ws.root)
     judges.root = house.ws.inbox / "judges"
-    judges.add("000001", item(), split="validation", data=picture(seed=45))
+    judges.add("000001", item(), split="validation", data=jpeg(seed=45))
     (house.ws.inbox / "judges.ready").touch()
     house.drop("good", 46)
     taken = house.take()
@@ -196,7 +200,7 @@ def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(house: Hous
 
 
 def test_what_was_moved_before_a_crash_is_versioned_by_the_next_call(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: RepositoryResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.drop("monday", 11, 12)
     with monkeypatch.context() as crash:

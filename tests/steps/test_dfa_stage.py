@@ -27,7 +27,7 @@ PARAMS = Params.model_validate(
             "clusters": 4,
             "precision": "fp32",
         },
-        "fleet": {"workers": 1},
+        "distributed": {"workers": 1},
     }
 )
 

@@ -10,7 +10,7 @@ import pytest
 
 from fashion_ops.evaluation import drift
 from fashion_ops.evaluation.drift import Measure, category_mix, configurations, ranks
-from fashion_ops.params import Drift, Fleet, Params, PseudoLabel, Synthesize
+from fashion_ops.params import Distributed, Drift, Params, PseudoLabel, Synthesize
 from fashion_ops.params import Ingest as IngestParams
 from fashion_ops.steps import drift as step
 from fashion_ops.steps import ingest, pseudo_label, synthesize
@@ -43,10 +43,10 @@ def test_chance_alone_is_no_drift() -> None:
     assert not Measure("x", "ks", 0.1, 1e-9).is_drift(LIMITS, 0.001)  # certain, and small
 
 
-def test_statistics_of_a_flat_picture() -> None:
+def test_statistics_of_a_flat_image() -> None:
     red = np.zeros((10, 20, 3), np.uint8)
     red[..., 0] = 255
-    shown = dict(zip(drift.STATISTICS, drift.describe_picture(red, 200, 100), strict=True))
+    shown = dict(zip(drift.STATISTICS, drift.describe_image(red, 200, 100), strict=True))
     assert shown["brightness"] == 76 and shown["contrast"] == 0  # 0.299 * 255
     assert shown["saturation"] == 255 and shown["sharpness"] == 0
     assert shown["megapixels"] == 0.02 and shown["aspect"] == 2
@@ -54,14 +54,14 @@ def test_statistics_of_a_flat_picture() -> None:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
-    """A catalog of 130 pictures and its pseudo-labels; no batch yet."""
+    """A catalog of 130 images and its pseudo-labels; no batch yet."""
     ws = Workspace(tmp_path_factory.mktemp("drift"))
     params = Params(
         synthesize=Synthesize(train=130, validation=13, size=128, imbalance=0.0),
         ingest=IngestParams(max_quarantined=1.0),
         pseudo_label=PseudoLabel(clusters=3),
-        drift=Drift(pictures=60),
-        fleet=Fleet(workers=1),
+        drift=Drift(images=60),
+        distributed=Distributed(workers=1),
     )
     synthesize.run(params, ws)
     ingest.run(params, ws)
@@ -70,7 +70,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
 
 
 def add_batch(params: Params, ws: Workspace, tmp_path: Path, spoil: bool) -> None:
-    """60 more pictures; spoiled ones are dark, of few categories, with squeezed landmarks."""
+    """60 more images; spoiled ones are dark, of few categories, with squeezed landmarks."""
     section = Synthesize(train=60, validation=0, size=128, imbalance=0.0)
     if not (tmp_path / "data").is_dir():
         more = params.model_copy(update={"seed": 7, "synthesize": section})

@@ -14,9 +14,9 @@ from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.inference.postprocess_search import Reading, grid, read_pictures, search
+from fashion_ops.inference.postprocess_search import Reading, grid, read_images, search
 from fashion_ops.inference.predictions import detect
-from fashion_ops.inference.predictor import Cascade, Predictor
+from fashion_ops.inference.predictor import LandmarkPipeline, Predictor
 from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import suppress
@@ -97,8 +97,8 @@ def test_a_technique_that_is_off_is_not_searched(switch: str, left: set[str]) ->
 
 
 @pytest.fixture(scope="module")
-def pictures() -> SimpleNamespace:
-    """A detector whose maps are random, and a dozen pictures, each in two colours of its own."""
+def scene() -> SimpleNamespace:
+    """A detector whose maps are random, and a dozen images, each in two colours of its own."""
     side, groups, count = 16, 81, 12
     random = torch.Generator().manual_seed(5)
 
@@ -115,14 +115,14 @@ def pictures() -> SimpleNamespace:
     }
 
     def network(fitted: torch.Tensor) -> dict[str, torch.Tensor]:
-        left_of_middle = fitted[:, 0, 2 * side, 2 * side - 5].long()  # tells picture and mirrored one
+        left_of_middle = fitted[:, 0, 2 * side, 2 * side - 5].long()  # tells image and mirrored one
         return {name: values[left_of_middle // 10] for name, values in maps.items()}
 
     spec = {"grouping": "agg81", "backbone": "tiny", "input_size": 4 * side, "score_threshold": 0.15}
     detector = Detector(network, spec, START)
     sizes = [(60 + 5 * n, 90 - 3 * n) for n in range(count)]
 
-    def picture(image_id: int) -> np.ndarray:
+    def image(image_id: int) -> np.ndarray:
         n = image_id - 100
         height, width = sizes[n]
         halves = [
@@ -131,7 +131,7 @@ def pictures() -> SimpleNamespace:
         ]
         return np.hstack(halves)[..., None].repeat(3, -1)
 
-    catalog = SimpleNamespace(image=picture)
+    catalog = SimpleNamespace(image=image)
     images = pd.DataFrame(
         {
             "image_id": 100 + np.arange(count),
@@ -177,18 +177,18 @@ SWITCHES = [
     "switches", SWITCHES, ids=lambda s: ", ".join(map(str, s.values())) or "all on"
 )
 def test_the_fast_way_equals_detecting_and_scoring(
-    pictures: SimpleNamespace, switches: dict[str, Any]
+    scene: SimpleNamespace, switches: dict[str, Any]
 ) -> None:
     start = START.model_copy(update=switches)
-    detector = pictures.detector.with_post(start)
-    images = pictures.images
-    garments = label(detect(DetectedBoxes(detector, pictures.catalog.image), images, 100))
+    detector = scene.detector.with_post(start)
+    images = scene.images
+    garments = label(detect(DetectedBoxes(detector, scene.catalog.image), images, 100))
     reading = Reading.of(start, SIGMAS, SIGMAS)
-    [judge] = read_pictures(detector, pictures.catalog, images, garments, [reading])
+    [judge] = read_images(detector, scene.catalog, images, garments, [reading])
     posts = [start.model_copy(update=values) for values in SETTINGS]
     fast, fast_boxes = judge.landmark_aps(posts), judge.box_aps(posts)
     for n, post in enumerate(posts):
-        found = detect(DetectedBoxes(detector.with_post(post), pictures.catalog.image), images, 100)
+        found = detect(DetectedBoxes(detector.with_post(post), scene.catalog.image), images, 100)
         truth = ground_truth(images, garments)
         plain = score_landmarks(truth, detections(found, images)).stats["AP"]
         assert fast[n] == pytest.approx(plain, abs=1e-6)
@@ -199,28 +199,28 @@ def test_the_fast_way_equals_detecting_and_scoring(
         assert len(set(fast.round(6))) > 1  # the settings differ, or there is nothing to compare
 
 
-def test_suppression_of_many_scorings_equals_one_by_one(pictures: SimpleNamespace) -> None:
+def test_suppression_of_many_scorings_equals_one_by_one(scene: SimpleNamespace) -> None:
     """Boxes that overlap three deep, scores with garments that are not there."""
     rng = np.random.default_rng(4)
     corner = rng.uniform(0, 30, (40, 2))
     boxes = np.hstack([corner, corner + rng.uniform(20, 40, (40, 2))]).astype(np.float32)
-    picture, kinds = np.repeat([0, 1], 20), rng.integers(1, 3, 40)
+    image, kinds = np.repeat([0, 1], 20), rng.integers(1, 3, 40)
     scores = rng.uniform(0.01, 1, (6, 40)).astype(np.float32)
     scores[1:, ::3] = -1
     for nms in ("hard", "soft", "none"):
         post = START.model_copy(update={"nms": nms})
-        many = suppress_many(scores, find_doubles(picture, kinds, boxes, nms))
+        many = suppress_many(scores, find_doubles(image, kinds, boxes, nms))
         for row, own in zip(many, scores, strict=True):
             wanted = np.full(40, -1, np.float32)
             for p in (0, 1):
-                at = np.flatnonzero((picture == p) & (own >= 0))
+                at = np.flatnonzero((image == p) & (own >= 0))
                 kept, final = suppress(*(torch.from_numpy(x[at]) for x in (boxes, own, kinds)), post)
                 wanted[at[kept.numpy()]] = final.numpy()
             np.testing.assert_allclose(row, wanted, atol=1e-6)
         assert nms == "none" or (many != scores).any()
 
 
-# The step, on a wardrobe of a few pictures
+# The step, on a wardrobe of a few images
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +270,7 @@ def test_the_step_writes_its_choice_with_the_same_bytes_each_time(ws: Workspace)
     assert contents(ws.postprocess) == first
 
 
-def test_pictures_are_drawn_by_the_seed(ws: Workspace) -> None:
+def test_images_are_drawn_by_the_seed(ws: Workspace) -> None:
     images = Catalog(ws.catalog).images
     drawn = [tuple(draw_subset(images, "validation", 9, seed)["image_id"]) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -280,7 +280,7 @@ def test_pictures_are_drawn_by_the_seed(ws: Workspace) -> None:
 
 def test_a_split_without_garments_is_named(ws: Workspace) -> None:
     section = PARAMS.tune_postprocess.model_copy(update={"split": "test"})
-    with pytest.raises(ValueError, match="no garments on 0 pictures of split 'test'"):
+    with pytest.raises(ValueError, match="no garments on 0 images of split 'test'"):
         tune_postprocess.run(PARAMS.model_copy(update={"tune_postprocess": section}), ws)
 
 
@@ -299,7 +299,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
     bundle.catalog.symlink_to(ws.catalog)
     bundle.postprocess.mkdir()
     write_chosen(bundle.postprocess, post)
-    monkeypatch.setattr(Cascade, "load", lambda *_: None)
+    monkeypatch.setattr(LandmarkPipeline, "load", lambda *_: None)
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes

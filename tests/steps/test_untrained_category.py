@@ -12,7 +12,7 @@ from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
-from fashion_ops.params import Fit, Refine, TrainLandmarker
+from fashion_ops.params import Refine, TrainingConfig, TrainLandmarker
 from fashion_ops.steps import finetune, refine
 from fashion_ops.taxonomy import category, load_grouping
 
@@ -40,7 +40,7 @@ def job(tmp_path):
         "threads": 1,
         "devices": 1,
         "category": "skirt",
-        "fit": Fit(epochs=1, precision="fp32"),
+        "fit": TrainingConfig(epochs=1, precision="fp32"),
         "flip": 0.5,
         "refine": Refine(backbone="resnet50", flip_test=False, precision="fp32"),
         "seed": 1,

@@ -40,7 +40,7 @@ def params(train: int, validation: int, workers: int = 1, seed: int = 0) -> Para
         {
             "seed": seed,
             "synthesize": {"train": train, "validation": validation, "size": 96},
-            "fleet": {"workers": workers},
+            "distributed": {"workers": workers},
         }
     )
 
@@ -99,10 +99,10 @@ def test_layout_is_the_released_one(raw):
         assert sorted(p.name for p in (folder / split / "annos").iterdir()) == [
             f"{s}.json" for s in stems
         ]
-    picture = cv2.imread(str(folder / "train" / "image" / "000001.jpg"))
-    assert picture is not None
-    assert picture.shape == (96, 96, 3)
-    assert picture.std() > 10
+    image = cv2.imread(str(folder / "train" / "image" / "000001.jpg"))
+    assert image is not None
+    assert image.shape == (96, 96, 3)
+    assert image.std() > 10
     manifest = json.loads((folder / "wardrobe.json").read_text())
     assert manifest["splits"]["train"] == {"images": 30, "garments": int(metrics["train_garments"])}
     assert (manifest["seed"], manifest["size"]) == (0, 96)
@@ -116,7 +116,7 @@ def test_workers_do_not_change_a_byte(raw, tmp_path):
     assert files(tmp_path / "two") == files(folder)
 
 
-def test_another_seed_gives_other_pictures(raw, tmp_path):
+def test_another_seed_gives_other_images(raw, tmp_path):
     folder, _ = raw
     ws = Workspace(tmp_path)
     synthesize.run(params(2, 0, seed=1), ws)

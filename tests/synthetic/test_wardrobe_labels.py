@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fashion_ops.synthetic.wardrobe import render
-from fashion_ops.synthetic.wardrobe.labels import to_picture
+from fashion_ops.synthetic.wardrobe.labels import to_image
 from fashion_ops.synthetic.wardrobe.plan import plan
 from fashion_ops.synthetic.wardrobe.style import sample_style
 
@@ -16,7 +16,7 @@ SLEEVELESS = {5, 6, 7, 8, 9, 12, 13}  # whose own parts cannot cover each other
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     shots = plan(5, "train", COUNT, 0.0)
     return [(shot, render.photograph(shot, SIZE)) for shot in shots]
 
@@ -25,12 +25,12 @@ def items(annotation) -> list[dict]:
     return [v for k, v in annotation.items() if k.startswith("item")]
 
 
-def item_of(picture, number: int) -> dict | None:
-    category_id = picture.garments[number].style.category_id
-    return next((i for i in items(picture.annotation) if i["category_id"] == category_id), None)
+def item_of(image, number: int) -> dict | None:
+    category_id = image.garments[number].style.category_id
+    return next((i for i in items(image.annotation) if i["category_id"] == category_id), None)
 
 
-def changed_by_dyeing(monkeypatch, shot, picture, number: int) -> np.ndarray:
+def changed_by_dyeing(monkeypatch, shot, image, number: int) -> np.ndarray:
     """Which pixels change when one garment is dyed: those where it really shows."""
     category_id = shot.garments[number][0]
 
@@ -46,18 +46,18 @@ def changed_by_dyeing(monkeypatch, shot, picture, number: int) -> np.ndarray:
     with monkeypatch.context() as patch:
         patch.setattr(render, "sample_style", dyed)
         other = render.photograph(shot, SIZE)
-    difference = np.abs(picture.pixels.astype(int) - other.pixels.astype(int)).max(2)
+    difference = np.abs(image.pixels.astype(int) - other.pixels.astype(int)).max(2)
     return difference > 12
 
 
-def test_visible_means_painted_on_top_and_covered_means_not(pictures, monkeypatch):
+def test_visible_means_painted_on_top_and_covered_means_not(images, monkeypatch):
     visible, covered = [], []
-    for shot, picture in pictures:
+    for shot, image in images:
         for number, (category_id, _, _) in enumerate(shot.garments):
-            item = item_of(picture, number)
+            item = item_of(image, number)
             if item is None or category_id not in SLEEVELESS:
                 continue
-            changed = changed_by_dyeing(monkeypatch, shot, picture, number)
+            changed = changed_by_dyeing(monkeypatch, shot, image, number)
             for x, y, v in np.array(item["landmarks"]).reshape(-1, 3):
                 near = changed[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
                 if v == 2:
@@ -71,11 +71,11 @@ def test_visible_means_painted_on_top_and_covered_means_not(pictures, monkeypatc
     assert np.mean(np.array(covered) == 0) > 0.6
 
 
-def test_boxes_hold_all_that_shows_and_all_labelled_landmarks(pictures, monkeypatch):
+def test_boxes_hold_all_that_shows_and_all_labelled_landmarks(images, monkeypatch):
     checked = 0
-    for shot, picture in pictures[:20]:
+    for shot, image in images[:20]:
         for number in range(len(shot.garments)):
-            item = item_of(picture, number)
+            item = item_of(image, number)
             if item is None:
                 continue
             x1, y1, x2, y2 = item["bounding_box"]
@@ -83,7 +83,7 @@ def test_boxes_hold_all_that_shows_and_all_labelled_landmarks(pictures, monkeypa
             assert 0 <= y1 < y2 < SIZE
             for x, y, v in np.array(item["landmarks"]).reshape(-1, 3):
                 assert v == 0 or (x1 <= x <= x2 and y1 <= y <= y2)
-            rows, columns = np.nonzero(changed_by_dyeing(monkeypatch, shot, picture, number))
+            rows, columns = np.nonzero(changed_by_dyeing(monkeypatch, shot, image, number))
             if len(rows) == 0:
                 continue
             assert x1 - 2 <= columns.min()
@@ -94,14 +94,14 @@ def test_boxes_hold_all_that_shows_and_all_labelled_landmarks(pictures, monkeypa
     assert checked > 20
 
 
-def test_unlabelled_exactly_when_out_of_the_picture(pictures):
+def test_unlabelled_exactly_when_out_of_the_image(images):
     cut = 0
-    for _, picture in pictures:
-        for number, garment in enumerate(picture.garments):
-            item = item_of(picture, number)
+    for _, image in images:
+        for number, garment in enumerate(image.garments):
+            item = item_of(image, number)
             if item is None:
                 continue
-            true = to_picture(picture.canvas.frame.apply(garment.ordered()[0]))
+            true = to_image(image.canvas.frame.apply(garment.ordered()[0]))
             outside = ((np.rint(true) < 0) | (np.rint(true) > SIZE - 1)).any(1)
             labels = np.array(item["landmarks"]).reshape(-1, 3)
             np.testing.assert_array_equal(labels[:, 2] == 0, outside)
@@ -111,9 +111,9 @@ def test_unlabelled_exactly_when_out_of_the_picture(pictures):
     assert cut > 20
 
 
-def test_levels_and_polygons(pictures):
-    for shot, picture in pictures:
-        for item in items(picture.annotation):
+def test_levels_and_polygons(images):
+    for shot, image in images:
+        for item in items(image.annotation):
             x1, y1, x2, y2 = item["bounding_box"]
             share = (x2 - x1) * (y2 - y1) / SIZE**2
             assert item["scale"] == (1 if share < 0.1 else 2 if share <= 0.4 else 3)
@@ -128,13 +128,9 @@ def test_levels_and_polygons(pictures):
                 assert len(item["segmentation"]) >= 3  # the outline, then both sleeves, panels or legs
 
 
-def test_covered_and_cut_stay_moderate(pictures):
+def test_covered_and_cut_stay_moderate(images):
     v = np.concatenate(
-        [
-            np.array(i["landmarks"]).reshape(-1, 3)[:, 2]
-            for _, p in pictures
-            for i in items(p.annotation)
-        ]
+        [np.array(i["landmarks"]).reshape(-1, 3)[:, 2] for _, p in images for i in items(p.annotation)]
     )
     assert 0.08 < np.mean(v == 1) < 0.3
     assert 0.01 < np.mean(v == 0) < 0.15

@@ -1,4 +1,4 @@
-"""Who wears what: shares, floors, pairs, and pictures that do not depend on how many are taken."""
+"""Who wears what: shares, floors, pairs, and images that do not depend on how many are taken."""
 
 from collections import Counter
 
@@ -33,7 +33,7 @@ def test_demo_validation_has_enough_of_each_category():
     assert counted(plan(0, "validation", 520, 0.35)).min() >= 20
 
 
-def test_a_longer_wardrobe_starts_with_the_same_pictures():
+def test_a_longer_wardrobe_starts_with_the_same_images():
     assert plan(3, "train", 61, 0.35) == plan(3, "train", 200, 0.35)[:61]
 
 

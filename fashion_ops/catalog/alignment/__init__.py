@@ -1,4 +1,4 @@
-"""Fashion alignment data: pictures of one garment (or person) each, with its box and few landmarks.
+"""Fashion alignment data: images of one garment (or person) each, with its box and few landmarks.
 
 - ``sources``    one file a data set: FLD, DeepFashion's Category & Attribute, In-shop and
   Consumer-to-shop, LSP;
@@ -8,6 +8,6 @@
 - ``landmark_table``  landmarks alone, as CSV;
 - ``twin``       the wardrobe, written in each of these formats.
 
-Visibility is COCO's inside the catalog: 0 not in the picture, 1 occluded, 2 visible; FLD's own codes
+Visibility is COCO's inside the catalog: 0 not in the image, 1 occluded, 2 visible; FLD's own codes
 stand beside it. Coordinates count from 0: DeepFashion's files count from 1.
 """

@@ -1,7 +1,7 @@
-"""From a source of alignment data to a catalog: opens pictures, numbers, writes, and adds up.
+"""From a source of alignment data to a catalog: opens images, numbers, writes, and adds up.
 
 Written in the order of the primary list, so the same data gives the same bytes. A record whose
-picture is missing, cut off or not decodable goes to quarantine with the line that names it.
+image is missing, cut off or not decodable goes to quarantine with the line that names it.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ import pyarrow as pa
 from fashion_ops.catalog import schemas as base_schemas
 from fashion_ops.catalog import tables
 from fashion_ops.catalog.alignment import schemas
-from fashion_ops.catalog.alignment.records import Record, fit_to_picture
+from fashion_ops.catalog.alignment.records import Record, fit_to_image
 from fashion_ops.catalog.alignment.refusals import Reason, Refusal, Refused
 from fashion_ops.catalog.alignment.sources import SOURCES, Listing
 from fashion_ops.catalog.alignment.sources.base import Pair
 from fashion_ops.catalog.images import probe_bytes, probe_file
-from fashion_ops.catalog.quarantine import Reason as PictureReason
-from fashion_ops.catalog.quarantine import Refused as RefusedPicture
+from fashion_ops.catalog.quarantine import Reason as ImageReason
+from fashion_ops.catalog.quarantine import Refused as RefusedImage
 from fashion_ops.catalog.shards import ShardWriter
 
 _BATCH = 512
@@ -52,7 +52,7 @@ class _Opened:
     record: Record
     width: int
     height: int
-    data: bytes  # empty where pictures stay in place
+    data: bytes  # empty where images stay in place
 
 
 def ingest(
@@ -70,7 +70,7 @@ def ingest(
         source: a name in ``SOURCES``.
         root: the data set.
         folder: exists and is empty.
-        path_prefix: None copies the pictures into shards; else they stay where they are, each path
+        path_prefix: None copies the images into shards; else they stay where they are, each path
             recorded as this prefix plus its name below ``root``.
         shard_mb: upper size of a shard, MiB.
         progress: wraps the records as they are opened.
@@ -125,9 +125,9 @@ def _opened(
                     size = probe_bytes(data)
                 else:
                     size = probe_file(root / record.image)
-            except RefusedPicture as refused:
+            except RefusedImage as refused:
                 raise Refused(refused.reason, f"{record.image}: {refused.value}") from None
-            fit_to_picture(record, *size)
+            fit_to_image(record, *size)
             yield _Opened(record, *size, data)
         except Refused as refused:
             own = record.box_at if refused.reason == Reason.BOX_OUTSIDE else ("", 0)
@@ -139,7 +139,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise RefusedPicture(PictureReason.MISSING, error.strerror or "cannot be opened") from None
+        raise RefusedImage(ImageReason.MISSING, error.strerror or "cannot be opened") from None
 
 
 def _batches(opened: Iterator[_Opened]) -> Iterator[list[_Opened]]:
@@ -210,12 +210,12 @@ def _attributes(listing: Listing) -> pa.Table:
 
 
 def _pairs(pairs: list[Pair], ids: dict[str, int], refusals: list[Refusal]) -> pa.Table:
-    """Pairs whose two pictures are in the catalog; the others are reported, no further record lost."""
+    """Pairs whose two images are in the catalog; the others are reported, no further record lost."""
     kept = []
     for pair in pairs:
         missing = [name for name in (pair.consumer, pair.shop) if name not in ids]
         if missing:
-            refused = Refused(Reason.NOT_LISTED, f"a pair's picture was refused: {missing[0]}")
+            refused = Refused(Reason.NOT_LISTED, f"a pair's image was refused: {missing[0]}")
             refusals.append(refused.at(pair.file, pair.line, pair.consumer, pair.split, num_records=0))
         else:
             kept.append(pair)

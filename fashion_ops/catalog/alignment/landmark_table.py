@@ -1,8 +1,8 @@
-"""Landmarks alone, as CSV: one row a picture, columns ``NAME_x``, ``NAME_y`` and maybe ``NAME_vis``.
+"""Landmarks alone, as CSV: one row an image, columns ``NAME_x``, ``NAME_y`` and maybe ``NAME_vis``.
 
-Such tables (there are public ones of FLD) have neither boxes nor the pictures' sizes. FLD's README
-gives the pictures a long side of 512 pixels; we take them as upright, 512 high, and as wide as equal
-margins left and right of the landmarks make them. That picture is the box: letterboxed, it gives the
+Such tables (there are public ones of FLD) have neither boxes nor the images' sizes. FLD's README
+gives the images a long side of 512 pixels; we take them as upright, 512 high, and as wide as equal
+margins left and right of the landmarks make them. That image is the box: letterboxed, it gives the
 frame of clusters and errors (docs/decisions.md). Where the visibility is lost, (0, 0) is cut off.
 """
 
@@ -59,11 +59,11 @@ def read_landmark_table(path: Path) -> LandmarkTable:
     visibility = (2 - codes).astype(np.int8)
     xy = np.where(visibility[..., None] > 0, xy, 0.0)
     names = [str(n) for n in table["image_name"]] if "image_name" in table else [""] * len(table)
-    return LandmarkTable(names, own, xy, visibility, picture_boxes(xy, visibility > 0))
+    return LandmarkTable(names, own, xy, visibility, image_boxes(xy, visibility > 0))
 
 
-def picture_boxes(xy: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """The pictures, as far as landmarks tell: (N, 4) boxes from (0, 0), 512 high.
+def image_boxes(xy: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """The images, as far as landmarks tell: (N, 4) boxes from (0, 0), 512 high.
 
     The width makes the margins left and right of the landmarks equal; it holds all of them and is at
     most 512 (or as far as a landmark lies).

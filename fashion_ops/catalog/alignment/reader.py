@@ -1,4 +1,4 @@
-"""Reading an alignment catalog: its tables, its pictures, and its landmarks as arrays."""
+"""Reading an alignment catalog: its tables, its images, and its landmarks as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -48,7 +48,7 @@ class Points:
 
     @property
     def state(self) -> np.ndarray:
-        """DFA's classes: 0 visible, 1 occluded, 2 not in the picture; int64 (N, n)."""
+        """DFA's classes: 0 visible, 1 occluded, 2 not in the image; int64 (N, n)."""
         return 2 - self.visibility.astype(np.int64)
 
     def take(self, rows: np.ndarray) -> "Points":
@@ -63,7 +63,7 @@ class Points:
 
 
 class AlignmentCatalog(Catalog):
-    """One data set as written by ``ingest_alignment``; pictures as in ``Catalog``."""
+    """One data set as written by ``ingest_alignment``; images as in ``Catalog``."""
 
     @cached_property
     def attributes(self) -> pd.DataFrame:
@@ -72,7 +72,7 @@ class AlignmentCatalog(Catalog):
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """``pairs.parquet``: consumer's and shop's pictures of one item (Consumer-to-shop)."""
+        """``pairs.parquet``: consumer's and shop's images of one item (Consumer-to-shop)."""
         return pd.read_parquet(self.folder / "pairs.parquet")
 
     def points(

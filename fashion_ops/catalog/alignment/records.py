@@ -16,20 +16,20 @@ from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, points_of_type
 COCO_OF_CODE = np.array([2, 1, 0], np.int8)  # FLD's 0 visible, 1 occluded, 2 cut off
 VARIATIONS = range(1, 6)
 NO_ATTRIBUTES = np.zeros(0, np.int8)
-_TOLERANCE = 1.0  # pixels by which a landmark may lie beyond the picture
+_TOLERANCE = 1.0  # pixels by which a landmark may lie beyond the image
 
 
 @dataclass(slots=True)
 class Record:
-    """One garment (or person) and its picture, not yet opened."""
+    """One garment (or person) and its image, not yet opened."""
 
     name: str  # as in the lists
-    image: str  # the picture's path from the root
+    image: str  # the image's path from the root
     file: str  # where its landmarks stand
     line: int
     split: str
     clothes_type: int  # 1 upper, 2 lower, 3 full; 0 a person
-    box: np.ndarray  # (4,) float64; refined by ``fit_to_picture``
+    box: np.ndarray  # (4,) float64; refined by ``fit_to_image``
     xy: np.ndarray  # (n, 2) float64
     visibility: np.ndarray  # (n,) int8, COCO's
     codes: np.ndarray  # (n,) int8, the source's own
@@ -137,19 +137,19 @@ def parse_box(fields: list[str]) -> np.ndarray:
     return np.array([x1 - 1, y1 - 1, x2, y2], np.float64)
 
 
-def fit_to_picture(record: Record, width: int, height: int) -> None:
-    """Clamp a record's box to its picture and check its landmarks against it.
+def fit_to_image(record: Record, width: int, height: int) -> None:
+    """Clamp a record's box to its image and check its landmarks against it.
 
     Raises:
         Refused: the box lies outside, or a landmark does.
     """
     box = np.clip(record.box, 0, [width, height, width, height])
     if box[2] - box[0] < 1 or box[3] - box[1] < 1:
-        raise Refused(Reason.BOX_OUTSIDE, f"{record.box.tolist()} of a picture {width}x{height}")
+        raise Refused(Reason.BOX_OUTSIDE, f"{record.box.tolist()} of an image {width}x{height}")
     limit = np.array([width, height]) - 1 + _TOLERANCE
     labelled = record.visibility > 0
     beyond = labelled & ((record.xy < -_TOLERANCE) | (record.xy > limit)).any(axis=1)
     if beyond.any():
         where = record.xy[beyond][0].tolist()
-        raise Refused(Reason.LANDMARK_OUTSIDE, f"{where} of a picture {width}x{height}")
+        raise Refused(Reason.LANDMARK_OUTSIDE, f"{where} of an image {width}x{height}")
     record.box = box

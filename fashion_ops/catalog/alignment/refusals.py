@@ -1,6 +1,6 @@
 """Why a record of an alignment data set is refused, and where it stood: file and line.
 
-A *record* is one labelled garment: one picture's name, whichever of the lists it occurs in.
+A *record* is one labelled garment: one image's name, whichever of the lists it occurs in.
 """
 
 from enum import StrEnum
@@ -10,7 +10,7 @@ from fashion_ops.catalog.quarantine import short
 
 
 class Reason(StrEnum):
-    """What can be wrong with a record besides its picture (``catalog.quarantine.Reason``)."""
+    """What can be wrong with a record besides its image (``catalog.quarantine.Reason``)."""
 
     HEADER_COUNT = "header count disagrees with rows"
     TOKENS = "wrong number of tokens"
@@ -20,10 +20,10 @@ class Reason(StrEnum):
     VARIATION = "unknown variation type"
     VISIBILITY = "unknown visibility code"
     ZERO_VISIBLE = "(0, 0) with a visible code"
-    LANDMARK_OUTSIDE = "landmark outside the picture"
+    LANDMARK_OUTSIDE = "landmark outside the image"
     BOX_SWAPPED = "box swapped or empty"
     BOX_ZERO_BASED = "box is 0-based"
-    BOX_OUTSIDE = "box outside the picture"
+    BOX_OUTSIDE = "box outside the image"
     PARTITION = "unknown evaluation status"
     CODE = "unknown code"
     DUPLICATE = "duplicate image name"

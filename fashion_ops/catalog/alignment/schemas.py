@@ -1,7 +1,7 @@
 """The tables of an alignment catalog, column by column (pandera), and how they are laid out (Arrow).
 
 ``images`` and its shards are those of the catalog of 13 categories. ``garments`` has one row a
-picture; ``attributes`` names what their attribute lists hold; ``pairs`` says which consumer's picture
+image; ``attributes`` names what their attribute lists hold; ``pairs`` says which consumer's image
 shows the item of which shop's. Every input record is in ``garments`` or in ``quarantine``.
 """
 
@@ -68,7 +68,7 @@ PAIRS = pa.DataFrameSchema(
 PREDICTIONS = pa.DataFrameSchema(
     {
         "garment_id": pa.Column("int64", unique=True),
-        "landmarks": pa.Column(object),  # float32[3 * n]: x, y, score; pixels of the picture
+        "landmarks": pa.Column(object),  # float32[3 * n]: x, y, score; pixels of the image
     },
     strict=True,
     ordered=True,

@@ -1,4 +1,4 @@
-"""Sources of labelled pictures, one file a format; all are listed here by the name params use."""
+"""Sources of labelled images, one file a format; all are listed here by the name params use."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Unpacking a .zip or .tar(.gz, .xz) of pictures and labels, one careful member at a time.
+"""Unpacking a .zip or .tar(.gz, .xz) of images and labels, one careful member at a time.
 
 Only regular files with the suffixes that a source reads are written, each below the target folder.
 Members that would land elsewhere (absolute, ``..``, links, devices) are refused, never followed.
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import PICTURE_SUFFIXES, inside
+from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES, inside
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-_WANTED = PICTURE_SUFFIXES | {".json"}
+_WANTED = IMAGE_SUFFIXES | {".json"}
 
 
 def is_archive(path: Path) -> bool:

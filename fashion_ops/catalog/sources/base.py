@@ -1,6 +1,6 @@
-"""What every source of labelled pictures offers: entries, each of which can read its own labels.
+"""What every source of labelled images offers: entries, each of which can read its own labels.
 
-A source is one function ``entries(root)`` that lists its pictures in a fixed order and says at once
+A source is one function ``entries(root)`` that lists its images in a fixed order and says at once
 what is wrong with the listing. Entries are small and picklable; their labels are read later, in a
 worker. Sources convert to the house's coordinates (box as x1, y1, x2, y2) but check nothing about
 the values: ``checks`` does.
@@ -16,7 +16,7 @@ import orjson
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 
-PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 
 class Item(NamedTuple):
@@ -37,7 +37,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """All labels of one picture. ``size``: (width, height) where the labels say it."""
+    """All labels of one image. ``size``: (width, height) where the labels say it."""
 
     items: list[Item]
     source: str = ""
@@ -46,14 +46,14 @@ class Labels:
 
 
 class Entry(Protocol):
-    """One picture of a split and the way to its labels. Paths are relative to the source's root."""
+    """One image of a split and the way to its labels. Paths are relative to the source's root."""
 
     @property
     def split(self) -> str: ...
 
     @property
     def image(self) -> str:
-        """The picture; "" where labels have none."""
+        """The image; "" where labels have none."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class Entry(Protocol):
 
     @property
     def coco_id(self) -> int:
-        """The picture's id in the source, unique within its split."""
+        """The image's id in the source, unique within its split."""
         ...
 
     def read(self, root: Path) -> Labels:

@@ -1,7 +1,7 @@
 """Accepted batches of new data: folders in one of the other layouts, one after the other.
 
 ``root`` is the folder that holds ``batches/``; below that every folder is a batch, ``0001-NAME``,
-numbered in the order in which they came. A batch's pictures and label files go by their path below
+numbered in the order in which they came. A batch's images and label files go by their path below
 ``root``, which says which batch they are of, and their ids are moved out of each other's way.
 """
 
@@ -48,7 +48,7 @@ class BatchEntry:
 
 
 def entries(root: Path) -> Listing:
-    """All pictures of all batches, in the order in which they came.
+    """All images of all batches, in the order in which they came.
 
     Raises:
         ValueError: a batch is in none of the layouts.
@@ -75,7 +75,7 @@ def number(batch: str) -> int:
 
 
 def batch_of(file_name: str) -> str:
-    """The batch that a picture of the catalog came with; empty for one of ``ingest.root``."""
+    """The batch that an image of the catalog came with; empty for one of ``ingest.root``."""
     found = _FILE.match(file_name)
     return found.group(1) if found else ""
 

@@ -1,6 +1,6 @@
 """COCO-style label files, above all DeepFashion2's official conversion (294 keypoint slots).
 
-Where things lie, below ``root``: either ``SPLIT.json`` with its pictures in ``SPLIT/`` (or
+Where things lie, below ``root``: either ``SPLIT.json`` with its images in ``SPLIT/`` (or
 ``SPLIT/image/``), any number of them; or one JSON file with ``image/``, which makes the split
 ``train``. ``root`` may also be the JSON file itself; its split is then its name if that is ``train`` or
 ``validation``, else ``train``.
@@ -28,7 +28,7 @@ _IMAGE_KEYS = ("id", "file_name", "width", "height")
 
 @dataclass(frozen=True, slots=True)
 class CocoEntry:
-    """One picture and the places of its annotations in the label file."""
+    """One image and the places of its annotations in the label file."""
 
     split: str
     image: str
@@ -39,7 +39,7 @@ class CocoEntry:
     categories: Mapping[Any, Any]  # id in the file -> our id
 
     def read(self, root: Path) -> Labels:
-        """The picture's annotations in file order."""
+        """The image's annotations in file order."""
         data = _mapped(root / self.file)
         raw = [parse_json(data[start:end]) for start, end in self.spans]
         pairs = (integer(a.get("pair_id")) for a in raw)
@@ -53,27 +53,27 @@ class CocoEntry:
 
 
 def entries(root: Path) -> Listing:
-    """All pictures of all label files; what is wrong with a file's structure is refused at once.
+    """All images of all label files; what is wrong with a file's structure is refused at once.
 
     Raises:
         ValueError: no label file where one is expected.
     """
     base = root if root.is_dir() else root.parent
-    for split, file, pictures in _label_files(root):
-        yield from _file_entries(base, split, file, pictures)
+    for split, file, images in _label_files(root):
+        yield from _file_entries(base, split, file, images)
 
 
 def _label_files(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """(split, label file, folder of pictures)."""
+    """(split, label file, folder of images)."""
     if root.is_file():
         split = root.stem if root.stem in FILE_SPLITS else "train"
         folders = [root.parent / n for n in (root.stem, "image", "images")]
-        yield split, root, next((_pictures(f) for f in folders if f.is_dir()), root.parent)
+        yield split, root, next((_images(f) for f in folders if f.is_dir()), root.parent)
         return
     files = sorted(root.glob("*.json"))
     paired = [f for f in files if f.with_suffix("").is_dir()]
     if paired:
-        yield from ((f.stem, f, _pictures(f.with_suffix(""))) for f in paired)
+        yield from ((f.stem, f, _images(f.with_suffix(""))) for f in paired)
     elif len(files) == 1 and (root / "image").is_dir():
         yield "train", files[0], root / "image"
     else:
@@ -83,11 +83,11 @@ def _label_files(root: Path) -> Iterator[tuple[str, Path, Path]]:
         )
 
 
-def _pictures(folder: Path) -> Path:
+def _images(folder: Path) -> Path:
     return folder / "image" if (folder / "image").is_dir() else folder
 
 
-def _file_entries(base: Path, split: str, path: Path, pictures: Path) -> Listing:
+def _file_entries(base: Path, split: str, path: Path, folder: Path) -> Listing:
     file = path.relative_to(base).as_posix()
     try:
         images, spans, categories, broken = _index(path)
@@ -112,7 +112,7 @@ def _file_entries(base: Path, split: str, path: Path, pictures: Path) -> Listing
             continue
         yield CocoEntry(
             split,
-            (pictures / name).relative_to(base).as_posix(),
+            (folder / name).relative_to(base).as_posix(),
             file,
             image["id"] if numbered else position,
             (image.get("width"), image.get("height")),
@@ -120,7 +120,7 @@ def _file_entries(base: Path, split: str, path: Path, pictures: Path) -> Listing
             categories,
         )
     for key, left in spans.items():
-        yield Refused(Reason.NO_PICTURE, f"no image with id {key}", len(left)).row(split, file)
+        yield Refused(Reason.NO_IMAGE, f"no image with id {key}", len(left)).row(split, file)
 
 
 def _index(

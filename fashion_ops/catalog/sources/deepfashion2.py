@@ -1,4 +1,4 @@
-"""DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON a picture.
+"""DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON an image.
 
 Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any order (Ge et al., CVPR
 2019, and the data set's README). Ids are the file stems and restart in each split.
@@ -12,7 +12,7 @@ from typing import Any
 
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     Item,
     Labels,
     Listing,
@@ -25,7 +25,7 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True, slots=True)
 class RawEntry:
-    """One picture with its own label file."""
+    """One image with its own label file."""
 
     split: str
     image: str
@@ -33,7 +33,7 @@ class RawEntry:
     coco_id: int
 
     def read(self, root: Path) -> Labels:
-        """The picture's items, in the order of their numbers."""
+        """The image's items, in the order of their numbers."""
         try:
             handle = os.open(f"{root}/{self.file}", os.O_RDONLY)
             try:
@@ -46,7 +46,7 @@ class RawEntry:
 
 
 def entries(root: Path) -> Listing:
-    """All pictures of both splits, in name order; pictures or labels without the other are refused.
+    """All images of both splits, in name order; images or labels without the other are refused.
 
     Raises:
         ValueError: ``root`` has neither split.
@@ -60,23 +60,23 @@ def entries(root: Path) -> Listing:
 
 def _split_entries(root: Path, split: str) -> Listing:
     labels = {n[:-5]: n for n in _names(root / split / "annos") if n.endswith(".json")}
-    pictures: dict[str, str] = {}
+    images: dict[str, str] = {}
     for name in _names(root / split / "image"):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object a name is slow
         file = f"{split}/image/{name}"
-        if suffix.lower() not in PICTURE_SUFFIXES:
+        if suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        if stem in pictures:
-            yield Refused(Reason.DUPLICATE, f"{pictures[stem]} has the same stem").row(split, file)
+        if stem in images:
+            yield Refused(Reason.DUPLICATE, f"{images[stem]} has the same stem").row(split, file)
         elif stem not in labels:
-            pictures[stem] = name
+            images[stem] = name
             yield Refused(Reason.NO_LABELS, f"no annos/{stem}.json").row(split, file)
         else:
-            pictures[stem] = name
+            images[stem] = name
     ids = _ids(sorted(labels))
     for stem, coco_id in ids.items():
-        picture = f"{split}/image/{pictures[stem]}" if stem in pictures else ""
-        yield RawEntry(split, picture, f"{split}/annos/{labels[stem]}", coco_id)
+        image = f"{split}/image/{images[stem]}" if stem in images else ""
+        yield RawEntry(split, image, f"{split}/annos/{labels[stem]}", coco_id)
 
 
 def _names(folder: Path) -> list[str]:

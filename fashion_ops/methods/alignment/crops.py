@@ -21,7 +21,7 @@ CACHE_BYTES = 4 << 30
 
 
 def frame_of(name: FrameName, boxes: np.ndarray) -> Frame:
-    """Pixels of the picture to normalised positions, for boxes (N, 4)."""
+    """Pixels of the image to normalised positions, for boxes (N, 4)."""
     return box_frame(boxes) if name == "box" else letterbox(boxes, 1.0, centered=True)
 
 
@@ -30,7 +30,7 @@ class Crops:
 
     Args:
         image_id: (N,).
-        boxes: (N, 4), pixels of the picture.
+        boxes: (N, 4), pixels of the image.
         read_image: image id to RGB uint8 (H, W, 3).
         size: S.
         frame: of the positions that go with them.
@@ -64,8 +64,8 @@ class Crops:
         return torch.stack([self._cut(int(i)) for i in rows])
 
     def _cut(self, i: int) -> Tensor:
-        picture = self.read_image(int(self.image_id[i]))
-        crop = cut(picture, self.boxes[i], self.size, stretch=self.frame == "box")
+        image = self.read_image(int(self.image_id[i]))
+        crop = cut(image, self.boxes[i], self.size, stretch=self.frame == "box")
         return torch.from_numpy(crop.transpose(2, 0, 1).copy())
 
 

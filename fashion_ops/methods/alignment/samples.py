@@ -25,7 +25,7 @@ class Split:
         return len(self.shapes)
 
     def to_pixels(self, positions: np.ndarray) -> np.ndarray:
-        """Normalised positions (N, n, 2) to pixels of the pictures."""
+        """Normalised positions (N, n, 2) to pixels of the images."""
         return frame_of(self.crops.frame, self.rows.box).invert(positions.astype(np.float64))
 
 

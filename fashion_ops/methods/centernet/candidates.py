@@ -27,13 +27,13 @@ from fashion_ops.params import PostProcess
 
 @dataclass(frozen=True)
 class Candidates:
-    """U garments of several pictures, C values of ``sigma_center``, L of ``sigma_landmark``.
+    """U garments of several images, C values of ``sigma_center``, L of ``sigma_landmark``.
 
     As ``read_candidates`` makes them, in input pixels. ``center`` is negative where the cell is no
     peak, or one below the threshold.
     """
 
-    picture: Int[np.ndarray, " u"]
+    image: Int[np.ndarray, " u"]
     category: Int[np.ndarray, " u"]  # 1..13
     boxes: Float[np.ndarray, "u 4"]
     coarse: Float[np.ndarray, "u m 2"]
@@ -74,7 +74,7 @@ def read_candidates(
         sigma_center: values of technique 2 for the centres; 0 is none.
         sigma_landmark: the same for the landmarks.
         min_score: centres below are none.
-        top: at most this many a picture and ``sigma_center``.
+        top: at most this many an image and ``sigma_center``.
     """
     b, categories, h, w = maps["hm"].shape
     best = torch.full((len(sigma_center), b * categories * h * w), -1.0, device=maps["hm"].device)
@@ -106,7 +106,7 @@ def read_candidates(
     boxes, _, coarse = read(0.0, gamma=0.0)
     read_all = [read(sigma, gamma=1.0) for sigma in sigma_landmark]
     return Candidates(
-        picture=garments.picture.cpu().numpy(),
+        image=garments.image.cpu().numpy(),
         category=category.cpu().numpy() + 1,
         boxes=boxes.cpu().numpy(),
         coarse=coarse[..., :2].cpu().numpy(),
@@ -128,7 +128,7 @@ def join(parts: Sequence[Candidates]) -> Candidates:
 
 @dataclass(frozen=True)
 class Doubles:
-    """Garments of one picture and category that overlap: G groups of at most D, -1 pads.
+    """Garments of one image and category that overlap: G groups of at most D, -1 pads.
 
     ``fall`` is by what a garment's score is multiplied when another of its group is taken; below
     ``least`` it is gone.
@@ -140,13 +140,13 @@ class Doubles:
 
 
 def find_doubles(
-    picture: Int[np.ndarray, " u"],
+    image: Int[np.ndarray, " u"],
     category: Int[np.ndarray, " u"],
     boxes: Float[np.ndarray, "u 4"],
     nms: str,
 ) -> Doubles:
     """Groups that ``suppress`` with this ``nms`` may change; boxes in the pixels in which it works."""
-    key = picture * 64 + category
+    key = image * 64 + category
     order = np.argsort(key, kind="stable")
     groups, falls = [], []
     for rows in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):

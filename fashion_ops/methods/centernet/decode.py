@@ -25,13 +25,13 @@ from fashion_ops.methods.centernet.targets import from_grid
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, Grouping
 
-TOP = 100  # garments a picture
+TOP = 100  # garments an image
 IN_CACHE = 1 << 20  # cells of landmark maps that are decoded at once on a CPU, 4 MB
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The best garments of each picture, best first; input pixels. Spare slots have score 0."""
+    """The best garments of each image, best first; input pixels. Spare slots have score 0."""
 
     boxes: Float[Tensor, "b n 4"]
     scores: Float[Tensor, "b n"]
@@ -43,7 +43,7 @@ class Decoded:
 class Instances:
     """D garments of a batch by the cell (x, y) of their centre, category from 0; and P landmarks."""
 
-    picture: Int[Tensor, " d"]
+    image: Int[Tensor, " d"]
     x: Int[Tensor, " d"]
     y: Int[Tensor, " d"]
     category: Int[Tensor, " d"]
@@ -85,8 +85,8 @@ def decode(
         maps: the six maps.
         slots: as of ``grouping_slots``.
         post: which techniques, with which parameters; flip, scales and NMS are not done here.
-        min_score: centres below are not decoded. N is the largest number that a picture keeps.
-        top: at most this many a picture.
+        min_score: centres below are not decoded. N is the largest number that an image keeps.
+        top: at most this many an image.
     """
     b, k, h, w = maps["hm_hp"].shape
     together = b if maps["hm_hp"].is_cuda else max(1, IN_CACHE // (k * h * w))
@@ -113,18 +113,18 @@ def _spare(values: Tensor, count: int) -> Tensor:
 def _decode_part(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, min_score: float, top: int
 ) -> Decoded:
-    """``decode`` of some pictures."""
+    """``decode`` of some images."""
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
-    picture, rank = (scores >= max(min_score, 1e-9)).nonzero(as_tuple=True)
-    category = category[picture, rank]
+    image, rank = (scores >= max(min_score, 1e-9)).nonzero(as_tuple=True)
+    category = category[image, rank]
     owner, slot = (slots[category] >= 0).nonzero(as_tuple=True)
     garments = Instances(
-        picture,
-        x[picture, rank],
-        y[picture, rank],
+        image,
+        x[image, rank],
+        y[image, rank],
         category,
-        scores[picture, rank],
+        scores[image, rank],
         owner,
         slot,
         slots[category[owner], slot],
@@ -134,7 +134,7 @@ def _decode_part(
 
     def padded(values: Tensor) -> Tensor:
         out = values.new_zeros(b, most, *values.shape[1:])
-        out[picture, rank] = values
+        out[image, rank] = values
         return out
 
     order = padded(final).sort(dim=1, descending=True, stable=True)
@@ -157,12 +157,12 @@ def decode_fixed(
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
     b, slot_count, device = scores.shape[0], slots.shape[1], scores.device
-    pictures = torch.arange(b, device=device)[:, None]
+    images = torch.arange(b, device=device)[:, None]
     owner = torch.arange(b * top, device=device)[:, None].expand(-1, slot_count).flatten()
     slot = torch.arange(slot_count, device=device).expand(b * top, -1).flatten()
     category = category.flatten()
     garments = Instances(
-        pictures.expand(-1, top).flatten(),
+        images.expand(-1, top).flatten(),
         x.flatten(),
         y.flatten(),
         category,
@@ -173,7 +173,7 @@ def decode_fixed(
     )
     boxes, final, landmarks = measure(maps, garments, slot_count, post, fixed=True)
     final, order = final.view(b, top).topk(top, dim=1)  # a sort that exports
-    flat = (pictures * top + order).flatten()
+    flat = (images * top + order).flatten()
     return (
         boxes[flat].view(b, top, 4),
         final,
@@ -196,16 +196,16 @@ def measure(
     corner = torch.stack([g.x, g.y], -1).to(maps["hm"].dtype)
 
     def pair(name: str) -> Tensor:
-        return maps[name][g.picture, :, g.y, g.x]
+        return maps[name][g.image, :, g.y, g.x]
 
     center, extent = corner + pair("reg"), pair("wh").clamp_min(0)
     boxes = torch.cat([center - extent / 2, center + extent / 2], -1)
-    picture, x, y = g.picture[g.owner], g.x[g.owner], g.y[g.owner]
+    image, x, y = g.image[g.owner], g.x[g.owner], g.y[g.owner]
     hps, channel = maps["hps"], g.channel.clamp_min(0)
-    moved = torch.stack([hps[picture, 2 * channel, y, x], hps[picture, 2 * channel + 1, y, x]], -1)
+    moved = torch.stack([hps[image, 2 * channel, y, x], hps[image, 2 * channel + 1, y, x]], -1)
     coarse = corner[g.owner] + moved
     refine = masked_maximum if post.mask else nearest_candidate
-    refined, score = refine(maps, picture, channel, coarse, boxes[g.owner], fixed)
+    refined, score = refine(maps, image, channel, coarse, boxes[g.owner], fixed)
     if post.blend:
         refined = post.gamma * refined + (1 - post.gamma) * coarse
     own = (g.channel >= 0).to(score.dtype)

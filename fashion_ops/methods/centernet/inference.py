@@ -1,4 +1,4 @@
-"""A trained detector folder as an object: pictures in, garments with boxes and landmarks out."""
+"""A trained detector folder as an object: images in, garments with boxes and landmarks out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,15 +25,15 @@ from fashion_ops.taxonomy import Grouping, category, load_grouping
 METHOD = "centernet"
 BATCH = 32
 
-# Fitted pictures uint8 (B, 3, side, side) to six maps fp32, heatmaps after the sigmoid.
+# Fitted images uint8 (B, 3, side, side) to six maps fp32, heatmaps after the sigmoid.
 Network = Callable[[Tensor], Maps]
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One garment; picture pixels.
+    """One garment; image pixels.
 
-    ``box``: float32 (4,) x1, y1, x2, y2 within the picture. ``landmarks``: float32 (n, 3) x, y, score,
+    ``box``: float32 (4,) x1, y1, x2, y2 within the image. ``landmarks``: float32 (n, 3) x, y, score,
     in the order of the category's landmarks.
     """
 
@@ -58,8 +58,8 @@ class TorchNetwork:
     device: torch.device
 
     @torch.inference_mode()
-    def __call__(self, pictures: Tensor) -> Maps:
-        pixels = normalize(pictures.to(self.device).float() / 255)
+    def __call__(self, images: Tensor) -> Maps:
+        pixels = normalize(images.to(self.device).float() / 255)
         with autocast(self.precision, self.device):
             maps = self.model(pixels.contiguous(memory_format=torch.channels_last))
         return {k: v.float().sigmoid() if k.startswith("hm") else v.float() for k, v in maps.items()}
@@ -105,11 +105,11 @@ class Detector:
         return self.with_post(self.post.model_copy(update={"rescore": False}))
 
     def fit(self, images: list[np.ndarray], scale: float = 1.0) -> tuple[Tensor, np.ndarray]:
-        """Pictures fitted into the input, uint8 (B, 3, side, side), and their matrices (B, 2, 3).
+        """Images fitted into the input, uint8 (B, 3, side, side), and their matrices (B, 2, 3).
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
-            scale: of the picture; the input grows or shrinks along with it.
+            scale: of the image; the input grows or shrinks along with it.
         """
         size = self.spec["input_size"] * scale
         multiple = find_backbone(self.spec["backbone"]).multiple
@@ -118,13 +118,13 @@ class Detector:
         fitted = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
         return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2), matrices
 
-    def maps(self, pictures: Tensor) -> Maps:
-        """Six maps of fitted pictures, fused with those of the mirrored ones if ``post.flip``."""
-        maps = self.network(pictures)
+    def maps(self, images: Tensor) -> Maps:
+        """Six maps of fitted images, fused with those of the mirrored ones if ``post.flip``."""
+        maps = self.network(images)
         if not self.post.flip:
             return maps
         mirror = torch.from_numpy(self.grouping.mirror()).to(maps["hm"].device)
-        return merge_flipped(maps, self.network(pictures.flip(-1)), mirror)
+        return merge_flipped(maps, self.network(images.flip(-1)), mirror)
 
     def decode(self, maps: Maps, min_score: float) -> Decoded:
         """Garments in the maps, in input pixels, doubles and all."""
@@ -134,7 +134,7 @@ class Detector:
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
-        """Garments of each picture, best first.
+        """Garments of each image, best first.
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
@@ -155,12 +155,12 @@ class Detector:
     def _look(
         self, images: list[np.ndarray], threshold: float, scale: float
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Boxes, scores, category and landmarks of each picture at one scale; picture pixels."""
-        pictures, matrices = self.fit(images, scale)
-        found = self.decode(self.maps(pictures), threshold)
+        """Boxes, scores, category and landmarks of each image at one scale; image pixels."""
+        inputs, matrices = self.fit(images, scale)
+        found = self.decode(self.maps(inputs), threshold)
         return [
             (
-                *_to_picture(found.boxes[n], found.landmarks[n], inverse),
+                *_to_image(found.boxes[n], found.landmarks[n], inverse),
                 found.scores[n],
                 found.category[n],
             )
@@ -170,7 +170,7 @@ class Detector:
     def _finish(
         self, image: np.ndarray, looks: list[tuple[Tensor, ...]], threshold: float
     ) -> list[Detection]:
-        """Fuse the scales of one picture, suppress doubles, keep what scores enough."""
+        """Fuse the scales of one image, suppress doubles, keep what scores enough."""
         boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*looks, strict=True))
         kept, final = suppress(boxes, scores, categories, self.post)
         sure = final >= threshold
@@ -189,8 +189,8 @@ class Detector:
         ]
 
 
-def _to_picture(boxes: Tensor, landmarks: Tensor, inverse: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Boxes (N, 4) and landmarks (N, M, 3) from input to picture pixels."""
+def _to_image(boxes: Tensor, landmarks: Tensor, inverse: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) and landmarks (N, M, 3) from input to image pixels."""
     linear, shift = boxes.new_tensor(inverse[:, :2]), boxes.new_tensor(inverse[:, 2])
     ends = boxes.view(-1, 2, 2) @ linear.T + shift
     points = landmarks[..., :2] @ linear.T + shift

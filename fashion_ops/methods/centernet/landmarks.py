@@ -1,6 +1,6 @@
 """Where a landmark is: from the coarse position to the heatmap's evidence, one of two ways.
 
-P landmarks as flat lists: picture and channel say whose map, ``coarse`` (P, 2) where the garment's
+P landmarks as flat lists: image and channel say whose map, ``coarse`` (P, 2) where the garment's
 centre puts it, ``boxes`` (P, 4) the garment; all in grid coordinates. Both ways give grid positions
 (P, 2) and scores (P,). With ``fixed`` no shape depends on a value, which a graph for export needs.
 """
@@ -21,14 +21,14 @@ Maps = dict[str, Float[Tensor, "b c h w"]]
 
 
 def masked_maximum(
-    maps: Maps, picture: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
+    maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
 ) -> tuple[Tensor, Tensor]:
     """Technique 4: the largest value of the landmark's map times a Gaussian around ``coarse`` (eq. 4).
 
     The Gaussian's sigma is a ninth of the box's shorter side; the score is the masked value, which is
     the paper's "penalty in proportion to the distance".
     """
-    wanted = (picture, channel, coarse, boxes)
+    wanted = (image, channel, coarse, boxes)
     if fixed:
         return _masked(maps, *wanted)
     found = [_masked(maps, *part) for part in zip(*(x.split(CHUNK) for x in wanted), strict=True)]
@@ -37,7 +37,7 @@ def masked_maximum(
 
 
 def _masked(
-    maps: Maps, picture: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor
+    maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """``masked_maximum`` of some landmarks.
 
@@ -50,11 +50,11 @@ def _masked(
     steps = torch.arange(max(h, w), device=coarse.device, dtype=coarse.dtype) + 0.5
     mask_x = torch.exp(-scale * (steps[:w] - coarse[:, :1]) ** 2)
     mask_y = torch.exp(-scale * (steps[:h] - coarse[:, 1:]) ** 2)
-    heat = maps["hm_hp"][picture, channel]  # (P, H, W), a copy
+    heat = maps["hm_hp"][image, channel]  # (P, H, W), a copy
     score, y = (heat.mul_(mask_x[:, None]).amax(-1) * mask_y).max(-1)
-    row = maps["hm_hp"][picture, channel, y]
+    row = maps["hm_hp"][image, channel, y]
     x = (row * mask_x).argmax(-1)
-    offset = maps["hp_offset"][picture, :, y, x]
+    offset = maps["hp_offset"][image, :, y, x]
     found = torch.stack([x, y], -1) + offset
     # Nothing may be left under the mask; not every runtime keeps what is smaller than a normal number.
     left = score > torch.finfo(score.dtype).tiny
@@ -62,7 +62,7 @@ def _masked(
 
 
 def nearest_candidate(
-    maps: Maps, picture: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
+    maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
 ) -> tuple[Tensor, Tensor]:
     """CenterNet's refinement: the nearest candidate, or ``coarse`` where that is not trusted."""
     heat = maps["hm_hp"]
@@ -71,7 +71,7 @@ def nearest_candidate(
     every = torch.arange(heat.shape[0], device=heat.device)[:, None, None]
     shift = maps["hp_offset"].permute(0, 2, 3, 1)[every, cells // w, cells % w]
     place = torch.stack([cells % w, cells // w], -1) + shift  # (B, K, T, 2)
-    score, place = score[picture, channel], place[picture, channel]  # (P, T), (P, T, 2)
+    score, place = score[image, channel], place[image, channel]  # (P, T), (P, T, 2)
     far = (place - coarse[:, None]).square().sum(-1)
     far, at = far.masked_fill(score <= MIN_CANDIDATE, torch.inf).min(-1)
     nearest = place.gather(1, at[:, None, None].expand(-1, 1, 2))[:, 0]
@@ -81,7 +81,7 @@ def nearest_candidate(
     trusted = inside & (far.sqrt() <= MAX_DISTANCE * longest)
     x, y = coarse.floor().long().unbind(-1)
     on_map = (x >= 0) & (x < w) & (y >= 0) & (y < h)
-    at_coarse = heat[picture, channel, y.clamp(0, h - 1), x.clamp(0, w - 1)] * on_map
+    at_coarse = heat[image, channel, y.clamp(0, h - 1), x.clamp(0, w - 1)] * on_map
     return (
         torch.where(trusted[:, None], nearest, coarse),
         torch.where(trusted, score, at_coarse),

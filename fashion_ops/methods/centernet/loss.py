@@ -20,7 +20,7 @@ class _Focal(torch.autograd.Function):
     """The focal loss with its gradient written out.
 
     The heatmaps of 81 groups have millions of cells a batch; autograd would keep a dozen copies.
-    Picture by picture, so that the working set stays in the processor's cache.
+    Image by image, so that the working set stays in the processor's cache.
     """
 
     @staticmethod

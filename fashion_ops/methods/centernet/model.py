@@ -98,7 +98,7 @@ def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = 
 
 
 class CenterNet(nn.Module):
-    """Pictures (B, 3, H, W), H and W multiples of ``multiple``, to six maps at stride 4.
+    """Images (B, 3, H, W), H and W multiples of ``multiple``, to six maps at stride 4.
 
     Args:
         backbone: a key of ``backbones.BACKBONES``.
@@ -109,7 +109,7 @@ class CenterNet(nn.Module):
 
     Attributes:
         neck_width, head_width: those it has.
-        multiple: of what the sides of a picture must be multiples, pixels.
+        multiple: of what the sides of an image must be multiples, pixels.
         heads: the last stack's, which answer.
         early_heads: of the stacks before, in training only.
 

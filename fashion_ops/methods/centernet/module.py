@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.centernet.data import warp_pictures
+from fashion_ops.methods.centernet.data import warp_images
 from fashion_ops.methods.centernet.loss import detection_losses
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.targets import Radius, make_targets
 from fashion_ops.methods.parts.augment import Warp, normalize
 from fashion_ops.methods.parts.color import normalize_changed
-from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,16 @@ class DetectorSettings:
     constraint: Constraint | None = None
 
 
-class CenterNetModule(FitModule):
-    """CenterNet on ``Pictures`` batches; ``mirror`` is the grouping's flip permutation."""
+class CenterNetModule(TrainingModule):
+    """CenterNet on ``Images`` batches; ``mirror`` is the grouping's flip permutation."""
 
     def __init__(
-        self, model: CenterNet, fit: Fit, settings: DetectorSettings, mirror: Tensor, seed: int
+        self,
+        model: CenterNet,
+        fit: TrainingConfig,
+        settings: DetectorSettings,
+        mirror: Tensor,
+        seed: int,
     ) -> None:
         super().__init__(fit, seed)
         self.model = model
@@ -42,7 +47,7 @@ class CenterNetModule(FitModule):
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The losses by name and their weighted sum ``loss``."""
-        pixels, boxes, landmarks = warp_pictures(
+        pixels, boxes, landmarks = warp_images(
             batch, self.get_buffer("mirror"), self.settings.warp, generator
         )
         s = self.settings

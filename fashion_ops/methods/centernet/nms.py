@@ -1,4 +1,4 @@
-"""Doubles of one garment in one picture: hard and soft non-maximum suppression, within a category.
+"""Doubles of one garment in one image: hard and soft non-maximum suppression, within a category.
 
 Across categories all stay, since tops lie over dresses and trousers under coats.
 """

@@ -84,7 +84,7 @@ def draw_gaussians(
 
     Args:
         maps: what to draw into.
-        planes_N: picture of each Gaussian.
+        planes_N: image of each Gaussian.
         channels_N: its channel.
         cells_N2: its whole cell (x, y).
         radii_N: its radius r in cells; the window is 2r+1 wide and sigma (2r+1)/6.
@@ -133,7 +133,7 @@ def make_targets(
     corners = to_grid(boxes_BM4).clamp(0, side)
     extent = corners[..., 2:] - corners[..., :2]
     kept = (category_BM > 0) & (extent > 0).all(-1)
-    picture, _ = kept.nonzero(as_tuple=True)
+    image, _ = kept.nonzero(as_tuple=True)
     corners, extent, category = corners[kept], extent[kept], category_BM[kept]
     center = (corners[:, :2] + corners[:, 2:]) / 2
     center_cell = center.floor().long().clamp(0, side - 1)
@@ -150,11 +150,11 @@ def make_targets(
         return torch.zeros(len(boxes_BM4), side, side, channels, device=device).permute(0, 3, 1, 2)
 
     hm, hm_hp = empty(NUM_CATEGORIES), empty(groups)
-    draw_gaussians(hm, picture, category - 1, center_cell, radius)
-    draw_gaussians(hm_hp, picture[garment], group, point_cell, radius[garment])
+    draw_gaussians(hm, image, category - 1, center_cell, radius)
+    draw_gaussians(hm_hp, image[garment], group, point_cell, radius[garment])
 
-    def flat(pictures: Tensor, cells: Tensor) -> Tensor:
-        return (pictures * side + cells[:, 1]) * side + cells[:, 0]
+    def flat(images: Tensor, cells: Tensor) -> Tensor:
+        return (images * side + cells[:, 1]) * side + cells[:, 0]
 
     step = torch.arange(-center_reach, center_reach + 1, device=device)
     cells = center_cell[:, None] + torch.cartesian_prod(step, step).view(-1, 2)
@@ -163,12 +163,12 @@ def make_targets(
     return Targets(
         hm=hm,
         hm_hp=hm_hp,
-        centers=flat(picture[owner], cell),
+        centers=flat(image[owner], cell),
         category=category[owner] - 1,
         wh=extent[owner],
         reg=center[owner] - cell,
         hps=grid[owner] - cell[:, None],
         hps_mask=labelled[owner],
-        points=flat(picture[garment], point_cell),
+        points=flat(image[garment], point_cell),
         hp_offset=point - point_cell,
     )

@@ -1,4 +1,4 @@
-"""Several looks at one picture as one: mirrored maps, and one map's size after another.
+"""Several looks at one image as one: mirrored maps, and one map's size after another.
 
 Flips are fused as maps, scales as detections (as CenterNet does; DeepMark++ 4.2.1 says neither).
 """
@@ -15,14 +15,14 @@ def merge_flipped(
     flipped: dict[str, Float[Tensor, "b c h w"]],
     mirror: Int[Tensor, " k"],
 ) -> dict[str, Float[Tensor, "b c h w"]]:
-    """Maps of pictures averaged with those of the mirrored pictures.
+    """Maps of images averaged with those of the mirrored images.
 
-    ``reg`` and ``hp_offset`` stay those of the pictures as they are. A displacement counts from its
+    ``reg`` and ``hp_offset`` stay those of the images as they are. A displacement counts from its
     cell's left edge, so it mirrors as x -> 1 - x.
 
     Args:
         maps: of ``CenterNet.forward``, heatmaps after the sigmoid.
-        flipped: the same for the mirrored pictures.
+        flipped: the same for the mirrored images.
         mirror: permutation of the grouping's channels under a flip.
     """
     back = {name: flipped[name].flip(-1) for name in ("hm", "wh", "hps", "hm_hp")}
@@ -33,5 +33,5 @@ def merge_flipped(
 
 
 def canvas_size(size: int, scale: float, multiple: int) -> int:
-    """Side of the square input for a picture fitted into ``size * scale`` pixels."""
+    """Side of the square input for an image fitted into ``size * scale`` pixels."""
     return math.ceil(round(size * scale, 6) / multiple) * multiple

@@ -51,7 +51,7 @@ def find_widths(name: str) -> Widths:
 
 
 class Pyramid(nn.Module):
-    """Pictures (B, 3, H, W) to maps by name, always fp32.
+    """Images (B, 3, H, W) to maps by name, always fp32.
 
     Anchors and boxes take the maps' dtype in torchvision, and bf16 is coarser than a pixel.
 

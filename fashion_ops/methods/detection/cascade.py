@@ -28,7 +28,7 @@ POSITIVES = 0.25  # of the sampled boxes, at most
 POOLED = 7
 SAMPLING_RATIO = 2
 NMS_IOU = 0.5
-MOST = 100  # garments a picture
+MOST = 100  # garments an image
 SCORE_THRESHOLD = 0.05
 SMALLEST = 1e-2  # side of a box, pixels
 
@@ -44,7 +44,7 @@ class Stage(RoIHeads):
         inputs: channels of the pooled features.
         width: of the two fully connected layers.
         num_categories: without the background.
-        samples: boxes a picture in training.
+        samples: boxes an image in training.
     """
 
     def __init__(self, number: int, inputs: int, width: int, num_categories: int, samples: int) -> None:
@@ -75,7 +75,7 @@ class Stage(RoIHeads):
         return self.box_predictor["category"](x).float(), self.box_predictor["box"](x).float()
 
     def refine(self, deltas: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """The boxes moved by the deltas, cut off at the pictures' borders; no gradient."""
+        """The boxes moved by the deltas, cut off at the images' borders; no gradient."""
         moved = self.box_coder.decode(deltas.detach(), boxes).reshape(-1, 4)
         parts = moved.split([len(b) for b in boxes])
         return [clip_boxes_to_image(b, size) for b, size in zip(parts, sizes, strict=True)]
@@ -88,7 +88,7 @@ class CascadeHeads(nn.Module):
         width: channels of the maps.
         head_width: of the box heads.
         num_categories: without the background.
-        samples: boxes a picture and stage in training.
+        samples: boxes an image and stage in training.
         hybrid: add the mask and the semantic branch.
     """
 
@@ -114,12 +114,12 @@ class CascadeHeads(nn.Module):
 
         Args:
             features: maps by name.
-            proposals: boxes of each picture.
-            sizes: (height, width) of each picture before padding.
-            targets: boxes, labels (and masks) of each picture, to train.
+            proposals: boxes of each image.
+            sizes: (height, width) of each image before padding.
+            targets: boxes, labels (and masks) of each image, to train.
 
         Returns:
-            boxes, labels, scores (and, of HTC, masks in their boxes) of each picture, and no losses;
+            boxes, labels, scores (and, of HTC, masks in their boxes) of each image, and no losses;
             or, with targets, no garments, and the losses by name.
         """
         semantic = self.semantic(features) if self.semantic is not None else None
@@ -148,7 +148,7 @@ class CascadeHeads(nn.Module):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Proposals through all stages: the last one's boxes, the mean of all stages' probabilities.
 
-        Both for each picture, (n, 4) and (n, 1 + categories).
+        Both for each image, (n, 4) and (n, 1 + categories).
         """
         boxes, probabilities = proposals, []
         for stage in self.stages:
@@ -201,13 +201,13 @@ class CascadeHeads(nn.Module):
 
 
 def canvas(features: dict[str, Tensor]) -> list[tuple[int, int]]:
-    """(height, width) of the padded pictures, whose sides are multiples of 32."""
+    """(height, width) of the padded images, whose sides are multiples of 32."""
     batch, _, height, width = features["0"].shape
     return [(4 * height, 4 * width)] * batch
 
 
 def pick(boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n c"], threshold: float) -> Found:
-    """Garments among the boxes of one picture, best first: per category, doubles suppressed.
+    """Garments among the boxes of one image, best first: per category, doubles suppressed.
 
     Args:
         boxes: one a row, for all categories.

@@ -1,6 +1,6 @@
-"""Whole pictures with their garments' boxes (and masks), as torchvision's detectors take them.
+"""Whole images with their garments' boxes (and masks), as torchvision's detectors take them.
 
-Pictures keep their size here; the model resizes them. Boxes count from the picture's edge, half a pixel
+Images keep their size here; the model resizes them. Boxes count from the image's edge, half a pixel
 beyond the first pixel's centre, so that resizing is a mere factor.
 """
 
@@ -19,7 +19,7 @@ from fashion_ops.methods.detection.targets import polygon_mask
 
 @dataclass(frozen=True)
 class Labels:
-    """The garments of one picture: boxes (n, 4), categories (n,), and each one's polygons.
+    """The garments of one image: boxes (n, 4), categories (n,), and each one's polygons.
 
     Polygons are flat x, y lists; without masks there are none.
     """
@@ -30,7 +30,7 @@ class Labels:
 
 
 def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
-    """Garments by picture.
+    """Garments by image.
 
     Args:
         garments: of the catalog.
@@ -61,11 +61,11 @@ def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
     }
 
 
-class LabelledPictures(Dataset[Any]):
-    """Pictures with all their garments, read when asked for.
+class LabelledImages(Dataset[Any]):
+    """Images with all their garments, read when asked for.
 
     Args:
-        image_ids: pictures to use; one without garments teaches the background.
+        image_ids: images to use; one without garments teaches the background.
         labels: of ``labels_of``.
         read_image: image id -> RGB uint8 (H, W, 3).
         masks: also make masks, for HTC.
@@ -86,7 +86,7 @@ class LabelledPictures(Dataset[Any]):
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """A picture uint8 (3, H, W) and its boxes, labels and, if asked for, masks uint8 (n, H, W)."""
+        """An image uint8 (3, H, W) and its boxes, labels and, if asked for, masks uint8 (n, H, W)."""
         image_id = int(self.image_ids[index])
         image = self.read_image(image_id)
         own = self.labels.get(image_id, _NOTHING)
@@ -101,9 +101,9 @@ class LabelledPictures(Dataset[Any]):
         return torch.from_numpy(image).permute(2, 0, 1), target
 
     def __getitems__(self, indices: list[int]) -> dict[str, Any]:
-        """A whole batch: ``pictures`` and ``targets``, lists of what ``__getitem__`` gives."""
-        pictures, targets = zip(*(self[i] for i in indices), strict=True)
-        return {"pictures": list(pictures), "targets": list(targets)}
+        """A whole batch: ``images`` and ``targets``, lists of what ``__getitem__`` gives."""
+        images, targets = zip(*(self[i] for i in indices), strict=True)
+        return {"images": list(images), "targets": list(targets)}
 
 
 _NOTHING = Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), [])

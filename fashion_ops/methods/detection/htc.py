@@ -140,9 +140,9 @@ class MaskBranch(nn.Module):
             number: 0, 1 or 2.
             features: maps by name.
             semantic: the semantic branch's maps.
-            boxes: of each picture, all on garments.
-            matched: which garment of the picture each box is on.
-            targets: labels and masks of each picture.
+            boxes: of each image, all on garments.
+            matched: which garment of the image each box is on.
+            targets: labels and masks of each image.
         """
         x = self._flow(features, semantic, boxes, number + 1)[-1]
         head = self.heads[number]

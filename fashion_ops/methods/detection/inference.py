@@ -1,7 +1,7 @@
-"""A trained Cascade R-CNN or HTC folder as an object: pictures in, boxes of garments out.
+"""A trained Cascade R-CNN or HTC folder as an object: images in, boxes of garments out.
 
-Several looks at a picture (scales, mirrored) are merged as boxes, by suppression. torchvision counts
-pixels from the picture's edge and we from the first pixel's centre: half a pixel lies between.
+Several looks at an image (scales, mirrored) are merged as boxes, by suppression. torchvision counts
+pixels from the image's edge and we from the first pixel's centre: half a pixel lies between.
 """
 
 import json
@@ -54,7 +54,7 @@ class BoxDetector:
         model: the network.
         spec: what its folder says of it.
         scales: of the short and the long side, a look each.
-        flip: look at the mirrored pictures too.
+        flip: look at the mirrored images too.
     """
 
     model: CascadeRCNN
@@ -64,7 +64,7 @@ class BoxDetector:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "BoxDetector":
-        """Read a model folder; it looks at pictures as its ``model.json`` says.
+        """Read a model folder; it looks at images as its ``model.json`` says.
 
         Raises:
             FileNotFoundError: no model there.
@@ -82,7 +82,7 @@ class BoxDetector:
     def detect(
         self, images: Sequence[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Box]]:
-        """Garments of each picture, best first.
+        """Garments of each image, best first.
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
@@ -103,7 +103,7 @@ class BoxDetector:
     def look(
         self, images: Sequence[np.ndarray], threshold: float, scale: float, mirrored: bool
     ) -> list[Found]:
-        """Boxes (from the edge), scores and labels of each picture in one look."""
+        """Boxes (from the edge), scores and labels of each image in one look."""
         architecture = self.model.architecture
         device = next(self.model.parameters()).device
         sides = (architecture.short_side, architecture.long_side)
@@ -125,13 +125,13 @@ class BoxDetector:
 
 
 def mirror(boxes: Tensor, width: int) -> Tensor:
-    """Boxes (N, 4) from the edge in the mirrored picture."""
+    """Boxes (N, 4) from the edge in the mirrored image."""
     x1, y1, x2, y2 = boxes.unbind(1)
     return torch.stack([width - x2, y1, width - x1, y2], 1)
 
 
 def _merge(looks: list[Found], image: np.ndarray) -> list[Box]:
-    """The looks at one picture as one, doubles suppressed within each category."""
+    """The looks at one image as one, doubles suppressed within each category."""
     found = {name: torch.cat([look[name] for look in looks]) for name in ("boxes", "scores", "labels")}
     kept = batched_nms(found["boxes"], found["scores"], found["labels"], NMS_IOU)[:MOST]
     limit = found["boxes"].new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SEMANTIC_WEIGHT = 0.2  # HTC, 4.2
-IGNORED = 255  # of a semantic map: outside of the picture
+IGNORED = 255  # of a semantic map: outside of the image
 
 
 def stage_losses(
@@ -30,6 +30,6 @@ def stage_losses(
 
 
 def semantic_loss(logits: Float[Tensor, "b c h w"], target: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Cross-entropy per cell inside the pictures, weighted as in HTC."""
+    """Cross-entropy per cell inside the images, weighted as in HTC."""
     total = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
     return SEMANTIC_WEIGHT * total / torch.count_nonzero(target != IGNORED).clamp_min(1)

@@ -1,6 +1,6 @@
 """Cascade R-CNN and Hybrid Task Cascade as torchvision's ``GeneralizedRCNN`` with a cascade of heads.
 
-Published sizes: short side 800, long side at most 1333, anchors from 32 pixels, 512 boxes a picture.
+Published sizes: short side 800, long side at most 1333, anchors from 32 pixels, 512 boxes an image.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from fashion_ops.methods.parts.augment import MEAN, STD
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 ASPECTS = (0.5, 1.0, 2.0)  # height over width of the anchors
-PROPOSALS = {"training": 2000, "testing": 1000}  # a level before, a picture after suppression
+PROPOSALS = {"training": 2000, "testing": 1000}  # a level before, an image after suppression
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Architecture:
     Attributes:
         kind: Cascade R-CNN, or HTC.
         backbone: see ``backbones``.
-        short_side: pictures are resized to this, pixels,
+        short_side: images are resized to this, pixels,
         long_side: unless their longer side became longer than this.
         smallest_anchor: side of the anchors on the finest map, pixels; doubles from map to map.
-        samples: boxes a picture and stage in training.
+        samples: boxes an image and stage in training.
     """
 
     kind: Literal["cascade_rcnn", "htc"] = "cascade_rcnn"
@@ -55,12 +55,12 @@ class _Head(RPNHead):
 
 
 class CascadeRCNN(GeneralizedRCNN):
-    """In training: pictures in 0..1 and targets to losses by name; else to garments of each picture.
+    """In training: images in 0..1 and targets to losses by name; else to garments of each image.
 
     Args:
         architecture: which of them.
         pretrained: torchvision's name of the backbone's weights, or None.
-        short_sides: of the pictures in training, one drawn for each; None is the architecture's.
+        short_sides: of the images in training, one drawn for each; None is the architecture's.
         num_categories: without the background.
 
     Raises:
@@ -119,5 +119,5 @@ def proposer(width: int, smallest_anchor: int) -> RegionProposalNetwork:
 
 
 def resizer(short_sides: tuple[int, ...], long_side: int) -> GeneralizedRCNNTransform:
-    """Normalise and resize pictures (the last short side at test), pad them to multiples of 32."""
+    """Normalise and resize images (the last short side at test), pad them to multiples of 32."""
     return GeneralizedRCNNTransform(short_sides, long_side, list(MEAN), list(STD))  # type: ignore[arg-type]

@@ -7,21 +7,21 @@ from torch import Tensor
 
 from fashion_ops.methods.detection.inference import mirror
 from fashion_ops.methods.detection.model import CascadeRCNN
-from fashion_ops.methods.parts.fit import FitModule
-from fashion_ops.params import Fit
+from fashion_ops.methods.parts.fit import TrainingModule
+from fashion_ops.params import TrainingConfig
 
 
-class DetectionModule(FitModule):
-    """A ``CascadeRCNN`` on ``LabelledPictures`` batches.
+class DetectionModule(TrainingModule):
+    """A ``CascadeRCNN`` on ``LabelledImages`` batches.
 
     Args:
         model: the network.
         fit: how to optimise.
-        flip: probability of mirroring a picture.
+        flip: probability of mirroring an image.
         seed: of everything random.
     """
 
-    def __init__(self, model: CascadeRCNN, fit: Fit, flip: float, seed: int) -> None:
+    def __init__(self, model: CascadeRCNN, fit: TrainingConfig, flip: float, seed: int) -> None:
         super().__init__(fit, seed)
         self.model = model
         self.flip = flip
@@ -29,11 +29,11 @@ class DetectionModule(FitModule):
     def losses(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
         """The losses by name and their sum ``loss``."""
         device = generator.device
-        flips = torch.rand(len(batch["pictures"]), generator=generator, device=device) < self.flip
+        flips = torch.rand(len(batch["images"]), generator=generator, device=device) < self.flip
         pairs = [
-            _mirrored(picture, target) if flip else (picture, target)
-            for picture, target, flip in zip(
-                batch["pictures"], batch["targets"], flips.tolist(), strict=True
+            _mirrored(image, target) if flip else (image, target)
+            for image, target, flip in zip(
+                batch["images"], batch["targets"], flips.tolist(), strict=True
             )
         ]
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
@@ -44,8 +44,8 @@ class DetectionModule(FitModule):
         return {"loss": torch.stack(list(each.values())).sum(), **each}
 
 
-def _mirrored(picture: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    turned = {**target, "boxes": mirror(target["boxes"], picture.shape[-1])}
+def _mirrored(image: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    turned = {**target, "boxes": mirror(target["boxes"], image.shape[-1])}
     if "masks" in target:
         turned["masks"] = target["masks"].flip(-1)
-    return picture.flip(-1), turned
+    return image.flip(-1), turned

@@ -1,6 +1,6 @@
 """Where garments' boxes come from: a detector, the ground truth, or a file of COCO results.
 
-Each source answers ``boxes(image_ids)`` with a list for each picture, best first, so that whatever
+Each source answers ``boxes(image_ids)`` with a list for each image, best first, so that whatever
 needs boxes needs not know which one it has.
 """
 
@@ -16,24 +16,24 @@ import pandas as pd
 from fashion_ops.methods.parts.boxes import Box, Boxed
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
-CHUNK = 64  # pictures read at a time
+CHUNK = 64  # images read at a time
 
 
 class Detects(Protocol):
-    """CenterNet's ``Detector``, ``BoxDetector``, and whatever else finds garments in pictures."""
+    """CenterNet's ``Detector``, ``BoxDetector``, and whatever else finds garments in images."""
 
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> Sequence[Sequence[Boxed]]:
-        """Garments of each picture, best first."""
+        """Garments of each image, best first."""
         ...
 
 
 class BoxSource(Protocol):
-    """Boxes by picture."""
+    """Boxes by image."""
 
     def boxes(self, image_ids: Sequence[int]) -> Sequence[Sequence[Boxed]]:
-        """Garments of each picture, best first; pixels of the picture."""
+        """Garments of each image, best first; pixels of the image."""
         ...
 
 
@@ -52,7 +52,7 @@ class DetectedBoxes:
     score_threshold: float | None = None
 
     def boxes(self, image_ids: Sequence[int]) -> list[Sequence[Boxed]]:
-        """Garments of each picture, best first."""
+        """Garments of each image, best first."""
         out: list[Sequence[Boxed]] = []
         for start in range(0, len(image_ids), CHUNK):
             images = [self.read_image(i) for i in image_ids[start : start + CHUNK]]
@@ -62,20 +62,20 @@ class DetectedBoxes:
 
 @dataclass(frozen=True)
 class KnownBoxes:
-    """Boxes that are known already, by image id; pictures without garments have an empty list."""
+    """Boxes that are known already, by image id; images without garments have an empty list."""
 
     known: dict[int, list[Box]]
 
     def boxes(self, image_ids: Sequence[int]) -> list[list[Box]]:
-        """Garments of each picture, best first.
+        """Garments of each image, best first.
 
         Raises:
-            ValueError: a picture that the source does not know.
+            ValueError: an image that the source does not know.
         """
         unknown = [i for i in image_ids if i not in self.known]
         if unknown:
             raise ValueError(
-                f"image id {unknown[0]} is not among the {len(self.known)} pictures with known boxes"
+                f"image id {unknown[0]} is not among the {len(self.known)} images with known boxes"
             )
         return [self.known[i] for i in image_ids]
 
@@ -88,14 +88,14 @@ def true_boxes(images: pd.DataFrame, garments: pd.DataFrame) -> KnownBoxes:
         garments: theirs.
 
     Raises:
-        ValueError: a garment on a picture that is not in ``images``, or an empty box.
+        ValueError: a garment on an image that is not in ``images``, or an empty box.
     """
     known: dict[int, list[Box]] = {int(i): [] for i in images["image_id"]}
     columns = (garments[c] for c in ("garment_id", "image_id", "category_id", "box"))
     for garment_id, image_id, category_id, box in zip(*columns, strict=True):
         where = f"garment {garment_id}"
         if int(image_id) not in known:
-            raise ValueError(f"{where}: image id {image_id} is not among the {len(known)} pictures")
+            raise ValueError(f"{where}: image id {image_id} is not among the {len(known)} images")
         known[int(image_id)].append(Box(_not_empty(where, box), 1.0, int(category_id)))
     return KnownBoxes(known)
 
@@ -103,33 +103,33 @@ def true_boxes(images: pd.DataFrame, garments: pd.DataFrame) -> KnownBoxes:
 def boxes_from_file(path: Path, images: pd.DataFrame) -> KnownBoxes:
     """Boxes of a COCO results file: image_id, category_id, bbox (x, y, width, height), score.
 
-    What reaches over a picture's border is cut off there.
+    What reaches over an image's border is cut off there.
 
     Args:
-        path: the file, with the source's picture ids.
-        images: pictures of one split of the catalog.
+        path: the file, with the source's image ids.
+        images: images of one split of the catalog.
 
     Raises:
-        ValueError: several splits, not such a file, an unknown picture or category, a score that is no
-            number, a box that is empty or wholly outside of its picture.
+        ValueError: several splits, not such a file, an unknown image or category, a score that is no
+            number, a box that is empty or wholly outside of its image.
     """
     splits = sorted(images["split"].unique())
     if len(splits) > 1:
-        raise ValueError(f"{path}: pictures of one split expected, got {', '.join(splits)}")
-    pictures = {
+        raise ValueError(f"{path}: images of one split expected, got {', '.join(splits)}")
+    by_id = {
         int(coco_id): (int(image_id), int(width), int(height))
         for coco_id, image_id, width, height in zip(
             *(images[c] for c in ("coco_id", "image_id", "width", "height")), strict=True
         )
     }
-    known: dict[int, list[Box]] = {image_id: [] for image_id, _, _ in pictures.values()}
+    known: dict[int, list[Box]] = {image_id: [] for image_id, _, _ in by_id.values()}
     for where, record in _results(path):
-        if record["image_id"] not in pictures:
+        if record["image_id"] not in by_id:
             raise ValueError(
-                f"{where}: image_id {record['image_id']!r} is not among the {len(pictures)} pictures "
+                f"{where}: image_id {record['image_id']!r} is not among the {len(by_id)} images "
                 f"of split {splits[0] if splits else '(none)'}"
             )
-        image_id, width, height = pictures[record["image_id"]]
+        image_id, width, height = by_id[record["image_id"]]
         category_id = record["category_id"]
         if not isinstance(category_id, int) or not 1 <= category_id <= NUM_CATEGORIES:
             raise ValueError(f"{where}: category_id is {category_id!r}, must be 1 to {NUM_CATEGORIES}")
@@ -139,7 +139,7 @@ def boxes_from_file(path: Path, images: pd.DataFrame) -> KnownBoxes:
         inside = np.clip(box, 0, [width - 1, height - 1] * 2).astype(np.float32)
         if not (inside[2:] > inside[:2]).all():
             raise ValueError(
-                f"{where}: bbox {record['bbox']} lies outside of its picture, {width} x {height}"
+                f"{where}: bbox {record['bbox']} lies outside of its image, {width} x {height}"
             )
         known[image_id].append(Box(inside, score, category_id))
     for found in known.values():

@@ -25,8 +25,8 @@ def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.
 
     Args:
         polygons: flat x, y lists, pixel centres.
-        height: of the picture.
-        width: of the picture.
+        height: of the image.
+        width: of the image.
     """
     mask = np.zeros((height, width), np.uint8)
     for polygon in polygons:
@@ -38,14 +38,14 @@ def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.
 def semantic_map(
     masks: UInt8[Tensor, "g h w"], labels: Int[Tensor, " g"], canvas: tuple[int, int]
 ) -> Int[Tensor, "ch cw"]:
-    """Category of each pixel, 0 where there is no garment, ``IGNORED`` beyond the picture.
+    """Category of each pixel, 0 where there is no garment, ``IGNORED`` beyond the image.
 
     Where garments overlap the smaller one shows: a top in front of a dress covers less than the dress.
 
     Args:
-        masks: of the garments of one picture.
+        masks: of the garments of one image.
         labels: their categories.
-        canvas: (height, width) of the padded picture.
+        canvas: (height, width) of the padded image.
     """
     height, width = masks.shape[-2:]
     categories = torch.zeros(height, width, dtype=torch.int64, device=masks.device)

@@ -1,4 +1,4 @@
-"""From a catalog's pictures and garments to a detector's folder."""
+"""From a catalog's images and garments to a detector's folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.detection.data import LabelledPictures, labels_of
+from fashion_ops.methods.detection.data import LabelledImages, labels_of
 from fashion_ops.methods.detection.inference import METHOD
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
 from fashion_ops.methods.parts.augment import MEAN, STD
 from fashion_ops.methods.parts.fit import OnEpoch, fit
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 
 def detector_spec(
     architecture: Architecture,
-    run: Fit,
+    run: TrainingConfig,
     score_threshold: float,
     training: dict[str, Any],
     scales: tuple[float, ...] = (1.0,),
@@ -32,8 +32,8 @@ def detector_spec(
         run: how it is optimised.
         score_threshold: garments below are not told.
         training: all parameters of the run, for the record.
-        scales: of both sides at test, a look at a picture each.
-        flip_test: look at the mirrored picture too.
+        scales: of both sides at test, a look at an image each.
+        flip_test: look at the mirrored image too.
     """
     return {
         "method": METHOD,
@@ -52,7 +52,7 @@ def train_detector(
     folder: Path,
     model: CascadeRCNN,
     spec: dict[str, Any],
-    run: Fit,
+    run: TrainingConfig,
     image_ids: np.ndarray,
     garments: pd.DataFrame,
     read_image: Callable[[int], np.ndarray],
@@ -71,14 +71,14 @@ def train_detector(
         model: fresh.
         spec: see ``detector_spec``.
         run: learning rate, epochs, batch size.
-        image_ids: pictures to train on, also those without garments.
-        garments: of the catalog; those of these pictures.
+        image_ids: images to train on, also those without garments.
+        garments: of the catalog; those of these images.
         read_image: image id -> RGB uint8 (H, W, 3).
-        flip: probability of mirroring a picture.
+        flip: probability of mirroring an image.
         seed: of order and augmentation.
         checkpoint: resume point.
         on_epoch: told the mean losses of each epoch.
-        loader_workers: processes that read pictures.
+        loader_workers: processes that read images.
         bar: show a progress bar.
 
     Returns:
@@ -88,10 +88,10 @@ def train_detector(
         ValueError: a garment with an empty box, or without a polygon where HTC needs its mask.
     """
     masks = model.architecture.kind == "htc"
-    pictures = LabelledPictures(image_ids, labels_of(garments, masks=masks), read_image, masks=masks)
+    images = LabelledImages(image_ids, labels_of(garments, masks=masks), read_image, masks=masks)
     history = fit(
         DetectionModule(model, run, flip, seed),
-        pictures,
+        images,
         checkpoint=checkpoint,
         on_epoch=on_epoch,
         loader_workers=loader_workers,

@@ -56,7 +56,7 @@ def warp_batch(
     """Cut the middle ``size`` (width, height) out of each region under a random similarity.
 
     Args:
-        regions: RGB pictures larger than ``size`` by whatever margin the caller keeps.
+        regions: RGB images larger than ``size`` by whatever margin the caller keeps.
         landmarks_BK3: x, y in region pixels and visibility.
         size: crop (width, height).
         mirror: permutation (K,) of the landmarks under a horizontal flip.
@@ -110,17 +110,17 @@ def warp_batch(
 
 
 def _flip_batch(
-    pictures: UInt8[Tensor, "b 3 h w"],
+    images: UInt8[Tensor, "b 3 h w"],
     landmarks_BK3: Float[Tensor, "b k 3"],
     mirror: Tensor,
     probability: float,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
     """``warp_batch`` where nothing but flips happens: no pixel is resampled."""
-    height, width = pictures.shape[-2:]
-    draw = torch.rand(len(pictures), generator=generator, device=pictures.device)
+    height, width = images.shape[-2:]
+    draw = torch.rand(len(images), generator=generator, device=images.device)
     which = (draw < probability).nonzero().squeeze(1)
-    pixels = pictures / 255
+    pixels = images / 255
     for i in which.tolist():
         pixels[i] = pixels[i].flip(-1)
     turned = landmarks_BK3[which][:, mirror]

@@ -84,7 +84,7 @@ def _drop_unused_fusions(_: nn.Module, state: dict[str, Tensor], prefix: str, *_
 
 
 class HRNet(nn.Module):
-    """HRNet without its classification head: picture (B, 3, H, W) to its branches.
+    """HRNet without its classification head: image (B, 3, H, W) to its branches.
 
     Args:
         name: one of timm's ``hrnet_w*`` or of ``SMALL_HRNETS``.

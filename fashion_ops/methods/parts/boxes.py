@@ -8,9 +8,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """One garment's box; picture pixels.
+    """One garment's box; image pixels.
 
-    ``box``: float32 (4,) x1, y1, x2, y2 within the picture.
+    ``box``: float32 (4,) x1, y1, x2, y2 within the image.
     """
 
     box: np.ndarray

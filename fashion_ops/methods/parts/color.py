@@ -1,7 +1,7 @@
 """CenterNet's colour augmentation (its released code), for a whole batch on its device.
 
 Brightness, contrast and saturation, in random order, then noise along the main axes of RGB. Each is
-affine in a pixel's colour, so the four together are one 3x3 matrix and one offset a picture.
+affine in a pixel's colour, so the four together are one 3x3 matrix and one offset an image.
 """
 
 import torch
@@ -23,10 +23,10 @@ AXES = (
 def color_change(
     gray_mean_B: Float[Tensor, " b"], jitter: float, lighting: float, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
-    """A random change of each picture's colours: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
+    """A random change of each image's colours: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
 
     Args:
-        gray_mean_B: mean gray of each picture before the change, which contrast pulls towards.
+        gray_mean_B: mean gray of each image before the change, which contrast pulls towards.
         jitter: brightness, contrast and saturation are each scaled by 1 + U(-jitter, jitter).
         lighting: standard deviation of the noise along each axis, relative to its eigenvalue.
         generator: source of randomness.
@@ -36,7 +36,7 @@ def color_change(
     order = torch.rand(b, 3, generator=generator, device=device).argsort(1)
     noise = torch.randn(b, 3, generator=generator, device=device) * lighting
     gray = torch.tensor(GRAY, device=device)
-    # Contrast and saturation blend with the gray of the unchanged picture, whatever came before:
+    # Contrast and saturation blend with the gray of the unchanged image, whatever came before:
     # M x + o becomes alpha (M x + o) + (1 - alpha) gray.
     matrix = torch.eye(3, device=device).repeat(b, 1, 1)
     offset = torch.zeros(b, 3, device=device)
@@ -55,9 +55,9 @@ def color_change(
 def normalize_changed(
     pixels: Float[Tensor, "b 3 h w"], jitter: float, lighting: float, generator: torch.Generator
 ) -> Float[Tensor, "b 3 h w"]:
-    """``normalize`` of RGB in 0..1 after each picture's colours have changed at random, in place.
+    """``normalize`` of RGB in 0..1 after each image's colours have changed at random, in place.
 
-    Picture by picture and channel by channel, so that the working set stays in the processor's cache.
+    Image by image and channel by channel, so that the working set stays in the processor's cache.
     """
     gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
     matrix, offset = color_change(gray_mean, jitter, lighting, generator)

@@ -1,7 +1,7 @@
-"""Crops: from a box in a picture to a fixed-size network input and back.
+"""Crops: from a box in an image to a fixed-size network input and back.
 
 All coordinates are pixel centres: the top-left pixel's centre is (0, 0), so resizing by s maps
-x to (x + 0.5) * s - 0.5. Affine matrices are (2, 3) and map picture to crop.
+x to (x + 0.5) * s - 0.5. Affine matrices are (2, 3) and map image to crop.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 def crop_matrices(boxes_N4: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
-    """Affine matrices (N, 2, 3) from picture to crop pixels.
+    """Affine matrices (N, 2, 3) from image to crop pixels.
 
     A box grows around its centre to the crop's aspect ratio and then by ``padding`` (1.25 in
     "Simple Baselines" and its successors).
 
     Args:
-        boxes_N4: x1, y1, x2, y2 in picture pixels.
+        boxes_N4: x1, y1, x2, y2 in image pixels.
         size: crop (width, height) in pixels.
         padding: factor on the box, >= 1.
     """
@@ -48,7 +48,7 @@ def invert_matrices(matrices_N23: np.ndarray) -> np.ndarray:
 
 
 def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The crop (height, width, 3) uint8; outside the picture is black.
+    """The crop (height, width, 3) uint8; outside the image is black.
 
     Averages over source pixels when the crop is much smaller than the box, so that fine prints do
     not alias.
@@ -56,7 +56,7 @@ def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.n
     scale = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
     if scale < 0.5:
         sides = np.array([image.shape[1], image.shape[0]])
-        ratio = np.maximum(2 * scale, 1 / sides)  # a long, thin picture keeps a pixel across
+        ratio = np.maximum(2 * scale, 1 / sides)  # a long, thin image keeps a pixel across
         image = cv2.resize(image, None, fx=ratio[0], fy=ratio[1], interpolation=cv2.INTER_AREA)
         linear = matrix_23[:, :2] / ratio
         half_pixel = 0.5 - 0.5 * ratio  # small = (x + 0.5) * ratio - 0.5
@@ -70,7 +70,7 @@ def cut_crops(
     matrices: np.ndarray,
     size: tuple[int, int],
 ) -> Tensor:
-    """Crops uint8 (N, 3, h, w); a picture with several garments next to each other is read once."""
+    """Crops uint8 (N, 3, h, w); an image with several garments next to each other is read once."""
     crops = torch.empty(len(image_ids), 3, size[1], size[0], dtype=torch.uint8)
     last, image = None, np.empty(0)
     for i, image_id in enumerate(image_ids):
@@ -80,8 +80,8 @@ def cut_crops(
     return crops
 
 
-def to_picture(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Landmarks (..., K, 3) from crop to picture pixels by crop-to-picture matrices (..., 2, 3).
+def to_image(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Landmarks (..., K, 3) from crop to image pixels by crop-to-image matrices (..., 2, 3).
 
     The score stays.
     """

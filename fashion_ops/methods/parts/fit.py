@@ -7,7 +7,7 @@ written beside and moved into place.
 Several devices share a run as Lightning's DDP: each takes its share of every batch, so batches, steps
 and learning rates are those of a run on one. They are spawned below ``fit``; whoever calls it, and what
 it writes, stays one process. Losses are normalised within each share and gradients averaged, as in the
-published multi-GPU runs. Batch norm sees the whole batch on GPUs (a share may be a few pictures); on
+published multi-GPU runs. Batch norm sees the whole batch on GPUs (a share may be a few images); on
 CPUs, where torch has no such layer, each its share.
 """
 
@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.schedule import learning_rates
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 GRADIENT_NORM = 5.0  # gradients are shortened to this
 
@@ -75,7 +75,7 @@ def _rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
-class FitModule(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """Base of the methods' modules: AdamW, a learning rate and a generator per step.
 
     Subclasses set ``self.model`` and implement ``losses(batch, generator) -> dict`` whose ``loss``
@@ -84,7 +84,7 @@ class FitModule(L.LightningModule):
 
     model: nn.Module
 
-    def __init__(self, fit: Fit, seed: int) -> None:
+    def __init__(self, fit: TrainingConfig, seed: int) -> None:
         super().__init__()
         self.fit, self.seed = fit, seed
         self.sums: dict[str, float] = {}
@@ -136,7 +136,7 @@ class FitModule(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # Not by the Trainer: Lightning refuses fused optimizers (for fp16's sake), 5x faster a step.
-        shorten_gradients(self)
+        clip_gradients(self)
 
     def configure_optimizers(self) -> Any:
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
@@ -159,7 +159,7 @@ class EpochEnd(L.Callback):
         self.checkpoint, self.on_epoch, self.judge = checkpoint, on_epoch, judge
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, FitModule)
+        assert isinstance(pl_module, TrainingModule)
         names = list(pl_module.sums)
         sums = torch.tensor([pl_module.sums[name] for name in names], dtype=torch.float64)
         sums = trainer.strategy.reduce(sums.to(pl_module.device), reduce_op="mean")
@@ -184,7 +184,7 @@ class EpochEnd(L.Callback):
             self.on_epoch(trainer.current_epoch + 1, means)
 
 
-def shorten_gradients(model: nn.Module) -> None:
+def clip_gradients(model: nn.Module) -> None:
     """Down to ``GRADIENT_NORM``, all together; shorter ones are left alone, which spares a pass."""
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -207,7 +207,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 def fit(
-    module: FitModule,
+    module: TrainingModule,
     dataset: Dataset[Any],
     *,
     weights: np.ndarray | None = None,
@@ -281,7 +281,7 @@ def fit(
     return module.history
 
 
-def _next_epoch(checkpoint: Path | None, module: FitModule) -> int:
+def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:
     """The epoch that a run goes on with, 0 without a checkpoint."""
     if checkpoint is None:
         return 0

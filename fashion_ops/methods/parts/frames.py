@@ -1,7 +1,7 @@
 """The frames in which landmarks of a boxed garment are predicted, as exact inverses of each other.
 
 ``letterbox``: the box scaled by one factor to fill a square, the short side centred (the authors'
-release of DFA). ``box_frame``: DFA's eq. 5, each axis over the box's own side. Both cut pictures, and
+release of DFA). ``box_frame``: DFA's eq. 5, each axis over the box's own side. Both cut images, and
 their mirror image swaps left and right points. The box's edges meet the frame's; in a cut, the pixel
 (i, j) has its centre at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped cut and
 mirrored points agree exactly.
@@ -23,11 +23,11 @@ class Frame:
     shift: np.ndarray
 
     def apply(self, xy: np.ndarray) -> np.ndarray:
-        """Pixels of the picture (N, n, 2) -> the frame."""
+        """Pixels of the image (N, n, 2) -> the frame."""
         return xy * self.scale[:, None] + self.shift[:, None]
 
     def invert(self, points: np.ndarray) -> np.ndarray:
-        """The frame (N, n, 2) -> pixels of the picture."""
+        """The frame (N, n, 2) -> pixels of the image."""
         return (points - self.shift[:, None]) / self.scale[:, None]
 
     def apply_vectors(self, vectors: np.ndarray) -> np.ndarray:
@@ -68,8 +68,8 @@ def _low_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return boxes[:, :2], size
 
 
-def cut(picture: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False) -> np.ndarray:
-    """The box of a picture (H, W, 3) uint8 as (side, side, 3); black where the box does not reach.
+def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False) -> np.ndarray:
+    """The box of an image (H, W, 3) uint8 as (side, side, 3); black where the box does not reach.
 
     Landmarks go along with ``letterbox(box, side)``, or, if ``stretch``, with ``box_frame``: each axis
     fills the square.
@@ -84,7 +84,7 @@ def cut(picture: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = Fals
     matrix = np.array([[scale[0], 0, shift[0] - 0.5], [0, scale[1], shift[1] - 0.5]])
     x1, y1, x2, y2 = box[0]
     left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
-    inside = picture[top : int(np.ceil(y2)) + 1, left : int(np.ceil(x2)) + 1]
+    inside = image[top : int(np.ceil(y2)) + 1, left : int(np.ceil(x2)) + 1]
     if not inside.size:
         return np.zeros((side, side, 3), np.uint8)
     # warpAffine can't average over areas: shrink first where the box is much larger.
@@ -100,7 +100,7 @@ def cut(picture: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = Fals
 
 
 def mirror_points(points: np.ndarray, mirror: np.ndarray, side: float = 0.0) -> np.ndarray:
-    """Points (..., n, 2) of the mirrored picture, left and right swapped: x becomes ``side`` - x.
+    """Points (..., n, 2) of the mirrored image, left and right swapped: x becomes ``side`` - x.
 
     ``side`` is that of the frame; 0 in a centred frame. Its own inverse.
     """
@@ -110,5 +110,5 @@ def mirror_points(points: np.ndarray, mirror: np.ndarray, side: float = 0.0) -> 
 
 
 def mirror_values(values: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Visibilities (..., n) of the mirrored picture: left and right swapped."""
+    """Visibilities (..., n) of the mirrored image: left and right swapped."""
     return values[..., mirror]

@@ -42,7 +42,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         self.garments = garments
         self.read_image = read_image
         self.size = region_size(crop)
-        # The same pixels per picture pixel as the crop, only further out.
+        # The same pixels per image pixel as the crop, only further out.
         self.matrices = crop_matrices(garments.boxes, crop, padding)
         self.matrices[:, :, 2] += (np.array(self.size) - np.array(crop)) / 2
         points = apply_matrices(self.matrices, garments.landmarks[:, :, :2])
@@ -52,7 +52,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
             self._cache = torch.from_numpy(self.cut_all())
 
     def cut_all(self) -> np.ndarray:
-        """Every region, uint8 (N, 3, h, w); each picture is read once."""
+        """Every region, uint8 (N, 3, h, w); each image is read once."""
         out = np.empty((len(self.garments), 3, self.size[1], self.size[0]), np.uint8)
         order = np.argsort(self.garments.image_id, kind="stable")
         last, image = None, np.empty(0)

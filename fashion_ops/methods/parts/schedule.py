@@ -9,10 +9,10 @@ from itertools import accumulate
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 
-def learning_rates(optimizer: Optimizer, fit: Fit, steps: int) -> LRScheduler:
+def learning_rates(optimizer: Optimizer, fit: TrainingConfig, steps: int) -> LRScheduler:
     """The schedule that ``fit`` asks for.
 
     Args:

@@ -21,9 +21,9 @@ def stack_points(own: np.ndarray, garments: TrainingGarments, truth: np.ndarray)
     """``garments`` with the array described above in place of its landmarks.
 
     Args:
-        own: the landmarker's landmarks (N, n, 3), picture pixels; the score is not used.
+        own: the landmarker's landmarks (N, n, 3), image pixels; the score is not used.
         garments: of one category.
-        truth: labelled landmarks (N, n, 3), picture pixels and visibility.
+        truth: labelled landmarks (N, n, 3), image pixels and visibility.
     """
     known = np.concatenate([own[..., :2], np.ones_like(own[..., :1])], 2)
     corners = garments.boxes.reshape(-1, 2, 2)
@@ -33,7 +33,7 @@ def stack_points(own: np.ndarray, garments: TrainingGarments, truth: np.ndarray)
 
 
 def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
-    """For each garment the landmarks (N, n, 3) of the one in its picture that overlaps it most.
+    """For each garment the landmarks (N, n, 3) of the one in its image that overlaps it most.
 
     Zeros where no other garment reaches a box IoU of ``MIN_IOU``. All garments are of one category.
     """
@@ -93,7 +93,7 @@ def own_outputs(
     garments: TrainingGarments,
     chunk: int = 1024,
 ) -> np.ndarray:
-    """The landmarker's landmarks (N, n, 3) of one category's garments, picture pixels.
+    """The landmarker's landmarks (N, n, 3) of one category's garments, image pixels.
 
     Works in chunks, so that memory stays bounded whatever the number of garments.
     """

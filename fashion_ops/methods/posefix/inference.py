@@ -94,8 +94,8 @@ class Refiner:
             logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
         return to_pixels(soft_argmax(logits), STRIDE)
 
-    def refine_picture(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """``refine_garments`` where all are on one picture, RGB uint8 (H, W, 3)."""
+    def refine_image(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+        """``refine_garments`` where all are on one image, RGB uint8 (H, W, 3)."""
         return self.refine_garments(lambda _: image, np.zeros(len(boxes)), boxes, landmarks)
 
     def refine_garments(
@@ -105,13 +105,13 @@ class Refiner:
         boxes: np.ndarray,
         landmarks: np.ndarray,
     ) -> np.ndarray:
-        """Refined landmarks (N, n, 3) of garments of this category, picture pixels.
+        """Refined landmarks (N, n, 3) of garments of this category, image pixels.
 
         Args:
             read_image: image id to RGB uint8 (H, W, 3).
-            image_ids: (N,) picture of each garment; equal ids should stand together.
+            image_ids: (N,) image of each garment; equal ids should stand together.
             boxes: (N, 4), the boxes that the landmarker was given.
-            landmarks: (N, n, 3) x, y in picture pixels, score.
+            landmarks: (N, n, 3) x, y in image pixels, score.
         """
         matrices = crop_matrices(boxes, self.crop, self.spec["padding"])
         crops = cut_crops(read_image, image_ids, matrices, self.crop)

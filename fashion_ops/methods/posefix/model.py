@@ -102,7 +102,7 @@ class PoseFix(nn.Module):
 class LandmarkerPoseFix(nn.Module):
     """A landmarker's trunk that also reads a pose.
 
-    The logits are those of a posterior: evidence from the picture plus ``log(Gaussian + floor)``
+    The logits are those of a posterior: evidence from the image plus ``log(Gaussian + floor)``
     around the input landmark, weighted a landmark by a learned exponent. The floor lets evidence
     overrule an input that is far off.
 

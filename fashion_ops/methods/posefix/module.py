@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.heatmaps import to_cells
 from fashion_ops.methods.posefix.data import Points, stacked_mirror
 from fashion_ops.methods.posefix.errors import landmark_groups, synthesize_errors
 from fashion_ops.methods.posefix.loss import coarse_to_fine
 from fashion_ops.methods.posefix.model import STRIDE
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 from fashion_ops.taxonomy import Category
 
 
@@ -29,11 +29,16 @@ class RefinerSettings:
     own_outputs: float
 
 
-class RefinerModule(FitModule):
+class RefinerModule(TrainingModule):
     """A refiner on ``Regions`` of stacked points (see ``data``)."""
 
     def __init__(
-        self, model: nn.Module, fit: Fit, settings: RefinerSettings, category: Category, seed: int
+        self,
+        model: nn.Module,
+        fit: TrainingConfig,
+        settings: RefinerSettings,
+        category: Category,
+        seed: int,
     ) -> None:
         super().__init__(fit, seed)
         self.model = model

@@ -18,7 +18,7 @@ from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.params import Fit, Refine
+from fashion_ops.params import Refine, TrainingConfig
 from fashion_ops.taxonomy import Category
 
 
@@ -73,7 +73,7 @@ def train_refiner(
     folder: Path,
     landmarker: LandmarkPredictor,
     params: Refine,
-    run: Fit,
+    run: TrainingConfig,
     category: Category,
     garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_picture
+from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.methods.top_down.decode import Reading, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
@@ -77,9 +77,9 @@ class LandmarkPredictor:
         return width, height
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
-        """Picture-to-crop matrices (N, 2, 3) of boxes (N, 4).
+        """Image-to-crop matrices (N, 2, 3) of boxes (N, 4).
 
-        An empty box is taken as a pixel wide; where it lies outside of its picture the crop is black.
+        An empty box is taken as a pixel wide; where it lies outside of its image the crop is black.
 
         Raises:
             ValueError: a box that is not of numbers.
@@ -128,11 +128,11 @@ class LandmarkPredictor:
         boxes: np.ndarray,
         category_ids: np.ndarray,
     ) -> list[np.ndarray]:
-        """Landmarks in picture pixels, (num_landmarks, 3) x, y, score, one array a garment."""
+        """Landmarks in image pixels, (num_landmarks, 3) x, y, score, one array a garment."""
         matrices = self.matrices(boxes)
         crops = cut_crops(read_image, image_ids, matrices, self.crop)
         inverse = invert_matrices(matrices)
         return [
-            to_picture(landmarks, matrix)
+            to_image(landmarks, matrix)
             for landmarks, matrix in zip(self.predict_crops(crops, category_ids), inverse, strict=True)
         ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.methods.top_down.cells import to_cells
@@ -14,7 +14,7 @@ from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.targets import heatmap_targets
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 from fashion_ops.taxonomy import Grouping
 
 
@@ -32,14 +32,14 @@ class LandmarkerSettings:
     label_decay: tuple[float, float] = (0.33, 0.67)
 
 
-class LandmarkerModule(FitModule):
+class LandmarkerModule(TrainingModule):
     """Landmarker on ``Regions`` batches; ``backbone`` is the name to call its network by."""
 
     def __init__(
         self,
         model: Landmarker,
         backbone: str,
-        fit: Fit,
+        fit: TrainingConfig,
         settings: LandmarkerSettings,
         grouping: Grouping,
         seed: int,

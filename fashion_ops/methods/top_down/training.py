@@ -1,4 +1,4 @@
-"""From garments and pictures to a landmarker folder; the universal run and the 13 finetuning runs."""
+"""From garments and images to a landmarker folder; the universal run and the 13 finetuning runs."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +17,7 @@ from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
-from fashion_ops.params import Fit, TrainLandmarker
+from fashion_ops.params import TrainingConfig, TrainLandmarker
 from fashion_ops.taxonomy import load_grouping
 
 
@@ -65,7 +65,7 @@ def train_landmarker(
     folder: Path,
     model: Landmarker,
     spec: dict[str, Any],
-    run: Fit,
+    run: TrainingConfig,
     garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],
     *,

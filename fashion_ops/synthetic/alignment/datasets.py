@@ -17,7 +17,7 @@ _GAP = 97  # every so many ids are missing, as some of FLD's are
 
 
 def write_fld(root: Path, splits: Splits) -> None:
-    """FLD: numbered pictures with gaps, a variation type, joints."""
+    """FLD: numbered images with gaps, a variation type, joints."""
     photos = [(split, photo) for split, own in splits.items() for photo in own]
     ids = [i for i in range(1, 2 * len(photos) + _GAP) if i % _GAP][: len(photos)]
     names = [f"img/img_{i:08d}.jpg" for i in ids]
@@ -60,7 +60,7 @@ def write_in_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None:
             status = "train" if number <= 0.6 * len(items) else "query" if i == 1 else "gallery"
             named.append((name, photo))
             partition.append(f"{name}  {item}  {status}")
-    files.write_pictures(root / "Img", named)
+    files.write_images(root / "Img", named)
     rows = [files.landmark_row(name, photo, variation=True) for name, photo in named]
     files.write_list(root / "Anno/list_landmarks_inshop.txt", files.landmark_columns(True), rows)
     boxes = [files.box_row(name, photo, photo.clothes_type, photo.pose) for name, photo in named]
@@ -89,7 +89,7 @@ def write_consumer_to_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None
             for consumer in names[SHOP_PHOTOS:]
             for shop in names[:SHOP_PHOTOS]
         ]
-    files.write_pictures(root / "Img", named)
+    files.write_images(root / "Img", named)
     rows = [files.landmark_row(name, photo, variation=True) for name, photo in named]
     files.write_list(root / "Anno/list_landmarks_consumer2shop.txt", files.landmark_columns(True), rows)
     columns = f"image_name clothes_type source_type {files.BOX_COLUMNS}"
@@ -99,7 +99,7 @@ def write_consumer_to_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None
 
 
 def write_lsp(root: Path, people: Sequence[tuple[bytes, np.ndarray]]) -> None:
-    """LSP: numbered pictures and ``joints.mat``, person-centric."""
+    """LSP: numbered images and ``joints.mat``, person-centric."""
     (root / "images").mkdir(parents=True)
     for i, (jpeg, _) in enumerate(people, 1):
         (root / f"images/im{i:04d}.jpg").write_bytes(jpeg)
@@ -116,7 +116,7 @@ def _without_date(path: Path) -> None:
 
 
 def _lists(root: Path, named: list[tuple[str, Photo]], *, variation: bool, padded: bool) -> None:
-    files.write_pictures(root / "Img", named)
+    files.write_images(root / "Img", named)
     rows = [files.landmark_row(n, p, variation=variation, padded=padded) for n, p in named]
     columns = files.landmark_columns(variation)
     files.write_list(root / "Anno/list_landmarks.txt", columns, rows)

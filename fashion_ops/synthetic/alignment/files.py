@@ -59,7 +59,7 @@ def value_row(name: str, values: np.ndarray) -> str:
     return f"{name}  " + " ".join(f"{v:2d}" for v in values)
 
 
-def write_pictures(folder: Path, photos: Iterable[tuple[str, Photo]]) -> None:
+def write_images(folder: Path, photos: Iterable[tuple[str, Photo]]) -> None:
     """Write the JPEGs, each under its name."""
     for name, photo in photos:
         path = folder / name

@@ -1,4 +1,4 @@
-"""All data sets of the twin below one folder; pictures are painted on several processes."""
+"""All data sets of the twin below one folder; images are painted on several processes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -47,7 +47,7 @@ def generate(
     The bytes depend on everything but ``workers``.
 
     Returns:
-        How many pictures each holds.
+        How many images each holds.
     """
     shots: list[Numbered] = []
     for k, count in enumerate((train, val, test)):

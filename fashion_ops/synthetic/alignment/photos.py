@@ -1,4 +1,4 @@
-"""One picture of the twin: a garment of an outfit in one of FLD's variations, or a whole person."""
+"""One image of the twin: a garment of an outfit in one of FLD's variations, or a whole person."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from fashion_ops.synthetic.alignment import poses
 from fashion_ops.synthetic.alignment.points import clothes_type, fld_points, joints
 from fashion_ops.synthetic.alignment.traits import attributes
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
-from fashion_ops.synthetic.wardrobe.labels import to_picture
+from fashion_ops.synthetic.wardrobe.labels import to_image
 from fashion_ops.synthetic.wardrobe.plan import Shot
-from fashion_ops.synthetic.wardrobe.render import Picture, photograph
+from fashion_ops.synthetic.wardrobe.render import Image, photograph
 from fashion_ops.taxonomy.alignment import points_of_type
 
 _QUALITY = 92
@@ -61,23 +61,23 @@ def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Ph
         wanted = 1 + int(rng.choice(5, p=poses.SHARES)) if attempt < _TRIES - 1 else poses.NORMAL
         level = wanted if wanted <= poses.LARGE else int(rng.integers(1, 3))
         figure = None if shot.flat else poses.pose(rng, level)
-        picture = photograph(shot, size, figure, poses.close_up(rng, number, wanted))
-        left, width = _strip(rng, picture, number, size)
-        landmarks = _landmarks(picture, number, left, width)
+        image = photograph(shot, size, figure, poses.close_up(rng, number, wanted))
+        left, width = _strip(rng, image, number, size)
+        landmarks = _landmarks(image, number, left, width)
         cut_off = int((landmarks[:, 0] == CUT_OFF).sum())
         found = variation(kind, cut_off, poses.NORMAL if shot.flat else level)
-        box = _box(picture, number, landmarks, left, width)
+        box = _box(image, number, landmarks, left, width)
         if box is not None and (found >= poses.MEDIUM_ZOOM) == (wanted >= poses.MEDIUM_ZOOM):
             return Photo(
-                _jpeg(picture.pixels[:, left : left + width]),
+                _jpeg(image.pixels[:, left : left + width]),
                 shot.garments[number][0],
                 kind,
                 found,
-                _pose_type(shot, picture, found),
+                _pose_type(shot, image, found),
                 box,
                 landmarks,
-                _joints(picture, left, width),
-                attributes(picture.garments[number].style),
+                _joints(image, left, width),
+                attributes(image.garments[number].style),
             )
     raise RuntimeError(f"shot {shot.index} of pair {shot.pair_id}: no frame shows its garment")
 
@@ -86,14 +86,14 @@ def photograph_person(shot: Shot, size: int, seed: tuple[int, ...]) -> tuple[byt
     """A whole person as JPEG, and the joints (14, 3): x, y from 1, visible 1 or 0."""
     rng = np.random.default_rng(seed)
     level = int(rng.choice((poses.NORMAL, poses.MEDIUM, poses.LARGE)))
-    picture = photograph(shot, size, poses.pose(rng, level), poses.whole_person(rng))
-    found = to_picture(picture.canvas.frame.apply(joints(picture.figure)))
+    image = photograph(shot, size, poses.pose(rng, level), poses.whole_person(rng))
+    found = to_image(image.canvas.frame.apply(joints(image.figure)))
     xy = np.clip(np.round(found), 0, size - 1) + 1
     behind = np.zeros(len(xy), bool)
-    if picture.figure.is_side:  # the far arm is behind the body
-        own = slice(6, 9) if picture.figure.near > 0 else slice(9, 12)
+    if image.figure.is_side:  # the far arm is behind the body
+        own = slice(6, 9) if image.figure.near > 0 else slice(9, 12)
         behind[own] = True
-    return _jpeg(picture.pixels), np.column_stack((xy, ~behind))
+    return _jpeg(image.pixels), np.column_stack((xy, ~behind))
 
 
 def variation(kind: int, cut_off: int, level: int) -> int:
@@ -104,21 +104,21 @@ def variation(kind: int, cut_off: int, level: int) -> int:
     return poses.MEDIUM_ZOOM if cut_off > 1 else level
 
 
-def _strip(rng: np.random.Generator, picture: Picture, number: int, size: int) -> tuple[int, int]:
-    """Most pictures are upright: the columns to keep, as first column and width."""
+def _strip(rng: np.random.Generator, image: Image, number: int, size: int) -> tuple[int, int]:
+    """Most images are upright: the columns to keep, as first column and width."""
     width = round(size * float(rng.uniform(0.68, 1.0)))
-    points, _ = fld_points(picture.garments[number])
-    middle = float(to_picture(picture.canvas.frame.apply(points))[:, 0].mean())
+    points, _ = fld_points(image.garments[number])
+    middle = float(to_image(image.canvas.frame.apply(points))[:, 0].mean())
     left = round(middle - width / 2 + float(rng.uniform(-0.12, 0.12)) * width)
     return int(np.clip(left, 0, size - width)), width
 
 
-def _landmarks(picture: Picture, number: int, left: int, width: int) -> np.ndarray:
-    canvas = picture.canvas
+def _landmarks(image: Image, number: int, left: int, width: int) -> np.ndarray:
+    canvas = image.canvas
     height = canvas.side // OVERSAMPLING
-    points, parts = fld_points(picture.garments[number])
+    points, parts = fld_points(image.garments[number])
     on_canvas = canvas.frame.apply(points)
-    xy = np.round(to_picture(on_canvas)).astype(int) - (left, 0)
+    xy = np.round(to_image(on_canvas)).astype(int) - (left, 0)
     inside = ((xy >= 0) & (xy < (width, height))).all(axis=1)
     rows = np.zeros((len(points), 3), int)
     rows[~inside, 0] = CUT_OFF
@@ -128,11 +128,9 @@ def _landmarks(picture: Picture, number: int, left: int, width: int) -> np.ndarr
     return rows
 
 
-def _box(
-    picture: Picture, number: int, landmarks: np.ndarray, left: int, width: int
-) -> np.ndarray | None:
+def _box(image: Image, number: int, landmarks: np.ndarray, left: int, width: int) -> np.ndarray | None:
     """Around what shows of the garment and its landmarks; None where next to nothing is left."""
-    showing = picture.canvas.showing(number)[:, left : left + width]
+    showing = image.canvas.showing(number)[:, left : left + width]
     inside = landmarks[landmarks[:, 0] != CUT_OFF, 1:]
     if showing.sum() < 0.02 * showing.size or not len(inside):
         return None
@@ -142,25 +140,25 @@ def _box(
     return np.concatenate([low, high]).astype(int)
 
 
-def _joints(picture: Picture, left: int, width: int) -> np.ndarray:
-    """Code, x, y of the joints in the picture (0 visible, 1 not); (0, 3) for a garment on a table."""
-    if picture.figure.flat:
+def _joints(image: Image, left: int, width: int) -> np.ndarray:
+    """Code, x, y of the joints in the image (0 visible, 1 not); (0, 3) for a garment on a table."""
+    if image.figure.flat:
         return np.zeros((0, 3), int)
-    height = picture.canvas.side // OVERSAMPLING
-    found = to_picture(picture.canvas.frame.apply(joints(picture.figure)))
+    height = image.canvas.side // OVERSAMPLING
+    found = to_image(image.canvas.frame.apply(joints(image.figure)))
     xy = np.round(found).astype(int) - (left, 0)
     inside = ((xy >= 0) & (xy < (width, height))).all(axis=1, keepdims=True)
     return np.where(inside, np.column_stack((np.zeros(len(xy), int), xy + 1)), (1, 0, 0))
 
 
-def _pose_type(shot: Shot, picture: Picture, found: int) -> int:
+def _pose_type(shot: Shot, image: Image, found: int) -> int:
     if shot.flat:
         return 6
     if found >= poses.MEDIUM_ZOOM:
         return 5
-    if picture.figure.facing < 0:
+    if image.figure.facing < 0:
         return 3
-    return 2 if picture.figure.is_side else 1
+    return 2 if image.figure.is_side else 1
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

@@ -1,6 +1,6 @@
 """Figures and frames for FLD's variations: normal, medium and large pose, medium and large zoom-in.
 
-FLD calls a picture medium zoom-in with more than one landmark cut off and large with more than three;
+FLD calls an image medium zoom-in with more than one landmark cut off and large with more than three;
 of a lower-body garment's four landmarks large is taken as three.
 """
 
@@ -12,7 +12,7 @@ from fashion_ops.synthetic.wardrobe.garment import Garment
 from fashion_ops.synthetic.wardrobe.render import Framing
 
 NORMAL, MEDIUM, LARGE, MEDIUM_ZOOM, LARGE_ZOOM = range(1, 6)
-SHARES = (0.34, 0.22, 0.18, 0.16, 0.10)  # of the five among drawn pictures
+SHARES = (0.34, 0.22, 0.18, 0.16, 0.10)  # of the five among drawn images
 _ARMS = {
     NORMAL: (("hang", "bent"), (0.7, 0.3)),
     MEDIUM: (("hang", "bent", "hip", "belly", "out"), (0.2, 0.2, 0.25, 0.15, 0.2)),

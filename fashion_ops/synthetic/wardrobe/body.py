@@ -36,7 +36,7 @@ _ARMS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: its pose by name and its joints (3, 2) shoulder, elbow, wrist in the picture plane."""
+    """One arm: its pose by name and its joints (3, 2) shoulder, elbow, wrist in the image plane."""
 
     name: str
     joints: np.ndarray
@@ -73,18 +73,18 @@ class Figure:
         """The side that is nearer to the viewer."""
         return LEFT if np.sin(self.yaw) > 0 else RIGHT
 
-    def picture_side(self, side: int) -> int:
-        """-1 when this side of the garment is on the left of the picture, else +1."""
+    def image_side(self, side: int) -> int:
+        """-1 when this side of the garment is on the left of the image, else +1."""
         return side * self.facing
 
     def plane(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-        """Sway and tilt applied to a position in the picture plane."""
+        """Sway and tilt applied to a position in the image plane."""
         slope = np.interp(y, [1.4, WAIST_Y, HIP_Y], [self.tilt, 0, -0.6 * self.tilt])
         shift = np.interp(y, [1.6, WAIST_Y, HIP_Y, 7.0], [0, 0.45, 1.0, 0.55]) * self.sway
         return np.stack(np.broadcast_arrays(x + shift, y + slope * x), axis=-1).astype(float)
 
     def point(self, x: np.ndarray | float, y: np.ndarray | float, z: float = 0.0) -> np.ndarray:
-        """A position in space -> (2,) or (k, 2) in the picture plane."""
+        """A position in space -> (2,) or (k, 2) in the image plane."""
         depth = 0.0 if self.flat else z
         return self.plane(np.asarray(x) * np.cos(self.yaw) + depth * np.sin(self.yaw), y)
 
@@ -101,7 +101,7 @@ class Figure:
         a = self.half_width(y) + np.asarray(ease)
         b = self.depth(y) + np.asarray(ease)
         w = np.hypot(a * np.cos(self.yaw), 0 if self.flat else b * np.sin(self.yaw))
-        return self.plane(self.picture_side(side) * w, y)
+        return self.plane(self.image_side(side) * w, y)
 
     def front(self, x: np.ndarray | float, y: np.ndarray | float, ease: float = 0.05) -> np.ndarray:
         """A point of the garment's front, ``x`` beside its middle."""
@@ -120,7 +120,7 @@ def _arm(rng: np.random.Generator, figure: Figure, side: int, pose: tuple) -> Ar
     _, name, upper, fore = pose
     a, b = np.radians(rng.uniform(*upper)), np.radians(rng.uniform(*fore))
     root = figure.point(side * 0.72 * figure.width, SHOULDER_Y + 0.10)
-    out = figure.picture_side(side)
+    out = figure.image_side(side)
     shorten = 0.96 if figure.is_side else 1.0
     elbow = root + UPPER_ARM * shorten * np.array([out * np.sin(a), np.cos(a)])
     wrist = elbow + FOREARM * shorten * np.array([out * np.sin(b), np.cos(b)])
@@ -133,7 +133,7 @@ def _legs(rng: np.random.Generator, figure: Figure) -> dict[int, np.ndarray]:
     relaxed = int(rng.choice([LEFT, RIGHT]))
     squeeze = max(abs(np.cos(figure.yaw)), 0.45)
     for side in (LEFT, RIGHT):
-        out = figure.picture_side(side)
+        out = figure.image_side(side)
         bend = rng.uniform(0.0, 0.16) if side == relaxed else 0.0
         knee = out * (0.37 + spread * 0.6 + bend * 0.5) * squeeze
         ankle = out * (0.27 + spread - bend * 0.2) * squeeze

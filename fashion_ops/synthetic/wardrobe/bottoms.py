@@ -73,7 +73,7 @@ def _legs(style: Style, figure: Figure) -> Garment:
         reach = min((style.hem_y - _LEG_TOP) / (ANKLE_Y - _LEG_TOP), 1.0)
         line = cut(curve(figure.legs[side]), 0, reach, 13)
         widths = tuple(w * figure.width for w in style.leg)
-        outer, inner = limb(line, widths, figure.picture_side(side), hip[-1], crotch, 0.4)
+        outer, inner = limb(line, widths, figure.image_side(side), hip[-1], crotch, 0.4)
         outline = np.vstack([middle, hip, outer[1:], inner[::-1]])
         contour = np.vstack([hip, outer[1:]])
         marks = _leg_marks(style, figure, side, middle, hip, outer, inner, crotch)

@@ -1,4 +1,4 @@
-"""Painting in layers, at twice the size of the picture, with a buffer of what is on top.
+"""Painting in layers, at twice the size of the image, with a buffer of what is on top.
 
 Every layer is a union of polygons with a key, e.g. ``(0, "shell")`` for garment 0's main cloth. The
 buffer keeps which layer each pixel shows, so "is this landmark covered" is read off the painting
@@ -52,7 +52,7 @@ class Layer:
 
 
 class Canvas:
-    """The picture while it is being painted."""
+    """The image while it is being painted."""
 
     def __init__(self, background: np.ndarray, frame: Frame, light: tuple[float, float]) -> None:
         """``background`` (S, S, 3) uint8 is painted on; ``light`` is the direction it comes from."""
@@ -168,12 +168,12 @@ class Canvas:
         return brush.shaded(source, shade, source)
 
     def showing(self, garment: int) -> np.ndarray:
-        """Where a garment is on top, at the picture's resolution: bool."""
+        """Where a garment is on top, at the image's resolution: bool."""
         own = [False, *(layer.key[0] == garment for layer in self.layers)]
         return np.array(own)[self.top[::OVERSAMPLING, ::OVERSAMPLING]]
 
     def painted(self, garment: int) -> np.ndarray:
-        """Where a garment was painted, covered or not, at the picture's resolution: uint8, 0 or 255."""
+        """Where a garment was painted, covered or not, at the image's resolution: uint8, 0 or 255."""
         out = np.zeros_like(self.top)
         for layer in self.layers:
             if layer.key[0] == garment:
@@ -183,7 +183,7 @@ class Canvas:
         return np.ascontiguousarray(out[::OVERSAMPLING, ::OVERSAMPLING])
 
     def is_visible(self, garment: int, parts: tuple[str, ...], point: np.ndarray) -> bool:
-        """Whether most of these parts' cloth within two picture pixels of a canvas point shows.
+        """Whether most of these parts' cloth within two image pixels of a canvas point shows.
 
         A point where the parts have no cloth at all (a strap end thinner than a pixel) is covered.
         """

@@ -2,7 +2,7 @@
 
     python -m fashion_ops.synthetic.wardrobe.contact_sheet --out docs/images/wardrobe.png
 
-Every second picture shows its landmarks: left red, right blue, middle green, hollow where covered.
+Every second image shows its landmarks: left red, right blue, middle green, hollow where covered.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from fashion_ops.taxonomy import CATEGORIES, Category
 _GAP, _TITLE, _BLOCKS = 6, 26, 2
 _INK = (60, 52, 48)
 _LEFT, _RIGHT, _MIDDLE = (64, 96, 240), (236, 140, 40), (60, 180, 60)
-_SIZE = 256  # pictures are taken at this size and shown smaller or larger
+_SIZE = 256  # images are taken at this size and shown smaller or larger
 
 
 def draw_landmarks(pixels: np.ndarray, item: dict, zoom: float = 1.0) -> np.ndarray:
-    """A resized copy of a picture with the landmarks of one item of its annotation."""
+    """A resized copy of an image with the landmarks of one item of its annotation."""
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     out = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=how)
     names = CATEGORIES[item["category_id"] - 1].landmark_names
@@ -37,19 +37,19 @@ def draw_landmarks(pixels: np.ndarray, item: dict, zoom: float = 1.0) -> np.ndar
 
 
 def _chosen(shots: list[Shot], wanted: Category, count: int) -> list[tuple[np.ndarray, dict]]:
-    """Pictures led by a garment of this category that show nearly all of it: a pair, then singles."""
+    """Images led by a garment of this category that show nearly all of it: a pair, then singles."""
     chosen: list[tuple[np.ndarray, dict]] = []
     last_pair = -1
     for shot in shots:
         lead = next(category_id for category_id, _, style in shot.garments if style)
         if lead != wanted.id or (shot.pair_id == last_pair and len(chosen) != 1):
             continue
-        picture = photograph(shot, _SIZE)
-        items = [v for k, v in picture.annotation.items() if k.startswith("item")]
+        image = photograph(shot, _SIZE)
+        items = [v for k, v in image.annotation.items() if k.startswith("item")]
         item = next((i for i in items if i["category_id"] == wanted.id), None)
         if item is None or item["zoom_in"] > 1 or item["occlusion"] > 2 or item["scale"] == 1:
             continue
-        chosen.append((picture.pixels, item))
+        chosen.append((image.pixels, item))
         last_pair = shot.pair_id
         if len(chosen) == count:
             break
@@ -82,8 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw a page of the synthetic wardrobe.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--columns", type=int, default=6, help="pictures of each category")
-    parser.add_argument("--size", type=int, default=144, help="side of a picture on the page, pixels")
+    parser.add_argument("--columns", type=int, default=6, help="images of each category")
+    parser.add_argument("--size", type=int, default=144, help="side of an image on the page, pixels")
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(args.out), contact_sheet(args.seed, args.columns, args.size))

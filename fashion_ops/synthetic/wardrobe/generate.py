@@ -17,13 +17,13 @@ _CHUNK = 40
 
 
 def encode(shot: Shot, size: int) -> tuple[bytes, bytes, int]:
-    """A picture as JPEG, its annotation as JSON, and how many garments it holds."""
-    picture = photograph(shot, size)
-    done, data = cv2.imencode(".jpg", picture.pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    """An image as JPEG, its annotation as JSON, and how many garments it holds."""
+    image = photograph(shot, size)
+    done, data = cv2.imencode(".jpg", image.pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not done:
         raise RuntimeError(f"{shot.split} {shot.index + 1:06d}: OpenCV could not write a JPEG")
-    items = sum(key.startswith("item") for key in picture.annotation)
-    return data.tobytes(), orjson.dumps(picture.annotation), items
+    items = sum(key.startswith("item") for key in image.annotation)
+    return data.tobytes(), orjson.dumps(image.annotation), items
 
 
 def _write(folder: Path, shots: list[Shot], size: int) -> list[int]:
@@ -48,7 +48,7 @@ def generate(
     imbalance: float,
     workers: int = 1,
 ) -> Iterator[tuple[str, int]]:
-    """Write the wardrobe below ``folder``, yielding (split, number of garments) for each picture.
+    """Write the wardrobe below ``folder``, yielding (split, number of garments) for each image.
 
     The bytes depend on everything but ``workers``.
     """

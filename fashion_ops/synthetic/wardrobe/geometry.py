@@ -59,7 +59,7 @@ def limb(
     Args:
         line: centre line (k, 2) from the root outwards.
         widths: half widths at even steps from root to end.
-        side: -1 or +1, the picture side on which "outer" lies while the limb hangs down.
+        side: -1 or +1, the image side on which "outer" lies while the limb hangs down.
         outer_start: where the outer contour starts (a shoulder); None: beside the root.
         inner_start: where the inner contour starts (an armpit); None: beside the root.
         blend: over which first share of the limb a given start fades into the width.
@@ -83,7 +83,7 @@ def limb(
 def ellipse(
     center: np.ndarray | tuple, rx: float, ry: float, angle: float = 0, n: int = 28
 ) -> np.ndarray:
-    """An ellipse as a polygon (n, 2); ``angle`` in radians, clockwise in the picture."""
+    """An ellipse as a polygon (n, 2); ``angle`` in radians, clockwise in the image."""
     u = np.linspace(0, 2 * np.pi, n, endpoint=False)
     x, y = rx * np.cos(u), ry * np.sin(u)
     c, s = np.cos(angle), np.sin(angle)

@@ -28,7 +28,7 @@ _FRONT = {"wavy": 1.15, "long": 1.4}
 
 
 def middle(figure: Figure) -> np.ndarray:
-    """The middle of the head in the picture plane."""
+    """The middle of the head in the image plane."""
     return figure.point(0, 0.58, 0.08)
 
 

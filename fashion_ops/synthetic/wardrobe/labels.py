@@ -1,6 +1,6 @@
-"""Annotations in DeepFashion2's released form, one JSON a picture.
+"""Annotations in DeepFashion2's released form, one JSON an image.
 
-Real landmarks that are out of the picture are not labelled (0, 0, 0); covered ones carry their true
+Real landmarks that are out of the image are not labelled (0, 0, 0); covered ones carry their true
 position and visibility 1. Polygons: the outline first, then sleeves, legs or panels again, as in the
 released files.
 """
@@ -15,12 +15,12 @@ from fashion_ops.synthetic.wardrobe.garment import Garment
 from fashion_ops.taxonomy import category
 
 NO_WEAR, FRONTAL, SIDE_OR_BACK = 1, 2, 3
-_MIN_SHOWING = 0.006  # share of the picture; less is not labelled
+_MIN_SHOWING = 0.006  # share of the image; less is not labelled
 _MIN_LANDMARKS = 2
 
 
-def to_picture(points: np.ndarray) -> np.ndarray:
-    """Canvas pixels -> picture pixels; both have the centre of their first pixel at (0, 0)."""
+def to_image(points: np.ndarray) -> np.ndarray:
+    """Canvas pixels -> image pixels; both have the centre of their first pixel at (0, 0)."""
     return (points + 0.5) / OVERSAMPLING - 0.5
 
 
@@ -31,12 +31,12 @@ def label_item(
     side = canvas.side // OVERSAMPLING
     positions, parts = garment.ordered()
     on_canvas = canvas.frame.apply(positions)
-    on_picture = np.round(to_picture(on_canvas)).astype(int)
-    inside = ((on_picture >= 0) & (on_picture < side)).all(1)
+    on_image = np.round(to_image(on_canvas)).astype(int)
+    inside = ((on_image >= 0) & (on_image < side)).all(1)
     landmarks = np.zeros((len(parts), 3), int)
     for i in np.flatnonzero(inside):
         visible = canvas.is_visible(number, parts[i], on_canvas[i])
-        landmarks[i] = (*on_picture[i], 2 if visible else 1)
+        landmarks[i] = (*on_image[i], 2 if visible else 1)
     showing = canvas.showing(number)
     painted = canvas.painted(number)
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
@@ -76,11 +76,11 @@ def _box(showing: np.ndarray, landmarks: np.ndarray) -> list[int]:
 
 
 def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:
-    """Outline of what was painted within the picture, then the repeated parts."""
+    """Outline of what was painted within the image, then the repeated parts."""
     contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     shapes = [max(contours, key=cv2.contourArea)]
     for repeat in garment.repeats:
-        points = np.round(to_picture(canvas.frame.apply(repeat)))
+        points = np.round(to_image(canvas.frame.apply(repeat)))
         shapes.append(np.clip(points, 0, side - 1).astype(np.int32)[:, None])
     polygons = [np.asarray(cv2.approxPolyDP(s, 1.0, True), np.int32) for s in shapes]
     return [[int(v) for v in p.ravel()] for p in polygons if len(p) >= 3 and cv2.contourArea(p) > 2]

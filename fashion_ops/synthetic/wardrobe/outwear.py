@@ -70,7 +70,7 @@ def _contour(style: Style, figure: Figure, side: int) -> np.ndarray:
 
 
 def _armhole(end: np.ndarray, armpit: np.ndarray, figure: Figure, side: int) -> np.ndarray:
-    inner = along(np.stack([end, armpit]), 0.6) + xy(0.04 * figure.picture_side(side), 0)
+    inner = along(np.stack([end, armpit]), 0.6) + xy(0.04 * figure.image_side(side), 0)
     return curve([end, inner, armpit], 4)
 
 
@@ -102,7 +102,7 @@ def _panel(
     xs = side * np.linspace(style.gap, style.gap_hem, 9)
     edge = np.stack([figure.front(x, y, style.ease) for x, y in zip(xs, ys, strict=True)])
     # The panel may not pass its own side seam when the figure turns away.
-    out = figure.picture_side(side)
+    out = figure.image_side(side)
     limit = np.interp(edge[:, 1], contour[:, 1], contour[:, 0]) - out * 0.05
     edge[:, 0] = np.minimum(edge[:, 0], limit) if out > 0 else np.maximum(edge[:, 0], limit)
     hem = curve([contour[-1], (contour[-1] + edge[-1]) / 2 + xy(0, 0.02), edge[-1]], 3)
@@ -136,7 +136,7 @@ def _panel_marks(
     hem: np.ndarray,
     contour: np.ndarray,
 ) -> tuple[Mark, ...]:
-    out = figure.picture_side(side)
+    out = figure.image_side(side)
     marks = [
         Mark("line", hem, "dark", 0.03),
         Mark("line", hem - xy(0, 0.08), "dark", 0.016),

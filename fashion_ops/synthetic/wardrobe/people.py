@@ -19,7 +19,7 @@ HAIR_STYLES = ("crop", "bob", "long", "wavy", "bun", "cap")
 
 @dataclass(frozen=True)
 class Person:
-    """What is the same about a person in every picture of them."""
+    """What is the same about a person in every image of them."""
 
     skin: Color
     hair: Color
@@ -54,7 +54,7 @@ def paint_body(canvas: Canvas, figure: Figure, person: Person) -> None:
     order = (figure.near, -figure.near) if figure.is_side else (LEFT, RIGHT)
     for side in order[::-1]:
         joints = figure.legs[side]
-        out = figure.picture_side(side)
+        out = figure.image_side(side)
         outer, inner = limb(curve(joints), (0.31, 0.24, 0.185, 0.165, 0.10), out)
         canvas.paint(strip(outer, inner), person.skin, volume=0.28, soft=0.2, shadow=0.15)
         _paint_shoe(canvas, figure, person, joints[2], out)
@@ -94,7 +94,7 @@ def _paint_shoe(canvas: Canvas, figure: Figure, person: Person, ankle: np.ndarra
 def paint_arm(canvas: Canvas, figure: Figure, person: Person, side: int, sleeve: float) -> None:
     """An arm with its hand, as far as a sleeve (share of the arm) does not cover it."""
     arm = figure.arms[side]
-    out = figure.picture_side(side)
+    out = figure.image_side(side)
     line = arm.line
     if sleeve:
         start = max(sleeve - 0.12, 0.0)

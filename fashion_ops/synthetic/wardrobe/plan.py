@@ -1,9 +1,9 @@
-"""Which garments stand in which picture.
+"""Which garments stand in which image.
 
-Pictures come in pairs: number 2k is the shop's picture of a garment, 2k + 1 a user's picture of the
+Images come in pairs: number 2k is the shop's image of a garment, 2k + 1 a user's image of the
 same one. Garment categories are dealt, not drawn: at each step the category that is furthest behind
 its share leads the next pair, so that every prefix of a wardrobe already has the right shares, and
-picture i is the same whatever the size of the wardrobe.
+image i is the same whatever the size of the wardrobe.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _SPLITS = {"train": 0, "validation": 1}
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take.
+    """One image to take.
 
     ``garments``: (category, seed of its style, style number), from the inside out.
     """
@@ -84,7 +84,7 @@ class _Deal:
 
 
 def plan(seed: int, split: str, count: int, imbalance: float) -> list[Shot]:
-    """The pictures 0..count-1 of a split. A longer plan starts with the same pictures."""
+    """The images 0..count-1 of a split. A longer plan starts with the same images."""
     key = (seed, _SPLITS[split])
     deal = _Deal(shares(imbalance))
     shots: list[Shot] = []

@@ -1,4 +1,4 @@
-"""One picture: dress a figure, choose the frame, paint everything in order, read the labels off."""
+"""One image: dress a figure, choose the frame, paint everything in order, read the labels off."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ _SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A finished picture: BGR uint8 (size, size, 3), its annotation, and the canvas it came from."""
+class Image:
+    """A finished image: BGR uint8 (size, size, 3), its annotation, and the canvas it came from."""
 
     pixels: np.ndarray
     annotation: dict[str, Any]
@@ -35,8 +35,8 @@ class Picture:
 
 def photograph(
     shot: Shot, size: int, figure: Figure | None = None, framing: Framing | None = None
-) -> Picture:
-    """Take one picture; the same arguments give the same picture.
+) -> Image:
+    """Take one image; the same arguments give the same image.
 
     ``figure`` and ``framing`` stand in for the pose and the frame that the shot's seed would draw.
     """
@@ -61,7 +61,7 @@ def photograph(
     pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
     pixels = scene.develop(rng, pixels, shot.source)
     annotation = _annotate(shot, canvas, figure, garments)
-    return Picture(pixels, annotation, canvas, figure, garments)
+    return Image(pixels, annotation, canvas, figure, garments)
 
 
 def _worn_together(styles: list[Style]) -> list[Style]:

@@ -1,6 +1,6 @@
-"""Where the picture was taken: rooms, streets, studios, table tops; and the light and camera.
+"""Where the image was taken: rooms, streets, studios, table tops; and the light and camera.
 
-Backgrounds are drawn at half the picture's size and enlarged, which puts them out of focus.
+Backgrounds are drawn at half the image's size and enlarged, which puts them out of focus.
 """
 
 import cv2
@@ -176,7 +176,7 @@ def table(rng: np.random.Generator, side: int, plain: bool) -> np.ndarray:
 
 
 def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> np.ndarray:
-    """A background (side, side, 3): clean for a shop's picture, cluttered for a user's."""
+    """A background (side, side, 3): clean for a shop's image, cluttered for a user's."""
     small = max(32, side // 4)
     if flat:
         out = table(rng, small * 2, plain=source == "shop")
@@ -187,9 +187,9 @@ def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> 
     return cv2.resize(out, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
-def develop(rng: np.random.Generator, picture: np.ndarray, source: str) -> np.ndarray:
+def develop(rng: np.random.Generator, image: np.ndarray, source: str) -> np.ndarray:
     """Exposure, white balance, uneven light, vignette and sensor noise; uint8 in and out."""
-    side = picture.shape[0]
+    side = image.shape[0]
     strength = 0.5 if source == "shop" else 1.0
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1:1:17j, -1:1:17j].astype(np.float32)
@@ -197,7 +197,7 @@ def develop(rng: np.random.Generator, picture: np.ndarray, source: str) -> np.nd
     gain = rng.normal(1.0, 0.08 * strength) + slope - rng.uniform(0, 0.1) * strength * (x * x + y * y)
     balance = 1 + rng.normal(0, 0.025 * strength, 3)
     light = cv2.resize((gain[..., None] * balance).astype(np.float32), (side, side))
-    out = picture.astype(np.float32) * light
+    out = image.astype(np.float32) * light
     grain = noise(71 + int(rng.integers(4)), 0.6, 0.6)
     dy, dx = rng.integers(256, size=2)
     grain = np.roll(grain, (int(dy), int(dx)), (0, 1))

@@ -32,12 +32,12 @@ def add_sleeve(
     bare = np.interp(reach, np.linspace(0, 1, 4), ARM_WIDTH)
     widening = np.array([0.3, 1.0, 1.0, 0.8 if style.sleeve > 0.5 else 1.0])
     widths = tuple(bare + 0.03 + style.sleeve_ease * widening)
-    outer, inner = limb(line, widths, figure.picture_side(side), shoulder, armpit)
+    outer, inner = limb(line, widths, figure.image_side(side), shoulder, armpit)
     direction = line[-1] - line[0]
     hem = np.stack([outer[-1], inner[-1]])
     band = np.stack([along(outer, 0.93), along(inner, 0.93)])
     # A wedge towards the body, or the sleeve of a garment below would show at the armpit.
-    wedge = np.stack([shoulder, armpit + xy(-0.2 * figure.picture_side(side), 0), armpit])
+    wedge = np.stack([shoulder, armpit + xy(-0.2 * figure.image_side(side), 0), armpit])
     marks = [
         Mark("line", np.stack([shoulder, (shoulder + armpit) / 2, armpit]), "dark", 0.02),
         Mark("line", band, "dark", 0.02),

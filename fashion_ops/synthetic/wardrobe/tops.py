@@ -111,7 +111,7 @@ def _shoulder_end(style: Style, figure: Figure, side: int) -> np.ndarray:
 def _strap(end: np.ndarray, neck: np.ndarray, figure: Figure, side: int) -> np.ndarray:
     """A thin strip from the shoulder down to where the neckline starts."""
     base = neck[0 if side == LEFT else -1]
-    out = np.array([0.035 * figure.picture_side(side), 0.0])
+    out = np.array([0.035 * figure.image_side(side), 0.0])
     return np.array([end - out, end + out, base + out + xy(0, 0.06), base - out + xy(0, 0.06)])
 
 
@@ -134,7 +134,7 @@ def _armhole(
 ) -> np.ndarray:
     """From the neck over the shoulder end to the armpit."""
     start, armpit = neck[0 if side == LEFT else -1], contour[0]
-    inward = -figure.picture_side(side)
+    inward = -figure.image_side(side)
     if style.category_id in STRAPS:
         middle = along(np.stack([start, armpit]), 0.55) + xy(0.05 * inward, 0.06)
         return curve([start, middle, armpit], 4)

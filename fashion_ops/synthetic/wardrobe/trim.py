@@ -86,7 +86,7 @@ def top_marks(
         marks += [Mark("line", neck + xy(0, dy), "dark", 0.02) for dy in (0.03, 0.1, 0.17)]
     elif style.neck == "shirt" and figure.facing > 0:
         for start, side in ((0, LEFT), (-1, RIGHT)):
-            out = figure.picture_side(side)
+            out = figure.image_side(side)
             tip = figure.front(side * 0.2, neck[6, 1] + 0.16)
             flap = np.stack([neck[start], neck[6], tip, neck[start] + xy(0.1 * out, 0.1)])
             marks += [Mark("fill", flap, "second"), Mark("line", flap[[1, 2, 3]], "dark", 0.025)]

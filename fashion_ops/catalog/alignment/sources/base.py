@@ -1,6 +1,6 @@
 """What a source of alignment data gives, and the joining of DeepFashion's lists by image name.
 
-A source is one function ``read(root)``. It parses and checks the lists; pictures are opened later.
+A source is one function ``read(root)``. It parses and checks the lists; images are opened later.
 Whatever name any list holds is one record: it becomes a ``Record`` or a refusal, never nothing.
 """
 
@@ -30,7 +30,7 @@ class Attribute(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A consumer's picture and a shop's picture of the same item, by image name."""
+    """A consumer's image and a shop's image of the same item, by image name."""
 
     consumer: str
     shop: str
@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class Listing:
-    """All of a data set. ``count``: how many records came in; refusals of pictures come later."""
+    """All of a data set. ``count``: how many records came in; refusals of images come later."""
 
     records: list[Record]
     refusals: list[Refusal]

@@ -1,8 +1,8 @@
 """DeepFashion's Consumer-to-shop Clothes Retrieval benchmark (Liu et al., CVPR 2016).
 
 ``list_bbox_consumer2shop.txt`` has clothes type and source type (1 shop, 2 consumer) before the box.
-The partition has one row a pair: consumer's picture, shop's picture, item, status. A picture's split
-is that of its pairs. The gallery of the test is the shop pictures of "test" (official README) or of
+The partition has one row a pair: consumer's image, shop's image, item, status. An image's split
+is that of its pairs. The gallery of the test is the shop images of "test" (official README) or of
 "val" and "test" (a later one): ``retrieval`` code chooses by split.
 """
 
@@ -56,7 +56,7 @@ def read(root: Path) -> Listing:
 
 
 def _pairs(lists: Lists, items: Items) -> list[Pair]:
-    """The rows of the partition; a row that is refused loses no record, its pictures may."""
+    """The rows of the partition; a row that is refused loses no record, its images may."""
     listed = read_list(lists.root, PARTITION)
     lists.check_count(listed)
     names: Names = lists.names

@@ -1,7 +1,7 @@
 """FLD, the Fashion Landmark Detection benchmark (Liu et al., ECCV 2016; README v1.1).
 
 ``Anno/list_bbox.txt``, ``Anno/list_landmarks.txt``, ``Anno/list_joints.txt`` (since v1.1, may be
-missing) and ``Eval/list_eval_partition.txt``; pictures in ``Img/img`` or ``img``. Ids are not without
+missing) and ``Eval/list_eval_partition.txt``; images in ``Img/img`` or ``img``. Ids are not without
 gaps: rows go by name, never by number.
 """
 

@@ -1,7 +1,7 @@
 """DeepFashion's In-shop Clothes Retrieval benchmark (Liu et al., CVPR 2016).
 
 ``list_bbox_inshop.txt`` has clothes type and pose type before the box; the partition names the item of
-each picture and its status: train, query or gallery.
+each image and its status: train, query or gallery.
 """
 
 from pathlib import Path

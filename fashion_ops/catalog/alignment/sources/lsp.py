@@ -1,11 +1,11 @@
 """LSP, the Leeds Sports Pose data set (Johnson and Everingham, BMVC 2010): 2,000 people, 14 joints.
 
-``joints.mat`` holds ``joints`` (3, 14, N): x, y and whether the joint is visible; pictures are
+``joints.mat`` holds ``joints`` (3, 14, N): x, y and whether the joint is visible; images are
 ``images/im0001.jpg`` and so on; the first half trains, the second tests. Coordinates count from 1.
-There is no box: it is that of the joints, a quarter larger on each side, within the picture.
+There is no box: it is that of the joints, a quarter larger on each side, within the image.
 
 The file is person-centric: "right" is the person's own. Observer-centric labels call right what is on
-the right of the picture: where a person faces the viewer, all left and right joints change names.
+the right of the image: where a person faces the viewer, all left and right joints change names.
 Comparisons of PCP only make sense within one convention (``docs/decisions.md``).
 """
 
@@ -84,6 +84,6 @@ def _record(name: str, split: str, index: int, rows: np.ndarray, convention: Con
 
 
 def faces_viewer(xy: np.ndarray) -> bool:
-    """Whether the person's own right shoulder and hip are left of their left ones in the picture."""
+    """Whether the person's own right shoulder and hip are left of their left ones in the image."""
     right, left = xy[_TORSO[:2], 0].mean(), xy[_TORSO[2:], 0].mean()
     return bool(right < left)

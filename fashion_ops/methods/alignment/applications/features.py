@@ -1,4 +1,4 @@
-"""Features of a trunk, pooled over regions of a picture and put in a row.
+"""Features of a trunk, pooled over regions of an image and put in a row.
 
 The paper takes "off-the-shelf CNN features" at four places and says no more: which layer, how large
 the surroundings of a point, what stands for a point that isn't there. Ours: the mean of the last map
@@ -22,7 +22,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Places:
-    """Where to look in N pictures: ``boxes`` (N, P, 4) in picture pixels, ``present`` (N, P).
+    """Where to look in N images: ``boxes`` (N, P, 4) in image pixels, ``present`` (N, P).
 
     ``size``: pixels that the longer side of a box gets before it enters the trunk.
     """
@@ -32,14 +32,14 @@ class Places:
     size: int
 
 
-def whole_pictures(sides: Float[np.ndarray, "n 2"], size: int) -> Places:
-    """Pictures of these (width, height) from edge to edge."""
+def whole_images(sides: Float[np.ndarray, "n 2"], size: int) -> Places:
+    """Images of these (width, height) from edge to edge."""
     boxes = np.concatenate([np.zeros_like(sides), sides - 1], 1)
     return garment_boxes(boxes, size)
 
 
 def garment_boxes(boxes: Float[np.ndarray, "n 4"], size: int) -> Places:
-    """One box a picture."""
+    """One box an image."""
     return Places(boxes[:, None], np.ones((len(boxes), 1), bool), size)
 
 
@@ -73,7 +73,7 @@ def extract(
     image_ids: np.ndarray,
     places: Places,
 ) -> Float[np.ndarray, "n pf"]:
-    """Features (N, P * F) of pictures, one place after the other; zeros where a place isn't there."""
+    """Features (N, P * F) of images, one place after the other; zeros where a place isn't there."""
     n, p = places.present.shape
     size = (places.size, places.size)
     matrices = crop_matrices(places.boxes.reshape(-1, 4), size, 1.0).reshape(n, p, 2, 3)

@@ -12,14 +12,16 @@ from fashion_ops.methods.alignment.dfa.loss import position_loss
 from fashion_ops.methods.alignment.dfa.stage import BATCH, Stage
 from fashion_ops.methods.alignment.dfa.training import settings, train_stage
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import FitModule, autocast, fit
-from fashion_ops.params import DfaStage, Fit
+from fashion_ops.methods.parts.fit import TrainingModule, autocast, fit
+from fashion_ops.params import DfaStage, TrainingConfig
 
 
-class PatchModule(FitModule):
+class PatchModule(TrainingModule):
     """The N networks of a stage, side by side: they share a batch and nothing else."""
 
-    def __init__(self, model: PatchStage, run: Fit, warp: Warp, mirror: Tensor, seed: int) -> None:
+    def __init__(
+        self, model: PatchStage, run: TrainingConfig, warp: Warp, mirror: Tensor, seed: int
+    ) -> None:
         super().__init__(run, seed)
         self.model, self.warp = model, warp
         self.register_buffer("mirror", torch.cat([mirror, mirror + len(mirror)]), persistent=False)
@@ -93,7 +95,7 @@ def train_deeppose(
     plain = params.model_copy(update={"clusters": 0})
     if first is None:
         first = train_stage(1, plain, crops, shapes, mirror, seed)
-    run = Fit.model_validate(params.model_dump(include=set(Fit.model_fields)))
+    run = TrainingConfig.model_validate(params.model_dump(include=set(TrainingConfig.model_fields)))
     rows = np.flatnonzero(shapes.observed.any(axis=1))
     positions, stages = first.predict(crops).positions, []
     for number in (2, 3):

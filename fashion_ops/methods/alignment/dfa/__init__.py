@@ -2,5 +2,5 @@
 
 ``model`` is the network of a stage, ``labels`` the pseudo-labels of the three spaces, ``loss`` eq. 3
 and 4, ``routing`` eq. 2, ``module`` the training of one network, ``training`` that of a stage,
-``stage`` what a stage predicts and how it lies on disk, ``cascade`` all three of them on pictures.
+``stage`` what a stage predicts and how it lies on disk, ``cascade`` all three of them on images.
 """

@@ -1,6 +1,6 @@
 """The network of a stage: a VGG trunk, the previous positions joined in at fc6, three heads.
 
-Stage 1 sees the picture alone and regresses positions. Stages 2 and 3 also see the previous positions
+Stage 1 sees the image alone and regresses positions. Stages 2 and 3 also see the previous positions
 and predict what they are off by, five times enlarged: ``new = previous - output / 5``. Factor, sign and
 the place where positions join (concatenated to fc6 before its ReLU) are those of the authors' release.
 """

@@ -11,10 +11,10 @@ from fashion_ops.methods.alignment.dfa.labels import PseudoLabels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import FitModule
+from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight, learning_rates
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 MOMENTUM = 0.9
 
@@ -37,7 +37,7 @@ class StageSettings:
     constraint: Constraint | None = None
 
 
-class StageModule(FitModule):
+class StageModule(TrainingModule):
     """A ``StageNet`` on batches of ``AlignmentSamples``.
 
     Args:
@@ -52,7 +52,7 @@ class StageModule(FitModule):
     def __init__(
         self,
         model: StageNet,
-        fit: Fit,
+        fit: TrainingConfig,
         settings: StageSettings,
         labels: PseudoLabels | None,
         mirror: Tensor,

@@ -16,7 +16,7 @@ from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage, build
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.position_constraint import constraint_of
-from fashion_ops.params import DfaStage, Fit
+from fashion_ops.params import DfaStage, TrainingConfig
 
 STAGES = (1, 2, 3)
 OnEpoch = Callable[[str, int, dict[str, float]], None]  # network, epochs done, mean losses
@@ -161,9 +161,9 @@ def _start(spec: dict[str, Any], params: DfaStage, before: Before | None) -> Sta
     return net
 
 
-def as_long(params: DfaStage, rows: int, total: int) -> Fit:
+def as_long(params: DfaStage, rows: int, total: int) -> TrainingConfig:
     """As many steps on ``rows`` of the garments as on all ``total`` of them."""
-    run = Fit.model_validate(params.model_dump(include=set(Fit.model_fields)))
+    run = TrainingConfig.model_validate(params.model_dump(include=set(TrainingConfig.model_fields)))
     epochs = max(1, round(run.epochs * total / max(rows, 1)))
     if epochs == run.epochs:
         return run

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fashion_ops.params import Fit
+from fashion_ops.params import TrainingConfig
 
 Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the trunk halves its input three times
 
 
-class GLESettings(Fit):
-    """Network, targets, augmentation and optimisation. Defaults: small pictures, seconds a run."""
+class GLESettings(TrainingConfig):
+    """Network, targets, augmentation and optimisation. Defaults: small images, seconds a run."""
 
     lr: float = Field(default=4e-3, gt=0)
     epochs: int = Field(default=16, ge=1)

@@ -15,7 +15,7 @@ from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_picture
+from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.fit import autocast
 from fashion_ops.methods.parts.heatmaps import decode_peaks
 from fashion_ops.taxonomy.alignment import point_set
@@ -56,11 +56,11 @@ class GLEPredictor:
     def predict(
         self, read_image: Callable[[int], np.ndarray], image_ids: np.ndarray, boxes: np.ndarray
     ) -> Float[np.ndarray, "n k 3"]:
-        """x, y in picture pixels and the height of the peak, 0..1, of every landmark of the set."""
+        """x, y in image pixels and the height of the peak, 0..1, of every landmark of the set."""
         settings = self.settings
         matrices = crop_matrices(boxes, settings.crop, settings.padding)
         crops = cut_crops(read_image, image_ids, matrices, settings.crop)
-        return to_picture(self.predict_crops(crops), invert_matrices(matrices))
+        return to_image(self.predict_crops(crops), invert_matrices(matrices))
 
     @torch.inference_mode()
     def predict_crops(self, crops: Tensor) -> Float[np.ndarray, "n k 3"]:

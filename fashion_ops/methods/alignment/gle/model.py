@@ -1,4 +1,4 @@
-"""GLE's network: a trunk to stride 8, k global-local modules, up-sampling to the picture's own size.
+"""GLE's network: a trunk to stride 8, k global-local modules, up-sampling to the image's own size.
 
 A module (eq. 1-4) is a non-local block with a residual connection, then two 3x3 convolutions with
 batch normalisation and ReLU. ``join`` is the warm start: it turns modules that have been left out so
@@ -18,7 +18,7 @@ SMALL_WIDTHS = {"small": (16, 32, 64), "tiny": (16, 16, 16)}
 
 
 def make_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
-    """Picture (B, 3, H, W) to a map (B, C, H/8, W/8) that is nowhere negative; and C.
+    """Image (B, 3, H, W) to a map (B, C, H/8, W/8) that is nowhere negative; and C.
 
     Args:
         name: ``vgg16`` (as published), ``vgg16_bn``, or ``small`` and ``tiny`` for the demo and tests.

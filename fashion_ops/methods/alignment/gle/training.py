@@ -1,4 +1,4 @@
-"""From aligned garments and pictures to a trained GLE network, in memory or as a model folder."""
+"""From aligned garments and images to a trained GLE network, in memory or as a model folder."""
 
 from collections.abc import Callable
 from pathlib import Path

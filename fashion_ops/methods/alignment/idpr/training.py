@@ -25,9 +25,9 @@ from fashion_ops.methods.alignment.idpr.model import (
 from fashion_ops.methods.alignment.idpr.relations import Relation, fit_relations, nearest_type
 from fashion_ops.methods.alignment.idpr.tree import max_sum
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import FitModule, autocast, fit
+from fashion_ops.methods.parts.fit import TrainingModule, autocast, fit
 from fashion_ops.methods.parts.schedule import auxiliary_weight
-from fashion_ops.params import DfaStage, Fit
+from fashion_ops.params import DfaStage, TrainingConfig
 
 TYPES = 6
 BATCH = 32
@@ -36,13 +36,13 @@ TRIED = 200  # garments
 ROUTER_STEPS, ROUTER_LR = 200, 0.01
 
 
-class IdprModule(FitModule):
+class IdprModule(TrainingModule):
     """Places, types of relations, and pseudo-labels where there are any."""
 
     def __init__(
         self,
         model: IdprNet,
-        run: Fit,
+        run: TrainingConfig,
         warp: Warp,
         trees: Sequence[Tree],
         labels: PseudoLabels | None,

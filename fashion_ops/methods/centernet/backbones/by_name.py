@@ -38,7 +38,7 @@ class Backbone:
         neck_width: channels of the map that the heads read.
         head_width: channels inside each head, if nobody says otherwise.
         fixed_neck: no other ``neck_width`` exists.
-        multiple: what the sides of a picture must be multiples of, pixels.
+        multiple: what the sides of an image must be multiples of, pixels.
         stacks: maps that come out, each with its own heads.
         regression_std: of the initial last weights of the regression heads; None is torch's default.
     """

@@ -126,7 +126,7 @@ class Unused(NamedTuple):
 
 
 def unused_projections(height: int, width: int) -> Unused:
-    """What the published DLA-34 has besides timm's, for a picture of this many pixels.
+    """What the published DLA-34 has besides timm's, for an image of this many pixels.
 
     Levels 3 and 4 own a 1x1 convolution with batch norm each that is executed and thrown away.
     """

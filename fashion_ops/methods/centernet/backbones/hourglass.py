@@ -41,7 +41,7 @@ class Level(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Pictures to one map a stack.
+    """Images to one map a stack.
 
     Args:
         stacks: hourglasses in a row.
@@ -72,7 +72,7 @@ class Hourglass(nn.Module):
         height, width = x.shape[-2:]
         if height % self.multiple or width % self.multiple:
             raise ValueError(
-                f"an hourglass needs pictures whose sides are multiples of {self.multiple}, got "
+                f"an hourglass needs images whose sides are multiples of {self.multiple}, got "
                 f"{width}x{height} pixels (train_detector.input_size)"
             )
         x = self.stem(x)

@@ -1,6 +1,6 @@
 """A trained detector as a folder that serves alone: ONNX or OpenVINO IR, standard operators only.
 
-The graph takes pictures as a JPEG decoder yields them, fitted into the square input: uint8, channels
+The graph takes images as a JPEG decoder yields them, fitted into the square input: uint8, channels
 last, RGB. Scaling and normalisation are inside. It gives the six maps, heatmaps after the sigmoid, or
 with ``garments`` what ``decode_fixed`` finds in them, the four techniques included. Doubles are
 suppressed outside, where the number of garments is known.
@@ -42,9 +42,9 @@ from fashion_ops.params import PostProcess
 from fashion_ops.workspace import publish
 
 OPSET = 19  # the first with DeformConv
-TOP = 10  # garments that a graph with decoding gives for a picture
+TOP = 10  # garments that a graph with decoding gives for an image
 TOLERANCE = 1e-4  # absolute, and relative to the value
-PICTURES = 3  # of noise, on which parity is checked
+IMAGES = 3  # of noise, on which parity is checked
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Exported:
 
 
 class _Served(nn.Module):
-    """The network between pictures and what the graph gives."""
+    """The network between images and what the graph gives."""
 
     def __init__(self, model: CenterNet, slots: Tensor, post: PostProcess | None) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class _Served(nn.Module):
         self.post = post
         self.register_buffer("slots", slots)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """Pictures uint8 (B, S, S, 3) to the outputs in the order of ``MAPS`` or ``GARMENTS``."""
-        maps = self.model(normalize(pictures.permute(0, 3, 1, 2).float() / 255))
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images uint8 (B, S, S, 3) to the outputs in the order of ``MAPS`` or ``GARMENTS``."""
+        maps = self.model(normalize(images.permute(0, 3, 1, 2).float() / 255))
         maps = {k: v.sigmoid() if k.startswith("hm") else v for k, v in maps.items()}
         if self.post is None:
             return tuple(maps[name] for name in MAPS)
@@ -97,13 +97,13 @@ def export_detector(
         model: what ``train_detector`` wrote.
         out: replaced as a whole, and only once the network in it equals torch.
         form: ``onnx`` or ``openvino``.
-        post: how the maps are read; part of the graph with ``garments``. One look at the picture:
+        post: how the maps are read; part of the graph with ``garments``. One look at the image:
             its flip and scales must be off, a user of the maps may switch the flip on again.
         precision: ``bf16`` is OpenVINO's own choice on hardware that has it, with weights in half
             the space; ``int8`` needs ``calibration``.
         garments: decode inside the graph.
-        dynamic_batch: any number of pictures at once; else the graph takes one.
-        calibration: fitted pictures uint8 (N, S, S, 3).
+        dynamic_batch: any number of images at once; else the graph takes one.
+        calibration: fitted images uint8 (N, S, S, 3).
 
     Raises:
         FileNotFoundError: no detector in ``model``.
@@ -117,14 +117,14 @@ def export_detector(
     served = _Served(eager, slots, post if garments else None).eval()
     size, groups = detector.spec["input_size"], detector.grouping.num_groups
     graph = describe(form, precision, dynamic_batch, size, groups, TOP if garments else None)
-    pictures = _noise(detector.spec["input_size"], PICTURES if dynamic_batch else 1)
-    expected = dict(zip(graph.outputs, _eager(served, pictures), strict=True))
+    images = _noise(detector.spec["input_size"], IMAGES if dynamic_batch else 1)
+    expected = dict(zip(graph.outputs, _eager(served, images), strict=True))
     with tempfile.TemporaryDirectory() as scratch, publish(out) as folder:
         plain = Path(scratch) / "plain.onnx"
         _write_onnx(served, graph, plain)
         network = {"onnx": OnnxNetwork, "openvino": OpenvinoNetwork}[form]
         exact = network.open(plain, graph.model_copy(update={"precision": "fp32"}))
-        fp32 = _check(_paired(exact(pictures), expected), expected, graph)
+        fp32 = _check(_paired(exact(images), expected), expected, graph)
         final = plain
         if calibration is not None and precision == "int8":
             final = Path(scratch) / "int8.onnx"
@@ -137,7 +137,7 @@ def export_detector(
         (folder / SPEC).write_bytes((model / SPEC).read_bytes())
         write_chosen(folder, post)
         graph.write(folder)
-        found = _paired(network.open(written, graph)(pictures), expected)
+        found = _paired(network.open(written, graph)(images), expected)
     return Exported(out, graph, fp32, _differences(found, expected, median=garments))
 
 
@@ -154,23 +154,23 @@ def _refuse(
             "or fp32 or int8"
         )
     if precision == "int8" and (calibration is None or not len(calibration)):
-        raise ValueError("precision int8: needs at least one calibration picture, got none")
+        raise ValueError("precision int8: needs at least one calibration image, got none")
     if garments and (post.flip or post.scales):
         raise ValueError(
-            f"a graph that decodes sees a picture once: flip is {post.flip}, scales {post.scales}; "
+            f"a graph that decodes sees an image once: flip is {post.flip}, scales {post.scales}; "
             "must be false and empty"
         )
 
 
 def _noise(size: int, count: int) -> Tensor:
-    """Pictures uint8 (count, 3, size, size), channels last in memory, always the same."""
+    """Images uint8 (count, 3, size, size), channels last in memory, always the same."""
     rng = np.random.default_rng(0)
     return torch.from_numpy(rng.integers(0, 256, (count, size, size, 3), np.uint8)).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
-def _eager(served: _Served, pictures: Tensor) -> tuple[Tensor, ...]:
-    return served(pictures.permute(0, 2, 3, 1))
+def _eager(served: _Served, images: Tensor) -> tuple[Tensor, ...]:
+    return served(images.permute(0, 2, 3, 1))
 
 
 def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:

@@ -17,7 +17,7 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 NETWORK: dict[Format, str] = {"onnx": "network.onnx", "openvino": "network.xml"}
 GRAPH = "export.json"
-INPUT = "pictures"
+INPUT = "images"
 MAPS = ("hm", "wh", "hps", "reg", "hm_hp", "hp_offset")
 GARMENTS = ("boxes", "scores", "category", "landmarks")
 
@@ -31,7 +31,7 @@ class Port(Section):
 
 
 class Graph(Section):
-    """An exported network. ``batch``: pictures at once, None for any number."""
+    """An exported network. ``batch``: images at once, None for any number."""
 
     format: Format
     precision: Precision
@@ -79,10 +79,10 @@ def describe(
     Args:
         form: of the file.
         precision: it is served with.
-        dynamic_batch: any number of pictures at once.
+        dynamic_batch: any number of images at once.
         size: side of the input, pixels.
         groups: landmark channels.
-        top: garments a picture where the graph decodes; None where it gives maps.
+        top: garments an image where the graph decodes; None where it gives maps.
     """
     batch = "batch" if dynamic_batch else 1
     cells, slots = size // 4, max(c.num_landmarks for c in CATEGORIES)
@@ -121,7 +121,7 @@ def describe(
             INPUT: Port(
                 dtype="uint8",
                 shape=(batch, size, size, 3),
-                meaning="RGB 0..255; a picture that keeps its aspect, centred, black around",
+                meaning="RGB 0..255; an image that keeps its aspect, centred, black around",
             )
         },
         outputs=outputs,

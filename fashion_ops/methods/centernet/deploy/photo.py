@@ -1,7 +1,7 @@
 """The bytes of a photo to pixels, no more of them than a network of a given input will look at.
 
-A JPEG decoder gives a picture at 1/2, 1/4 or 1/8 of its size for a fraction of the time, averaged, not
-skipped. Such a picture's pixel i covers the whole one's pixels f*i to f*i + f-1.
+A JPEG decoder gives an image at 1/2, 1/4 or 1/8 of its size for a fraction of the time, averaged, not
+skipped. Such an image's pixel i covers the whole one's pixels f*i to f*i + f-1.
 """
 
 from dataclasses import dataclass
@@ -45,12 +45,12 @@ def decode_reduced(data: bytes, name: str, side: int) -> Photo:
     """Decode; a JPEG whose longer side is at least 2 * ``side`` at 1/f, but not below ``side``.
 
     Args:
-        data: a picture file's bytes; turned upright by its EXIF orientation.
+        data: an image file's bytes; turned upright by its EXIF orientation.
         name: for messages.
         side: of the network's input, pixels.
 
     Raises:
-        ValueError: no picture, or a cut-off one.
+        ValueError: no image, or a cut-off one.
     """
     try:
         stored = probe_bytes(data)

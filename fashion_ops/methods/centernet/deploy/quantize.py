@@ -1,6 +1,6 @@
 """Post-training INT8 of an exported network (ONNX's QDQ form, which OpenVINO reads too).
 
-Convolutions in 8 bits: weights by output channel, activations by their range on calibration pictures.
+Convolutions in 8 bits: weights by output channel, activations by their range on calibration images.
 The heads' last layers and everything after them stay in fp32: a displacement of tens of cells in 256
 steps would be off by pixels, and they are a small part of the work.
 """
@@ -22,24 +22,24 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from fashion_ops.methods.centernet.deploy.graph import INPUT
 
 
-class _Pictures(CalibrationDataReader):
-    """Fitted pictures, one at a time."""
+class _Images(CalibrationDataReader):
+    """Fitted images, one at a time."""
 
-    def __init__(self, pictures: np.ndarray) -> None:
-        self._left = iter(pictures)
+    def __init__(self, images: np.ndarray) -> None:
+        self._left = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]
-        picture = next(self._left, None)
-        return None if picture is None else {INPUT: picture[None]}
+        image = next(self._left, None)
+        return None if image is None else {INPUT: image[None]}
 
 
-def quantize(source: Path, target: Path, pictures: np.ndarray) -> None:
+def quantize(source: Path, target: Path, images: np.ndarray) -> None:
     """Write ``source``'s network in INT8.
 
     Args:
         source: fp32 ONNX.
         target: QDQ ONNX.
-        pictures: what activations are measured on; fitted, uint8 (N, S, S, 3).
+        images: what activations are measured on; fitted, uint8 (N, S, S, 3).
     """
     with tempfile.TemporaryDirectory() as scratch:
         shaped = Path(scratch) / "shaped.onnx"
@@ -47,7 +47,7 @@ def quantize(source: Path, target: Path, pictures: np.ndarray) -> None:
         quantize_static(
             shaped,
             target,
-            _Pictures(pictures),
+            _Images(images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,

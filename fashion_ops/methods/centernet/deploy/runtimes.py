@@ -39,15 +39,15 @@ class OnnxNetwork:
         options.log_severity_level = 3
         return cls(graph, onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]))
 
-    def __call__(self, pictures: Tensor) -> Maps:
-        """Fitted pictures uint8 (B, 3, S, S) to the graph's outputs by name."""
-        values = self.session.run(None, {INPUT: _pixels(pictures, self.graph)})
+    def __call__(self, images: Tensor) -> Maps:
+        """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
+        values = self.session.run(None, {INPUT: _pixels(images, self.graph)})
         return {k: torch.from_numpy(v) for k, v in zip(self.graph.outputs, values, strict=True)}
 
 
 @dataclass(frozen=True)
 class OpenvinoNetwork:
-    """An IR or ONNX file in OpenVINO, on the CPU, tuned for one picture at a time."""
+    """An IR or ONNX file in OpenVINO, on the CPU, tuned for one image at a time."""
 
     graph: Graph
     request: ov.InferRequest
@@ -65,25 +65,23 @@ class OpenvinoNetwork:
             config["INFERENCE_NUM_THREADS"] = threads
         return cls(graph, ov.Core().compile_model(path, "CPU", config).create_infer_request())
 
-    def __call__(self, pictures: Tensor) -> Maps:
-        """Fitted pictures uint8 (B, 3, S, S) to the graph's outputs by name."""
-        values = self.request.infer([_pixels(pictures, self.graph)], share_inputs=True)
+    def __call__(self, images: Tensor) -> Maps:
+        """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
+        values = self.request.infer([_pixels(images, self.graph)], share_inputs=True)
         return {k: torch.from_numpy(values[i]) for i, k in enumerate(self.graph.outputs)}
 
 
-def _pixels(pictures: Tensor, graph: Graph) -> np.ndarray:
-    """The graph's input, checked; no copy where the pictures are channels last in memory."""
+def _pixels(images: Tensor, graph: Graph) -> np.ndarray:
+    """The graph's input, checked; no copy where the images are channels last in memory."""
     size, batch = graph.input_size, graph.batch
-    if tuple(pictures.shape[1:]) != (3, size, size):
+    if tuple(images.shape[1:]) != (3, size, size):
+        raise ValueError(f"the graph takes images (3, {size}, {size}), got {tuple(images.shape[1:])}")
+    if batch is not None and len(images) != batch:
         raise ValueError(
-            f"the graph takes pictures (3, {size}, {size}), got {tuple(pictures.shape[1:])}"
-        )
-    if batch is not None and len(pictures) != batch:
-        raise ValueError(
-            f"the graph takes {batch} picture at a time, got {len(pictures)}; export it with "
+            f"the graph takes {batch} image at a time, got {len(images)}; export it with "
             "--dynamic-batch to give it more"
         )
-    return pictures.permute(0, 2, 3, 1).contiguous().numpy()
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +132,7 @@ class ExportedDetector(Detector):
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
-        """As ``Detector.detect``; one by one where the graph takes one picture at a time."""
+        """As ``Detector.detect``; one by one where the graph takes one image at a time."""
         if self.graph.batch is None:
             return super().detect(images, score_threshold)
         found: list[list[Detection]] = []
