@@ -40,9 +40,9 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
-from fashion_ops.methods.parts.fit import autocast, clip_gradients, wants_bf16
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.trainer import autocast, clip_gradients, wants_bf16
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker

@@ -27,8 +27,8 @@ from fashion_ops.distributed.payload import (
     unpack_folder,
 )
 from fashion_ops.inference.validation import LandmarkerJudge, watch
-from fashion_ops.methods.parts.fit import OnEpoch
 from fashion_ops.methods.parts.history import HISTORY
+from fashion_ops.methods.parts.trainer import OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
 from fashion_ops.params import Params, finetune_config

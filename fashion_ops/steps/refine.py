@@ -30,7 +30,7 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.inference.validation import LandmarkerJudge, Watch, watch
 from fashion_ops.methods.artifact import read_spec
-from fashion_ops.methods.parts.fit import OnEpoch
+from fashion_ops.methods.parts.trainer import OnEpoch
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import refiner_spec, save_untrained, train_refiner
 from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor

@@ -13,8 +13,8 @@ from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettin
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.warm_start import start_from
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
-from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.params import Params, TrainDetector
 from fashion_ops.taxonomy import Grouping
 from fashion_ops.workspace import Workspace, publish
@@ -77,10 +77,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         history = fit(
             module,
             Images(ids, garments, catalog.image, p.input_size, crop),
-            checkpoint=checkpoint,
-            loader_workers=params.distributed.loader_workers,
-            devices=params.distributed.devices,
-            bar=True,
+            TrainerOptions(
+                checkpoint=checkpoint,
+                loader_workers=params.distributed.loader_workers,
+                devices=params.distributed.devices,
+                bar=True,
+            ),
         )
         save_model(folder, model, spec, history)
     checkpoint.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
 from fashion_ops.distributed.payload import publish_files
 from fashion_ops.distributed.timesheet import Timesheet
-from fashion_ops.methods.parts.fit import TrainingModule
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import Distributed
 from fashion_ops.steps import finetune
 from fashion_ops.taxonomy import CATEGORY_NAMES

@@ -18,7 +18,7 @@ from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import fit
+from fashion_ops.methods.parts.trainer import fit
 from fashion_ops.params import PostProcess, TrainingConfig
 from fashion_ops.taxonomy import category, load_grouping
 

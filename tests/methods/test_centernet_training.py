@@ -17,8 +17,8 @@ from fashion_ops.methods.centernet.module import CenterNetModule
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.centernet.warm_start import start_from
-from fashion_ops.methods.parts.fit import TrainingModule, fit
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
+from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
 from fashion_ops.params import Params, TrainDetector, TrainingConfig
 from fashion_ops.steps import aggregate, ingest, synthesize, train_detector
 from fashion_ops.taxonomy import category, load_grouping
@@ -78,8 +78,8 @@ def test_the_optimizer_sees_the_steps(tmp_path):
     first, second = Watched(run), Watched(run)
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Stop):
-        fit(first, Numbers(), checkpoint=checkpoint, on_epoch=stop_after(3))
-    fit(second, Numbers(), checkpoint=checkpoint)
+        fit(first, Numbers(), TrainerOptions(checkpoint=checkpoint, on_epoch=stop_after(3)))
+    fit(second, Numbers(), TrainerOptions(checkpoint=checkpoint))
     assert first.rates + second.rates == whole.rates and len(second.rates) == 9
 
 
@@ -133,8 +133,8 @@ def test_a_resumed_run_with_published_augmentation_equals_an_undisturbed_one(tmp
     history = fit(whole, data)
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Stop):
-        fit(first, data, checkpoint=checkpoint, on_epoch=stop_after(1))
-    assert fit(second, data, checkpoint=checkpoint) == history
+        fit(first, data, TrainerOptions(checkpoint=checkpoint, on_epoch=stop_after(1)))
+    assert fit(second, data, TrainerOptions(checkpoint=checkpoint)) == history
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
 
@@ -146,8 +146,10 @@ def test_workers_read_the_same_order_and_crops_also_after_a_resume(tmp_path):
     history = fit(alone, data)
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Stop):
-        fit(first, data, checkpoint=checkpoint, on_epoch=stop_after(1), loader_workers=2)
-    assert fit(second, data, checkpoint=checkpoint, loader_workers=2) == history
+        fit(
+            first, data, TrainerOptions(checkpoint=checkpoint, on_epoch=stop_after(1), loader_workers=2)
+        )
+    assert fit(second, data, TrainerOptions(checkpoint=checkpoint, loader_workers=2)) == history
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.02])

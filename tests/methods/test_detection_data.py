@@ -9,7 +9,7 @@ from detection_wardrobe import Wardrobe
 from fashion_ops.methods.detection.data import LabelledImages, labels_of
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
-from fashion_ops.methods.parts.fit import fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def test_a_run_that_stops_and_resumes_equals_one_that_did_not(wardrobe, tmp_path
     straight, broken, resumed = module(), module(), module()
     fit(straight, images)
     with pytest.raises(Stop):
-        fit(broken, images, checkpoint=tmp_path / "c.ckpt", on_epoch=stop)
+        fit(broken, images, TrainerOptions(checkpoint=tmp_path / "c.ckpt", on_epoch=stop))
     torch.manual_seed(99)
-    fit(resumed, images, checkpoint=tmp_path / "c.ckpt")
+    fit(resumed, images, TrainerOptions(checkpoint=tmp_path / "c.ckpt"))
     for (name, a), b in zip(straight.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert not isinstance(a, torch.Tensor) or torch.equal(a, b), name

@@ -172,7 +172,7 @@ def test_categories_with_one_and_with_only_unlabelled_garments(ws, tmp_path):
 
 def test_balanced_sampling_draws_rare_categories_as_often(monkeypatch):
     """Of 18 skirts and 2 vests, weights 1/(.9+.02) and 1/(.1+.02): 46 % of the draws are vests."""
-    from fashion_ops.methods.parts.fit import EpochSampler
+    from fashion_ops.methods.parts.trainer import EpochSampler
     from fashion_ops.methods.top_down.training import balanced
 
     kinds = np.array([9] * 18 + [5] * 2)

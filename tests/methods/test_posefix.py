@@ -7,8 +7,8 @@ import torch
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
-from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
+from fashion_ops.methods.parts.trainer import fit
 from fashion_ops.methods.posefix.data import Points, neighbours, stack_points, stacked_mirror
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix, pose_maps

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fashion_ops.methods.parts.augment import step_generator
-from fashion_ops.methods.parts.fit import TrainingModule, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
 from fashion_ops.params import TrainingConfig
 
 RUN = TrainingConfig(
@@ -75,8 +75,8 @@ def test_two_processes_train_as_one_and_resume(tmp_path: Path):
     fit(alone, Points())
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(RuntimeError, match="went away"):
-        fit(Plane(), Points(), checkpoint=checkpoint, on_epoch=stop)
-    history = fit(both, Points(), checkpoint=checkpoint, devices=2)
+        fit(Plane(), Points(), TrainerOptions(checkpoint=checkpoint, on_epoch=stop))
+    history = fit(both, Points(), TrainerOptions(checkpoint=checkpoint, devices=2))
     assert len(history) == 3 and history[-1]["processes"] == 2
     assert history[-1]["apart"] == 0
     for a, b in zip(alone.parameters(), both.parameters(), strict=True):
@@ -96,4 +96,4 @@ def test_two_processes_train_as_one_and_resume(tmp_path: Path):
 
 def test_a_batch_that_cannot_be_shared_is_refused():
     with pytest.raises(ValueError, match="a batch of 8 can't be shared by 3 devices"):
-        fit(Plane(), Points(), devices=3)
+        fit(Plane(), Points(), TrainerOptions(devices=3))

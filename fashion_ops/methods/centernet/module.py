@@ -11,8 +11,8 @@ from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.targets import Radius, make_targets
 from fashion_ops.methods.parts.augment import Warp, normalize
 from fashion_ops.methods.parts.color import normalize_changed
-from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 
@@ -35,12 +35,12 @@ class CenterNetModule(TrainingModule):
     def __init__(
         self,
         model: CenterNet,
-        fit: TrainingConfig,
+        config: TrainingConfig,
         settings: DetectorSettings,
         mirror: Tensor,
         seed: int,
     ) -> None:
-        super().__init__(fit, seed)
+        super().__init__(config, seed)
         self.model = model
         self.settings = settings
         self.register_buffer("mirror", mirror, persistent=False)

@@ -20,7 +20,7 @@ from fashion_ops.methods.artifact import SPEC, load_model, read_spec
 from fashion_ops.methods.detection.cascade import MOST, NMS_IOU, Found, pick
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN, resizer
 from fashion_ops.methods.parts.boxes import Box
-from fashion_ops.methods.parts.fit import autocast
+from fashion_ops.methods.parts.trainer import autocast
 
 METHOD = "detection"
 BATCH = 8

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fashion_ops.methods.detection.inference import mirror
 from fashion_ops.methods.detection.model import CascadeRCNN
-from fashion_ops.methods.parts.fit import TrainingModule
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 
@@ -21,8 +21,8 @@ class DetectionModule(TrainingModule):
         seed: of everything random.
     """
 
-    def __init__(self, model: CascadeRCNN, fit: TrainingConfig, flip: float, seed: int) -> None:
-        super().__init__(fit, seed)
+    def __init__(self, model: CascadeRCNN, config: TrainingConfig, flip: float, seed: int) -> None:
+        super().__init__(config, seed)
         self.model = model
         self.flip = flip
 

@@ -13,7 +13,7 @@ from fashion_ops.methods.detection.inference import METHOD
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
 from fashion_ops.methods.parts.augment import MEAN, STD
-from fashion_ops.methods.parts.fit import OnEpoch, fit
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, fit
 from fashion_ops.params import TrainingConfig
 
 
@@ -92,10 +92,9 @@ def train_detector(
     history = fit(
         DetectionModule(model, run, flip, seed),
         images,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        loader_workers=loader_workers,
-        bar=bar,
+        TrainerOptions(
+            checkpoint=checkpoint, on_epoch=on_epoch, loader_workers=loader_workers, bar=bar
+        ),
     )
     save_model(folder, model, spec, history)
     return history

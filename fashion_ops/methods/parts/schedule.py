@@ -12,21 +12,21 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from fashion_ops.params import TrainingConfig
 
 
-def learning_rates(optimizer: Optimizer, fit: TrainingConfig, steps: int) -> LRScheduler:
+def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> LRScheduler:
     """The schedule that ``fit`` asks for.
 
     Args:
-        optimizer: made with ``lr=fit.lr``.
+        optimizer: made with ``lr=config.lr``.
         fit: ``lr_steps`` or, without them, one cycle up to ``lr`` and down.
-        steps: of the optimizer in the whole run, ``fit.epochs`` times those of an epoch.
+        steps: of the optimizer in the whole run, ``config.epochs`` times those of an epoch.
     """
-    if fit.lr_steps is None:
+    if config.lr_steps is None:
         steps = max(3, steps)
         rise = max(0.1, 2 / steps)  # a rise of a single step divides by zero
-        return OneCycleLR(optimizer, max_lr=fit.lr, total_steps=steps, pct_start=rise)
-    an_epoch = max(1, steps // fit.epochs)
-    factors = [lr / fit.lr for _, lr in fit.lr_steps]
-    ends = list(accumulate(epochs * an_epoch for epochs, _ in fit.lr_steps))
+        return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps, pct_start=rise)
+    an_epoch = max(1, steps // config.epochs)
+    factors = [lr / config.lr for _, lr in config.lr_steps]
+    ends = list(accumulate(epochs * an_epoch for epochs, _ in config.lr_steps))
     last = len(factors) - 1
     return LambdaLR(optimizer, lambda step: factors[min(bisect_right(ends, step), last)])
 

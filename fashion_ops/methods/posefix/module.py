@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.heatmaps import to_cells
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.methods.posefix.data import Points, stacked_mirror
 from fashion_ops.methods.posefix.errors import landmark_groups, synthesize_errors
 from fashion_ops.methods.posefix.loss import coarse_to_fine
@@ -35,12 +35,12 @@ class RefinerModule(TrainingModule):
     def __init__(
         self,
         model: nn.Module,
-        fit: TrainingConfig,
+        config: TrainingConfig,
         settings: RefinerSettings,
         category: Category,
         seed: int,
     ) -> None:
-        super().__init__(fit, seed)
+        super().__init__(config, seed)
         self.model = model
         self.settings = settings
         self.n = category.num_landmarks

@@ -11,8 +11,8 @@ from torch import nn
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, Validate, fit
 from fashion_ops.methods.posefix.data import own_outputs, stack_points
 from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
@@ -81,7 +81,7 @@ def train_refiner(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
-    judge: Judge | None = None,
+    judge: Validate | None = None,
     devices: int = 1,
 ) -> list[dict[str, float]]:
     """Train a refiner of ``landmarker``'s outputs and write its folder.
@@ -113,6 +113,10 @@ def train_refiner(
     warp = Warp(params.flip, params.rotation, params.scale, params.shift, params.color)
     settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
     module = RefinerModule(model, run, settings, category, seed)
-    history = fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, judge=judge, devices=devices)
+    history = fit(
+        module,
+        data,
+        TrainerOptions(checkpoint=checkpoint, on_epoch=on_epoch, validate=judge, devices=devices),
+    )
     save_model(folder, model, refiner_spec(params, landmarker.spec, category), history)
     return history

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.methods.top_down.cells import to_cells
 from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss, label_loss
@@ -39,12 +39,12 @@ class LandmarkerModule(TrainingModule):
         self,
         model: Landmarker,
         backbone: str,
-        fit: TrainingConfig,
+        config: TrainingConfig,
         settings: LandmarkerSettings,
         grouping: Grouping,
         seed: int,
     ) -> None:
-        super().__init__(fit, seed)
+        super().__init__(config, seed)
         self.model = model
         self.backbone = backbone
         self.settings = settings

@@ -10,9 +10,9 @@ import numpy as np
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import Judge, OnEpoch, fit
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, Validate, fit
 from fashion_ops.methods.top_down.decode import Reading
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
@@ -73,7 +73,7 @@ def train_landmarker(
     seed: int,
     checkpoint: Path | None = None,
     on_epoch: OnEpoch | None = None,
-    judge: Judge | None = None,
+    judge: Validate | None = None,
     loader_workers: int = 0,
     devices: int = 1,
     bar: bool = False,
@@ -128,13 +128,15 @@ def train_landmarker(
     history = fit(
         module,
         data,
+        TrainerOptions(
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            validate=judge,
+            loader_workers=loader_workers,
+            devices=devices,
+            bar=bar,
+        ),
         weights=balanced(garments.category_id) if training.balanced_sampling else None,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        judge=judge,
-        loader_workers=loader_workers,
-        devices=devices,
-        bar=bar,
     )
     save_model(folder, model, spec, history)
     return history

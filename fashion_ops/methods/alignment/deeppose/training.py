@@ -12,7 +12,7 @@ from fashion_ops.methods.alignment.dfa.loss import position_loss
 from fashion_ops.methods.alignment.dfa.stage import BATCH, Stage
 from fashion_ops.methods.alignment.dfa.training import settings, train_stage
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import TrainingModule, autocast, fit
+from fashion_ops.methods.parts.trainer import TrainingModule, autocast, fit
 from fashion_ops.params import DfaStage, TrainingConfig
 
 
@@ -20,9 +20,9 @@ class PatchModule(TrainingModule):
     """The N networks of a stage, side by side: they share a batch and nothing else."""
 
     def __init__(
-        self, model: PatchStage, run: TrainingConfig, warp: Warp, mirror: Tensor, seed: int
+        self, model: PatchStage, config: TrainingConfig, warp: Warp, mirror: Tensor, seed: int
     ) -> None:
-        super().__init__(run, seed)
+        super().__init__(config, seed)
         self.model, self.warp = model, warp
         self.register_buffer("mirror", torch.cat([mirror, mirror + len(mirror)]), persistent=False)
 

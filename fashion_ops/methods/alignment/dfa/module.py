@@ -11,9 +11,9 @@ from fashion_ops.methods.alignment.dfa.labels import PseudoLabels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import TrainingModule
 from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight, learning_rates
+from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 MOMENTUM = 0.9
@@ -52,13 +52,13 @@ class StageModule(TrainingModule):
     def __init__(
         self,
         model: StageNet,
-        fit: TrainingConfig,
+        config: TrainingConfig,
         settings: StageSettings,
         labels: PseudoLabels | None,
         mirror: Tensor,
         seed: int,
     ) -> None:
-        super().__init__(fit, seed)
+        super().__init__(config, seed)
         self.model, self.settings, self.labels = model, settings, labels
         both = torch.cat([mirror, mirror + len(mirror)]) if model.cascade else mirror
         self.register_buffer("mirror", both, persistent=False)
@@ -110,9 +110,9 @@ class StageModule(TrainingModule):
             return super().configure_optimizers()
         optimizer = torch.optim.SGD(
             self.model.parameters(),
-            lr=self.fit.lr,
+            lr=self.config.lr,
             momentum=MOMENTUM,
-            weight_decay=self.fit.weight_decay,
+            weight_decay=self.config.weight_decay,
         )
-        schedule = learning_rates(optimizer, self.fit, int(self.trainer.estimated_stepping_batches))
+        schedule = learning_rates(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

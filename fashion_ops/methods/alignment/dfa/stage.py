@@ -19,7 +19,7 @@ from fashion_ops.methods.alignment.dfa.model import Output, StageNet
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.fit import autocast
+from fashion_ops.methods.parts.trainer import autocast
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"

@@ -14,8 +14,8 @@ from fashion_ops.methods.alignment.dfa.module import StageModule, StageSettings
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, halving_epsilon, route
 from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage, build
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.fit import fit
 from fashion_ops.methods.parts.position_constraint import constraint_of
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.params import DfaStage, TrainingConfig
 
 STAGES = (1, 2, 3)
@@ -85,7 +85,11 @@ def train_stage(
             torch.from_numpy(mirror), seed + 1_000 * number + branch,
         )  # fmt: skip
         name = f"stage {number}" + (f", branch {branch + 1}" if len(parts) > 1 else "")
-        fit(module, samples, on_epoch=None if on_epoch is None else _telling(on_epoch, name))
+        fit(
+            module,
+            samples,
+            TrainerOptions(on_epoch=None if on_epoch is None else _telling(on_epoch, name)),
+        )
         nets.append(net.eval())
     return Stage(tuple(nets), labels, spec, router)
 

@@ -13,9 +13,9 @@ from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.parts.fit import OnEpoch, fit
 from fashion_ops.methods.parts.position_constraint import Constraint, constraint_of
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, fit
 from fashion_ops.taxonomy.alignment import point_set
 
 
@@ -52,7 +52,7 @@ def train_gle(
         model, settings, torch.from_numpy(kind.mirror), constraint(settings, kind.mirror), seed
     )
     data = Regions(as_garments(points), read_image, settings.crop, settings.padding)
-    fit(module, data, checkpoint=checkpoint, on_epoch=on_epoch, bar=bar)
+    fit(module, data, TrainerOptions(checkpoint=checkpoint, on_epoch=on_epoch, bar=bar))
     spec = {"method": METHOD, "points": landmarks, "settings": settings.model_dump(mode="json")}
     return GLEPredictor(model.eval(), spec, next(model.parameters()).device)
 

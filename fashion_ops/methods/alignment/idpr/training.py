@@ -25,8 +25,8 @@ from fashion_ops.methods.alignment.idpr.model import (
 from fashion_ops.methods.alignment.idpr.relations import Relation, fit_relations, nearest_type
 from fashion_ops.methods.alignment.idpr.tree import max_sum
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.fit import TrainingModule, autocast, fit
 from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.methods.parts.trainer import TrainingModule, autocast, fit
 from fashion_ops.params import DfaStage, TrainingConfig
 
 TYPES = 6
@@ -42,7 +42,7 @@ class IdprModule(TrainingModule):
     def __init__(
         self,
         model: IdprNet,
-        run: TrainingConfig,
+        config: TrainingConfig,
         warp: Warp,
         trees: Sequence[Tree],
         labels: PseudoLabels | None,
@@ -50,7 +50,7 @@ class IdprModule(TrainingModule):
         mirror: Tensor,
         seed: int,
     ) -> None:
-        super().__init__(run, seed)
+        super().__init__(config, seed)
         self.model, self.warp, self.trees, self.labels = model, warp, trees, labels
         self.weight = weight
         self.register_buffer("mirror", mirror, persistent=False)

@@ -17,6 +17,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,30 @@ from fashion_ops.params import TrainingConfig
 GRADIENT_NORM = 5.0  # gradients are shortened to this
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-Judge = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to numbers by name
+Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to numbers by name
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """How a training run is carried out; the result does not depend on it.
+
+    Attributes:
+        checkpoint: file that every epoch is saved to and that the run resumes from.
+        on_epoch: called with (epochs done, mean losses of the epoch).
+        validate: called with the model in eval mode after each epoch; its numbers join the losses.
+        loader_workers: processes that read and cut images.
+        devices: number of devices that share each batch: GPUs, or processes where there is none. With
+            several, everything given to the run must pickle, and an error in one of them is raised as
+            torch's ``ProcessRaisedException``.
+        bar: show a progress bar.
+    """
+
+    checkpoint: Path | None = None
+    on_epoch: OnEpoch | None = None
+    validate: Validate | None = None
+    loader_workers: int = 0
+    devices: int = 1
+    bar: bool = False
 
 
 class EpochSampler(Sampler[int]):
@@ -84,9 +108,9 @@ class TrainingModule(L.LightningModule):
 
     model: nn.Module
 
-    def __init__(self, fit: TrainingConfig, seed: int) -> None:
+    def __init__(self, config: TrainingConfig, seed: int) -> None:
         super().__init__()
-        self.fit, self.seed = fit, seed
+        self.config, self.seed = config, seed
         self.sums: dict[str, float] = {}
         self.history: list[dict[str, float]] = []
 
@@ -97,7 +121,7 @@ class TrainingModule(L.LightningModule):
             "method": type(self).__name__,
             "architecture": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
             "seed": str(self.seed),
-            **{name: str(value) for name, value in self.fit.model_dump().items()},
+            **{name: str(value) for name, value in self.config.model_dump().items()},
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -142,11 +166,11 @@ class TrainingModule(L.LightningModule):
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [
-            {"params": matrices, "weight_decay": self.fit.weight_decay},
+            {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": vectors, "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.fit.lr, fused=True)
-        schedule = learning_rates(optimizer, self.fit, int(self.trainer.estimated_stepping_batches))
+        optimizer = torch.optim.AdamW(groups, lr=self.config.lr, fused=True)
+        schedule = learning_rates(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -154,9 +178,9 @@ class EpochEnd(L.Callback):
     """After each epoch: judge the model, write the checkpoint, then tell the caller the numbers."""
 
     def __init__(
-        self, checkpoint: Path | None, on_epoch: OnEpoch | None, judge: Judge | None = None
+        self, checkpoint: Path | None, on_epoch: OnEpoch | None, validate: Validate | None = None
     ) -> None:
-        self.checkpoint, self.on_epoch, self.judge = checkpoint, on_epoch, judge
+        self.checkpoint, self.on_epoch, self.validate = checkpoint, on_epoch, validate
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, TrainingModule)
@@ -168,11 +192,11 @@ class EpochEnd(L.Callback):
         if not math.isfinite(means["loss"]):
             raise FloatingPointError(
                 f"epoch {trainer.current_epoch}: the loss is {means['loss']}; lower the learning rate "
-                f"(now {pl_module.fit.lr})"
+                f"(now {pl_module.config.lr})"
             )
-        if self.judge is not None:  # in every process: all keep the same history
+        if self.validate is not None:  # in every process: all keep the same history
             pl_module.model.eval()
-            means |= self.judge(pl_module.model)
+            means |= self.validate(pl_module.model)
             pl_module.model.train()
         pl_module.history.append(means)
         if self.checkpoint is not None:
@@ -209,32 +233,31 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 def fit(
     module: TrainingModule,
     dataset: Dataset[Any],
-    *,
+    options: "TrainerOptions | None" = None,
     weights: np.ndarray | None = None,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    judge: Judge | None = None,
-    loader_workers: int = 0,
-    devices: int = 1,
-    bar: bool = False,
 ) -> list[dict[str, float]]:
-    """Train ``module`` on ``dataset`` by ``module.fit``; resume from ``checkpoint`` if it exists.
+    """Train ``module`` on ``dataset`` by the settings in ``module.config``.
 
-    ``dataset`` gives whole batches through ``__getitems__``; ``weights``, one a sample, say how often
-    each is drawn; ``judge`` adds its numbers of the model to those of each epoch. Returns each epoch's
-    mean losses and what ``judge`` found.
-    With several ``devices`` (GPUs, or processes where there is none) everything given must pickle, and
-    an error of one of them comes as torch's ``ProcessRaisedException``.
+    Args:
+        module: the model with its losses.
+        dataset: gives whole batches through ``__getitems__``.
+        options: how the run is carried out: checkpoint, devices, progress.
+        weights: (N,) how often each sample is drawn, relative to the others; None draws each once.
+
+    Returns:
+        The mean losses of each epoch, and the numbers of ``options.validate``.
 
     Raises:
         ValueError: the data set is empty, a batch can't be shared out evenly, or ``checkpoint`` is of
             another run; says what differs.
         FloatingPointError: the loss left the finite numbers.
     """
+    options = options or TrainerOptions()
+    devices = options.devices
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("nothing to train on: the data set is empty")
-    batch = min(module.fit.batch_size, size)
+    batch = min(module.config.batch_size, size)
     if batch % devices:
         raise ValueError(
             f"a batch of {batch} can't be shared by {devices} devices; set batch_size to a multiple of "
@@ -242,6 +265,7 @@ def fit(
         )
     _quiet()
     L.seed_everything(module.seed, verbose=False)
+    checkpoint = options.checkpoint
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
     sampler = EpochSampler(dataset, module.seed, weights)
     sampler.set_epoch(
@@ -253,12 +277,12 @@ def fit(
         sampler=sampler,
         drop_last=True,
         collate_fn=_whole_batch,
-        num_workers=loader_workers,
+        num_workers=options.loader_workers,
     )
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     keep_freed_memory()
     trainer = L.Trainer(
-        max_epochs=module.fit.epochs,
+        max_epochs=module.config.epochs,
         accelerator=accelerator,
         devices=devices,
         # DLA owns projections that no loss reaches
@@ -267,12 +291,12 @@ def fit(
         else "auto",
         sync_batchnorm=devices > 1 and accelerator == "cuda",
         use_distributed_sampler=False,
-        precision="bf16-mixed" if wants_bf16(module.fit.precision, accelerator) else "32-true",
-        callbacks=[EpochEnd(checkpoint, on_epoch, judge)],
+        precision="bf16-mixed" if wants_bf16(module.config.precision, accelerator) else "32-true",
+        callbacks=[EpochEnd(checkpoint, options.on_epoch, options.validate)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=bar and sys.stderr.isatty(),
+        enable_progress_bar=options.bar and sys.stderr.isatty(),
     )
     module.history = []
     module.train()  # a loaded model comes in eval mode, which would freeze its normalisation
