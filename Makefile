@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11+, make and the package index; nothing else.
+# `make demo` and `make test` need only Python 3.11+, make, git and the package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,10 +9,10 @@ export DO_NOT_TRACK := 1
 
 .PHONY: help env demo test lint ui bench audit lock clean
 
-help: ## what there is to make
+help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-env: $(STAMP) ## the virtual environment in .venv, from requirements.lock
+env: $(STAMP) ## create the virtual environment in .venv from requirements.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,25 +21,25 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-demo: $(STAMP) ## the whole pipeline on the synthetic wardrobe, driven by Dagster
+demo: $(STAMP) ## run the whole pipeline on the synthetic wardrobe, with Dagster
 	$(BIN)/python -m pipelines.run --summary
 
-test: $(STAMP) ## all tests
+test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: $(STAMP) ## format, style, types, import contracts
+lint: $(STAMP) ## check format, style, types and import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-ui: $(STAMP) ## Dagster on port 3000 and MLflow on port 5000, with the history of all runs
+ui: $(STAMP) ## start Dagster on port 3000 and MLflow on port 5000, with the history of all runs
 	@trap 'kill 0' EXIT INT TERM; \
 	$(BIN)/python -m pipelines.home && \
 	( $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
 	  $(BIN)/dagster dev --port 3000 )
 
-bench: $(STAMP) ## speed against peers, ratios in one run each
+bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.scoring
 	$(BIN)/python -m bench.contextual_kmeans
@@ -48,14 +48,14 @@ bench: $(STAMP) ## speed against peers, ratios in one run each
 	$(BIN)/python -m bench.detector_input
 	$(BIN)/python -m bench.landmarker_training
 
-audit: $(STAMP) ## known vulnerabilities of the locked packages
+audit: $(STAMP) ## look up known vulnerabilities of the locked packages
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
 
-lock: $(STAMP) ## resolve requirements.lock anew
+lock: $(STAMP) ## resolve requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
 	  --extra dev --extra services pyproject.toml -o requirements.lock
 
-clean: ## everything that steps and services made; the environment stays
+clean: ## delete everything that steps and services made; the environment stays
 	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
 	rm -rf models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
 	rm -f dvc.lock

@@ -17,7 +17,7 @@ from psycopg2 import sql
 def make_databases(names: list[str]) -> None:
     """Create the databases that are missing."""
     connection = psycopg2.connect(dbname="postgres")
-    connection.autocommit = True  # CREATE DATABASE stands outside of transactions
+    connection.autocommit = True  # CREATE DATABASE cannot run inside a transaction
     with connection.cursor() as cursor:
         cursor.execute("select datname from pg_database")
         there = {name for (name,) in cursor.fetchall()}
