@@ -1,5 +1,6 @@
 """The documentation names files, modules, commands, options and parameters: all of them must exist."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -31,15 +32,16 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_
 
 
 def code_of(text: str) -> Iterator[str]:
-    """Inline code, and each line of fenced and indented code blocks."""
-    fenced = False
+    """Each line of fenced and indented code blocks, then the inline code of the prose."""
+    fenced, prose = False, []
     for line in text.splitlines():
         if line.startswith("```"):
             fenced = not fenced
         elif fenced or line.startswith("    "):
             yield line.strip()
         else:
-            yield from re.findall(r"`([^`]+)`", line)
+            prose.append(line.removeprefix("# "))
+    yield from re.findall(r"`([^`]+)`", "\n".join(prose))
 
 
 def calls_of(text: str) -> Iterator[list[str]]:
@@ -151,6 +153,19 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
         f"make {w}" for words in calls if words[:1] == ["make"] for w in words[1:] if w not in targets
     ]
     assert not wrong
+
+
+@each_page
+def test_every_table_of_a_paper_that_a_page_names_exists(page: Path) -> None:
+    unknown = []
+    for words in calls_of(page.read_text()):
+        for kind in ("table", "figure"):
+            if words[:3] == ["python", "-m", "papers"] and f"--{kind}" in words:
+                name = words[words.index(f"--{kind}") + 1]
+                paper = importlib.import_module(f"papers.{words[3].replace('-', '_')}")
+                known = (*paper.TABLES, *getattr(paper, "FIGURES", ()))
+                unknown += [] if {name, f"{kind}{name}"} & set(known) else [" ".join(words)]
+    assert not unknown
 
 
 @each_page
