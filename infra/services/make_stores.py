@@ -1,6 +1,6 @@
-"""Create what the services expect: a database each for Dagster and MLflow, a bucket for MLflow and DVC.
+"""Create the stores of the services: a database each for Dagster and MLflow, a bucket for MLflow and DVC.
 
-What is there already stays. Addresses and credentials come from the environment: libpq's ``PGHOST``,
+Existing ones are not changed. Addresses and credentials come from the environment: libpq's ``PGHOST``,
 ``PGUSER``, ``PGPASSWORD``; ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``.
 
     python infra/services/make_stores.py --databases dagster mlflow --buckets fashion-ops
@@ -20,15 +20,15 @@ def make_databases(names: list[str]) -> None:
     connection.autocommit = True  # CREATE DATABASE cannot run inside a transaction
     with connection.cursor() as cursor:
         cursor.execute("select datname from pg_database")
-        there = {name for (name,) in cursor.fetchall()}
+        existing = {name for (name,) in cursor.fetchall()}
         for name in names:
-            if name not in there:
+            if name not in existing:
                 cursor.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
     connection.close()
 
 
 def make_buckets(names: list[str]) -> None:
-    """Create the buckets that are missing, or that this key may not look into."""
+    """Create the buckets that do not exist or that this key cannot read."""
     s3 = boto3.client("s3")
     for name in names:
         try:
@@ -41,6 +41,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Create databases and buckets that are missing.")
     parser.add_argument("--databases", nargs="*", default=[])
     parser.add_argument("--buckets", nargs="*", default=[])
-    given = parser.parse_args()
-    make_databases(given.databases)
-    make_buckets(given.buckets)
+    options = parser.parse_args()
+    make_databases(options.databases)
+    make_buckets(options.buckets)
