@@ -1,10 +1,10 @@
-"""DeepFashion's Category & Attribute benchmark (Liu et al., CVPR 2016), what papers call DeepFashion-C.
+"""DeepFashion's Category & Attribute benchmark (Liu et al., CVPR 2016), which papers call DeepFashion-C.
 
-The lists of FLD, but its landmarks have no variation type although its README says so: the header
-decides. Beside them ``list_category_cloth.txt`` (name, type), ``list_category_img.txt`` (image, label
-counted from 1), ``list_attr_cloth.txt`` (name with spaces, type) and ``list_attr_img.txt`` (image, one
-value an attribute: 1, -1, 0 unknown); where these four are missing, categories are "" and attributes
-empty.
+It has the lists of FLD, but its landmarks have no variation type although its README says so: the
+header decides. Four further lists may be missing, then categories are "" and attributes empty:
+``list_category_cloth.txt`` (name, type), ``list_category_img.txt`` (image, label counted from 1),
+``list_attr_cloth.txt`` (name with spaces, type) and ``list_attr_img.txt`` (image, then one value per
+attribute: 1, -1, 0 unknown).
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from fashion_ops.catalog.alignment.list_file import (
     read_list,
 )
 from fashion_ops.catalog.alignment.records import Record
-from fashion_ops.catalog.alignment.refusals import Reason, Refused
+from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.alignment.sources.base import Attribute, Listing, Lists, join
 from fashion_ops.catalog.alignment.sources.fld import box, evaluation_status
 
@@ -28,7 +28,7 @@ KINDS = {"1": "texture", "2": "fabric", "3": "shape", "4": "part", "5": "style"}
 
 
 def read(root: Path) -> Listing:
-    """All of the benchmark below ``root``.
+    """Read the lists of the benchmark below ``root``.
 
     Raises:
         ValueError: a list is missing or has no row count.
@@ -40,14 +40,14 @@ def read(root: Path) -> Listing:
     extras = {}
     if (root / "Anno/list_category_img.txt").is_file():
         cloth = read_list(root, "Anno/list_category_cloth.txt")
-        lists.check_count(cloth)
+        cloth.check_count(lists.names)
         names = [name for name, _ in named_types(cloth)]
         lists.add("category", "Anno/list_category_img.txt")
         extras["category"] = lambda row, record: _category(row, record, names)
     attributes: list[Attribute] = []
     if (root / "Anno/list_attr_img.txt").is_file():
         cloth = read_list(root, "Anno/list_attr_cloth.txt")
-        lists.check_count(cloth)
+        cloth.check_count(lists.names)
         attributes = attribute_names(cloth)
         lists.add("attributes", "Anno/list_attr_img.txt")
         extras["attributes"] = lambda row, record: _attributes(row, record, len(attributes))
@@ -57,12 +57,12 @@ def read(root: Path) -> Listing:
 
 
 def attribute_names(cloth: ListFile) -> list[Attribute]:
-    """The attributes in the order of their columns."""
+    """The attributes, in the order of their columns in ``list_attr_img.txt``."""
     return [Attribute(name, KINDS.get(kind, "")) for name, kind in named_types(cloth)]
 
 
 def attribute_values(row: Row, count: int) -> np.ndarray:
-    """Values 1, -1, 0 of one row, (count,) int8. Raises Refused."""
+    """Values 1, -1, 0 of one row, (count,) int8; raises Refused for anything else."""
     expect(row, 1 + count, f"a name and {count} attributes")
     values = np.array(integers(row.fields[1:]), np.int64)
     if ((values < -1) | (values > 1)).any():
