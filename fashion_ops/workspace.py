@@ -1,7 +1,6 @@
-"""Where each step reads and writes, and how an output appears: whole or not at all.
+"""Paths of all step inputs and outputs, and ``publish``, which writes an output as a whole.
 
-One place for paths, relative to the repository root. The same paths stand in ``dvc.yaml``; a test
-holds the two together.
+Paths are relative to the repository root. ``dvc.yaml`` has the same paths; a test compares the two.
 """
 
 import os
@@ -24,22 +23,22 @@ class Workspace:
 
     @property
     def raw(self) -> Path:
-        """``synthesize``: a wardrobe in DeepFashion2's released layout."""
+        """``synthesize``: the synthetic wardrobe, in DeepFashion2's released layout."""
         return self.root / "data" / "raw"
 
     @property
     def inbox(self) -> Path:
-        """Where new labelled batches are dropped; see ``fashion_ops.steps.batches``."""
+        """Folder for new labelled batches; see ``fashion_ops.steps.batches``."""
         return self.root / "data" / "inbox"
 
     @property
     def batches(self) -> Path:
-        """Accepted batches, each a folder with a .dvc file that git keeps; an input of ``ingest``."""
+        """Accepted batches, each a folder with a .dvc file in git; an input of ``ingest``."""
         return self.root / "data" / "batches"
 
     @property
     def rejected(self) -> Path:
-        """Batches that were refused, each with its NAME.reason.txt."""
+        """Rejected batches, each with a NAME.reason.txt."""
         return self.root / "data" / "rejected"
 
     @property
@@ -59,7 +58,7 @@ class Workspace:
 
     @property
     def drift(self) -> Path:
-        """``drift``: drift.json, drift.png: the newest batch beside what was there before."""
+        """``drift``: drift.json, drift.png: the newest batch compared with the data before it."""
         return self.root / "reports" / "drift"
 
     @property
@@ -74,7 +73,7 @@ class Workspace:
 
     @property
     def box_detector(self) -> Path:
-        """``train_box_detector``: a model folder, or only a model.json that says there is none."""
+        """``train_box_detector``: a model folder, or a model.json alone where no model is trained."""
         return self.root / "models" / "box_detector"
 
     @property
@@ -102,52 +101,56 @@ class Workspace:
 
     @property
     def alignment_catalog(self) -> Path:
-        """``ingest_alignment``: a catalog a data set, in a folder of its name."""
+        """``ingest_alignment``: one catalog per data set, in a folder of its name."""
         return self.root / "data" / "alignment" / "catalog"
 
     def dfa(self, stage: str) -> Path:
-        """``dfa_stage@N``: a folder a model with weights, estimates, predictions and clusters.png."""
+        """``dfa_stage@N``: a folder per model: weights, estimates, predictions and clusters.png."""
         return self.root / "models" / "dfa" / stage
 
     @property
     def promotions(self) -> Path:
-        """``promote``: the page and numbers of each decision; kept with the version too."""
+        """``promote``: page and metrics of each decision; also logged with the model version."""
         return self.root / "reports" / "promotion"
 
     @property
     def checkpoints(self) -> Path:
-        """Resume points of running tasks; never an output of a step."""
+        """Checkpoints of running tasks; never an output of a step."""
         return self.root / ".checkpoints"
 
 
 def find_root() -> Path:
-    """The repository: ``FASHION_OPS_ROOT``, or the nearest folder with a ``dvc.yaml`` from here up.
+    """The repository root.
 
-    A service may run anywhere; where there is none above it, it is the one this package lies in.
+    It is ``FASHION_OPS_ROOT`` if that is set; else the nearest folder with a ``dvc.yaml``, from the
+    current folder upwards; else, for services that run anywhere, the repository of this package.
     """
-    if named := os.environ.get("FASHION_OPS_ROOT"):
-        return Path(named).resolve()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    if root := os.environ.get("FASHION_OPS_ROOT"):
+        return Path(root).resolve()
+    current = Path.cwd()
+    for folder in (current, *current.parents):
         if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
             return folder
     return Path(__file__).resolve().parent.parent
 
 
-def seen_from(folder: Path, root: Path, given: str) -> str:
-    """Where the data set ``root`` lies, seen from ``folder``, so that an output names no machine.
+def seen_from(folder: Path, root: Path, name: str) -> str:
+    """Path of a data set relative to ``folder``, so that an output does not depend on the machine.
 
-    ``given`` is how the parameters name it: what they name by its absolute path stays so.
+    Args:
+        folder: of the output.
+        root: folder or file of the data set.
+        name: the data set's path as in the parameters; an absolute path stays absolute.
     """
     base = root if root.is_dir() else root.parent
-    if Path(given).is_absolute():
+    if Path(name).is_absolute():
         return base.as_posix()
     return Path(os.path.relpath(base.absolute(), folder.absolute())).as_posix()
 
 
 @contextmanager
 def publish(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target``; on success it becomes ``target``, else it is removed.
+    """Yield an empty folder beside ``target`` that becomes ``target`` on success and else is removed.
 
     A reader never sees a half-written output: the old one stays until the new one is complete.
     """

@@ -138,7 +138,7 @@ def _garments_table(chunk: Chunk, first_id: int, image_ids: np.ndarray) -> pa.Ta
 def _cut(
     listing: Iterable[Entry | Refusal], base: Path, by_size: bool, refusals: list[Refusal]
 ) -> Iterator[list[Entry]]:
-    """Yield chunks of at most ``CHUNK_IMAGES`` or about ``CHUNK_BYTES``; refusals go to ``refusals``."""
+    """Yield chunks of at most ``CHUNK_IMAGES`` or about ``CHUNK_BYTES``; collect ``refusals``."""
     chunk: list[Entry] = []
     size = 0
     for entry in listing:

@@ -36,7 +36,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class TableSchema:
-    """The columns of a table: ``arrow`` is their layout on disk, ``rules`` what a DataFrame must obey."""
+    """The columns of a table: ``arrow`` is the layout on disk, ``rules`` bind a DataFrame."""
 
     arrow: pa.Schema
     rules: pandera.DataFrameSchema

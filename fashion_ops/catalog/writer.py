@@ -37,7 +37,7 @@ class Totals:
     examples: dict[str, Refusal] = field(default_factory=dict)  # by reason
 
     def check_balance(self, root: Path) -> None:
-        """Raise RuntimeError unless each record is a garment or quarantined; a fault of this program."""
+        """Raise RuntimeError unless each record became a garment or was quarantined."""
         garments, quarantined = self.garments.total(), self.quarantined.total()
         if self.records != garments + quarantined:
             raise RuntimeError(

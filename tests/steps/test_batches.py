@@ -58,7 +58,7 @@ class RepositoryResource:
             (self.ws.inbox / f"{name}.ready").touch()
         return made.root
 
-    def take(self) -> batches.Taken:
+    def take(self) -> batches.BatchResults:
         return batches.take(self.params, self.ws, self.ledger)
 
     def reason(self, name: str) -> str:
@@ -114,7 +114,7 @@ def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
     assert house.ledger.is_current("ingest")
     house.drop("monday", 11, 12)
     house.drop("tuesday", 13)
-    assert house.take() == batches.Taken(["0001-monday", "0002-tuesday"])
+    assert house.take() == batches.BatchResults(["0001-monday", "0002-tuesday"])
     assert names(house.ws.inbox) == []
     assert not house.ledger.is_current("ingest")
     assert house.ledger.input_md5("ingest", "data/batches") != before

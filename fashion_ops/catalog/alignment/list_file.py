@@ -136,7 +136,7 @@ def expect(row: Row, count: int, fields: str) -> None:
 
 
 def named_types(listed: ListFile) -> Iterator[tuple[str, str]]:
-    """Yield (name, type) of ``list_attr_cloth.txt`` or ``list_category_cloth.txt``: the type is last."""
+    """Yield (name, type) of ``list_attr_cloth.txt`` or ``list_category_cloth.txt``; type comes last."""
     for row in listed.rows:
         *name, kind = row.fields
         yield " ".join(name), kind

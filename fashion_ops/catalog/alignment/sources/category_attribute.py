@@ -1,4 +1,4 @@
-"""DeepFashion's Category & Attribute benchmark (Liu et al., CVPR 2016), which papers call DeepFashion-C.
+"""DeepFashion's Category & Attribute benchmark (Liu et al., CVPR 2016), also called DeepFashion-C.
 
 It has the lists of FLD, but its landmarks have no variation type although its README says so: the
 header decides. Four further lists may be missing, then categories are "" and attributes empty:
@@ -20,9 +20,9 @@ from fashion_ops.catalog.alignment.list_file import (
     read_list,
 )
 from fashion_ops.catalog.alignment.records import Record
-from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.alignment.sources.base import Attribute, Listing, Lists, join
 from fashion_ops.catalog.alignment.sources.fld import box, evaluation_status
+from fashion_ops.catalog.quarantine import Reason, Refused
 
 KINDS = {"1": "texture", "2": "fabric", "3": "shape", "4": "part", "5": "style"}
 

@@ -19,8 +19,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from fashion_ops.catalog.alignment.records import Record
-from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.alignment.sources.base import Listing
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.taxonomy.alignment import point_set
 
 FILE = "joints.mat"
