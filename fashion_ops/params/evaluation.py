@@ -24,7 +24,7 @@ class Evaluate(Section):
     max_detections: int = Field(default=20, ge=1)
     score: Literal["own", "all"] = Field(
         default="own",
-        description="mean of the peaks above 0.2, of the category's own or all channels, times box score",
+        description="mean peak above 0.2, of the category's own or of all channels, times the box score",
     )
     oks_nms: float | None = Field(
         default=None, gt=0, le=1, description="OKS above which the worse of two garments is removed"
@@ -55,13 +55,19 @@ class Promote(Section):
     max_likely_drop: float = Field(
         default=0.02, ge=0, description="likewise for the lower end of the confidence interval"
     )
-    resamples: int = Field(default=1000, ge=100, description="bootstrap samples of the images, for that interval")
+    resamples: int = Field(
+        default=1000, ge=100, description="bootstrap samples of the images, for that interval"
+    )
     confidence: float = Field(default=0.95, gt=0, lt=1)
     max_category_drop: float = Field(
-        default=0.05, ge=0, description="largest drop of AP of a category with category_garments or more"
+        default=0.05,
+        ge=0,
+        description="largest drop of AP of a category with category_garments or more",
     )
     category_garments: int = Field(
-        default=100, ge=1, description="with fewer, n, the drop may be sqrt(category_garments / n) times larger"
+        default=100,
+        ge=1,
+        description="with fewer, n, the drop may be sqrt(category_garments / n) times larger",
     )
     max_latency_ms: float = Field(default=2000.0, gt=0, description="median over photos, on the CPU")
     latency_photos: int = Field(default=12, ge=1)

@@ -18,7 +18,9 @@ class Distributed(Section):
 
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(
-        default=0.0, ge=0, description="a fraction of one, or the number that share one category's training"
+        default=0.0,
+        ge=0,
+        description="a fraction of one, or the number that share one category's training",
     )
     gpus_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="by category, where its training uses more than gpus_per_task"
@@ -65,7 +67,9 @@ class Retrain(Section):
     timezone: str = "UTC"
     enabled: bool = Field(default=False, description="whether it starts with the Dagster services")
     overdue_days: float = Field(
-        default=8.0, gt=0, description="days without a run that reached `register` after which models are stale"
+        default=8.0,
+        gt=0,
+        description="days without a run that reached `register` after which models are stale",
     )
 
     @field_validator("timezone")
@@ -82,13 +86,19 @@ class Batches(Section):
     """Labelled batches in ``data/inbox``; batch ``NAME`` is complete once ``NAME.ready`` exists."""
 
     enabled: bool = Field(default=False, description="whether its sensor starts with the services")
-    min_images: int = Field(default=100, ge=1, description="of all complete batches together; fewer wait")
+    min_images: int = Field(
+        default=100, ge=1, description="of all complete batches together; fewer wait"
+    )
 
 
 class Drift(Section):
     """Limits of drift: a batch has drifted if a distance is over its limit and significant."""
 
-    images: int = Field(default=500, ge=1, description="compared of the batch and of the data before it, drawn by the seed")
+    images: int = Field(
+        default=500,
+        ge=1,
+        description="compared of the batch and of the data before it, drawn by the seed",
+    )
     max_psi: float = Field(default=0.2, gt=0, description="population stability index of categories")
     max_ks: float = Field(default=0.2, gt=0, le=1, description="Kolmogorov-Smirnov distance")
     significance: float = Field(default=0.001, gt=0, lt=1)
