@@ -24,7 +24,7 @@ class Evaluate(Section):
     max_detections: int = Field(default=20, ge=1)
     score: Literal["own", "all"] = Field(
         default="own",
-        description="mean peak above 0.2, of the category's own or of all channels, times the box score",
+        description="mean of the peaks above 0.2 (of own or of all channels) times the box score",
     )
     oks_nms: float | None = Field(
         default=None, gt=0, le=1, description="OKS above which the worse of two garments is removed"
