@@ -111,7 +111,7 @@ class Catalog:
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int, str]]:
-        """Shard, row and path by image id; a DataFrame look-up takes as long as decoding a small JPEG."""
+        """Shard, row and path by image id; a DataFrame look-up is as slow as decoding a small JPEG."""
         table = self.images
         places = zip(table["shard"].tolist(), table["row"].tolist(), table["path"], strict=True)
         return dict(zip(table["image_id"].tolist(), places, strict=True))

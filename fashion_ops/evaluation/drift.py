@@ -27,7 +27,7 @@ class Measure:
     p: float  # probability of so large a distance by chance
 
     def is_drift(self, limits: Mapping[str, float], significance: float) -> bool:
-        """Whether the distance is larger than the limit of its kind, and ``p`` below ``significance``."""
+        """Whether the distance is over the limit of its kind, and ``p`` below ``significance``."""
         return self.value > limits[self.kind] and self.p < significance
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from fashion_ops.params import Params, explain, find_old_keys, load_params
@@ -80,6 +81,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 def _rename_old_keys(document: Any) -> None:
     """Rename old keys in place; they keep their line and comment."""
     for mapping, old, new in find_old_keys(document):
+        assert isinstance(mapping, CommentedMap)  # all mappings of a loaded document are
         position, comment = list(mapping).index(old), mapping.ca.items.get(old)
         mapping.insert(position, new, mapping.pop(old))
         if comment is not None:

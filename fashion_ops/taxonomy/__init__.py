@@ -1,7 +1,7 @@
 """What a garment is: 13 categories, their 294 landmarks, and the groupings of those landmarks.
 
 The tables are CSV files beside this module; ``tables`` reads them once, ``grouping`` maps the 294
-landmarks onto fewer output channels. Nothing here knows about images, models or files of data.
+landmarks onto fewer output channels. ``alignment`` has the points of fashion alignment data.
 """
 
 from fashion_ops.taxonomy.grouping import GROUPINGS, Grouping, load_grouping
