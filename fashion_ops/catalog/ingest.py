@@ -21,7 +21,7 @@ from fashion_ops.catalog.chunks import Chunk, read_chunk
 from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources import SOURCES
 from fashion_ops.catalog.sources.base import Entry
-from fashion_ops.catalog.tables import list_array, table_of
+from fashion_ops.catalog.tables import table_of
 from fashion_ops.catalog.writer import CatalogWriter, Totals
 
 CHUNK_IMAGES = 512
@@ -126,13 +126,17 @@ def _garments_table(chunk: Chunk, first_id: int, image_ids: np.ndarray) -> pa.Ta
         "image_id": image_ids[chunk.image_of],
         "split": [chunk.images[i].split for i in chunk.image_of],
         "item": chunk.items,
-        "box": list_array(Ragged.of(garments.box.ravel(), np.full(count, 4))),
-        "landmarks": list_array(garments.landmarks),
+        "box": _lists(Ragged.of(garments.box.ravel(), np.full(count, 4))),
+        "landmarks": _lists(garments.landmarks),
         "polygons": pa.ListArray.from_arrays(
-            garments.polygons.offsets, list_array(garments.polygon_points)
+            garments.polygons.offsets, _lists(garments.polygon_points)
         ),
     }
     return table_of(schemas.GARMENTS, (), **columns)
+
+
+def _lists(rows: Ragged) -> pa.ListArray:
+    return pa.ListArray.from_arrays(rows.offsets, pa.array(rows.values))
 
 
 def _cut(

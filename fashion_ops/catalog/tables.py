@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fashion_ops.catalog.checks import Ragged
 from fashion_ops.catalog.schemas import TableSchema
 
 ROW_GROUP = 1 << 15
@@ -31,11 +30,6 @@ def table_of(schema: TableSchema, records: Sequence[Any], **columns: Any) -> pa.
         for name in schema.arrow.names
     }
     return pa.table(values, schema=schema.arrow)
-
-
-def list_array(rows: Ragged) -> pa.ListArray:
-    """Rows of different length as an Arrow column."""
-    return pa.ListArray.from_arrays(rows.offsets, pa.array(rows.values))
 
 
 class TableWriter:
