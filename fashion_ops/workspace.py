@@ -11,75 +11,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class _Below:
+    """A path below the root of a workspace."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, workspace: "Workspace", owner: type) -> Path:
+        return workspace.root / self._path
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Paths of all step outputs below ``root``."""
+    """Paths of all step inputs and outputs below ``root``; comments name the step that writes each."""
 
     root: Path = Path()
 
-    @property
-    def params(self) -> Path:
-        return self.root / "params.yaml"
+    params = _Below("params.yaml")
+    checkpoints = _Below(".checkpoints")  # of running tasks; never an output of a step
 
-    @property
-    def raw(self) -> Path:
-        """``synthesize``: the synthetic wardrobe, in DeepFashion2's released layout."""
-        return self.root / "data" / "raw"
+    # New labelled batches, see ``steps.batches``. Accepted ones have a .dvc file in git and are an
+    # input of ``ingest``, rejected ones have a NAME.reason.txt.
+    inbox = _Below("data/inbox")
+    batches = _Below("data/batches")
+    rejected = _Below("data/rejected")
 
-    @property
-    def inbox(self) -> Path:
-        """Folder for new labelled batches; see ``fashion_ops.steps.batches``."""
-        return self.root / "data" / "inbox"
-
-    @property
-    def batches(self) -> Path:
-        """Accepted batches, each a folder with a .dvc file in git; an input of ``ingest``."""
-        return self.root / "data" / "batches"
-
-    @property
-    def rejected(self) -> Path:
-        """Rejected batches, each with a NAME.reason.txt."""
-        return self.root / "data" / "rejected"
-
-    @property
-    def catalog(self) -> Path:
-        """``ingest``: images.parquet, garments.parquet, quarantine.parquet, shards/."""
-        return self.root / "data" / "catalog"
-
-    @property
-    def grouped(self) -> Path:
-        """``aggregate``: garments.parquet with grouped landmarks, groups.parquet with counts."""
-        return self.root / "data" / "grouped"
-
-    @property
-    def pseudo_labels(self) -> Path:
-        """``pseudo_label``: labels.parquet, centers.parquet, clusters/CATEGORY.png."""
-        return self.root / "data" / "pseudo_labels"
-
-    @property
-    def drift(self) -> Path:
-        """``drift``: drift.json, drift.png: the newest batch compared with the data before it."""
-        return self.root / "reports" / "drift"
-
-    @property
-    def detector(self) -> Path:
-        """``train_detector``: a model folder."""
-        return self.root / "models" / "detector"
-
-    @property
-    def postprocess(self) -> Path:
-        """``tune_postprocess``: postprocess.json, search.csv, sigmas.csv and their image."""
-        return self.root / "models" / "postprocess"
-
-    @property
-    def box_detector(self) -> Path:
-        """``train_box_detector``: a model folder, or a model.json alone where no model is trained."""
-        return self.root / "models" / "box_detector"
-
-    @property
-    def landmarker(self) -> Path:
-        """``train_landmarker``: a model folder."""
-        return self.root / "models" / "landmarker"
+    raw = _Below("data/raw")  # synthesize: the synthetic wardrobe, in DeepFashion2's released layout
+    catalog = _Below("data/catalog")  # ingest: images, garments, quarantine (.parquet); shards/
+    grouped = _Below("data/grouped")  # aggregate: garments.parquet, groups.parquet, grouping.json
+    pseudo_labels = _Below("data/pseudo_labels")  # pseudo_label: labels, centers (.parquet); clusters/
+    drift = _Below("reports/drift")  # drift: drift.json, drift.png
+    detector = _Below("models/detector")  # train_detector: a model folder
+    postprocess = _Below("models/postprocess")  # tune_postprocess: postprocess.json, tables, a plot
+    box_detector = _Below("models/box_detector")  # train_box_detector: a model folder, or a model.json
+    landmarker = _Below("models/landmarker")  # train_landmarker: a model folder
+    evaluation = _Below("reports/evaluation")  # evaluate: metrics.json, report.html, predictions/, ...
+    promotions = _Below("reports/promotion")  # promote: page and metrics of each decision
+    alignment_raw = _Below("data/alignment/raw")  # synthesize_alignment: a folder per data set
+    alignment_catalog = _Below("data/alignment/catalog")  # ingest_alignment: a catalog per data set
 
     def finetuned(self, category: str) -> Path:
         """``finetune@category``: a model folder."""
@@ -89,34 +58,9 @@ class Workspace:
         """``refine@category``: a model folder."""
         return self.root / "models" / "refined" / category
 
-    @property
-    def evaluation(self) -> Path:
-        """``evaluate``: metrics.json, per_category.csv, predictions/, report.html, images/."""
-        return self.root / "reports" / "evaluation"
-
-    @property
-    def alignment_raw(self) -> Path:
-        """``synthesize_alignment``: fld/, category_attribute/, in_shop/, consumer_to_shop/, lsp/."""
-        return self.root / "data" / "alignment" / "raw"
-
-    @property
-    def alignment_catalog(self) -> Path:
-        """``ingest_alignment``: one catalog per data set, in a folder of its name."""
-        return self.root / "data" / "alignment" / "catalog"
-
     def dfa(self, stage: str) -> Path:
         """``dfa_stage@N``: a folder per model: weights, estimates, predictions and clusters.png."""
         return self.root / "models" / "dfa" / stage
-
-    @property
-    def promotions(self) -> Path:
-        """``promote``: page and metrics of each decision; also logged with the model version."""
-        return self.root / "reports" / "promotion"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints of running tasks; never an output of a step."""
-        return self.root / ".checkpoints"
 
 
 def find_root() -> Path:

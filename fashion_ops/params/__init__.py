@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+# ruff: noqa: F401 - other modules import all sections from here
 from fashion_ops.params.alignment import DfaStage
 from fashion_ops.params.data import (
     Aggregate,
-    AlignmentSource,
     Ingest,
     IngestAlignment,
     PseudoLabel,
@@ -27,55 +27,14 @@ from fashion_ops.params.detectors import PostProcess, TrainBoxDetector, TrainDet
 from fashion_ops.params.evaluation import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
 from fashion_ops.params.landmarkers import (
     CategorySettings,
-    CategoryTraining,
     Finetune,
     Refine,
     TrainLandmarker,
     finetune_config,
 )
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
-from fashion_ops.params.section import Crop, Section, Stride32, TrainingConfig, explain, read_yaml
+from fashion_ops.params.section import Section, Stride32, TrainingConfig, explain, read_yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
-
-__all__ = [
-    "BOX_DETECTOR",
-    "DETECTOR",
-    "Aggregate",
-    "AlignmentSource",
-    "Batches",
-    "CategorySettings",
-    "CategoryTraining",
-    "Crop",
-    "DfaStage",
-    "Distributed",
-    "Drift",
-    "Evaluate",
-    "Finetune",
-    "Ingest",
-    "IngestAlignment",
-    "Notify",
-    "Params",
-    "PostProcess",
-    "Promote",
-    "PseudoLabel",
-    "Refine",
-    "Register",
-    "Retrain",
-    "Section",
-    "Stride32",
-    "Synthesize",
-    "SynthesizeAlignment",
-    "TrainBoxDetector",
-    "TrainDetector",
-    "TrainLandmarker",
-    "TrainingConfig",
-    "TunePostprocess",
-    "explain",
-    "finetune_config",
-    "load_params",
-    "read_yaml",
-]
-
 
 # Keys of earlier versions -> their name today; sections first, as the paths of keys use the new ones.
 OLD_KEYS = {

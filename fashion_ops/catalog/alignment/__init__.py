@@ -1,7 +1,7 @@
 """Fashion alignment data: images of one garment (or person) each, with its box and few landmarks.
 
-- ``sources``: one file per data set: FLD, Category & Attribute, the two retrieval benchmarks of
-  DeepFashion (In-shop and Consumer-to-shop), LSP;
+- ``sources``: DeepFashion's benchmarks of landmark detection (FLD, Category & Attribute) and of
+  retrieval (In-shop, Consumer-to-shop), and LSP;
 - ``list_file``: DeepFashion's ``list_*.txt``; ``records``: what is read from them and checked;
 - ``schemas``: the tables of the catalog; ``ingest`` writes them, ``reader`` reads them;
 - ``landmark_table``: landmarks alone, as CSV.

@@ -21,6 +21,8 @@ from fashion_ops.catalog.alignment.records import (
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import inside
 
+PARTITION = "Eval/list_eval_partition.txt"
+
 
 class Attribute(NamedTuple):
     """A column of the attribute lists."""
@@ -79,6 +81,14 @@ class Lists:
 
 
 RowParser = Callable[[Row, Record], None]
+
+
+def read_base_lists(root: Path, suffix: str = "") -> Lists:
+    """Read the lists that all benchmarks have, of landmarks (primary) and of boxes."""
+    lists = Lists(root)
+    lists.add("landmarks", f"Anno/list_landmarks{suffix}.txt", primary=True)
+    lists.add("bbox", f"Anno/list_bbox{suffix}.txt")
+    return lists
 
 
 def join(

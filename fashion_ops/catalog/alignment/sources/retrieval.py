@@ -17,19 +17,23 @@ import numpy as np
 from fashion_ops.catalog.alignment.list_file import RecordNames, Row, expect, integers, read_list
 from fashion_ops.catalog.alignment.records import NO_ATTRIBUTES, Record, parse_box
 from fashion_ops.catalog.alignment.sources.base import (
+    PARTITION,
     Attribute,
     Listing,
     Lists,
     Pair,
     join,
     one_of,
+    read_base_lists,
     same_type,
 )
-from fashion_ops.catalog.alignment.sources.category_attribute import attribute_names, attribute_values
-from fashion_ops.catalog.alignment.sources.fld import SPLITS
+from fashion_ops.catalog.alignment.sources.landmark_detection import (
+    SPLITS,
+    attribute_names,
+    attribute_values,
+)
 from fashion_ops.catalog.quarantine import Reason, Refused
 
-PARTITION = "Eval/list_eval_partition.txt"
 IN_SHOP_SPLITS = ("train", "query", "gallery")
 POSES = ("front", "side", "back", "zoom-out", "zoom-in", "stand-alone")  # codes 1..6
 SOURCES = ("shop", "user")  # codes 1, 2; DeepFashion2, and so the catalog, calls consumers users
@@ -79,9 +83,7 @@ def read_in_shop(root: Path) -> Listing:
     Raises:
         ValueError: a list is missing or has no row count.
     """
-    lists = Lists(root)
-    lists.add("landmarks", "Anno/list_landmarks_inshop.txt", primary=True)
-    lists.add("bbox", "Anno/list_bbox_inshop.txt")
+    lists = read_base_lists(root, "_inshop")
     lists.add("partition", PARTITION)
     items = Items(root, "Anno/list_item_inshop.txt", lists)
 
@@ -113,9 +115,7 @@ def read_consumer_to_shop(root: Path) -> Listing:
     Raises:
         ValueError: a list is missing or has no row count.
     """
-    lists = Lists(root)
-    lists.add("landmarks", "Anno/list_landmarks_consumer2shop.txt", primary=True)
-    lists.add("bbox", "Anno/list_bbox_consumer2shop.txt")
+    lists = read_base_lists(root, "_consumer2shop")
     items = Items(root, "Anno/list_item_consumer2shop.txt", lists)
     pairs = _pairs(lists, items)
     pair_of: dict[str, Pair] = {}  # the first pair of each image
