@@ -53,7 +53,7 @@ def test_statistics_of_a_flat_image() -> None:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
+def catalog_ws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
     """A catalog of 130 images and its pseudo-labels; no batch yet."""
     ws = Workspace(tmp_path_factory.mktemp("drift"))
     params = Params(
@@ -104,9 +104,9 @@ def evaluate_batch(params: Params, ws: Workspace) -> dict[str, Any]:
 
 
 def test_a_batch_like_the_others_passes_and_a_spoiled_one_is_named(
-    house: tuple[Params, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog_ws: tuple[Params, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params, ws = house
+    params, ws = catalog_ws
     monkeypatch.setattr(step, "MIN_GARMENTS", 8)
     assert step.run(params, ws) == {"batches": 0.0, "drifted": 0.0}
     add_batch(params, ws, tmp_path, spoil=False)
