@@ -74,7 +74,10 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
 
 
 def _hits(
-    localiser: Localiser, catalog: AlignmentCatalog, queries: AlignmentLandmarks, gallery: AlignmentLandmarks
+    localiser: Localiser,
+    catalog: AlignmentCatalog,
+    queries: AlignmentLandmarks,
+    gallery: AlignmentLandmarks,
 ) -> pd.DataFrame:
     """hit@k: a row a localisation, a column a k."""
     train = localiser.features(catalog, catalog.points("train"))
