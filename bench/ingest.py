@@ -118,7 +118,7 @@ def _clock() -> tuple[float, float]:
 
 def compare(images: int, workers: int) -> float:
     """Time both on the same files; prints one line and returns how many times faster ours is."""
-    from fashion_ops.catalog.ingest import ingest
+    from fashion_ops.catalog.ingest import DataSet, ingest
 
     with tempfile.TemporaryDirectory() as scratch:
         clocks = []
@@ -131,9 +131,8 @@ def compare(images: int, workers: int) -> float:
             for path in root.rglob("*.*"):
                 path.read_bytes()
             clocks = [_clock()]
-            totals = ingest(
-                "deepfashion2", root, folder, path_prefix="../raw", shard_mb=128, workers=workers
-            )
+            data_set = DataSet("deepfashion2", root, path_prefix="../raw")
+            totals = ingest([data_set], folder, shard_mb=128, workers=workers)
             clocks.append(_clock())
             items = convert(root, Path(scratch, name, "coco.json"))
             clocks.append(_clock())

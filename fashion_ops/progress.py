@@ -1,4 +1,4 @@
-"""Progress bars, the same everywhere: a live bar on a terminal, one closing line in a log."""
+"""Progress bars: a live bar on a terminal, and one closing line on stderr."""
 
 import sys
 import time
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield from ``items``, showing how far it is.
+    """Yield from ``items`` and show the progress.
 
     Args:
-        items: anything iterable.
-        description: what is being done, in a few words.
-        total: number of items, where ``len`` can't tell.
+        items: the items to iterate over.
+        description: the work in a few words, shown beside the bar.
+        total: number of items, if ``items`` has no length.
     """
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]

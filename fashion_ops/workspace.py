@@ -1,7 +1,6 @@
-"""Where each step reads and writes, and how an output appears: whole or not at all.
+"""Paths of all step inputs and outputs, and ``publish``, which writes an output as a whole.
 
-One place for paths, relative to the repository root. The same paths stand in ``dvc.yaml``; a test
-holds the two together.
+Paths are relative to the repository root. ``dvc.yaml`` has the same paths; a test compares the two.
 """
 
 import os
@@ -12,75 +11,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+class _Below:
+    """A path below the root of a workspace."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, workspace: "Workspace", owner: type) -> Path:
+        return workspace.root / self._path
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Paths of all step outputs below ``root``."""
+    """Paths of all step inputs and outputs below ``root``; comments name the step that writes each."""
 
     root: Path = Path()
 
-    @property
-    def params(self) -> Path:
-        return self.root / "params.yaml"
+    params = _Below("params.yaml")
+    checkpoints = _Below(".checkpoints")  # of running tasks; never an output of a step
 
-    @property
-    def raw(self) -> Path:
-        """``synthesize``: a wardrobe in DeepFashion2's released layout."""
-        return self.root / "data" / "raw"
+    # New labelled batches, see ``steps.batches``. Accepted ones have a .dvc file in git and are an
+    # input of ``ingest``, rejected ones have a NAME.reason.txt.
+    inbox = _Below("data/inbox")
+    batches = _Below("data/batches")
+    rejected = _Below("data/rejected")
 
-    @property
-    def inbox(self) -> Path:
-        """Where new labelled batches are dropped; see ``fashion_ops.steps.batches``."""
-        return self.root / "data" / "inbox"
-
-    @property
-    def batches(self) -> Path:
-        """Accepted batches, each a folder with a .dvc file that git keeps; an input of ``ingest``."""
-        return self.root / "data" / "batches"
-
-    @property
-    def rejected(self) -> Path:
-        """Batches that were refused, each with its NAME.reason.txt."""
-        return self.root / "data" / "rejected"
-
-    @property
-    def catalog(self) -> Path:
-        """``ingest``: images.parquet, garments.parquet, quarantine.parquet, shards/."""
-        return self.root / "data" / "catalog"
-
-    @property
-    def grouped(self) -> Path:
-        """``aggregate``: garments.parquet with grouped landmarks, groups.parquet with counts."""
-        return self.root / "data" / "grouped"
-
-    @property
-    def pseudo_labels(self) -> Path:
-        """``pseudo_label``: labels.parquet, centers.parquet, clusters/CATEGORY.png."""
-        return self.root / "data" / "pseudo_labels"
-
-    @property
-    def drift(self) -> Path:
-        """``drift``: drift.json, drift.png: the newest batch beside what was there before."""
-        return self.root / "reports" / "drift"
-
-    @property
-    def detector(self) -> Path:
-        """``train_detector``: a model folder."""
-        return self.root / "models" / "detector"
-
-    @property
-    def postprocess(self) -> Path:
-        """``tune_postprocess``: postprocess.json, search.csv, sigmas.csv and their image."""
-        return self.root / "models" / "postprocess"
-
-    @property
-    def box_detector(self) -> Path:
-        """``train_box_detector``: a model folder, or only a model.json that says there is none."""
-        return self.root / "models" / "box_detector"
-
-    @property
-    def landmarker(self) -> Path:
-        """``train_landmarker``: a model folder."""
-        return self.root / "models" / "landmarker"
+    raw = _Below("data/raw")  # synthesize: the synthetic wardrobe, in DeepFashion2's released layout
+    catalog = _Below("data/catalog")  # ingest: images, garments, quarantine (.parquet); shards/
+    grouped = _Below("data/grouped")  # aggregate: garments.parquet, groups.parquet, grouping.json
+    pseudo_labels = _Below("data/pseudo_labels")  # pseudo_label: labels, centers (.parquet); clusters/
+    drift = _Below("reports/drift")  # drift: drift.json, drift.png
+    detector = _Below("models/detector")  # train_detector: a model folder
+    postprocess = _Below("models/postprocess")  # tune_postprocess: postprocess.json, tables, a plot
+    box_detector = _Below("models/box_detector")  # train_box_detector: a model folder, or a model.json
+    landmarker = _Below("models/landmarker")  # train_landmarker: a model folder
+    evaluation = _Below("reports/evaluation")  # evaluate: metrics.json, report.html, predictions/, ...
+    promotions = _Below("reports/promotion")  # promote: page and metrics of each decision
+    alignment_raw = _Below("data/alignment/raw")  # synthesize_alignment: a folder per data set
+    alignment_catalog = _Below("data/alignment/catalog")  # ingest_alignment: a catalog per data set
 
     def finetuned(self, category: str) -> Path:
         """``finetune@category``: a model folder."""
@@ -90,64 +58,43 @@ class Workspace:
         """``refine@category``: a model folder."""
         return self.root / "models" / "refined" / category
 
-    @property
-    def evaluation(self) -> Path:
-        """``evaluate``: metrics.json, per_category.csv, predictions/, report.html, images/."""
-        return self.root / "reports" / "evaluation"
-
-    @property
-    def alignment_raw(self) -> Path:
-        """``synthesize_alignment``: fld/, category_attribute/, in_shop/, consumer_to_shop/, lsp/."""
-        return self.root / "data" / "alignment" / "raw"
-
-    @property
-    def alignment_catalog(self) -> Path:
-        """``ingest_alignment``: a catalog a data set, in a folder of its name."""
-        return self.root / "data" / "alignment" / "catalog"
-
     def dfa(self, stage: str) -> Path:
-        """``dfa_stage@N``: a folder a model with weights, estimates, predictions and clusters.png."""
+        """``dfa_stage@N``: a folder per model: weights, estimates, predictions and clusters.png."""
         return self.root / "models" / "dfa" / stage
-
-    @property
-    def promotions(self) -> Path:
-        """``promote``: the page and numbers of each decision; kept with the version too."""
-        return self.root / "reports" / "promotion"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Resume points of running tasks; never an output of a step."""
-        return self.root / ".checkpoints"
 
 
 def find_root() -> Path:
-    """The repository: ``FASHION_OPS_ROOT``, or the nearest folder with a ``dvc.yaml`` from here up.
+    """The repository root.
 
-    A service may run anywhere; where there is none above it, it is the one this package lies in.
+    It is ``FASHION_OPS_ROOT`` if that is set; else the nearest folder with a ``dvc.yaml``, from the
+    current folder upwards; else, for services that run anywhere, the repository of this package.
     """
-    if named := os.environ.get("FASHION_OPS_ROOT"):
-        return Path(named).resolve()
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    if root := os.environ.get("FASHION_OPS_ROOT"):
+        return Path(root).resolve()
+    current = Path.cwd()
+    for folder in (current, *current.parents):
         if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
             return folder
     return Path(__file__).resolve().parent.parent
 
 
-def seen_from(folder: Path, root: Path, given: str) -> str:
-    """Where the data set ``root`` lies, seen from ``folder``, so that an output names no machine.
+def seen_from(folder: Path, root: Path, name: str) -> str:
+    """Path of a data set relative to ``folder``, so that an output does not depend on the machine.
 
-    ``given`` is how the parameters name it: what they name by its absolute path stays so.
+    Args:
+        folder: of the output.
+        root: folder or file of the data set.
+        name: the data set's path as in the parameters; an absolute path stays absolute.
     """
     base = root if root.is_dir() else root.parent
-    if Path(given).is_absolute():
+    if Path(name).is_absolute():
         return base.as_posix()
     return Path(os.path.relpath(base.absolute(), folder.absolute())).as_posix()
 
 
 @contextmanager
 def publish(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target``; on success it becomes ``target``, else it is removed.
+    """Yield an empty folder beside ``target`` that becomes ``target`` on success and else is removed.
 
     A reader never sees a half-written output: the old one stays until the new one is complete.
     """

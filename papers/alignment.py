@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.evaluation.normalized_error import errors
 from papers.config import Request
 from papers.dfa.data import identify
@@ -22,8 +22,8 @@ class Aligned:
     """Garments to train on and to judge. ``name`` says what they are; ``same``: the paper's own."""
 
     catalog: AlignmentCatalog
-    train: Points
-    test: Points
+    train: AlignmentLandmarks
+    test: AlignmentLandmarks
     name: str
     same: bool
 
@@ -59,7 +59,7 @@ def load_fld(request: Request) -> Aligned:
     return Aligned(catalog, train, test, name, real)
 
 
-def distances(found: Float[np.ndarray, "n k 2"], truth: Points) -> Float[np.ndarray, "n k"]:
+def distances(found: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks) -> Float[np.ndarray, "n k"]:
     """Distances over the side of each garment's letterbox; found in pixels of the image."""
     return errors(found, truth.xy, truth.box, frame="letterbox")
 
@@ -70,7 +70,7 @@ def outliers(far: Float[np.ndarray, "n k"], mask: Bool[np.ndarray, "n k"]) -> fl
 
 
 def duplicates(
-    found: Float[np.ndarray, "n k 2"], truth: Points, mask: Bool[np.ndarray, "n k"]
+    found: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks, mask: Bool[np.ndarray, "n k"]
 ) -> float:
     """Per cent of pairs that lie apart and are found together (PCLoss's "duplicate detection")."""
     k = found.shape[1]

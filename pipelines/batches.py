@@ -17,10 +17,10 @@ from pipelines.steps import BATCHES
 @dg.asset_check(asset=BATCHES)
 def nothing_rejected(house: RepositoryResource) -> dg.AssetCheckResult:
     """Warns while refused batches wait in ``data/rejected`` for somebody to look at them."""
-    from fashion_ops.steps.batches import REASON
+    from fashion_ops.steps.batches import REASON_SUFFIX
 
     folder = house.workspace.rejected
-    names = sorted(p.name for p in folder.glob(f"*{REASON}")) if folder.is_dir() else []
+    names = sorted(p.name for p in folder.glob(f"*{REASON_SUFFIX}")) if folder.is_dir() else []
     return dg.AssetCheckResult(
         passed=not names,
         severity=dg.AssetCheckSeverity.WARN,
@@ -42,14 +42,15 @@ def make_sensor(settings: Batches) -> dg.SensorDefinition:
     def sense(
         context: dg.SensorEvaluationContext, house: RepositoryResource
     ) -> dg.RunRequest | dg.SkipReason:
-        from fashion_ops.steps.batches import READY, look
+        from fashion_ops.steps.batches import READY_SUFFIX, find_batches
 
-        found = look(house.workspace)
-        if why := found.shortfall(house.params().batches.min_images):
+        new = find_batches(house.workspace)
+        if why := new.why_wait(house.params().batches.min_images):
             return dg.SkipReason(why)
         if why := hindrance(context.instance, "pipeline"):
             return dg.SkipReason(why)
-        marks = [(n, (house.workspace.inbox / f"{n}{READY}").stat().st_mtime_ns) for n in found.ready]
+        inbox = house.workspace.inbox
+        marks = [(n, (inbox / f"{n}{READY_SUFFIX}").stat().st_mtime_ns) for n in new.num_images]
         key = hashlib.md5(repr(marks).encode()).hexdigest()  # a run that fails is not asked for again
         return dg.RunRequest(run_key=key, tags=what_is_stale("pipeline"))
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fashion_ops.catalog.alignment.ingest import Totals, ingest
+from fashion_ops.catalog.alignment.ingest import ingest
+from fashion_ops.catalog.writer import Totals
 from fashion_ops.synthetic.alignment.generate import generate
 
 NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")

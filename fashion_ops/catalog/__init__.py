@@ -1,1 +1,1 @@
-"""How images and labels come in: sources, checks, quarantine, tables, shards, the wardrobe."""
+"""The data sets: sources of images and labels, checks, quarantine, tables and image shards."""

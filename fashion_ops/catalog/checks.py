@@ -1,9 +1,10 @@
-"""Is a labelled garment sound? All garments of a chunk are checked together, mostly in numpy.
+"""Checks labelled garments; all garments of a chunk are checked together, mostly in numpy.
 
-First the shapes, item by item (is there a box of four numbers, does the landmark count fit the
-category); then the numbers of all items that passed, in flat arrays: finite, visibility in 0..2, box
-with an area, something of the garment inside the image. Unlabelled landmarks (visibility 0) are set
-to (0, 0). An item without any labelled landmark is legal: DeepFashion2 has them.
+First the shapes are checked item by item: there is a box of four numbers, the landmark count fits the
+category. Then the numbers of all items that passed are checked in flat arrays: they are finite,
+visibility is in 0..2, the box has an area, part of the garment lies inside the image. Unlabelled
+landmarks (visibility 0) are set to (0, 0). An item without any labelled landmark is legal:
+DeepFashion2 has them.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ class Ragged:
 
     @classmethod
     def of(cls, values: np.ndarray, lengths: Sequence[int] | np.ndarray) -> "Ragged":
-        """From the values in a row and the length of each row."""
+        """From the concatenated values and the length of each row."""
         return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
 
     def keep(self, rows: np.ndarray) -> "Ragged":
@@ -42,10 +43,10 @@ class Ragged:
 
 
 @dataclass(frozen=True)
-class Garments:
+class CheckedGarments:
     """The sound garments of a chunk as columns (see ``schemas.GARMENTS``)."""
 
-    index: np.ndarray  # which of the given items each is
+    index: np.ndarray  # position among the items that were checked
     category_id: np.ndarray
     box: np.ndarray  # (n, 4) float32
     landmarks: Ragged  # float32, 3 * num_landmarks a row
@@ -55,22 +56,22 @@ class Garments:
     zoom_in: np.ndarray
     viewpoint: np.ndarray
     style: np.ndarray
-    polygons: Ragged  # row: how many polygons
-    polygon_points: Ragged  # float32, one row a polygon
+    polygons: Ragged  # one row per garment, as long as it has polygons; the values mean nothing
+    polygon_points: Ragged  # float32 x, y, ...; one row per polygon
 
 
 def check_items(
     items: Sequence[Item], widths: np.ndarray, heights: np.ndarray
-) -> tuple[Garments, dict[int, Refused]]:
+) -> tuple[CheckedGarments, dict[int, Refused]]:
     """Split ``items`` into sound garments and refusals.
 
     Args:
         items: as a source gave them.
-        widths: of each item's image, pixels, shape (len(items),).
-        heights: likewise.
+        widths: width of each item's image, pixels, shape (len(items),).
+        heights: height of each item's image, likewise.
 
     Returns:
-        The sound garments, and by index in ``items`` why each other one is refused.
+        The sound garments, and for each other item, by its index in ``items``, why it is refused.
     """
     refused: dict[int, Refused] = {}
     shaped = []
@@ -88,22 +89,23 @@ def check_items(
 
 
 def _shape_problem(item: Item) -> Refused | None:
-    own = item.category
-    if type(own) is not int or not 1 <= own <= NUM_CATEGORIES:
-        if own is None or isinstance(own, list | dict):
-            return Refused(Reason.SHAPE, f"category {own!r}; expected 1..{NUM_CATEGORIES}")
-        return Refused(Reason.CATEGORY, f"{own!r}; expected 1..{NUM_CATEGORIES}")
-    name = item.category_name
-    if name and name != _LABELS[own] and (not isinstance(name, str) or _names_other(name, own)):
-        return Refused(Reason.CATEGORY, f"id {own} is {_LABELS[own]}, named {name!r}")
+    category_id = item.category
+    if type(category_id) is not int or not 1 <= category_id <= NUM_CATEGORIES:
+        if category_id is None or isinstance(category_id, list | dict):
+            return Refused(Reason.SHAPE, f"category {category_id!r}; expected 1..{NUM_CATEGORIES}")
+        return Refused(Reason.CATEGORY, f"{category_id!r}; expected 1..{NUM_CATEGORIES}")
+    name, label = item.category_name, _LABELS[category_id]
+    if name and name != label and (not isinstance(name, str) or _is_other_name(name, category_id)):
+        return Refused(Reason.CATEGORY, f"id {category_id} is {label}, named {name!r}")
     landmarks = item.landmarks
     if type(landmarks) is not list:
         return Refused(Reason.SHAPE, f"landmarks {landmarks!r}; expected a flat list x, y, v, ...")
-    if len(landmarks) != _NUMBERS[own]:
+    expected = _NUMBERS[category_id]
+    if len(landmarks) != expected:
         return Refused(
             Reason.COUNT,
-            f"{len(landmarks)} numbers; expected {_NUMBERS[own]}: x, y, v of the "
-            f"{_NUMBERS[own] // 3} landmarks of a {_LABELS[own]}",
+            f"{len(landmarks)} numbers; expected {expected}: x, y, v of the {expected // 3} landmarks "
+            f"of a {label}",
         )
     if type(item.box) is not list or len(item.box) != 4:
         return Refused(Reason.SHAPE, f"box {item.box!r}; expected four numbers")
@@ -118,10 +120,10 @@ def _shape_problem(item: Item) -> Refused | None:
     return None
 
 
-def _names_other(name: str, own: int) -> bool:
-    """Whether ``name`` is the name of another category, or of none."""
+def _is_other_name(name: str, category_id: int) -> bool:
+    """Whether ``name`` names another category, or none at all."""
     try:
-        return category(name).name != CATEGORY_NAMES[own - 1]
+        return category(name).name != CATEGORY_NAMES[category_id - 1]
     except KeyError:
         return True
 
@@ -131,7 +133,7 @@ def _numbers(item: Item) -> chain:
 
 
 def _only_numbers(items: Sequence[Item], shaped: list[int], refused: dict[int, Refused]) -> list[int]:
-    """Those of ``shaped`` that hold nothing but numbers; the others go to ``refused``."""
+    """Indices in ``shaped`` of items that hold only numbers; the others go to ``refused``."""
     if set(map(type, chain.from_iterable(_numbers(items[i]) for i in shaped))) <= _NUMERIC:
         return shaped
     kept = []
@@ -151,34 +153,33 @@ def _flat(rows: Sequence[Sequence[float]]) -> Ragged:
     return Ragged.of(values, lengths)
 
 
-def _columns(items: Sequence[Item], shaped: list[int]) -> Garments:
-    own = [items[i] for i in shaped]
-    polygons_each = [len(i.polygons) for i in own]
-    landmarks = _flat([i.landmarks for i in own])
+def _columns(items: Sequence[Item], shaped: list[int]) -> CheckedGarments:
+    kept = [items[i] for i in shaped]
+    num_polygons = [len(item.polygons) for item in kept]
+    landmarks = _flat([item.landmarks for item in kept])
     points = landmarks.values.reshape(-1, 3)
-    seen = points[:, 2] > 0
+    labelled = points[:, 2] > 0
     points[(points[:, 2] == 0) & np.isfinite(points).all(axis=1)] = 0
     starts = landmarks.offsets[:-1] // 3
-    return Garments(
+    return CheckedGarments(
         index=np.array(shaped, np.int64),
-        category_id=np.array([i.category for i in own], np.int8),
-        box=_flat([i.box for i in own]).values.reshape(-1, 4),
+        category_id=np.array([item.category for item in kept], np.int8),
+        box=_flat([item.box for item in kept]).values.reshape(-1, 4),
         landmarks=landmarks,
-        num_labelled=np.add.reduceat(seen, starts, dtype=np.int16) if own else np.zeros(0, np.int16),
-        scale=np.array([i.scale for i in own], np.int8),
-        occlusion=np.array([i.occlusion for i in own], np.int8),
-        zoom_in=np.array([i.zoom_in for i in own], np.int8),
-        viewpoint=np.array([i.viewpoint for i in own], np.int8),
-        style=np.array([i.style for i in own], np.int64),
-        polygons=Ragged.of(np.zeros(sum(polygons_each)), polygons_each),
-        polygon_points=_flat([p for i in own for p in i.polygons]),
+        num_labelled=np.add.reduceat(labelled, starts, dtype=np.int16)
+        if kept
+        else np.zeros(0, np.int16),
+        **{grade: np.array([getattr(item, grade) for item in kept], np.int8) for grade in _GRADES},
+        style=np.array([item.style for item in kept], np.int64),
+        polygons=Ragged.of(np.zeros(sum(num_polygons)), num_polygons),
+        polygon_points=_flat([polygon for item in kept for polygon in item.polygons]),
     )
 
 
 def _value_problems(
-    garments: Garments, items: list[Item], widths: np.ndarray, heights: np.ndarray
+    garments: CheckedGarments, items: list[Item], widths: np.ndarray, heights: np.ndarray
 ) -> dict[int, Refused]:
-    """By position in ``items``: the first thing wrong with its numbers."""
+    """The first fault in the numbers of each faulty item, by its position in ``items``."""
     if not items:
         return {}
     points = garments.landmarks.values.reshape(-1, 3)
@@ -206,12 +207,12 @@ def _value_problems(
     for reason, bad in tests:
         for j in np.flatnonzero(bad).tolist():
             image = (int(widths[j]), int(heights[j]))
-            problems.setdefault(j, Refused(reason, _offender(reason, items[j], image)))
+            problems.setdefault(j, Refused(reason, _describe(reason, items[j], image)))
     return problems
 
 
-def _offender(reason: Reason, item: Item, image: tuple[int, int]) -> str:
-    """What to show of an item that failed for ``reason``."""
+def _describe(reason: Reason, item: Item, image: tuple[int, int]) -> str:
+    """The part of an item that failed for ``reason``, for the quarantine table."""
     names = CATEGORIES[item.category - 1].landmark_names
     triples = list(zip(*[iter(item.landmarks)] * 3, strict=True))
     if reason is Reason.BOX:
@@ -230,14 +231,14 @@ def _fits_float32(values: Sequence[float]) -> bool:
     return all(-limit <= v <= limit for v in values)
 
 
-def _keep(garments: Garments, rows: np.ndarray) -> Garments:
+def _keep(garments: CheckedGarments, rows: np.ndarray) -> CheckedGarments:
     """The garments where ``rows`` is true."""
     if rows.all():
         return garments
     of_polygons = np.repeat(rows, np.diff(garments.polygons.offsets))
     kept: dict[str, Any] = {}
-    for name in (f.name for f in fields(Garments)):
+    for name in (f.name for f in fields(CheckedGarments)):
         column = getattr(garments, name)
-        own = of_polygons if name == "polygon_points" else rows
-        kept[name] = column.keep(own) if isinstance(column, Ragged) else column[own]
-    return Garments(**kept)
+        mask = of_polygons if name == "polygon_points" else rows
+        kept[name] = column.keep(mask) if isinstance(column, Ragged) else column[mask]
+    return CheckedGarments(**kept)

@@ -1,15 +1,17 @@
-"""Is this file a whole image, and how large? Answered from a few hundred bytes of it.
+"""Checks that a file is a whole image, and reads its size, from a few hundred bytes of it.
 
-The ordinary case, JPEG or PNG, is read from its header and its closing marker, without decoding.
-Whatever is unusual (other formats, bytes after the closing marker, rare JPEG kinds) is decoded for
-real. Limits come first: bytes before a file is read, pixels, from the header, before it is decoded.
-Damage in the middle of a JPEG is not looked for: decoders read over it.
+In the ordinary case, JPEG or PNG, the header and the closing marker are read, nothing is decoded.
+Unusual files (other formats, bytes after the closing marker, rare kinds of JPEG) are decoded. Limits
+are checked first: bytes before a file is read, pixels (from the header) before it is decoded. Damage
+in the middle of a JPEG is not searched for: decoders read over it.
 """
 
+import hashlib
 import os
 import stat
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -26,11 +28,45 @@ _ORDINARY_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progress
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
-def probe_file(path: str | Path) -> tuple[int, int]:
-    """(width, height) of the image at ``path``, which is whole and of a sane size.
+@dataclass(frozen=True, slots=True)
+class CheckedImage:
+    """A sound image, as in images.parquet. ``data`` and ``sha256`` are empty if it stays in place."""
+
+    split: str
+    file_name: str
+    coco_id: int
+    width: int
+    height: int
+    source: str
+    pair_id: int
+    data: bytes
+    sha256: str
+
+
+def check_image(
+    root: Path, file_name: str, copy: bool, *, split: str, coco_id: int, source: str, pair_id: int = -1
+) -> CheckedImage:
+    """Check the image ``root / file_name`` and, if ``copy``, read its bytes.
 
     Raises:
-        Refused: no file, not decodable, truncated, or more than ``MAX_BYTES`` or ``MAX_PIXELS``.
+        Refused: as ``probe_file`` does.
+    """
+    path, data, digest = f"{root}/{file_name}", b"", ""  # a path object per image is slow
+    if copy:
+        data = read_image(path)
+        width, height = probe_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+    else:
+        width, height = probe_file(path)
+    return CheckedImage(split, file_name, coco_id, width, height, source, pair_id, data, digest)
+
+
+def probe_file(path: str | Path) -> tuple[int, int]:
+    """(width, height) of the image at ``path``.
+
+    Raises:
+        Refused: there is no such file, it cannot be decoded, is truncated, or has more than
+            ``MAX_BYTES`` or ``MAX_PIXELS``.
     """
     handle, length = _open(path)
     try:
@@ -44,16 +80,16 @@ def probe_file(path: str | Path) -> tuple[int, int]:
 
 
 def probe_bytes(data: bytes) -> tuple[int, int]:
-    """As ``probe_file``, for the bytes of an image."""
+    """(width, height) of the image in ``data``; raises Refused as ``probe_file`` does."""
     _check_bytes(len(data))
     return _probe(data, data[-_TAIL:], lambda: data)
 
 
 def read_image(path: str | Path) -> bytes:
-    """An image file's bytes, of which nothing is read if they are too many.
+    """The bytes of an image file; nothing is read if there are too many.
 
     Raises:
-        Refused: no file, or more than ``MAX_BYTES``.
+        Refused: there is no such file, or it has more than ``MAX_BYTES``.
     """
     handle, length = _open(path)
     try:
@@ -65,7 +101,7 @@ def read_image(path: str | Path) -> bytes:
 
 
 def _open(path: str | Path) -> tuple[int, int]:
-    """A regular file's handle and length; opening a pipe would wait for somebody to write."""
+    """Handle and length of a regular file. Not of a pipe: reading would wait for a writer."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -92,24 +128,24 @@ def _read_all(handle: int, length: int) -> bytes:
         return file.read(length)
 
 
-def _probe(head: bytes, tail: bytes, whole: Callable[[], bytes]) -> tuple[int, int]:
+def _probe(head: bytes, tail: bytes, read_whole: Callable[[], bytes]) -> tuple[int, int]:
     if not head:
         raise Refused(Reason.UNDECODABLE, "empty file")
     size, complete = None, False
     if head.startswith(b"\xff\xd8\xff"):
-        size = _jpeg_size(head) or _jpeg_size(whole())
+        size = _jpeg_size(head) or _jpeg_size(read_whole())
         complete = tail.endswith(_JPEG_END)
     elif head.startswith(_PNG_START):
         size = (int.from_bytes(head[16:20]), int.from_bytes(head[20:24]))
         complete = tail == _PNG_END
     if size is None or 0 in size:
-        return _decode(whole())
+        return _decode(read_whole())
     _check_pixels(size)
-    return size if complete else _decode(whole())
+    return size if complete else _decode(read_whole())
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Size in the frame header; None where it lies beyond ``data`` or is of a rare kind."""
+    """Size in the frame header; None where the header lies beyond ``data`` or is of a rare kind."""
     at, end = 2, len(data) - 9
     while at <= end and data[at] == 0xFF:
         marker = data[at + 1]
@@ -130,7 +166,7 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 
 def _decode(data: bytes) -> tuple[int, int]:
-    # Imported here: workers that meet only ordinary images start without them.
+    # Imported here so that workers which meet only ordinary images start faster.
     import cv2
     from PIL import Image, UnidentifiedImageError
 

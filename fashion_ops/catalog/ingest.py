@@ -1,27 +1,28 @@
-"""From a source to a catalog: the driver that chunks, spreads, numbers and writes.
+"""From labelled data sets to a catalog: cuts them into chunks, reads those in parallel, and writes.
 
 Chunks are cut by the listing alone and their results are taken in order, so the bytes written do not
-depend on how many processes read. Only a few chunks are under way at a time: memory is bounded by the
+depend on the number of processes. Only a few chunks are in flight at a time: memory is bounded by the
 chunk, not by the data set.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from fashion_ops.catalog import schemas, tables
+from fashion_ops.catalog import schemas
+from fashion_ops.catalog.checks import Ragged
 from fashion_ops.catalog.chunks import Chunk, read_chunk
 from fashion_ops.catalog.quarantine import Refusal
-from fashion_ops.catalog.rows import garments_table, images_table, quarantine_table
-from fashion_ops.catalog.shards import ShardWriter
 from fashion_ops.catalog.sources import SOURCES
 from fashion_ops.catalog.sources.base import Entry
+from fashion_ops.catalog.tables import table_of
+from fashion_ops.catalog.writer import CatalogWriter, Totals
 
 CHUNK_IMAGES = 512
 CHUNK_BYTES = 64 << 20
@@ -29,24 +30,15 @@ MAX_WAITING = 8  # chunks read but not yet written
 POOL_FROM = 16000  # images below which starting processes costs more than it saves
 
 
-@dataclass
-class Totals:
-    """What came in and where it went. ``records`` is counted apart, where labels are read."""
-
-    records: int = 0
-    images: Counter[str] = field(default_factory=Counter)
-    garments: Counter[str] = field(default_factory=Counter)
-    quarantined: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, Refusal] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
-class Origin:
-    """One data set: ``source`` as in ``SOURCES``, ``root`` as it wants it.
+class DataSet:
+    """A labelled data set.
 
-    ``path_prefix``: None copies the images into shards; else they stay where they are, each path
-    recorded as this prefix plus its name below ``root``, and no checksum is taken.
+    Args:
+        source: a name in ``SOURCES``.
+        root: its folder or file, as the source expects.
+        path_prefix: None copies the images into shards; else they stay where they are, the path of
+            each is recorded as this prefix plus its name below ``root``, without a checksum.
     """
 
     source: str
@@ -55,95 +47,102 @@ class Origin:
 
     @property
     def base(self) -> Path:
-        """What the paths of its entries are relative to."""
+        """The folder that the paths of its entries are relative to."""
         return self.root if self.root.is_dir() else self.root.parent
+
+    @property
+    def copy_images(self) -> bool:
+        return self.path_prefix is None
 
 
 @dataclass(frozen=True)
-class Work:
-    """One chunk's entries and the data set that they are of."""
+class ChunkTask:
+    """The entries of one chunk and the data set that they belong to."""
 
     entries: list[Entry]
-    origin: Origin
+    data_set: DataSet
+
+    @property
+    def arguments(self) -> tuple[list[Entry], Path, bool]:
+        """What ``read_chunk`` takes; a worker process that imported this module would start slowly."""
+        return self.entries, self.data_set.base, self.data_set.copy_images
 
 
 def ingest(
-    source: str,
-    root: Path,
+    data_sets: Sequence[DataSet],
     folder: Path,
     *,
-    path_prefix: str | None,
     shard_mb: int,
     workers: int,
-    more: Iterable[Origin] = (),
     known_refusals: Iterable[Refusal] = (),
     progress: Callable[[Iterable[Chunk]], Iterable[Chunk]] = iter,
 ) -> Totals:
     """Write images.parquet, garments.parquet, quarantine.parquet and shards/ into ``folder``.
 
     Args:
-        source: a name in ``SOURCES``.
-        root: the data set, as the source wants it.
+        data_sets: read one after the other; all copy their images or none does.
         folder: exists and is empty.
-        path_prefix: see ``Origin``.
         shard_mb: upper size of a shard, MiB (one image is never cut).
-        workers: processes at most.
-        more: data sets that are read after this one; all copy their images or none does.
-        known_refusals: members of an archive that were refused before.
+        workers: largest number of processes.
+        known_refusals: what was refused before, such as members of an archive.
         progress: wraps the chunks as they arrive.
 
+    Returns:
+        The totals over all data sets.
+
     Raises:
-        ValueError: ``root`` is not what the source expects.
+        ValueError: a root is not what its source expects.
         RuntimeError: records were lost or counted twice; a fault of this program.
     """
-    copy = path_prefix is None
-    totals = Totals()
-    listed = list(known_refusals)
-    origins = [Origin(source, root, path_prefix), *more]
-    assert all((origin.path_prefix is None) == copy for origin in origins)
-    work = [
-        Work(chunk, origin)
-        for origin in origins
-        for chunk in _cut(SOURCES[origin.source](origin.root), origin.base, copy, listed)
+    copy = data_sets[0].copy_images
+    assert all(data_set.copy_images == copy for data_set in data_sets)
+    refusals = list(known_refusals)
+    tasks = [
+        ChunkTask(entries, data_set)
+        for data_set in data_sets
+        for entries in _cut(SOURCES[data_set.source](data_set.root), data_set.base, copy, refusals)
     ]
-    for refusal in listed:
-        totals.records += refusal.num_records
-    done = 0
-    with ExitStack() as stack:
-        images, garments, quarantine = (
-            stack.enter_context(tables.TableWriter(folder / f"{name}.parquet", layout, schema))
-            for name, layout, schema in (
-                ("images", tables.IMAGES, schemas.IMAGES),
-                ("garments", tables.GARMENTS, schemas.GARMENTS),
-                ("quarantine", tables.QUARANTINE, schemas.QUARANTINE),
-            )
-        )
-        shards = stack.enter_context(ShardWriter(folder / "shards", shard_mb)) if copy else None
-        _refuse(listed, quarantine, totals)
-        for chunk in progress(_spread(work, copy, workers)):
-            prefix = work[done].origin.path_prefix
-            done += 1
-            image_ids = np.arange(images.rows, images.rows + len(chunk.images)) + 1
-            nowhere = np.full(len(image_ids), -1, np.int32)
-            place = shards.append(image_ids, [p.data for p in chunk.images]) if shards else None
-            images.append(images_table(chunk, image_ids, *(place or (nowhere, nowhere)), prefix))
-            garments.append(garments_table(chunk, garments.rows + 1, image_ids))
-            _refuse(chunk.refusals, quarantine, totals)
+    tables = {"garments": schemas.GARMENTS, "quarantine": schemas.QUARANTINE}
+    with CatalogWriter(folder, tables, shard_mb if copy else None) as writer:
+        totals = writer.totals
+        totals.records = sum(refusal.num_records for refusal in refusals)
+        writer.refuse(refusals)
+        for task, chunk in zip(tasks, progress(_run_in_order(tasks, workers)), strict=True):
+            image_ids = writer.add_images(chunk.images, task.data_set.path_prefix)
+            garments = writer.tables["garments"]
+            garments.append(_garments_table(chunk, garments.rows + 1, image_ids))
+            writer.refuse(chunk.refusals)
             totals.records += chunk.records
-            totals.images.update(p.split for p in chunk.images)
             totals.garments.update(chunk.images[i].split for i in chunk.image_of)
-    if totals.records != totals.garments.total() + totals.quarantined.total():
-        raise RuntimeError(
-            f"{root}: {totals.records} records came in, but {totals.garments.total()} garments and "
-            f"{totals.quarantined.total()} quarantined came out"
-        )
+    totals.check_balance(data_sets[0].root)
     return totals
+
+
+def _garments_table(chunk: Chunk, first_id: int, image_ids: np.ndarray) -> pa.Table:
+    """Rows of garments.parquet. ``image_ids``: the ids of the chunk's images."""
+    garments, count = chunk.garments, len(chunk.items)
+    columns = vars(garments) | {
+        "garment_id": np.arange(first_id, first_id + count),
+        "image_id": image_ids[chunk.image_of],
+        "split": [chunk.images[i].split for i in chunk.image_of],
+        "item": chunk.items,
+        "box": _lists(Ragged.of(garments.box.ravel(), np.full(count, 4))),
+        "landmarks": _lists(garments.landmarks),
+        "polygons": pa.ListArray.from_arrays(
+            garments.polygons.offsets, _lists(garments.polygon_points)
+        ),
+    }
+    return table_of(schemas.GARMENTS, (), **columns)
+
+
+def _lists(rows: Ragged) -> pa.ListArray:
+    return pa.ListArray.from_arrays(rows.offsets, pa.array(rows.values))
 
 
 def _cut(
     listing: Iterable[Entry | Refusal], base: Path, by_size: bool, refusals: list[Refusal]
 ) -> Iterator[list[Entry]]:
-    """Chunks of at most ``CHUNK_IMAGES`` or about ``CHUNK_BYTES``; refusals are set aside."""
+    """Yield chunks of at most ``CHUNK_IMAGES`` or about ``CHUNK_BYTES``; collect ``refusals``."""
     chunk: list[Entry] = []
     size = 0
     for entry in listing:
@@ -166,33 +165,21 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _spread(work: list[Work], copy: bool, workers: int) -> Iterator[Chunk]:
-    """Results of ``read_chunk`` in order. This process works too, first of all while others start."""
-    if workers == 1 or sum(len(w.entries) for w in work) < POOL_FROM:
-        yield from (read_chunk(w.entries, w.origin.base, copy) for w in work)
+def _run_in_order(tasks: list[ChunkTask], workers: int) -> Iterator[Chunk]:
+    """Results of the tasks in order. This process works too, above all while others start."""
+    if workers == 1 or sum(len(task.entries) for task in tasks) < POOL_FROM:
+        yield from (read_chunk(*task.arguments) for task in tasks)
         return
-    left = deque(work)
+    left = deque(tasks)
     # spawn, not fork: the caller may hold threads (Dagster, Arrow) that a fork would freeze.
     with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
         results: deque[Future[Chunk]] = deque()
         while left or results:
             while left and sum(not r.done() for r in results) < workers:
-                w = left.popleft()
-                results.append(pool.submit(read_chunk, w.entries, w.origin.base, copy))
+                results.append(pool.submit(read_chunk, *left.popleft().arguments))
             if results[0].done() or not left or len(results) > MAX_WAITING:
                 yield results.popleft().result()
             else:
-                own: Future[Chunk] = Future()
-                results.append(own)
-                w = left.popleft()
-                own.set_result(read_chunk(w.entries, w.origin.base, copy))
-
-
-def _refuse(refusals: list[Refusal], writer: tables.TableWriter, totals: Totals) -> None:
-    if not refusals:
-        return
-    writer.append(quarantine_table(refusals))
-    for refusal in refusals:
-        totals.quarantined[refusal.split] += refusal.num_records
-        totals.reasons[refusal.reason] += refusal.num_records
-        totals.examples.setdefault(refusal.reason, refusal)
+                here: Future[Chunk] = Future()
+                results.append(here)
+                here.set_result(read_chunk(*left.popleft().arguments))

@@ -1,7 +1,8 @@
 """Why a record is refused: the reasons, the row that reports it, and the exception that carries it.
 
 A *record* is one labelled garment. Where an image or a label file is refused whole, its row counts
-the garments lost with it, or one if that can't be known.
+the garments lost with it, or one if that number is unknown. In alignment data a record is one image
+name, in whichever of the lists it occurs; there a row also names the line of the list.
 """
 
 from enum import StrEnum
@@ -13,8 +14,7 @@ VALUE_LENGTH = 120
 class Reason(StrEnum):
     """Everything that can be wrong with a record."""
 
-    NOT_JSON = "not JSON"
-    SHAPE = "JSON of another shape"
+    # Images, and the names of files.
     NO_IMAGE = "labels without image"
     NO_LABELS = "image without labels"
     MISSING = "image missing"
@@ -22,29 +22,63 @@ class Reason(StrEnum):
     TRUNCATED = "image truncated"
     BOMB = "image has too many pixels"
     BYTES = "image has too many bytes"
+    DUPLICATE = "duplicate image name"
+    OUTSIDE = "path leads outside the data set"
+    # Labels of the 13 categories.
+    NOT_JSON = "not JSON"
+    SHAPE = "JSON of another shape"
     SIZE = "size disagrees with labels"
     CATEGORY = "unknown category"
     COUNT = "wrong landmark count"
     NOT_FINITE = "coordinate not finite"
     VISIBILITY = "visibility outside 0..2"
     BOX = "empty or inverted box"
-    DUPLICATE = "duplicate image name"
-    OUTSIDE = "path leads outside the data set"
+    # Lists of alignment data.
+    HEADER_COUNT = "header count disagrees with rows"
+    TOKENS = "wrong number of tokens"
+    NOT_INTEGER = "not an integer"
+    CLOTHES_TYPE = "unknown clothes type"
+    TYPES_DISAGREE = "clothes types of two lists disagree"
+    VARIATION = "unknown variation type"
+    VISIBILITY_CODE = "unknown visibility code"
+    ZERO_VISIBLE = "(0, 0) with a visible code"
+    LANDMARK_OUTSIDE = "landmark outside the image"
+    BOX_SWAPPED = "box swapped or empty"
+    BOX_ZERO_BASED = "box is 0-based"
+    BOX_OUTSIDE = "box outside the image"
+    PARTITION = "unknown evaluation status"
+    CODE = "unknown code"
+    NOT_LISTED = "not in a list that must name it"
+    ITEM = "unknown item"
 
 
 class Refusal(NamedTuple):
-    """One row of ``quarantine.parquet``."""
+    """One row of ``quarantine.parquet``; ``line`` is a column of alignment catalogs only."""
 
-    split: str
-    file: str
-    item: str
+    split: str  # "" where it is not known
+    file: str  # relative to the root of the data set
+    item: str  # garment or image name; "" when the whole image is refused
     reason: str
     value: str
     num_records: int
+    line: int = 0  # 1-based line of ``file``; 0 where it has no lines
+
+    @property
+    def place(self) -> str:
+        """Where the record stands, for a message."""
+        if self.line:
+            return f"{self.file}, line {self.line}, {self.item}"
+        return " ".join(part for part in (self.split, self.file, self.item) if part)
 
 
 class Refused(Exception):
-    """An image, label file or item is refused. ``num_records``: garments lost (1 if unknown)."""
+    """An image, label file, row or item is refused.
+
+    Args:
+        reason: what is wrong.
+        value: what stood there, or a sentence about it.
+        num_records: garments lost with it; 1 if unknown.
+    """
 
     def __init__(self, reason: Reason, value: object, num_records: int = 1) -> None:
         super().__init__(reason, value, num_records)
@@ -52,10 +86,12 @@ class Refused(Exception):
         self.value = value
         self.num_records = num_records
 
-    def row(self, split: str, file: str, item: str = "", num_records: int | None = None) -> Refusal:
-        """The row to report, ``value`` cut to a readable length."""
+    def row(
+        self, split: str, file: str, item: str = "", num_records: int | None = None, line: int = 0
+    ) -> Refusal:
+        """The row to report; ``item`` and ``value`` are cut to a readable length."""
         count = self.num_records if num_records is None else num_records
-        return Refusal(split, file, item, self.reason.value, short(self.value), count)
+        return Refusal(split, file, short(item), self.reason.value, short(self.value), count, line)
 
 
 def short(value: object) -> str:

@@ -1,8 +1,8 @@
 """Reading a catalog: its tables as DataFrames, its images by id.
 
-Images come from memory-mapped Arrow shards (columns: image_id int64, bytes binary) or, where the
-catalog was made by reference, from the files it names, seen from the catalog's folder. Decoding is
-OpenCV, or Pillow where something shows through; images are RGB uint8.
+Images come from memory-mapped Arrow shards or, where images were left in place, from the files that
+the catalog names, relative to its folder. OpenCV decodes them, or Pillow where they are transparent;
+images are RGB uint8.
 """
 
 from functools import cached_property
@@ -17,6 +17,7 @@ import pyarrow as pa
 from PIL import Image, ImageOps
 
 SHARD_NAME = "shard-{:05d}.arrow"
+LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})  # of encoded images
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -30,16 +31,16 @@ def decode_rgb(
 ) -> np.ndarray:
     """Decode image bytes to RGB uint8 (H, W, 3).
 
-    Gray, palette, CMYK and 16-bit images come out as RGB too; what is transparent shows white, not
-    the colour that happens to be stored there.
+    Gray, palette, CMYK and 16-bit images become RGB too; transparent pixels become white, whatever
+    colour is stored there.
 
     Args:
         data: the encoded image.
         name: what to call it in an error.
-        upright: turn it by its EXIF orientation. Labels are made for images as they are stored, so
-            a catalog's are not turned.
-        shrink: 1, 2, 4 or 8: an image smaller by this, where that spares work: the sides are rounded
-            up, and of a JPEG the rest is not even decoded. What is transparent stays as large as it is.
+        upright: rotate it by its EXIF orientation. Labels are made for images as they are stored, so
+            images of a catalog are not rotated.
+        shrink: 1, 2, 4 or 8: the factor by which to decode the image smaller, its sides rounded up; of
+            a JPEG only the needed part is decoded. Transparent images keep their size.
 
     Raises:
         ValueError: the bytes are no image that can be decoded.
@@ -76,7 +77,7 @@ def _on_white(data: bytes | memoryview, upright: bool) -> np.ndarray:
 
 
 class Catalog:
-    """One data set as written by the ``ingest`` step."""
+    """Reads one data set written by the ``ingest`` step from its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,19 +99,19 @@ class Catalog:
         return pd.read_parquet(self.folder / "quarantine.parquet")
 
     def image_bytes(self, image_id: int) -> bytes:
-        """The encoded bytes of an image, as they came in."""
+        """The encoded bytes of an image, as in the source."""
         shard, row, path = self._places[image_id]
         if shard < 0:
             return (self.folder / path).read_bytes()
         return self._shard(shard)["bytes"][row].as_py()
 
     def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
-        """An image as RGB uint8 (H, W, 3), smaller by ``shrink`` (see ``decode_rgb``)."""
+        """An image as RGB uint8 (H, W, 3), smaller by the factor ``shrink`` (see ``decode_rgb``)."""
         return decode_rgb(self.image_bytes(image_id), f"image {image_id}", shrink=shrink)
 
     @cached_property
     def _places(self) -> dict[int, tuple[int, int, str]]:
-        """Shard, row and path of each image: a look-up in the table costs as much as a small JPEG."""
+        """Shard, row and path by image id; a DataFrame look-up is as slow as decoding a small JPEG."""
         table = self.images
         places = zip(table["shard"].tolist(), table["row"].tolist(), table["path"], strict=True)
         return dict(zip(table["image_id"].tolist(), places, strict=True))
@@ -126,7 +127,17 @@ class Catalog:
 
 
 def draw_subset(images: pd.DataFrame, split: str, number: int, seed: int) -> pd.DataFrame:
-    """Draws ``number`` images of a split, or all there are, in the catalog's order."""
-    own = images[images["split"] == split]
-    chosen = np.random.default_rng(seed).permutation(len(own))[:number]
-    return own.iloc[np.sort(chosen)]
+    """Draw ``number`` images of a split at random, or all if there are fewer.
+
+    Args:
+        images: ``schemas.IMAGES``.
+        split: name of the split.
+        number: how many rows to draw.
+        seed: of the draw.
+
+    Returns:
+        The rows, in the order of the catalog.
+    """
+    rows = images[images["split"] == split]
+    drawn = np.random.default_rng(seed).permutation(len(rows))[:number]
+    return rows.iloc[np.sort(drawn)]

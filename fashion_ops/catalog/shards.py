@@ -1,7 +1,6 @@
 """Image shards: the encoded bytes of images in Arrow files that are memory-mapped for reading.
 
-Columns: image_id int64, bytes binary. A shard is closed before the image that would take it over
-its size. ``reader.Catalog`` reads them.
+A shard is closed before the image that would make it too large. ``reader.Catalog`` reads shards.
 """
 
 from pathlib import Path
@@ -10,13 +9,16 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 
-from fashion_ops.catalog.reader import SHARD_NAME
-
-LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
+from fashion_ops.catalog.reader import LAYOUT, SHARD_NAME
 
 
 class ShardWriter:
-    """Writes ``shard-00000.arrow``, ``shard-00001.arrow``, ... into ``folder``; a context manager."""
+    """Writes ``shard-00000.arrow``, ``shard-00001.arrow``, ... into ``folder``; a context manager.
+
+    Args:
+        folder: is created.
+        megabytes: upper size of a shard, MiB, unless a single image is larger.
+    """
 
     def __init__(self, folder: Path, megabytes: int) -> None:
         folder.mkdir()
@@ -25,7 +27,7 @@ class ShardWriter:
         self._shard, self._row, self._size = -1, 0, 0
 
     def append(self, image_ids: np.ndarray, images: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Write images, one each id; returns the shard and the row of each."""
+        """Write encoded images; returns the shard and the row within the shard of each, int32 (N,)."""
         shards = np.empty(len(images), np.int32)
         rows = np.empty(len(images), np.int32)
         start = 0

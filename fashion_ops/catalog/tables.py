@@ -1,103 +1,58 @@
-"""Writing the tables of a catalog: Arrow types of their columns, and a writer that stays small.
+"""Building and writing the tables of a catalog in memory that does not grow with the table.
 
-``schemas`` says what the columns mean and what may stand in them (pandera); here is how they are laid
-out on disk. Rows are gathered into row groups, each is validated, then appended to one parquet file,
-so memory does not grow with the table. Same rows in, same bytes out, however they were cut.
+Rows are gathered into row groups; each group is validated, then appended to one parquet file. The same
+rows give the same bytes, however they were cut into appended tables.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-if TYPE_CHECKING:
-    import pandera.pandas as pandera
+from fashion_ops.catalog.schemas import TableSchema
 
 ROW_GROUP = 1 << 15
-_FLOATS = pa.list_(pa.float32())
 
-IMAGES = pa.schema(
-    {
-        "image_id": pa.int64(),
-        "split": pa.string(),
-        "file_name": pa.string(),
-        "coco_id": pa.int64(),
-        "width": pa.int32(),
-        "height": pa.int32(),
-        "source": pa.string(),
-        "pair_id": pa.int64(),
-        "sha256": pa.string(),
-        "shard": pa.int32(),
-        "row": pa.int32(),
-        "path": pa.string(),
+
+def table_of(schema: TableSchema, records: Sequence[Any], **columns: Any) -> pa.Table:
+    """An Arrow table with one row per record.
+
+    Args:
+        schema: of the table.
+        records: a column that is not in ``columns`` is the attribute of its name of each record.
+        columns: values of the other columns, one per record.
+    """
+    values = {
+        name: columns[name] if name in columns else [getattr(record, name) for record in records]
+        for name in schema.arrow.names
     }
-)
-
-GARMENTS = pa.schema(
-    {
-        "garment_id": pa.int64(),
-        "image_id": pa.int64(),
-        "split": pa.string(),
-        "item": pa.string(),
-        "category_id": pa.int8(),
-        "box": _FLOATS,
-        "landmarks": _FLOATS,
-        "num_labelled": pa.int16(),
-        "scale": pa.int8(),
-        "occlusion": pa.int8(),
-        "zoom_in": pa.int8(),
-        "viewpoint": pa.int8(),
-        "style": pa.int64(),
-        "polygons": pa.list_(_FLOATS),
-    }
-)
-
-QUARANTINE = pa.schema(
-    {
-        "split": pa.string(),
-        "file": pa.string(),
-        "item": pa.string(),
-        "reason": pa.string(),
-        "value": pa.string(),
-        "num_records": pa.int32(),
-    }
-)
-
-GROUPED = pa.schema({"garment_id": pa.int64(), "landmarks": _FLOATS})
-
-PSEUDO_LABELS = pa.schema(
-    {"garment_id": pa.int64(), "cluster": pa.int16(), "soft_label": pa.list_(pa.float32())}
-)
+    return pa.table(values, schema=schema.arrow)
 
 
 class TableWriter:
     """Appends tables to one parquet file, validated, in row groups of fixed size.
 
-    Use as a context manager. A table with no rows at all is still a readable file.
+    Use as a context manager. A table without any rows is still a readable file.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        layout: pa.Schema,
-        schema: "pandera.DataFrameSchema",
-        row_group: int = ROW_GROUP,
-    ) -> None:
+    def __init__(self, path: Path, schema: TableSchema, row_group: int = ROW_GROUP) -> None:
         self.rows = 0
-        self._schema, self._layout, self._row_group = schema, layout, row_group
+        self._schema, self._row_group = schema, row_group
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
-        self._writer = pq.ParquetWriter(path, layout, compression="zstd")
+        self._writer = pq.ParquetWriter(path, schema.arrow, compression="zstd")
 
     def append(self, table: pa.Table) -> None:
-        """Add the rows of ``table``, whose columns are the layout's in any order.
+        """Add the rows of ``table``, whose columns may be in any order.
 
         Raises:
             pandera.errors.SchemaError: a row breaks the schema.
         """
-        self._waiting.append(table.select(self._layout.names).cast(self._layout))
+        layout = self._schema.arrow
+        self._waiting.append(table.select(layout.names).cast(layout))
         self._waiting_rows += table.num_rows
         self.rows += table.num_rows
         while self._waiting_rows >= self._row_group:

@@ -12,20 +12,20 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel
 
-from fashion_ops.catalog.reader import Catalog, decode_rgb
+from fashion_ops.catalog.reader import LAYOUT, Catalog, decode_rgb
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 
 IMAGES_A_CHUNK = 128  # some 10 to 60 MB
-LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})
 
 
 @dataclass(frozen=True)
 class TrainingGarments:
-    """Arrays that describe N garments; what a training run needs besides the images.
+    """Arrays that describe N garments: what a training run needs besides the images.
 
-    ``landmarks``: (N, K, 3) x, y in image pixels and visibility, K channels of a grouping.
-    ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method uses none.
+    ``boxes``: (N, 4) x1, y1, x2, y2. ``landmarks``: (N, K, 3) x, y in image pixels and visibility, for
+    the K channels of a grouping. ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method
+    uses none.
     """
 
     image_id: np.ndarray
@@ -38,18 +38,12 @@ class TrainingGarments:
         return len(self.image_id)
 
     def with_channels(self, channels: np.ndarray) -> "TrainingGarments":
-        """The same garments with these of their K landmark channels."""
+        """The same garments with a selection of their K landmark channels."""
         return replace(self, landmarks=self.landmarks[:, channels])
 
     def take(self, index: np.ndarray) -> "TrainingGarments":
-        """The garments at these positions (or under this mask)."""
-        return TrainingGarments(
-            self.image_id[index],
-            self.category_id[index],
-            self.boxes[index],
-            self.landmarks[index],
-            self.soft_labels[index],
-        )
+        """The garments at these positions, or where a boolean ``index`` is true."""
+        return TrainingGarments(**{name: column[index] for name, column in vars(self).items()})
 
 
 def used_grouping(ws: Workspace) -> Grouping:
@@ -65,14 +59,18 @@ def load_garments(
     labelled: bool = True,
     soft_labels: bool = False,
 ) -> tuple[pd.DataFrame, TrainingGarments]:
-    """TrainingGarments of a split as the catalog's rows and as arrays with grouped landmarks.
+    """Load the garments of a split.
 
     Args:
         ws: the workspace.
         split: ``train`` or ``validation``.
-        only: keep one category, by name.
-        labelled: leave out garments without any labelled landmark.
-        soft_labels: join the pseudo-labels.
+        only: name of the only category to load; None loads all.
+        labelled: whether to leave out garments without any labelled landmark.
+        soft_labels: whether to join the pseudo-labels.
+
+    Returns:
+        The rows of the catalog (``schemas.GARMENTS``), and the same garments as arrays with grouped
+        landmarks.
     """
     rows = Catalog(ws.catalog).garments
     rows = rows[rows["split"] == split]
@@ -103,9 +101,9 @@ def _stack(column: pd.Series, width: int) -> np.ndarray:
 
 
 class ImageChunks(Sequence[pa.Table]):
-    """Encoded images as Arrow tables (image_id, bytes), each read when it is asked for.
+    """Encoded images as Arrow tables (image_id, bytes), each read on access.
 
-    This is how images travel to a worker: no more than a chunk of them is in memory at once.
+    Images travel to a worker like this: no more than one chunk of ``size`` is in memory at once.
     """
 
     def __init__(self, catalog: Catalog, image_ids: np.ndarray, size: int = IMAGES_A_CHUNK) -> None:
@@ -122,7 +120,10 @@ class ImageChunks(Sequence[pa.Table]):
 
 
 class ImageReader:
-    """Images (RGB uint8) by image id, out of chunks; ``folder`` holds them, mapped, not in memory."""
+    """Reads images (RGB uint8) by image id.
+
+    The given chunks are written to one file in ``folder`` and memory-mapped, not kept in memory.
+    """
 
     def __init__(self, chunks: Iterable[pa.Table], folder: Path) -> None:
         self._path = folder / "images.arrow"
@@ -150,9 +151,14 @@ class ImageReader:
 def checkpoint_path(
     ws: Workspace, step: str, section: BaseModel, seed: int, *, grouped: bool = True
 ) -> Path:
-    """Where a step resumes from: a name that changes with its parameters and its data.
+    """Path of a step's checkpoint; its name changes with the parameters and the data of the step.
 
-    ``grouped``: whether the grouped landmarks are among that data.
+    Args:
+        ws: the workspace.
+        step: name of the step.
+        section: its parameters.
+        seed: the global seed.
+        grouped: whether the step's data include the grouped landmarks.
     """
     digest = hashlib.sha256(f"{section.model_dump_json()} {seed}".encode())
     tables = [ws.catalog / "garments.parquet"]

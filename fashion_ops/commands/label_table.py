@@ -1,7 +1,7 @@
 """``fashion-ops pseudo-label``: DFA's clusters and soft labels from a table of landmarks alone.
 
-No images and no catalog are needed. Centres are fitted on rows that show all their landmarks, every
-row gets a label; distances are 224-px letterbox ones, as in the step ``pseudo_label``.
+No images and no catalog are needed. Centres are fitted on the rows that have all their landmarks;
+every row gets a label. Distances are in the 224-px letterbox, as in the step ``pseudo_label``.
 """
 
 from pathlib import Path
@@ -23,22 +23,23 @@ from fashion_ops.workspace import publish
 def run(
     train: Path, others: list[Path], out: Path | None, clusters: int, temperature: float, seed: int
 ) -> list[dict[str, float | str]]:
-    """Cluster ``train`` and label it and ``others``.
+    """Fit clusters on ``train``, then label it and ``others``.
 
     Args:
-        train: CSV, see ``catalog.alignment.landmark_table``.
-        others: likewise, of the same landmarks; labelled only.
-        out: folder for centers.csv and a labels_NAME.parquet each, or None.
-        clusters: K.
-        temperature: T, 224-pixel units.
-        seed: of the start.
+        train: CSV file, see ``catalog.alignment.landmark_table``.
+        others: CSV files of the same landmarks, which are labelled only.
+        out: folder for centers.csv and a labels_NAME.parquet per table, or None.
+        clusters: number of clusters K.
+        temperature: temperature T of the soft labels, 224-pixel units.
+        seed: of the initial centres.
 
     Returns:
-        For each table: rows, complete rows, mean perplexity of the labels of both at T = 1 and at
-        ``temperature``, and the median distance to the nearest centre.
+        For each table: number of rows and of complete rows; mean and median perplexity of the labels of
+        complete rows at T = 1 and at ``temperature``, mean perplexity of all rows at ``temperature``;
+        and the median distance of complete rows to the nearest centre.
 
     Raises:
-        ValueError: a table can't be read, or none of its rows is complete.
+        ValueError: a table cannot be read or has other landmarks, or no row of ``train`` is complete.
     """
     tables = [read_landmark_table(path) for path in (train, *others)]
     for path, table in zip(others, tables[1:], strict=True):
@@ -79,21 +80,19 @@ def run(
         )
     if out is not None:
         with publish(out) as folder:
-            for name, own in files.items():
-                if name.endswith(".csv"):
-                    own.to_csv(folder / name, index=False)
-                else:
-                    own.to_parquet(folder / name, index=False)
+            for name, content in files.items():
+                write = content.to_csv if name.endswith(".csv") else content.to_parquet
+                write(folder / name, index=False)
     return rows
 
 
 def _frame(table: LandmarkTable) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks in the 224-px letterbox, and which rows show all of them."""
+    """Landmarks (N, n, 2) in the 224-px letterbox, and which rows have all of them (N,)."""
     return to_frame(table.xy, table.box), np.asarray((table.visibility > 0).all(axis=1))
 
 
 def _centers(table: LandmarkTable, centers: np.ndarray) -> pd.DataFrame:
     names = [f"{name}_{axis}" for name in table.points.point_names for axis in "xy"]
-    found = pd.DataFrame(centers.reshape(len(centers), -1), columns=names)
-    found.insert(0, "cluster", range(len(centers)))
-    return found
+    table_of_centers = pd.DataFrame(centers.reshape(len(centers), -1), columns=names)
+    table_of_centers.insert(0, "cluster", range(len(centers)))
+    return table_of_centers

@@ -1,4 +1,4 @@
-"""What looks after a workspace: parameters, the cache, new data."""
+"""Commands that maintain a workspace: parameters, the cache, new data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +10,18 @@ from fashion_ops.workspace import Workspace, find_root
 
 
 def batches() -> None:
-    """Take labelled batches from data/inbox into the training data, or to data/rejected."""
+    """Move labelled batches from data/inbox to the training data, or to data/rejected."""
     from fashion_ops.ledger import Ledger
     from fashion_ops.steps.batches import take
 
     params, ws = read_params()
-    taken = take(params, ws, Ledger(ws.root))
-    for name in taken.accepted:
+    results = take(params, ws, Ledger(ws.root))
+    for name in results.accepted:
         typer.echo(f"accepted {ws.batches / name}; `fashion-ops ingest` reads it")
-    for name, why in taken.rejected.items():
+    for name, why in results.rejected.items():
         complain(ValueError(f"rejected {ws.rejected / name}: {why}"))
-    if taken.waiting:
-        typer.echo(f"waiting: {taken.waiting}")
+    if results.waiting:
+        typer.echo(f"waiting: {results.waiting}")
 
 
 def configure(
@@ -44,7 +44,7 @@ def configure(
 def check_cache(
     root: Annotated[Path | None, typer.Option(help="The repository. Default: this one.")] = None,
 ) -> None:
-    """Read all of DVC's cache; replace what is damaged from the workspace or the default remote."""
+    """Check DVC's cache; restore damaged files from the workspace or the default remote."""
     from fashion_ops.ledger import Ledger, mend
 
     ledger = Ledger(root or find_root())

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.evaluation import normalized_error as normalized
 from fashion_ops.evaluation.pcp import pcp
 from fashion_ops.taxonomy.alignment import NUM_SLOTS, point_set, points_of_type
@@ -66,7 +66,7 @@ def score_catalog(folder: Path, predictions: Path, wanted: Wanted) -> dict[str, 
     return head | {"frame": normalized.FRAME_TEXTS[wanted.frame], "rows": rows}
 
 
-def predicted_points(path: Path, points: Points) -> np.ndarray:
+def predicted_points(path: Path, points: AlignmentLandmarks) -> np.ndarray:
     """Predicted landmarks (N, n, 2) of these garments, in their order.
 
     A row holds the landmarks of the garment's own type, or all of the 8 slots.
@@ -103,7 +103,7 @@ def predicted_points(path: Path, points: Points) -> np.ndarray:
 
 def _row(
     errors: np.ndarray,
-    points: Points,
+    points: AlignmentLandmarks,
     choice: normalized.PointChoice,
     names: tuple[str, ...],
     wanted: Wanted,
@@ -123,7 +123,7 @@ def _row(
     return row | {"macro": score.macro, "micro": score.micro, "per_landmark": each}
 
 
-def _pcp(found: np.ndarray, points: Points, strict: bool, labels: str) -> dict[str, Any]:
+def _pcp(found: np.ndarray, points: AlignmentLandmarks, strict: bool, labels: str) -> dict[str, Any]:
     result = pcp(found, points.xy, strict=strict, labels=labels)
     return {"convention": result.convention, "mean": result.mean, **result.groups}
 

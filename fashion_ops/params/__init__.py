@@ -1,22 +1,22 @@
-"""The parameters of every step: ``params.yaml`` as typed models, one class a section.
+"""The parameters of every step: ``params.yaml`` as typed models, one class per section.
 
-Unknown keys are errors. Defaults are those of the demo (synthetic wardrobe, two cores, ten minutes);
-``configs/deepfashion2.yaml`` holds the paper-size values. DVC watches the same file section by
-section, so a section holds exactly what changes the result of its step; what only says how a step is
-carried out (workers, GPUs, addresses) stands in ``distributed``, and what happens by itself in ``retrain``,
-``batches`` and ``notify``: no stage watches those.
+Unknown keys are errors. The defaults are the values of ``params.yaml``, the demo's (synthetic wardrobe,
+two cores, ten minutes; a test compares the two); ``configs/deepfashion2.yaml`` holds the paper-size
+values. DVC watches the same file section by section, so a section holds exactly what changes the result
+of its step. Settings that change no result are in sections that no DVC stage watches: ``distributed``
+(workers, GPUs, addresses), ``retrain``, ``batches`` and ``notify`` (what runs automatically).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+# ruff: noqa: F401 - other modules import all sections from here
 from fashion_ops.params.alignment import DfaStage
 from fashion_ops.params.data import (
     Aggregate,
-    AlignmentSource,
     Ingest,
     IngestAlignment,
     PseudoLabel,
@@ -27,76 +27,51 @@ from fashion_ops.params.detectors import PostProcess, TrainBoxDetector, TrainDet
 from fashion_ops.params.evaluation import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
 from fashion_ops.params.landmarkers import (
     CategorySettings,
-    CategoryTraining,
     Finetune,
     Refine,
     TrainLandmarker,
     finetune_config,
 )
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
-from fashion_ops.params.section import Crop, Section, Stride32, TrainingConfig, explain, read_yaml
+from fashion_ops.params.section import Section, Stride32, TrainingConfig, explain, read_yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
-__all__ = [
-    "BOX_DETECTOR",
-    "DETECTOR",
-    "Aggregate",
-    "AlignmentSource",
-    "Batches",
-    "CategorySettings",
-    "CategoryTraining",
-    "Crop",
-    "DfaStage",
-    "Distributed",
-    "Drift",
-    "Evaluate",
-    "Finetune",
-    "Ingest",
-    "IngestAlignment",
-    "Notify",
-    "Params",
-    "PostProcess",
-    "Promote",
-    "PseudoLabel",
-    "Refine",
-    "Register",
-    "Retrain",
-    "Section",
-    "Stride32",
-    "Synthesize",
-    "SynthesizeAlignment",
-    "TrainBoxDetector",
-    "TrainDetector",
-    "TrainLandmarker",
-    "TrainingConfig",
-    "TunePostprocess",
-    "explain",
-    "finetune_config",
-    "load_params",
-    "read_yaml",
-]
+# Keys of earlier versions -> their name today; sections first, as the paths of keys use the new ones.
+OLD_KEYS = {
+    "fleet": "distributed",
+    "inbox": "batches",
+    "batches.min_pictures": "min_images",
+    "drift.pictures": "images",
+}
 
 
-# Keys that had another name in earlier versions: (section, key or None for the whole section), new name.
-OLD_KEYS = (
-    ("fleet", None, "distributed"),
-    ("inbox", None, "batches"),
-    ("batches", "min_pictures", "min_images"),
-    ("drift", "pictures", "images"),
-)
+def find_old_keys(
+    document: MutableMapping[str, Any],
+) -> Iterator[tuple[MutableMapping[str, Any], str, str]]:
+    """Yield (mapping, old key, new key) for each old key in ``document``, to be renamed one by one.
+
+    Raises:
+        ValueError: a key is given under both names.
+    """
+    for path, new in OLD_KEYS.items():
+        section, _, old = path.rpartition(".")
+        mapping = document.get(section) if section else document
+        if isinstance(mapping, MutableMapping) and old in mapping:
+            if new in mapping:
+                name = f"{section}.{new}" if section else new
+                raise ValueError(f"{path} is the old name of {name}, and both are given: keep {name}")
+            yield mapping, old, new
 
 
 def rename_old_keys(written: Mapping[str, Any]) -> dict[str, Any]:
-    """The same parameters with the keys that they have today; a new key beside the old one wins."""
-    renamed = dict(written)
-    for section, key, new in OLD_KEYS:
-        if key is None:
-            if section in renamed:
-                renamed.setdefault(new, renamed.pop(section))
-        elif isinstance(inner := renamed.get(section), Mapping) and key in inner:
-            inner = dict(inner)
-            inner.setdefault(new, inner.pop(key))
-            renamed[section] = inner
+    """A copy of ``written`` in which each old key has its name of today.
+
+    Raises:
+        ValueError: a key is given under both names.
+    """
+    renamed = {key: dict(v) if isinstance(v, Mapping) else v for key, v in written.items()}
+    for mapping, old, new in find_old_keys(renamed):
+        mapping[new] = mapping.pop(old)
     return renamed
 
 
@@ -147,6 +122,6 @@ def load_params(path: Path) -> Params:
     """Read and check a parameter file.
 
     Raises:
-        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
+        ValueError: the file is missing, is no YAML or breaks a rule; the message has key and value.
     """
     return read_yaml(Params, path)

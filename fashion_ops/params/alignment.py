@@ -12,18 +12,19 @@ class DfaStage(TrainingConfig):
 
     source: str = Field(default="fld", description="of the alignment catalog")
     epochs: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
     pretrained: str | None = None
     dropout: float = Field(default=0.0, ge=0, lt=1, description="behind fc6 and fc7; 0.5 as published")
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    input_size: int = Field(default=64, ge=16)
+    input_size: int = Field(default=48, ge=16)
     frame: Literal["letterbox", "box"] = "letterbox"
     per_type: bool = Field(
         default=False, description="a model per clothing type; else one of 8 landmarks with a mask"
     )
     clusters: int = Field(default=20, ge=0, description="K of the pseudo-labels; 0 trains without")
     temperature: float = Field(default=20.0, gt=0, description="T of stage 1, 224-px units")
-    visibility_weight: float = Field(default=1.0, ge=0, description="alpha of eq. 4")
+    visibility_weight: float = Field(default=0.1, ge=0, description="alpha of eq. 4")
     label_weight: float = Field(default=1.0, ge=0, description="beta of eq. 4")
     decay: tuple[float, float] = Field(default=(0.33, 0.67), description="t1 and t2, share of the run")
     schedule: Literal["decaying", "as_printed"] = "decaying"
@@ -36,9 +37,9 @@ class DfaStage(TrainingConfig):
         description="of auto-routing, normalised; 0.3 as published, null halves the garments",
     )
     flip: float = Field(default=0.5, ge=0, le=1)
-    scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
+    scale: float = Field(default=0.05, ge=0, description="log-scale, standard deviation")
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
-    color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
+    color: float = Field(default=0.1, ge=0, description="largest relative change of a channel")
     position_constraint: float = Field(
         default=0.0, ge=0, description="weight of PCLoss on the positions, squared sides of the crop"
     )

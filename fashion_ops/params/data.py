@@ -1,6 +1,6 @@
-"""Where labelled photos come from, and what is made of their landmarks before anything is trained."""
+"""Sections of the data steps: sources of labelled photos, groupings and pseudo-labels of landmarks."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -9,10 +9,10 @@ from fashion_ops.taxonomy.grouping import GroupingName
 
 
 class Synthesize(Section):
-    """The synthetic wardrobe. ``images``: how many per split; 0 writes an empty wardrobe."""
+    """The synthetic wardrobe."""
 
-    train: int = Field(default=3200, ge=0)
-    validation: int = Field(default=520, ge=0)
+    train: int = Field(default=3200, ge=0, description="images of the split; may be 0")
+    validation: int = Field(default=520, ge=0, description="images of the split; may be 0")
     size: int = Field(default=256, ge=64, description="side of the square images, pixels")
     imbalance: float = Field(
         default=0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
@@ -20,13 +20,13 @@ class Synthesize(Section):
 
 
 class Ingest(Section):
-    """Where labelled photos come from and how strict the door is."""
+    """The source of labelled photos, and how many unsound records are tolerated."""
 
     source: Literal["deepfashion2", "coco"] = "deepfashion2"
     root: str = "data/raw"
     copy_images: bool = True
     shard_mb: int = Field(default=128, ge=1)
-    max_quarantined: float = Field(default=0.01, ge=0, le=1)
+    max_quarantined: float = Field(default=0.01, ge=0, le=1, description="share of the records")
     pair_ids: Literal["per_split", "global"] = Field(
         default="per_split", description="whether they restart in each split, as DeepFashion2's do"
     )
@@ -39,17 +39,17 @@ class Aggregate(Section):
 
 
 class PseudoLabel(Section):
-    """DFA's pseudo-labels: k-means on landmark configurations. Temperature in 224-px units."""
+    """DFA's pseudo-labels: k-means on landmark configurations."""
 
-    clusters: int = Field(default=20, ge=1)
-    temperature: float = Field(default=20.0, gt=0)
+    clusters: int = Field(default=20, ge=1, description="per category")
+    temperature: float = Field(default=20.0, gt=0, description="of the soft labels, 224-px units")
 
 
 AlignmentSource = Literal["fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp"]
 
 
 class SynthesizeAlignment(Section):
-    """The wardrobe in the formats of alignment data: FLD, DeepFashion's other benchmarks, LSP."""
+    """The wardrobe in the formats of FLD, DeepFashion's other benchmarks and LSP."""
 
     train: int = Field(default=1500, ge=0, description="images of FLD and Category & Attribute")
     val: int = Field(default=200, ge=0)
@@ -60,15 +60,12 @@ class SynthesizeAlignment(Section):
 
 
 class IngestAlignment(Section):
-    """Which alignment data sets come in, each from the folder of its name below ``root``."""
+    """The alignment data sets to ingest, each from the folder of its name below ``root``."""
 
     root: str = "data/alignment/raw"
-    sources: tuple[AlignmentSource, ...] = (
-        *("fld", "category_attribute", "in_shop", "consumer_to_shop"),
-        "lsp",
-    )
+    sources: tuple[AlignmentSource, ...] = get_args(AlignmentSource)
     lsp_convention: Literal["observer", "person"] = Field(
-        default="observer", description="whose left and right LSP's joints are named by"
+        default="observer", description="whose left and right LSP's joints have in their names"
     )
     copy_images: bool = True
     shard_mb: int = Field(default=128, ge=1)

@@ -10,7 +10,7 @@ from fashion_ops.params.section import Section, Stride32, TrainingConfig
 class TrainDetector(TrainingConfig):
     """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
 
-    epochs: int = Field(default=14, ge=1)
+    epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
     neck_width: int | None = Field(

@@ -1,4 +1,4 @@
-"""How models are judged, registered and promoted."""
+"""Sections of the steps that evaluate, register and promote models."""
 
 from typing import Literal
 
@@ -6,25 +6,28 @@ from pydantic import Field
 
 from fashion_ops.params.section import Section
 
-DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # `boxes` of a model
+DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # values of `boxes`
 
 
 class Evaluate(Section):
-    """Judging on the validation split; ``boxes``: the landmarkers' besides the ground truth."""
+    """Evaluation of all models on one split.
+
+    Landmarkers are evaluated twice: on ground-truth boxes and on the detected boxes from ``boxes``.
+    """
 
     split: str = "validation"
     boxes: str = Field(
         default=DETECTOR,
         min_length=1,
-        description="where from: models/detector (CenterNet), models/box_detector, a COCO results file",
+        description="models/detector (CenterNet), models/box_detector, or a COCO results file",
     )
     max_detections: int = Field(default=20, ge=1)
     score: Literal["own", "all"] = Field(
         default="own",
-        description="mean of the peaks above 0.2, times the box score: own channels or all",
+        description="mean of the peaks above 0.2 (of own or of all channels) times the box score",
     )
     oks_nms: float | None = Field(
-        default=None, gt=0, le=1, description="OKS above which the worse of two garments goes"
+        default=None, gt=0, le=1, description="OKS above which the worse of two garments is removed"
     )
     ensemble: tuple[str, ...] = Field(
         default=(), description="folders of further model sets; landmarks and scores are averaged"
@@ -36,7 +39,7 @@ class Evaluate(Section):
 
 
 class Register(Section):
-    """The MLflow model that holds everything."""
+    """The MLflow registered model that holds all models of the chain."""
 
     model: str = "garment-landmarks"
 
@@ -47,19 +50,25 @@ class Promote(Section):
     min_ap: float = Field(default=0.3, ge=0, le=1)
     min_box_ap: float = Field(default=0.3, ge=0, le=1)
     max_drop: float = Field(
-        default=0.0, ge=0, description="overall AP may fall this much below the champion's"
+        default=0.0, ge=0, description="largest drop of overall AP below the champion's"
     )
     max_likely_drop: float = Field(
-        default=0.02, ge=0, description="so may the lower end of the interval of the difference"
+        default=0.02, ge=0, description="likewise for the lower end of the confidence interval"
     )
-    resamples: int = Field(default=1000, ge=100, description="of the images, for that interval")
+    resamples: int = Field(
+        default=1000, ge=100, description="bootstrap samples of the images, for that interval"
+    )
     confidence: float = Field(default=0.95, gt=0, lt=1)
     max_category_drop: float = Field(
-        default=0.05, ge=0, description="of a category with category_garments or more"
+        default=0.05,
+        ge=0,
+        description="largest drop of AP of a category with category_garments or more",
     )
     category_garments: int = Field(
-        default=100, ge=1, description="fewer n widen it by sqrt(category_garments / n)"
+        default=100,
+        ge=1,
+        description="with fewer, n, the drop may be sqrt(category_garments / n) times larger",
     )
-    max_latency_ms: float = Field(default=2000.0, gt=0, description="median photo, on the CPU")
+    max_latency_ms: float = Field(default=2000.0, gt=0, description="median over photos, on the CPU")
     latency_photos: int = Field(default=12, ge=1)
     max_size_mb: float = Field(default=1000.0, gt=0, description="of all models, 10^6 bytes")

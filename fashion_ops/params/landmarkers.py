@@ -11,6 +11,9 @@ from fashion_ops.params.section import Crop, Section, TrainingConfig
 class TrainLandmarker(TrainingConfig):
     """Top-down HRNet on grouped landmarks, all 13 categories at once. Crop (width, height), pixels."""
 
+    lr: float = Field(default=4e-3, gt=0)
+    epochs: int = Field(default=7, ge=1)
+    batch_size: int = Field(default=16, ge=1)
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
     crop: Crop = (96, 128)

@@ -1,4 +1,4 @@
-"""How work is carried out, and what happens by itself; no stage watches these sections."""
+"""Sections for running steps: distribution, schedule, new batches, drift limits, notification."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -9,23 +9,25 @@ from fashion_ops.params.section import Section
 
 
 class Distributed(Section):
-    """How work is spread; no step is remade when this changes.
+    """How work is distributed; no step is rerun when this changes.
 
-    Nothing here changes a result except the threads of one task (rounding) and the devices that share
-    a run (``devices``, ``gpus_per_task`` above 1, ``gpus_of``): rounding, each one's own noise and, on
-    CPUs, what batch norm sees.
+    Results change only by rounding with the threads of one task, and with the number of devices that
+    share a run (``devices``, ``gpus_per_task`` above 1, ``gpus_of``): by rounding, by the random noise
+    of each device and, on CPUs, by the samples that batch norm averages over.
     """
 
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(
-        default=0.0, ge=0, description="a share of one, or as many as share one category's training"
+        default=0.0,
+        ge=0,
+        description="a fraction of one, or the number that share one category's training",
     )
     gpus_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="categories whose training takes more than gpus_per_task"
+        default_factory=dict, description="by category, where its training uses more than gpus_per_task"
     )
     max_retries: int = Field(default=3, ge=0)
     wait_for_node: float = Field(
-        default=0.0, ge=0, description="seconds until a node must be there that a task fits on"
+        default=0.0, ge=0, description="seconds to wait for a node that a task fits on"
     )
     devices: int = Field(
         default=1, ge=1, description="GPUs (or processes on CPUs) that share the detector's training"
@@ -50,22 +52,24 @@ class Distributed(Section):
         return self
 
     def gpus_for(self, category: str) -> float:
-        """GPUs of one category's training."""
+        """Number of GPUs (maybe a fraction of one) for the training of one category."""
         return self.gpus_of.get(category, self.gpus_per_task)
 
     def devices_for(self, category: str) -> int:
-        """How many devices share one category's training."""
+        """Number of devices that share the training of one category."""
         return max(1, int(self.gpus_for(category)))
 
 
 class Retrain(Section):
-    """The schedule on which the chain runs by itself; what is current is skipped."""
+    """The schedule that runs the chain; steps that are up to date are skipped."""
 
     cron: str = Field(default="0 3 * * 1", description="minute, hour, day, month, weekday")
     timezone: str = "UTC"
     enabled: bool = Field(default=False, description="whether it starts with the Dagster services")
     overdue_days: float = Field(
-        default=8.0, gt=0, description="without a run that got as far as `register`: not fresh"
+        default=8.0,
+        gt=0,
+        description="days without a run that reached `register` after which models are stale",
     )
 
     @field_validator("timezone")
@@ -79,26 +83,32 @@ class Retrain(Section):
 
 
 class Batches(Section):
-    """Labelled batches in ``data/inbox``: ``NAME`` is taken once ``NAME.ready`` lies beside it."""
+    """Labelled batches in ``data/inbox``; batch ``NAME`` is complete once ``NAME.ready`` exists."""
 
     enabled: bool = Field(default=False, description="whether its sensor starts with the services")
-    min_images: int = Field(default=100, ge=1, description="of all ready batches; fewer wait")
+    min_images: int = Field(
+        default=100, ge=1, description="of all complete batches together; fewer wait"
+    )
 
 
 class Drift(Section):
-    """When a new batch counts as unlike the training data: an effect that is large and no chance."""
+    """Limits of drift: a batch has drifted if a distance is over its limit and significant."""
 
-    images: int = Field(default=500, ge=1, description="looked at of each side, drawn by the seed")
+    images: int = Field(
+        default=500,
+        ge=1,
+        description="compared of the batch and of the data before it, drawn by the seed",
+    )
     max_psi: float = Field(default=0.2, gt=0, description="population stability index of categories")
     max_ks: float = Field(default=0.2, gt=0, le=1, description="Kolmogorov-Smirnov distance")
     significance: float = Field(default=0.001, gt=0, lt=1)
 
 
 class Notify(Section):
-    """Who is told of failures and of what is no longer fresh; the log always is."""
+    """Notification of failures and of stale models, besides the log."""
 
     webhook: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="gets JSON by POST; FASHION_OPS_WEBHOOK overrides it and stays out of files",
+        description="receives JSON by POST; the variable FASHION_OPS_WEBHOOK overrides it, for secrets",
     )

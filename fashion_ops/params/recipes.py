@@ -1,7 +1,8 @@
-"""Merging recipes into ``params.yaml``: what a recipe names is set, all else stays, comments too.
+"""Merging recipes into ``params.yaml``: the keys of a recipe are set, all else stays, comments too.
 
 A recipe is a YAML file with some of the sections and keys of ``params.yaml`` (``configs/deepmark/``).
-The result is checked by ``Params`` before anything is written, and appears whole or not at all.
+The result is checked by ``Params`` before anything is written, and the file is replaced as a whole. Old
+keys, in a recipe or in ``params.yaml``, are written under their name of today.
 """
 
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from fashion_ops.params import Params, explain, load_params
+from fashion_ops.params import Params, explain, find_old_keys, load_params
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,19 @@ class Change:
 
 
 def configure(params: Path, recipes: list[Path]) -> list[Change]:
-    """Merge ``recipes``, one after the other, into the file ``params``; returns what changed.
+    """Merge ``recipes``, one after the other, into the file ``params``.
+
+    Returns:
+        The values that changed.
 
     Raises:
-        ValueError: a file is missing or is no YAML mapping, or the result breaks a rule (an unknown
-            key, a bad value). ``params`` is then as it was.
+        ValueError: a file is missing or is no YAML mapping, has a key under its old and its new name,
+            or the result breaks a rule (an unknown key, a bad value). ``params`` is then unchanged.
     """
     old = load_params(params)
     before = params.read_text(encoding="utf-8")
     document = _round_trip().load(before) or {}
+    _rename_old_keys(document)
     for recipe in recipes:
         _merge(document, _mapping(recipe))
     merged = _dump(document)
@@ -65,7 +71,22 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(overlay, dict):
         raise ValueError(f"{path}: must hold sections of params.yaml, holds {overlay!r}")
+    try:
+        _rename_old_keys(overlay)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return overlay
+
+
+def _rename_old_keys(document: Any) -> None:
+    """Rename old keys in place; they keep their line and comment."""
+    for mapping, old, new in find_old_keys(document):
+        assert isinstance(mapping, CommentedMap)  # all mappings of a loaded document are
+        position, comment = list(mapping).index(old), mapping.ca.items.get(old)
+        mapping.insert(position, new, mapping.pop(old))
+        if comment is not None:
+            mapping.ca.items.pop(old, None)
+            mapping.ca.items[new] = comment
 
 
 def _round_trip() -> YAML:
@@ -92,25 +113,25 @@ def _merge(document: Any, overlay: dict[str, Any]) -> None:
             document[key] = value
 
 
-def _changes(old: Any, new: Any, above: str) -> Iterator[Change]:
+def _changes(old: Any, new: Any, prefix: str) -> Iterator[Change]:
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(old.get(key), dict):
-            yield from _changes(old[key], value, f"{above}{key}.")
+            yield from _changes(old[key], value, f"{prefix}{key}.")
         elif value != old.get(key):
-            yield Change(f"{above}{key}", old.get(key), value)
+            yield Change(f"{prefix}{key}", old.get(key), value)
 
 
 def _only_changed_lines(before: str, merged: str) -> str:
-    """``merged``, but every line that the recipe left alone is as it was, spaces and all.
+    """``merged``, with every unchanged line as in ``before``, spaces included.
 
-    A round trip keeps lines and comments, not the alignment within a line.
+    Loading and dumping YAML keeps lines and comments, but not the alignment within a line.
     """
     original = before.splitlines(keepends=True)
-    tripped = _dump(_round_trip().load(before)).splitlines(keepends=True)
+    dumped = _dump(_round_trip().load(before)).splitlines(keepends=True)
     lines = merged.splitlines(keepends=True)
-    if len(tripped) != len(original):
+    if len(dumped) != len(original):
         return merged
     out = []
-    for tag, i, j, a, b in SequenceMatcher(None, tripped, lines, autojunk=False).get_opcodes():
+    for tag, i, j, a, b in SequenceMatcher(None, dumped, lines, autojunk=False).get_opcodes():
         out += original[i:j] if tag == "equal" else lines[a:b]
     return "".join(out)

@@ -1,8 +1,8 @@
-"""Step ``aggregate``: landmarks of all garments in the slots of the chosen grouping.
+"""Step ``aggregate``: landmarks of all garments, mapped to the groups of a grouping.
 
 Writes garments.parquet (x, y, visibility of every group, zeros where a garment has none),
-groups.parquet (what each group holds and how often it is labelled) and grouping.json. Row groups are
-worked off one after the other, so memory does not grow with the catalog.
+groups.parquet (the members of each group and how often it is labelled) and grouping.json. Row groups
+are processed one after the other, so memory does not grow with the catalog.
 """
 
 import json
@@ -22,14 +22,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Apply ``params.aggregate.grouping`` to ``ws.catalog`` and write ``ws.grouped``.
 
     Returns:
-        garments, groups, and unseen_groups: groups without a single labelled landmark.
+        garments and groups: their number; unseen_groups: groups without a single labelled landmark.
     """
     grouping = load_grouping(params.aggregate.grouping)
     counts = np.zeros((grouping.num_groups, 3), np.int64)
     source = pq.ParquetFile(ws.catalog / "garments.parquet")
     with publish(ws.grouped) as folder:
         target = folder / "garments.parquet"
-        with tables.TableWriter(target, tables.GROUPED, schemas.GROUPED) as writer:
+        with tables.TableWriter(target, schemas.GROUPED) as writer:
             columns = ["garment_id", "category_id", "landmarks"]
             for batch in source.iter_batches(tables.ROW_GROUP, columns=columns):
                 category_ids = batch["category_id"].to_numpy()
@@ -56,13 +56,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def group_landmarks(grouping: Grouping, category_ids: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """Landmarks of many garments of mixed categories, grouped.
+    """Group the landmarks of many garments of mixed categories.
 
     Args:
-        grouping: which slots share a group.
-        category_ids: shape (N,).
-        landmarks: (x, y, visibility) of all garments one after the other, shape (M, 3), each garment
-            with as many as its category has.
+        grouping: which landmarks share a group.
+        category_ids: of the N garments, shape (N,).
+        landmarks: (x, y, visibility) of all garments concatenated, shape (M, 3), as many of each
+            garment as its category has.
 
     Returns:
         float32 (N, num_groups, 3), zeros where a category has no such group.
@@ -72,8 +72,8 @@ def group_landmarks(grouping: Grouping, category_ids: np.ndarray, landmarks: np.
     out = np.zeros((len(category_ids), grouping.num_groups, 3), np.float32)
     for category in CATEGORIES:
         rows = np.flatnonzero(category_ids == category.id)
-        own = landmarks[starts[rows][:, None] + np.arange(category.num_landmarks)]
-        out[rows[:, None], grouping.channels(category.id)] = own
+        values = landmarks[starts[rows][:, None] + np.arange(category.num_landmarks)]
+        out[rows[:, None], grouping.channels(category.id)] = values
     return out
 
 

@@ -1,8 +1,9 @@
-"""Step ``drift``: the newest batch beside the training data that was there before it.
+"""Step ``drift``: the newest batch compared with the training data before it.
 
-Category mix, distance of each garment's landmark configuration to the nearest pseudo-label centre
-(ranked among its own category's, so that the mix does not matter), and image statistics. Writes
-``ws.drift``: drift.json, and drift.png where there is a batch. How: ``evaluation.drift``.
+It compares the category mix, the distance of each garment's landmark configuration to the nearest
+pseudo-label centre (as a rank within the category, so that the mix does not matter) and image
+statistics. Writes ``ws.drift``: drift.json, and drift.png where there is a batch. The measures are in
+``evaluation.drift``.
 """
 
 import json
@@ -17,60 +18,54 @@ from fashion_ops.catalog.sources.batches import batch_of
 from fashion_ops.evaluation import drift
 from fashion_ops.methods.parts.pseudo_labels import distances, to_frame
 from fashion_ops.params import Params
+from fashion_ops.reports.drift import draw_drift
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
 
-ENOUGH = 20  # garments of a category that ranks are taken among
-SHRINK = 4
+MIN_GARMENTS = 20  # of a category before the batch; with fewer, its garments get no rank
+SHRINK = 4  # images are decoded smaller by this factor
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Compare and write ``ws.drift``.
+    """Compare the newest batch and write ``ws.drift``.
 
     Returns:
-        batches: how many there are; drifted: measures of the newest that are over their limit; each
-        measure's value by its name.
+        batches: number of batches; drifted: number of measures of the newest batch that are over their
+        limit; and the value of each measure by its name.
     """
     catalog = Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == "train"]
     batch = images["file_name"].map(batch_of)
     names = sorted(set(batch) - {""})
     with publish(ws.drift) as folder:
-        found: dict[str, Any] = {"batch": None, "measures": {}, "drifted": []}
+        report: dict[str, Any] = {"batch": None, "measures": {}, "drifted": []}
         if names:
-            found = _compare(params, catalog, ws, images, batch == names[-1], names[-1], folder)
-        (folder / "drift.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    values = {name: measure["value"] for name, measure in found["measures"].items()}
-    return {"batches": float(len(names)), "drifted": float(len(found["drifted"])), **values}
+            is_new = (batch == names[-1]).to_numpy()
+            report = _compare(params, ws, images[is_new], images[~is_new], names[-1], folder)
+        (folder / "drift.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    values = {name: measure["value"] for name, measure in report["measures"].items()}
+    return {"batches": float(len(names)), "drifted": float(len(report["drifted"])), **values}
 
 
 def _compare(
-    params: Params,
-    catalog: Catalog,
-    ws: Workspace,
-    images: pd.DataFrame,
-    new: pd.Series,
-    name: str,
-    folder: Path,
+    params: Params, ws: Workspace, batch: pd.DataFrame, before: pd.DataFrame, name: str, folder: Path
 ) -> dict[str, Any]:
+    """Compare the images of a batch, and their garments, with those before it; returns drift.json."""
+    catalog = Catalog(ws.catalog)
     garments = catalog.garments[catalog.garments["split"] == "train"]
-    is_new = garments["image_id"].isin(images.loc[new, "image_id"]).to_numpy()
+    is_new = garments["image_id"].isin(batch["image_id"]).to_numpy()
     ids = garments["category_id"].to_numpy()
-    every = len(CATEGORIES) + 1
-    mix = (
-        np.bincount(ids[is_new], minlength=every)[1:],
-        np.bincount(ids[~is_new], minlength=every)[1:],
-    )
+    mix = (_count_categories(ids[is_new]), _count_categories(ids[~is_new]))
     rank = _ranks(ws, garments, is_new)
     rng = np.random.default_rng(params.seed)
-    described = [_statistics(catalog, images[side], params.drift.images, rng) for side in (new, ~new)]
+    described = [_statistics(catalog, side, params.drift.images, rng) for side in (batch, before)]
     statistics = {
         key: (described[0][:, i], described[1][:, i]) for i, key in enumerate(drift.STATISTICS)
     }
     measures = [drift.category_mix(*mix), drift.configurations(rank)]
     measures += [drift.image_statistic(key, *sides) for key, sides in statistics.items()]
     limits = {"psi": params.drift.max_psi, "ks": params.drift.max_ks}
-    drift.draw(folder / "drift.png", CATEGORY_NAMES, mix, rank, statistics, name)
+    draw_drift(folder / "drift.png", CATEGORY_NAMES, mix, rank, statistics, name)
     return {
         "batch": name,
         "garments": {"batch": int(is_new.sum()), "before": int((~is_new).sum())},
@@ -79,34 +74,38 @@ def _compare(
     }
 
 
+def _count_categories(category_ids: np.ndarray) -> np.ndarray:
+    return np.bincount(category_ids, minlength=len(CATEGORIES) + 1)[1:]
+
+
 def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndarray:
-    """For each garment of the batch: where its distance stands among its category's before."""
+    """Rank of the distance of each new garment among those of its category before the batch."""
     centers = pd.read_parquet(ws.pseudo_labels / "centers.parquet")
-    found = []
+    parts = []
     for category in CATEGORIES:
         rows = (garments["category_id"] == category.id).to_numpy()
-        own = centers.loc[centers["category_id"] == category.id, "center"].tolist()
-        if not own or (rows & ~is_new).sum() < ENOUGH or not (rows & is_new).any():
+        fitted = centers.loc[centers["category_id"] == category.id, "center"].tolist()
+        if not fitted or (rows & ~is_new).sum() < MIN_GARMENTS or not (rows & is_new).any():
             continue
         points = np.stack(garments.loc[rows, "landmarks"].tolist())
         points = points.reshape(-1, category.num_landmarks, 3)
         boxes = np.stack(garments.loc[rows, "box"].tolist())
         observed = points[..., 2] > 0
         shapes = to_frame(points[..., :2], boxes)
-        d = distances(shapes, observed, np.stack(own).reshape(len(own), -1, 2)).min(axis=1)
+        d = distances(shapes, observed, np.stack(fitted).reshape(len(fitted), -1, 2)).min(axis=1)
         d, side = d[observed.any(axis=1)], is_new[rows][observed.any(axis=1)]
-        found.append(drift.ranks(d[side], d[~side]))
-    return np.concatenate(found) if found else np.zeros(0)
+        parts.append(drift.ranks(d[side], d[~side]))
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _statistics(
-    catalog: Catalog, images: pd.DataFrame, most: int, rng: np.random.Generator
+    catalog: Catalog, images: pd.DataFrame, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(N, statistics) of at most so many images."""
-    chosen = images.iloc[np.sort(rng.permutation(len(images))[:most])]
+    """``drift.STATISTICS`` of up to ``number`` images drawn at random, shape (N, statistics)."""
+    drawn = images.iloc[np.sort(rng.permutation(len(images))[:number])]
     return np.array(
         [
             drift.describe_image(catalog.image(int(i), SHRINK), int(w), int(h))
-            for i, w, h in zip(chosen["image_id"], chosen["width"], chosen["height"], strict=True)
+            for i, w, h in zip(drawn["image_id"], drawn["width"], drawn["height"], strict=True)
         ]
     ).reshape(-1, len(drift.STATISTICS))

@@ -1,7 +1,7 @@
-"""Step ``ingest``: labelled photos as they come -> a catalog, and a quarantine for what is unsound.
+"""Step ``ingest``: labelled photos -> a catalog, and a quarantine for unsound records.
 
-Every record that comes in ends in garments.parquet or in quarantine.parquet; the totals are printed
-and add up. Too many refusals fail the step, and the catalog that was there stays.
+Every input record ends in garments.parquet or in quarantine.parquet; the totals are printed and add
+up. Too many refused records fail the step, and the previous catalog stays.
 """
 
 from contextlib import ExitStack
@@ -9,14 +9,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fashion_ops.catalog.ingest import Origin, Totals, ingest
+from fashion_ops.catalog.ingest import DataSet, ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
 from fashion_ops.catalog.sources.batches import folders
+from fashion_ops.catalog.writer import Totals
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.workspace import Workspace, publish, seen_from
-
-_TOP = 5
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
@@ -29,67 +28,47 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         images, garments, quarantined; the same for each split as ``images_train`` and so on.
 
     Raises:
-        ValueError: no such data set, or more than ``max_quarantined`` of the records are refused.
+        ValueError: there is no such data set, or more than ``max_quarantined`` of the records are
+            refused.
     """
-    wanted = params.ingest
-    root = ws.root / wanted.root
+    section = params.ingest
+    root = ws.root / section.root
     if not root.exists():
-        raise ValueError(f"{root}: no such file or folder (ingest.root = {wanted.root!r})")
+        raise ValueError(f"{root}: no such file or folder (ingest.root = {section.root!r})")
     with ExitStack() as stack:
         folder = stack.enter_context(publish(ws.catalog))
         refused_members = []
         if is_archive(root):
-            if not wanted.copy_images:
+            if not section.copy_images:
                 raise ValueError(f"{root}: an archive can only be ingested with copy_images: true")
             scratch = Path(
                 stack.enter_context(TemporaryDirectory(prefix=".unpacked-", dir=folder.parent))
             )
             refused_members = unpack(root, scratch)
             root = content_root(scratch)
+
+        def data_set(source: str, root: Path, name: str) -> DataSet:
+            prefix = None if section.copy_images else seen_from(ws.catalog, root, name)
+            return DataSet(source, root, prefix)
+
+        data_sets = [data_set(section.source, root, section.root)]
+        if folders(ws.batches):
+            data_sets.append(data_set("batches", ws.batches.parent, ws.batches.parent.name))
         totals = ingest(
-            wanted.source,
-            root,
+            data_sets,
             folder,
-            path_prefix=None if wanted.copy_images else seen_from(ws.catalog, root, wanted.root),
-            shard_mb=wanted.shard_mb,
+            shard_mb=section.shard_mb,
             workers=params.distributed.workers,
-            more=_batches(ws, wanted.copy_images),
             known_refusals=refused_members,
             progress=partial(track, description="ingest, chunks"),
         )
-        _judge(totals, wanted.max_quarantined, wanted.root)
+        totals.check_quarantined(section.max_quarantined, section.root, "ingest")
     metrics = _metrics(totals)
     print(
         f"ingest: {totals.records} records = {metrics['garments']:.0f} garments "
         f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} images"
     )
     return metrics
-
-
-def _batches(ws: Workspace, copy_images: bool) -> list[Origin]:
-    """The accepted batches, as one more data set."""
-    if not folders(ws.batches):
-        return []
-    root = ws.batches.parent
-    return [Origin("batches", root, None if copy_images else seen_from(ws.catalog, root, root.name))]
-
-
-def _judge(totals: Totals, limit: float, root: str) -> None:
-    """Raise if too many records are refused, over all or a whole split of them."""
-    refused = totals.quarantined.total()
-    lost = [s for s in totals.quarantined if s and not totals.garments[s]]
-    if refused <= limit * totals.records and (limit == 1 or not lost):
-        return
-    reasons = []
-    for reason, count in totals.reasons.most_common(_TOP):
-        example = totals.examples[reason]
-        where = " ".join(part for part in (example.split, example.file, example.item) if part)
-        reasons.append(f"  {count} x {reason}; for example {where}: {example.value}")
-    whole = f"; nothing is left of split {', '.join(lost)}" if lost else ""
-    raise ValueError(
-        f"{root}: {refused} of {totals.records} records are unsound, ingest.max_quarantined allows "
-        f"{limit:.2%}{whole}. Most frequent:\n" + "\n".join(reasons)
-    )
 
 
 def _metrics(totals: Totals) -> dict[str, float]:

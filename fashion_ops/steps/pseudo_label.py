@@ -1,8 +1,9 @@
-"""Step ``pseudo_label``: K typical landmark configurations a category, and every garment's label.
+"""Step ``pseudo_label``: K typical landmark configurations per category, and a label per garment.
 
-Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The train split alone
-fits the centres. The landmarker learns the labels beside its landmarks (DFA), the report breaks its
-errors down by cluster. How: ``methods.parts.pseudo_labels``; images: ``cluster_images``.
+Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The centres are fitted on
+the train split alone. The landmarker learns the labels beside its landmarks (DFA), and the report
+breaks its errors down by cluster. ``methods.parts.pseudo_labels`` has the computation,
+``reports.clusters`` draws the figures.
 """
 
 from pathlib import Path
@@ -13,7 +14,13 @@ import pyarrow.parquet as pq
 
 from fashion_ops.catalog import schemas, tables
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.methods.parts.pseudo_labels import distances, fit_centers, soft_labels, to_frame
+from fashion_ops.methods.parts.pseudo_labels import (
+    distances,
+    fit_centers,
+    perplexity,
+    soft_labels,
+    to_frame,
+)
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.reports.clusters import draw_clusters
@@ -33,13 +40,14 @@ CENTERS = pa.schema(
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Cluster the garments of ``ws.catalog`` and write ``ws.pseudo_labels``.
 
-    A category with fewer different garments than ``clusters`` gets fewer centres; its labels are as
-    long as the others, with zeros behind. A garment with nothing labelled, or of a category without
-    centres, has cluster -1 and a uniform label.
+    A category with fewer different garments than ``clusters`` gets fewer centres; its labels are padded
+    with zeros to the length of the others. A garment without any labelled landmark, or of a category
+    without centres, has cluster -1 and a uniform label.
 
     Returns:
-        clusters: centres over all categories; perplexity: of the soft labels, mean over garments that
-        have one (1 is one-hot, ``clusters`` is uniform); unlabelled: garments without a cluster.
+        clusters: number of centres over all categories; perplexity: of the soft labels, mean over the
+        garments that have a cluster (1 is one-hot, ``clusters`` is uniform); unlabelled: number of
+        garments without a cluster.
     """
     catalog = Catalog(ws.catalog)
     k, temperature = params.pseudo_label.clusters, params.pseudo_label.temperature
@@ -52,30 +60,28 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         (folder / "clusters").mkdir()
         for category in track(CATEGORIES, "pseudo_label, categories"):
             rows = np.flatnonzero(garments["category_id"].to_numpy() == category.id)
-            own = garments.take(rows)
-            landmarks, observed = _configurations(own, category)
-            train = own["split"].to_numpy() == "train"
-            found = fit_centers(landmarks[train], observed[train], k, params.seed + category.id)
-            if not len(found):
+            table = garments.take(rows)
+            landmarks, observed = _configurations(table, category)
+            train = table["split"].to_numpy() == "train"
+            fitted = fit_centers(landmarks[train], observed[train], k, params.seed + category.id)
+            if not len(fitted):
                 continue
-            d = distances(landmarks, observed, found)
+            d = distances(landmarks, observed, fitted)
             known = observed.any(axis=1)
             nearest = np.where(known, d.argmin(axis=1), -1)
             clusters[rows] = nearest
             labels[rows[known]] = 0
-            labels[rows[known], : len(found)] = soft_labels(d[known], temperature)
-            counts = np.bincount(nearest[train & known], minlength=len(found))
-            centers += [(category.id, j, int(counts[j]), c.ravel()) for j, c in enumerate(found)]
-            members = [np.flatnonzero(train & (nearest == j)) for j in range(len(found))]
-            draw_clusters(
-                folder / "clusters" / f"{category.name}.png", category, found, members, own, catalog
-            )
+            labels[rows[known], : len(fitted)] = soft_labels(d[known], temperature)
+            counts = np.bincount(nearest[train & known], minlength=len(fitted))
+            centers += [(category.id, j, int(counts[j]), c.ravel()) for j, c in enumerate(fitted)]
+            members = [np.flatnonzero(train & (nearest == j)) for j in range(len(fitted))]
+            figure = folder / "clusters" / f"{category.name}.png"
+            draw_clusters(figure, category, fitted, members, table, catalog)
         _write(folder, garments["garment_id"], clusters, labels, centers)
-    known_labels = labels[clusters >= 0].astype(np.float64)
-    entropy = -(known_labels * np.log(np.maximum(known_labels, 1e-30))).sum(axis=1)
+    known_labels = labels[clusters >= 0]
     return {
         "clusters": float(len(centers)),
-        "perplexity": float(np.exp(entropy).mean()) if len(entropy) else 0.0,
+        "perplexity": float(perplexity(known_labels).mean()) if len(known_labels) else 0.0,
         "unlabelled": float((clusters < 0).sum()),
     }
 
@@ -101,7 +107,7 @@ def _write(
     offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
     soft = pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1)))
     target = folder / "labels.parquet"
-    with tables.TableWriter(target, tables.PSEUDO_LABELS, schemas.PSEUDO_LABELS) as writer:
+    with tables.TableWriter(target, schemas.PSEUDO_LABELS) as writer:
         writer.append(pa.table({"garment_id": garment_ids, "cluster": clusters, "soft_label": soft}))
     rows = [dict(zip(CENTERS.names, row, strict=True)) for row in centers]
     pq.write_table(pa.Table.from_pylist(rows, CENTERS), folder / "centers.parquet", compression="zstd")

@@ -1,6 +1,6 @@
 """Draw the synthetic wardrobe: people in labelled clothes, in DeepFashion2's released layout.
 
-Stands in for a real data set, so that everything after it runs on a machine that has none.
+It stands in for a real data set, so that all later steps run on a machine without one.
 """
 
 from collections import Counter
@@ -12,9 +12,10 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Write ``ws.raw``; returns images and garments of each split.
+    """Write ``ws.raw``; the bytes do not depend on the number of workers.
 
-    The bytes depend on ``params.seed`` and ``params.synthesize``, not on the number of workers.
+    Returns:
+        For each split, SPLIT_images and SPLIT_garments: their number.
     """
     section = params.synthesize
     images: Counter[str] = Counter()

@@ -1,6 +1,6 @@
-"""Draw the wardrobe in the formats of alignment data: FLD, Category & Attribute, In-shop, C2S, LSP.
+"""Draw the wardrobe in the formats of FLD, Category & Attribute, In-shop, Consumer-to-shop and LSP.
 
-Stands in for data that has to be asked for, so that everything after it runs without.
+It stands in for data sets that are given on request only, so that all later steps run without them.
 """
 
 from fashion_ops import progress
@@ -10,10 +10,10 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Write ``ws.alignment_raw``; returns the images of each data set.
+    """Write ``ws.alignment_raw``; the bytes do not depend on the number of workers.
 
-    The bytes depend on ``params.seed`` and ``params.synthesize_alignment``, not on the number of
-    workers.
+    Returns:
+        For each data set, NAME_images: the number of its images.
     """
     section = params.synthesize_alignment
     with publish(ws.alignment_raw) as folder:

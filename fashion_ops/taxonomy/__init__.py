@@ -1,9 +1,10 @@
 """What a garment is: 13 categories, their 294 landmarks, and the groupings of those landmarks.
 
 The tables are CSV files beside this module; ``tables`` reads them once, ``grouping`` maps the 294
-landmarks onto fewer output channels. Nothing here knows about images, models or files of data.
+landmarks onto fewer output channels. ``alignment`` has the points of fashion alignment data.
 """
 
+# ruff: noqa: F401 - the package's names
 from fashion_ops.taxonomy.grouping import GROUPINGS, Grouping, load_grouping
 from fashion_ops.taxonomy.tables import (
     CATEGORIES,
@@ -15,17 +16,3 @@ from fashion_ops.taxonomy.tables import (
     category,
     sigmas,
 )
-
-__all__ = [
-    "CATEGORIES",
-    "CATEGORY_NAMES",
-    "GROUPINGS",
-    "NUM_CATEGORIES",
-    "NUM_LANDMARKS",
-    "SKELETON",
-    "Category",
-    "Grouping",
-    "category",
-    "load_grouping",
-    "sigmas",
-]

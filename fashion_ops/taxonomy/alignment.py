@@ -1,15 +1,15 @@
 """The points of fashion alignment: FLD's 8 landmarks by clothing type, and LSP's 14 joints.
 
 An upper-body garment has 6 landmarks, a lower-body one 4, a full-body one all 8; in ``fld8`` each has
-a fixed slot, so that one model can serve all three types. Rows of the CSV tables beside this file, in
-the order of the data sets' own files (FLD's README v1.1; LSP's joints.mat). "Left" is the viewer's
-left on a garment seen from the front, as everywhere in this package; LSP's is the person's own, or
-the observer's (``catalog.alignment.sources.lsp``). Links form a tree, the root first.
+a fixed slot, so that one model can serve all three types. The rows of the CSV tables beside this file
+are in the order of the data sets' files (FLD's README v1.1; LSP's joints.mat). "Left" is the viewer's
+left on a garment seen from the front, as everywhere in this package; for LSP it is the person's or the
+observer's left (``catalog.alignment.sources.lsp``). Links form a tree, the root first.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -22,10 +22,10 @@ NUM_SLOTS = 8
 
 @dataclass(frozen=True)
 class PointSet:
-    """A kind of thing with named points.
+    """The named points of a garment type or of a person.
 
-    ``mirror`` (n,) is the permutation of indices that a horizontal flip applies; ``slots`` (n,) the
-    index of each point among ``fld8``'s, its own index for a person.
+    ``mirror`` (n,) is the permutation of indices that a horizontal flip applies; ``slots`` (n,) is the
+    index of each point in ``fld8``, for a person its index in ``lsp14``.
     """
 
     name: str
@@ -63,12 +63,11 @@ def _load(name: str) -> PointSet:
         for r in read_table("alignment_links.csv")
         if r["set"] == name
     )
-    part: dict[str, Part] = {"left": "left", "right": "right", "center": "center"}
     return PointSet(
         name=name,
         point_names=names,
         mirror=np.array([int(r["mirror_index"]) - 1 for r in rows]),
-        parts=tuple(part[r["part"]] for r in rows),
+        parts=cast(tuple[Part, ...], tuple(r["part"] for r in rows)),
         slots=np.array([int(r["fld_slot"] or r["index"]) - 1 for r in rows]),
         links=links,
     )
@@ -78,10 +77,10 @@ POINT_SETS = {name: _load(name) for name in ("upper", "lower", "full", "fld8", "
 
 
 def point_set(name: str) -> PointSet:
-    """The points of this name.
+    """The point set of this name.
 
     Raises:
-        KeyError: no such name; the message lists those that exist.
+        KeyError: there is no such name; the message lists the known ones.
     """
     if name not in POINT_SETS:
         raise KeyError(f"unknown points {name!r}; known: {', '.join(POINT_SETS)}")
@@ -89,10 +88,10 @@ def point_set(name: str) -> PointSet:
 
 
 def points_of_type(clothes_type: int) -> PointSet:
-    """The points of FLD's clothes type 1 upper, 2 lower, 3 full; 0 is a person.
+    """The point set of FLD's clothes type 1 upper, 2 lower, 3 full; of LSP's people for 0.
 
     Raises:
-        KeyError: no such type.
+        KeyError: there is no such type.
     """
     if clothes_type == 0:
         return POINT_SETS["lsp14"]

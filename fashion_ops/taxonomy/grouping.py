@@ -5,9 +5,9 @@
   authors published them.
 - ``semantic62``: our reconstruction of DeepMark++'s 62 groups (its rule: landmarks of identical
   meaning merge across categories). Starting from agg81, a short sleeve merges into the long one
-  (-12), strap ends into shoulder ends (-2) and the skirt into the skirt of a dress (-5). The paper's
-  own list was never published, so this is a reconstruction, not a copy.
-- a category's name (``skirt``): its own landmarks alone, for a model of that category.
+  (-12), strap ends into shoulder ends (-2) and the skirt into the skirt of a dress (-5). The list of
+  the paper was never published.
+- the name of a category (``skirt``): the landmarks of that category alone, for a model of it.
 
 No grouping puts two landmarks of one category into one group, so for a known category grouping
 loses nothing and ``ungroup(group(x)) == x``.
@@ -37,7 +37,7 @@ class Grouping:
     """A map from the 294 landmarks to ``num_groups`` groups.
 
     ``group_of_slot`` has shape (294,), values 0..num_groups-1, or -1 for landmarks of categories
-    that it does not serve.
+    that are not in the grouping.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Grouping:
         """Group (channel) of each landmark of a category, shape (num_landmarks,).
 
         Raises:
-            ValueError: the grouping is another category's.
+            ValueError: the category is not in the grouping.
         """
         c = category(category_id)
-        found = self.group_of_slot[c.slots]
-        if (found < 0).any():
+        channels = self.group_of_slot[c.slots]
+        if (channels < 0).any():
             raise ValueError(f"grouping {self.name} has no channels for {c.name}")
-        return found
+        return channels
 
     @property
     def categories(self) -> list[Category]:
-        """Those that it serves: all 13, or one."""
+        """The categories in the grouping: all 13, or one."""
         return [c for c in CATEGORIES if self.group_of_slot[c.slots.start] >= 0]
 
     def group(self, category_id: int, landmarks: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ class Grouping:
 
     @property
     def mask(self) -> np.ndarray:
-        """Which groups a category uses: bool (13, num_groups), row = category id - 1."""
+        """Which groups each category uses: bool (13, num_groups), row = category id - 1."""
         out = np.zeros((len(CATEGORIES), self.num_groups), bool)
         for c in self.categories:
             out[c.id - 1, self.channels(c.id)] = True
@@ -83,37 +83,37 @@ class Grouping:
         """Permutation (num_groups,) of groups that a horizontal flip applies.
 
         With ``official_figure=True`` short sleeve outwear disagrees with the categories that share
-        its groups, so only ``none`` can follow the figure.
+        its groups, so only the grouping ``none`` supports it.
 
         Raises:
             ValueError: the categories disagree on a group's mirror.
         """
         out = np.full(self.num_groups, -1)
         for c in self.categories:
-            own = self.channels(c.id)
-            target = own[c.mirror(official_figure=official_figure)]
-            clash = (out[own] >= 0) & (out[own] != target)
+            channels = self.channels(c.id)
+            mirrored = channels[c.mirror(official_figure=official_figure)]
+            clash = (out[channels] >= 0) & (out[channels] != mirrored)
             if clash.any():
                 raise ValueError(
-                    f"grouping {self.name}: {c.name} mirrors group {int(own[clash][0])} to "
-                    f"{int(target[clash][0])}, other categories to {int(out[own][clash][0])}"
+                    f"grouping {self.name}: {c.name} mirrors group {int(channels[clash][0])} to "
+                    f"{int(mirrored[clash][0])}, other categories to {int(out[channels][clash][0])}"
                 )
-            out[own] = target
+            out[channels] = mirrored
         return out
 
 
 @cache
 def load_grouping(name: str) -> Grouping:
-    """The grouping of this name (one of ``GROUPINGS``, or a category's).
+    """The grouping of this name: one of ``GROUPINGS``, or the name of a category.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: the name is unknown.
     """
     if name in CATEGORY_NAMES:
-        own = category(name).slots
+        c = category(name)
         groups = np.full(NUM_LANDMARKS, -1)
-        groups[own] = np.arange(own.stop - own.start)
-        return Grouping(name, own.stop - own.start, groups)
+        groups[c.slots] = np.arange(c.num_landmarks)
+        return Grouping(name, c.num_landmarks, groups)
     if name not in GROUPINGS:
         known = ", ".join(GROUPINGS)
         raise ValueError(f"unknown grouping {name!r}; known: {known}, or the name of a category")

@@ -1,12 +1,12 @@
 """DeepFashion2's 13 categories and 294 landmarks, read from the CSV tables beside this file.
 
 Numbering: a *landmark id* is 1..294 as in DeepFashion2's evaluation; an *index* counts from 0
-within one category, in the order of that category's annotations. "Left" is the left of the official
-numbering figure: the viewer's left on a garment seen from the front; it stays with the garment when
-the garment turns, so on a back view the left landmarks are on the image's right.
+within one category, in the order of its annotations. "Left" is the left of the official numbering
+figure: the viewer's left on a garment seen from the front. It stays with the garment when the garment
+turns, so on a back view the left landmarks are on the right of the image.
 
-Sources: Ge et al., DeepFashion2 (CVPR 2019) for the counts, sigmas and skeleton; the names are ours,
-written from the official numbering figure.
+Sources: counts, sigmas and skeleton are from Ge et al., DeepFashion2 (CVPR 2019); the names are ours,
+after the official numbering figure.
 """
 
 import csv
@@ -30,8 +30,9 @@ def read_table(name: str) -> list[dict[str, str]]:
 class Category:
     """One garment category and its landmarks.
 
-    ``first`` is the landmark id (1-based) of its first landmark; its landmarks occupy the slots
-    ``first - 1 .. first - 1 + num_landmarks`` of a 294-slot array (see ``slots``).
+    ``name`` is our name (``vest_dress``), ``label`` that of the annotations, ``coco_name`` that of the
+    official converter; the counts are numbers of garments in DeepFashion2. ``first`` is the landmark id
+    (1-based) of the first landmark; see ``slots``. ``sigmas`` are the OKS sigmas, (num_landmarks,).
     """
 
     id: int
@@ -53,15 +54,15 @@ class Category:
 
     @property
     def slots(self) -> slice:
-        """Where this category's landmarks stand in an array of 294."""
+        """The positions of this category's landmarks in an array of all 294."""
         return slice(self.first - 1, self.first - 1 + self.num_landmarks)
 
     def mirror(self, *, official_figure: bool = False) -> np.ndarray:
         """Permutation (num_landmarks,) of indices that a horizontal flip applies.
 
-        The official figure swaps labels 2 and 4 of short sleeve outwear against every other
-        category and against its own sigmas; ``official_figure=True`` follows it all the same
-        (docs/decisions.md, "mirror pairs of short sleeve outwear").
+        In the official figure, labels 2 and 4 of short sleeve outwear are swapped with respect to all
+        other categories and to its own sigmas; ``official_figure=True`` follows the figure all the
+        same (docs/decisions.md, "mirror pairs of short sleeve outwear").
         """
         return self._mirror_official_figure if official_figure else self._mirror
 
@@ -80,8 +81,8 @@ def _load() -> tuple[Category, ...]:
     landmarks = read_table("landmarks.csv")
     categories = []
     for row in read_table("categories.csv"):
-        own = [r for r in landmarks if r["category_id"] == row["category_id"]]
-        first = int(own[0]["landmark_id"])
+        points = [r for r in landmarks if r["category_id"] == row["category_id"]]
+        first = int(points[0]["landmark_id"])
         categories.append(
             Category(
                 id=int(row["category_id"]),
@@ -91,11 +92,11 @@ def _load() -> tuple[Category, ...]:
                 train_count=int(row["train_count"]),
                 validation_count=int(row["validation_count"]),
                 first=first,
-                landmark_names=tuple(r["name"] for r in own),
-                sigmas=np.array([float(r["sigma"]) for r in own]),
-                _mirror=np.array([int(r["mirror_id"]) - first for r in own]),
+                landmark_names=tuple(r["name"] for r in points),
+                sigmas=np.array([float(r["sigma"]) for r in points]),
+                _mirror=np.array([int(r["mirror_id"]) - first for r in points]),
                 _mirror_official_figure=np.array(
-                    [int(r["mirror_id_official_figure"]) - first for r in own]
+                    [int(r["mirror_id_official_figure"]) - first for r in points]
                 ),
             )
         )
@@ -111,10 +112,10 @@ _BY_NAME = {key: c for c in CATEGORIES for key in (c.name, c.label, c.coco_name)
 
 
 def category(key: int | str) -> Category:
-    """The category with this id (1..13) or name; spaces, underscores and COCO names all work.
+    """The category with this id (1..13) or name, label or COCO name.
 
     Raises:
-        KeyError: no such category; the message lists those that exist.
+        KeyError: there is no such category; the message lists the known ones.
     """
     if isinstance(key, str):
         if key in _BY_NAME:

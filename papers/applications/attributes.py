@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.alignment.applications.attributes import predict_scores, train_classifier
 from fashion_ops.methods.alignment.applications.features import Scale
 from papers.alignment import SEEDS
@@ -79,7 +79,7 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
     )
 
 
-def labels(catalog: AlignmentCatalog, points: Points) -> np.ndarray:
+def labels(catalog: AlignmentCatalog, points: AlignmentLandmarks) -> np.ndarray:
     """Attributes (N, A) of garments: 1 has it, -1 has it not, 0 unknown."""
     own = catalog.garments.set_index("garment_id").loc[points.garment_id, "attributes"]
     return np.stack([np.asarray(row, np.int8) for row in own])

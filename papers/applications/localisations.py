@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.alignment.applications.features import (
     Places,
     extract,
@@ -43,14 +43,14 @@ class Localiser:
     trunk: nn.Sequential
     name: str
 
-    def features(self, catalog: AlignmentCatalog, points: Points) -> dict[str, np.ndarray]:
+    def features(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, np.ndarray]:
         """Features (N, F) of these garments by localisation; F differs."""
         work = track(self._places(catalog, points).items(), "features", len(ROWS))
         return {
             row: extract(self.trunk, catalog.image, points.image_id, places) for row, places in work
         }
 
-    def _places(self, catalog: AlignmentCatalog, points: Points) -> dict[str, Places]:
+    def _places(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, Places]:
         sizes = catalog.images.set_index("image_id").loc[points.image_id, ["width", "height"]]
         joints = self.joints.predict(catalog.image, points.image_id, points.box)
         landmarks = self.landmarks.predict(catalog.image, points.image_id, points.box)
@@ -90,7 +90,7 @@ def train_localiser(request: Request) -> Localiser:
     return Localiser(landmarks, joints, trunk, said)
 
 
-def joints_of(catalog: AlignmentCatalog, points: Points) -> Points:
+def joints_of(catalog: AlignmentCatalog, points: AlignmentLandmarks) -> AlignmentLandmarks:
     """The same garments with their person's 14 joints in place of the landmarks.
 
     Garments without joints (nobody wears them) are left out.
@@ -107,7 +107,7 @@ def joints_of(catalog: AlignmentCatalog, points: Points) -> Points:
         raise ValueError(f"{catalog.folder}: {found.shape[1]} joints a garment, expected 14")
     kept = points.take(rows)
     visibility = found[..., 2].astype(np.int8)
-    return Points(
+    return AlignmentLandmarks(
         **{
             **vars(kept),
             "xy": found[..., :2],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.alignment.applications.features import Scale
 from papers.applications import paper
 from papers.applications.localisations import (
@@ -74,7 +74,10 @@ def run(request: Request, localiser: Localiser | None = None) -> Table:
 
 
 def _hits(
-    localiser: Localiser, catalog: AlignmentCatalog, queries: Points, gallery: Points
+    localiser: Localiser,
+    catalog: AlignmentCatalog,
+    queries: AlignmentLandmarks,
+    gallery: AlignmentLandmarks,
 ) -> pd.DataFrame:
     """hit@k: a row a localisation, a column a k."""
     train = localiser.features(catalog, catalog.points("train"))
@@ -88,7 +91,7 @@ def _hits(
 
 def sides_of_pairs(
     catalog: AlignmentCatalog, gallery: tuple[str, ...] = GALLERY
-) -> tuple[Points, Points]:
+) -> tuple[AlignmentLandmarks, AlignmentLandmarks]:
     """Consumer-to-shop: consumers' test images of the pairs, shops' images of the gallery's splits.
 
     Raises:
@@ -105,7 +108,7 @@ def sides_of_pairs(
     )
 
 
-def sides_of_shop(catalog: AlignmentCatalog) -> tuple[Points, Points]:
+def sides_of_shop(catalog: AlignmentCatalog) -> tuple[AlignmentLandmarks, AlignmentLandmarks]:
     """In-shop: the images of its splits query and gallery.
 
     Raises:
@@ -125,7 +128,7 @@ def _chance(images: int, per_item: float, k: int) -> float:
     return 1 - misses
 
 
-_SIDES: dict[str, Callable[[AlignmentCatalog], tuple[Points, Points]]] = {
+_SIDES: dict[str, Callable[[AlignmentCatalog], tuple[AlignmentLandmarks, AlignmentLandmarks]]] = {
     "consumer_to_shop": sides_of_pairs,
     "in_shop": sides_of_shop,
 }

@@ -210,3 +210,27 @@ def test_a_box_may_reach_one_pixel_beyond(case):
     garment = pd.read_parquet(case.catalog / "garments.parquet").iloc[0]
     np.testing.assert_array_equal(garment["box"], [0, 0, width, height])
     assert not len(table)
+
+
+def test_too_many_refusals_are_named_with_file_and_line(case):
+    file, change, _ = SINGLE["visibility"]
+    case.fields(file, 5, change)
+    totals, table = case.read()
+    totals.check_quarantined(1 / 12, case.root, "ingest_alignment")
+    with pytest.raises(ValueError, match="1 of 12 records are unsound") as caught:
+        totals.check_quarantined(0.05, case.root, "ingest_alignment")
+    message = str(caught.value)
+    assert f"{case.root}: " in message and "ingest_alignment.max_quarantined allows 5.00%" in message
+    place = f"{LANDMARKS}, line 5, {table['item'][0]}"
+    assert f"1 x unknown visibility code; for example {place}: 3; expected 0 visible" in message
+
+
+def test_a_split_that_is_lost_whole_is_named(case):
+    names = [line.split()[0] for line in case.lines(STATUS) if line.endswith("val")]
+    assert len(names) == 2
+    for name in names:
+        (case.root / "Img" / name).unlink()
+    totals, _ = case.read()
+    with pytest.raises(ValueError, match="nothing is left of split val"):
+        totals.check_quarantined(0.5, case.root, "ingest_alignment")
+    totals.check_quarantined(1, case.root, "ingest_alignment")

@@ -40,7 +40,7 @@ def test_two_images_with_their_public_labels(tmp_path):
         path = tmp_path / "fld" / file
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join([str(len(rows)), columns, *rows]) + "\n")
-    assert read_in("fld", tmp_path / "fld", tmp_path / "catalog").quarantined == 0
+    assert read_in("fld", tmp_path / "fld", tmp_path / "catalog").quarantined.total() == 0
     points = AlignmentCatalog(tmp_path / "catalog").points("test", "full")
     np.testing.assert_array_equal(points.box[1], [0, 0, 200, 250])  # the whole image
     for i, own in enumerate(given["annotations"]):

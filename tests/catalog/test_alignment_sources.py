@@ -34,7 +34,9 @@ def test_all_formats_come_in_whole(catalogs):
     expected = {"fld": PHOTOS, "category_attribute": PHOTOS}
     expected |= {"in_shop": 3 * items, "consumer_to_shop": 5 * items}
     for name, (catalog, totals) in catalogs.items():
-        assert totals.quarantined == 0 and totals.records == expected.get(name, COUNTS["people"])
+        assert totals.quarantined.total() == 0 and totals.records == expected.get(
+            name, COUNTS["people"]
+        )
         assert len(catalog.garments) == len(catalog.images) == totals.records
         IMAGES.validate(catalog.images.reset_index(drop=True))
         schemas.GARMENTS.validate(catalog.garments.reset_index(drop=True))

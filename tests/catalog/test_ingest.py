@@ -12,6 +12,7 @@ from raw_data import HEIGHT, WIDTH, Data, item, jpeg
 
 from fashion_ops.catalog import ingest as driver
 from fashion_ops.catalog import schemas, tables
+from fashion_ops.catalog.writer import CatalogWriter
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "samples"
 
@@ -131,13 +132,15 @@ def test_small_row_groups_hold_the_same_rows(data, monkeypatch):
 
 
 def test_arrow_columns_are_those_of_the_schemas():
-    for name in ("IMAGES", "GARMENTS", "QUARANTINE", "GROUPED", "PSEUDO_LABELS"):
-        assert getattr(tables, name).names == list(getattr(schemas, name).columns)
+    for name in ("IMAGES", "GARMENTS", "QUARANTINE", "GROUPED", "PSEUDO_LABELS", "PREDICTIONS"):
+        schema = getattr(schemas, name)
+        assert schema.arrow.names == list(schema.rules.columns)
+        schema.validate(schema.arrow.empty_table().to_pandas())  # the types agree too
 
 
 def test_lost_records_are_noticed(data, monkeypatch):
     fill(data, 2)
-    monkeypatch.setattr(driver, "_refuse", lambda *_: None)
+    monkeypatch.setattr(CatalogWriter, "refuse", lambda *_: None)
     data.add("000003", item(category_id=99))
     with pytest.raises(RuntimeError, match=r"10 records came in, but 9 garments and 0"):
         data.ingest()

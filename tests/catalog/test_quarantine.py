@@ -15,7 +15,7 @@ from PIL import Image
 from raw_data import HEIGHT, WIDTH, item, jpeg
 
 from fashion_ops.catalog.images import MAX_PIXELS, probe_bytes, probe_file
-from fashion_ops.catalog.quarantine import VALUE_LENGTH, Refused
+from fashion_ops.catalog.quarantine import VALUE_LENGTH, Reason, Refused
 
 
 def landmarks(*first, name="skirt"):
@@ -297,3 +297,10 @@ def test_values_are_one_readable_line(data):
     (value,) = data.ingest().quarantine["value"]
     assert len(value) == VALUE_LENGTH
     assert "\n" not in value
+
+
+def test_names_of_items_are_one_readable_line_too():
+    """A lone surrogate, which JSON may hold, is no UTF-8 and would break the table."""
+    row = Refused(Reason.SHAPE, "x").row("train", "a.json", "image \ud800\n" + 500 * "9")
+    assert len(row.item) == VALUE_LENGTH and row.item.startswith("image \\ud800 9")
+    row.item.encode()

@@ -18,6 +18,8 @@ PARAMS = DfaStage(
     precision="fp32",
     visibility_weight=0.05,
     label_weight=0.2,
+    scale=0.1,
+    color=0.2,
 )
 
 

@@ -50,5 +50,7 @@ def test_missing_and_broken_files(tmp_path):
         load_params(tmp_path / "broken.yaml")
 
 
-def test_defaults_are_complete():
+def test_defaults_are_those_of_the_shipped_file():
+    """One set of values: what ``params.yaml`` leaves out is what it says today."""
+    assert Params() == load_params(ROOT / "params.yaml")
     assert Params().registration.model == "garment-landmarks"

@@ -26,7 +26,7 @@ stages:
 """
 
 
-class RepositoryResource:
+class Repository:
     """A repository with a catalog of two images, and an inbox."""
 
     def __init__(self, root: Path) -> None:
@@ -58,7 +58,7 @@ class RepositoryResource:
             (self.ws.inbox / f"{name}.ready").touch()
         return made.root
 
-    def take(self) -> batches.Taken:
+    def take(self) -> batches.BatchResults:
         return batches.take(self.params, self.ws, self.ledger)
 
     def reason(self, name: str) -> str:
@@ -80,51 +80,51 @@ def git(root: Path, *arguments: str) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("inbox") / "repo"
     root.mkdir()
-    RepositoryResource(root)
+    Repository(root)
     return root
 
 
 @pytest.fixture
-def house(made: Path, tmp_path: Path) -> RepositoryResource:
+def repo(made: Path, tmp_path: Path) -> Repository:
     root = Path(shutil.copytree(made, tmp_path / "repo"))
-    house = RepositoryResource.__new__(RepositoryResource)
-    house.ws, house.ledger = Workspace(root), Ledger(root)
-    house.params = Params(
+    repo = Repository.__new__(Repository)
+    repo.ws, repo.ledger = Workspace(root), Ledger(root)
+    repo.params = Params(
         ingest=Ingest(max_quarantined=0.1),
         batches=Batches(min_images=2),
         distributed=Distributed(workers=1),
     )
-    return house
+    return repo
 
 
-def test_a_batch_waits_until_it_is_whole_and_large_enough(house: RepositoryResource) -> None:
-    assert house.take().waiting == "nothing there"
-    house.drop("monday", 11, 12, 13, ready=False)
-    assert house.take().waiting == "no batch is ready; not marked as .ready: monday"
-    house.drop("tuesday", 14)
-    assert house.take().waiting == "1 images are ready, batches.min_images is 2"
-    assert names(house.ws.inbox) == ["monday", "tuesday", "tuesday.ready"]
-    assert not house.ws.rejected.exists()
+def test_a_batch_waits_until_it_is_whole_and_large_enough(repo: Repository) -> None:
+    assert repo.take().waiting == "nothing there"
+    repo.drop("monday", 11, 12, 13, ready=False)
+    assert repo.take().waiting == "no batch is ready; not marked as .ready: monday"
+    repo.drop("tuesday", 14)
+    assert repo.take().waiting == "1 images are ready, batches.min_images is 2"
+    assert names(repo.ws.inbox) == ["monday", "tuesday", "tuesday.ready"]
+    assert not repo.ws.rejected.exists()
 
 
-def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
-    before = house.ledger.input_md5("ingest", "data/batches")
-    snapshot = house.ledger.before("ingest")
-    house.ledger.commit("ingest", snapshot)
-    assert house.ledger.is_current("ingest")
-    house.drop("monday", 11, 12)
-    house.drop("tuesday", 13)
-    assert house.take() == batches.Taken(["0001-monday", "0002-tuesday"])
-    assert names(house.ws.inbox) == []
-    assert not house.ledger.is_current("ingest")
-    assert house.ledger.input_md5("ingest", "data/batches") != before
-    pointer = (house.ws.batches / "0001-monday.dvc").read_text()
-    assert "nfiles: 4" in pointer and git(house.ws.root, "status", "--porcelain", "--", "data/batches")
-    tracked = git(house.ws.root, "ls-files", "--others", "--exclude-standard", "data").split()
+def test_a_sound_batch_is_versioned_and_read(repo: Repository) -> None:
+    before = repo.ledger.input_md5("ingest", "data/batches")
+    snapshot = repo.ledger.before("ingest")
+    repo.ledger.commit("ingest", snapshot)
+    assert repo.ledger.is_current("ingest")
+    repo.drop("monday", 11, 12)
+    repo.drop("tuesday", 13)
+    assert repo.take() == batches.BatchResults(["0001-monday", "0002-tuesday"])
+    assert names(repo.ws.inbox) == []
+    assert not repo.ledger.is_current("ingest")
+    assert repo.ledger.input_md5("ingest", "data/batches") != before
+    pointer = (repo.ws.batches / "0001-monday.dvc").read_text()
+    assert "nfiles: 4" in pointer and git(repo.ws.root, "status", "--porcelain", "--", "data/batches")
+    tracked = git(repo.ws.root, "ls-files", "--others", "--exclude-standard", "data").split()
     assert tracked == [f"data/batches/{n}" for n in (".gitkeep", "0001-monday.dvc", "0002-tuesday.dvc")]
 
-    ingest.run(house.params, house.ws)
-    data = Data(house.ws.root)
+    ingest.run(repo.params, repo.ws)
+    data = Data(repo.ws.root)
     images = data.catalog.images
     files = images["file_name"].tolist()
     assert [batch_of(file) for file in files] == ["", "", "0001-monday", "0001-monday", "0002-tuesday"]
@@ -134,14 +134,14 @@ def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
     assert len(data.catalog.garments) == 5
 
     # What was deleted by mistake comes back from DVC's cache, to the same bytes.
-    house.ledger.commit("ingest", house.ledger.before("ingest"))
-    shutil.rmtree(house.ws.batches / "0001-monday")
-    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=house.ws.root, check=True)
-    assert house.ledger.stale() == {}
+    repo.ledger.commit("ingest", repo.ledger.before("ingest"))
+    shutil.rmtree(repo.ws.batches / "0001-monday")
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=repo.ws.root, check=True)
+    assert repo.ledger.stale() == {}
 
 
-def test_coco_and_archives_are_taken_too(house: RepositoryResource) -> None:
-    folder = house.ws.inbox / "coco"
+def test_coco_and_archives_are_taken_too(repo: Repository) -> None:
+    folder = repo.ws.inbox / "coco"
     (folder / "image").mkdir(parents=True)
     images, annotations = [], []
     for i in (1, 2):
@@ -159,54 +159,54 @@ def test_coco_and_archives_are_taken_too(house: RepositoryResource) -> None:
             }
         )
     (folder / "labels.json").write_text(json.dumps({"images": images, "annotations": annotations}))
-    (house.ws.inbox / "coco.ready").touch()
-    wrapped = house.drop("wrapped", 31, ready=False)
-    with zipfile.ZipFile(house.ws.inbox / "friday.zip", "w") as archive:
+    (repo.ws.inbox / "coco.ready").touch()
+    wrapped = repo.drop("wrapped", 31, ready=False)
+    with zipfile.ZipFile(repo.ws.inbox / "friday.zip", "w") as archive:
         for path in sorted(p for p in wrapped.rglob("*") if p.is_file()):
             archive.write(path, Path("friday") / path.relative_to(wrapped))
     shutil.rmtree(wrapped)
-    (house.ws.inbox / "friday.zip.ready").touch()
-    assert house.take().accepted == ["0001-coco", "0002-friday.zip"]
-    assert names(house.ws.inbox) == []
-    ingest.run(house.params, house.ws)
-    assert len(Data(house.ws.root).catalog.garments) == 5
+    (repo.ws.inbox / "friday.zip.ready").touch()
+    assert repo.take().accepted == ["0001-coco", "0002-friday.zip"]
+    assert names(repo.ws.inbox) == []
+    ingest.run(repo.params, repo.ws)
+    assert len(Data(repo.ws.root).catalog.garments) == 5
 
 
-def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(house: RepositoryResource) -> None:
-    house.drop("broken", 41, 42, category_id=99)
-    (house.ws.inbox / "empty").mkdir()
-    (house.ws.inbox / "empty" / "notes.txt").touch()
-    (house.ws.inbox / "empty.ready").touch()
-    house.drop("leak", 2)  # the image of the validation split
-    house.drop("twice", 43)
-    house.drop("twice-again", 43)
-    link = house.drop("link", 44)
+def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(repo: Repository) -> None:
+    repo.drop("broken", 41, 42, category_id=99)
+    (repo.ws.inbox / "empty").mkdir()
+    (repo.ws.inbox / "empty" / "notes.txt").touch()
+    (repo.ws.inbox / "empty.ready").touch()
+    repo.drop("leak", 2)  # the image of the validation split
+    repo.drop("twice", 43)
+    repo.drop("twice-again", 43)
+    link = repo.drop("link", 44)
     (link / "train" / "image" / "passwd.jpg").symlink_to("/etc/passwd")
-    judges = Data(house.ws.root)
-    judges.root = house.ws.inbox / "judges"
-    judges.add("000001", item(), split="validation", data=jpeg(seed=45))
-    (house.ws.inbox / "judges.ready").touch()
-    house.drop("good", 46)
-    taken = house.take()
+    validation = Data(repo.ws.root)
+    validation.root = repo.ws.inbox / "validation"
+    validation.add("000001", item(), split="validation", data=jpeg(seed=45))
+    (repo.ws.inbox / "validation.ready").touch()
+    repo.drop("good", 46)
+    taken = repo.take()
     assert taken.accepted == ["0001-good", "0002-twice"]
-    assert sorted(taken.rejected) == ["broken", "empty", "judges", "leak", "link", "twice-again"]
-    assert "2 of 2 records are unsound" in house.reason("broken")
-    assert "000041.json item1: unknown category: 99" in house.reason("broken")
-    assert "neither DeepFashion2's layout" in house.reason("empty")
-    assert "train/image/000002.jpg is validation/image/000001.jpg" in house.reason("leak")
-    assert "is twice/train/image/000043.jpg" in house.reason("twice-again")
-    assert "links may lead anywhere" in house.reason("link")
-    assert "holds the split validation" in house.reason("judges")
+    assert sorted(taken.rejected) == ["broken", "empty", "leak", "link", "twice-again", "validation"]
+    assert "2 of 2 records are unsound" in repo.reason("broken")
+    assert "000041.json item1: unknown category: 99" in repo.reason("broken")
+    assert "neither DeepFashion2's layout" in repo.reason("empty")
+    assert "train/image/000002.jpg is validation/image/000001.jpg" in repo.reason("leak")
+    assert "is twice/train/image/000043.jpg" in repo.reason("twice-again")
+    assert "links may lead anywhere" in repo.reason("link")
+    assert "holds the split validation" in repo.reason("validation")
 
 
 def test_what_was_moved_before_a_crash_is_versioned_by_the_next_call(
-    house: RepositoryResource, monkeypatch: pytest.MonkeyPatch
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.drop("monday", 11, 12)
+    repo.drop("monday", 11, 12)
     with monkeypatch.context() as crash:
-        crash.setattr(house.ledger, "add", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        crash.setattr(repo.ledger, "add", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            house.take()
-    assert not (house.ws.batches / "0001-monday.dvc").exists()
-    assert house.take().waiting == "nothing there"
-    assert (house.ws.batches / "0001-monday.dvc").is_file()
+            repo.take()
+    assert not (repo.ws.batches / "0001-monday.dvc").exists()
+    assert repo.take().waiting == "nothing there"
+    assert (repo.ws.batches / "0001-monday.dvc").is_file()

@@ -53,7 +53,7 @@ def test_statistics_of_a_flat_image() -> None:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
+def catalog_ws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Workspace]:
     """A catalog of 130 images and its pseudo-labels; no batch yet."""
     ws = Workspace(tmp_path_factory.mktemp("drift"))
     params = Params(
@@ -96,7 +96,7 @@ def add_batch(params: Params, ws: Workspace, tmp_path: Path, spoil: bool) -> Non
         path.write_text(json.dumps(labels))
 
 
-def judge(params: Params, ws: Workspace) -> dict[str, Any]:
+def evaluate_batch(params: Params, ws: Workspace) -> dict[str, Any]:
     ingest.run(params, ws)
     pseudo_label.run(params, ws)  # its centres then suit old and new garments alike
     step.run(params, ws)
@@ -104,19 +104,19 @@ def judge(params: Params, ws: Workspace) -> dict[str, Any]:
 
 
 def test_a_batch_like_the_others_passes_and_a_spoiled_one_is_named(
-    house: tuple[Params, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog_ws: tuple[Params, Workspace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params, ws = house
-    monkeypatch.setattr(step, "ENOUGH", 8)
+    params, ws = catalog_ws
+    monkeypatch.setattr(step, "MIN_GARMENTS", 8)
     assert step.run(params, ws) == {"batches": 0.0, "drifted": 0.0}
     add_batch(params, ws, tmp_path, spoil=False)
-    alike = judge(params, ws)
+    alike = evaluate_batch(params, ws)
     assert alike["batch"] == "0001-more" and alike["drifted"] == []
     assert sum(alike["garments"].values()) > 190 and len(alike["measures"]) == 8
     first = (ws.drift / "drift.png").read_bytes()
     step.run(params, ws)
     assert (ws.drift / "drift.png").read_bytes() == first
     add_batch(params, ws, tmp_path, spoil=True)
-    spoiled = judge(params, ws)
+    spoiled = evaluate_batch(params, ws)
     assert {"category mix", "brightness"} <= set(spoiled["drifted"])
     assert not {"megapixels", "aspect"} & set(spoiled["drifted"])

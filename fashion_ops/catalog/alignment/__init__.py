@@ -1,13 +1,11 @@
 """Fashion alignment data: images of one garment (or person) each, with its box and few landmarks.
 
-- ``sources``    one file a data set: FLD, DeepFashion's Category & Attribute, In-shop and
-  Consumer-to-shop, LSP;
-- ``list_file``  DeepFashion's ``list_*.txt``; ``records`` what is read from them and checked;
-- ``schemas``    the tables of the catalog; ``ingest`` writes them, ``reader`` reads them;
-- ``refusals``   why a record is quarantined, with file and line;
-- ``landmark_table``  landmarks alone, as CSV;
-- ``twin``       the wardrobe, written in each of these formats.
+- ``sources``: DeepFashion's benchmarks of landmark detection (FLD, Category & Attribute) and of
+  retrieval (In-shop, Consumer-to-shop), and LSP;
+- ``list_file``: DeepFashion's ``list_*.txt``; ``records``: what is read from them and checked;
+- ``schemas``: the tables of the catalog; ``ingest`` writes them, ``reader`` reads them;
+- ``landmark_table``: landmarks alone, as CSV.
 
-Visibility is COCO's inside the catalog: 0 not in the image, 1 occluded, 2 visible; FLD's own codes
-stand beside it. Coordinates count from 0: DeepFashion's files count from 1.
+Inside the catalog, visibility is COCO's: 0 not in the image, 1 occluded, 2 visible; the codes of the
+source stand beside it. Coordinates count from 0; those in DeepFashion's files count from 1.
 """

@@ -1,9 +1,9 @@
-"""Landmarks alone, as CSV: one row an image, columns ``NAME_x``, ``NAME_y`` and maybe ``NAME_vis``.
+"""Landmarks alone, as CSV: one row per image, columns ``NAME_x``, ``NAME_y`` and maybe ``NAME_vis``.
 
-Such tables (there are public ones of FLD) have neither boxes nor the images' sizes. FLD's README
-gives the images a long side of 512 pixels; we take them as upright, 512 high, and as wide as equal
-margins left and right of the landmarks make them. That image is the box: letterboxed, it gives the
-frame of clusters and errors (docs/decisions.md). Where the visibility is lost, (0, 0) is cut off.
+Such tables (there are public ones of FLD) have neither boxes nor image sizes. FLD's README gives the
+images a long side of 512 pixels; they are assumed to be upright, 512 high, with equal margins left and
+right of the landmarks. The whole image is the box: letterboxed, it gives the frame of clusters and
+errors (docs/decisions.md). Where a table has no visibility, landmarks at (0, 0) are cut off.
 """
 
 from dataclasses import dataclass
@@ -19,54 +19,63 @@ LONG_SIDE = 512.0
 
 @dataclass(frozen=True)
 class LandmarkTable:
-    """Rows of a table. ``visibility`` (N, n) is COCO's; without codes, what has a place is visible."""
+    """Rows of a table: N images of n landmarks, those of ``points``.
 
-    names: list[str]
+    Without codes in the table, landmarks that have a position are visible.
+    """
+
+    names: list[str]  # image names; "" where the table has none
     points: PointSet
-    xy: np.ndarray
-    visibility: np.ndarray
-    box: np.ndarray
+    xy: np.ndarray  # (N, n, 2) pixels
+    visibility: np.ndarray  # (N, n) int8, COCO's
+    box: np.ndarray  # (N, 4) x1, y1, x2, y2
 
 
 def read_landmark_table(path: Path) -> LandmarkTable:
-    """Read one table; its columns say whose landmarks they are.
+    """Read one table; its columns say of which clothing type the landmarks are.
 
     Raises:
-        ValueError: it can't be read, has the columns of no clothing type, or a cell is out of place.
+        ValueError: the file cannot be read, has the columns of no clothing type, or a cell is no
+            number or an impossible visibility code.
     """
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
-    found = {c.removesuffix("_x") for c in table.columns if c.endswith("_x")}
-    kinds = [point_set(kind) for kind in CLOTHES_TYPES]
-    own = next((kind for kind in kinds if set(kind.point_names) == found), None)
-    if own is None:
-        wanted = "; or ".join(", ".join(f"{n}_x" for n in kind.point_names) for kind in kinds)
-        raise ValueError(f"{path}: columns {sorted(found)[:8]} with _x; expected {wanted}")
-    xy = np.stack([_numbers(path, table, [f"{n}_{a}" for n in own.point_names]) for a in "xy"], axis=-1)
+    present = {c.removesuffix("_x") for c in table.columns if c.endswith("_x")}
+    point_sets = [point_set(name) for name in CLOTHES_TYPES]
+    points = next((p for p in point_sets if set(p.point_names) == present), None)
+    if points is None:
+        expected = "; or ".join(", ".join(f"{n}_x" for n in p.point_names) for p in point_sets)
+        raise ValueError(f"{path}: columns {sorted(present)[:8]} with _x; expected {expected}")
+    names = points.point_names
+    xy = np.stack([_numbers(path, table, [f"{n}_{axis}" for n in names]) for axis in "xy"], axis=-1)
     absent = (xy == 0).all(axis=-1)
     codes = np.where(absent, 2, 0)
-    if f"{own.point_names[0]}_vis" in table:
-        codes = _numbers(path, table, [f"{n}_vis" for n in own.point_names]).astype(int)
+    if f"{names[0]}_vis" in table:
+        codes = _numbers(path, table, [f"{n}_vis" for n in names]).astype(int)
         wrong = ~np.isin(codes, (0, 1, 2)) | (absent & (codes < 2))
         if wrong.any():
             row, at = (int(i[0]) for i in np.nonzero(wrong))
             raise ValueError(
-                f"{path}: line {row + 2}, {own.point_names[at]}: code {codes[row, at]} at "
+                f"{path}: line {row + 2}, {names[at]}: code {codes[row, at]} at "
                 f"{xy[row, at].tolist()}; expected 0 visible, 1 occluded, 2 cut off at (0, 0)"
             )
     visibility = (2 - codes).astype(np.int8)
     xy = np.where(visibility[..., None] > 0, xy, 0.0)
-    names = [str(n) for n in table["image_name"]] if "image_name" in table else [""] * len(table)
-    return LandmarkTable(names, own, xy, visibility, image_boxes(xy, visibility > 0))
+    images = [str(n) for n in table["image_name"]] if "image_name" in table else [""] * len(table)
+    return LandmarkTable(images, points, xy, visibility, image_boxes(xy, visibility > 0))
 
 
 def image_boxes(xy: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """The images, as far as landmarks tell: (N, 4) boxes from (0, 0), 512 high.
+    """Estimate image sizes from landmarks: boxes (N, 4) from (0, 0), 512 pixels high.
 
-    The width makes the margins left and right of the landmarks equal; it holds all of them and is at
-    most 512 (or as far as a landmark lies).
+    The width makes the margins left and right of the landmarks equal. It is at most 512, or as large
+    as the landmarks need.
+
+    Args:
+        xy: landmarks (N, n, 2), pixels.
+        observed: which of them have a position, bool (N, n).
     """
     x = xy[..., 0]
     low = np.where(observed, x, np.inf).min(axis=1)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from fashion_ops.catalog.alignment.refusals import Reason, Refusal, Refused
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 
 
 class Row(NamedTuple):
-    """One row: its line in the file (1-based) and its text, split when it is asked for.
+    """One row: its line in the file (1-based) and its text, which is split only on access.
 
-    A row of 1,000 attributes is 2 KB as text and 60 KB as fields.
+    A row of 1,000 attributes takes 2 KB as text and 60 KB as fields.
     """
 
     line: int
@@ -31,65 +31,72 @@ class Row(NamedTuple):
         return self.text.split()
 
 
+class RecordNames:
+    """All image names of a data set's lists, each with the file and line of its first mention."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, tuple[str, int]] = {}
+        self.refusals: list[Refusal] = []
+        self.extra = 0  # records without a name of their own: duplicates and missing rows
+
+    @property
+    def count(self) -> int:
+        """Number of records."""
+        return len(self.names) + self.extra
+
+
 @dataclass(frozen=True)
 class ListFile:
-    """A file as read. ``name`` is its path from the root; ``count`` what line 1 says."""
+    """A list as read. ``name`` is its path from the root, ``count`` the number in its first line."""
 
     name: str
     columns: tuple[str, ...]
     rows: list[Row]
     count: int
 
-    def missing_rows(self) -> Refusal | None:
-        """What to report where line 1 disagrees with the rows; missing rows are lost records."""
-        if self.count == len(self.rows):
-            return None
-        rows = len(self.rows)
-        refused = Refused(Reason.HEADER_COUNT, f"line 1 says {self.count}, {rows} rows follow")
-        return refused.at(self.name, 1, "", num_records=max(0, self.count - rows))
+    def check_count(self, records: RecordNames, primary: bool = False) -> None:
+        """Report a first line that disagrees with the rows.
 
-    def by_name(self, records: "Names", primary: bool = False) -> dict[str, Row]:
-        """Rows by their first field, the image; a second row of an image is refused.
-
-        A name's first mention in any list makes it a record; in the ``primary`` list each further row
-        is one too.
+        Only rows missing in the ``primary`` list are lost records.
         """
-        found: dict[str, Row] = {}
+        missing = self.count - len(self.rows)
+        if missing:
+            lost = max(0, missing) if primary else 0
+            value = f"line 1 says {self.count}, {len(self.rows)} rows follow"
+            refused = Refused(Reason.HEADER_COUNT, value, lost)
+            records.refusals.append(refused.row("", self.name, line=1))
+            records.extra += lost
+
+    def by_name(self, records: RecordNames, primary: bool = False) -> dict[str, Row]:
+        """Rows by their first field, the image name; a second row of an image is refused.
+
+        The first mention of a name in any list makes it a record; in the ``primary`` list each
+        further row is a record too.
+        """
+        rows: dict[str, Row] = {}
         for row in self.rows:
             name = row.name
-            if name in found:
-                refused = Refused(Reason.DUPLICATE, f"first in line {found[name].line}")
-                records.refusals.append(refused.at(self.name, row.line, name, num_records=int(primary)))
+            if name in rows:
+                value = f"first in line {rows[name].line}"
+                refused = Refused(Reason.DUPLICATE, value, int(primary))
+                records.refusals.append(refused.row("", self.name, name, line=row.line))
                 records.extra += primary
             else:
-                found[name] = row
+                rows[name] = row
                 records.names.setdefault(name, (self.name, row.line))
-        return found
-
-
-class Names:
-    """All image names of a data set's lists, each with its first mention; and what is refused."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, tuple[str, int]] = {}
-        self.refusals: list[Refusal] = []
-        self.extra = 0  # records that have no name of their own: duplicates, rows that are missing
-
-    @property
-    def count(self) -> int:
-        return len(self.names) + self.extra
+        return rows
 
 
 def read_list(root: Path, name: str, *, header: bool = True) -> ListFile:
     """Read one list.
 
     Args:
-        root: of the data set.
-        name: the file's path from there.
+        root: the folder of the data set.
+        name: path of the file, relative to ``root``.
         header: whether line 2 holds column names.
 
     Raises:
-        ValueError: no such file, or line 1 is no count.
+        ValueError: there is no such file, or line 1 is no number.
     """
     path = root / name
     try:
@@ -106,34 +113,30 @@ def read_list(root: Path, name: str, *, header: bool = True) -> ListFile:
 
 
 def integers(fields: Sequence[str]) -> list[int]:
-    """Fields as integers, however padded.
+    """Fields as integers, with or without padding zeros.
 
     Raises:
-        Refused: one of them is none.
+        Refused: a field is no integer.
     """
     try:
         return [int(field) for field in fields]
     except ValueError:
-        odd = next(field for field in fields if not _is_integer(field))
+        odd = next(field for field in fields if not field.lstrip("+-").isdecimal())
         raise Refused(Reason.NOT_INTEGER, odd) from None
 
 
-def _is_integer(field: str) -> bool:
-    return field.lstrip("+-").isdecimal()
-
-
-def expect(row: Row, count: int, what: str) -> None:
-    """Refuse a row that has another number of fields.
+def expect(row: Row, count: int, fields: str) -> None:
+    """Check the number of fields of a row; ``fields`` describes them.
 
     Raises:
-        Refused: it has.
+        Refused: the row has another number of fields.
     """
     if len(row.fields) != count:
-        raise Refused(Reason.TOKENS, f"{len(row.fields)} tokens; expected {count}: {what}")
+        raise Refused(Reason.TOKENS, f"{len(row.fields)} tokens; expected {count}: {fields}")
 
 
 def named_types(listed: ListFile) -> Iterator[tuple[str, str]]:
-    """(name, type) of ``list_attr_cloth.txt`` and ``list_category_cloth.txt``: the type is last."""
+    """Yield (name, type) of ``list_attr_cloth.txt`` or ``list_category_cloth.txt``; type comes last."""
     for row in listed.rows:
         *name, kind = row.fields
         yield " ".join(name), kind

@@ -10,7 +10,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, NUM_SLOTS, points_of_type
 
-# FLD's five test subsets (DFA, Table 3) and their codes.
+# The five test subsets of FLD (DFA, Table 3) and their codes.
 SUBSETS = {
     "normal_pose": 1,
     "medium_pose": 2,
@@ -21,11 +21,12 @@ SUBSETS = {
 
 
 @dataclass(frozen=True)
-class Points:
-    """Garments as arrays, row for row. n is that of the clothing type, or 8 where types are mixed.
+class AlignmentLandmarks:
+    """Boxes and landmarks of N garments as arrays.
 
-    ``xy`` (N, n, 2) is 0 where ``visibility`` (N, n), COCO's, is 0. ``present`` (N, n) says whether a
-    garment of this type has the landmark at all. ``box`` (N, 4) as x1, y1, x2, y2.
+    n is the number of landmarks of the clothing type, or 8 where types are mixed. ``xy`` (N, n, 2),
+    pixels of the image, is 0 where ``visibility`` (N, n), COCO's, is 0. ``present`` (N, n) says whether
+    garments of this type have the landmark at all. ``box`` (N, 4) is x1, y1, x2, y2.
     """
 
     garment_id: np.ndarray
@@ -51,57 +52,60 @@ class Points:
         """DFA's classes: 0 visible, 1 occluded, 2 not in the image; int64 (N, n)."""
         return 2 - self.visibility.astype(np.int64)
 
-    def take(self, rows: np.ndarray) -> "Points":
-        """The garments at these indices, or where the boolean ``rows`` is true."""
-        return Points(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+    def take(self, rows: np.ndarray) -> "AlignmentLandmarks":
+        """The garments at the indices ``rows``, or where the boolean ``rows`` is true."""
+        return AlignmentLandmarks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def subset(self, name: str) -> np.ndarray:
-        """Which garments are in one of ``SUBSETS``: bool (N,). Raises KeyError for another name."""
+        """Which garments are in a subset: bool (N,). Raises KeyError for a name not in ``SUBSETS``."""
         if name not in SUBSETS:
             raise KeyError(f"unknown subset {name!r}; known: {', '.join(SUBSETS)}")
         return self.variation == SUBSETS[name]
 
 
 class AlignmentCatalog(Catalog):
-    """One data set as written by ``ingest_alignment``; images as in ``Catalog``."""
+    """Reads one data set written by ``ingest_alignment``; images as in ``Catalog``."""
 
     @cached_property
     def attributes(self) -> pd.DataFrame:
-        """``attributes.parquet``: what the garments' attribute lists hold, in their order."""
+        """``attributes.parquet``: the attributes, in the order of the garments' attribute lists."""
         return pd.read_parquet(self.folder / "attributes.parquet")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """``pairs.parquet``: consumer's and shop's images of one item (Consumer-to-shop)."""
+        """``pairs.parquet``: consumer and shop images of one item (Consumer-to-shop)."""
         return pd.read_parquet(self.folder / "pairs.parquet")
 
     def points(
         self, split: str | Sequence[str] | None = None, clothes_type: str | None = None
-    ) -> Points:
+    ) -> AlignmentLandmarks:
         """Landmarks as arrays, in the order of garment_id.
 
         Args:
             split: one or several; None takes all.
-            clothes_type: upper, lower, full or person, in their own points; None takes FLD's three
-                together, in 8 slots.
+            clothes_type: upper, lower, full or person, each with its number of landmarks; None takes
+                all garments of FLD's three types, each in 8 slots.
 
         Raises:
-            KeyError: no such clothes type.
+            KeyError: there is no such clothes type.
         """
         table = self.garments
         if split is not None:
             table = table[table["split"].isin([split] if isinstance(split, str) else list(split))]
         if clothes_type is None:
             table = table[table["clothes_type"] > 0]
-            return _points(table, NUM_SLOTS)
+            return _points(table, NUM_SLOTS, slots=True)
         types = dict(zip(("person", *CLOTHES_TYPES), range(len(CLOTHES_TYPES) + 1), strict=True))
         if clothes_type not in types:
             raise KeyError(f"unknown clothes type {clothes_type!r}; known: {', '.join(types)}")
-        own = types[clothes_type]
-        return _points(table[table["clothes_type"] == own], points_of_type(own).num_points, own)
+        code = types[clothes_type]
+        return _points(
+            table[table["clothes_type"] == code], points_of_type(code).num_points, slots=False
+        )
 
 
-def _points(table: pd.DataFrame, count: int, own: int | None = None) -> Points:
+def _points(table: pd.DataFrame, count: int, slots: bool) -> AlignmentLandmarks:
+    """Rows of garments.parquet as arrays of ``count`` landmarks, each in its slot or in its order."""
     kinds = table["clothes_type"].to_numpy(np.int64)
     xy = np.zeros((len(table), count, 2))
     visibility = np.zeros((len(table), count), np.int8)
@@ -110,12 +114,12 @@ def _points(table: pd.DataFrame, count: int, own: int | None = None) -> Points:
     for kind in np.unique(kinds):
         rows = np.flatnonzero(kinds == kind)
         points = points_of_type(int(kind))
-        columns = np.arange(count) if own is not None else points.slots
+        columns = points.slots if slots else np.arange(count)
         values = np.stack(list(landmarks[rows])).reshape(len(rows), points.num_points, 3)
         at = np.ix_(rows, columns)
         xy[at], visibility[at], present[at] = values[..., :2], values[..., 2], True
     boxes = [np.asarray(box, np.float64) for box in table["box"]]
-    return Points(
+    return AlignmentLandmarks(
         table["garment_id"].to_numpy(np.int64),
         table["image_id"].to_numpy(np.int64),
         table["item_id"].to_numpy(object),

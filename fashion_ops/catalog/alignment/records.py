@@ -1,8 +1,8 @@
-"""One labelled garment as the sources give it, and how rows of landmarks and boxes become one.
+"""One labelled garment of alignment data, and how rows of landmarks and boxes become one.
 
 FLD's visibility codes (0 visible, 1 occluded, 2 cut off) become COCO's; a cut-off landmark has no
-position. Landmarks and boxes in the files count from 1 and a box's last pixel belongs to it, so here
-they become x - 1, y - 1 and [x1 - 1, x2).
+position. In the files, coordinates count from 1 and the last pixel of a box belongs to it, so they
+become x - 1, y - 1 and [x1 - 1, x2).
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fashion_ops.catalog.alignment.list_file import ListFile, Row, expect, integers
-from fashion_ops.catalog.alignment.refusals import Reason, Refused
+from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, points_of_type
 
 COCO_OF_CODE = np.array([2, 1, 0], np.int8)  # FLD's 0 visible, 1 occluded, 2 cut off
@@ -24,16 +24,16 @@ class Record:
     """One garment (or person) and its image, not yet opened."""
 
     name: str  # as in the lists
-    image: str  # the image's path from the root
-    file: str  # where its landmarks stand
+    image: str  # path of the image, relative to the root
+    file: str  # the file and line of its landmarks
     line: int
     split: str
     clothes_type: int  # 1 upper, 2 lower, 3 full; 0 a person
-    box: np.ndarray  # (4,) float64; refined by ``fit_to_image``
+    box: np.ndarray  # (4,) float64; clamped by ``fit_to_image``
     xy: np.ndarray  # (n, 2) float64
     visibility: np.ndarray  # (n,) int8, COCO's
-    codes: np.ndarray  # (n,) int8, the source's own
-    box_at: tuple[str, int] = ("", 0)  # file and line of its box, where it has one of its own
+    codes: np.ndarray  # (n,) int8, visibility as the source gives it
+    box_at: tuple[str, int] = ("", 0)  # file and line of its box, where they are others
     variation: int = 0
     pose: int = 0
     source: str = ""
@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What one row of ``list_landmarks*.txt`` says."""
+    """One row of ``list_landmarks*.txt``."""
 
     clothes_type: int
     variation: int  # 0 where the list has no such column
@@ -55,44 +55,39 @@ class Landmarks:
 
 
 def has_variation(listed: ListFile) -> bool:
-    """Whether this list of landmarks has a column ``variation_type``: its header says so."""
+    """Whether this list of landmarks has a column ``variation_type``, by its header."""
     return "variation_type" in listed.columns
 
 
 def clothes_type(code: int) -> int:
-    """Raises Refused unless it is 1, 2 or 3."""
+    """``code`` if it is 1, 2 or 3; else raises Refused."""
     if not 1 <= code <= len(CLOTHES_TYPES):
         raise Refused(Reason.CLOTHES_TYPE, f"{code}; expected 1 upper, 2 lower, 3 full")
     return code
 
 
-def variation_type(code: int) -> int:
-    """Raises Refused unless it is 1..5."""
-    if code not in VARIATIONS:
-        raise Refused(Reason.VARIATION, f"{code}; expected 1..5")
-    return code
-
-
 def parse_landmarks(row: Row, variation: bool) -> Landmarks:
-    """One row: image, clothes type, variation type if there is that column, then (code, x, y) each.
+    """Parse a row: image, clothes type, variation type if there is that column, then (code, x, y) each.
 
-    Rows are ragged: 6 landmarks for upper-body clothes, 4 for lower-body, 8 for full-body.
+    Rows differ in length: 6 landmarks for upper-body clothes, 4 for lower-body, 8 for full-body.
 
     Raises:
-        Refused: says what is wrong.
+        Refused: a field is missing, out of range, or contradicts another.
     """
     start = 3 if variation else 2
     if len(row.fields) < start:
         raise Refused(Reason.TOKENS, f"{len(row.fields)} tokens; expected at least {start}")
-    own = clothes_type(integers(row.fields[1:2])[0])
-    kind = points_of_type(own)
+    type_code = clothes_type(integers(row.fields[1:2])[0])
+    kind = points_of_type(type_code)
     expect(row, start + 3 * kind.num_points, f"{kind.num_points} landmarks of {kind.name}-body clothes")
-    varied = variation_type(integers(row.fields[2:3])[0]) if variation else 0
+    variation_code = integers(row.fields[2:3])[0] if variation else 0
+    if variation and variation_code not in VARIATIONS:
+        raise Refused(Reason.VARIATION, f"{variation_code}; expected 1..5")
     values = np.array(integers(row.fields[start:]), np.int64).reshape(-1, 3)
     codes, points = values[:, 0], values[:, 1:]
     if ((codes < 0) | (codes > 2)).any():
         odd = int(codes[(codes < 0) | (codes > 2)][0])
-        raise Refused(Reason.VISIBILITY, f"{odd}; expected 0 visible, 1 occluded, 2 cut off")
+        raise Refused(Reason.VISIBILITY_CODE, f"{odd}; expected 0 visible, 1 occluded, 2 cut off")
     absent = (points == 0).all(axis=1)
     wrong = np.flatnonzero(absent & (codes < 2))
     if len(wrong):
@@ -104,21 +99,24 @@ def parse_landmarks(row: Row, variation: bool) -> Landmarks:
     cut_off = absent | (codes == 2)
     visibility = np.where(cut_off, 0, COCO_OF_CODE[codes]).astype(np.int8)
     xy = np.where(cut_off[:, None], 0.0, points - 1.0)
-    return Landmarks(own, varied, xy, visibility, codes.astype(np.int8))
+    return Landmarks(type_code, variation_code, xy, visibility, codes.astype(np.int8))
 
 
 def parse_joints(row: Row) -> np.ndarray:
-    """FLD's ``list_joints.txt``: (14, 3) x, y and visibility (COCO's); (0, 3) where a row has none.
+    """Parse a row of FLD's ``list_joints.txt``.
+
+    Returns:
+        (14, 3) x, y and visibility (COCO's); (0, 3) where a row has no joints.
 
     Raises:
-        Refused: says what is wrong.
+        Refused: the number of fields or a visibility code is wrong.
     """
     if len(row.fields) == 3:
         return np.zeros((0, 3))
     expect(row, 3 + 3 * 14, "14 joints, or none")
     values = np.array(integers(row.fields[3:]), np.float64).reshape(14, 3)
     if not np.isin(values[:, 0], (0, 1)).all():
-        raise Refused(Reason.VISIBILITY, f"joint code {values[:, 0].max():.0f}; expected 0 or 1")
+        raise Refused(Reason.VISIBILITY_CODE, f"joint code {values[:, 0].max():.0f}; expected 0 or 1")
     known = (values[:, 1:] > 0).any(axis=1, keepdims=True)
     return np.where(known, np.column_stack((values[:, 1:] - 1, 2 - values[:, 0])), 0)
 
@@ -127,7 +125,7 @@ def parse_box(fields: list[str]) -> np.ndarray:
     """x_1, y_1, x_2, y_2 as in ``list_bbox*.txt`` -> (4,) from 0, right and lower side exclusive.
 
     Raises:
-        Refused: swapped, empty, or counted from 0.
+        Refused: the corners are swapped, or the coordinates count from 0.
     """
     x1, y1, x2, y2 = box = integers(fields)
     if x2 < x1 or y2 < y1:
@@ -138,10 +136,10 @@ def parse_box(fields: list[str]) -> np.ndarray:
 
 
 def fit_to_image(record: Record, width: int, height: int) -> None:
-    """Clamp a record's box to its image and check its landmarks against it.
+    """Clamp the box of ``record`` to its image (pixels) and check its landmarks against the image.
 
     Raises:
-        Refused: the box lies outside, or a landmark does.
+        Refused: the box or a landmark lies outside.
     """
     box = np.clip(record.box, 0, [width, height, width, height])
     if box[2] - box[0] < 1 or box[3] - box[1] < 1:

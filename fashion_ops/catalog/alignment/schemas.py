@@ -1,119 +1,59 @@
-"""The tables of an alignment catalog, column by column (pandera), and how they are laid out (Arrow).
+"""The tables of an alignment catalog; each column is declared here once.
 
-``images`` and its shards are those of the catalog of 13 categories. ``garments`` has one row a
-image; ``attributes`` names what their attribute lists hold; ``pairs`` says which consumer's image
-shows the item of which shop's. Every input record is in ``garments`` or in ``quarantine``.
+``images`` and its shards are those of the catalog of 13 categories. ``garments`` has one row per
+image; ``attributes`` names what the attribute lists hold; ``pairs`` says which consumer image shows the
+item of which shop image. Every input record is in ``garments`` or in ``quarantine``.
 """
 
-import pandera.pandas as pa
-import pyarrow as arrow
+import pandera.pandas as pandera
+import pyarrow as pa
 
-GARMENTS = pa.DataFrameSchema(
-    {
-        "garment_id": pa.Column("int64", unique=True),
-        "image_id": pa.Column("int64", unique=True),
-        "split": pa.Column(str),  # train, val, test; of In-shop train, query, gallery
-        "item_id": pa.Column(str),  # "" where the source has none
-        "source": pa.Column(str),  # shop | user | ""
-        "clothes_type": pa.Column("int8", pa.Check.in_range(0, 3)),  # upper, lower, full; 0 a person
-        "variation": pa.Column("int8", pa.Check.in_range(0, 5)),  # FLD's; 0 where there is none
-        "pose": pa.Column("int8", pa.Check.in_range(0, 6)),  # In-shop's; 0 where there is none
-        "category": pa.Column(str),  # Category & Attribute's; else ""
-        "box": pa.Column(object),  # float32[4]: x1, y1, x2, y2
-        "landmarks": pa.Column(object),  # float32[3 * n]: x, y, visibility (COCO's)
-        "codes": pa.Column(object),  # int8[n]: the source's own visibility
-        "num_labelled": pa.Column("int16"),  # landmarks with visibility > 0
-        "attributes": pa.Column(object),  # int8[A]: 1, -1, 0 unknown
-        "joints": pa.Column(object),  # float32[42] or []: FLD's human joints, x, y, visibility
-    },
-    strict=True,
-    ordered=True,
-)
+from fashion_ops.catalog.schemas import FLOATS, KEY, TEXT, Column, TableSchema
 
-QUARANTINE = pa.DataFrameSchema(
-    {
-        "split": pa.Column(str),
-        "file": pa.Column(str),
-        "line": pa.Column("int32"),  # 1-based; 0 where there is none
-        "item": pa.Column(str),  # image name
-        "reason": pa.Column(str),
-        "value": pa.Column(str),
-        "num_records": pa.Column("int32"),  # records lost with this row
-    },
-    strict=True,
-    ordered=True,
+_CODES = pa.list_(pa.int8())
+
+GARMENTS = TableSchema.of(
+    garment_id=KEY,
+    image_id=KEY,
+    split=Column(TEXT),  # train, val, test; of In-shop train, query, gallery
+    item_id=Column(TEXT),  # "" where the source has none
+    source=Column(TEXT),  # shop | user | ""
+    clothes_type=Column(pa.int8(), pandera.Check.in_range(0, 3)),  # upper, lower, full; 0 a person
+    variation=Column(pa.int8(), pandera.Check.in_range(0, 5)),  # FLD's; 0 where there is none
+    pose=Column(pa.int8(), pandera.Check.in_range(0, 6)),  # In-shop's; 0 where there is none
+    category=Column(TEXT),  # of Category & Attribute; else ""
+    box=Column(FLOATS),  # x1, y1, x2, y2
+    landmarks=Column(FLOATS),  # 3 * n: x, y, visibility (COCO's)
+    codes=Column(_CODES),  # n: the visibility code of the source
+    num_labelled=Column(pa.int16()),  # landmarks with visibility > 0
+    attributes=Column(_CODES),  # one per attribute: 1, -1, 0 unknown
+    joints=Column(FLOATS),  # FLD's 14 human joints x, y, visibility; or none
 )
 
-ATTRIBUTES = pa.DataFrameSchema(
-    {
-        "attribute_id": pa.Column("int32", unique=True),  # position in the lists, from 0
-        "name": pa.Column(str),
-        "kind": pa.Column(str),  # texture, fabric, shape, part, style; "" where the source has none
-    },
-    strict=True,
-    ordered=True,
+QUARANTINE = TableSchema.of(
+    split=Column(TEXT),
+    file=Column(TEXT),
+    line=Column(pa.int32()),  # 1-based; 0 where there is none
+    item=Column(TEXT),  # image name
+    reason=Column(TEXT),
+    value=Column(TEXT),
+    num_records=Column(pa.int32()),  # records lost with this row
 )
 
-PAIRS = pa.DataFrameSchema(
-    {
-        "consumer_image_id": pa.Column("int64"),
-        "shop_image_id": pa.Column("int64"),
-        "item_id": pa.Column(str),
-        "split": pa.Column(str),
-    },
-    strict=True,
-    ordered=True,
+ATTRIBUTES = TableSchema.of(
+    attribute_id=Column(pa.int32(), unique=True),  # position in the lists, from 0
+    name=Column(TEXT),
+    kind=Column(TEXT),  # texture, fabric, shape, part, style; "" where the source has none
 )
 
-PREDICTIONS = pa.DataFrameSchema(
-    {
-        "garment_id": pa.Column("int64", unique=True),
-        "landmarks": pa.Column(object),  # float32[3 * n]: x, y, score; pixels of the image
-    },
-    strict=True,
-    ordered=True,
+PAIRS = TableSchema.of(
+    consumer_image_id=Column(pa.int64()),
+    shop_image_id=Column(pa.int64()),
+    item_id=Column(TEXT),
+    split=Column(TEXT),
 )
 
-_FLOATS, _SMALL = arrow.list_(arrow.float32()), arrow.list_(arrow.int8())
-GARMENTS_LAYOUT = arrow.schema(
-    {
-        "garment_id": arrow.int64(),
-        "image_id": arrow.int64(),
-        "split": arrow.string(),
-        "item_id": arrow.string(),
-        "source": arrow.string(),
-        "clothes_type": arrow.int8(),
-        "variation": arrow.int8(),
-        "pose": arrow.int8(),
-        "category": arrow.string(),
-        "box": _FLOATS,
-        "landmarks": _FLOATS,
-        "codes": _SMALL,
-        "num_labelled": arrow.int16(),
-        "attributes": _SMALL,
-        "joints": _FLOATS,
-    }
+PREDICTIONS = TableSchema.of(
+    garment_id=KEY,
+    landmarks=Column(FLOATS),  # 3 * n: x, y, score; pixels of the image
 )
-QUARANTINE_LAYOUT = arrow.schema(
-    {
-        "split": arrow.string(),
-        "file": arrow.string(),
-        "line": arrow.int32(),
-        "item": arrow.string(),
-        "reason": arrow.string(),
-        "value": arrow.string(),
-        "num_records": arrow.int32(),
-    }
-)
-ATTRIBUTES_LAYOUT = arrow.schema(
-    {"attribute_id": arrow.int32(), "name": arrow.string(), "kind": arrow.string()}
-)
-PAIRS_LAYOUT = arrow.schema(
-    {
-        "consumer_image_id": arrow.int64(),
-        "shop_image_id": arrow.int64(),
-        "item_id": arrow.string(),
-        "split": arrow.string(),
-    }
-)
-PREDICTIONS_LAYOUT = arrow.schema({"garment_id": arrow.int64(), "landmarks": _FLOATS})

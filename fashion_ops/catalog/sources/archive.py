@@ -1,7 +1,7 @@
-"""Unpacking a .zip or .tar(.gz, .xz) of images and labels, one careful member at a time.
+"""Unpacks a .zip or .tar(.gz, .xz, .bz2) of images and labels, member by member.
 
-Only regular files with the suffixes that a source reads are written, each below the target folder.
-Members that would land elsewhere (absolute, ``..``, links, devices) are refused, never followed.
+Only regular files with the suffixes that a source reads are written, all below the target folder.
+Members that would be written elsewhere (absolute, ``..``, links, devices) are refused, never followed.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES, inside
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-_WANTED = IMAGE_SUFFIXES | {".json"}
+_SUFFIXES = IMAGE_SUFFIXES | {".json"}
 
 
 def is_archive(path: Path) -> bool:
@@ -28,7 +28,8 @@ def unpack(archive: Path, folder: Path) -> list[Refusal]:
     """Unpack ``archive`` into the empty ``folder``; returns a row for each member refused.
 
     Raises:
-        ValueError: no readable archive, protected by a password, or larger than the free disk space.
+        ValueError: the archive is not readable, needs a password, or unpacks to more than the free
+            disk space.
     """
     refusals = []
     budget = shutil.disk_usage(folder).free
@@ -38,7 +39,7 @@ def unpack(archive: Path, folder: Path) -> list[Refusal]:
                 path = folder / inside(name)
                 if kind != "file":
                     raise Refused(Reason.OUTSIDE, f"{name} is a {kind}")
-                if path.suffix.lower() not in _WANTED:
+                if path.suffix.lower() not in _SUFFIXES:
                     continue
                 if path.exists():
                     raise Refused(Reason.DUPLICATE, f"{name} is in the archive twice")
@@ -53,7 +54,7 @@ def unpack(archive: Path, folder: Path) -> list[Refusal]:
                 shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{archive}: cannot be unpacked: {error}") from error
-    except RuntimeError as error:  # how zipfile says that it wants a password
+    except RuntimeError as error:  # zipfile needs a password
         raise ValueError(f"{archive}: {error}; unpack it yourself, then ingest the folder") from error
     return refusals
 
@@ -70,12 +71,12 @@ class _Opener:
             return self._archive.open(self._member)
         assert isinstance(self._member, tarfile.TarInfo)
         source = self._archive.extractfile(self._member)
-        assert source is not None  # only asked of regular files
+        assert source is not None  # called for regular files only
         return source
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str, int, _Opener]]:
-    """(name, kind, size, opener) of each member that is no folder; kind is "file" for regular files."""
+    """Yield (name, kind, size, opener) of each member but folders; kind is "file" if it is regular."""
     if archive.suffix.lower() == ".zip":
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
@@ -93,7 +94,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str, int, _Opener]]:
 
 
 def content_root(folder: Path) -> Path:
-    """``folder``, or the only folder in it: many archives wrap all they hold in one."""
-    inner = sorted(folder.iterdir())
-    wrapped = len(inner) == 1 and inner[0].is_dir() and inner[0].name not in ("train", "validation")
-    return inner[0] if wrapped else folder
+    """``folder``, or the only folder in it: many archives wrap all their files in one."""
+    content = sorted(folder.iterdir())
+    only = content[0] if len(content) == 1 else folder
+    return only if only.is_dir() and only.name not in ("train", "validation") else folder

@@ -1,9 +1,8 @@
-"""What every source of labelled images offers: entries, each of which can read its own labels.
+"""The interface of a source of labelled images: it lists entries, each of which reads its own labels.
 
-A source is one function ``entries(root)`` that lists its images in a fixed order and says at once
-what is wrong with the listing. Entries are small and picklable; their labels are read later, in a
-worker. Sources convert to the house's coordinates (box as x1, y1, x2, y2) but check nothing about
-the values: ``checks`` does.
+A source is one function ``entries(root)`` that yields its images in a fixed order, and refusals for
+faults in the listing. Entries are small and picklable; their labels are read later, in a worker.
+Sources convert boxes to x1, y1, x2, y2 but check no values: ``checks`` does.
 """
 
 import json
@@ -20,7 +19,7 @@ IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 
 class Item(NamedTuple):
-    """One labelled garment as the source gives it; nothing is checked yet, hence ``Any``."""
+    """One labelled garment as the source gives it; no value is checked yet, hence ``Any``."""
 
     name: str  # item1, item2, ... or the COCO annotation id
     category: Any  # 1..13
@@ -37,7 +36,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """All labels of one image. ``size``: (width, height) where the labels say it."""
+    """All labels of one image. ``size``: (width, height) if the labels have it."""
 
     items: list[Item]
     source: str = ""
@@ -46,19 +45,19 @@ class Labels:
 
 
 class Entry(Protocol):
-    """One image of a split and the way to its labels. Paths are relative to the source's root."""
+    """One image of a split and the file of its labels. Paths are relative to the source's root."""
 
     @property
     def split(self) -> str: ...
 
     @property
     def image(self) -> str:
-        """The image; "" where labels have none."""
+        """Path of the image; "" if the labels have no image."""
         ...
 
     @property
     def file(self) -> str:
-        """The file that a refusal of the labels names."""
+        """Path of the label file."""
         ...
 
     @property
@@ -67,7 +66,7 @@ class Entry(Protocol):
         ...
 
     def read(self, root: Path) -> Labels:
-        """Raises Refused when the labels can't be read."""
+        """Read the labels; raises Refused if they cannot be read."""
         ...
 
 
@@ -75,10 +74,10 @@ Listing = Iterable[Entry | Refusal]
 
 
 def parse_json(data: bytes) -> Any:
-    """JSON from ``data``; NaN and Infinity pass, so that only the item that holds them is refused.
+    """Parse JSON; NaN and Infinity are accepted, so that only the item that has them is refused.
 
     Raises:
-        Refused: not JSON.
+        Refused: ``data`` is not JSON.
     """
     try:
         return orjson.loads(data)
@@ -98,7 +97,7 @@ def inside(name: object) -> str:
     """``name`` if it is a relative path that stays below its folder.
 
     Raises:
-        Refused: it is absolute, climbs with ``..``, or is no file name at all.
+        Refused: it is absolute, has ``..``, or is no file name at all.
     """
     if not isinstance(name, str) or not name or "\0" in name:
         raise Refused(Reason.SHAPE, f"file name {name!r}")

@@ -1,27 +1,28 @@
-"""Accepted batches of new data: folders in one of the other layouts, one after the other.
+"""Accepted batches of new data: folders in one of the other layouts.
 
-``root`` is the folder that holds ``batches/``; below that every folder is a batch, ``0001-NAME``,
-numbered in the order in which they came. A batch's images and label files go by their path below
-``root``, which says which batch they are of, and their ids are moved out of each other's way.
+``root`` is the folder that holds ``batches/``; each folder below that is a batch, ``0001-NAME``,
+numbered in the order of arrival. Images and label files of a batch are named by their path below
+``root``, so that the path tells the batch, and their ids are offset by the number of the batch.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources import coco, deepfashion2
 from fashion_ops.catalog.sources.base import Entry, Labels, Listing
 
 BATCHES = "batches"
 LAYOUTS = {"deepfashion2": deepfashion2.entries, "coco": coco.entries}
-ID_RANGE = 10**10  # ids of one batch; a batch's number counts above it
+ID_RANGE = 10**10  # ids of one batch; the number of the batch is multiplied by it
 _NAME = re.compile(r"(\d{4,})-[\w.-]+")
 _FILE = re.compile(rf"{BATCHES}/(\d{{4,}}-[\w.-]+)/")
 
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """An entry of a batch, seen from the folder that holds all of them."""
+    """An entry of a batch, with paths relative to the folder that holds all batches."""
 
     entry: Entry
     batch: str
@@ -48,40 +49,40 @@ class BatchEntry:
 
 
 def entries(root: Path) -> Listing:
-    """All images of all batches, in the order in which they came.
+    """Yield all images of all batches, in the order of arrival.
 
     Raises:
         ValueError: a batch is in none of the layouts.
     """
     for folder in folders(root / BATCHES):
         for entry in LAYOUTS[layout(folder)](folder):
-            if isinstance(entry, tuple):  # a refusal
+            if isinstance(entry, Refusal):
                 yield entry._replace(file=f"{BATCHES}/{folder.name}/{entry.file}")
             else:
                 yield BatchEntry(entry, folder.name)
 
 
 def folders(batches: Path) -> list[Path]:
-    """The batches below a folder, in the order in which they came."""
+    """The folders of the batches below ``batches``, in the order of arrival."""
     if not batches.is_dir():
         return []
-    found = [f for f in batches.iterdir() if f.is_dir() and _NAME.fullmatch(f.name)]
-    return sorted(found, key=lambda folder: (number(folder.name), folder.name))
+    named = [f for f in batches.iterdir() if f.is_dir() and _NAME.fullmatch(f.name)]
+    return sorted(named, key=lambda folder: (number(folder.name), folder.name))
 
 
 def number(batch: str) -> int:
-    """``0007-shop`` -> 7."""
+    """Number of a batch by its name: ``0007-shop`` -> 7."""
     return int(batch.partition("-")[0])
 
 
 def batch_of(file_name: str) -> str:
-    """The batch that an image of the catalog came with; empty for one of ``ingest.root``."""
-    found = _FILE.match(file_name)
-    return found.group(1) if found else ""
+    """Name of the batch of an image of the catalog; "" for images of ``ingest.root``."""
+    match = _FILE.match(file_name)
+    return match.group(1) if match else ""
 
 
 def layout(folder: Path) -> str:
-    """``deepfashion2`` or ``coco``.
+    """The layout of the batch in ``folder``, ``deepfashion2`` or ``coco``.
 
     Raises:
         ValueError: it is neither.

@@ -1,13 +1,12 @@
-"""COCO-style label files, above all DeepFashion2's official conversion (294 keypoint slots).
+"""COCO-style label files, above all those of DeepFashion2's official converter (294 keypoint slots).
 
-Where things lie, below ``root``: either ``SPLIT.json`` with its images in ``SPLIT/`` (or
-``SPLIT/image/``), any number of them; or one JSON file with ``image/``, which makes the split
-``train``. ``root`` may also be the JSON file itself; its split is then its name if that is ``train`` or
-``validation``, else ``train``.
+The layout below ``root`` is either any number of ``SPLIT.json`` with their images in ``SPLIT/`` (or
+``SPLIT/image/``), or one JSON file beside ``image/``, whose split is ``train``. ``root`` may also be a
+JSON file; its split is its name if that is ``train`` or ``validation``, else ``train``.
 
-Keypoints come as 294 slots of which an item fills its own category's, or as the category's own
-landmarks alone. Categories go by name where the file names them (the converter's names or ours), else
-by id. The converter drops scale, occlusion, zoom and viewpoint: they become 0.
+Keypoints are 294 slots, of which an item fills those of its category, or the landmarks of the category
+alone. Categories are matched by name where the file names them (as the converter does, or as we do),
+else by id. The converter drops scale, occlusion, zoom and viewpoint: they become 0.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ _IMAGE_KEYS = ("id", "file_name", "width", "height")
 
 @dataclass(frozen=True, slots=True)
 class CocoEntry:
-    """One image and the places of its annotations in the label file."""
+    """One image, and the byte ranges of its annotations in the label file."""
 
     split: str
     image: str
@@ -42,21 +41,21 @@ class CocoEntry:
         """The image's annotations in file order."""
         data = _mapped(root / self.file)
         raw = [parse_json(data[start:end]) for start, end in self.spans]
-        pairs = (integer(a.get("pair_id")) for a in raw)
+        pair_ids = (integer(a.get("pair_id")) for a in raw)
         sources = (a.get("source") for a in raw)
         return Labels(
             [_item(a, self.categories) for a in raw],
             source=next((s for s in sources if s in ("shop", "user")), ""),
-            pair_id=next((p for p in pairs if p >= 0), -1),
+            pair_id=next((p for p in pair_ids if p >= 0), -1),
             size=self.size,
         )
 
 
 def entries(root: Path) -> Listing:
-    """All images of all label files; what is wrong with a file's structure is refused at once.
+    """Yield all images of all label files, and refusals for faults in the structure of a file.
 
     Raises:
-        ValueError: no label file where one is expected.
+        ValueError: there is no label file where one is expected.
     """
     base = root if root.is_dir() else root.parent
     for split, file, images in _label_files(root):
@@ -64,7 +63,7 @@ def entries(root: Path) -> Listing:
 
 
 def _label_files(root: Path) -> Iterator[tuple[str, Path, Path]]:
-    """(split, label file, folder of images)."""
+    """Yield (split, label file, folder of images)."""
     if root.is_file():
         split = root.stem if root.stem in FILE_SPLITS else "train"
         folders = [root.parent / n for n in (root.stem, "image", "images")]
@@ -99,16 +98,16 @@ def _file_entries(base: Path, split: str, path: Path, folder: Path) -> Listing:
     ids = [i.get("id") for i in images]
     numbered = all(integer(i) >= 0 for i in ids) and len(set(ids)) == len(ids)
     for position, image in enumerate(images, 1):
-        own = tuple(spans.pop(_key(image.get("id")), ()))
+        annotations = tuple(spans.pop(_key(image.get("id")), ()))
         try:
             name = inside(image.get("file_name"))
             if name in names:
                 raise Refused(Reason.DUPLICATE, f"{name} is also image {names[name]}")
             names[name] = position
-            if not own:
+            if not annotations:
                 raise Refused(Reason.NO_LABELS, f"{name} has no annotation")
         except Refused as refused:
-            yield refused.row(split, file, f"image {image.get('id')}", max(1, len(own)))
+            yield refused.row(split, file, f"image {image.get('id')}", max(1, len(annotations)))
             continue
         yield CocoEntry(
             split,
@@ -116,11 +115,11 @@ def _file_entries(base: Path, split: str, path: Path, folder: Path) -> Listing:
             file,
             image["id"] if numbered else position,
             (image.get("width"), image.get("height")),
-            own,
+            annotations,
             categories,
         )
-    for key, left in spans.items():
-        yield Refused(Reason.NO_IMAGE, f"no image with id {key}", len(left)).row(split, file)
+    for key, orphans in spans.items():
+        yield Refused(Reason.NO_IMAGE, f"no image with id {key}", len(orphans)).row(split, file)
 
 
 def _index(
@@ -131,7 +130,12 @@ def _index(
     dict[Any, Any],
     list[tuple[str, str, str, int]],
 ]:
-    """Images, annotation spans by image id, categories, and (item, reason, value, count) refused."""
+    """Index a label file without keeping its annotations.
+
+    Returns:
+        The images, the byte ranges of the annotations by image id, the categories (see
+        ``_category_ids``), and the refused elements as (item, reason, value, number of records).
+    """
     images, spans, listed, broken = [], {}, [], []
     if path.stat().st_size == 0:
         raise Refused(Reason.NOT_JSON, "empty file")
@@ -159,12 +163,12 @@ def _index(
 
 
 def _key(value: Any) -> Any:
-    """``value`` as a dictionary key; what can't be one is spelled out."""
+    """``value`` as a dictionary key; its ``repr`` if it is neither integer nor string."""
     return value if isinstance(value, int | str) else repr(value)
 
 
 def _category_ids(listed: list[dict[str, Any]]) -> dict[Any, Any]:
-    """Category id in the file -> ours, or id and name as text where the name is not known."""
+    """Category id in the file -> our id, or id and name as text if the name is unknown."""
     ids: dict[Any, Any] = {c.id: c.id for c in CATEGORIES}
     for row in listed:
         name = row.get("name")
@@ -177,28 +181,28 @@ def _category_ids(listed: list[dict[str, Any]]) -> dict[Any, Any]:
 
 def _item(annotation: dict[str, Any], categories: Mapping[Any, Any]) -> Item:
     raw_id = annotation.get("category_id")
-    own = categories.get(_key(raw_id), raw_id)
+    category_id = categories.get(_key(raw_id), raw_id)
     box = annotation.get("bbox")
     if isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box):
         box = [box[0], box[1], box[0] + box[2], box[1] + box[3]]
     polygons = annotation.get("segmentation", ())
     return Item(
         str(annotation.get("id")),
-        own,
+        category_id,
         "",
         box,
-        _own_landmarks(annotation.get("keypoints"), own),
+        _category_landmarks(annotation.get("keypoints"), category_id),
         () if isinstance(polygons, dict) else polygons,  # run-length masks have no polygons
         style=annotation.get("style", 0),
     )
 
 
-def _own_landmarks(keypoints: Any, own: Any) -> Any:
-    """The category's slots of 294, if nothing outside them is labelled; anything else unchanged."""
+def _category_landmarks(keypoints: Any, category_id: Any) -> Any:
+    """The category's slots of 294, if no other slot is labelled; anything else unchanged."""
     full = isinstance(keypoints, list) and len(keypoints) == 3 * NUM_LANDMARKS
-    if not full or type(own) is not int or not 1 <= own <= len(CATEGORIES):
+    if not full or type(category_id) is not int or not 1 <= category_id <= len(CATEGORIES):
         return keypoints
-    slots = CATEGORIES[own - 1].slots
+    slots = CATEGORIES[category_id - 1].slots
     start, stop = 3 * slots.start, 3 * slots.stop
     if any(keypoints[2:start:3]) or any(keypoints[stop + 2 :: 3]):
         return keypoints
@@ -212,6 +216,6 @@ def _mapped(path: Path) -> mmap:
 
 @lru_cache(maxsize=4)
 def _map(path: Path, version: tuple[int, int, int]) -> mmap:
-    """One mapping a file and version of it, kept for the entries that follow."""
+    """Map a file into memory; the mapping is cached for further entries of this version of it."""
     with path.open("rb") as file:
         return mmap(file.fileno(), 0, access=ACCESS_READ)

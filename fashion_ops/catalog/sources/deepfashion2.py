@@ -1,4 +1,4 @@
-"""DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON an image.
+"""DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON file per image.
 
 Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any order (Ge et al., CVPR
 2019, and the data set's README). Ids are the file stems and restart in each split.
@@ -46,7 +46,7 @@ class RawEntry:
 
 
 def entries(root: Path) -> Listing:
-    """All images of both splits, in name order; images or labels without the other are refused.
+    """Yield all images of both splits in the order of names, and refusals where image or labels lack.
 
     Raises:
         ValueError: ``root`` has neither split.
@@ -62,7 +62,7 @@ def _split_entries(root: Path, split: str) -> Listing:
     labels = {n[:-5]: n for n in _names(root / split / "annos") if n.endswith(".json")}
     images: dict[str, str] = {}
     for name in _names(root / split / "image"):
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object a name is slow
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object per name is slow
         file = f"{split}/image/{name}"
         if suffix.lower() not in IMAGE_SUFFIXES:
             continue
@@ -82,12 +82,12 @@ def _split_entries(root: Path, split: str) -> Listing:
 def _names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as found:
-        return sorted(entry.name for entry in found)
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
 
 
 def _ids(stems: list[str]) -> dict[str, int]:
-    """Stem -> id: the number it spells, or where they don't all spell different ones, its position."""
+    """Stem -> id: its number if all stems are different numbers, else its position."""
     if all(s.isascii() and s.isdecimal() and len(s) < 19 for s in stems):
         numbers = {s: int(s) for s in stems}
         if len(set(numbers.values())) == len(numbers):
@@ -99,7 +99,7 @@ def parse_labels(content: Any) -> Labels:
     """Labels from one parsed JSON file.
 
     Raises:
-        Refused: it is no object, an item is no object, or nothing in it looks like DeepFashion2.
+        Refused: it is no object, or has none of the keys of DeepFashion2.
     """
     if not isinstance(content, dict):
         raise Refused(Reason.SHAPE, f"{type(content).__name__} instead of an object: {content!r}")

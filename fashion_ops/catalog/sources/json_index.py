@@ -1,8 +1,7 @@
-"""Where the elements of a large JSON file's top-level lists lie, without parsing it whole.
+"""Byte ranges of the elements of the top-level lists in a large JSON file, without parsing the file.
 
-A COCO file of a large data set is one object of a gigabyte. Its lists are walked by brackets and
-strings alone, so memory does not grow with the file; each element is parsed on its own, by whoever
-needs it.
+A COCO file of a large data set is one object of a gigabyte. The scan looks at brackets and strings
+only, so memory does not grow with the file; the caller parses single elements.
 """
 
 import re
@@ -16,7 +15,7 @@ Buffer = bytes | mmap
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{}]', re.DOTALL)
 _QUOTE, _SQUARE, _CURLY, _CURLY_END = b'"[{}'
-_SHOWN = 80
+_EXCERPT = 80
 
 
 class Element(NamedTuple):
@@ -28,11 +27,11 @@ class Element(NamedTuple):
 
 
 def elements(data: Buffer) -> Iterator[Element]:
-    """The objects in the top-level lists of ``data``, in file order.
+    """Yield the objects in the top-level lists of ``data``, in file order.
 
     Raises:
-        Refused: the brackets don't match, the top level is no object, or a list holds something else
-            than objects. Elements before the fault have been yielded; ``num_records`` counts them.
+        Refused: the brackets do not match, the top level is no object, or a list has elements that are
+            no objects. Elements before the fault have been yielded; ``num_records`` counts them.
     """
     depth, key, section, start, last, count = 0, b"", "", 0, 0, 0
     for token in _TOKEN.finditer(data):
@@ -44,7 +43,7 @@ def elements(data: Buffer) -> Iterator[Element]:
         elif byte in (_SQUARE, _CURLY):
             if depth == 0:
                 if byte != _CURLY or last or bytes(data[:at]).strip():
-                    raise Refused(Reason.SHAPE, bytes(data[:_SHOWN]), max(1, count))
+                    raise Refused(Reason.SHAPE, bytes(data[:_EXCERPT]), max(1, count))
             elif depth == 1:
                 section = key[1:-1].decode("utf-8", "replace") if byte == _SQUARE else ""
                 last = token.end()
@@ -72,4 +71,4 @@ def elements(data: Buffer) -> Iterator[Element]:
 
 
 def _near(section: str, data: Buffer, at: int) -> str:
-    return f"{section}: {bytes(data[at : at + _SHOWN])!r}"
+    return f"{section}: {bytes(data[at : at + _EXCERPT])!r}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog, Points
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.alignment.crops import Crops, FrameName, Shapes, frame_of
 from fashion_ops.taxonomy.alignment import PointSet, point_set
 
@@ -16,7 +16,7 @@ PERSON = "person"
 class Split:
     """One split's garments of one model: the catalog's rows and what a network takes."""
 
-    rows: Points
+    rows: AlignmentLandmarks
     points: PointSet
     crops: Crops
     shapes: Shapes

@@ -1,21 +1,13 @@
-"""Sources of alignment data, one file a format; all are listed here by the name params use."""
+"""Sources of alignment data, by the name that parameters use."""
 
-from fashion_ops.catalog.alignment.sources import (
-    category_attribute,
-    consumer_to_shop,
-    fld,
-    in_shop,
-    lsp,
-)
-from fashion_ops.catalog.alignment.sources.base import Listing, Source
+from fashion_ops.catalog.alignment.sources import landmark_detection, lsp, retrieval
+from fashion_ops.catalog.alignment.sources.base import Source
 
 SOURCES: dict[str, Source] = {
-    "fld": fld.read,
-    "category_attribute": category_attribute.read,
-    "in_shop": in_shop.read,
-    "consumer_to_shop": consumer_to_shop.read,
+    "fld": landmark_detection.read_fld,
+    "category_attribute": landmark_detection.read_category_attribute,
+    "in_shop": retrieval.read_in_shop,
+    "consumer_to_shop": retrieval.read_consumer_to_shop,
     "lsp": lsp.observer_centric,
     "lsp_person_centric": lsp.person_centric,
 }
-
-__all__ = ["SOURCES", "Listing", "Source"]

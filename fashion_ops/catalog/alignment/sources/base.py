@@ -1,7 +1,7 @@
-"""What a source of alignment data gives, and the joining of DeepFashion's lists by image name.
+"""The interface of a source of alignment data, and the join of DeepFashion's lists by image name.
 
-A source is one function ``read(root)``. It parses and checks the lists; images are opened later.
-Whatever name any list holds is one record: it becomes a ``Record`` or a refusal, never nothing.
+A source is one function ``read(root)``. It parses and checks the lists; images are opened later. Every
+name in any list is one record: it becomes a ``Record`` or a refusal.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from fashion_ops.catalog.alignment.list_file import ListFile, Names, Row, read_list
+import numpy as np
+
+from fashion_ops.catalog.alignment.list_file import ListFile, RecordNames, Row, read_list
 from fashion_ops.catalog.alignment.records import (
     Record,
     clothes_type,
     has_variation,
-    parse_box,
     parse_landmarks,
 )
-from fashion_ops.catalog.alignment.refusals import Reason, Refusal, Refused
-from fashion_ops.catalog.quarantine import Refused as RefusedPath
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import inside
+
+PARTITION = "Eval/list_eval_partition.txt"
 
 
 class Attribute(NamedTuple):
@@ -42,7 +44,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class Listing:
-    """All of a data set. ``count``: how many records came in; refusals of images come later."""
+    """The content of a data set's lists; ``count`` is the number of records that came in."""
 
     records: list[Record]
     refusals: list[Refusal]
@@ -54,17 +56,12 @@ class Listing:
 Source = Callable[[Path], Listing]
 
 
-def image_folder(root: Path, first: str) -> str:
-    """Where image names start from: ``Img/`` or the root. ``first`` is the folder of one of them."""
-    return "Img/" if (root / "Img" / first).is_dir() else ""
-
-
 @dataclass
 class Lists:
     """The lists of one data set and the rows of each image."""
 
     root: Path
-    names: Names = field(default_factory=Names)
+    names: RecordNames = field(default_factory=RecordNames)
     files: dict[str, ListFile] = field(default_factory=dict)
     rows: dict[str, dict[str, Row]] = field(default_factory=dict)
 
@@ -73,43 +70,44 @@ class Lists:
         listed = read_list(self.root, file)
         self.files[key] = listed
         self.rows[key] = listed.by_name(self.names, primary)
-        self.check_count(listed, primary)
+        listed.check_count(self.names, primary)
         return listed
 
-    def check_count(self, listed: ListFile, primary: bool = False) -> None:
-        """Report a header that disagrees; only rows missing in the primary list are lost records."""
-        if refusal := listed.missing_rows():
-            lost = refusal.num_records if primary else 0
-            self.names.refusals.append(refusal._replace(num_records=lost))
-            self.names.extra += lost
-
     def row(self, key: str, name: str) -> Row:
-        """The row of an image. Raises Refused where the list doesn't name it."""
+        """The row of an image; raises Refused where the list does not name it."""
         if name not in self.rows[key]:
             raise Refused(Reason.NOT_LISTED, self.files[key].name)
         return self.rows[key][name]
 
 
-BoxParser = Callable[[Row, Record], None]
+RowParser = Callable[[Row, Record], None]
+
+
+def read_base_lists(root: Path, suffix: str = "") -> Lists:
+    """Read the lists that all benchmarks have, of landmarks (primary) and of boxes."""
+    lists = Lists(root)
+    lists.add("landmarks", f"Anno/list_landmarks{suffix}.txt", primary=True)
+    lists.add("bbox", f"Anno/list_bbox{suffix}.txt")
+    return lists
 
 
 def join(
     lists: Lists,
     status: Callable[[str], str],
-    box: BoxParser,
-    extras: Mapping[str, Callable[[Row, Record], None]] | None = None,
+    box: RowParser,
+    extras: Mapping[str, RowParser] | None = None,
 ) -> Listing:
-    """Records from the lists ``landmarks`` and ``bbox``, split by ``status``.
+    """Make records from the lists ``landmarks`` and ``bbox``.
 
     Args:
         lists: with the keys landmarks (primary) and bbox, and those of ``extras``.
-        status: the split of an image; raises Refused.
+        status: gives the split of an image name, or raises Refused.
         box: reads a row of the bbox list into a record.
-        extras: by key, reads a row of another list into a record.
+        extras: for further lists, by key, a function that reads a row into a record.
     """
     names, refusals = lists.names.names, lists.names.refusals
     variation = has_variation(lists.files["landmarks"])
-    folder = _folder(lists)
+    folder = _image_folder(lists)
     records = []
     for name, (file, line) in names.items():
         split = ""
@@ -120,20 +118,19 @@ def join(
             key = "landmarks"
             row = lists.row(key, name)
             file, line = lists.files[key].name, row.line
-            found = parse_landmarks(row, variation)
-            image = folder + _inside(name)
+            landmarks = parse_landmarks(row, variation)
             record = Record(
                 name,
-                image,
+                folder + inside(name),
                 file,
                 line,
                 split,
-                found.clothes_type,
-                box=parse_box(["1"] * 4),
-                xy=found.xy,
-                visibility=found.visibility,
-                codes=found.codes,
-                variation=found.variation,
+                landmarks.clothes_type,
+                box=np.zeros(4),  # set by ``box``
+                xy=landmarks.xy,
+                visibility=landmarks.visibility,
+                codes=landmarks.codes,
+                variation=landmarks.variation,
             )
             for key, parse in {"bbox": box, **(extras or {})}.items():
                 row = lists.row(key, name)
@@ -143,23 +140,24 @@ def join(
                     record.box_at = file, line
             records.append(record)
         except Refused as refused:
-            refusals.append(refused.at(file, line, name, split))
+            refusals.append(refused.row(split, file, name, line=line))
     return Listing(records, refusals, lists.names.count)
 
 
+def one_of(status: str, splits: tuple[str, ...]) -> str:
+    """``status`` if it is one of ``splits``; else raises Refused."""
+    if status not in splits:
+        raise Refused(Reason.PARTITION, f"{status}; expected one of {', '.join(splits)}")
+    return status
+
+
 def same_type(record: Record, code: int) -> None:
-    """Raises Refused unless another list gives the record the same clothes type."""
+    """Raise Refused unless ``code``, from another list, is the record's clothes type."""
     if clothes_type(code) != record.clothes_type:
         raise Refused(Reason.TYPES_DISAGREE, f"{code}, landmarks say {record.clothes_type}")
 
 
-def _inside(name: str) -> str:
-    try:
-        return inside(name)
-    except RefusedPath as refused:
-        raise Refused(refused.reason, refused.value) from None
-
-
-def _folder(lists: Lists) -> str:
+def _image_folder(lists: Lists) -> str:
+    """Where image names start from: ``Img/`` or the root."""
     first = next(iter(lists.rows["landmarks"]), "")
-    return image_folder(lists.root, first.partition("/")[0]) if first else ""
+    return "Img/" if first and (lists.root / "Img" / first.partition("/")[0]).is_dir() else ""

@@ -2,11 +2,12 @@
 
 ``joints.mat`` holds ``joints`` (3, 14, N): x, y and whether the joint is visible; images are
 ``images/im0001.jpg`` and so on; the first half trains, the second tests. Coordinates count from 1.
-There is no box: it is that of the joints, a quarter larger on each side, within the image.
+The data set has no boxes: a box is that of the joints, a quarter larger on each side, clamped to the
+image.
 
-The file is person-centric: "right" is the person's own. Observer-centric labels call right what is on
-the right of the image: where a person faces the viewer, all left and right joints change names.
-Comparisons of PCP only make sense within one convention (``docs/decisions.md``).
+The file is person-centric: "right" is the right side of the person. Observer-centric labels call right
+what is on the right of the image: where a person faces the viewer, all left and right joints change
+names. Comparisons of PCP only make sense within one convention (``docs/decisions.md``).
 """
 
 from functools import partial
@@ -18,8 +19,8 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from fashion_ops.catalog.alignment.records import Record
-from fashion_ops.catalog.alignment.refusals import Reason, Refusal, Refused
 from fashion_ops.catalog.alignment.sources.base import Listing
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.taxonomy.alignment import point_set
 
 FILE = "joints.mat"
@@ -34,10 +35,10 @@ _TORSO = [
 
 
 def read(root: Path, convention: Convention) -> Listing:
-    """All of LSP below ``root``, named as ``convention`` wants.
+    """Read LSP below ``root``, its left and right named by ``convention``.
 
     Raises:
-        ValueError: ``joints.mat`` is missing or holds something else.
+        ValueError: ``joints.mat`` is missing or has no joints of the expected shape.
     """
     path = root / FILE
     try:
@@ -57,7 +58,7 @@ def read(root: Path, convention: Convention) -> Listing:
         try:
             records.append(_record(name, split, i, joints[:, :, i].T, convention))
         except Refused as refused:
-            refusals.append(refused.at(FILE, i + 1, name, split))
+            refusals.append(refused.row(split, FILE, name, line=i + 1))
     return Listing(records, refusals, count)
 
 
@@ -69,7 +70,7 @@ def _record(name: str, split: str, index: int, rows: np.ndarray, convention: Con
     if not np.isfinite(rows).all():
         raise Refused(Reason.CODE, f"coordinate {rows[~np.isfinite(rows)][0]}; expected a number")
     if not np.isin(rows[:, 2], (0, 1)).all():
-        raise Refused(Reason.VISIBILITY, f"{rows[:, 2].tolist()}; expected 0 or 1")
+        raise Refused(Reason.VISIBILITY_CODE, f"{rows[:, 2].tolist()}; expected 0 or 1")
     xy, visible = rows[:, :2] - 1, rows[:, 2] > 0
     if convention == "observer" and faces_viewer(xy):
         xy, visible = xy[LSP.mirror], visible[LSP.mirror]
@@ -84,6 +85,9 @@ def _record(name: str, split: str, index: int, rows: np.ndarray, convention: Con
 
 
 def faces_viewer(xy: np.ndarray) -> bool:
-    """Whether the person's own right shoulder and hip are left of their left ones in the image."""
+    """Whether a person's right shoulder and hip are left of the left ones in the image.
+
+    ``xy``: person-centric joints (14, 2).
+    """
     right, left = xy[_TORSO[:2], 0].mean(), xy[_TORSO[2:], 0].mean()
     return bool(right < left)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fashion_ops.catalog.alignment.reader import Points
+from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.alignment.gle.config import GLESettings
 from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
@@ -20,7 +20,7 @@ from fashion_ops.taxonomy.alignment import point_set
 
 
 def train_gle(
-    points: Points,
+    points: AlignmentLandmarks,
     read_image: Callable[[int], np.ndarray],
     settings: GLESettings,
     *,
@@ -73,7 +73,7 @@ def constraint(settings: GLESettings, mirror: np.ndarray) -> Constraint | None:
     )
 
 
-def as_garments(points: Points) -> TrainingGarments:
+def as_garments(points: AlignmentLandmarks) -> TrainingGarments:
     """Rows of the alignment catalog as ``Regions`` takes them; the category is the clothes type."""
     return TrainingGarments(
         points.image_id,
