@@ -4,7 +4,7 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import BoxSource, DetectedBoxes, boxes_from_file
 from fashion_ops.params import BOX_DETECTOR, DETECTOR
@@ -27,8 +27,8 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
         ValueError: ``train_box_detector`` trained none; no such file, or one that breaks a rule.
     """
     if boxes == DETECTOR:
-        detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
-        return DetectedBoxes(detector.for_boxes(), catalog.image)
+        detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
+        return DetectedBoxes(detector.without_landmark_scores(), catalog.image)
     if boxes == BOX_DETECTOR:
         return DetectedBoxes(BoxDetector.load(ws.box_detector), catalog.image)
     path = ws.root / boxes

@@ -15,7 +15,7 @@ from fashion_ops.methods.centernet.deploy.graph import GRAPH, Graph
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detection, Detector
-from fashion_ops.methods.centernet.postprocess_file import FILE, read_chosen
+from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import category
 
@@ -84,7 +84,7 @@ def edge_post(detector: Path) -> PostProcess:
         ValueError: the tuned values can't be read.
     """
     tuned = detector.parent / "postprocess"
-    post = read_chosen(tuned) if (tuned / FILE).is_file() else PostProcess()
+    post = read_postprocess(tuned) if (tuned / FILE).is_file() else PostProcess()
     return post.model_copy(update={"flip": False, "scales": ()})
 
 

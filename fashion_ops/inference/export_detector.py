@@ -115,7 +115,7 @@ def _calibration(catalog: Catalog, detector: Detector, count: int, seed: int) ->
     ids = draw_subset(catalog.images, "train", count, seed)["image_id"]
     if ids.empty:
         raise ValueError(f"{catalog.folder}: no train images to calibrate INT8 on")
-    return detector.fit([catalog.image(i) for i in ids])[0].permute(0, 2, 3, 1).numpy()
+    return detector.letterbox([catalog.image(i) for i in ids])[0].permute(0, 2, 3, 1).numpy()
 
 
 def _judge(

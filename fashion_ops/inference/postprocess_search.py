@@ -131,7 +131,7 @@ def read_images(
     ends: list[list[np.ndarray]] = [[] for _ in readings]
     for start in track(range(0, len(ids), BATCH), "heatmaps", -(-len(ids) // BATCH)):
         pixels = [catalog.image(i) for i in ids[start : start + BATCH]]
-        fitted, matrices = detector.fit(pixels)
+        fitted, matrices = detector.letterbox(pixels)
         limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pixels])
         with torch.inference_mode():
             maps = detector.maps(fitted)

@@ -22,7 +22,7 @@ from fashion_ops.inference.postprocess_search import (
     search,
 )
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import write_chosen
+from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.params import Params
 from fashion_ops.reports.postprocess_plots import draw_curves, draw_sigmas
 from fashion_ops.workspace import Workspace, publish
@@ -67,7 +67,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         "box AP tuned": float(judge.box_aps([found.best])[0]),
     }
     with publish(ws.postprocess) as folder:
-        write_chosen(folder, found.best)
+        write_postprocess(folder, found.best)
         text = json.dumps(metrics, indent=2) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
         write_search(folder, judge, found)

@@ -15,7 +15,7 @@ from fashion_ops.methods.centernet.decode import smoothed
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
-from fashion_ops.methods.centernet.peaks import local_maxima
+from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.trainer import autocast
 from fashion_ops.params import PostProcess, TrainDetector
@@ -103,7 +103,7 @@ def inference(path: str, backbone: str, grouping: str, size: int, device: str, t
     detector = Detector(TorchNetwork(network, "auto", where), spec, post)
     times = []
     for image in images:
-        maps = smoothed(detector.maps(detector.fit([image])[0]), post)
+        maps = smoothed(detector.maps(detector.letterbox([image])[0]), post)
         threshold = float(local_maxima(maps["hm"]).flatten().topk(KEPT).values[-1])
         start = time.perf_counter()
         detector.detect([image], threshold)

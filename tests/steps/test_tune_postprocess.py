@@ -19,8 +19,8 @@ from fashion_ops.inference.predictions import detect
 from fashion_ops.inference.predictor import LandmarkPipeline, Predictor
 from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.nms import suppress
-from fashion_ops.methods.centernet.postprocess_file import read_chosen, write_chosen
+from fashion_ops.methods.centernet.nms import nms
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import aggregate, evaluate, ingest, synthesize, train_detector, tune_postprocess
@@ -214,7 +214,7 @@ def test_suppression_of_many_scorings_equals_one_by_one(scene: SimpleNamespace) 
             wanted = np.full(40, -1, np.float32)
             for p in (0, 1):
                 at = np.flatnonzero((image == p) & (own >= 0))
-                kept, final = suppress(*(torch.from_numpy(x[at]) for x in (boxes, own, kinds)), post)
+                kept, final = nms(*(torch.from_numpy(x[at]) for x in (boxes, own, kinds)), post)
                 wanted[at[kept.numpy()]] = final.numpy()
             np.testing.assert_allclose(row, wanted, atol=1e-6)
         assert nms == "none" or (many != scores).any()
@@ -258,7 +258,7 @@ def test_the_step_writes_its_choice_with_the_same_bytes_each_time(ws: Workspace)
     }
     assert metrics["pictures"] == 9
     assert metrics["AP tuned"] >= metrics["AP at the start"] >= 0
-    chosen = read_chosen(ws.postprocess)
+    chosen = read_postprocess(ws.postprocess)
     assert {n: metrics[n] for n in tune_postprocess.PARAMETERS} == chosen.model_dump(
         include=set(tune_postprocess.PARAMETERS)
     )
@@ -298,7 +298,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
     bundle.detector.symlink_to(ws.detector)
     bundle.catalog.symlink_to(ws.catalog)
     bundle.postprocess.mkdir()
-    write_chosen(bundle.postprocess, post)
+    write_postprocess(bundle.postprocess, post)
     monkeypatch.setattr(LandmarkPipeline, "load", lambda *_: None)
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent).detector
@@ -315,7 +315,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
 
 def test_a_bundle_without_or_with_a_broken_choice_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no postprocess\.json here.*tune_postprocess"):
-        read_chosen(tmp_path)
+        read_postprocess(tmp_path)
     (tmp_path / "postprocess.json").write_text(json.dumps({"gamma": 1.5}))
     with pytest.raises(ValueError, match=r"postprocess\.json: gamma: .*1.*got 1\.5"):
-        read_chosen(tmp_path)
+        read_postprocess(tmp_path)
