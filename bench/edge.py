@@ -72,7 +72,9 @@ def make_sides(
     save_detector(root / "detector", backbone, size)
     eager = Detector.load(root / "detector", post=POST)
     maps = export_detector(root / "detector", root / "maps", ExportConfig("onnx"), POST)
-    inside = export_detector(root / "detector", root / "inside", ExportConfig("onnx", decode=True), POST)
+    inside = export_detector(
+        root / "detector", root / "inside", ExportConfig("onnx", decode=True), POST
+    )
     fitted = eager.letterbox([decode_reduced(data, "photo", size).pixels for data in jpegs])[0]
     int8 = root / "int8.onnx"
     quantize(maps.folder / NETWORK["onnx"], int8, fitted.permute(0, 2, 3, 1).numpy())

@@ -1,4 +1,4 @@
-"""The boxes that ``evaluate.boxes`` names, for steps and tables; not a step itself."""
+"""Opening the source of boxes that the parameter ``evaluate.boxes`` names."""
 
 import pandas as pd
 
@@ -12,19 +12,19 @@ from fashion_ops.workspace import Workspace
 
 
 def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame) -> BoxSource:
-    """Where boxes come from.
+    """Open a source of boxes.
 
     Args:
-        boxes: ``models/detector`` is CenterNet without its own landmarks' scores (the landmarkers' come
-            on top), ``models/box_detector`` Cascade R-CNN or HTC, all else the path of a COCO results
-            file, from the workspace's root.
-        ws: where the models are.
-        catalog: where the images are.
+        boxes: ``models/detector`` is CenterNet, without the scores of its own landmarks, as those of
+            the landmarkers are multiplied in; ``models/box_detector`` is Cascade R-CNN or HTC;
+            anything else is the path of a COCO results file, relative to the workspace's root.
+        ws: workspace of the models.
+        catalog: of the images.
         images: images of one split.
 
     Raises:
-        FileNotFoundError: no such model.
-        ValueError: ``train_box_detector`` trained none; no such file, or one that breaks a rule.
+        FileNotFoundError: the model does not exist.
+        ValueError: ``train_box_detector`` trained no model; the file does not exist or is invalid.
     """
     if boxes == DETECTOR:
         detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))

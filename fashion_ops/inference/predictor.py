@@ -19,7 +19,7 @@ from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
-from fashion_ops.methods.detection.sources import Detects
+from fashion_ops.methods.detection.sources import GarmentDetector
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -172,7 +172,7 @@ def _check_follows(
 class Predictor:
     """Detector and landmark cascade together."""
 
-    detector: Detects
+    detector: GarmentDetector
     pipeline: LandmarkPipeline
 
     @classmethod

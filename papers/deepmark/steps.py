@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fashion_ops.methods.centernet.decode import smoothed
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
+from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
-from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.trainer import autocast
 from fashion_ops.params import PostProcess, TrainDetector

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fashion_ops.methods.centernet.decode import TOP, Decoded, decode, decode_fixed
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.nms import NMS_IOU, suppress
+from fashion_ops.methods.centernet.landmarks import smooth
+from fashion_ops.methods.centernet.nms import NMS_IOU, nms
 from fashion_ops.methods.centernet.test_time_augmentation import merge_flipped
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, load_grouping

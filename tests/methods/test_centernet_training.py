@@ -16,6 +16,7 @@ from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import make_targets
+from fashion_ops.methods.centernet.training import detector_settings
 from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
 from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
@@ -122,7 +123,7 @@ def dataset(n=4):
 def detector(**params):
     torch.manual_seed(0)
     p = TrainDetector(**{**PUBLISHED, "lr": 1e-3, "epochs": 3, "batch_size": 2, **params})
-    settings = train_detector.detector_settings(p, GROUPING)
+    settings = detector_settings(p, GROUPING)
     net = CenterNet("tiny", K, neck_width=16, head_width=16)
     return CenterNetModule(net, p, settings, torch.from_numpy(GROUPING.mirror()), seed=0)
 

@@ -22,9 +22,9 @@ from fashion_ops.params import PostProcess
 
 @dataclass(frozen=True)
 class Candidates:
-    """U candidate garments of several images, for C values of ``sigma_center`` and L of ``sigma_landmark``.
+    """U candidate garments of several images, made by ``decode_candidates`` in input pixels.
 
-    ``decode_candidates`` makes them in input pixels.
+    There are C values of ``sigma_center`` and L of ``sigma_landmark``.
 
     Attributes:
         image: index of each candidate's image.

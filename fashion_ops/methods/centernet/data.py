@@ -119,8 +119,8 @@ class Images(Dataset[dict[str, Tensor]]):
         """Load a batch.
 
         Returns:
-            ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4), ``category`` (B, M), 0 where there is
-            no garment, and ``landmarks`` (B, M, K, 3).
+            ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4), ``category`` (B, M), 0 for padding,
+            and ``landmarks`` (B, M, K, 3).
         """
         i = np.asarray(indices)
         if self._cache is None:

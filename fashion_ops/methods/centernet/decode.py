@@ -5,7 +5,7 @@ or by the nearest candidate as in CenterNet, blend it with the displaced point (
 the merging of flips and scales are in ``nms``, ``test_time_augmentation`` and ``inference``.
 
 A garment has only the landmarks of its category: M slots, in the category's order. Internally garments
-and landmarks are flat lists (D garments, P landmarks), so that time depends on what a batch contains and
+and landmarks are flat lists (D garments, P landmarks), so that time depends on what a batch contains,
 not on what it could contain. ``decode_fixed`` keeps every slot instead, so that no shape depends on the
 data, which a graph for export needs. Everything else is shared.
 """

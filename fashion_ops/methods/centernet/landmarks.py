@@ -1,8 +1,8 @@
-"""Heatmaps smoothed and searched for maxima, and landmarks refined from a coarse position to one.
+"""Smoothing heatmaps, finding their maxima, and refining landmarks from coarse positions.
 
-Landmarks come as flat lists of P: ``image`` and ``channel`` say which heatmap, ``coarse`` (P, 2) is where
-the garment's centre puts the landmark, ``boxes`` (P, 4) is the garment's box; all in grid coordinates
-(see ``codec``). Both refinements return grid positions (P, 2) and scores (P,). With ``fixed`` no shape
+Landmarks come as flat lists of P: ``image`` and ``channel`` say which heatmap, ``coarse`` is where the
+garment's centre puts the landmark, ``boxes`` are the garments' boxes; all in grid coordinates (see
+``codec``). Both refinements return grid positions (P, 2) and scores (P,). With ``fixed`` no shape
 depends on a value, which a graph for export needs.
 """
 
@@ -58,7 +58,7 @@ def masked_maximum(
     boxes: Float[Tensor, "p 4"],
     fixed: bool,
 ) -> tuple[Float[Tensor, "p 2"], Float[Tensor, " p"]]:
-    """Find the largest value of each heatmap under a Gaussian mask around ``coarse`` (technique 4, eq. 4).
+    """Find the maximum of each heatmap under a Gaussian mask around ``coarse`` (technique 4, eq. 4).
 
     The Gaussian's sigma is a ninth of the box's shorter side. The score is the masked value, which is
     the paper's "penalty in proportion to the distance".

@@ -49,7 +49,7 @@ class _Focal(torch.autograd.Function):
 
 
 def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Penalty-reduced focal loss with alpha 2 and beta 4, averaged over positive cells (CenterNet eq. 1)."""
+    """Penalty-reduced focal loss, alpha 2, beta 4, divided by the positive cells (CenterNet eq. 1)."""
     return _Focal.apply(logits, target)  # type: ignore[return-value]
 
 

@@ -174,12 +174,13 @@ class CenterNet(nn.Module):
         return [_at_cells(features, heads, centers, points) for features, heads in stacks]
 
 
-def _at_cells(
-    features: Tensor, heads: nn.Module, centers: Tensor, points: Tensor
-) -> dict[str, Tensor]:
+def _at_cells(features: Tensor, heads: nn.Module, centers: Tensor, points: Tensor) -> dict[str, Tensor]:
     assert isinstance(heads, nn.ModuleDict)
     outputs = {name: heads[name](features) for name in ("hm", "hm_hp")}
-    around_centers, around_points = extract_patches(features, centers), extract_patches(features, points)
+    around_centers, around_points = (
+        extract_patches(features, centers),
+        extract_patches(features, points),
+    )
     for name in UNITS:
         head = heads[name]
         assert isinstance(head, Head)

@@ -1,8 +1,8 @@
 """Hard and soft non-maximum suppression (NMS) of garments in one image, within each category.
 
 Garments of different categories never suppress each other: tops lie over dresses, coats over trousers.
-``nms`` works on one set of scores; ``nms_many`` does the same for many sets of scores of the same boxes,
-which a grid search needs.
+``nms`` works on one set of scores; ``nms_many`` does the same for many sets of scores of the same
+boxes, which a grid search needs.
 """
 
 from dataclasses import dataclass

@@ -108,9 +108,7 @@ def train_detector(
     """
     torch.manual_seed(seed)
     groups = data.grouping.num_groups
-    model = CenterNet(
-        config.backbone, groups, config.neck_width, config.head_width, config.pretrained
-    )
+    model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, config.pretrained)
     start = None if initial_weights is None else warm_start(model, initial_weights)
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)

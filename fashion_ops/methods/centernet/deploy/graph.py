@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.params import Section
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
@@ -100,7 +101,7 @@ def describe_graph(config: ExportConfig, size: int, groups: int, top: int) -> Gr
         top: number of garments of an image, if the graph decodes.
     """
     batch = "batch" if config.dynamic_batch else 1
-    cells, slots = size // 4, max(c.num_landmarks for c in CATEGORIES)
+    cells, slots = size // STRIDE, max(c.num_landmarks for c in CATEGORIES)
 
     def grid(channels: int, meaning: str) -> Port:
         return Port(dtype="float32", shape=(batch, channels, cells, cells), meaning=meaning)

@@ -59,7 +59,7 @@ def quantize(source: Path, target: Path, images: np.ndarray) -> None:
 
 
 def last_convolutions(network: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that feed no other one; depthwise convolutions do not count as others."""
+    """Names of the convolutions that feed no other convolution, apart from depthwise ones."""
     feeding: set[str] = set()
     last = []
     for node in reversed(network.graph.node):

@@ -55,7 +55,7 @@ class OpenvinoNetwork:
     def open(cls, path: Path, graph: Graph, threads: int = 0) -> Self:
         """Read a network; ``threads`` 0 uses all cores.
 
-        An fp32 graph runs in fp32; otherwise OpenVINO uses what is fastest on the hardware, such as bf16.
+        An fp32 graph runs in fp32; else OpenVINO uses what is fastest on the hardware, such as bf16.
         """
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if graph.precision == "fp32":
