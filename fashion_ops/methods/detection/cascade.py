@@ -3,8 +3,8 @@
 Stage i matches its boxes at a higher IoU than stage i - 1 and regresses in finer units; regression is
 class-agnostic. With HTC's branches (``htc``) semantic features are added to the pooled ones, and the
 mask head of stage i works on boxes that stage i has refined (interleaved execution). At test time the
-class probabilities are the mean over the stages, each on its own input boxes; the boxes are those of the
-last stage.
+class probabilities are the mean over the stages, each on its own input boxes; the last stage gives the
+boxes.
 """
 
 import torch

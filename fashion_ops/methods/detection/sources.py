@@ -6,7 +6,7 @@ Each source has a method ``boxes(image_ids)`` that returns a list for each image
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import orjson
@@ -17,6 +17,7 @@ from fashion_ops.taxonomy import NUM_CATEGORIES
 CHUNK = 64  # images in memory at a time
 
 
+@runtime_checkable
 class GarmentBox(Protocol):
     """A garment with a box, as a ``ScoredBox`` or as a CenterNet ``Detection`` with landmarks."""
 
@@ -45,6 +46,7 @@ class ScoredBox:
     category_id: int
 
 
+@runtime_checkable
 class GarmentDetector(Protocol):
     """A detector of garments, such as CenterNet's ``Detector`` or ``BoxDetector``."""
 
@@ -55,6 +57,7 @@ class GarmentDetector(Protocol):
         ...
 
 
+@runtime_checkable
 class BoxSource(Protocol):
     """A source of boxes by image."""
 

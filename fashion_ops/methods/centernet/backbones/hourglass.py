@@ -1,8 +1,8 @@
 """Hourglass-104: two stacked hourglasses of residual blocks (Newell et al., 2016; CornerNet, 2018).
 
 Backbone and neck in one: each stack makes a map of 256 channels at stride 4. Five halvings below stride
-4 require input sides that are multiples of 128. In training every stack has heads; predictions come from
-the last one.
+4 require input sides that are multiples of 128. In training every stack has heads; the last one's
+make the predictions.
 """
 
 from torch import Tensor, nn
