@@ -23,7 +23,7 @@ def target(boxes: list[list[float]], labels: list[int], side: int = 64) -> dict[
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[int(y1) : int(y2), int(x1) : int(x2)] = 1
     return {
-        "boxes": torch.tensor(boxes).reshape(-1, 4),
+        "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.tensor(labels, dtype=torch.int64),
         "masks": masks,
     }
