@@ -28,12 +28,12 @@ KEPT = 3  # garments that an untrained network is made to find in an image
 class WholeMaps(CenterNet):
     """CenterNet trained as published: all six maps are made, and then read where there is a target."""
 
-    def at_cells(self, pixels: Tensor, centers_N: Tensor, points_P: Tensor) -> list[dict[str, Tensor]]:
+    def at_cells(self, pixels: Tensor, centers: Tensor, points: Tensor) -> list[dict[str, Tensor]]:
         """As of ``CenterNet``, from whole maps."""
         out = self(pixels)
         for name in ("wh", "reg", "hps", "hp_offset"):
             values = out[name].permute(0, 2, 3, 1).flatten(0, 2)
-            out[name] = values[points_P if name == "hp_offset" else centers_N]
+            out[name] = values[points if name == "hp_offset" else centers]
         return [out]
 
 

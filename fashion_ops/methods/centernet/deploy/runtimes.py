@@ -5,7 +5,7 @@ Both networks have the interface ``inference.Network``, as has ``inference.Torch
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -31,7 +31,7 @@ class OnnxNetwork:
     session: onnxruntime.InferenceSession
 
     @classmethod
-    def open(cls, path: Path, graph: Graph, threads: int = 0) -> Self:
+    def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OnnxNetwork":
         """Read a network; ``threads`` 0 uses all cores."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -52,7 +52,7 @@ class OpenvinoNetwork:
     request: ov.InferRequest
 
     @classmethod
-    def open(cls, path: Path, graph: Graph, threads: int = 0) -> Self:
+    def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OpenvinoNetwork":
         """Read a network; ``threads`` 0 uses all cores.
 
         An fp32 graph runs in fp32; else OpenVINO uses what is fastest on the hardware, such as bf16.
@@ -92,7 +92,7 @@ class ExportedDetector(Detector):
     @classmethod
     def open(
         cls, folder: Path, runtime: ExportRuntime, post: PostProcess | None = None, threads: int = 0
-    ) -> Self:
+    ) -> "ExportedDetector":
         """Read a folder written by ``export_detector``.
 
         Args:
