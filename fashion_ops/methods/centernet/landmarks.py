@@ -1,14 +1,14 @@
 """Smoothing heatmaps, finding their maxima, and refining landmarks from coarse positions.
 
-Landmarks come as flat lists of P: ``image`` and ``channel`` say which heatmap, ``coarse`` is where the
-garment's centre puts the landmark, ``boxes`` are the garments' boxes; all in grid coordinates (see
-``codec``). Both refinements return grid positions (P, 2) and scores (P,). With ``fixed`` no shape
-depends on a value, which a graph for export needs.
+Landmarks come as flat lists of P: ``image`` and ``channel`` (P,) say which heatmap, ``coarse`` (P, 2)
+is where the garment's centre puts the landmark, ``boxes`` (P, 4) are the garments' boxes; all in grid
+coordinates (see ``codec``). Both refinements return grid positions (P, 2) and scores (P,). With
+``fixed`` no shape depends on a value, which a graph for export needs.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,13 +51,8 @@ def local_maxima(heat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 
 def masked_maximum(
-    maps: Maps,
-    image: Int[Tensor, " p"],
-    channel: Int[Tensor, " p"],
-    coarse: Float[Tensor, "p 2"],
-    boxes: Float[Tensor, "p 4"],
-    fixed: bool,
-) -> tuple[Float[Tensor, "p 2"], Float[Tensor, " p"]]:
+    maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
+) -> tuple[Tensor, Tensor]:
     """Find the maximum of each heatmap under a Gaussian mask around ``coarse`` (technique 4, eq. 4).
 
     The Gaussian's sigma is a ninth of the box's shorter side. The score is the masked value, which is
@@ -97,13 +92,8 @@ def _masked_maximum(
 
 
 def nearest_candidate(
-    maps: Maps,
-    image: Int[Tensor, " p"],
-    channel: Int[Tensor, " p"],
-    coarse: Float[Tensor, "p 2"],
-    boxes: Float[Tensor, "p 4"],
-    fixed: bool,
-) -> tuple[Float[Tensor, "p 2"], Float[Tensor, " p"]]:
+    maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
+) -> tuple[Tensor, Tensor]:
     """Find the local maximum of each heatmap nearest to ``coarse`` (CenterNet's refinement).
 
     ``coarse`` itself is returned, with the heatmap's value there, if the maximum lies outside the box,
