@@ -118,7 +118,7 @@ def export(
         bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
     ] = False,
     calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
-    images: Annotated[int, typer.Option(min=1, help="INT8: images to judge on.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
 ) -> None:
     """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
