@@ -21,7 +21,7 @@ import torch
 from bench.published_decode import garments_of
 from fashion_ops.methods.centernet.decode import decode, grouping_slots
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.nms import suppress
+from fashion_ops.methods.centernet.nms import nms
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, Grouping, load_grouping
@@ -93,7 +93,7 @@ def ours(maps: Maps, slots: torch.Tensor, post: PostProcess) -> list[list[dict[s
     landmarks[..., :2] = found.landmarks[..., :2] @ linear + shift
     out = []
     for n in range(len(boxes)):
-        kept, scores = suppress(boxes[n], found.scores[n], found.category[n], post)
+        kept, scores = nms(boxes[n], found.scores[n], found.category[n], post)
         kept, scores = kept[scores >= THRESHOLD], scores[scores >= THRESHOLD]
         columns = (found.category[n, kept].tolist(), scores.tolist(), boxes[n, kept].numpy())
         out.append(

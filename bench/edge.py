@@ -24,7 +24,7 @@ from fashion_ops.inference.edge import detect_photo
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.decode import decode, grouping_slots
 from fashion_ops.methods.centernet.deploy.export import export_detector
-from fashion_ops.methods.centernet.deploy.graph import NETWORK
+from fashion_ops.methods.centernet.deploy.graph import NETWORK, ExportConfig
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.methods.centernet.deploy.quantize import quantize
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector, OnnxNetwork, OpenvinoNetwork
@@ -71,9 +71,11 @@ def make_sides(
     """All that are compared, by name; the first is the one that the others are compared with."""
     save_detector(root / "detector", backbone, size)
     eager = Detector.load(root / "detector", post=POST)
-    maps = export_detector(root / "detector", root / "maps", "onnx", POST)
-    inside = export_detector(root / "detector", root / "inside", "onnx", POST, garments=True)
-    fitted = eager.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])[0]
+    maps = export_detector(root / "detector", root / "maps", ExportConfig("onnx"), POST)
+    inside = export_detector(
+        root / "detector", root / "inside", ExportConfig("onnx", decode=True), POST
+    )
+    fitted = eager.letterbox([decode_reduced(data, "photo", size).pixels for data in jpegs])[0]
     int8 = root / "int8.onnx"
     quantize(maps.folder / NETWORK["onnx"], int8, fitted.permute(0, 2, 3, 1).numpy())
 
@@ -97,7 +99,7 @@ def make_sides(
 
 def usual_thresholds(detector: Detector, jpegs: list[bytes], size: int) -> list[float]:
     """For each photo the score that ``GARMENTS`` of its garments reach."""
-    images, _ = detector.fit([decode_reduced(data, "photo", size).pixels for data in jpegs])
+    images, _ = detector.letterbox([decode_reduced(data, "photo", size).pixels for data in jpegs])
     found = decode(detector.network(images), grouping_slots(detector.grouping), POST)
     return found.scores[:, GARMENTS - 1].tolist()
 
@@ -130,7 +132,7 @@ def main() -> None:
         f"{args.backbone}, {GROUPING}, {args.size} x {args.size}, batch 1, {args.threads} threads, "
         f"{args.photos} photos of {PHOTO} pixels with {statistics.mean(garments):.1f} garments found"
     )
-    images = [first.fit([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
+    images = [first.letterbox([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
     maps = [(first.network(p), t) for p, (_, t) in zip(images, photos, strict=True)]
     plain = first.with_post(OFF)
     taken: dict[str, list[float]] = {name: [] for name in (*sides, "decode", "plain", "network")}

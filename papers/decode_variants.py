@@ -16,8 +16,8 @@ import pandas as pd
 from torch import Tensor
 
 from fashion_ops.inference.predictions import detection_rows, predictions_table
-from fashion_ops.methods.centernet.decode import Maps
 from fashion_ops.methods.centernet.inference import BATCH, Detector, Network
+from fashion_ops.methods.centernet.landmarks import Maps
 from fashion_ops.params import PostProcess
 from fashion_ops.progress import track
 from papers.config import Request

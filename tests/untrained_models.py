@@ -6,7 +6,7 @@ import torch
 
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.inference import build as build_detector
-from fashion_ops.methods.centernet.postprocess_file import write_chosen
+from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.methods.detection.inference import write_none
 from fashion_ops.methods.posefix.inference import build as build_refiner
 from fashion_ops.methods.top_down.inference import build as build_landmarker
@@ -98,7 +98,7 @@ def make_models(params: Params, ws: Workspace) -> None:
         save_model(folder, model, spec)
         (folder / "history.json").write_text("[]\n")
     ws.postprocess.mkdir()
-    write_chosen(ws.postprocess, PostProcess())
+    write_postprocess(ws.postprocess, PostProcess())
     judged = dict.fromkeys(("AP without techniques", "AP at the start", "AP tuned"), 0.0)
     (ws.postprocess / "metrics.json").write_text(json.dumps({"pictures": 1, **judged}))
     ws.box_detector.mkdir()

@@ -118,29 +118,22 @@ def export(
         bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
     ] = False,
     calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
-    images: Annotated[int, typer.Option(min=1, help="INT8: images to judge on.")] = 200,
+    images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
 ) -> None:
     """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
-    from fashion_ops.inference import export_detector
+    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
+    from fashion_ops.methods.centernet.deploy.graph import ExportConfig
 
     params, ws = read_params()
+    precision = precision or ("bf16" if form == "openvino" else "fp32")
+    config = ExportConfig(form, precision, decode, dynamic_batch)
+    out = out or Path("exports") / f"{what}-{form}"
     try:
-        exported, cost = export_detector.run(
-            params,
-            ws,
-            model,
-            out or Path("exports") / f"{what}-{form}",
-            form,
-            precision or ("bf16" if form == "openvino" else "fp32"),
-            decode,
-            dynamic_batch,
-            calibration,
-            images,
-        )
+        exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     except (FileNotFoundError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from error
-    typer.echo(export_detector.as_text(exported, cost))
+    typer.echo(as_text(exported, metrics))
 
 
 def describe(

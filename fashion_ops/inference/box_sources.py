@@ -1,10 +1,10 @@
-"""The boxes that ``evaluate.boxes`` names, for steps and tables; not a step itself."""
+"""Opening the source of boxes that the parameter ``evaluate.boxes`` names."""
 
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import BoxSource, DetectedBoxes, boxes_from_file
 from fashion_ops.params import BOX_DETECTOR, DETECTOR
@@ -12,23 +12,23 @@ from fashion_ops.workspace import Workspace
 
 
 def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame) -> BoxSource:
-    """Where boxes come from.
+    """Open a source of boxes.
 
     Args:
-        boxes: ``models/detector`` is CenterNet without its own landmarks' scores (the landmarkers' come
-            on top), ``models/box_detector`` Cascade R-CNN or HTC, all else the path of a COCO results
-            file, from the workspace's root.
-        ws: where the models are.
-        catalog: where the images are.
+        boxes: ``models/detector`` is CenterNet, without the scores of its own landmarks, as those of
+            the landmarkers are multiplied in; ``models/box_detector`` is Cascade R-CNN or HTC;
+            anything else is the path of a COCO results file, relative to the workspace's root.
+        ws: workspace of the models.
+        catalog: of the images.
         images: images of one split.
 
     Raises:
-        FileNotFoundError: no such model.
-        ValueError: ``train_box_detector`` trained none; no such file, or one that breaks a rule.
+        FileNotFoundError: the model does not exist.
+        ValueError: ``train_box_detector`` trained no model; the file does not exist or is invalid.
     """
     if boxes == DETECTOR:
-        detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
-        return DetectedBoxes(detector.for_boxes(), catalog.image)
+        detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
+        return DetectedBoxes(detector.without_landmark_scores(), catalog.image)
     if boxes == BOX_DETECTOR:
         return DetectedBoxes(BoxDetector.load(ws.box_detector), catalog.image)
     path = ws.root / boxes

@@ -1,7 +1,7 @@
-"""The edge way: a photo's bytes to garments with the detector's own landmarks, one look, no cascade.
+"""Prediction on the edge: one detector by itself, with its own landmarks, one pass over each photo.
 
-The detector is an exported folder in ONNX Runtime or OpenVINO, or its twin that was trained, in torch.
-A large JPEG is decoded no larger than the network needs; coordinates are those of the whole photo.
+The detector is an exported folder in ONNX Runtime or OpenVINO, or a trained detector in torch. A large
+JPEG is decoded no larger than the network needs; coordinates are those of the whole photo.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from fashion_ops.methods.centernet.deploy.graph import GRAPH, Graph
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detection, Detector
-from fashion_ops.methods.centernet.postprocess_file import FILE, read_chosen
+from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import category
 
@@ -24,78 +24,86 @@ Runtime = Literal["torch", "onnx", "openvino"]
 
 @dataclass(frozen=True)
 class EdgePredictor:
-    """A detector that answers alone."""
+    """Predicts garments with a single detector."""
 
     detector: Detector
 
     @classmethod
     def load(cls, folder: Path, runtime: Runtime) -> "EdgePredictor":
-        """Read an exported folder or, for torch, a trained detector's.
+        """Read a detector.
+
+        Args:
+            folder: an exported folder or, for the runtime torch, one written by ``train_detector``.
+            runtime: ``torch``, ``onnx`` or ``openvino``.
 
         Raises:
-            FileNotFoundError: neither is there.
-            ValueError: it can't be read, or is for another runtime.
+            FileNotFoundError: ``folder`` holds no such detector.
+            ValueError: a file of it is invalid, or it is for another runtime.
         """
         if runtime != "torch":
             return cls(ExportedDetector.open(folder, runtime))
         if (folder / GRAPH).is_file():
             raise ValueError(
                 f"{folder}: is an export for {Graph.read(folder).format}; torch runs the trained "
-                "detector it was made from, for this one say --runtime onnx or openvino"
+                "detector it was made from, for this one use --runtime onnx or openvino"
             )
-        return cls(Detector.load(folder, post=edge_post(folder)))
+        return cls(Detector.load(folder, post=edge_postprocess(folder)))
 
     def predict(self, photo: Path | bytes, min_score: float = 0.3) -> list[Garment]:
-        """Garments of one photo, best first.
+        """Detect the garments of one photo, best first.
 
         Args:
-            photo: an image file or its bytes, turned upright by its EXIF orientation.
+            photo: an image file or its bytes; turned upright by its EXIF orientation.
             min_score: garments below are left out.
 
         Raises:
-            ValueError: no image; names the file.
+            ValueError: it is no image; the message names the file.
         """
         data = photo if isinstance(photo, bytes) else photo_bytes(photo)
         name = "photo" if isinstance(photo, bytes) else str(photo)
         reduced = decode_reduced(data, name, self.detector.spec["input_size"])
         return [
             Garment(
-                category=category(found.category_id).name,
-                score=found.score,
-                box=tuple(found.box.tolist()),  # type: ignore[arg-type]
+                category=category(detection.category_id).name,
+                score=detection.score,
+                box=tuple(detection.box.tolist()),  # type: ignore[arg-type]
                 landmarks=dict(
                     zip(
-                        category(found.category_id).landmark_names,
-                        map(tuple, found.landmarks.tolist()),
+                        category(detection.category_id).landmark_names,
+                        map(tuple, detection.landmarks.tolist()),
                         strict=True,
                     )
                 ),
             )
-            for found in detect_photo(self.detector, reduced, min_score)
+            for detection in detect_photo(self.detector, reduced, min_score)
         ]
 
 
-def edge_post(detector: Path) -> PostProcess:
-    """How a detector's maps are read in one look: as tuned beside it, or by DeepMark++'s values.
+def edge_postprocess(detector: Path) -> PostProcess:
+    """Post-processing of a detector on the edge.
 
-    The mirrored image and other scales would multiply the time.
+    These are the values tuned for it (folder ``postprocess`` next to it) or, without them,
+    DeepMark++'s. Flip and scales are off, as they would multiply the time.
+
+    Args:
+        detector: folder written by ``train_detector``.
 
     Raises:
-        ValueError: the tuned values can't be read.
+        ValueError: the file with the tuned values is invalid.
     """
     tuned = detector.parent / "postprocess"
-    post = read_chosen(tuned) if (tuned / FILE).is_file() else PostProcess()
+    post = read_postprocess(tuned) if (tuned / FILE).is_file() else PostProcess()
     return post.model_copy(update={"flip": False, "scales": ()})
 
 
 def detect_photo(detector: Detector, photo: Photo, min_score: float) -> list[Detection]:
-    """Garments of a photo, best first, in pixels of the whole photo, however much was decoded."""
+    """Detect the garments of a photo, best first, in pixels of the whole photo."""
     limit = np.array(photo.size, np.float32) - 1
     return [
         replace(
-            found,
-            box=photo.to_photo(found.box.reshape(2, 2)).clip(0, limit).reshape(4),
-            landmarks=np.column_stack([photo.to_photo(found.landmarks[:, :2]), found.landmarks[:, 2:]]),
+            d,
+            box=photo.to_photo(d.box.reshape(2, 2)).clip(0, limit).reshape(4),
+            landmarks=np.column_stack([photo.to_photo(d.landmarks[:, :2]), d.landmarks[:, 2:]]),
         )
-        for found in detector.detect([photo.pixels], min_score)[0]
+        for d in detector.detect([photo.pixels], min_score)[0]
     ]

@@ -1,8 +1,8 @@
-"""What ``tune_postprocess`` searches with: AP of any setting of the four techniques, and the search.
+"""Grid search of the four post-processing techniques: AP of any setting, and the search itself.
 
-``Judge`` reads images through the detector once and then tells the AP of a list of settings from what
-it keeps (``methods.centernet.candidates``); the AP is that of ``Detector.detect`` with each setting and
-of the house's scorers. ``search`` knows nothing of images.
+``PostprocessScorer`` runs images through the detector once and computes the AP of many settings from
+what it keeps (``methods.centernet.candidates``). The AP equals that of ``Detector.detect`` with each
+setting, scored by ``evaluation``. ``search`` knows nothing of images.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,27 +18,29 @@ from fashion_ops.evaluation.coco import ground_truth
 from fashion_ops.evaluation.oks import Detections, GroundTruth
 from fashion_ops.evaluation.points import OwnPoints
 from fashion_ops.evaluation.variants import box_aps, landmark_aps
-from fashion_ops.methods.centernet.candidates import (
-    Candidates,
-    Doubles,
-    find_doubles,
-    join,
-    read_candidates,
-    suppress_many,
-)
+from fashion_ops.methods.centernet.candidates import Candidates, concatenate, decode_candidates
 from fashion_ops.methods.centernet.decode import TOP, grouping_slots
 from fashion_ops.methods.centernet.inference import BATCH, Detector
+from fashion_ops.methods.centernet.nms import OverlapGroups, group_overlapping, nms_many
 from fashion_ops.methods.parts.crops import apply_matrices, invert_matrices
 from fashion_ops.params import PostProcess
 from fashion_ops.progress import track
 from fashion_ops.taxonomy import CATEGORIES
 
+PARAMETERS = ("sigma_center", "sigma_landmark", "gamma", "alpha")
+
 Measure = Callable[[Sequence[PostProcess]], np.ndarray]  # settings to their landmark AP
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Settings that share their switches: the sigmas that may occur, and which techniques are on."""
+class SearchSpace:
+    """Settings that differ only in the values of their parameters.
+
+    Attributes:
+        post: which techniques are on.
+        sigma_center: all values that ``PostProcess.sigma_center`` may have.
+        sigma_landmark: all values that ``PostProcess.sigma_landmark`` may have.
+    """
 
     post: PostProcess
     sigma_center: tuple[float, ...]
@@ -47,127 +49,138 @@ class Reading:
     @classmethod
     def of(
         cls, post: PostProcess, sigma_center: Iterable[float], sigma_landmark: Iterable[float]
-    ) -> "Reading":
-        """Without technique 2 there is one sigma only: none."""
+    ) -> "SearchSpace":
+        """Make a space; without technique 2 (smoothing) the sigmas are ignored."""
         if not post.smooth:
             return cls(post, (0.0,), (0.0,))
         return cls(post, tuple(sigma_center), tuple(sigma_landmark))
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Images as a reading's candidates, and the garments that are on them."""
+class PostprocessScorer:
+    """AP of any setting of a search space on some images; made by ``build_scorers``.
 
-    reading: Reading
-    candidates: Candidates  # in image pixels
-    ends: np.ndarray  # (U, 4) boxes within the image
-    doubles: Doubles
-    image: np.ndarray  # (U,) coco_id
+    Attributes:
+        space: the settings it can score.
+        candidates: all garments that any setting finds, in image pixels.
+        clipped_boxes: (U, 4) boxes of the candidates, clipped to the image.
+        overlaps: candidates that suppress each other.
+        coco_ids: (U,) COCO id of each candidate's image.
+        truth: the garments on the images.
+        threshold: detections with a lower score are left out.
+    """
+
+    space: SearchSpace
+    candidates: Candidates
+    clipped_boxes: np.ndarray
+    overlaps: OverlapGroups
+    coco_ids: np.ndarray
     truth: GroundTruth
     threshold: float
 
     def landmark_aps(self, posts: Sequence[PostProcess]) -> np.ndarray:
-        """Landmark AP of each setting, own boxes."""
-        return self._each(posts, lambda found, scores: landmark_aps(self.truth, found, scores))
+        """Landmark AP of each setting, on the detector's own boxes."""
+        return self._score(posts, lambda d, scores: landmark_aps(self.truth, d, scores))
 
     def box_aps(self, posts: Sequence[PostProcess]) -> np.ndarray:
         """Box AP of each setting."""
-        return self._each(posts, lambda found, scores: box_aps(self.truth, found, self.ends, scores))
+        return self._score(posts, lambda d, scores: box_aps(self.truth, d, self.clipped_boxes, scores))
 
-    def _each(
+    def _score(
         self, posts: Sequence[PostProcess], ap: Callable[[Detections, np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Settings with the same landmarks are judged together."""
-        out = np.zeros(len(posts))
-        places = pd.DataFrame([(p.sigma_landmark, p.gamma) for p in posts]).groupby([0, 1]).indices
-        for rows in places.values():
-            scores = suppress_many(np.stack([self._scores(posts[r]) for r in rows]), self.doubles)
-            out[rows] = ap(self._found(posts[rows[0]]), np.where(scores < self.threshold, -1, scores))
-        return out
+        """Score settings; those with the same landmarks are scored together."""
+        aps = np.zeros(len(posts))
+        same_landmarks = pd.DataFrame([(p.sigma_landmark, p.gamma) for p in posts]).groupby([0, 1])
+        for rows in same_landmarks.indices.values():
+            scores = nms_many(np.stack([self._scores(posts[r]) for r in rows]), self.overlaps)
+            scores = np.where(scores < self.threshold, -1, scores)
+            aps[rows] = ap(self._detections(posts[rows[0]]), scores)
+        return aps
 
     def _scores(self, post: PostProcess) -> np.ndarray:
-        center = self.reading.sigma_center.index(post.sigma_center) if post.smooth else 0
+        center = self.space.sigma_center.index(post.sigma_center) if post.smooth else 0
         return self.candidates.scores(center, self._sigma_landmark(post), post)
 
     def _sigma_landmark(self, post: PostProcess) -> int:
-        return self.reading.sigma_landmark.index(post.sigma_landmark) if post.smooth else 0
+        return self.space.sigma_landmark.index(post.sigma_landmark) if post.smooth else 0
 
-    def _found(self, post: PostProcess) -> Detections:
-        c = self.candidates
-        own = [CATEGORIES[k - 1] for k in c.category]
+    def _detections(self, post: PostProcess) -> Detections:
+        categories = [CATEGORIES[k - 1] for k in self.candidates.category]
         points = OwnPoints(
-            own=c.points(self._sigma_landmark(post), post),
-            first=np.array([k.slots.start for k in own], int),
-            count=np.array([k.num_landmarks for k in own], int),
-            center=(self.ends[:, :2] + self.ends[:, 2:]) / 2,
+            own=self.candidates.points(self._sigma_landmark(post), post),
+            first=np.array([c.slots.start for c in categories], int),
+            count=np.array([c.num_landmarks for c in categories], int),
+            center=(self.clipped_boxes[:, :2] + self.clipped_boxes[:, 2:]) / 2,
         )
-        nothing = np.zeros(len(own))  # neither the scores nor the areas are looked at
-        return Detections(self.image, c.category, nothing, nothing, points)
+        unused = np.zeros(len(categories))  # ``evaluation.variants`` reads no scores and no areas
+        return Detections(self.coco_ids, self.candidates.category, unused, unused, points)
 
 
-def read_images(
+def build_scorers(
     detector: Detector,
     catalog: Catalog,
     images: pd.DataFrame,
     garments: pd.DataFrame,
-    readings: Sequence[Reading],
-) -> list[Judge]:
-    """Run the detector on images once, and make a judge of each reading.
+    spaces: Sequence[SearchSpace],
+) -> list[PostprocessScorer]:
+    """Run the detector on images once and make a scorer for each search space.
 
-    Memory: a batch's maps, and of each image at most ``TOP`` candidates a ``sigma_center``: 39 points
-    a ``sigma_landmark``, 6.5 kB with 21 of them.
+    Memory: the maps of one batch, and for each image at most ``TOP`` candidates for each
+    ``sigma_center``, each with 39 points for each ``sigma_landmark``: 6.5 kB with 21 of them.
 
     Args:
-        detector: its ``post`` says whether maps are fused with those of the mirrored image.
-        catalog: where the images are.
+        detector: its ``post.flip`` says whether maps are merged with those of the mirrored images.
+        catalog: of the images.
         images: rows of the catalog's images, of one split.
         garments: all garments on them.
-        readings: switches and sigmas.
+        spaces: the settings to score.
     """
     slots = grouping_slots(detector.grouping)
     threshold = detector.spec["score_threshold"]
     ids = images["image_id"].tolist()
-    parts: list[list[Candidates]] = [[] for _ in readings]
-    ends: list[list[np.ndarray]] = [[] for _ in readings]
+    batches: list[list[Candidates]] = [[] for _ in spaces]
+    clipped: list[list[np.ndarray]] = [[] for _ in spaces]
     for start in track(range(0, len(ids), BATCH), "heatmaps", -(-len(ids) // BATCH)):
         pixels = [catalog.image(i) for i in ids[start : start + BATCH]]
-        fitted, matrices = detector.fit(pixels)
+        inputs, matrices = detector.letterbox(pixels)
         limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pixels])
         with torch.inference_mode():
-            maps = detector.maps(fitted)
-            for n, r in enumerate(readings):
-                found = read_candidates(
+            maps = detector.maps(inputs)
+            for n, space in enumerate(spaces):
+                found = decode_candidates(
                     maps,
                     slots.to(maps["hm"].device),
-                    r.post,
-                    r.sigma_center,
-                    r.sigma_landmark,
+                    space.post,
+                    space.sigma_center,
+                    space.sigma_landmark,
                     threshold,
                     TOP,
                 )
                 found = _to_images(found, invert_matrices(matrices))
-                ends[n].append(found.boxes.clip(0, limits[found.image]).astype(np.float32))
-                parts[n].append(replace(found, image=found.image + start))
+                clipped[n].append(found.boxes.clip(0, limits[found.image]).astype(np.float32))
+                batches[n].append(replace(found, image=found.image + start))
     truth = ground_truth(images, garments)
     coco_ids = images["coco_id"].to_numpy()
-    judges = []
-    for r, own, boxes in zip(readings, parts, ends, strict=True):
-        c = join(own)
-        doubles = find_doubles(c.image, c.category, c.boxes, r.post.nms)
-        judges.append(Judge(r, c, np.concatenate(boxes), doubles, coco_ids[c.image], truth, threshold))
-    return judges
+    scorers = []
+    for space, parts, boxes in zip(spaces, batches, clipped, strict=True):
+        c = concatenate(parts)
+        overlaps = group_overlapping(c.image, c.category, c.boxes, space.post.nms)
+        scorers.append(
+            PostprocessScorer(
+                space, c, np.concatenate(boxes), overlaps, coco_ids[c.image], truth, threshold
+            )
+        )
+    return scorers
 
 
 def _to_images(c: Candidates, inverse: np.ndarray) -> Candidates:
-    """From input to image pixels."""
-    own = inverse[c.image]
+    """Move candidates from input to image pixels by the affine matrices (B, 2, 3) of the images."""
+    matrices = inverse[c.image]
 
     def move(points: np.ndarray) -> np.ndarray:
-        return (
-            apply_matrices(own, points.reshape(len(own), -1, 2))
-            .reshape(points.shape)
-            .astype(np.float32)
-        )
+        moved = apply_matrices(matrices, points.reshape(len(matrices), -1, 2))
+        return moved.reshape(points.shape).astype(np.float32)
 
     return replace(
         c, boxes=move(c.boxes), coarse=move(c.coarse), refined=np.stack([move(p) for p in c.refined])
@@ -175,16 +188,19 @@ def _to_images(c: Candidates, inverse: np.ndarray) -> Candidates:
 
 
 def grid(step: float, start: float) -> tuple[float, ...]:
-    """Values from 0 to 1, and where the search starts."""
+    """Values from 0 to 1 in steps, and the value that the search starts with."""
     return tuple(sorted({*np.arange(0, 1 + 1e-9, step).round(6).tolist(), start}))
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What a search found: the best setting, and the AP of all that were tried, parameter by parameter.
+class SearchResult:
+    """Outcome of a grid search.
 
-    ``tried`` holds the 21 settings of gamma and of alpha, and those of each sigma with the other at its
-    best; ``sigmas`` is AP (sigma_landmark, sigma_center), None where technique 2 is off.
+    Attributes:
+        best: the best setting.
+        tried: settings by the name of the parameter that varies in them: all values of gamma and of
+            alpha, and those of each sigma with the other sigma at its best value.
+        sigmas: AP (sigma_landmark, sigma_center) of all pairs; None if technique 2 is off.
     """
 
     best: PostProcess
@@ -192,11 +208,16 @@ class Searched:
     sigmas: np.ndarray | None
 
 
-def search(measure: Measure, start: PostProcess, step: float) -> Searched:
-    """Both sigmas together, then gamma, then alpha, each with the best found so far (DeepMark++ 4.1).
+def search(measure: Measure, start: PostProcess, step: float) -> SearchResult:
+    """Search both sigmas together, then gamma, then alpha, each with the best so far (DeepMark++ 4.1).
 
-    Of equally good values the one nearest to the start wins, so a parameter that changes nothing stays.
-    What a technique that is off would need is not searched.
+    Of equally good settings the one nearest to ``start`` wins, so a parameter without effect stays.
+    Parameters of a technique that is off are not searched.
+
+    Args:
+        measure: computes the landmark AP of settings.
+        start: the setting to start with.
+        step: of each parameter, over 0..1.
     """
     best, sigmas = start, None
     tried: dict[str, list[PostProcess]] = {}
@@ -216,13 +237,11 @@ def search(measure: Measure, start: PostProcess, step: float) -> Searched:
             values = grid(step, getattr(start, name))
             tried[name] = [best.model_copy(update={name: v}) for v in values]
             best = _nearest_best(tried[name], measure(tried[name]), start)
-    return Searched(best, tried, sigmas)
+    return SearchResult(best, tried, sigmas)
 
 
 def _nearest_best(settings: list[PostProcess], aps: np.ndarray, start: PostProcess) -> PostProcess:
-    names = ("sigma_center", "sigma_landmark", "gamma", "alpha")
+    def distance(post: PostProcess) -> float:
+        return round(sum((getattr(post, n) - getattr(start, n)) ** 2 for n in PARAMETERS), 9)
 
-    def far(post: PostProcess) -> float:
-        return round(sum((getattr(post, n) - getattr(start, n)) ** 2 for n in names), 9)
-
-    return min(zip(settings, aps, strict=True), key=lambda pair: (-pair[1], far(pair[0])))[0]
+    return min(zip(settings, aps, strict=True), key=lambda pair: (-pair[1], distance(pair[0])))[0]

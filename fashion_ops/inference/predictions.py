@@ -9,8 +9,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
 from fashion_ops.inference.predictor import VARIANTS, LandmarkPipeline, Poses, average
-from fashion_ops.methods.detection.sources import BoxSource
-from fashion_ops.methods.parts.boxes import Boxed
+from fashion_ops.methods.detection.sources import BoxSource, GarmentBox
 from fashion_ops.progress import track
 
 CHUNK = 64  # images or garments at a time, which bounds the memory
@@ -32,7 +31,7 @@ def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.D
 
 
 def detection_rows(
-    image_ids: Sequence[int], found: Sequence[Sequence[Boxed]], max_detections: int
+    image_ids: Sequence[int], found: Sequence[Sequence[GarmentBox]], max_detections: int
 ) -> list[tuple]:
     """The best of each image and category, as ``predictions_table`` takes them."""
     rows = []

@@ -17,9 +17,9 @@ from fashion_ops.catalog.images import probe_bytes, read_image
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
-from fashion_ops.methods.detection.sources import Detects
+from fashion_ops.methods.detection.sources import GarmentDetector
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -172,7 +172,7 @@ def _check_follows(
 class Predictor:
     """Detector and landmark cascade together."""
 
-    detector: Detects
+    detector: GarmentDetector
     pipeline: LandmarkPipeline
 
     @classmethod
@@ -186,8 +186,8 @@ class Predictor:
             boxes = BoxDetector.load(bundle / "box_detector", device)
             return cls(boxes, LandmarkPipeline.load(bundle, device))
         detector = Detector.load(bundle / "detector", device)
-        detector = detector.with_post(read_chosen(bundle / "postprocess"))
-        return cls(detector.for_boxes(), LandmarkPipeline.load(bundle, device))
+        detector = detector.with_post(read_postprocess(bundle / "postprocess"))
+        return cls(detector.without_landmark_scores(), LandmarkPipeline.load(bundle, device))
 
     def predict(
         self, image: np.ndarray | str | Path, min_score: float = 0.3, row: str = "refined"

@@ -1,6 +1,6 @@
-"""Counting what a network computes, on torch's meta device: no memory, no arithmetic.
+"""Counting parameters and operations of a network on torch's meta device, without computing anything.
 
-``describe`` says what the numbers mean and which network is counted.
+``describe`` says what the numbers mean.
 """
 
 from collections.abc import Callable
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-Run = Callable[[], Any]
+Forward = Callable[[], Any]  # runs a network once
 
 
 def _deformable_flops(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
-    """Of torchvision's operator, as of the plain convolution of the same weights (2 a MAC)."""
+    """FLOPs of torchvision's operator: those of a plain convolution with these weights, 2 for a MAC."""
     return 2 * x[0] * prod(weight) * prod(out_shape[2:])
 
 
-def _macs(run: Run) -> tuple[int, dict[str, int]]:
-    """MACs of a run, and of each module entered in it by its dotted name below the model."""
+def _macs(forward: Forward) -> tuple[int, dict[str, int]]:
+    """MACs of a forward pass, in all and of each module by its dotted name within the model."""
     counted = {torch.ops.torchvision.deform_conv2d: _deformable_flops}
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
-        run()
+        forward()
     modules = {
         name.partition(".")[2]: sum(by_operator.values()) // 2
         for name, by_operator in counter.get_flop_counts().items()
@@ -33,30 +33,30 @@ def _macs(run: Run) -> tuple[int, dict[str, int]]:
 
 
 def _parts(model: nn.Module) -> dict[str, str]:
-    """Parts by the name to show and the dotted name within the model; each head is a part."""
-    out = {}
+    """Displayed name of each part and its dotted name within the model; each head is a part."""
+    parts = {}
     for name, child in model.named_children():
         if name == "heads":
-            out |= {head: f"heads.{head}" for head, _ in child.named_children()}
+            parts |= {head: f"heads.{head}" for head, _ in child.named_children()}
         elif any(True for _ in child.parameters()):
-            out["base" if name == "backbone" else name] = name
-    return out | {name: name for name, _ in model.named_parameters(recurse=False)}
+            parts["base" if name == "backbone" else name] = name
+    return parts | {name: name for name, _ in model.named_parameters(recurse=False)}
 
 
 def _under(part: str, modules: dict[str, int]) -> int:
-    """MACs of the modules in a part; a part whose inner modules alone were called counts too."""
+    """MACs of a part, also if only modules inside of it were called."""
     inside = {n for n in modules if n == part or n.startswith(f"{part}.")}
     tops = (n for n in inside if not any(n.startswith(f"{m}.") for m in inside))
     return sum(modules[n] for n in tops)
 
 
-def costs(model: nn.Module, infer: Run, train: Run) -> dict[str, Any]:
-    """``parameters``, ``macs``, ``parts`` and ``training_only`` of a description.
+def costs(model: nn.Module, infer: Forward, train: Forward) -> dict[str, Any]:
+    """Count ``parameters``, ``macs``, ``parts`` and ``training_only`` of a description.
 
     Args:
         model: on the meta device.
-        infer: calls the model as at inference.
-        train: runs everything that training runs.
+        infer: runs the model as at inference.
+        train: runs the model as in training.
     """
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     parameters = sum(sizes.values())
@@ -64,15 +64,15 @@ def costs(model: nn.Module, infer: Run, train: Run) -> dict[str, Any]:
     training_macs, _ = _macs(train)
     parts, idle = {}, 0
     for part, where in _parts(model).items():
-        own = sum(n for name, n in sizes.items() if name == where or name.startswith(f"{where}."))
-        own_macs = _under(where, modules)
-        if not own_macs and where not in sizes:  # a module that inference never enters
-            idle += own
+        count = sum(n for name, n in sizes.items() if name == where or name.startswith(f"{where}."))
+        part_macs = _under(where, modules)
+        if not part_macs and where not in sizes:  # a module that inference does not use
+            idle += count
         parts[part] = {
-            "parameters": own,
-            "parameters_share": own / parameters,
-            "macs": own_macs,
-            "macs_share": own_macs / macs,
+            "parameters": count,
+            "parameters_share": count / parameters,
+            "macs": part_macs,
+            "macs_share": part_macs / macs,
         }
     return {
         "parameters": parameters,
@@ -82,11 +82,11 @@ def costs(model: nn.Module, infer: Run, train: Run) -> dict[str, Any]:
     }
 
 
-def published_operations(model: nn.Module, run: Run) -> int:
-    """Operations of a run as DeepMark++'s Table 6 counts (thop 0.0.31).
+def published_operations(model: nn.Module, forward: Forward) -> int:
+    """Count the operations of a forward pass as DeepMark++'s Table 6 does (thop 0.0.31).
 
-    Those of a convolution, its bias included, at every output value, for transposed ones too, and 2 a
-    value of a batch norm. Functions outside modules are not seen.
+    Each output value of a convolution, plain or transposed, costs its taps and its bias; each value of
+    a batch norm costs 2. Functions outside of modules are not counted.
     """
     total = 0
 
@@ -100,7 +100,7 @@ def published_operations(model: nn.Module, run: Run) -> int:
 
     hooks = [m.register_forward_hook(count) for m in model.modules()]
     with torch.no_grad():
-        run()
+        forward()
     for hook in hooks:
         hook.remove()
     return total

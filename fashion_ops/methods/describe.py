@@ -1,26 +1,25 @@
-"""What a network costs: parameters, multiply-accumulates and output channels, in all and by part.
+"""Costs of a network: parameters, multiply-accumulates and output channels, in all and by part.
 
-Networks are built and run on torch's meta device: no memory, no arithmetic, any size in an instant.
-Times are not measured here, see ``ablations`` and ``bench``.
+Networks are built and run on torch's meta device, so any size takes no memory and hardly any time.
 
-A description is a dictionary whose keys stay:
+A description is a dictionary with these keys:
 
 - ``method``: ``detector | landmarker | refiner``; ``backbone``; ``size``: [width, height], pixels;
 - detector, landmarker: ``grouping``; refiner: ``category``; detector: ``neck_width``, ``head_width``;
-- ``parameters``: of everything, also of what only training uses;
-- ``macs``: multiply-accumulates of one image at inference: of convolutions (plain, transposed,
-  deformable) and matrix products, each weight once a place it is applied to. Biases, norms,
-  activations, sums, pooling and the bilinear sampling of deformable convolutions are not counted;
+- ``parameters``: all parameters, including those that only training uses;
+- ``macs``: multiply-accumulates of one image at inference, those of convolutions (plain, transposed,
+  deformable) and matrix products. Biases, norms, activations, sums, pooling and the bilinear sampling
+  of deformable convolutions are not counted;
 - ``channels``: {output: channels}; ``output_channels``: their sum;
 - ``parts``: {part: {parameters, parameters_share, macs, macs_share}}; shares are fractions;
-- ``training_only``: {parameters, macs}: heads of the stacks before the last, head of pseudo-labels.
-  The parameters are among those above, the MACs are not;
-- detector: ``unused_in_reference``: {parameters, macs}: what the published network has besides and
-  throws away (two 1x1 projections of DLA-34; timm left them out);
-- detector: ``reference``: {parameters, macs, operations}: the network as published, with the unused
-  projections and the heads of all stacks. ``operations`` counts as DeepMark++'s Table 6 does (it says
-  GFLOPs): as MACs, but biases once an output, 2 a value of a batch norm, and transposed convolutions
-  by their output; null where the rule of that count says nothing (deformable convolutions).
+- ``training_only``: {parameters, macs} of the heads of all stacks but the last, and of the head of
+  pseudo-labels; these parameters are included in ``parameters``, these MACs are not in ``macs``;
+- detector: ``unused_in_reference``: {parameters, macs} of two 1x1 projections of DLA-34 whose output
+  the published network does not use; timm left them out;
+- detector: ``reference``: {parameters, macs, operations} of the network as published, with the unused
+  projections and the heads of all stacks. ``operations`` counts as DeepMark++'s Table 6 does (in
+  GFLOPs): as MACs, but biases once for each output value, 2 for each value of a batch norm, and
+  transposed convolutions by their output; null with deformable convolutions, which that does not cover.
 """
 
 from typing import Any
@@ -51,24 +50,24 @@ def describe(
     category: str | None = None,
     size: Size | None = None,
 ) -> Description:
-    """What ``params`` would train, or with some of it changed.
+    """Describe the network that ``params`` would train, with the given changes.
 
-    Another backbone comes with its own widths, not those of ``params``.
+    Another backbone comes with its default widths, not those of ``params``.
 
     Args:
         method: ``detector | landmarker | refiner``, or ``dfa | deeppose`` (``alignment.describe``).
-        params: where everything that is None comes from.
-        backbone: of a refiner also ``landmarker``, the landmarker's own.
-        grouping: ``none | agg81 | semantic62``; a refiner has none.
-        category: of a refiner; None is the one with the most landmarks.
+        params: gives the value of each argument that is None.
+        backbone: name of the backbone; a refiner also takes ``landmarker``, the landmarker's backbone.
+        grouping: ``none | agg81 | semantic62``; not for a refiner.
+        category: of a refiner; None is the category with the most landmarks.
         size: (width, height), pixels.
 
     Raises:
-        ValueError: unknown names, options that the method doesn't have, or a size that doesn't fit.
+        ValueError: unknown names, options that the method does not have, or a size that does not fit.
     """
     if method in alignment.METHODS:
         if grouping or category or (size and size[0] != size[1]):
-            raise ValueError(f"{method} has a backbone and the side of a square; leave out the rest")
+            raise ValueError(f"{method} takes a backbone and the side of a square; leave out the rest")
         return alignment.describe_alignment(
             method, params.dfa_stage, backbone, size[0] if size else None
         )
@@ -79,7 +78,7 @@ def describe(
         raise ValueError(f"a {method} serves all categories; leave out category {category!r}")
     if method == "refiner" and grouping:
         raise ValueError(
-            f"a refiner has its category's own landmarks; leave out grouping {grouping!r}, "
+            f"a refiner has the landmarks of its category; leave out grouping {grouping!r}, "
             "give a category"
         )
     groups = grouping or params.aggregate.grouping
@@ -109,14 +108,14 @@ def describe_detector(
     head_width: int | None = None,
     neck_width: int | None = None,
 ) -> Description:
-    """A CenterNet.
+    """Describe a CenterNet.
 
     Args:
-        backbone: a key of ``centernet.backbones.BACKBONES``.
+        backbone: a key of ``centernet.backbones.by_name.BACKBONES``.
         grouping: ``none | agg81 | semantic62``.
-        size: of the image, pixels: the side of a square, or (width, height).
-        head_width: channels inside each head; None is the backbone's own.
-        neck_width: channels of the map that the heads read; None is the backbone's own.
+        size: of the image, pixels; the side of a square, or (width, height).
+        head_width: channels inside each head; None is the backbone's default.
+        neck_width: channels of the map that the heads read; None is the backbone's default.
 
     Raises:
         ValueError: unknown backbone or grouping, a width or a size that doesn't fit the backbone.
@@ -135,7 +134,7 @@ def describe_detector(
             for head in heads.children():
                 head(features)
 
-    out = {
+    description = {
         "method": "detector",
         "backbone": backbone,
         "grouping": grouping,
@@ -151,26 +150,26 @@ def describe_detector(
     operations = None
     if not any(isinstance(m, Deformable) for m in model.modules()):
         operations = published_operations(model, all_stacks) + unused.macs + unused.norm_operations
-    out["unused_in_reference"] = {"parameters": unused.parameters, "macs": unused.macs}
-    out["reference"] = {
-        "parameters": out["parameters"] + unused.parameters,
-        "macs": out["macs"] + out["training_only"]["macs"] + unused.macs,
+    description["unused_in_reference"] = {"parameters": unused.parameters, "macs": unused.macs}
+    description["reference"] = {
+        "parameters": description["parameters"] + unused.parameters,
+        "macs": description["macs"] + description["training_only"]["macs"] + unused.macs,
         "operations": operations,
     }
-    return out
+    return description
 
 
 def describe_landmarker(backbone: str, grouping: str, size: Size, clusters: int = 0) -> Description:
-    """A top-down landmarker.
+    """Describe a top-down landmarker.
 
-    An HRNet fuses its last module into the highest resolution only, as published. timm's has three
-    fusions more there, which nobody would read; they are neither run nor counted.
+    The last module of an HRNet is fused into the highest resolution only, as published. timm's HRNet
+    has three more fusions there, whose output is not used; they are neither run nor counted.
 
     Args:
         backbone: one of ``parts.backbones.LANDMARKERS``.
-        grouping: ``none | agg81 | semantic62``, or a category's name for its own landmarks alone.
+        grouping: ``none | agg81 | semantic62``, or a category's name for the landmarks of that alone.
         size: crop (width, height), pixels.
-        clusters: pseudo-labels a category, or 0 for no label head.
+        clusters: number of pseudo-labels of a category, or 0 for no label head.
 
     Raises:
         ValueError: unknown backbone or grouping, or a size that is no multiple of 32.
@@ -192,11 +191,11 @@ def describe_landmarker(backbone: str, grouping: str, size: Size, clusters: int 
 
 
 def describe_refiner(backbone: str, category: str, size: Size) -> Description:
-    """One category's PoseFix.
+    """Describe the PoseFix of one category.
 
     Args:
         backbone: a ResNet for the published network, or the HRNet of the landmarker it starts from.
-        category: whose landmarks it refines.
+        category: name of the category whose landmarks it refines.
         size: crop (width, height), pixels.
 
     Raises:
@@ -221,10 +220,10 @@ def describe_refiner(backbone: str, category: str, size: Size) -> Description:
 
 
 def parse_size(text: str) -> Size:
-    """``256`` or ``288x384`` as (width, height).
+    """Parse ``256`` or ``288x384`` as (width, height).
 
     Raises:
-        ValueError: neither.
+        ValueError: the text is neither.
     """
     sides = text.lower().split("x")
     if not 1 <= len(sides) <= 2 or not all(s.isdecimal() and int(s) for s in sides):
@@ -233,14 +232,14 @@ def parse_size(text: str) -> Size:
 
 
 def as_text(description: Description) -> str:
-    """A description as lines to read."""
+    """Format a description as text."""
     d = description
     if d["method"] in alignment.METHODS:
         return alignment.as_text(d)
     width, height = d["size"]
-    what = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
+    landmarks = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
     lines = [
-        f"{d['method']}: {d['backbone']}, {what}, {width}x{height} pixels",
+        f"{d['method']}: {d['backbone']}, {landmarks}, {width}x{height} pixels",
         f"{d['parameters']:,} parameters, {d['macs'] / 1e9:.4f} G multiply-accumulates an image "
         "(convolutions and matrix products)",
         f"{d['output_channels']} output channels: "

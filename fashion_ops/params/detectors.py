@@ -1,4 +1,4 @@
-"""CenterNet and its post-processing, Cascade R-CNN and Hybrid Task Cascade."""
+"""Parameters of CenterNet and its post-processing, of Cascade R-CNN and of Hybrid Task Cascade."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from fashion_ops.params.section import Section, Stride32, TrainingConfig
 
 
 class TrainDetector(TrainingConfig):
-    """CenterNet with keypoints. ``input_size``: side of the square network input, pixels."""
+    """CenterNet with landmarks. ``input_size``: side of the square network input, pixels."""
 
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=16, ge=1)
@@ -22,11 +22,12 @@ class TrainDetector(TrainingConfig):
     input_size: Stride32 = 96
     pretrained: str | None = None
     start_from: str | None = Field(
-        default=None, description="folder of a detector whose fitting weights start the run"
+        default=None,
+        description="warm start: folder of a detector whose fitting weights are copied",
     )
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(
-        default=1, ge=0, description="cells around a centre that learn as it does; 0 as published"
+        default=1, ge=0, description="cells around a centre that regress as it does; 0 as published"
     )
     category_weight: float = Field(
         default=1.0, ge=0, description="cross-entropy of categories at the centres; 0 as published"
@@ -42,7 +43,7 @@ class TrainDetector(TrainingConfig):
         default=0.0, ge=0, lt=1, description="brightness, contrast, saturation; 0.4 as published"
     )
     lighting: float = Field(
-        default=0.0, ge=0, description="noise along RGB's main axes, deviation; 0.1 as published"
+        default=0.0, ge=0, description="noise along RGB's main axes, std; 0.1 as published"
     )
     position_constraint: float = Field(
         default=0.0, ge=0, description="weight of PCLoss on the displacements, squared cells"
@@ -52,30 +53,31 @@ class TrainDetector(TrainingConfig):
 
 
 class PostProcess(Section):
-    """What is done with the detector's maps at inference (DeepMark++ 3.2 and 4.2.1).
+    """Post-processing of the detector's maps at inference (DeepMark++ 3.2 and 4.2.1).
 
-    The numbers are the paper's for Hourglass-768; ``tune_postprocess`` finds a given model's own.
+    The defaults are the paper's values for Hourglass-768; ``tune_postprocess`` finds those of a model.
     """
 
     smooth: bool = Field(default=True, description="technique 2: 3x3 Gaussian on the heatmaps")
     sigma_center: float = Field(default=0.45, ge=0, le=1, description="cells, of the centre maps")
     sigma_landmark: float = Field(default=0.9, ge=0, le=1, description="cells, of the landmark maps")
-    mask: bool = Field(default=True, description="technique 4: largest value near the coarse position")
-    blend: bool = Field(default=True, description="technique 3: between refined and coarse position")
+    mask: bool = Field(default=True, description="technique 4: maximum near the coarse position")
+    blend: bool = Field(default=True, description="technique 3: blend with the coarse position")
     gamma: float = Field(default=0.75, ge=0, le=1, description="weight of the refined position")
-    rescore: bool = Field(default=True, description="technique 1: landmark scores enter the score")
-    alpha: float = Field(default=0.8, ge=0, le=1, description="weight of the centre's own score")
+    rescore: bool = Field(default=True, description="technique 1: mix in the landmarks' scores")
+    alpha: float = Field(default=0.8, ge=0, le=1, description="weight of the centre's score")
     nms: Literal["none", "hard", "soft"] = "hard"
     flip: bool = Field(default=True, description="average with the mirrored image")
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(
-        default=(), description="fuse with the image at these sizes besides 1; 0.85, 0.95, 1.1"
+        default=(), description="merge with detections at these sizes besides 1; 0.85, 0.95, 1.1"
     )
 
 
 class TunePostprocess(Section):
     """Grid search of the four parameters of ``PostProcess`` (DeepMark++ 4.1).
 
-    ``start``: where it starts, and what it leaves as it is. A switched-off technique isn't searched.
+    ``start`` gives the first values and everything that is not searched, such as the parameters of
+    techniques that are off.
     """
 
     split: str = "validation"
@@ -87,12 +89,12 @@ class TunePostprocess(Section):
 class TrainBoxDetector(TrainingConfig):
     """Cascade R-CNN or Hybrid Task Cascade on whole images; ``kind`` None trains nothing.
 
-    Sides in pixels: images are resized to ``short_side``, unless the longer side became longer than
-    ``long_side``. The defaults fit the wardrobe on a CPU.
+    Images are resized so that their shorter side has ``short_side`` pixels, or their longer side
+    ``long_side`` if it would become longer. The defaults fit the wardrobe on a CPU.
     """
 
     kind: Literal["cascade_rcnn", "htc"] | None = Field(
-        default=None, description="None: the boxes are CenterNet's or come from elsewhere"
+        default=None, description="None: boxes come from CenterNet or a file"
     )
     epochs: int = Field(default=6, ge=1)
     batch_size: int = Field(default=8, ge=1)
@@ -101,13 +103,13 @@ class TrainBoxDetector(TrainingConfig):
     short_side: int = Field(default=128, ge=32)
     long_side: int = Field(default=160, ge=32)
     smallest_anchor: int = Field(default=16, ge=1, description="side on the finest map, pixels")
-    samples: int = Field(default=64, ge=4, description="boxes an image and stage")
+    samples: int = Field(default=64, ge=4, description="boxes sampled from each image for each stage")
     short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
-        default=(), description="training: one drawn for each image; empty: short_side"
+        default=(), description="training: one is drawn for each image; empty: short_side"
     )
     flip: float = Field(default=0.5, ge=0, le=1)
     test_short_sides: tuple[Annotated[int, Field(ge=32)], ...] = Field(
-        default=(), description="multi-scale test: a look at each; empty: short_side"
+        default=(), description="multi-scale test: a view at each; empty: short_side"
     )
-    flip_test: bool = Field(default=False, description="look at the mirrored image too")
+    flip_test: bool = Field(default=False, description="test on the mirrored image, too")
     score_threshold: float = Field(default=0.05, ge=0, le=1)

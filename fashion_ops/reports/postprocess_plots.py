@@ -1,6 +1,6 @@
-"""Images of a grid search: AP over two sigmas (as DeepMark++ Fig. 10) and along gamma and alpha.
+"""Plots of a post-processing search: AP over both sigmas (DeepMark++ Fig. 10), gamma and alpha.
 
-The same numbers give the same bytes: no date or version is written into the PNG.
+The same numbers give the same bytes: no date or version is written into the PNG files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator
 
-# What DeepMark++ found (4.1 and 4.2.1): sigma of centres, sigma of landmarks, gamma, alpha.
+# The best values that DeepMark++ reports (4.1 and 4.2.1).
 PAPER = {
     "DeepFashion2, Hourglass": {
         "sigma_center": 0.45,
@@ -38,16 +38,16 @@ def draw_sigmas(
     aps: np.ndarray,
     sigma_center: Sequence[float],
     sigma_landmark: Sequence[float],
-    chosen: tuple[float, float],
+    best: tuple[float, float],
 ) -> None:
-    """Write the heatmap of AP over both sigmas as PNG.
+    """Write a PNG with the heatmap of AP over both sigmas.
 
     Args:
-        path: of the PNG.
+        path: the PNG file.
         aps: landmark AP (sigma_landmark, sigma_center), as fractions.
         sigma_center: values of the columns, ascending.
         sigma_landmark: values of the rows, ascending.
-        chosen: the best (sigma_center, sigma_landmark).
+        best: the best (sigma_center, sigma_landmark).
     """
     figure = _figure(6.4, 5.6)
     axes = figure.add_subplot()
@@ -56,8 +56,8 @@ def draw_sigmas(
     for (name, values), mark in zip(PAPER.items(), _MARKS, strict=True):
         at = values["sigma_center"], values["sigma_landmark"]
         axes.plot(*at, mark, ms=9, mfc="none", mec="white", mew=1.8, label=f"paper: {name}", ls="")
-    best = f"best here: {chosen[0]:g}, {chosen[1]:g}"
-    axes.plot(*chosen, "*", ms=17, mfc="#e5484d", mec="white", mew=1.2, label=best, ls="")
+    label = f"best here: {best[0]:g}, {best[1]:g}"
+    axes.plot(*best, "*", ms=17, mfc="#e5484d", mec="white", mew=1.2, label=label, ls="")
     _tidy(axes)
     axes.xaxis.set_major_locator(MultipleLocator(0.1))
     axes.yaxis.set_major_locator(MultipleLocator(0.1))
@@ -75,14 +75,14 @@ def draw_sigmas(
 
 
 def draw_curves(
-    path: Path, curves: Mapping[str, Sequence[tuple[float, float, float]]], chosen: Mapping[str, float]
+    path: Path, curves: Mapping[str, Sequence[tuple[float, float, float]]], best: Mapping[str, float]
 ) -> None:
-    """Write AP along each parameter as PNG, one panel a parameter.
+    """Write a PNG with AP over the values of each parameter, one panel for each parameter.
 
     Args:
-        path: of the PNG.
-        curves: ``gamma``, ``alpha`` or both, to (value, landmark AP, box AP) in order; at least one.
-        chosen: the best value of each.
+        path: the PNG file.
+        curves: ``gamma``, ``alpha`` or both, each with its (value, landmark AP, box AP) in order.
+        best: the best value of each parameter.
     """
     figure = _figure(4.6 * len(curves), 3.5)
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
@@ -91,17 +91,8 @@ def draw_curves(
         other = axes.twinx()
         other.plot(values, box, color=_ORANGE, lw=1.4)
         axes.plot(values, landmark, color=_BLUE, lw=2.2)
-        best = int(np.argmin(np.abs(values - chosen[name])))
-        axes.plot(
-            chosen[name],
-            landmark[best],
-            "*",
-            ms=14,
-            mfc="#e5484d",
-            mec="white",
-            clip_on=False,
-            zorder=5,
-        )
+        best_ap = landmark[int(np.argmin(np.abs(values - best[name])))]
+        axes.plot(best[name], best_ap, "*", ms=14, mfc="#e5484d", mec="white", clip_on=False, zorder=5)
         for known, dash in zip(PAPER.values(), ("-", ":"), strict=True):
             axes.axvline(known[name], color=_SOFT, lw=1, ls=dash, zorder=0)
         for side, color, label in ((axes, _BLUE, "landmark AP"), (other, _ORANGE, "box AP")):
@@ -109,7 +100,7 @@ def draw_curves(
             side.set_ylabel(label, color=color)
             side.tick_params(axis="y", colors=color)
         axes.set_xlabel(LABELS[name])
-        axes.set_title(f"best here: {chosen[name]:g}", fontsize=10, color=_INK)
+        axes.set_title(f"best here: {best[name]:g}", fontsize=10, color=_INK)
     figure.supxlabel(
         "vertical lines: the paper's values for DeepFashion2 (solid) and COCO (dotted)",
         fontsize=8.5,
@@ -125,7 +116,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _edges(values: Sequence[float]) -> np.ndarray:
-    """Borders of cells around ascending values, two or more."""
+    """Borders of the cells around two or more ascending values."""
     middle = (np.array(values[1:]) + values[:-1]) / 2
     return np.array([2 * values[0] - middle[0], *middle, 2 * values[-1] - middle[-1]])
 

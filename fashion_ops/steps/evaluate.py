@@ -22,7 +22,7 @@ from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.inference.predictions import detect, landmark_tables, write_predictions
 from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.history import read_losses
@@ -55,7 +55,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
     shapes = fit_mean_shape(train)
     source = open_boxes(params.evaluate.boxes, ws, catalog, images)
-    detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
+    detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
     alone = detect(DetectedBoxes(detector, catalog.image), images, params.evaluate.max_detections)
     found = detect(source, images, params.evaluate.max_detections)
     pipeline = LandmarkPipeline.load(ws.detector.parent)
@@ -161,7 +161,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
 
 def tuning_facts(ws: Workspace) -> Tuning:
     """What ``tune_postprocess`` chose and how it came to that."""
-    post = read_chosen(ws.postprocess)
+    post = read_postprocess(ws.postprocess)
     metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
     is_on = {
         "sigma_center": post.smooth,

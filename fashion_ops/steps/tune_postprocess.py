@@ -1,10 +1,10 @@
-"""Step ``tune_postprocess``: the parameters of DeepMark++'s four techniques for the detector at hand.
+"""Step ``tune_postprocess``: search the parameters of DeepMark++'s four techniques for the detector.
 
-Writes ``ws.postprocess``: postprocess.json (what ``evaluate`` and ``predict`` read the maps with),
-metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and their image, curves.png.
+Writes ``ws.postprocess``: postprocess.json (the post-processing that ``evaluate`` and ``predict`` use),
+metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and its image, curves.png.
 
-The search is at the image's own scale; NMS and flip are as ``start`` says in every setting, also in
-the one without any technique.
+The search uses the image's original scale; NMS and flip are those of ``start`` in every setting, also
+in the one without any technique.
 """
 
 import json
@@ -14,32 +14,33 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.inference.postprocess_search import (
-    Judge,
-    Reading,
-    Searched,
+    PARAMETERS,
+    PostprocessScorer,
+    SearchResult,
+    SearchSpace,
+    build_scorers,
     grid,
-    read_images,
     search,
 )
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import write_chosen
+from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.params import Params
 from fashion_ops.reports.postprocess_plots import draw_curves, draw_sigmas
 from fashion_ops.workspace import Workspace, publish
 
 OFF = {"smooth": False, "mask": False, "blend": False, "rescore": False}
-PARAMETERS = ("sigma_center", "sigma_landmark", "gamma", "alpha")
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Search on a subset of a split and write ``ws.postprocess``.
 
     Returns:
-        images; landmark AP of the detector's own boxes without the techniques, with the values that
-        the search started from and with the chosen ones; box AP with the chosen; the chosen values.
+        Number of images; landmark AP on the detector's own boxes without the techniques, with the
+        values that the search starts from and with the best ones; box AP without the techniques and
+        with the best values; the best values.
 
     Raises:
-        ValueError: no garments in the split.
+        ValueError: there are no garments in the split.
     """
     p = params.tune_postprocess
     catalog = Catalog(ws.catalog)
@@ -53,52 +54,51 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     start, plain = p.start, p.start.model_copy(update=OFF)
     sigmas = grid(p.step, start.sigma_center), grid(p.step, start.sigma_landmark)
     detector = Detector.load(ws.detector, post=start)
-    before, judge = read_images(
-        detector, catalog, images, garments, [Reading.of(plain, *sigmas), Reading.of(start, *sigmas)]
-    )
-    found = search(judge.landmark_aps, start, p.step)
-    begun, tuned = judge.landmark_aps([start, found.best])
+    spaces = [SearchSpace.of(plain, *sigmas), SearchSpace.of(start, *sigmas)]
+    plain_scorer, scorer = build_scorers(detector, catalog, images, garments, spaces)
+    result = search(scorer.landmark_aps, start, p.step)
+    start_ap, tuned_ap = scorer.landmark_aps([start, result.best])
     metrics = {
         "pictures": len(images),
-        "AP without techniques": float(before.landmark_aps([plain])[0]),
-        "AP at the start": float(begun),
-        "AP tuned": float(tuned),
-        "box AP without techniques": float(before.box_aps([plain])[0]),
-        "box AP tuned": float(judge.box_aps([found.best])[0]),
+        "AP without techniques": float(plain_scorer.landmark_aps([plain])[0]),
+        "AP at the start": float(start_ap),
+        "AP tuned": float(tuned_ap),
+        "box AP without techniques": float(plain_scorer.box_aps([plain])[0]),
+        "box AP tuned": float(scorer.box_aps([result.best])[0]),
     }
     with publish(ws.postprocess) as folder:
-        write_chosen(folder, found.best)
+        write_postprocess(folder, result.best)
         text = json.dumps(metrics, indent=2) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
-        write_search(folder, judge, found)
-    return {**metrics, **{name: getattr(found.best, name) for name in PARAMETERS}}
+        write_search(folder, scorer, result)
+    return {**metrics, **{name: getattr(result.best, name) for name in PARAMETERS}}
 
 
-def write_search(folder: Path, judge: Judge, found: Searched) -> None:
-    """The tables and images of a search; nothing of what was not searched."""
+def write_search(folder: Path, scorer: PostprocessScorer, result: SearchResult) -> None:
+    """Write the tables and plots of a search; parameters that were not searched are left out."""
     table = pd.DataFrame(
         [
             (name, getattr(post, name), ap, box_ap)
-            for name, posts in found.tried.items()
+            for name, posts in result.tried.items()
             for post, ap, box_ap in zip(
-                posts, judge.landmark_aps(posts), judge.box_aps(posts), strict=True
+                posts, scorer.landmark_aps(posts), scorer.box_aps(posts), strict=True
             )
         ],
         columns=["parameter", "value", "AP", "box AP"],
     )
     table.to_csv(folder / "search.csv", index=False, float_format="%.6g")
-    best = found.best
-    if found.sigmas is not None:
-        centers, landmarks = judge.reading.sigma_center, judge.reading.sigma_landmark
+    best = result.best
+    if result.sigmas is not None:
+        centers, landmarks = scorer.space.sigma_center, scorer.space.sigma_landmark
         index = pd.Index(landmarks, name="sigma_landmark \\ sigma_center")
-        wide = pd.DataFrame(found.sigmas, index, pd.Index(centers))
+        wide = pd.DataFrame(result.sigmas, index, pd.Index(centers))
         wide.to_csv(folder / "sigmas.csv", float_format="%.6f")
-        chosen = best.sigma_center, best.sigma_landmark
-        draw_sigmas(folder / "sigmas.png", found.sigmas, centers, landmarks, chosen)
+        best_sigmas = best.sigma_center, best.sigma_landmark
+        draw_sigmas(folder / "sigmas.png", result.sigmas, centers, landmarks, best_sigmas)
     curves = {
-        name: [tuple(row) for row in own[["value", "AP", "box AP"]].to_numpy().tolist()]
+        name: [tuple(row) for row in rows[["value", "AP", "box AP"]].to_numpy().tolist()]
         for name in ("gamma", "alpha")
-        if len(own := table[table["parameter"] == name])
+        if len(rows := table[table["parameter"] == name])
     }
     if curves:
         draw_curves(folder / "curves.png", curves, {name: getattr(best, name) for name in curves})

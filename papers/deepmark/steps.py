@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fashion_ops.methods.centernet.decode import smoothed
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
+from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
-from fashion_ops.methods.centernet.peaks import local_maxima
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.trainer import autocast
 from fashion_ops.params import PostProcess, TrainDetector
@@ -28,12 +28,12 @@ KEPT = 3  # garments that an untrained network is made to find in an image
 class WholeMaps(CenterNet):
     """CenterNet trained as published: all six maps are made, and then read where there is a target."""
 
-    def at_cells(self, pixels: Tensor, centers_N: Tensor, points_P: Tensor) -> list[dict[str, Tensor]]:
+    def at_cells(self, pixels: Tensor, centers: Tensor, points: Tensor) -> list[dict[str, Tensor]]:
         """As of ``CenterNet``, from whole maps."""
         out = self(pixels)
         for name in ("wh", "reg", "hps", "hp_offset"):
             values = out[name].permute(0, 2, 3, 1).flatten(0, 2)
-            out[name] = values[points_P if name == "hp_offset" else centers_N]
+            out[name] = values[points if name == "hp_offset" else centers]
         return [out]
 
 
@@ -103,7 +103,7 @@ def inference(path: str, backbone: str, grouping: str, size: int, device: str, t
     detector = Detector(TorchNetwork(network, "auto", where), spec, post)
     times = []
     for image in images:
-        maps = smoothed(detector.maps(detector.fit([image])[0]), post)
+        maps = smoothed(detector.maps(detector.letterbox([image])[0]), post)
         threshold = float(local_maxima(maps["hm"]).flatten().topk(KEPT).values[-1])
         start = time.perf_counter()
         detector.detect([image], threshold)

@@ -12,7 +12,7 @@ with K landmark maps, C = 13 centre maps of s^2 cells, s = side / 4, and G garme
 
 import pandas as pd
 
-from fashion_ops.methods.centernet.model import STRIDE
+from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.methods.describe import describe_detector
 from fashion_ops.taxonomy import NUM_CATEGORIES, load_grouping
 from papers.config import Request

@@ -1,6 +1,6 @@
 """The ways of reading the maps that Tables 1, 2 and 4 compare, by the paper's names."""
 
-from fashion_ops.methods.centernet.postprocess_file import FILE, read_chosen
+from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
 from papers.config import Request
 
@@ -23,7 +23,7 @@ def parameters(request: Request) -> tuple[PostProcess, str]:
     """
     folder = request.ws.postprocess
     if (folder / FILE).is_file():
-        post, source = read_chosen(folder), "chosen by `tune_postprocess` on the same split"
+        post, source = read_postprocess(folder), "chosen by `tune_postprocess` on the same split"
     else:
         post, source = PostProcess(), "the paper's for Hourglass-768"
     numbers = f"alpha {post.alpha:g}, sigma {post.sigma_center:g} and {post.sigma_landmark:g}"

@@ -17,7 +17,7 @@ from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.inference.predictions import detect, predictions_table
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -194,7 +194,7 @@ def test_tuning_helps_the_detector(ws, catalog):
     images = draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
     test = split(catalog, "validation")
     test = test[test["image_id"].isin(images["image_id"])]
-    detector = Detector.load(ws.detector, post=read_chosen(ws.postprocess))
+    detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
     found = detect(DetectedBoxes(detector, catalog.image), images, 20)
     judged = evaluate_tables(images, test, {}, {"detector": found})
     assert judged.own_boxes["detector"].stats["AP"] == pytest.approx(told["AP tuned"], abs=1e-6)

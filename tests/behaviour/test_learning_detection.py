@@ -8,16 +8,18 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.methods.detection.inference import BoxDetector
-from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.sources import DetectedBoxes
-from fashion_ops.methods.detection.training import detector_spec, train_detector
-from fashion_ops.params import Params, TrainingConfig
+from fashion_ops.methods.detection.training import detector_spec, train_box_detector, untrained_model
+from fashion_ops.params import Params, TrainBoxDetector
 from fashion_ops.steps import ingest, synthesize
 from fashion_ops.workspace import Workspace
 
 SIDE = 64
 WARDROBE = {"train": 8, "validation": 0, "size": SIDE, "imbalance": 0.0}
-RUN = TrainingConfig(lr=0.002, epochs=20, batch_size=4, precision="fp32")
+CONFIG = {
+    "backbone": "small", "short_side": SIDE, "long_side": SIDE, "smallest_anchor": 16, "samples": 32,
+    "flip": 0.0, "lr": 0.002, "epochs": 20, "batch_size": 4, "precision": "fp32",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,11 @@ def box_ap50(detector: BoxDetector, catalog: Catalog) -> float:
 def test_the_detector_learns_its_images(kind, catalog, tmp_path):
     """Box AP50 on the eight images at least 0.6 after 40 steps; before, below 0.05."""
     torch.manual_seed(0)
-    architecture = Architecture(kind, "small", SIDE, SIDE, smallest_anchor=16, samples=32)
-    model = CascadeRCNN(architecture)
-    spec = detector_spec(architecture, RUN, 0.05, {})
-    untrained = box_ap50(BoxDetector(model.eval(), spec), catalog)
+    config = TrainBoxDetector(kind=kind, **CONFIG)
+    model = untrained_model(config)
+    untrained = box_ap50(BoxDetector(model.eval(), detector_spec(config)), catalog)
     ids = catalog.images["image_id"].to_numpy(np.int64)
-    train_detector(tmp_path, model, spec, RUN, ids, catalog.garments, catalog.image, flip=0.0, seed=0)
+    train_box_detector(config, model, ids, catalog.garments, catalog.image, tmp_path, seed=0)
     trained = box_ap50(BoxDetector.load(tmp_path), catalog)
     assert untrained < 0.05
     assert trained > 0.6

@@ -60,7 +60,7 @@ def other(ws: Workspace, tmp_path: Path, *own: str) -> Workspace:
 def test_nothing_is_trained_unless_it_is_asked_for(ws: Workspace, tmp_path: Path) -> None:
     there = other(ws, tmp_path, "box_detector")
     none = params(ws, train_box_detector={"kind": None})
-    assert train_box_detector.run(none, there) == {"pictures": 0}
+    assert train_box_detector.run(none, there) == {"images": 0}
     first = contents(there.box_detector)
     assert list(first) == ["model.json"]
     train_box_detector.run(none, there)
@@ -78,7 +78,7 @@ def test_the_step_trains_the_kind_that_is_asked_for(ws: Workspace, tmp_path: Pat
         train_box_detector={"kind": "htc", "test_short_sides": [64, 96], "flip_test": True},
     )
     metrics = train_box_detector.run(asked, there)
-    assert (metrics["pictures"], metrics["epochs"]) == (26, 1)
+    assert (metrics["images"], metrics["epochs"]) == (26, 1)
     assert {"mask1", "mask3", "semantic", "box3"} <= set(metrics)
     assert not list(there.checkpoints.glob("*.ckpt"))
     detector = BoxDetector.load(there.box_detector)

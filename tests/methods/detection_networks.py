@@ -5,11 +5,12 @@ from torch import nn
 
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
-from fashion_ops.params import TrainingConfig
+from fashion_ops.params import TrainBoxDetector, TrainingConfig
 
 TINY = {"backbone": "tiny", "short_side": 64, "long_side": 64, "smallest_anchor": 16, "samples": 32}
 SMALL_HTC = Architecture("htc", "tiny", 64, 80, smallest_anchor=16, samples=16)
 ONCE = TrainingConfig(lr=0.001, epochs=1, batch_size=2, precision="fp32")
+SMALL_HTC_CONFIG = TrainBoxDetector(**vars(SMALL_HTC), **ONCE.model_dump(), score_threshold=0.01)
 
 
 def tiny(kind: str) -> CascadeRCNN:
@@ -22,7 +23,7 @@ def target(boxes: list[list[float]], labels: list[int], side: int = 64) -> dict[
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[int(y1) : int(y2), int(x1) : int(x2)] = 1
     return {
-        "boxes": torch.tensor(boxes).reshape(-1, 4),
+        "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.tensor(labels, dtype=torch.int64),
         "masks": masks,
     }

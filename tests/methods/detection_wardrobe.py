@@ -12,11 +12,11 @@ class Wardrobe:
     """Images by image id, from 0, and tables as a catalog's."""
 
     def __init__(self, count: int, size: int, split: str = "train", seed: int = 0) -> None:
-        self.images: dict[int, np.ndarray] = {}
+        self.pixels: dict[int, np.ndarray] = {}
         rows = []
         for image_id, shot in enumerate(plan(seed, split, count, 0.0)):
             image = photograph(shot, size)
-            self.images[image_id] = cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB)
+            self.pixels[image_id] = cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB)
             for name, item in image.annotation.items():
                 if name.startswith("item"):
                     polygons = [np.asarray(p, np.float32) for p in item["segmentation"]]
@@ -24,8 +24,8 @@ class Wardrobe:
                     rows.append((len(rows), image_id, item["category_id"], box, polygons))
         columns = ["garment_id", "image_id", "category_id", "box", "polygons"]
         self.garments = pd.DataFrame(rows, columns=columns)
-        ids = list(self.images)
+        ids = list(self.pixels)
         self.images = pd.DataFrame({"image_id": ids, "coco_id": ids, "split": split})
 
     def read(self, image_id: int) -> np.ndarray:
-        return self.images[image_id]
+        return self.pixels[image_id]

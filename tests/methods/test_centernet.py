@@ -11,7 +11,7 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet import data
-from fashion_ops.methods.centernet.data import Images, fit_matrix, warp_images
+from fashion_ops.methods.centernet.data import Images, letterbox_matrix, warp_images
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.loss import category_loss, detection_losses, focal, masked_l1
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
@@ -166,7 +166,7 @@ def test_size_counts_a_tenth_and_a_batch_without_garments_is_finite():
 
 
 def test_a_image_is_fitted_whole_and_centred():
-    matrix = fit_matrix(width=200, height=100, size=64)
+    matrix = letterbox_matrix(width=200, height=100, size=64)
     corners = np.array([[-0.5, -0.5], [199.5, 99.5]]) @ matrix[:, :2].T + matrix[:, 2]
     np.testing.assert_allclose(corners, [[-0.5, 15.5], [63.5, 47.5]])
 

@@ -2,7 +2,7 @@ import torch
 
 from fashion_ops.methods.centernet import decode as decoding
 from fashion_ops.methods.centernet.decode import TOP, Decoded
-from fashion_ops.methods.centernet.peaks import local_maxima
+from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.centernet.targets import Targets, make_targets
 from fashion_ops.methods.centernet.test_time_augmentation import merge_flipped
 from fashion_ops.params import PostProcess

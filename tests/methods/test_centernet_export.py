@@ -15,6 +15,7 @@ from fashion_ops.methods.centernet.backbones.dla import Deformable
 from fashion_ops.methods.centernet.decode import decode_fixed, grouping_slots
 from fashion_ops.methods.centernet.deploy import export
 from fashion_ops.methods.centernet.deploy.export import export_detector
+from fashion_ops.methods.centernet.deploy.graph import ExportConfig
 from fashion_ops.methods.centernet.deploy.quantize import last_convolutions
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detector
@@ -69,7 +70,7 @@ def made(trained, tmp_path_factory):
         if key not in known:
             calibration = IMAGES.numpy() if precision == "int8" else None
             out = root / "-".join(map(str, key))
-            known[key] = export_detector(trained, out, form, POST, *key[1:], calibration)
+            known[key] = export_detector(trained, out, ExportConfig(*key), POST, calibration)
         return known[key]
 
     return make
@@ -113,7 +114,9 @@ def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
 
 def test_onnx_holds_standard_operators_and_no_traces(trained, made, tmp_path):
     once = made("onnx", garments=True, dynamic_batch=True).folder
-    again = export_detector(trained, tmp_path / "out", "onnx", POST, "fp32", True, True).folder
+    again = export_detector(
+        trained, tmp_path / "out", ExportConfig("onnx", "fp32", True, True), POST
+    ).folder
     folders = [once, again]
     files = [sorted(p.name for p in folder.iterdir()) for folder in folders]
     assert files[0] == ["export.json", "model.json", "network.onnx", "postprocess.json"]
@@ -148,7 +151,7 @@ def test_int8_is_close_and_leaves_the_last_layers(trained, made, tmp_path):
     weights = {n.input[1] for n in onnx.load(full).graph.node if n.name in last}
     assert len(last) == 6 and all("out.weight" in name for name in weights)
     with pytest.raises(ValueError, match="at least one calibration image, got none"):
-        export_detector(trained, tmp_path / "none", "onnx", POST, "int8")
+        export_detector(trained, tmp_path / "none", ExportConfig("onnx", "int8"), POST)
 
 
 def test_bf16_is_reported_and_half_the_size(trained, made, tmp_path):
@@ -157,7 +160,7 @@ def test_bf16_is_reported_and_half_the_size(trained, made, tmp_path):
     assert sizes[1] < 0.6 * sizes[0]
     assert full.served["hps"] < 1e-4 < half.served["hps"]
     with pytest.raises(ValueError, match="no bf16 convolutions"):
-        export_detector(trained, tmp_path / "out", "onnx", POST, "bf16")
+        export_detector(trained, tmp_path / "out", ExportConfig("onnx", "bf16"), POST)
 
 
 def test_a_network_unlike_torch_is_not_exported(trained, made, tmp_path, monkeypatch):
@@ -167,9 +170,9 @@ def test_a_network_unlike_torch_is_not_exported(trained, made, tmp_path, monkeyp
     eager = export._eager
     monkeypatch.setattr(export, "_eager", lambda *a: tuple(x + 1e-3 for x in eager(*a)))
     with pytest.raises(ValueError, match=r"output 'hm' is 0.001 off torch in fp32 .*not exported"):
-        export_detector(trained, out, "onnx", POST)
+        export_detector(trained, out, ExportConfig("onnx"), POST)
     with pytest.raises(ValueError, match="not exported"):
-        export_detector(trained, tmp_path / "exports" / "other", "openvino", POST)
+        export_detector(trained, tmp_path / "exports" / "other", ExportConfig("openvino"), POST)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert [p.name for p in out.parent.iterdir()] == ["out"]
 
@@ -184,11 +187,11 @@ def test_deformable_convolutions_go_to_onnx_only(tmp_path, monkeypatch):
 
     monkeypatch.setitem(BACKBONES, "tiny_dcn", replace(tiny, build=build))
     folder = save_detector(tmp_path / "detector", "tiny_dcn")
-    exported = export_detector(folder, tmp_path / "onnx", "onnx", POST)
+    exported = export_detector(folder, tmp_path / "onnx", ExportConfig("onnx"), POST)
     network = onnx.load(exported.folder / "network.onnx")
     assert [n.domain for n in network.graph.node if n.op_type == "DeformConv"] == [""]
     with pytest.raises(ValueError, match="OpenVINO can't read from ONNX; train the backbone mdla34"):
-        export_detector(folder, tmp_path / "openvino", "openvino", POST)
+        export_detector(folder, tmp_path / "openvino", ExportConfig("openvino"), POST)
 
 
 def test_folders_that_do_not_fit_are_refused(trained, made, tmp_path):
@@ -201,7 +204,7 @@ def test_folders_that_do_not_fit_are_refused(trained, made, tmp_path):
     with pytest.raises(ValueError, match="flip True"):
         ExportedDetector.open(out, "openvino", PostProcess())
     with pytest.raises(ValueError, match="sees an image once: flip is True"):
-        export_detector(trained, tmp_path / "flip", "onnx", PostProcess(), garments=True)
+        export_detector(trained, tmp_path / "flip", ExportConfig(decode=True), PostProcess())
     graph = json.loads((out / "export.json").read_text())
     (out / "export.json").write_text(json.dumps({**graph, "batch": 2}))
     with pytest.raises(ValueError, match=r"export.json: batch: .*got 2"):

@@ -10,9 +10,10 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from fashion_ops.methods.centernet.decode import TOP, Decoded, decode, decode_fixed, smooth
+from fashion_ops.methods.centernet.decode import TOP, Decoded, decode, decode_fixed
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.nms import NMS_IOU, suppress
+from fashion_ops.methods.centernet.landmarks import smooth
+from fashion_ops.methods.centernet.nms import NMS_IOU, nms
 from fashion_ops.methods.centernet.test_time_augmentation import merge_flipped
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, load_grouping
@@ -257,7 +258,7 @@ def test_suppression(how):
             "hard": lambda: plain.hard_nms(crowd, NMS_IOU),
             "soft": lambda: plain.soft_nms(crowd),
         }[how]()
-        kept, scores = suppress(
+        kept, scores = nms(
             torch.from_numpy(np.array([g.box for g in crowd]).reshape(-1, 4)),
             torch.tensor([g.score for g in crowd], dtype=torch.float64),
             torch.tensor([g.category for g in crowd], dtype=torch.int64),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fashion_ops.methods.centernet.targets import from_grid, gaussian_radius, make_targets, to_grid
+from fashion_ops.methods.centernet.codec import from_grid, to_grid
+from fashion_ops.methods.centernet.targets import gaussian_radius, make_targets
 from fashion_ops.taxonomy import load_grouping
 
 SIZE, SIDE = 64, 16

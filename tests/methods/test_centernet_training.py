@@ -16,7 +16,8 @@ from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.targets import make_targets
-from fashion_ops.methods.centernet.warm_start import start_from
+from fashion_ops.methods.centernet.training import detector_settings
+from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
 from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
 from fashion_ops.params import Params, TrainDetector, TrainingConfig
@@ -122,7 +123,7 @@ def dataset(n=4):
 def detector(**params):
     torch.manual_seed(0)
     p = TrainDetector(**{**PUBLISHED, "lr": 1e-3, "epochs": 3, "batch_size": 2, **params})
-    settings = train_detector.detector_settings(p, GROUPING)
+    settings = detector_settings(p, GROUPING)
     net = CenterNet("tiny", K, neck_width=16, head_width=16)
     return CenterNetModule(net, p, settings, torch.from_numpy(GROUPING.mirror()), seed=0)
 
@@ -192,7 +193,7 @@ def test_weights_that_fit_start_the_run(tmp_path):
     other = saved(tmp_path / "other", groups=81)
     net = detector().model
     before = {n: t.clone() for n, t in net.state_dict().items()}
-    start = start_from(net, tmp_path / "other")
+    start = warm_start(net, tmp_path / "other")
     assert start.fresh == [f"heads.{h}.out.{p}" for h in ("hm_hp", "hps") for p in ("bias", "weight")]
     assert start.taken == len(before) - 4
     for name, value in net.state_dict().items():
@@ -204,13 +205,13 @@ def test_weights_that_share_nothing_are_an_error(tmp_path):
     saved(tmp_path / "wide", width=32)
     net = torch.nn.ModuleDict({"another": torch.nn.Linear(2, 2)})
     with pytest.raises(ValueError, match=r"start_from: .*wide.*shares no parameter"):
-        start_from(net, tmp_path / "wide")
+        warm_start(net, tmp_path / "wide")
     with pytest.raises(FileNotFoundError, match="no model here"):
-        start_from(net, tmp_path / "nowhere")
+        warm_start(net, tmp_path / "nowhere")
     (tmp_path / "nowhere").mkdir()
     (tmp_path / "nowhere" / "model.json").write_text('{"method": "top_down"}')
     with pytest.raises(ValueError, match="method is 'top_down', expected 'centernet'"):
-        start_from(net, tmp_path / "nowhere")
+        warm_start(net, tmp_path / "nowhere")
 
 
 def test_the_step_with_everything_published(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from detection_networks import features, target
 from torch import nn
 
-from fashion_ops.methods.detection.cascade import IOUS, CascadeHeads, Stage, pick
+from fashion_ops.methods.detection.cascade import IOUS, CascadeHeads, Stage, select_detections
 
 
 def test_a_stage_regresses_one_box_for_all_categories():
@@ -120,7 +120,7 @@ def test_doubles_are_suppressed_within_a_category_only():
     boxes = torch.tensor([[0.0, 0, 20, 20], [1, 0, 21, 20], [40, 40, 60, 60]])
     scores = torch.zeros(3, 14)
     scores[0, 5], scores[1, 5], scores[1, 8], scores[2, 5] = 0.9, 0.8, 0.7, 0.04
-    found = pick(boxes, scores, 0.05)
+    found = select_detections(boxes, scores, 0.05)
     assert found["labels"].tolist() == [5, 8]
     assert torch.equal(found["boxes"], boxes[:2])
     assert found["scores"].tolist() == pytest.approx([0.9, 0.7])

@@ -34,7 +34,7 @@ def test_mirroring_moves_images_boxes_and_masks_alike(wardrobe, monkeypatch):
     batch = dataset.__getitems__([0, 1])
     module.losses(batch, torch.Generator().manual_seed(0))
     for before, after, was, now in zip(
-        batch["pictures"], given["images"], batch["targets"], given["targets"], strict=True
+        batch["images"], given["images"], batch["targets"], given["targets"], strict=True
     ):
         assert torch.equal((after * 255).round().byte().flip(-1), before)
         assert torch.equal(now["boxes"][:, 0], before.shape[-1] - was["boxes"][:, 2])

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from detection_networks import ONCE, SMALL_HTC, box_detector
+from detection_networks import SMALL_HTC_CONFIG, box_detector
 from detection_wardrobe import Wardrobe
 
 from fashion_ops.methods.detection.inference import BoxDetector
-from fashion_ops.methods.detection.model import CascadeRCNN
-from fashion_ops.methods.detection.training import detector_spec, train_detector
+from fashion_ops.methods.detection.training import detector_spec, train_box_detector, untrained_model
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +26,14 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def test_a_trained_folder_detects_as_the_network_did(wardrobe, tmp_path):
     torch.manual_seed(0)
-    model = CascadeRCNN(SMALL_HTC)
-    spec = detector_spec(SMALL_HTC, ONCE, 0.01, {"lr": 0.001})
-    history = train_detector(
-        tmp_path, model, spec, ONCE, np.arange(6), wardrobe.garments, wardrobe.read, flip=0.5, seed=0
+    config = SMALL_HTC_CONFIG
+    model = untrained_model(config)
+    history = train_box_detector(
+        config, model, np.arange(6), wardrobe.garments, wardrobe.read, tmp_path, seed=0
     )
     assert len(history) == 1
     images = [wardrobe.read(i) for i in range(2)]
-    before = BoxDetector(model.eval(), spec).detect(images)
+    before = BoxDetector(model.eval(), detector_spec(config)).detect(images)
     after = BoxDetector.load(tmp_path).detect(images)
     assert sum(map(len, before)) > 0
     for a, b in zip(before, after, strict=True):

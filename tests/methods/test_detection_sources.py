@@ -1,4 +1,4 @@
-"""Boxes from detectors, ground truth and COCO results."""
+"""Boxes from detectors and COCO results."""
 
 import json
 
@@ -10,7 +10,7 @@ from detection_wardrobe import Wardrobe
 
 from fashion_ops.methods.centernet.inference import Detection
 from fashion_ops.methods.detection.inference import BoxDetector
-from fashion_ops.methods.detection.sources import DetectedBoxes, boxes_from_file, true_boxes
+from fashion_ops.methods.detection.sources import DetectedBoxes, boxes_from_file
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +90,6 @@ def test_files_that_are_no_results_are_refused(tmp_path):
         boxes_from_file(written(tmp_path, []), two)
 
 
-def test_ground_truth_is_a_source(wardrobe):
-    source = true_boxes(wardrobe.images, wardrobe.garments)
-    ids = wardrobe.images["image_id"].tolist()
-    told = [
-        (i, b.category_id, *b.box) for i, own in zip(ids, source.boxes(ids), strict=True) for b in own
-    ]
-    rows = wardrobe.garments
-    columns = (rows["image_id"], rows["category_id"], rows["box"])
-    assert told == [(i, c, *box) for i, c, box in zip(*columns, strict=True)]
-    assert {b.score for own in source.boxes(ids) for b in own} == {1.0}
-    with pytest.raises(ValueError, match="garment 0: image id 0 is not among the 5 images"):
-        true_boxes(wardrobe.images.iloc[1:], wardrobe.garments)
-
-
 def test_any_detector_is_a_source(wardrobe, detector):
     """This folder's, and CenterNet's detections with their landmarks."""
 
@@ -112,8 +98,8 @@ def test_any_detector_is_a_source(wardrobe, detector):
             box, points = np.zeros(4, np.float32), np.zeros((8, 3), np.float32)
             return [[Detection(box, float(i.mean()), 9, points)] for i in images]
 
-    told = DetectedBoxes(Fake(), wardrobe.read).boxes([3, 1])
-    assert [own[0].score for own in told] == [wardrobe.read(i).mean() for i in (3, 1)]
+    detected = DetectedBoxes(Fake(), wardrobe.read).boxes([3, 1])
+    assert [own[0].score for own in detected] == [wardrobe.read(i).mean() for i in (3, 1)]
     own = DetectedBoxes(detector, wardrobe.read, 0.2).boxes([0, 1])
     direct = detector.detect([wardrobe.read(i) for i in (0, 1)], 0.2)
     assert [[b.score for b in x] for x in own] == [[b.score for b in x] for x in direct]

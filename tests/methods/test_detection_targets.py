@@ -9,7 +9,12 @@ from detection_wardrobe import Wardrobe
 from pycocotools import mask as coco_mask
 
 from fashion_ops.methods.detection.data import LabelledImages, labels_of
-from fashion_ops.methods.detection.targets import equal_to_any, polygon_mask, semantic_map, shrunk_map
+from fashion_ops.methods.detection.targets import (
+    equal_to_any,
+    polygon_mask,
+    resize_semantic_map,
+    semantic_map,
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +70,7 @@ def test_the_smaller_garment_shows_in_the_semantic_map():
     assert (drawn[1:5, 1:5] == 1).all()
     counts = dict(zip(*(x.tolist() for x in drawn.unique(return_counts=True)), strict=True))
     assert counts == {0: 16, 1: 16, 10: 32, 255: 64}
-    small = shrunk_map(drawn[None], (2, 1))
+    small = resize_semantic_map(drawn[None], (2, 1))
     assert small[0, :, 0].tolist() == [10, 255]
 
 

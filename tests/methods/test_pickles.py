@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fashion_ops.methods.artifact import load_model, save_model
-from fashion_ops.methods.centernet.warm_start import start_from
+from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.pickles import UnsafeModel, refuse_pickles
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -90,7 +90,7 @@ def test_nothing_is_loaded_beside_a_pickle(
     for load in (
         lambda: refuse_pickles(folder),
         lambda: load_model(folder, "test", lambda _: pytest.fail("built")),
-        lambda: start_from(nn.Linear(2, 2), folder),
+        lambda: warm_start(nn.Linear(2, 2), folder),
     ):
         with pytest.raises(UnsafeModel, match=path.name):
             load()

@@ -8,7 +8,7 @@ import torch
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.data import Images, warp_images
-from fashion_ops.methods.centernet.random_crop import RandomCrop, border, shrunk
+from fashion_ops.methods.centernet.random_crop import RandomCrop, border, rescale_matrix
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp, step_generator, warp_batch
 from fashion_ops.methods.parts.color import AXES, AXES_VALUES, color_change, normalize_changed
 
@@ -117,7 +117,7 @@ def test_crops_depend_on_seed_epoch_and_image_only():
 def test_a_smaller_decoded_image_is_placed_by_its_real_size():
     """Sides that don't divide are rounded up: 301 pixels decode to 151, not 150.5."""
     matrix = np.array([[0.25, 0, 3.0], [0, 0.25, -2.0]])
-    small = shrunk(matrix, (201, 151, 3), np.array([301, 402]))
+    small = rescale_matrix(matrix, (201, 151, 3), np.array([301, 402]))
     for original in ((0.0, 0.0), (300.0, 401.0)):
         there = (np.array(original) + 0.5) * (151 / 301, 201 / 402) - 0.5
         np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""The grid search: finds what was hidden, judges like the public way, reaches what reads its choice."""
+"""The grid search: finds what was hidden, scores like the public way, reaches what reads its choice."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,12 @@ from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.inference.postprocess_search import Reading, grid, read_images, search
+from fashion_ops.inference.postprocess_search import SearchSpace, build_scorers, grid, search
 from fashion_ops.inference.predictions import detect
 from fashion_ops.inference.predictor import LandmarkPipeline, Predictor
-from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.nms import suppress
-from fashion_ops.methods.centernet.postprocess_file import read_chosen, write_chosen
+from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
+from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import aggregate, evaluate, ingest, synthesize, train_detector, tune_postprocess
@@ -183,10 +182,10 @@ def test_the_fast_way_equals_detecting_and_scoring(
     detector = scene.detector.with_post(start)
     images = scene.images
     garments = label(detect(DetectedBoxes(detector, scene.catalog.image), images, 100))
-    reading = Reading.of(start, SIGMAS, SIGMAS)
-    [judge] = read_images(detector, scene.catalog, images, garments, [reading])
+    space = SearchSpace.of(start, SIGMAS, SIGMAS)
+    [scorer] = build_scorers(detector, scene.catalog, images, garments, [space])
     posts = [start.model_copy(update=values) for values in SETTINGS]
-    fast, fast_boxes = judge.landmark_aps(posts), judge.box_aps(posts)
+    fast, fast_boxes = scorer.landmark_aps(posts), scorer.box_aps(posts)
     for n, post in enumerate(posts):
         found = detect(DetectedBoxes(detector.with_post(post), scene.catalog.image), images, 100)
         truth = ground_truth(images, garments)
@@ -207,17 +206,17 @@ def test_suppression_of_many_scorings_equals_one_by_one(scene: SimpleNamespace) 
     image, kinds = np.repeat([0, 1], 20), rng.integers(1, 3, 40)
     scores = rng.uniform(0.01, 1, (6, 40)).astype(np.float32)
     scores[1:, ::3] = -1
-    for nms in ("hard", "soft", "none"):
-        post = START.model_copy(update={"nms": nms})
-        many = suppress_many(scores, find_doubles(image, kinds, boxes, nms))
+    for method in ("hard", "soft", "none"):
+        post = START.model_copy(update={"nms": method})
+        many = nms_many(scores, group_overlapping(image, kinds, boxes, method))
         for row, own in zip(many, scores, strict=True):
             wanted = np.full(40, -1, np.float32)
             for p in (0, 1):
                 at = np.flatnonzero((image == p) & (own >= 0))
-                kept, final = suppress(*(torch.from_numpy(x[at]) for x in (boxes, own, kinds)), post)
+                kept, final = nms(*(torch.from_numpy(x[at]) for x in (boxes, own, kinds)), post)
                 wanted[at[kept.numpy()]] = final.numpy()
             np.testing.assert_allclose(row, wanted, atol=1e-6)
-        assert nms == "none" or (many != scores).any()
+        assert method == "none" or (many != scores).any()
 
 
 # The step, on a wardrobe of a few images
@@ -258,7 +257,7 @@ def test_the_step_writes_its_choice_with_the_same_bytes_each_time(ws: Workspace)
     }
     assert metrics["pictures"] == 9
     assert metrics["AP tuned"] >= metrics["AP at the start"] >= 0
-    chosen = read_chosen(ws.postprocess)
+    chosen = read_postprocess(ws.postprocess)
     assert {n: metrics[n] for n in tune_postprocess.PARAMETERS} == chosen.model_dump(
         include=set(tune_postprocess.PARAMETERS)
     )
@@ -298,7 +297,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
     bundle.detector.symlink_to(ws.detector)
     bundle.catalog.symlink_to(ws.catalog)
     bundle.postprocess.mkdir()
-    write_chosen(bundle.postprocess, post)
+    write_postprocess(bundle.postprocess, post)
     monkeypatch.setattr(LandmarkPipeline, "load", lambda *_: None)
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent).detector
@@ -315,7 +314,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
 
 def test_a_bundle_without_or_with_a_broken_choice_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no postprocess\.json here.*tune_postprocess"):
-        read_chosen(tmp_path)
+        read_postprocess(tmp_path)
     (tmp_path / "postprocess.json").write_text(json.dumps({"gamma": 1.5}))
     with pytest.raises(ValueError, match=r"postprocess\.json: gamma: .*1.*got 1\.5"):
-        read_chosen(tmp_path)
+        read_postprocess(tmp_path)

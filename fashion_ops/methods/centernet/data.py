@@ -1,8 +1,8 @@
-"""Whole images for the detector: fitted into the square input, then warped as a batch.
+"""Training images of the detector: letterboxed into the square input, then warped as a batch.
 
-An image keeps its aspect and is padded with black; everything moves along with it. Instances of a
-image are padded to the data set's largest number; category 0 marks padding. With ``RandomCrop`` it
-is a crop that is fitted, straight from the original's pixels, anew in every epoch.
+Letterboxing keeps the aspect ratio and pads with black; boxes and landmarks move along. The garments of
+an image are padded to the data set's largest number with category 0. With ``RandomCrop`` a crop of the
+original image is letterboxed instead, a new one in every epoch.
 """
 
 import os
@@ -17,16 +17,20 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.centernet.random_crop import RandomCrop, shrunk
+from fashion_ops.methods.centernet.random_crop import RandomCrop, rescale_matrix
 from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.regions import CACHE_BYTES
 
 
-def fit_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.ndarray:
-    """Affine matrix (2, 3) from an image to the square input: keep the aspect, centre, pad.
+def letterbox_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.ndarray:
+    """Affine matrix (2, 3) that letterboxes an image into the square input, centred.
 
-    With ``padding`` the longer side takes 1/padding of the input's.
+    Args:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        size: side of the input, pixels.
+        padding: the image's longer side takes 1/padding of the input's side.
     """
     whole = np.array([[-0.5, -0.5, width - 0.5, height - 0.5]])
     return crop_matrices(whole, (size, size), padding)[0]
@@ -35,16 +39,17 @@ def fit_matrix(width: int, height: int, size: int, padding: float = 1.0) -> np.n
 class Images(Dataset[dict[str, Tensor]]):
     """Images with all their garments as tensors, in input pixels before augmentation.
 
-    Images that fit are kept in memory, decoded and fitted; otherwise, and with ``random_crop``, each
-    is read when asked for: by a thread a core, or by the one thread of a loader's worker.
+    If all letterboxed images fit into memory, they are decoded once and kept. Otherwise, and with
+    ``random_crop``, each is read when a batch needs it: by one thread per core, or by the single
+    thread of a loader's worker process.
 
     Args:
-        image_ids: images to use; one without garments teaches the background.
-        garments: their garments, also those without labelled landmarks.
-        read_image: image id -> RGB uint8 (H, W, 3); with ``random_crop`` (image id, shrink), see
-            ``decode_rgb``.
+        image_ids: images to use; one without garments trains the background.
+        garments: their garments, including those without labelled landmarks.
+        read_image: image id to RGB uint8 (H, W, 3); with ``random_crop`` it is also called with how
+            much smaller the image may be decoded (1, 2, 4 or 8), see ``decode_rgb``.
         size: side of the input, pixels.
-        random_crop: draw CenterNet's random crops; None fits the whole image.
+        random_crop: draws CenterNet's random crops; None letterboxes the whole image.
     """
 
     def __init__(
@@ -61,26 +66,26 @@ class Images(Dataset[dict[str, Tensor]]):
         rows: dict[int, list[int]] = {int(i): [] for i in image_ids}
         for row, image_id in enumerate(garments.image_id):
             rows[int(image_id)].append(row)
-        self.most = max([1, *map(len, rows.values())])
-        self.rows = np.full((len(image_ids), self.most), -1)
+        most = max([1, *map(len, rows.values())])
+        self.rows = np.full((len(image_ids), most), -1)
         for i, image_id in enumerate(image_ids):
-            own = rows[int(image_id)]
-            self.rows[i, : len(own)] = own
+            garment_rows = rows[int(image_id)]
+            self.rows[i, : len(garment_rows)] = garment_rows
         self._cache: tuple[Tensor, np.ndarray] | None = None
         if random_crop is None and len(image_ids) * 3 * size * size <= CACHE_BYTES:
             self._cache = self._read(np.arange(len(image_ids)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch's random crops to give."""
+        """Select the epoch whose random crops are drawn."""
         self.epoch = epoch
 
     def _read(self, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        """Fitted images uint8 (N, 3, size, size) and the matrices (N, 2, 3) that fitted them."""
+        """Read images as uint8 (N, 3, size, size), and the matrices (N, 2, 3) from image to input."""
         images = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         matrices = np.empty((len(indices), 2, 3))
-        read = self._fit if self.random_crop is None else self._crop
+        read = self._letterbox if self.random_crop is None else self._crop
         if get_worker_info() is not None:
-            cv2.setNumThreads(0)  # its threads do not survive the fork
+            cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
             for n, i in enumerate(indices):
                 matrices[n] = read(int(i), images[n])
         else:
@@ -88,19 +93,19 @@ class Images(Dataset[dict[str, Tensor]]):
                 matrices[:] = list(pool.map(read, indices.tolist(), images))
         return torch.from_numpy(images).permute(0, 3, 1, 2), matrices
 
-    def _fit(self, index: int, out: np.ndarray) -> np.ndarray:
-        """Fit a whole image into ``out`` (size, size, 3); returns the matrix (2, 3)."""
+    def _letterbox(self, index: int, out: np.ndarray) -> np.ndarray:
+        """Letterbox a whole image into ``out`` (size, size, 3) and return the matrix (2, 3)."""
         image = self.read_image(int(self.image_ids[index]))
-        matrix = fit_matrix(image.shape[1], image.shape[0], self.size)
+        matrix = letterbox_matrix(image.shape[1], image.shape[0], self.size)
         out[:] = cut(image, matrix, (self.size, self.size))
         return matrix
 
     def _crop(self, index: int, out: np.ndarray) -> np.ndarray:
-        """As ``_fit``, for a random crop of the image."""
+        """Letterbox a random crop of an image; as ``_letterbox``."""
         assert self.random_crop is not None
         matrix, shrink = self.random_crop.draw(index, self.epoch, self.size)
         image = self.read_image(int(self.image_ids[index]), shrink)
-        small = shrunk(matrix, image.shape, self.random_crop.sizes_N2[index])
+        small = rescale_matrix(matrix, image.shape, self.random_crop.sizes[index])
         cv2.warpAffine(image, small, (self.size, self.size), dst=out, flags=cv2.INTER_LINEAR)
         return matrix
 
@@ -111,7 +116,12 @@ class Images(Dataset[dict[str, Tensor]]):
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """A whole batch at once: image, boxes (B, M, 4), category (B, M), landmarks (B, M, K, 3)."""
+        """Load a batch.
+
+        Returns:
+            ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4), ``category`` (B, M), 0 for padding,
+            and ``landmarks`` (B, M, K, 3).
+        """
         i = np.asarray(indices)
         if self._cache is None:
             images, matrices = self._read(i)
@@ -137,15 +147,19 @@ class Images(Dataset[dict[str, Tensor]]):
 def warp_images(
     batch: dict[str, Tensor], mirror: Tensor, warp: Warp, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b m 4"], Float[Tensor, "b m k 3"]]:
-    """Images in 0..1, boxes and landmarks under one random similarity an image.
-
-    Boxes may reach beyond the input; ``warp`` must not rotate, or they would no longer be tight.
+    """Warp each image of a batch, its boxes and its landmarks by a random similarity.
 
     Args:
-        batch: as ``Images`` gives it.
+        batch: of ``Images``.
         mirror: permutation (K,) of the grouping's channels under a flip.
-        warp: how far to go.
+        warp: ranges of the augmentation.
         generator: source of randomness.
+
+    Returns:
+        Images in 0..1, boxes, which may reach beyond the input, and landmarks.
+
+    Raises:
+        ValueError: ``warp`` rotates, after which boxes would no longer be tight.
     """
     if warp.rotation:
         raise ValueError(f"boxes can't be rotated: warp.rotation is {warp.rotation}, must be 0")

@@ -1,37 +1,43 @@
-"""From six maps to garments with the four techniques of DeepMark++ (3.2), a whole batch on its device.
+"""Decoding the six maps into garments with the four techniques of DeepMark++ (3.2), a batch at a time.
 
-Order: 2 smooth the heatmaps, find the centres, 4 refine each landmark under a mask (or by the nearest
-candidate, as CenterNet does), 3 blend with the displaced point, 1 rescore. Suppression of
-doubles and the fusion of flips and scales live beside this file (``suppress``, ``fuse``).
+The order is: smooth the heatmaps (technique 2), find the centres, refine each landmark under a mask (4)
+or by the nearest candidate as in CenterNet, blend it with the displaced point (3), rescore (1). NMS and
+the merging of flips and scales are in ``nms``, ``test_time_augmentation`` and ``inference``.
 
-Grid coordinates as in ``targets``: the middle of the cell (x, y) is (x + 0.5, y + 0.5). A garment has
-only the landmarks of its category: M slots, in the category's order.
-
-Inside, garments and landmarks are flat lists (D garments, P of their landmarks), so that a batch costs
-what it holds and not what it could hold. ``decode_fixed`` keeps every slot instead: no shape depends on
-the data, which a graph for export needs; the two share everything else.
+A garment has only the landmarks of its category: M slots, in the category's order. Internally garments
+and landmarks are flat lists (D garments, P landmarks), so that time depends on what a batch contains,
+not on what it could contain. ``decode_fixed`` keeps every slot instead, so that no shape depends on the
+data, which a graph for export needs. Everything else is shared.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fashion_ops.methods.centernet.landmarks import Maps, masked_maximum, nearest_candidate
-from fashion_ops.methods.centernet.peaks import local_maxima, smooth
-from fashion_ops.methods.centernet.targets import from_grid
+from fashion_ops.methods.centernet.codec import decode_boxes, decode_points, from_grid
+from fashion_ops.methods.centernet.landmarks import (
+    Maps,
+    local_maxima,
+    masked_maximum,
+    nearest_candidate,
+    smooth,
+)
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import CATEGORIES, Grouping
 
-TOP = 100  # garments an image
-IN_CACHE = 1 << 20  # cells of landmark maps that are decoded at once on a CPU, 4 MB
+TOP = 100  # most garments of an image
+IN_CACHE = 1 << 20  # cells of the landmark maps decoded at once on a CPU, 4 MB
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The best garments of each image, best first; input pixels. Spare slots have score 0."""
+    """The best N garments of each image, best first, in input pixels; padded with score 0.
+
+    Categories count from 1, landmarks are x, y, score.
+    """
 
     boxes: Float[Tensor, "b n 4"]
     scores: Float[Tensor, "b n"]
@@ -41,20 +47,23 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Instances:
-    """D garments of a batch by the cell (x, y) of their centre, category from 0; and P landmarks."""
+    """D garments of a batch by the cell (x, y) of their centre, and their P landmarks.
+
+    ``category`` counts from 0. ``channel`` is the heatmap of a landmark, -1 for a padding slot.
+    """
 
     image: Int[Tensor, " d"]
     x: Int[Tensor, " d"]
     y: Int[Tensor, " d"]
     category: Int[Tensor, " d"]
     score: Float[Tensor, " d"]
-    owner: Int[Tensor, " p"]  # garment of each landmark
-    slot: Int[Tensor, " p"]  # its place in the category's order
-    channel: Int[Tensor, " p"]  # its group
+    owner: Int[Tensor, " p"]  # index of the landmark's garment
+    slot: Int[Tensor, " p"]  # index of the landmark in the category's order
+    channel: Int[Tensor, " p"]
 
 
 def grouping_slots(grouping: Grouping) -> Int[Tensor, "13 m"]:
-    """The channel of each of a category's own landmarks, M = 39 at most; -1 pads."""
+    """Heatmap channel of each landmark of each category; -1 pads categories with fewer than M = 39."""
     slots = np.full((len(CATEGORIES), max(c.num_landmarks for c in CATEGORIES)), -1)
     for c in CATEGORIES:
         slots[c.id - 1, : c.num_landmarks] = grouping.channels(c.id)
@@ -62,7 +71,7 @@ def grouping_slots(grouping: Grouping) -> Int[Tensor, "13 m"]:
 
 
 def smoothed(maps: Maps, post: PostProcess) -> Maps:
-    """Maps with technique 2 applied to both kinds of heatmaps, where ``post`` wants it."""
+    """Apply technique 2 to both kinds of heatmaps, if ``post.smooth``."""
     if not post.smooth:
         return maps
     return {
@@ -75,45 +84,42 @@ def smoothed(maps: Maps, post: PostProcess) -> Maps:
 def decode(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, min_score: float = 0.0, top: int = TOP
 ) -> Decoded:
-    """Garments out of the maps of ``CenterNet.forward``, heatmaps after the sigmoid.
+    """Decode the maps of ``CenterNet.forward`` into garments.
 
-    Without technique 4 a landmark is the heatmap's local maximum nearest to where the centre's
-    displacement points, unless that lies outside the box, scores under 0.1, or is farther than 0.3 of
-    the box's longer side; then it is the displaced point itself, with the heatmap's value there.
+    Landmarks are refined by ``masked_maximum`` with technique 4, else by ``nearest_candidate``.
 
     Args:
-        maps: the six maps.
-        slots: as of ``grouping_slots``.
-        post: which techniques, with which parameters; flip, scales and NMS are not done here.
-        min_score: centres below are not decoded. N is the largest number that an image keeps.
-        top: at most this many an image.
+        maps: the six maps, heatmaps after the sigmoid.
+        slots: of ``grouping_slots``.
+        post: the techniques and their parameters; its flip, scales and NMS are ignored here.
+        min_score: centres below are not decoded.
+        top: most garments of an image.
+
+    Returns:
+        The garments in input pixels; N is the largest number of garments in an image.
     """
     b, k, h, w = maps["hm_hp"].shape
     together = b if maps["hm_hp"].is_cuda else max(1, IN_CACHE // (k * h * w))
-    parts = [
-        _decode_part(
+    chunks = [
+        _decode_chunk(
             {name: m[i : i + together] for name, m in maps.items()}, slots, post, min_score, top
         )
         for i in range(0, b, together)
     ]
-    most = max((part.scores.shape[1] for part in parts), default=0)
+    most = max((chunk.scores.shape[1] for chunk in chunks), default=0)
 
-    def joined(name: str) -> Tensor:
-        values = [getattr(part, name) for part in parts]
-        return torch.cat([torch.cat([v, _spare(v, most - v.shape[1])], 1) for v in values])
+    def join(name: str) -> Tensor:
+        values = [getattr(chunk, name) for chunk in chunks]
+        padding = [v.new_zeros(len(v), most - v.shape[1], *v.shape[2:]) for v in values]
+        return torch.cat([torch.cat(pair, 1) for pair in zip(values, padding, strict=True)])
 
-    return Decoded(joined("boxes"), joined("scores"), joined("category"), joined("landmarks"))
-
-
-def _spare(values: Tensor, count: int) -> Tensor:
-    """So many more slots for the garments (B, N, ...), all zero."""
-    return values.new_zeros(len(values), count, *values.shape[2:])
+    return Decoded(*(join(field.name) for field in fields(Decoded)))
 
 
-def _decode_part(
+def _decode_chunk(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, min_score: float, top: int
 ) -> Decoded:
-    """``decode`` of some images."""
+    """Run ``decode`` on some of the images."""
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
     image, rank = (scores >= max(min_score, 1e-9)).nonzero(as_tuple=True)
@@ -138,21 +144,23 @@ def _decode_part(
         return out
 
     order = padded(final).sort(dim=1, descending=True, stable=True)
-    every = torch.arange(b, device=scores.device)[:, None]
+    rows = torch.arange(b, device=scores.device)[:, None]
     return Decoded(
-        padded(boxes)[every, order.indices],
+        padded(boxes)[rows, order.indices],
         order.values,
-        padded(category + 1)[every, order.indices],
-        padded(landmarks)[every, order.indices],
+        padded(category + 1)[rows, order.indices],
+        padded(landmarks)[rows, order.indices],
     )
 
 
 def decode_fixed(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, top: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``decode`` with shapes that no value decides: boxes, scores, category and landmarks of ``top``.
+    """Run ``decode`` with shapes that do not depend on the data, for a graph that is exported.
 
-    Landmarks beyond the category's own have score 0.
+    Returns:
+        Boxes (B, top, 4), scores (B, top), category (B, top) and landmarks (B, top, M, 3); landmarks
+        that the category does not have are 0.
     """
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
@@ -183,7 +191,7 @@ def decode_fixed(
 
 
 def find_centers(heat: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Score, category from 0, x and y (B, top) of the best local maxima of the centre maps."""
+    """Score, category from 0, x and y, (B, top) each, of the best local maxima of the centre maps."""
     _, c, h, w = heat.shape
     scores, index = local_maxima(heat).flatten(1).topk(min(top, c * h * w))
     return scores, index // (h * w), index % w, index // w % h
@@ -192,29 +200,36 @@ def find_centers(heat: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor
 def measure(
     maps: Maps, g: Instances, slot_count: int, post: PostProcess, fixed: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (D, 4) and landmarks (D, M, 3) in input pixels, and the final scores (D,)."""
-    corner = torch.stack([g.x, g.y], -1).to(maps["hm"].dtype)
+    """Read boxes, landmarks and final scores of garments from the maps (techniques 4, 3 and 1).
 
-    def pair(name: str) -> Tensor:
-        return maps[name][g.image, :, g.y, g.x]
+    Args:
+        maps: the six maps, already smoothed.
+        g: the garments.
+        slot_count: M.
+        post: the techniques.
+        fixed: whether no shape may depend on a value.
 
-    center, extent = corner + pair("reg"), pair("wh").clamp_min(0)
-    boxes = torch.cat([center - extent / 2, center + extent / 2], -1)
+    Returns:
+        Boxes (D, 4) in input pixels, scores (D,), and landmarks (D, M, 3) in input pixels with scores.
+    """
+    cell = torch.stack([g.x, g.y], -1).to(maps["hm"].dtype)
+    wh, reg = (maps[name][g.image, :, g.y, g.x] for name in ("wh", "reg"))
+    boxes = decode_boxes(wh, reg, cell)
     image, x, y = g.image[g.owner], g.x[g.owner], g.y[g.owner]
     hps, channel = maps["hps"], g.channel.clamp_min(0)
     moved = torch.stack([hps[image, 2 * channel, y, x], hps[image, 2 * channel + 1, y, x]], -1)
-    coarse = corner[g.owner] + moved
+    coarse = decode_points(moved, cell[g.owner])
     refine = masked_maximum if post.mask else nearest_candidate
     refined, score = refine(maps, image, channel, coarse, boxes[g.owner], fixed)
     if post.blend:
         refined = post.gamma * refined + (1 - post.gamma) * coarse
-    own = (g.channel >= 0).to(score.dtype)
+    real = (g.channel >= 0).to(score.dtype)  # 0 in padding slots
     landmarks = refined.new_zeros(g.score.shape[0], slot_count, 3)
-    values = torch.cat([from_grid(refined), score[:, None]], -1) * own[:, None]
+    values = torch.cat([from_grid(refined), score[:, None]], -1) * real[:, None]
     landmarks = landmarks.index_put((g.owner, g.slot), values)
     final = g.score
     if post.rescore:
-        count = torch.zeros_like(final).index_add(0, g.owner, own)
-        mean = torch.zeros_like(final).index_add(0, g.owner, score * own) / count.clamp_min(1)
-        final = (post.alpha * final + (1 - post.alpha) * mean) * (g.score > 0)  # a spare slot stays 0
+        count = torch.zeros_like(final).index_add(0, g.owner, real)
+        mean = torch.zeros_like(final).index_add(0, g.owner, score * real) / count.clamp_min(1)
+        final = (post.alpha * final + (1 - post.alpha) * mean) * (g.score > 0)  # padding stays 0
     return from_grid(boxes), final, landmarks

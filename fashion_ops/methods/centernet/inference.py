@@ -1,4 +1,4 @@
-"""A trained detector folder as an object: images in, garments with boxes and landmarks out."""
+"""A trained detector ready to predict: images in, garments with boxes and landmarks out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.centernet.backbones.by_name import find_backbone
-from fashion_ops.methods.centernet.data import fit_matrix
-from fashion_ops.methods.centernet.decode import Decoded, Maps, decode, grouping_slots
+from fashion_ops.methods.centernet.data import letterbox_matrix
+from fashion_ops.methods.centernet.decode import Decoded, decode, grouping_slots
+from fashion_ops.methods.centernet.landmarks import Maps
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.nms import suppress
+from fashion_ops.methods.centernet.nms import nms
 from fashion_ops.methods.centernet.test_time_augmentation import canvas_size, merge_flipped
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import cut, invert_matrices
@@ -25,16 +27,20 @@ from fashion_ops.taxonomy import Grouping, category, load_grouping
 METHOD = "centernet"
 BATCH = 32
 
-# Fitted images uint8 (B, 3, side, side) to six maps fp32, heatmaps after the sigmoid.
-Network = Callable[[Tensor], Maps]
+# From letterboxed images uint8 (B, 3, side, side) to six maps in fp32, heatmaps after the sigmoid; an
+# exported network that decodes gives garments instead.
+Network = Callable[[Tensor], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One garment; image pixels.
+    """One garment in an image.
 
-    ``box``: float32 (4,) x1, y1, x2, y2 within the image. ``landmarks``: float32 (n, 3) x, y, score,
-    in the order of the category's landmarks.
+    Attributes:
+        box: float32 (4,) x1, y1, x2, y2 in image pixels, within the image.
+        score: 0..1.
+        category_id: 1..13.
+        landmarks: float32 (n, 3) x, y in image pixels and score, in the category's order.
     """
 
     box: np.ndarray
@@ -44,21 +50,21 @@ class Detection:
 
 
 def build(spec: dict[str, Any]) -> CenterNet:
-    """The untrained network that a ``model.json`` describes."""
+    """Build the untrained network that a ``model.json`` describes."""
     groups = load_grouping(spec["grouping"]).num_groups
     return CenterNet(spec["backbone"], groups, spec["neck_width"], spec["head_width"])
 
 
 @dataclass(frozen=True)
 class TorchNetwork:
-    """A trained network as a ``Network``."""
+    """A trained network in torch, as a ``Network``."""
 
     model: CenterNet
     precision: str
     device: torch.device
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Maps:
+    def __call__(self, images: UInt8[Tensor, "b 3 s s"]) -> Maps:
         pixels = normalize(images.to(self.device).float() / 255)
         with autocast(self.precision, self.device):
             maps = self.model(pixels.contiguous(memory_format=torch.channels_last))
@@ -67,7 +73,13 @@ class TorchNetwork:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector ready to predict: a network, what its folder says of it, and the post-processing."""
+    """A detector ready to predict.
+
+    Attributes:
+        network: from letterboxed images to maps.
+        spec: the ``model.json``.
+        post: the post-processing.
+    """
 
     network: Network
     spec: dict[str, Any]
@@ -80,13 +92,13 @@ class Detector:
         """Read a model folder.
 
         Args:
-            folder: what ``train_detector`` wrote.
+            folder: written by ``train_detector``.
             device: where the network runs.
-            post: how its maps are read; None takes DeepMark++'s values.
+            post: the post-processing; None uses DeepMark++'s values.
 
         Raises:
-            FileNotFoundError: no model there.
-            ValueError: a model of another method.
+            FileNotFoundError: ``folder`` holds no model.
+            ValueError: it holds a model of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
         network = TorchNetwork(model, spec["precision"], torch.device(device))
@@ -94,93 +106,104 @@ class Detector:
 
     @property
     def grouping(self) -> Grouping:
+        """The grouping of the landmark heatmaps."""
         return load_grouping(self.spec["grouping"])
 
     def with_post(self, post: PostProcess) -> "Detector":
-        """The same network, read in another way."""
+        """Return the same detector with other post-processing."""
         return replace(self, post=post)
 
-    def for_boxes(self) -> "Detector":
-        """To be followed by a landmarker, whose scores come on top: without those of its own (1)."""
+    def without_landmark_scores(self) -> "Detector":
+        """Return the same detector with scores of the centres only (technique 1 switched off).
+
+        A landmarker that follows the detector multiplies its own landmark scores in.
+        """
         return self.with_post(self.post.model_copy(update={"rescore": False}))
 
-    def fit(self, images: list[np.ndarray], scale: float = 1.0) -> tuple[Tensor, np.ndarray]:
-        """Images fitted into the input, uint8 (B, 3, side, side), and their matrices (B, 2, 3).
+    def letterbox(
+        self, images: list[np.ndarray], scale: float = 1.0
+    ) -> tuple[UInt8[Tensor, "b 3 side side"], np.ndarray]:
+        """Letterbox images into the network's square input.
 
         Args:
-            images: RGB uint8 (H, W, 3), any sizes.
-            scale: of the image; the input grows or shrinks along with it.
+            images: B images, RGB uint8 (H, W, 3), any sizes.
+            scale: of the images; the input's side changes by the same factor.
+
+        Returns:
+            The inputs, and the affine matrices (B, 2, 3) from image to input pixels.
         """
         size = self.spec["input_size"] * scale
         multiple = find_backbone(self.spec["backbone"]).multiple
         side = canvas_size(self.spec["input_size"], scale, multiple)
-        matrices = np.stack([fit_matrix(i.shape[1], i.shape[0], side, side / size) for i in images])
-        fitted = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
-        return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2), matrices
+        matrices = np.stack(
+            [letterbox_matrix(i.shape[1], i.shape[0], side, side / size) for i in images]
+        )
+        inputs = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
+        return torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2), matrices
 
-    def maps(self, images: Tensor) -> Maps:
-        """Six maps of fitted images, fused with those of the mirrored ones if ``post.flip``."""
+    def maps(self, images: UInt8[Tensor, "b 3 s s"]) -> dict[str, Tensor]:
+        """Run the network on letterboxed images; with ``post.flip`` also on the mirrored ones."""
         maps = self.network(images)
         if not self.post.flip:
             return maps
         mirror = torch.from_numpy(self.grouping.mirror()).to(maps["hm"].device)
         return merge_flipped(maps, self.network(images.flip(-1)), mirror)
 
-    def decode(self, maps: Maps, min_score: float) -> Decoded:
-        """Garments in the maps, in input pixels, doubles and all."""
+    def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
+        """Decode maps into garments in input pixels, before NMS."""
         slots = grouping_slots(self.grouping).to(maps["hm"].device)
         return decode(maps, slots, self.post, min_score)
 
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
-        """Garments of each image, best first.
+        """Detect the garments of each image, best first.
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
-            score_threshold: garments below are left out; None takes the model's own.
+            score_threshold: garments below are left out; None uses the model's own threshold.
         """
         threshold = self.spec["score_threshold"] if score_threshold is None else score_threshold
-        out: list[list[Detection]] = []
+        detections: list[list[Detection]] = []
         for i in range(0, len(images), BATCH):
             batch = images[i : i + BATCH]
-            looks = [self._look(batch, threshold, scale) for scale in (1.0, *self.post.scales)]
-            out += [
-                self._finish(image, [look[n] for look in looks], threshold)
+            scales = [self._detect_at(batch, threshold, s) for s in (1.0, *self.post.scales)]
+            detections += [
+                self._merge_scales(image, [scale[n] for scale in scales], threshold)
                 for n, image in enumerate(batch)
             ]
-        return out
+        return detections
 
     @torch.inference_mode()
-    def _look(
+    def _detect_at(
         self, images: list[np.ndarray], threshold: float, scale: float
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Boxes, scores, category and landmarks of each image at one scale; image pixels."""
-        inputs, matrices = self.fit(images, scale)
-        found = self.decode(self.maps(inputs), threshold)
+        """Boxes, landmarks, scores and category of each image at one scale, in image pixels."""
+        inputs, matrices = self.letterbox(images, scale)
+        decoded = self.decode(self.maps(inputs), threshold)
         return [
             (
-                *_to_image(found.boxes[n], found.landmarks[n], inverse),
-                found.scores[n],
-                found.category[n],
+                *_to_image(decoded.boxes[n], decoded.landmarks[n], inverse),
+                decoded.scores[n],
+                decoded.category[n],
             )
             for n, inverse in enumerate(invert_matrices(matrices))
         ]
 
-    def _finish(
-        self, image: np.ndarray, looks: list[tuple[Tensor, ...]], threshold: float
+    def _merge_scales(
+        self, image: np.ndarray, scales: list[tuple[Tensor, ...]], threshold: float
     ) -> list[Detection]:
-        """Fuse the scales of one image, suppress doubles, keep what scores enough."""
-        boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*looks, strict=True))
-        kept, final = suppress(boxes, scores, categories, self.post)
-        sure = final >= threshold
-        kept, final = kept[sure], final[sure]
+        """Join the detections of all scales of one image by NMS and apply the threshold."""
+        boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*scales, strict=True))
+        kept, final = nms(boxes, scores, categories, self.post)
+        confident = final >= threshold
+        kept, final = kept[confident], final[confident]
         limit = boxes.new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)
-        ends = torch.minimum(boxes[kept].clamp_min(0), limit).cpu().numpy()
+        clipped = torch.minimum(boxes[kept].clamp_min(0), limit).cpu().numpy()
         return [
             Detection(box, float(score), int(c), points[: category(int(c)).num_landmarks])
             for box, score, c, points in zip(
-                ends,
+                clipped,
                 final.tolist(),
                 categories[kept].tolist(),
                 landmarks[kept].cpu().numpy(),
@@ -189,9 +212,11 @@ class Detector:
         ]
 
 
-def _to_image(boxes: Tensor, landmarks: Tensor, inverse: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Boxes (N, 4) and landmarks (N, M, 3) from input to image pixels."""
+def _to_image(
+    boxes: Float[Tensor, "n 4"], landmarks: Float[Tensor, "n m 3"], inverse: np.ndarray
+) -> tuple[Float[Tensor, "n 4"], Float[Tensor, "n m 3"]]:
+    """Move boxes and landmarks from input to image pixels by the affine matrix (2, 3)."""
     linear, shift = boxes.new_tensor(inverse[:, :2]), boxes.new_tensor(inverse[:, 2])
-    ends = boxes.view(-1, 2, 2) @ linear.T + shift
+    corners = boxes.view(-1, 2, 2) @ linear.T + shift
     points = landmarks[..., :2] @ linear.T + shift
-    return ends.view(-1, 4), torch.cat([points, landmarks[..., 2:]], -1)
+    return corners.view(-1, 4), torch.cat([points, landmarks[..., 2:]], -1)

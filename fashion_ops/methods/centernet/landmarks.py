@@ -1,48 +1,78 @@
-"""Where a landmark is: from the coarse position to the heatmap's evidence, one of two ways.
+"""Smoothing heatmaps, finding their maxima, and refining landmarks from coarse positions.
 
-P landmarks as flat lists: image and channel say whose map, ``coarse`` (P, 2) where the garment's
-centre puts it, ``boxes`` (P, 4) the garment; all in grid coordinates. Both ways give grid positions
-(P, 2) and scores (P,). With ``fixed`` no shape depends on a value, which a graph for export needs.
+Landmarks come as flat lists of P: ``image`` and ``channel`` (P,) say which heatmap, ``coarse`` (P, 2)
+is where the garment's centre puts the landmark, ``boxes`` (P, 4) are the garments' boxes; all in grid
+coordinates (see ``codec``). Both refinements return grid positions (P, 2) and scores (P,). With
+``fixed`` no shape depends on a value, which a graph for export needs.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-from fashion_ops.methods.centernet.peaks import local_maxima
+from fashion_ops.methods.centernet.codec import decode_points
 
-CANDIDATES = 100  # of a landmark map, at most
-MIN_CANDIDATE = 0.1  # heatmap score under which a candidate is none
-MAX_DISTANCE = 0.3  # of the box's longer side, between coarse position and candidate
-MASK_SIGMAS = 9.0  # the mask's sigma is the box's shorter side over this (3.2.4)
-CHUNK = 1024  # landmarks whose maps are masked at once, which bounds the memory
+CANDIDATES = 100  # most candidates of one landmark map
+MIN_CANDIDATE = 0.1  # a candidate's heatmap value must be above this
+MAX_DISTANCE = 0.3  # from coarse position to candidate, as a share of the box's longer side
+MASK_SIGMAS = 9.0  # the mask's sigma is the box's shorter side divided by this (3.2.4)
+CHUNK = 1024  # landmarks whose maps are masked at once; bounds the memory
 
-Maps = dict[str, Float[Tensor, "b c h w"]]
+Maps = dict[str, Float[Tensor, "b _ h w"]]
+
+
+def smooth(heat: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w"]:
+    """Smooth heatmaps with a 3x3 Gaussian (technique 2, DeepMark++ eq. 2), padded with zeros.
+
+    Args:
+        heat: heatmaps after the sigmoid.
+        sigma: standard deviation in cells; 0 returns the heatmaps unchanged.
+    """
+    if sigma == 0:
+        return heat
+    side = float(np.exp(-0.5 / sigma**2))
+    line = heat.new_tensor([side, 1.0, side]) / (1 + 2 * side)
+    channels = heat.shape[1]
+    kernel = (line[:, None] * line)[None, None].expand(channels, 1, 3, 3)
+    return F.conv2d(heat, kernel, padding=1, groups=channels)
+
+
+def local_maxima(heat: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Keep cells that are the largest of their 3x3 neighbourhood and set the others to 0.
+
+    ``heat`` must not be negative.
+    """
+    wide = F.pad(heat, (1, 1, 1, 1))  # zeros are enough; ten times as fast as max_pool2d on a CPU
+    wide = torch.maximum(torch.maximum(wide[..., :-2], wide[..., 1:-1]), wide[..., 2:])
+    peak = torch.maximum(torch.maximum(wide[..., :-2, :], wide[..., 1:-1, :]), wide[..., 2:, :])
+    return heat * (peak == heat)
 
 
 def masked_maximum(
     maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
 ) -> tuple[Tensor, Tensor]:
-    """Technique 4: the largest value of the landmark's map times a Gaussian around ``coarse`` (eq. 4).
+    """Find the maximum of each heatmap under a Gaussian mask around ``coarse`` (technique 4, eq. 4).
 
-    The Gaussian's sigma is a ninth of the box's shorter side; the score is the masked value, which is
+    The Gaussian's sigma is a ninth of the box's shorter side. The score is the masked value, which is
     the paper's "penalty in proportion to the distance".
     """
-    wanted = (image, channel, coarse, boxes)
+    landmarks = (image, channel, coarse, boxes)
     if fixed:
-        return _masked(maps, *wanted)
-    found = [_masked(maps, *part) for part in zip(*(x.split(CHUNK) for x in wanted), strict=True)]
-    where, score = zip(*found, strict=True)
-    return torch.cat(where), torch.cat(score)
+        return _masked_maximum(maps, *landmarks)
+    chunks = zip(*(values.split(CHUNK) for values in landmarks), strict=True)
+    positions, scores = zip(*(_masked_maximum(maps, *chunk) for chunk in chunks), strict=True)
+    return torch.cat(positions), torch.cat(scores)
 
 
-def _masked(
+def _masked_maximum(
     maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """``masked_maximum`` of some landmarks.
+    """Compute ``masked_maximum`` for some of the landmarks.
 
-    The Gaussian is a product of one over x and one over y, so a row's best cell does not depend on y:
-    one pass over each map finds the best row, and the best cell lies in it.
+    The Gaussian is a product of one over x and one over y, so the best cell of a row does not depend
+    on y: one pass over each map finds the best row, and the best cell lies in it.
     """
     _, _, h, w = maps["hm_hp"].shape
     sigma = ((boxes[:, 2:] - boxes[:, :2]).amin(-1) / MASK_SIGMAS).clamp_min(1e-3)
@@ -55,30 +85,34 @@ def _masked(
     row = maps["hm_hp"][image, channel, y]
     x = (row * mask_x).argmax(-1)
     offset = maps["hp_offset"][image, :, y, x]
-    found = torch.stack([x, y], -1) + offset
-    # Nothing may be left under the mask; not every runtime keeps what is smaller than a normal number.
-    left = score > torch.finfo(score.dtype).tiny
-    return torch.where(left[:, None], found, coarse), score
+    position = decode_points(offset, torch.stack([x, y], -1))
+    # The mask may leave nothing; not every runtime keeps subnormal numbers.
+    found = score > torch.finfo(score.dtype).tiny
+    return torch.where(found[:, None], position, coarse), score
 
 
 def nearest_candidate(
     maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor, fixed: bool
 ) -> tuple[Tensor, Tensor]:
-    """CenterNet's refinement: the nearest candidate, or ``coarse`` where that is not trusted."""
+    """Find the local maximum of each heatmap nearest to ``coarse`` (CenterNet's refinement).
+
+    ``coarse`` itself is returned, with the heatmap's value there, if the maximum lies outside the box,
+    scores at most 0.1 or is farther away than 0.3 of the box's longer side.
+    """
     heat = maps["hm_hp"]
     _, _, h, w = heat.shape
     score, cells = _candidates(heat, fixed)
     every = torch.arange(heat.shape[0], device=heat.device)[:, None, None]
-    shift = maps["hp_offset"].permute(0, 2, 3, 1)[every, cells // w, cells % w]
-    place = torch.stack([cells % w, cells // w], -1) + shift  # (B, K, T, 2)
-    score, place = score[image, channel], place[image, channel]  # (P, T), (P, T, 2)
-    far = (place - coarse[:, None]).square().sum(-1)
-    far, at = far.masked_fill(score <= MIN_CANDIDATE, torch.inf).min(-1)
-    nearest = place.gather(1, at[:, None, None].expand(-1, 1, 2))[:, 0]
-    score = score.gather(1, at[:, None])[:, 0]
+    offset = maps["hp_offset"].permute(0, 2, 3, 1)[every, cells // w, cells % w]
+    position = decode_points(offset, torch.stack([cells % w, cells // w], -1))  # (B, K, T, 2)
+    score, position = score[image, channel], position[image, channel]  # (P, T), (P, T, 2)
+    distance = (position - coarse[:, None]).square().sum(-1)
+    distance, best = distance.masked_fill(score <= MIN_CANDIDATE, torch.inf).min(-1)
+    nearest = position.gather(1, best[:, None, None].expand(-1, 1, 2))[:, 0]
+    score = score.gather(1, best[:, None])[:, 0]
     longest = (boxes[:, 2:] - boxes[:, :2]).amax(-1)
     inside = ((nearest >= boxes[:, :2]) & (nearest <= boxes[:, 2:])).all(-1)
-    trusted = inside & (far.sqrt() <= MAX_DISTANCE * longest)
+    trusted = inside & (distance.sqrt() <= MAX_DISTANCE * longest)
     x, y = coarse.floor().long().unbind(-1)
     on_map = (x >= 0) & (x < w) & (y >= 0) & (y < h)
     at_coarse = heat[image, channel, y.clamp(0, h - 1), x.clamp(0, w - 1)] * on_map
@@ -89,10 +123,10 @@ def nearest_candidate(
 
 
 def _candidates(heat: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
-    """Scores and flat cells (B, K, T) of each landmark map's local maxima; spare ones have score 0.
+    """Scores and flat cells (B, K, T) of the local maxima of each landmark map, padded with score 0.
 
-    T is ``CANDIDATES``; where ``fixed`` is not asked for and no map has so many usable ones, their
-    largest number is enough, which spares sorting whole maps.
+    T is ``CANDIDATES``. Without ``fixed``, T is the largest number of usable maxima in a map if that is
+    smaller, which avoids sorting whole maps.
     """
     b, k, h, w = heat.shape
     peaks = local_maxima(heat).flatten(2)

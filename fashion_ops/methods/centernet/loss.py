@@ -1,7 +1,7 @@
-"""CenterNet's losses (Zhou et al., 2019): penalty-reduced focal on heatmaps, L1 on what is regressed.
+"""CenterNet's losses (Zhou et al., 2019): penalty-reduced focal on heatmaps, L1 on regressions.
 
-Ours in addition: cross-entropy between the categories at the centres, for short schedules, and the
-position constraint on the displacements.
+Two optional losses are not CenterNet's: cross-entropy between the categories at the centres, which
+helps short schedules, and the position constraint on the displacements.
 """
 
 import torch
@@ -17,10 +17,10 @@ LIMIT = 9.21024  # logit of 1 - 1e-4: the sigmoid stays within 1e-4 .. 1 - 1e-4
 
 
 class _Focal(torch.autograd.Function):
-    """The focal loss with its gradient written out.
+    """The focal loss with its gradient computed in the forward pass.
 
-    The heatmaps of 81 groups have millions of cells a batch; autograd would keep a dozen copies.
-    Image by image, so that the working set stays in the processor's cache.
+    The heatmaps of 81 groups have millions of cells in a batch, and autograd would keep a dozen copies.
+    Images are processed one by one, so that the working set stays in the processor's cache.
     """
 
     @staticmethod
@@ -49,7 +49,7 @@ class _Focal(torch.autograd.Function):
 
 
 def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Penalty-reduced focal loss, alpha 2, beta 4, per positive cell (CenterNet eq. 1)."""
+    """Penalty-reduced focal loss, alpha 2, beta 4, divided by the positive cells (CenterNet eq. 1)."""
     return _Focal.apply(logits, target)  # type: ignore[return-value]
 
 
@@ -58,7 +58,7 @@ def masked_l1(
     target: Float[Tensor, "n c"],
     mask: Bool[Tensor, "n c"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean absolute error over the coordinates under ``mask`` (all, if None)."""
+    """Mean absolute error over the coordinates where ``mask`` is True, or over all if it is None."""
     distance = (predicted.float() - target).abs()
     if mask is None:
         return distance.sum() / max(1, distance.numel())
@@ -66,7 +66,10 @@ def masked_l1(
 
 
 def category_loss(heat: Float[Tensor, "b c h w"], targets: Targets) -> Float[Tensor, ""]:
-    """Cross-entropy over the category maps' logits at the centres; ranks them, sets no level."""
+    """Cross-entropy between the category heatmaps' logits at the centres.
+
+    It ranks the categories of a garment but does not say how high a heatmap should be.
+    """
     logits = heat.permute(0, 2, 3, 1).flatten(0, 2)[targets.centers].float()
     return F.cross_entropy(logits, targets.category, reduction="sum") / max(1, len(logits))
 
@@ -77,16 +80,16 @@ def detection_losses(
     category_weight: float = 0.0,
     constraint: Constraint | None = None,
 ) -> dict[str, Tensor]:
-    """The losses by name and their weighted sum ``loss``.
+    """Compute all losses by name and their weighted sum ``loss``.
 
     Args:
-        outputs: as of ``CenterNet.at_cells``.
-        targets: what they should be.
-        category_weight: of ``category_loss``; 0 as published.
-        constraint: keeps landmarks of a garment's sides together; None as published.
+        outputs: of one stack, from ``CenterNet.at_cells``.
+        targets: of ``make_targets``.
+        category_weight: weight of ``category_loss``; 0 as published.
+        constraint: position constraint on the displacements; None as published.
     """
     weights = {**WEIGHTS, "category": category_weight}
-    each = {
+    losses = {
         "category": category_loss(outputs["hm"], targets),
         "hm": focal(outputs["hm"], targets.hm),
         "wh": masked_l1(outputs["wh"], targets.wh),
@@ -99,8 +102,8 @@ def detection_losses(
     }
     if constraint is not None:
         weights["position_constraint"] = constraint.weight
-        each["position_constraint"] = constraint.of_points(
+        losses["position_constraint"] = constraint.of_points(
             outputs["hps"].view_as(targets.hps), targets.hps, targets.hps_mask
         )
-    total = torch.stack([weights[name] * value for name, value in each.items()]).sum()
-    return {"loss": total, **each}
+    total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+    return {"loss": total, **losses}

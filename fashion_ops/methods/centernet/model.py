@@ -1,6 +1,6 @@
 """CenterNet with landmarks: six heads on a stride-4 map (Zhou et al., 2019; DeepMark++).
 
-The map comes from a backbone by name (``backbones``); here are the heads and the whole network.
+The backbones and necks that make the map are in ``backbones``.
 """
 
 import torch
@@ -11,37 +11,36 @@ from torch.nn import functional as F
 from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
-STRIDE = 4
 HEATMAP_BIAS = -2.19  # log(0.1 / 0.9): every cell starts at 10 %
-# What one unit of a regression head's last convolution means, in cells: garments are tens of cells
-# wide, and a head that starts near 0 takes long to get there. The maps themselves are in cells, as
-# published; this is a fixed factor behind the last convolution, whose weights are smaller by it, so
-# that a step of Adam, which doesn't depend on the gradient's size, moves the output 8 times as far.
-# Offsets lie within a cell.
+# A fixed factor behind the last convolution of each regression head; the maps are in cells, as
+# published. Garments are tens of cells wide, and a head that starts near 0 takes long to get there.
+# With smaller weights a step of Adam, whose size does not depend on the gradient's, moves the output
+# 8 times as far. Offsets lie within a cell and need no factor.
 UNITS = {"wh": 8.0, "hps": 8.0, "reg": 1.0, "hp_offset": 1.0}
 
 
 def head_channels(num_landmarks: int) -> dict[str, int]:
-    """Output channels of the six heads; ``num_landmarks`` counts the channels of the grouping."""
+    """Number of output channels of each head, for a grouping with ``num_landmarks`` channels."""
     return {
-        "hm": NUM_CATEGORIES,  # centres, one map a category
+        "hm": NUM_CATEGORIES,  # heatmaps of centres, one for each category
         "wh": 2,  # width and height in cells
-        "hps": 2 * num_landmarks,  # from the centre's cell to each landmark
-        "reg": 2,  # centre within its cell
-        "hm_hp": num_landmarks,  # landmarks, one map a group
-        "hp_offset": 2,  # landmark within its cell
+        "hps": 2 * num_landmarks,  # displacements from the centre's cell to each landmark
+        "reg": 2,  # offset of the centre in its cell
+        "hm_hp": num_landmarks,  # heatmaps of landmarks, one for each group
+        "hp_offset": 2,  # offset of a landmark in its cell
     }
 
 
 class Head(nn.Module):
-    """Conv3x3 + ReLU + Conv1x1; can also be read at single cells only, with the same numbers.
+    """Conv3x3 + ReLU + Conv1x1, computed on the whole map or, with the same result, at single cells.
 
     Args:
-        inputs: channels of the map it reads.
-        width: channels between its convolutions.
-        outputs: channels it gives.
-        unit: of its outputs, see ``UNITS``; None for the logits of a heatmap, which start at 10 %.
-        std: of the initial last weights of a regression; None is torch's default.
+        inputs: channels of the input map.
+        width: channels between the convolutions.
+        outputs: channels of the output.
+        unit: factor on a regression's outputs, see ``UNITS``; None for the logits of a heatmap, whose
+            bias starts at 10 %.
+        std: standard deviation of a regression's initial last weights; None is torch's default.
     """
 
     def __init__(
@@ -61,34 +60,36 @@ class Head(nn.Module):
             nn.init.normal_(self.out.weight, std=std)
 
     def forward(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b out h w"]:
-        """The whole map."""
+        """Compute the output on the whole map."""
         return self.out(F.relu(self.conv(features))) * self.unit
 
-    def at(self, patches_NC: Float[Tensor, "n c9"]) -> Float[Tensor, "n out"]:
-        """The map's values at the middle of each patch (see ``patches``)."""
+    def at(self, patches: Float[Tensor, "n c9"]) -> Float[Tensor, "n out"]:
+        """Compute the output at the middle of each patch (see ``extract_patches``)."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
-        hidden = F.relu(F.linear(patches_NC, weight, self.conv.bias))
+        hidden = F.relu(F.linear(patches, weight, self.conv.bias))
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias) * self.unit
 
 
-def patches(features: Float[Tensor, "b c h w"], cells_N: Int[Tensor, " n"]) -> Float[Tensor, "n c9"]:
-    """The 3x3 surroundings of cells, (N, 9 * C), zero beyond the border.
+def extract_patches(
+    features: Float[Tensor, "b c h w"], cells: Int[Tensor, " n"]
+) -> Float[Tensor, "n c9"]:
+    """Copy the 3x3 neighbourhood of each cell, (N, 9 * C), padded with zeros at the border.
 
     Args:
         features: the neck's map.
-        cells_N: flat positions ``(b * H + y) * W + x``.
+        cells: flat positions ``(b * H + y) * W + x``.
     """
     _, c, h, w = features.shape
     rows = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1).reshape(-1, c)
-    batch, y, x = cells_N // (h * w), cells_N // w % h, cells_N % w
-    step = torch.arange(3, device=cells_N.device)
+    batch, y, x = cells // (h * w), cells // w % h, cells % w
+    step = torch.arange(3, device=cells.device)
     around = (step[:, None] * (w + 2) + step).flatten()
     first = (batch * (h + 2) + y) * (w + 2) + x
     return F.embedding(first[:, None] + around, rows).flatten(1)
 
 
 def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = None) -> nn.ModuleDict:
-    """One stack's six heads; arguments as of ``Head``."""
+    """Make the six heads of one stack; ``inputs``, ``width`` and ``std`` as of ``Head``."""
     return nn.ModuleDict(
         {
             name: Head(inputs, width, channels, UNITS.get(name), std)
@@ -98,24 +99,25 @@ def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = 
 
 
 class CenterNet(nn.Module):
-    """Images (B, 3, H, W), H and W multiples of ``multiple``, to six maps at stride 4.
+    """Network from images (B, 3, H, W) to six maps at stride 4; H and W are multiples of ``multiple``.
 
     Args:
-        backbone: a key of ``backbones.BACKBONES``.
-        num_landmarks: channels of the used grouping.
-        neck_width: channels of the map that the heads read; None is the backbone's own.
-        head_width: channels inside each head; None is the backbone's own.
-        pretrained: timm's name of the trunk's weights (``in1k``, ``tv_in1k``, ``ms_in1k``), or None.
+        backbone: a key of ``backbones.by_name.BACKBONES``.
+        num_landmarks: channels of the grouping.
+        neck_width: channels of the map that the heads read; None is the backbone's default.
+        head_width: channels inside each head; None is the backbone's default.
+        pretrained: timm's tag of the backbone's weights (``in1k``, ``tv_in1k``, ``ms_in1k``), or None.
 
     Attributes:
-        neck_width, head_width: those it has.
-        multiple: of what the sides of an image must be multiples, pixels.
-        heads: the last stack's, which answer.
-        early_heads: of the stacks before, in training only.
+        neck_width: channels of the map that the heads read.
+        head_width: channels inside each head.
+        multiple: the sides of an image must be multiples of this, pixels.
+        heads: heads of the last stack, which make the predictions.
+        early_heads: heads of the stacks before, used in training only.
 
     Raises:
-        ValueError: unknown backbone, its neck has another width, or it has no pretrained weights.
-        OSError: the pretrained weights can't be had.
+        ValueError: unknown backbone, a neck width that it cannot have, or no pretrained weights.
+        OSError: the pretrained weights can't be loaded.
     """
 
     def __init__(
@@ -140,35 +142,47 @@ class CenterNet(nn.Module):
         self.early_heads = nn.ModuleList(stacks)
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """The map (B, neck_width, H/4, W/4) that the heads read, of each stack."""
+        """Compute the map (B, neck_width, H/4, W/4) that the heads read, for each stack."""
         return self.neck(self.backbone(pixels))
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
-        """Six maps of the last stack, without the sigmoid of ``hm`` and ``hm_hp``."""
+        """Compute the six maps of the last stack; ``hm`` and ``hm_hp`` are logits."""
         features = self.features(pixels)[-1]
         return {name: head(features) for name, head in self.heads.items()}
 
     def at_cells(
-        self, pixels: Float[Tensor, "b 3 h w"], centers_N: Tensor, points_P: Tensor
+        self,
+        pixels: Float[Tensor, "b 3 h w"],
+        centers: Int[Tensor, " n"],
+        points: Int[Tensor, " p"],
     ) -> list[dict[str, Tensor]]:
-        """What the losses read, one entry a stack: whole heatmaps, regressions where there is a target.
+        """Compute what the losses need: whole heatmaps, but regressions only where there is a target.
 
-        ``wh``, ``reg``, ``hps`` come as (N, channels) at ``centers_N`` and ``hp_offset`` as (P, 2) at
-        ``points_P``, flat cells as in ``patches``. Equal to picking from ``forward``'s maps, at a
-        fraction of the cost: with 81 groups those maps are two thirds of all outputs.
+        Picking from the maps of ``forward`` gives the same values at a higher cost: with 81 groups
+        the regressions are two thirds of all outputs.
+
+        Args:
+            pixels: normalised images.
+            centers: flat cells of N centres, as of ``extract_patches``.
+            points: flat cells of P labelled landmarks.
+
+        Returns:
+            For each stack: logits ``hm`` and ``hm_hp`` as whole maps; ``wh``, ``reg`` and ``hps``
+            (N, channels) at the centres; ``hp_offset`` (P, 2) at the points.
         """
         stacks = zip(self.features(pixels), [*self.early_heads, self.heads], strict=True)
-        return [_at_cells(features, heads, centers_N, points_P) for features, heads in stacks]
+        return [_at_cells(features, heads, centers, points) for features, heads in stacks]
 
 
-def _at_cells(
-    features: Tensor, heads: nn.Module, centers_N: Tensor, points_P: Tensor
-) -> dict[str, Tensor]:
+def _at_cells(features: Tensor, heads: nn.Module, centers: Tensor, points: Tensor) -> dict[str, Tensor]:
     assert isinstance(heads, nn.ModuleDict)
-    out = {name: heads[name](features) for name in ("hm", "hm_hp")}
-    around_centers, around_points = patches(features, centers_N), patches(features, points_P)
+    outputs = {name: heads[name](features) for name in ("hm", "hm_hp")}
+    around_centers, around_points = (
+        extract_patches(features, centers),
+        extract_patches(features, points),
+    )
     for name in UNITS:
         head = heads[name]
         assert isinstance(head, Head)
-        out[name] = head.at(around_points if name == "hp_offset" else around_centers)
-    return out
+        outputs[name] = head.at(around_points if name == "hp_offset" else around_centers)
+    return outputs

@@ -1,4 +1,4 @@
-"""Training the detector: augment on the device, make targets, six losses."""
+"""The training step of the detector: augment on the device, encode targets, compute the losses."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from fashion_ops.params import TrainingConfig
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """How the detector is trained, besides the optimisation itself; see ``TrainDetector``."""
+    """Augmentation, targets and losses of a training run; see ``TrainDetector`` for the values."""
 
     warp: Warp
     center_radius: Radius
@@ -30,7 +30,15 @@ class DetectorSettings:
 
 
 class CenterNetModule(TrainingModule):
-    """CenterNet on ``Images`` batches; ``mirror`` is the grouping's flip permutation."""
+    """Trains ``CenterNet`` on batches of ``Images``.
+
+    Args:
+        model: the network.
+        config: the optimisation.
+        settings: augmentation, targets and losses.
+        mirror: permutation of the grouping's channels under a flip.
+        seed: of everything random.
+    """
 
     def __init__(
         self,
@@ -46,7 +54,7 @@ class CenterNetModule(TrainingModule):
         self.register_buffer("mirror", mirror, persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The losses by name and their weighted sum ``loss``."""
+        """Losses of a batch by name and their weighted sum ``loss``, averaged over the stacks."""
         pixels, boxes, landmarks = warp_images(
             batch, self.get_buffer("mirror"), self.settings.warp, generator
         )
@@ -67,5 +75,5 @@ class CenterNetModule(TrainingModule):
             pixels = normalize(pixels)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         outputs = model.at_cells(pixels, targets.centers, targets.points)
-        stacks = [detection_losses(one, targets, s.category_weight, s.constraint) for one in outputs]
-        return {name: torch.stack([x[name] for x in stacks]).mean() for name in stacks[0]}
+        stacks = [detection_losses(maps, targets, s.category_weight, s.constraint) for maps in outputs]
+        return {name: torch.stack([losses[name] for losses in stacks]).mean() for name in stacks[0]}

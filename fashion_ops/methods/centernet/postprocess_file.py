@@ -1,6 +1,6 @@
-"""The post-processing that goes with a detector, as a file: ``postprocess.json``, one ``PostProcess``.
+"""The file ``postprocess.json``: the post-processing (one ``PostProcess``) that belongs to a detector.
 
-``tune_postprocess`` writes it beside the detector's folder, and every bundle of models holds it.
+``tune_postprocess`` writes it next to the detector's folder, and every bundle of models contains it.
 """
 
 import json
@@ -13,18 +13,18 @@ from fashion_ops.params import PostProcess
 FILE = "postprocess.json"
 
 
-def write_chosen(folder: Path, post: PostProcess) -> None:
+def write_postprocess(folder: Path, post: PostProcess) -> None:
     """Write ``postprocess.json`` into an existing folder."""
     text = json.dumps(post.model_dump(mode="json"), indent=2) + "\n"
     (folder / FILE).write_text(text, encoding="utf-8")
 
 
-def read_chosen(folder: Path) -> PostProcess:
-    """What ``tune_postprocess`` chose.
+def read_postprocess(folder: Path) -> PostProcess:
+    """Read ``postprocess.json`` from a folder.
 
     Raises:
-        FileNotFoundError: nothing there; names the step that writes it.
-        ValueError: not a ``PostProcess``; says which key and value.
+        FileNotFoundError: there is no such file; the message names the step that writes it.
+        ValueError: the file is no valid ``PostProcess``; the message names the key and its value.
     """
     path = folder / FILE
     if not path.is_file():

@@ -1,9 +1,9 @@
 """CenterNet's random crop, in pixels of the original image.
 
-A square whose side is 0.6 to 1.3 of the image's longer side, in steps of 0.1, around a centre that
-keeps away from the border. Drawn before the image is decoded, so that a large JPEG that is going to
-shrink is decoded at a half, a quarter or an eighth of its size. It depends on (seed, epoch, image)
-only: not on batches, workers or devices.
+The crop is a square whose side is 0.6 to 1.3 of the image's longer side, in steps of 0.1, around a
+centre that keeps away from the border. It is drawn before the image is decoded, so that a large JPEG
+can be decoded at a half, a quarter or an eighth of its size. It depends on (seed, epoch, image) only,
+not on batches, workers or devices.
 """
 
 from dataclasses import dataclass
@@ -13,30 +13,35 @@ import numpy as np
 from fashion_ops.methods.parts.crops import crop_matrices
 
 SCALES = np.arange(6, 14) / 10
-BORDER = 128  # the centre's distance from the image's border, pixels
+BORDER = 128  # smallest distance of the centre from the image's border, pixels
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Asks ``Images`` for random crops. ``sizes_N2``: width and height of each image, pixels."""
+    """Draws the random crops of a data set.
 
-    sizes_N2: np.ndarray
+    Attributes:
+        sizes: (N, 2) width and height of each image, pixels.
+        seed: of the run.
+    """
+
+    sizes: np.ndarray
     seed: int
 
     def draw(self, index: int, epoch: int, size: int) -> tuple[np.ndarray, int]:
-        """One image's crop.
+        """Draw the crop of one image.
 
         Args:
-            index: the image's place in the data set.
+            index: of the image in the data set.
             epoch: counts from 0.
             size: side of the square input, pixels.
 
         Returns:
-            The affine matrix (2, 3) from the original image to the input, and by how much (1, 2, 4,
-            8) the decoded image may be smaller without being enlarged again by the crop.
+            The affine matrix (2, 3) from the original image to the input, and the factor (1, 2, 4 or
+            8) by which the decoded image may be smaller without being enlarged again by the crop.
         """
         rng = np.random.default_rng((self.seed, epoch, index))
-        sides = self.sizes_N2[index]
+        sides = self.sizes[index]
         side = sides.max() * rng.choice(SCALES)
         margin = [border(int(n)) for n in sides]
         center = rng.integers(margin, sides - margin)  # in units of pixel corners
@@ -48,9 +53,9 @@ class RandomCrop:
 
 
 def border(length: int) -> int:
-    """How far the centre stays away from the border of a side of ``length`` pixels.
+    """Distance that the centre keeps from both ends of a side of ``length`` pixels.
 
-    128, halved until the two borders leave something between them.
+    It is 128 pixels, halved until the two distances leave something between them.
     """
     parts = 1
     while length - BORDER // parts <= BORDER // parts:
@@ -58,8 +63,14 @@ def border(length: int) -> int:
     return BORDER // parts
 
 
-def shrunk(matrix_23: np.ndarray, shape: tuple[int, ...], original: np.ndarray) -> np.ndarray:
-    """The matrix for an image of ``shape`` (height, width, ...) in place of the original's size."""
+def rescale_matrix(matrix: np.ndarray, shape: tuple[int, ...], original: np.ndarray) -> np.ndarray:
+    """Adapt an affine matrix (2, 3) of an image to a resized version of that image.
+
+    Args:
+        matrix: from the original image.
+        shape: (height, width, ...) of the resized image.
+        original: (2,) width and height of the original.
+    """
     ratio = original / (shape[1], shape[0])  # original = (x + 0.5) * ratio - 0.5
-    linear = matrix_23[:, :2]
-    return np.column_stack([linear * ratio, matrix_23[:, 2] + linear @ (0.5 * ratio - 0.5)])
+    linear = matrix[:, :2]
+    return np.column_stack([linear * ratio, matrix[:, 2] + linear @ (0.5 * ratio - 0.5)])

@@ -1,24 +1,24 @@
-"""Several looks at one image as one: mirrored maps, and one map's size after another.
+"""Test-time augmentation: merging the maps of mirrored images, and the canvas of other scales.
 
-Flips are fused as maps, scales as detections (as CenterNet does; DeepMark++ 4.2.1 says neither).
+Flips are merged as maps, scales as detections, as in CenterNet's code (DeepMark++ 4.2.1 does not say).
 """
 
 import math
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fashion_ops.methods.centernet.codec import mirror_displacements
+
 
 def merge_flipped(
-    maps: dict[str, Float[Tensor, "b c h w"]],
-    flipped: dict[str, Float[Tensor, "b c h w"]],
+    maps: dict[str, Float[Tensor, "b _ h w"]],
+    flipped: dict[str, Float[Tensor, "b _ h w"]],
     mirror: Int[Tensor, " k"],
-) -> dict[str, Float[Tensor, "b c h w"]]:
-    """Maps of images averaged with those of the mirrored images.
+) -> dict[str, Float[Tensor, "b _ h w"]]:
+    """Average the maps of images with those of the mirrored images.
 
-    ``reg`` and ``hp_offset`` stay those of the images as they are. A displacement counts from its
-    cell's left edge, so it mirrors as x -> 1 - x.
+    ``reg`` and ``hp_offset`` are not averaged; they stay those of ``maps``.
 
     Args:
         maps: of ``CenterNet.forward``, heatmaps after the sigmoid.
@@ -26,12 +26,14 @@ def merge_flipped(
         mirror: permutation of the grouping's channels under a flip.
     """
     back = {name: flipped[name].flip(-1) for name in ("hm", "wh", "hps", "hm_hp")}
-    moved = back["hps"].unflatten(1, (-1, 2))[:, mirror]
-    turned = torch.stack([1 - moved[:, :, 0], moved[:, :, 1]], 2).flatten(1, 2)
-    back |= {"hps": turned, "hm_hp": back["hm_hp"][:, mirror]}
+    back["hps"] = mirror_displacements(back["hps"], mirror)
+    back["hm_hp"] = back["hm_hp"][:, mirror]
     return {**maps, **{name: (maps[name] + other) / 2 for name, other in back.items()}}
 
 
 def canvas_size(size: int, scale: float, multiple: int) -> int:
-    """Side of the square input for an image fitted into ``size * scale`` pixels."""
+    """Side in pixels of the square input for an image letterboxed into ``size * scale`` pixels.
+
+    The side is rounded up to a multiple of ``multiple``.
+    """
     return math.ceil(round(size * scale, 6) / multiple) * multiple

@@ -1,7 +1,7 @@
-"""Starting a detector from another one's weights: another input size, grouping or data set.
+"""Warm start: initialise a detector from the weights of another one.
 
-Hourglass-768 starts from Hourglass-512 (DeepMark++), a detector of 62 groups from one of 81: tensors of
-the same name and shape are taken, the rest stays as it was made.
+Tensors of the same name and shape are copied, the rest keeps its fresh initialisation. So
+Hourglass-768 starts from Hourglass-512 (DeepMark++), or a detector of 62 groups from one of 81.
 """
 
 import hashlib
@@ -16,25 +16,31 @@ from fashion_ops.methods.centernet.inference import METHOD
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a run began with: digest of the weights, how many tensors were taken, names of the rest."""
+class WarmStart:
+    """The weights that a training run started from.
+
+    Attributes:
+        sha256: digest of the weights file.
+        taken: number of tensors copied.
+        fresh: names of the network's other tensors, which keep their initialisation.
+    """
 
     sha256: str
     taken: int
     fresh: list[str]
 
 
-def start_from(model: nn.Module, folder: Path) -> Start:
-    """Copy what fits from a detector's folder into ``model``.
+def warm_start(model: nn.Module, folder: Path) -> WarmStart:
+    """Copy all tensors that fit from a detector's folder into ``model``, in place.
 
     Raises:
-        FileNotFoundError: no model there.
-        ValueError: a model of another method, or no parameter of it fits.
+        FileNotFoundError: ``folder`` holds no model.
+        ValueError: it holds a model of another method, or none of its parameters fits.
     """
     read_spec(folder, METHOD)
     weights = load_file(folder / WEIGHTS)
-    own = model.state_dict()
-    fitting = {n: t for n, t in weights.items() if n in own and own[n].shape == t.shape}
+    state = model.state_dict()
+    fitting = {n: t for n, t in weights.items() if n in state and state[n].shape == t.shape}
     parameters = {name for name, _ in model.named_parameters()}
     if not parameters & fitting.keys():
         raise ValueError(
@@ -43,4 +49,4 @@ def start_from(model: nn.Module, folder: Path) -> Start:
         )
     model.load_state_dict(fitting, strict=False)
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-    return Start(digest, len(fitting), sorted(own.keys() - fitting.keys()))
+    return WarmStart(digest, len(fitting), sorted(state.keys() - fitting.keys()))

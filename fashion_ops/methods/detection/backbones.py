@@ -1,12 +1,12 @@
-"""Backbones with a feature pyramid: maps ``0 1 2 3 pool`` at strides 4, 8, 16, 32, 64, by name.
+"""Backbones with a feature pyramid by name: maps ``0 1 2 3 pool`` at strides 4, 8, 16, 32, 64.
 
-| name | trunk | pyramid | pretrained |
+| name | backbone | pyramid | pretrained |
 |---|---|---|---|
 | resnet18, resnet50, resnext101_64x4d | torchvision | 256 wide | torchvision's, by name |
 | small, tiny | a few basic blocks | 64, 32 wide | - |
 
-With pretrained weights the stem and the first stage stay as they are and batch norm keeps its
-statistics, as in the published runs; from scratch everything learns.
+With pretrained weights the stem, the first stage and the statistics of batch norm are frozen, as in the
+published runs; from scratch everything is trained.
 """
 
 from collections import OrderedDict
@@ -20,13 +20,13 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid
 
 STRIDES = (4, 8, 16, 32, 64)
-TRAINED_STAGES = 3  # of a pretrained ResNet, counted from the last
+TRAINED_STAGES = 3  # last stages of a pretrained ResNet that are trained
 ALL_STAGES = 5
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels of the pyramid's maps and of the box heads' two layers."""
+    """Channels of the pyramid's maps and of the two layers of the box heads."""
 
     pyramid: int = 256
     head: int = 1024
@@ -40,7 +40,7 @@ SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...], Widths]] = {
 
 
 def find_widths(name: str) -> Widths:
-    """The widths that go with a backbone.
+    """Look up the widths of a backbone.
 
     Raises:
         ValueError: unknown name.
@@ -51,17 +51,17 @@ def find_widths(name: str) -> Widths:
 
 
 class Pyramid(nn.Module):
-    """Images (B, 3, H, W) to maps by name, always fp32.
+    """Backbone and feature pyramid, from images (B, 3, H, W) to maps by name, always in fp32.
 
-    Anchors and boxes take the maps' dtype in torchvision, and bf16 is coarser than a pixel.
+    torchvision gives anchors and boxes the dtype of the maps, and bf16 is coarser than a pixel.
 
     Args:
-        name: see the table above.
+        name: see the table of this module.
         pretrained: torchvision's name of the weights, such as ``IMAGENET1K_V2``, or None.
 
     Raises:
-        ValueError: unknown name, or no such weights.
-        OSError: the weights can't be had (no network).
+        ValueError: unknown name or weights.
+        OSError: the weights can't be loaded, for example without network access.
     """
 
     def __init__(self, name: str, pretrained: str | None = None) -> None:
@@ -81,7 +81,7 @@ class Pyramid(nn.Module):
             self.net = _Small(SmallPyramid(widths, blocks), self.out_channels)
 
     def train(self, mode: bool = True) -> "Pyramid":
-        """Also keep the statistics of a pretrained batch norm."""
+        """Set the mode as ``nn.Module.train``, but freeze the statistics of a pretrained batch norm."""
         super().train(mode)
         if self.keeps_statistics:
             for module in self.modules():
@@ -90,15 +90,15 @@ class Pyramid(nn.Module):
         return self
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Maps from fine to coarse."""
+        """Compute the maps, from fine to coarse."""
         return OrderedDict((name, x.float()) for name, x in self.net(pixels).items())
 
 
 class _Small(nn.Module):
-    def __init__(self, trunk: SmallPyramid, width: int) -> None:
+    def __init__(self, backbone: SmallPyramid, width: int) -> None:
         super().__init__()
-        self.trunk = trunk
-        self.fpn = FeaturePyramidNetwork(trunk.channels, width, LastLevelMaxPool())
+        self.trunk = backbone  # the name is part of the keys in weights.safetensors
+        self.fpn = FeaturePyramidNetwork(backbone.channels, width, LastLevelMaxPool())
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         return self.fpn(OrderedDict(zip("0123", self.trunk(pixels), strict=True)))

@@ -1,9 +1,10 @@
-"""The cascade: three box heads in a row, each on the boxes that the one before has refined.
+"""The cascade: three box heads in a row, each working on boxes that the previous one has refined.
 
 Stage i matches its boxes at a higher IoU than stage i - 1 and regresses in finer units; regression is
-class-agnostic. With HTC's branches (``htc``) a semantic map joins the features, and stage i's mask head
-sees the boxes that stage i has refined (interleaved execution). At test the classes' probabilities are
-averaged over the stages, each on its own boxes, which go with the last stage's.
+class-agnostic. With HTC's branches (``htc``) semantic features are added to the pooled ones, and the
+mask head of stage i works on boxes that stage i has refined (interleaved execution). At test time the
+class probabilities are the mean over the stages, each on its own input boxes; the last stage gives the
+boxes.
 """
 
 import torch
@@ -15,36 +16,37 @@ from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image
 
 from fashion_ops.methods.detection.htc import MaskBranch, Semantic, SemanticBranch
 from fashion_ops.methods.detection.loss import semantic_loss, stage_losses
-from fashion_ops.methods.detection.targets import equal_to_any, semantic_map, shrunk_map
+from fashion_ops.methods.detection.targets import equal_to_any, resize_semantic_map, semantic_map
 
 IOUS = (0.5, 0.6, 0.7)
-REGRESSION_WEIGHTS = (  # 1 / standard deviation of the targets
+REGRESSION_WEIGHTS = (  # 1 / standard deviation of the targets of each stage
     (10.0, 10.0, 5.0, 5.0),
     (20.0, 20.0, 10.0, 10.0),
     (30.0, 30.0, 15.0, 15.0),
 )
 LOSS_WEIGHTS = (1.0, 0.5, 0.25)
-POSITIVES = 0.25  # of the sampled boxes, at most
+POSITIVES = 0.25  # largest share of positives among the sampled boxes
 POOLED = 7
 SAMPLING_RATIO = 2
 NMS_IOU = 0.5
-MOST = 100  # garments an image
+MAX_DETECTIONS = 100  # of an image
 SCORE_THRESHOLD = 0.05
-SMALLEST = 1e-2  # side of a box, pixels
+MIN_SIDE = 1e-2  # of a box, pixels
 
-Found = dict[str, Tensor]
-Targets = list[dict[str, Tensor]]
+BoxTensors = dict[str, Tensor]  # of one image: boxes (n, 4), scores (n,), labels (n,), maybe masks
+Targets = list[dict[str, Tensor]]  # of each image: boxes (g, 4), labels (g,), maybe masks (g, H, W)
+Sizes = list[tuple[int, int]]  # (height, width) of each image before padding
 
 
 class Stage(RoIHeads):
-    """One box head; its matching, sampling and coding of boxes are ``RoIHeads``' own.
+    """One box head of the cascade; ``RoIHeads`` does the matching, sampling and box coding.
 
     Args:
         number: 0, 1 or 2.
         inputs: channels of the pooled features.
         width: of the two fully connected layers.
         num_categories: without the background.
-        samples: boxes an image in training.
+        samples: number of boxes sampled from each image in training.
     """
 
     def __init__(self, number: int, inputs: int, width: int, num_categories: int, samples: int) -> None:
@@ -61,7 +63,7 @@ class Stage(RoIHeads):
             bbox_reg_weights=REGRESSION_WEIGHTS[number],
             score_thresh=0.0,
             nms_thresh=NMS_IOU,
-            detections_per_img=MOST,
+            detections_per_img=MAX_DETECTIONS,
         )
         for name, std in (("category", 0.01), ("box", 0.001)):
             nn.init.normal_(self.box_predictor[name].weight, std=std)
@@ -70,26 +72,26 @@ class Stage(RoIHeads):
     def forward(  # type: ignore[override]
         self, pooled: Float[Tensor, "n w 7 7"]
     ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n 4"]]:
-        """Logits of background and categories, and the regressed deltas; fp32."""
+        """Compute logits, background first, and box deltas, both in fp32."""
         x = self.box_head(pooled)
         return self.box_predictor["category"](x).float(), self.box_predictor["box"](x).float()
 
-    def refine(self, deltas: Tensor, boxes: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """The boxes moved by the deltas, cut off at the images' borders; no gradient."""
+    def refine(self, deltas: Tensor, boxes: list[Tensor], sizes: Sizes) -> list[Tensor]:
+        """Apply the deltas to the boxes of each image and clip them to the image, without gradient."""
         moved = self.box_coder.decode(deltas.detach(), boxes).reshape(-1, 4)
         parts = moved.split([len(b) for b in boxes])
         return [clip_boxes_to_image(b, size) for b, size in zip(parts, sizes, strict=True)]
 
 
 class CascadeHeads(nn.Module):
-    """Three stages on a pyramid's maps, with HTC's branches or without.
+    """The three stages on the maps of a feature pyramid, with or without HTC's branches.
 
     Args:
         width: channels of the maps.
-        head_width: of the box heads.
+        head_width: channels of the box heads.
         num_categories: without the background.
-        samples: boxes an image and stage in training.
-        hybrid: add the mask and the semantic branch.
+        samples: number of boxes sampled from each image for each stage in training.
+        hybrid: whether to add the mask branch and the semantic branch.
     """
 
     def __init__(
@@ -107,10 +109,10 @@ class CascadeHeads(nn.Module):
         self,
         features: dict[str, Tensor],
         proposals: list[Tensor],
-        sizes: list[tuple[int, int]],
+        sizes: Sizes,
         targets: Targets | None = None,
-    ) -> tuple[list[Found], dict[str, Tensor]]:
-        """What torchvision's ``GeneralizedRCNN`` asks of its ``roi_heads``.
+    ) -> tuple[list[BoxTensors], dict[str, Tensor]]:
+        """Detect garments or compute losses; the interface of ``GeneralizedRCNN.roi_heads``.
 
         Args:
             features: maps by name.
@@ -119,23 +121,25 @@ class CascadeHeads(nn.Module):
             targets: boxes, labels (and masks) of each image, to train.
 
         Returns:
-            boxes, labels, scores (and, of HTC, masks in their boxes) of each image, and no losses;
-            or, with targets, no garments, and the losses by name.
+            Without targets: boxes, labels, scores (and, with HTC, masks inside the boxes) of each
+            image, and an empty dictionary. With targets: an empty list, and the losses by name.
         """
         semantic = self.semantic(features) if self.semantic is not None else None
         if targets is not None:
             return [], self.losses(features, semantic, proposals, sizes, targets)
         boxes, scores = self.run(features, semantic, proposals, sizes)
-        found = [pick(*one, SCORE_THRESHOLD) for one in zip(boxes, scores, strict=True)]
+        detections = [
+            select_detections(*image, SCORE_THRESHOLD) for image in zip(boxes, scores, strict=True)
+        ]
         if self.masks is not None:
-            masks = self.masks.predict(features, semantic, found)
-            found = [{**one, "masks": m} for one, m in zip(found, masks, strict=True)]
-        return found, {}
+            masks = self.masks.predict(features, semantic, detections)
+            detections = [{**d, "masks": m} for d, m in zip(detections, masks, strict=True)]
+        return detections, {}
 
     def box_features(
         self, features: dict[str, Tensor], semantic: Semantic | None, boxes: list[Tensor]
     ) -> Float[Tensor, "n w 7 7"]:
-        """Maps inside the boxes, and the semantic features inside them."""
+        """Pool the maps inside the boxes and add the semantic features pooled there."""
         pooled = self.pool(features, boxes, canvas(features))
         return pooled if semantic is None else pooled + semantic.pool(boxes, POOLED)
 
@@ -144,11 +148,13 @@ class CascadeHeads(nn.Module):
         features: dict[str, Tensor],
         semantic: Semantic | None,
         proposals: list[Tensor],
-        sizes: list[tuple[int, int]],
+        sizes: Sizes,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Proposals through all stages: the last one's boxes, the mean of all stages' probabilities.
+        """Run the proposals through all stages.
 
-        Both for each image, (n, 4) and (n, 1 + categories).
+        Returns:
+            For each image: boxes of the last stage (n, 4), and probabilities (n, 1 + categories),
+            background first, the mean over all stages.
         """
         boxes, probabilities = proposals, []
         for stage in self.stages:
@@ -163,28 +169,30 @@ class CascadeHeads(nn.Module):
         features: dict[str, Tensor],
         semantic: Semantic | None,
         proposals: list[Tensor],
-        sizes: list[tuple[int, int]],
+        sizes: Sizes,
         targets: Targets,
     ) -> dict[str, Tensor]:
-        """Weighted losses by name; their sum is what is minimised."""
-        out: dict[str, Tensor] = {}
+        """Compute the weighted losses by name; training minimises their sum."""
+        losses: dict[str, Tensor] = {}
         boxes = proposals
         for i, (stage, weight) in enumerate(zip(self.stages, LOSS_WEIGHTS, strict=True)):
             assert isinstance(stage, Stage)
-            sampled, _, labels, goals = stage.select_training_samples(boxes, targets)
+            sampled, _, labels, target_deltas = stage.select_training_samples(boxes, targets)
             logits, deltas = stage(self.box_features(features, semantic, sampled))
-            category, box = stage_losses(logits, deltas, torch.cat(labels), torch.cat(list(goals)))
-            out[f"category{i + 1}"], out[f"box{i + 1}"] = weight * category, weight * box
+            category, box = stage_losses(
+                logits, deltas, torch.cat(labels), torch.cat(list(target_deltas))
+            )
+            losses[f"category{i + 1}"], losses[f"box{i + 1}"] = weight * category, weight * box
             boxes = [
-                refined[~equal_to_any(own, target["boxes"])]
-                for refined, own, target in zip(
+                refined[~equal_to_any(before, target["boxes"])]
+                for refined, before, target in zip(
                     stage.refine(deltas, sampled, sizes), sampled, targets, strict=True
                 )
             ]
             if self.masks is not None:
                 inside, matched, labels, _ = stage.select_training_samples(boxes, targets)
                 real = [x > 0 for x in labels]
-                out[f"mask{i + 1}"] = weight * self.masks.loss(
+                losses[f"mask{i + 1}"] = weight * self.masks.loss(
                     i,
                     features,
                     semantic,
@@ -196,28 +204,30 @@ class CascadeHeads(nn.Module):
             area = canvas(features)[0]
             maps = torch.stack([semantic_map(t["masks"], t["labels"], area) for t in targets])
             size = (semantic.logits.shape[-2], semantic.logits.shape[-1])
-            out["semantic"] = semantic_loss(semantic.logits, shrunk_map(maps, size))
-        return out
+            losses["semantic"] = semantic_loss(semantic.logits, resize_semantic_map(maps, size))
+        return losses
 
 
-def canvas(features: dict[str, Tensor]) -> list[tuple[int, int]]:
+def canvas(features: dict[str, Tensor]) -> Sizes:
     """(height, width) of the padded images, whose sides are multiples of 32."""
     batch, _, height, width = features["0"].shape
     return [(4 * height, 4 * width)] * batch
 
 
-def pick(boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n c"], threshold: float) -> Found:
-    """Garments among the boxes of one image, best first: per category, doubles suppressed.
+def select_detections(
+    boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n c"], threshold: float
+) -> BoxTensors:
+    """Select the garments among the boxes of one image, best first, with NMS in each category.
 
     Args:
-        boxes: one a row, for all categories.
-        scores: background first.
+        boxes: shared by all categories.
+        scores: of each box and category, background first.
         threshold: scores must be above it.
     """
     row, category = (scores[:, 1:] > threshold).nonzero(as_tuple=True)
     labels = category + 1
     boxes, values = boxes[row], scores[row, labels]
-    kept = remove_small_boxes(boxes, SMALLEST)
+    kept = remove_small_boxes(boxes, MIN_SIDE)
     boxes, values, labels = boxes[kept], values[kept], labels[kept]
-    kept = batched_nms(boxes, values, labels, NMS_IOU)[:MOST]
+    kept = batched_nms(boxes, values, labels, NMS_IOU)[:MAX_DETECTIONS]
     return {"boxes": boxes[kept], "scores": values[kept], "labels": labels[kept]}

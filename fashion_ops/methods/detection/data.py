@@ -1,7 +1,6 @@
-"""Whole images with their garments' boxes (and masks), as torchvision's detectors take them.
+"""Whole images with the boxes (and masks) of their garments, as torchvision's detectors take them.
 
-Images keep their size here; the model resizes them. Boxes count from the image's edge, half a pixel
-beyond the first pixel's centre, so that resizing is a mere factor.
+Images keep their size here; the model resizes them. Boxes are in edge coordinates, see ``targets``.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +13,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fashion_ops.methods.detection.targets import polygon_mask
+from fashion_ops.methods.detection.targets import polygon_mask, to_edges
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The garments of one image: boxes (n, 4), categories (n,), and each one's polygons.
+    """The garments of one image.
 
-    Polygons are flat x, y lists; without masks there are none.
+    Attributes:
+        boxes: (n, 4) x1, y1, x2, y2, pixels.
+        category_id: (n,).
+        polygons: of each garment, as flat x, y lists; empty without masks.
     """
 
     boxes: np.ndarray
@@ -30,24 +32,24 @@ class Labels:
 
 
 def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
-    """Garments by image.
+    """Group garments by image id.
 
     Args:
-        garments: of the catalog.
-        masks: HTC needs polygons.
+        garments: rows of the catalog.
+        masks: whether polygons are needed, as for HTC.
 
     Raises:
-        ValueError: an empty box, or no polygon where masks are needed.
+        ValueError: a garment has an empty box, or no polygon where one is needed.
     """
     if len(garments) == 0:
         return {}
     garments = garments.sort_values("image_id", kind="stable")
     boxes = np.stack(garments["box"].to_list()).astype(np.float32)
     polygons = garments["polygons"].to_list() if masks else [()] * len(garments)
-    for garment_id, box, own in zip(garments["garment_id"], boxes, polygons, strict=True):
+    for garment_id, box, outline in zip(garments["garment_id"], boxes, polygons, strict=True):
         if not (box[2:] > box[:2]).all():
             raise ValueError(f"garment {garment_id}: its box {box.tolist()} is empty")
-        if masks and len(own) == 0:
+        if masks and len(outline) == 0:
             raise ValueError(
                 f"garment {garment_id}: no polygon to make its mask of; "
                 "HTC needs one for each garment, cascade_rcnn needs none"
@@ -62,13 +64,13 @@ def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
 
 
 class LabelledImages(Dataset[Any]):
-    """Images with all their garments, read when asked for.
+    """Images with all their garments, read when a batch needs them.
 
     Args:
-        image_ids: images to use; one without garments teaches the background.
+        image_ids: images to use; one without garments trains the background.
         labels: of ``labels_of``.
-        read_image: image id -> RGB uint8 (H, W, 3).
-        masks: also make masks, for HTC.
+        read_image: image id to RGB uint8 (H, W, 3).
+        masks: whether to draw masks, as for HTC.
     """
 
     def __init__(
@@ -86,24 +88,24 @@ class LabelledImages(Dataset[Any]):
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """An image uint8 (3, H, W) and its boxes, labels and, if asked for, masks uint8 (n, H, W)."""
+        """Return an image uint8 (3, H, W) and its ``boxes``, ``labels`` and, if drawn, ``masks``."""
         image_id = int(self.image_ids[index])
         image = self.read_image(image_id)
-        own = self.labels.get(image_id, _NOTHING)
+        labels = self.labels.get(image_id, _NO_LABELS)
         target = {
-            "boxes": torch.from_numpy(own.boxes + np.float32(0.5)),
-            "labels": torch.from_numpy(own.category_id),
+            "boxes": to_edges(torch.from_numpy(labels.boxes)),
+            "labels": torch.from_numpy(labels.category_id),
         }
         if self.masks:
-            masks = [polygon_mask(p, *image.shape[:2]) for p in own.polygons]
+            masks = [polygon_mask(p, *image.shape[:2]) for p in labels.polygons]
             shape = (0, *image.shape[:2])
             target["masks"] = torch.from_numpy(np.stack(masks) if masks else np.zeros(shape, np.uint8))
         return torch.from_numpy(image).permute(2, 0, 1), target
 
     def __getitems__(self, indices: list[int]) -> dict[str, Any]:
-        """A whole batch: ``images`` and ``targets``, lists of what ``__getitem__`` gives."""
+        """Return a batch: the lists ``images`` and ``targets`` of what ``__getitem__`` returns."""
         images, targets = zip(*(self[i] for i in indices), strict=True)
         return {"images": list(images), "targets": list(targets)}
 
 
-_NOTHING = Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), [])
+_NO_LABELS = Labels(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), [])

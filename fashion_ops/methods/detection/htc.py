@@ -1,4 +1,4 @@
-"""What Hybrid Task Cascade adds: a mask head a stage with information flow, and a semantic branch."""
+"""The branches of Hybrid Task Cascade: linked mask heads, one for each stage, and a semantic branch."""
 
 from dataclasses import dataclass
 
@@ -23,26 +23,28 @@ def _conv(width: int, kernel: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Semantic:
-    """The semantic branch's maps of a batch, at stride 8.
+    """Output of the semantic branch for a batch, at stride 8, in fp32.
 
-    ``logits`` (B, 1 + categories, h, w), fp32, background first; ``features`` (B, width, h, w), fp32.
+    Attributes:
+        logits: (B, 1 + categories, h, w), background first.
+        features: (B, width, h, w).
     """
 
     logits: Tensor
     features: Tensor
 
     def pool(self, boxes: list[Tensor], size: int) -> Float[Tensor, "n w s s"]:
-        """Features inside the boxes.
+        """Pool the features inside the boxes to ``size`` x ``size``.
 
-        HTC pools at 14 x 14 and, for the box heads, averages down to 7 x 7: the same points as twice as
-        many samples a side.
+        HTC pools to 14 x 14 and averages to 7 x 7 for the box heads, which is the same as pooling to
+        7 x 7 with twice as many samples on each side.
         """
         samples = SAMPLING_RATIO * POOLED // size
         return roi_align(self.features, boxes, size, 1 / STRIDE, samples)
 
 
 class SemanticBranch(nn.Module):
-    """All levels brought to stride 8 and added, four convolutions, a map a category (HTC, fig. 4)."""
+    """All levels resized to stride 8 and added, then four convolutions (HTC, fig. 4)."""
 
     def __init__(self, width: int, num_categories: int) -> None:
         super().__init__()
@@ -52,7 +54,7 @@ class SemanticBranch(nn.Module):
         self.logits = nn.Conv2d(width, num_categories + 1, 1)
 
     def forward(self, features: dict[str, Tensor]) -> Semantic:
-        """Maps by name to the semantic maps."""
+        """Compute the semantic maps from the pyramid's maps by name."""
         size = features[LEVEL].shape[-2:]
         levels = []
         for name, x in features.items():
@@ -64,12 +66,12 @@ class SemanticBranch(nn.Module):
 
 
 class MaskHead(nn.Module):
-    """Four convolutions, a transposed one, a mask a category; takes the previous head's features in.
+    """Four convolutions and a transposed one, with one mask for each category.
 
     Args:
         width: channels.
-        num_categories: masks.
-        first: nothing flows into the first stage's head.
+        num_categories: number of masks.
+        first: whether it is the head of the first stage, which gets no features of a previous head.
     """
 
     def __init__(self, width: int, num_categories: int, first: bool) -> None:
@@ -81,14 +83,19 @@ class MaskHead(nn.Module):
     def features(
         self, pooled: Float[Tensor, "n w 14 14"], before: Float[Tensor, "n w 14 14"] | None
     ) -> Float[Tensor, "n w 14 14"]:
-        """What the masks are read from and what flows on to the next stage's head."""
+        """Compute the features for the predictor and for the head of the next stage.
+
+        Args:
+            pooled: features of the boxes.
+            before: features of the previous stage's head.
+        """
         if before is not None and self.flow is not None:
             pooled = pooled + self.flow(before)
         return self.convs(pooled)
 
 
 class MaskBranch(nn.Module):
-    """The stages' mask heads; head i runs behind heads 1 .. i - 1 on the same boxes."""
+    """The mask heads of all stages; each gets the features of the previous head for the same boxes."""
 
     def __init__(self, width: int, num_categories: int, stages: int) -> None:
         super().__init__()
@@ -96,11 +103,14 @@ class MaskBranch(nn.Module):
         self.heads = nn.ModuleList(MaskHead(width, num_categories, i == 0) for i in range(stages))
 
     def predict(
-        self, features: dict[str, Tensor], semantic: Semantic | None, found: list[dict[str, Tensor]]
-    ) -> list[Float[Tensor, "n 1 28 28"]]:
-        """The found garments' masks inside their boxes, 0..1: the mean of all heads'."""
-        boxes = [f["boxes"] for f in found]
-        labels = torch.cat([f["labels"] for f in found]) - 1
+        self,
+        features: dict[str, Tensor],
+        semantic: Semantic | None,
+        detections: list[dict[str, Tensor]],
+    ) -> list[Float[Tensor, "_ 1 28 28"]]:
+        """Predict the masks inside the boxes of each image, 0..1, as the mean over all heads."""
+        boxes = [d["boxes"] for d in detections]
+        labels = torch.cat([d["labels"] for d in detections]) - 1
         rows = torch.arange(len(labels), device=labels.device)
         masks = [
             head.predictor(x).float().sigmoid()[rows, labels][:, None]  # type: ignore[operator,union-attr]
@@ -115,15 +125,16 @@ class MaskBranch(nn.Module):
         boxes: list[Tensor],
         heads: int | None = None,
     ) -> list[Tensor]:
+        """Features of the first ``heads`` heads (None: all) for the boxes of each image."""
         batch, _, height, width = features["0"].shape
         pooled = self.pool(features, boxes, [(4 * height, 4 * width)] * batch)
         if semantic is not None:
             pooled = pooled + semantic.pool(boxes, POOLED)
-        out: list[Tensor] = []
+        flow: list[Tensor] = []
         for head in self.heads[:heads]:
             assert isinstance(head, MaskHead)
-            out.append(head.features(pooled, out[-1] if out else None))
-        return out
+            flow.append(head.features(pooled, flow[-1] if flow else None))
+        return flow
 
     def loss(
         self,
@@ -134,14 +145,14 @@ class MaskBranch(nn.Module):
         matched: list[Tensor],
         targets: list[dict[str, Tensor]],
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of head ``number``'s mask of the true category, per pixel of 28 x 28.
+        """Cross-entropy of one head's masks of the true categories, per pixel of 28 x 28.
 
         Args:
-            number: 0, 1 or 2.
+            number: of the head, 0, 1 or 2.
             features: maps by name.
-            semantic: the semantic branch's maps.
-            boxes: of each image, all on garments.
-            matched: which garment of the image each box is on.
+            semantic: output of the semantic branch.
+            boxes: positive boxes of each image.
+            matched: index of the garment that each box matches.
             targets: labels and masks of each image.
         """
         x = self._flow(features, semantic, boxes, number + 1)[-1]

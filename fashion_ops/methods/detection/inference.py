@@ -1,7 +1,6 @@
-"""A trained Cascade R-CNN or HTC folder as an object: images in, boxes of garments out.
+"""A trained Cascade R-CNN or HTC ready to predict: images in, boxes of garments out.
 
-Several looks at an image (scales, mirrored) are merged as boxes, by suppression. torchvision counts
-pixels from the image's edge and we from the first pixel's centre: half a pixel lies between.
+Test-time views of an image (scales, mirrored) are merged as boxes, by NMS.
 """
 
 import json
@@ -12,14 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import batched_nms
 
 from fashion_ops.methods.artifact import SPEC, load_model, read_spec
-from fashion_ops.methods.detection.cascade import MOST, NMS_IOU, Found, pick
+from fashion_ops.methods.detection.cascade import (
+    MAX_DETECTIONS,
+    NMS_IOU,
+    BoxTensors,
+    select_detections,
+)
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN, resizer
-from fashion_ops.methods.parts.boxes import Box
+from fashion_ops.methods.detection.sources import ScoredBox
+from fashion_ops.methods.detection.targets import from_edges, mirror_boxes
 from fashion_ops.methods.parts.trainer import autocast
 
 METHOD = "detection"
@@ -27,34 +31,34 @@ BATCH = 8
 
 
 def build(spec: dict[str, Any]) -> CascadeRCNN:
-    """The untrained network that a ``model.json`` describes."""
+    """Build the untrained network that a ``model.json`` describes."""
     return CascadeRCNN(Architecture.of(spec))
 
 
 def write_none(folder: Path) -> None:
-    """A folder that says that no box detector was asked for."""
+    """Write a ``model.json`` that says that there is no box detector."""
     text = json.dumps({"method": METHOD, "kind": None}, indent=2, sort_keys=True) + "\n"
     (folder / SPEC).write_text(text, encoding="utf-8")
 
 
 def holds_detector(folder: Path) -> bool:
-    """Whether a folder holds a network, and not ``write_none``'s word that there is none.
+    """Whether a folder holds a network; False if it does not exist or was made by ``write_none``.
 
     Raises:
-        ValueError: a model of another method.
+        ValueError: it holds a model of another method.
     """
     return (folder / SPEC).is_file() and read_spec(folder, METHOD)["kind"] is not None
 
 
 @dataclass(frozen=True)
 class BoxDetector:
-    """A detector ready to predict.
+    """A box detector ready to predict.
 
     Attributes:
         model: the network.
-        spec: what its folder says of it.
-        scales: of the short and the long side, a look each.
-        flip: look at the mirrored images too.
+        spec: the ``model.json``.
+        scales: factors on the short and the long side; each gives a view of the image.
+        flip: whether mirrored images are views, too.
     """
 
     model: CascadeRCNN
@@ -64,11 +68,11 @@ class BoxDetector:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "BoxDetector":
-        """Read a model folder; it looks at images as its ``model.json`` says.
+        """Read a model folder; its ``model.json`` says which views are used.
 
         Raises:
-            FileNotFoundError: no model there.
-            ValueError: a model of another method, or none was asked for.
+            FileNotFoundError: ``folder`` holds no model.
+            ValueError: it holds a model of another method, or was made by ``write_none``.
         """
         if read_spec(folder, METHOD)["kind"] is None:
             raise ValueError(
@@ -81,29 +85,28 @@ class BoxDetector:
     @torch.inference_mode()
     def detect(
         self, images: Sequence[np.ndarray], score_threshold: float | None = None
-    ) -> list[list[Box]]:
-        """Garments of each image, best first.
+    ) -> list[list[ScoredBox]]:
+        """Detect the garments of each image, best first.
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
-            score_threshold: garments below are left out; None takes the model's own.
+            score_threshold: garments below are left out; None uses the model's own threshold.
         """
         threshold = self.spec["score_threshold"] if score_threshold is None else score_threshold
-        out: list[list[Box]] = []
+        mirrored = (False, True) if self.flip else (False,)
+        detections: list[list[ScoredBox]] = []
         for i in range(0, len(images), BATCH):
             batch = images[i : i + BATCH]
-            looks = [self.look(batch, threshold, s, f) for s in self.scales for f in self._flips]
-            out += [_merge([look[n] for look in looks], image) for n, image in enumerate(batch)]
-        return out
+            views = [self._detect_view(batch, threshold, s, m) for s in self.scales for m in mirrored]
+            detections += [
+                _merge_views([view[n] for view in views], image) for n, image in enumerate(batch)
+            ]
+        return detections
 
-    @property
-    def _flips(self) -> tuple[bool, ...]:
-        return (False, True) if self.flip else (False,)
-
-    def look(
+    def _detect_view(
         self, images: Sequence[np.ndarray], threshold: float, scale: float, mirrored: bool
-    ) -> list[Found]:
-        """Boxes (from the edge), scores and labels of each image in one look."""
+    ) -> list[BoxTensors]:
+        """Detect the garments of each image in one view; boxes in the image's edge coordinates."""
         architecture = self.model.architecture
         device = next(self.model.parameters()).device
         sides = (architecture.short_side, architecture.long_side)
@@ -116,32 +119,26 @@ class BoxDetector:
             heads = self.model.roi_heads
             semantic = heads.semantic(features) if heads.semantic is not None else None
             boxes, scores = heads.run(features, semantic, proposals, batch.image_sizes)
-        found = []
-        for one, values, size, x in zip(boxes, scores, batch.image_sizes, pixels, strict=True):
-            kept = pick(one, values, threshold)
+        detections = []
+        for image_boxes, values, size, x in zip(boxes, scores, batch.image_sizes, pixels, strict=True):
+            kept = select_detections(image_boxes, values, threshold)
             back = resize_boxes(kept["boxes"], list(size), list(x.shape[-2:]))
-            found.append({**kept, "boxes": mirror(back, x.shape[-1]) if mirrored else back})
-        return found
+            detections.append({**kept, "boxes": mirror_boxes(back, x.shape[-1]) if mirrored else back})
+        return detections
 
 
-def mirror(boxes: Tensor, width: int) -> Tensor:
-    """Boxes (N, 4) from the edge in the mirrored image."""
-    x1, y1, x2, y2 = boxes.unbind(1)
-    return torch.stack([width - x2, y1, width - x1, y2], 1)
-
-
-def _merge(looks: list[Found], image: np.ndarray) -> list[Box]:
-    """The looks at one image as one, doubles suppressed within each category."""
-    found = {name: torch.cat([look[name] for look in looks]) for name in ("boxes", "scores", "labels")}
-    kept = batched_nms(found["boxes"], found["scores"], found["labels"], NMS_IOU)[:MOST]
-    limit = found["boxes"].new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)
-    boxes = torch.minimum((found["boxes"][kept] - 0.5).clamp_min(0), limit)
+def _merge_views(views: list[BoxTensors], image: np.ndarray) -> list[ScoredBox]:
+    """Merge the views of one image by NMS within each category."""
+    merged = {name: torch.cat([view[name] for view in views]) for name in ("boxes", "scores", "labels")}
+    kept = batched_nms(merged["boxes"], merged["scores"], merged["labels"], NMS_IOU)[:MAX_DETECTIONS]
+    limit = merged["boxes"].new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)
+    boxes = torch.minimum(from_edges(merged["boxes"][kept]).clamp_min(0), limit)
     return [
-        Box(box, score, category_id)
+        ScoredBox(box, score, category_id)
         for box, score, category_id in zip(
             boxes.cpu().numpy().astype(np.float32),
-            found["scores"][kept].tolist(),
-            found["labels"][kept].tolist(),
+            merged["scores"][kept].tolist(),
+            merged["labels"][kept].tolist(),
             strict=True,
         )
     ]

@@ -1,4 +1,4 @@
-"""Losses of a cascade's stage and of HTC's semantic branch; RPN's and the masks' are torchvision's."""
+"""Losses of a stage and of HTC's semantic branch; torchvision has those of the RPN and of masks."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SEMANTIC_WEIGHT = 0.2  # HTC, 4.2
-IGNORED = 255  # of a semantic map: outside of the image
+IGNORED = 255  # label of a semantic map outside of the image
 
 
 def stage_losses(
@@ -15,13 +15,13 @@ def stage_losses(
     labels: Int[Tensor, " n"],
     targets: Float[Tensor, "n 4"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Cross-entropy of the categories, smooth L1 of the garments' boxes; both per sampled box.
+    """Cross-entropy of the categories and smooth L1 of the positive boxes, both per sampled box.
 
     Args:
         logits: background first.
-        deltas: what was regressed, in the stage's own units.
+        deltas: predicted, in the units of the stage.
         labels: 0 is background.
-        targets: what should have been; anything where the label is 0.
+        targets: true deltas; ignored where the label is 0.
     """
     garments = labels > 0
     category = F.cross_entropy(logits, labels)

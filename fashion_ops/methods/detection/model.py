@@ -1,6 +1,6 @@
 """Cascade R-CNN and Hybrid Task Cascade as torchvision's ``GeneralizedRCNN`` with a cascade of heads.
 
-Published sizes: short side 800, long side at most 1333, anchors from 32 pixels, 512 boxes an image.
+Published sizes: short side 800, long side at most 1333, anchors from 32 pixels, 512 sampled boxes.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,20 +17,20 @@ from fashion_ops.methods.parts.augment import MEAN, STD
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 ASPECTS = (0.5, 1.0, 2.0)  # height over width of the anchors
-PROPOSALS = {"training": 2000, "testing": 1000}  # a level before, an image after suppression
+PROPOSALS = {"training": 2000, "testing": 1000}  # of a level before NMS, of an image after it
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a ``model.json`` says of the network.
+    """The part of a ``model.json`` that describes the network.
 
     Attributes:
-        kind: Cascade R-CNN, or HTC.
+        kind: ``cascade_rcnn`` or ``htc``.
         backbone: see ``backbones``.
-        short_side: images are resized to this, pixels,
-        long_side: unless their longer side became longer than this.
-        smallest_anchor: side of the anchors on the finest map, pixels; doubles from map to map.
-        samples: boxes an image and stage in training.
+        short_side: images are resized so that their shorter side has this many pixels,
+        long_side: or so that their longer side has this many, if it would become longer.
+        smallest_anchor: side of the anchors on the finest map, pixels; it doubles from map to map.
+        samples: number of boxes sampled from each image for each stage in training.
     """
 
     kind: Literal["cascade_rcnn", "htc"] = "cascade_rcnn"
@@ -42,12 +42,12 @@ class Architecture:
 
     @classmethod
     def of(cls, spec: dict[str, Any]) -> "Architecture":
-        """The architecture that a ``model.json`` holds."""
+        """Take the architecture from a ``model.json`` or from parameters, ignoring other keys."""
         return cls(**{name: spec[name] for name in asdict(cls())})
 
 
 class _Head(RPNHead):
-    """RPN's head in fp32: torchvision decodes boxes in the dtype of what is regressed."""
+    """The RPN's head with outputs in fp32, as torchvision decodes boxes in the dtype of the deltas."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         logits, deltas = super().forward(x)
@@ -55,17 +55,20 @@ class _Head(RPNHead):
 
 
 class CascadeRCNN(GeneralizedRCNN):
-    """In training: images in 0..1 and targets to losses by name; else to garments of each image.
+    """Cascade R-CNN or HTC.
+
+    In training it takes images in 0..1 and targets and returns the losses by name; otherwise it takes
+    images and returns the garments of each.
 
     Args:
-        architecture: which of them.
+        architecture: the network.
         pretrained: torchvision's name of the backbone's weights, or None.
-        short_sides: of the images in training, one drawn for each; None is the architecture's.
+        short_sides: in training one of them is drawn for each image; None uses ``short_side``.
         num_categories: without the background.
 
     Raises:
         ValueError: unknown backbone or weights.
-        OSError: the weights can't be had.
+        OSError: the weights can't be loaded.
     """
 
     backbone: Pyramid
@@ -97,7 +100,7 @@ class CascadeRCNN(GeneralizedRCNN):
 
 
 def proposer(width: int, smallest_anchor: int) -> RegionProposalNetwork:
-    """The region proposal network: one anchor size a map, three aspects."""
+    """Make the region proposal network, with one anchor size for each map and three aspect ratios."""
     anchors = AnchorGenerator(
         tuple((smallest_anchor * 2**i,) for i in range(len(STRIDES))), (ASPECTS,) * len(STRIDES)
     )
@@ -119,5 +122,8 @@ def proposer(width: int, smallest_anchor: int) -> RegionProposalNetwork:
 
 
 def resizer(short_sides: tuple[int, ...], long_side: int) -> GeneralizedRCNNTransform:
-    """Normalise and resize images (the last short side at test), pad them to multiples of 32."""
+    """Make the transform that normalises, resizes and pads images to multiples of 32.
+
+    In training it draws one of the short sides for each image, otherwise it uses the last one.
+    """
     return GeneralizedRCNNTransform(short_sides, long_side, list(MEAN), list(STD))  # type: ignore[arg-type]

@@ -1,22 +1,22 @@
-"""Training Cascade R-CNN and HTC: mirror at random, then the network's own losses."""
+"""The training step of Cascade R-CNN and HTC: mirror images at random, compute the network's losses."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.detection.inference import mirror
 from fashion_ops.methods.detection.model import CascadeRCNN
+from fashion_ops.methods.detection.targets import mirror_boxes
 from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 
 class DetectionModule(TrainingModule):
-    """A ``CascadeRCNN`` on ``LabelledImages`` batches.
+    """Trains ``CascadeRCNN`` on batches of ``LabelledImages``.
 
     Args:
         model: the network.
-        fit: how to optimise.
+        config: the optimisation.
         flip: probability of mirroring an image.
         seed: of everything random.
     """
@@ -27,7 +27,7 @@ class DetectionModule(TrainingModule):
         self.flip = flip
 
     def losses(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
-        """The losses by name and their sum ``loss``."""
+        """Losses of a batch by name and their sum ``loss``."""
         device = generator.device
         flips = torch.rand(len(batch["images"]), generator=generator, device=device) < self.flip
         pairs = [
@@ -40,12 +40,12 @@ class DetectionModule(TrainingModule):
         # torchvision draws sizes and samples from the global generators
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            each = self.model([p.float() / 255 for p, _ in pairs], [t for _, t in pairs])
-        return {"loss": torch.stack(list(each.values())).sum(), **each}
+            losses = self.model([p.float() / 255 for p, _ in pairs], [t for _, t in pairs])
+        return {"loss": torch.stack(list(losses.values())).sum(), **losses}
 
 
 def _mirrored(image: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    turned = {**target, "boxes": mirror(target["boxes"], image.shape[-1])}
+    mirrored = {**target, "boxes": mirror_boxes(target["boxes"], image.shape[-1])}
     if "masks" in target:
-        turned["masks"] = target["masks"].flip(-1)
-    return image.flip(-1), turned
+        mirrored["masks"] = target["masks"].flip(-1)
+    return image.flip(-1), mirrored

@@ -1,39 +1,68 @@
-"""Where garments' boxes come from: a detector, the ground truth, or a file of COCO results.
+"""Sources of garment boxes: a detector, or a file of COCO results.
 
-Each source answers ``boxes(image_ids)`` with a list for each image, best first, so that whatever
-needs boxes needs not know which one it has.
+Each source has a method ``boxes(image_ids)`` that returns a list for each image, best first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import orjson
 import pandas as pd
 
-from fashion_ops.methods.parts.boxes import Box, Boxed
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
-CHUNK = 64  # images read at a time
+CHUNK = 64  # images in memory at a time
 
 
-class Detects(Protocol):
-    """CenterNet's ``Detector``, ``BoxDetector``, and whatever else finds garments in images."""
+@runtime_checkable
+class GarmentBox(Protocol):
+    """A garment with a box, as a ``ScoredBox`` or as a CenterNet ``Detection`` with landmarks."""
 
-    def detect(
-        self, images: list[np.ndarray], score_threshold: float | None = None
-    ) -> Sequence[Sequence[Boxed]]:
-        """Garments of each image, best first."""
+    @property
+    def box(self) -> np.ndarray:
+        """float32 (4,) x1, y1, x2, y2 in image pixels, within the image."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """0..1."""
+        ...
+
+    @property
+    def category_id(self) -> int:
+        """1..13."""
         ...
 
 
-class BoxSource(Protocol):
-    """Boxes by image."""
+@dataclass(frozen=True)
+class ScoredBox:
+    """A garment's box without landmarks; see ``GarmentBox``."""
 
-    def boxes(self, image_ids: Sequence[int]) -> Sequence[Sequence[Boxed]]:
-        """Garments of each image, best first; pixels of the image."""
+    box: np.ndarray
+    score: float
+    category_id: int
+
+
+@runtime_checkable
+class GarmentDetector(Protocol):
+    """A detector of garments, such as CenterNet's ``Detector`` or ``BoxDetector``."""
+
+    def detect(
+        self, images: list[np.ndarray], score_threshold: float | None = None
+    ) -> Sequence[Sequence[GarmentBox]]:
+        """Detect the garments of each image, RGB uint8 (H, W, 3), best first."""
+        ...
+
+
+@runtime_checkable
+class BoxSource(Protocol):
+    """A source of boxes by image."""
+
+    def boxes(self, image_ids: Sequence[int]) -> Sequence[Sequence[GarmentBox]]:
+        """Return the garments of each image, best first, in pixels of the image."""
         ...
 
 
@@ -42,76 +71,56 @@ class DetectedBoxes:
     """Boxes that a detector finds.
 
     Attributes:
-        detector: CenterNet's or this folder's.
-        read_image: image id -> RGB uint8 (H, W, 3).
-        score_threshold: garments below are left out; None takes the detector's own.
+        detector: run on the images.
+        read_image: image id to RGB uint8 (H, W, 3).
+        score_threshold: garments below are left out; None uses the detector's own threshold.
     """
 
-    detector: Detects
+    detector: GarmentDetector
     read_image: Callable[[int], np.ndarray]
     score_threshold: float | None = None
 
-    def boxes(self, image_ids: Sequence[int]) -> list[Sequence[Boxed]]:
-        """Garments of each image, best first."""
-        out: list[Sequence[Boxed]] = []
+    def boxes(self, image_ids: Sequence[int]) -> list[Sequence[GarmentBox]]:
+        """Detect the garments of each image, best first."""
+        garments: list[Sequence[GarmentBox]] = []
         for start in range(0, len(image_ids), CHUNK):
             images = [self.read_image(i) for i in image_ids[start : start + CHUNK]]
-            out += self.detector.detect(images, self.score_threshold)
-        return out
+            garments += self.detector.detect(images, self.score_threshold)
+        return garments
 
 
 @dataclass(frozen=True)
-class KnownBoxes:
-    """Boxes that are known already, by image id; images without garments have an empty list."""
+class PrecomputedBoxes:
+    """Boxes that were computed before, by image id; images without garments have an empty list."""
 
-    known: dict[int, list[Box]]
+    by_image: dict[int, list[ScoredBox]]
 
-    def boxes(self, image_ids: Sequence[int]) -> list[list[Box]]:
-        """Garments of each image, best first.
+    def boxes(self, image_ids: Sequence[int]) -> list[list[ScoredBox]]:
+        """Look up the garments of each image, best first.
 
         Raises:
-            ValueError: an image that the source does not know.
+            ValueError: an image is not among those with boxes.
         """
-        unknown = [i for i in image_ids if i not in self.known]
+        unknown = [i for i in image_ids if i not in self.by_image]
         if unknown:
             raise ValueError(
-                f"image id {unknown[0]} is not among the {len(self.known)} images with known boxes"
+                f"image id {unknown[0]} is not among the {len(self.by_image)} images with known boxes"
             )
-        return [self.known[i] for i in image_ids]
+        return [self.by_image[i] for i in image_ids]
 
 
-def true_boxes(images: pd.DataFrame, garments: pd.DataFrame) -> KnownBoxes:
-    """The ground truth, each with score 1.
+def boxes_from_file(path: Path, images: pd.DataFrame) -> PrecomputedBoxes:
+    """Read a COCO results file: image_id, category_id, bbox (x, y, width, height), score.
 
-    Args:
-        images: of the catalog; may be several splits'.
-        garments: theirs.
-
-    Raises:
-        ValueError: a garment on an image that is not in ``images``, or an empty box.
-    """
-    known: dict[int, list[Box]] = {int(i): [] for i in images["image_id"]}
-    columns = (garments[c] for c in ("garment_id", "image_id", "category_id", "box"))
-    for garment_id, image_id, category_id, box in zip(*columns, strict=True):
-        where = f"garment {garment_id}"
-        if int(image_id) not in known:
-            raise ValueError(f"{where}: image id {image_id} is not among the {len(known)} images")
-        known[int(image_id)].append(Box(_not_empty(where, box), 1.0, int(category_id)))
-    return KnownBoxes(known)
-
-
-def boxes_from_file(path: Path, images: pd.DataFrame) -> KnownBoxes:
-    """Boxes of a COCO results file: image_id, category_id, bbox (x, y, width, height), score.
-
-    What reaches over an image's border is cut off there.
+    Boxes are clipped to the image.
 
     Args:
-        path: the file, with the source's image ids.
-        images: images of one split of the catalog.
+        path: of the file; its image ids are those of the source data, ``coco_id`` in the catalog.
+        images: rows of one split of the catalog.
 
     Raises:
-        ValueError: several splits, not such a file, an unknown image or category, a score that is no
-            number, a box that is empty or wholly outside of its image.
+        ValueError: ``images`` has several splits, the file is no results file, a result has an unknown
+            image or category or a score that is no number, or a box is empty or outside of its image.
     """
     splits = sorted(images["split"].unique())
     if len(splits) > 1:
@@ -122,7 +131,7 @@ def boxes_from_file(path: Path, images: pd.DataFrame) -> KnownBoxes:
             *(images[c] for c in ("coco_id", "image_id", "width", "height")), strict=True
         )
     }
-    known: dict[int, list[Box]] = {image_id: [] for image_id, _, _ in by_id.values()}
+    by_image: dict[int, list[ScoredBox]] = {image_id: [] for image_id, _, _ in by_id.values()}
     for where, record in _results(path):
         if record["image_id"] not in by_id:
             raise ValueError(
@@ -135,20 +144,22 @@ def boxes_from_file(path: Path, images: pd.DataFrame) -> KnownBoxes:
             raise ValueError(f"{where}: category_id is {category_id!r}, must be 1 to {NUM_CATEGORIES}")
         x, y, w, h = _numbers(where, "bbox", record["bbox"], 4)
         (score,) = _numbers(where, "score", [record["score"]], 1)
-        box = _not_empty(where, np.array([x, y, x + w, y + h]))
+        box = np.array([x, y, x + w, y + h], np.float32)
+        if not (box[2:] > box[:2]).all():
+            raise ValueError(f"{where}: the box x1, y1, x2, y2 = {box.tolist()} is empty")
         inside = np.clip(box, 0, [width - 1, height - 1] * 2).astype(np.float32)
         if not (inside[2:] > inside[:2]).all():
             raise ValueError(
                 f"{where}: bbox {record['bbox']} lies outside of its image, {width} x {height}"
             )
-        known[image_id].append(Box(inside, score, category_id))
-    for found in known.values():
-        found.sort(key=lambda b: -b.score)
-    return KnownBoxes(known)
+        by_image[image_id].append(ScoredBox(inside, score, category_id))
+    for boxes in by_image.values():
+        boxes.sort(key=lambda b: -b.score)
+    return PrecomputedBoxes(by_image)
 
 
 def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What to call each record in an error, and the record."""
+    """Yield each record with its name for error messages."""
     try:
         data = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -171,10 +182,3 @@ def _numbers(where: str, name: str, values: Any, count: int) -> list[float]:
     if not real or len(values) != count:
         raise ValueError(f"{where}: {name} is {values!r}, must be {count} finite number(s)")
     return [float(v) for v in values]
-
-
-def _not_empty(where: str, box: np.ndarray) -> np.ndarray:
-    box = np.asarray(box, np.float32)
-    if not (box[2:] > box[:2]).all():
-        raise ValueError(f"{where}: the box x1, y1, x2, y2 = {box.tolist()} is empty")
-    return box

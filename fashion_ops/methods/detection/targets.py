@@ -1,6 +1,8 @@
-"""What torchvision lacks of the targets: masks from polygons, the semantic map, who was added.
+"""Targets that torchvision does not make: boxes in its coordinates, masks, the semantic map.
 
-Matching, sampling and coding of boxes are torchvision's (``RoIHeads.select_training_samples``).
+torchvision's boxes are in edge coordinates: they start at the image's edge, half a pixel before the
+centre of the first pixel, where the catalog's start; so resizing is a mere factor. torchvision does the
+matching, sampling and box coding (``RoIHeads.select_training_samples``).
 """
 
 from collections.abc import Sequence
@@ -17,14 +19,30 @@ from fashion_ops.methods.detection.loss import IGNORED
 _SUBPIXEL_BITS = 4
 
 
-def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    """The union of a garment's polygons as uint8 (height, width), 0 or 1.
+def to_edges(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Convert boxes from the catalog's pixels to edge coordinates."""
+    return boxes + 0.5
 
-    DeepFashion2's later polygons repeat parts of the first, so each is filled on its own: filled
-    together, what two cover would count as outside.
+
+def from_edges(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
+    """Convert boxes from edge coordinates to the catalog's pixels."""
+    return boxes - 0.5
+
+
+def mirror_boxes(boxes: Float[Tensor, "n 4"], width: int) -> Float[Tensor, "n 4"]:
+    """Mirror boxes in edge coordinates in an image of this width."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return torch.stack([width - x2, y1, width - x1, y2], 1)
+
+
+def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+    """Draw the union of a garment's polygons as uint8 (height, width), 0 or 1.
+
+    Later polygons of DeepFashion2 repeat parts of the first, so each is filled separately: filled
+    together, what two of them cover would count as outside.
 
     Args:
-        polygons: flat x, y lists, pixel centres.
+        polygons: flat x, y lists in the catalog's pixels.
         height: of the image.
         width: of the image.
     """
@@ -38,9 +56,9 @@ def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.
 def semantic_map(
     masks: UInt8[Tensor, "g h w"], labels: Int[Tensor, " g"], canvas: tuple[int, int]
 ) -> Int[Tensor, "ch cw"]:
-    """Category of each pixel, 0 where there is no garment, ``IGNORED`` beyond the image.
+    """Category of each pixel, 0 without a garment, ``IGNORED`` outside of the image.
 
-    Where garments overlap the smaller one shows: a top in front of a dress covers less than the dress.
+    Where garments overlap, the smaller one is drawn on top, as a top in front of a dress.
 
     Args:
         masks: of the garments of one image.
@@ -54,11 +72,14 @@ def semantic_map(
     return F.pad(categories, (0, canvas[1] - width, 0, canvas[0] - height), value=IGNORED)
 
 
-def shrunk_map(maps: Int[Tensor, "b h w"], size: tuple[int, int]) -> Int[Tensor, "b sh sw"]:
-    """Semantic maps at a feature map's (height, width): the nearest pixel's category."""
+def resize_semantic_map(maps: Int[Tensor, "b h w"], size: tuple[int, int]) -> Int[Tensor, "b sh sw"]:
+    """Resize semantic maps to a feature map's (height, width) by the nearest pixel."""
     return F.interpolate(maps[:, None].float(), size=size, mode="nearest")[:, 0].long()
 
 
 def equal_to_any(boxes: Float[Tensor, "n 4"], truth: Float[Tensor, "g 4"]) -> Bool[Tensor, " n"]:
-    """Which boxes are ground truth that was added to the proposals; those are not refined further."""
+    """Whether each box equals a ground-truth box.
+
+    torchvision adds those to the proposals in training; they are not refined further.
+    """
     return (boxes[:, None] == truth[None]).all(-1).any(1)

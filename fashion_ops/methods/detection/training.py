@@ -1,4 +1,4 @@
-"""From a catalog's images and garments to a detector's folder."""
+"""Training a box detector: from the catalog's images and garments to a model folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,88 +13,66 @@ from fashion_ops.methods.detection.inference import METHOD
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
 from fashion_ops.methods.parts.augment import MEAN, STD
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, fit
-from fashion_ops.params import TrainingConfig
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.params import TrainBoxDetector
 
 
-def detector_spec(
-    architecture: Architecture,
-    run: TrainingConfig,
-    score_threshold: float,
-    training: dict[str, Any],
-    scales: tuple[float, ...] = (1.0,),
-    flip_test: bool = False,
-) -> dict[str, Any]:
-    """The ``model.json`` of a detector.
-
-    Args:
-        architecture: the network.
-        run: how it is optimised.
-        score_threshold: garments below are not told.
-        training: all parameters of the run, for the record.
-        scales: of both sides at test, a look at an image each.
-        flip_test: look at the mirrored image too.
-    """
+def detector_spec(config: TrainBoxDetector) -> dict[str, Any]:
+    """The ``model.json`` of a box detector."""
     return {
         "method": METHOD,
-        **vars(architecture),
-        "score_threshold": score_threshold,
-        "scales": list(scales),
-        "flip_test": flip_test,
-        "precision": run.precision,
+        **vars(Architecture.of(config.model_dump())),
+        "score_threshold": config.score_threshold,
+        "scales": [side / config.short_side for side in config.test_short_sides] or [1.0],
+        "flip_test": config.flip_test,
+        "precision": config.precision,
         "mean": MEAN,
         "std": STD,
-        "training": training,
+        "training": config.model_dump(mode="json"),
     }
 
 
-def train_detector(
-    folder: Path,
+def untrained_model(config: TrainBoxDetector) -> CascadeRCNN:
+    """Build the network of a configuration; torch's global generator initialises its weights.
+
+    Raises:
+        ValueError: unknown backbone or weights.
+        OSError: the pretrained weights can't be loaded.
+    """
+    architecture = Architecture.of(config.model_dump())
+    return CascadeRCNN(architecture, config.pretrained, config.short_sides or None)
+
+
+def train_box_detector(
+    config: TrainBoxDetector,
     model: CascadeRCNN,
-    spec: dict[str, Any],
-    run: TrainingConfig,
     image_ids: np.ndarray,
     garments: pd.DataFrame,
     read_image: Callable[[int], np.ndarray],
-    *,
-    flip: float,
+    folder: Path,
     seed: int,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    loader_workers: int = 0,
-    bar: bool = False,
+    options: TrainerOptions | None = None,
 ) -> list[dict[str, float]]:
-    """Train ``model`` and write its folder.
+    """Train ``model`` in place and write its folder.
 
     Args:
-        folder: where the model goes; exists and is empty.
-        model: fresh.
-        spec: see ``detector_spec``.
-        run: learning rate, epochs, batch size.
-        image_ids: images to train on, also those without garments.
-        garments: of the catalog; those of these images.
-        read_image: image id -> RGB uint8 (H, W, 3).
-        flip: probability of mirroring an image.
+        config: network, augmentation and optimisation.
+        model: of ``untrained_model`` with the same ``config``.
+        image_ids: images to train on, including those without garments.
+        garments: rows of the catalog; those on these images.
+        read_image: image id to RGB uint8 (H, W, 3).
+        folder: existing, empty folder for the model.
         seed: of order and augmentation.
-        checkpoint: resume point.
-        on_epoch: told the mean losses of each epoch.
-        loader_workers: processes that read images.
-        bar: show a progress bar.
+        options: how the run is carried out.
 
     Returns:
         Mean losses of each epoch.
 
     Raises:
-        ValueError: a garment with an empty box, or without a polygon where HTC needs its mask.
+        ValueError: a garment has an empty box, or no polygon where HTC needs its mask.
     """
     masks = model.architecture.kind == "htc"
     images = LabelledImages(image_ids, labels_of(garments, masks=masks), read_image, masks=masks)
-    history = fit(
-        DetectionModule(model, run, flip, seed),
-        images,
-        TrainerOptions(
-            checkpoint=checkpoint, on_epoch=on_epoch, loader_workers=loader_workers, bar=bar
-        ),
-    )
-    save_model(folder, model, spec, history)
+    history = fit(DetectionModule(model, config, config.flip, seed), images, options)
+    save_model(folder, model, detector_spec(config), history)
     return history

@@ -1,15 +1,15 @@
-"""CenterNet's backbones by name: trunk, neck, and the widths that go with them.
+"""CenterNet's backbones by name, with their necks and widths.
 
-| name | trunk | neck | pretrained |
+| name | backbone | neck | pretrained |
 |---|---|---|---|
 | small, tiny | a few basic blocks | feature pyramid, any width | - |
 | hrnet_* | parts.backbones.HRNet | feature pyramid, any width | timm |
 | mdla34 | timm's DLA-34 | DLAUp, plain 3x3 convolutions, 64 | timm |
 | dla34_dcn | timm's DLA-34 | DLAUp, deformable convolutions, 64 | timm |
 | resnet50 | timm's ResNet-50 | three transposed convolutions, 256 | timm |
-| hourglass104 | two stacks, neck included, 256 | - | - |
+| hourglass104 | two stacks with their necks, 256 | - | - |
 
-Widths of the last four are those of CenterNet's published code, which DeepMark++ builds on.
+The numbers are the neck's channels; those of the last four rows are CenterNet's published ones.
 """
 
 from collections.abc import Callable
@@ -25,22 +25,23 @@ from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid, TimmPy
 from fashion_ops.methods.parts.backbones import SMALL_HRNETS, HRNet
 from fashion_ops.methods.parts.deconvolutions import Deconvolutions
 
-# (name, pretrained, neck width) to the trunk, and the neck that makes one stride-4 map a stack
+# (name, pretrained, neck width) to a backbone, and a neck that makes one stride-4 map for each stack
 Build = Callable[[str, str | None, int], tuple[nn.Module, nn.Module]]
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a name stands for.
+    """Entry of a backbone.
 
     Attributes:
-        build: makes trunk and neck.
-        neck_width: channels of the map that the heads read.
-        head_width: channels inside each head, if nobody says otherwise.
-        fixed_neck: no other ``neck_width`` exists.
-        multiple: what the sides of an image must be multiples of, pixels.
-        stacks: maps that come out, each with its own heads.
-        regression_std: of the initial last weights of the regression heads; None is torch's default.
+        build: makes the backbone and its neck.
+        neck_width: default number of channels of the map that the heads read.
+        head_width: default number of channels inside each head.
+        fixed_neck: whether ``neck_width`` cannot be changed.
+        multiple: the sides of an image must be multiples of this, pixels.
+        stacks: number of maps that the neck makes, each with its own heads.
+        regression_std: standard deviation of the initial last weights of the regression heads; None is
+            torch's default.
     """
 
     build: Build
@@ -51,20 +52,20 @@ class Backbone:
     stacks: int = 1
     regression_std: float | None = None
 
-    def width_of_neck(self, name: str, asked: int | None) -> int:
-        """Channels of the map that the heads read; ``asked`` None is the backbone's own.
+    def width_of_neck(self, name: str, width: int | None) -> int:
+        """Return ``width``, or the default if it is None.
 
         Raises:
             ValueError: the neck has another, fixed width.
         """
-        if asked is None:
+        if width is None:
             return self.neck_width
-        if self.fixed_neck and asked != self.neck_width:
+        if self.fixed_neck and width != self.neck_width:
             raise ValueError(
-                f"train_detector.neck_width: got {asked}, but the neck of {name!r} is "
+                f"train_detector.neck_width: got {width}, but the neck of {name!r} is "
                 f"{self.neck_width} wide; set it to {self.neck_width} or null"
             )
-        return asked
+        return width
 
 
 SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -83,25 +84,25 @@ def _refuse_pretrained(name: str, pretrained: str | None) -> None:
 
 def _small(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
     _refuse_pretrained(name, pretrained)
-    trunk = SmallPyramid(*SMALL[name])
-    return trunk, TopDown(trunk.channels, width)
+    backbone = SmallPyramid(*SMALL[name])
+    return backbone, TopDown(backbone.channels, width)
 
 
 def _hrnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
-    trunk = HRNet(name, pretrained)
-    return trunk, TopDown(trunk.channels, width)
+    backbone = HRNet(name, pretrained)
+    return backbone, TopDown(backbone.channels, width)
 
 
 def _dla(
     name: str, pretrained: str | None, width: int, *, conv: Convolution
 ) -> tuple[nn.Module, nn.Module]:
-    trunk = TimmPyramid("dla34", pretrained)
-    return trunk, DLAUp(conv, trunk.channels)
+    backbone = TimmPyramid("dla34", pretrained)
+    return backbone, DLAUp(conv, backbone.channels)
 
 
 def _resnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
-    trunk = TimmPyramid(name, pretrained, strides=(32,))
-    return trunk, Deconvolutions(trunk.channels[-1], width)
+    backbone = TimmPyramid(name, pretrained, strides=(32,))
+    return backbone, Deconvolutions(backbone.channels[-1], width)
 
 
 def _hourglass(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
@@ -120,7 +121,7 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The entry of this name.
+    """Look up a backbone.
 
     Raises:
         ValueError: unknown name.

@@ -1,8 +1,8 @@
-"""DLA's own neck, DLAUp, with deformable or plain convolutions (Yu et al., 2018; Zhou et al., 2019).
+"""DLAUp, the neck of DLA, with deformable or plain convolutions (Yu et al., 2018; Zhou et al., 2019).
 
 DeepMark++'s mDLA-34 is CenterNet's DLA-34 with every deformable convolution replaced by a 3x3 one with
-bias: these are the paper's 19.5 M parameters and, counted as it counts, its 9.691 G operations at
-256x256. The base is timm's ``dla34``.
+bias. It has the paper's 19.5 M parameters and, counted as in the paper, its 9.691 G operations at
+256x256. The backbone is timm's ``dla34``.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ Convolution = Callable[[int, int], nn.Module]  # (inputs, outputs), 3x3, stride 
 
 
 def plain(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution with bias, as mDLA has it."""
+    """Make a 3x3 convolution with bias, as in mDLA."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
 class Deformable(nn.Module):
-    """Modulated deformable 3x3 convolution (DCNv2): each of the nine taps is moved and weighed.
+    """Modulated deformable 3x3 convolution (DCNv2): each of the nine taps has an offset and a weight.
 
-    It starts without offsets and with all weights 1/2: half a plain convolution, besides the bias.
-    torchvision has no low-precision kernel on every device, so the sampling runs in fp32.
+    It is initialised with zero offsets and all weights 1/2. torchvision does not have low-precision
+    kernels on every device, so the sampling runs in fp32.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -36,7 +36,7 @@ class Deformable(nn.Module):
         nn.init.zeros_(self.offset_mask.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H, W), of the type of ``x``."""
+        """Map (B, inputs, H, W) to (B, outputs, H, W), of the dtype of ``x``."""
         offset, mask = self.offset_mask(x).float().split((18, 9), 1)
         assert self.conv.bias is not None
         out = deform_conv2d(
@@ -51,7 +51,7 @@ class Deformable(nn.Module):
 
 
 def bilinear_up(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """Upsampling by 2 or 4, each channel alone, that starts as bilinear interpolation."""
+    """Make a depthwise upsampling by 2 or 4, initialised as bilinear interpolation."""
     up = nn.ConvTranspose2d(
         channels, channels, 2 * factor, factor, factor // 2, groups=channels, bias=False
     )
@@ -62,17 +62,17 @@ def bilinear_up(channels: int, factor: int) -> nn.ConvTranspose2d:
 
 
 def node(conv: Convolution, inputs: int, outputs: int) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+    """Make a convolution with batch norm and ReLU."""
     return nn.Sequential(conv(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class IterativeUp(nn.Module):
-    """Iterative deep aggregation: coarser maps are projected, upsampled and summed in, one by one.
+    """Iterative deep aggregation: coarser maps are projected, upsampled and added one by one.
 
     Args:
         conv: makes the 3x3 convolutions.
-        channels: of the maps, finest first; the first is the width of all results.
-        factors: by how much each map but the first is coarser than the first.
+        channels: of the maps, finest first; all results have the first one's.
+        factors: of each map but the first, by how much it is coarser than the first.
     """
 
     def __init__(self, conv: Convolution, channels: list[int], factors: list[int]) -> None:
@@ -83,7 +83,7 @@ class IterativeUp(nn.Module):
         self.merge = nn.ModuleList(node(conv, width, width) for _ in factors)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """As many maps as came in, all of the first one's size; each has seen those before it."""
+        """Return as many maps, all of the first one's size; each aggregates those up to it."""
         out = [maps[0]]
         for project, up, merge, x in zip(self.project, self.up, self.merge, maps[1:], strict=True):
             out.append(merge(up(project(x)) + out[-1]))
@@ -91,24 +91,24 @@ class IterativeUp(nn.Module):
 
 
 class DLAUp(nn.Module):
-    """Maps at strides 4, 8, 16, 32 to one at stride 4: three aggregations and a last one, 16 nodes.
+    """Neck from maps at strides 4, 8, 16, 32 to one at stride 4, by four aggregations.
 
     Args:
         conv: ``plain`` (mDLA) or ``Deformable`` (DLA).
-        channels: of the four maps; the first is the width of the result.
+        channels: of the four maps; the result has the first one's.
     """
 
     def __init__(self, conv: Convolution, channels: list[int]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
-            # map i and those after it, which the stages before have brought to the size of i + 1
+            # map i and those after it, which earlier stages have brought to the size of map i + 1
             IterativeUp(conv, [channels[i]] + [channels[i + 1]] * (3 - i), [2] * (3 - i))
             for i in (2, 1, 0)
         )
         self.last = IterativeUp(conv, channels[:3], [2, 4])
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """One map (B, channels[0], H/4, W/4), the only stack."""
+        """Return one map (B, channels[0], H/4, W/4), the only stack."""
         maps = list(maps)
         ends = []
         for i, stage in zip((2, 1, 0), self.stages, strict=True):
@@ -118,17 +118,17 @@ class DLAUp(nn.Module):
 
 
 class Unused(NamedTuple):
-    """Costs of layers that a published network has and nothing uses."""
+    """Costs of layers of a published network whose output is not used."""
 
     parameters: int
     macs: int
-    norm_operations: int  # 2 a value of the batch norms
+    norm_operations: int  # 2 for each value of the batch norms
 
 
 def unused_projections(height: int, width: int) -> Unused:
-    """What the published DLA-34 has besides timm's, for an image of this many pixels.
+    """Costs of the layers of the published DLA-34 that timm's lacks, for an image of this size.
 
-    Levels 3 and 4 own a 1x1 convolution with batch norm each that is executed and thrown away.
+    Levels 3 and 4 each have a 1x1 convolution with batch norm whose output is not used.
     """
     parameters = macs = norm_operations = 0
     for inputs, outputs, stride in ((64, 128, 8), (128, 256, 16)):

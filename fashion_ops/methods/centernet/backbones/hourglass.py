@@ -1,7 +1,8 @@
 """Hourglass-104: two stacked hourglasses of residual blocks (Newell et al., 2016; CornerNet, 2018).
 
-Trunk and neck in one: each stack gives a map of 256 channels at stride 4. Five halvings below stride 4
-make the input's sides multiples of 128. In training every stack has its heads; the last one answers.
+Backbone and neck in one: each stack makes a map of 256 channels at stride 4. Five halvings below stride
+4 require input sides that are multiples of 128. In training every stack has heads; the last one's
+make the predictions.
 """
 
 from torch import Tensor, nn
@@ -14,11 +15,11 @@ BLOCKS = (2, 2, 2, 2, 2, 4)  # residual blocks of each level
 
 
 class Level(nn.Module):
-    """One level and all below it: across at this size, and down, through and up again; summed.
+    """One level and all below it: the sum of a branch at this size and one that goes down and up again.
 
     Args:
         dims: channels of this level and those below, at least two.
-        blocks: residual blocks of the same.
+        blocks: number of residual blocks of these levels.
     """
 
     def __init__(self, dims: tuple[int, ...], blocks: tuple[int, ...]) -> None:
@@ -35,18 +36,18 @@ class Level(nn.Module):
         self.up = nn.Sequential(*up)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dims[0], H, W) to the same shape."""
+        """Map (B, dims[0], H, W) to the same shape."""
         low = self.up(self.inner(self.down(x)))
         return self.across(x) + F.interpolate(low, scale_factor=2.0)
 
 
 class Hourglass(nn.Module):
-    """Images to one map a stack.
+    """Stacked hourglasses, which make one map each.
 
     Args:
-        stacks: hourglasses in a row.
-        dims: channels of the levels; the published ones by default.
-        blocks: residual blocks of the levels.
+        stacks: number of hourglasses.
+        dims: channels of the levels.
+        blocks: number of residual blocks of the levels.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Hourglass(nn.Module):
         self.mix = nn.ModuleList(BasicBlock(width, width) for _ in between)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to maps (B, dims[0], H/4, W/4), one a stack.
+        """Map images (B, 3, H, W) to maps (B, dims[0], H/4, W/4), one for each stack.
 
         Raises:
             ValueError: a side is no multiple of 128 (in general 4 * 2 ** levels).

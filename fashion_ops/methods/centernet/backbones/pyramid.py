@@ -1,7 +1,4 @@
-"""Pyramids of maps at strides 4, 8, 16, 32 and the plain necks that bring them to stride 4.
-
-Nothing of DLA's or the hourglass' own structure lives here.
-"""
+"""Backbones with maps at strides 4, 8, 16, 32, and a feature pyramid that merges them at stride 4."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,13 +7,13 @@ from fashion_ops.methods.parts.backbones import load_timm
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
+    """Make a convolution without bias, with batch norm and ReLU."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class BasicBlock(nn.Module):
-    """ResNet's block of two 3x3 convolutions; also the hourglass' residual."""
+    """Residual block of two 3x3 convolutions, as in ResNet and the hourglass."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -26,12 +23,17 @@ class BasicBlock(nn.Module):
         self.skip = nn.Identity() if plain else conv_bn(inputs, outputs, 1, stride)[:2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H/stride, W/stride)."""
         return F.relu(self.second(self.first(x)) + self.skip(x))
 
 
 class SmallPyramid(nn.Module):
-    """A few basic blocks a stage behind a stride-4 stem; widths are multiples of 16 (fast in bf16)."""
+    """A small ResNet with a stride-4 stem; widths should be multiples of 16, which are fast in bf16.
+
+    Args:
+        widths: channels of the four stages.
+        blocks: number of residual blocks of the four stages.
+    """
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -46,7 +48,7 @@ class SmallPyramid(nn.Module):
             inputs = width
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32."""
+        """Return maps at strides 4, 8, 16, 32."""
         x = self.stem(x)
         maps = []
         for stage in self.stages:
@@ -59,7 +61,7 @@ class TimmPyramid(nn.Module):
     """A timm network's maps at the given strides.
 
     Raises:
-        OSError: the pretrained weights can't be had.
+        OSError: the pretrained weights can't be loaded.
     """
 
     def __init__(
@@ -73,13 +75,13 @@ class TimmPyramid(nn.Module):
         self.channels = [widths[i] for i in self.levels]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps from fine to coarse."""
+        """Return the maps, from fine to coarse."""
         maps = self.net(x)
         return [maps[i] for i in self.levels]
 
 
 class TopDown(nn.Module):
-    """Feature pyramid: coarse maps added into finer ones, down to stride 4."""
+    """Feature pyramid: coarse maps are upsampled and added to finer ones, down to stride 4."""
 
     def __init__(self, channels: list[int], width: int) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class TopDown(nn.Module):
         self.out = conv_bn(width, width, 3)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Maps from fine to coarse to one map (B, width, H/4, W/4), the only stack."""
+        """Merge maps, from fine to coarse, into one map (B, width, H/4, W/4), the only stack."""
         x = self.lateral[-1](maps[-1])
         for lateral, fine in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2.0) + lateral(fine)

@@ -1,11 +1,9 @@
-"""A trained detector as a folder that serves alone: ONNX or OpenVINO IR, standard operators only.
+"""Exporting a trained detector to ONNX or OpenVINO IR, with standard operators only.
 
-The graph takes images as a JPEG decoder yields them, fitted into the square input: uint8, channels
-last, RGB. Scaling and normalisation are inside. It gives the six maps, heatmaps after the sigmoid, or
-with ``garments`` what ``decode_fixed`` finds in them, the four techniques included. Doubles are
-suppressed outside, where the number of garments is known.
-
-Every export is compared with torch before it appears. What runs one: ``runtimes``; INT8: ``quantize``.
+The graph takes letterboxed images as a JPEG decoder yields them: uint8, channels last, RGB. Scaling and
+normalisation are inside. It returns the six maps, heatmaps after the sigmoid, or, if it decodes, the
+garments of ``decode_fixed`` with the four techniques. NMS is done outside, where the number of garments
+is known. Every export is compared with torch before it is published. ``runtimes`` runs an export.
 """
 
 import copy
@@ -27,32 +25,34 @@ from fashion_ops.methods.centernet.deploy.graph import (
     INPUT,
     MAPS,
     NETWORK,
-    Format,
+    ExportConfig,
     Graph,
-    Precision,
-    describe,
+    describe_graph,
 )
 from fashion_ops.methods.centernet.deploy.quantize import quantize
 from fashion_ops.methods.centernet.deploy.runtimes import OnnxNetwork, OpenvinoNetwork
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import CenterNet
-from fashion_ops.methods.centernet.postprocess_file import write_chosen
+from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.params import PostProcess
 from fashion_ops.workspace import publish
 
 OPSET = 19  # the first with DeformConv
-TOP = 10  # garments that a graph with decoding gives for an image
+TOP = 10  # garments of an image that a decoding graph returns
 TOLERANCE = 1e-4  # absolute, and relative to the value
-IMAGES = 3  # of noise, on which parity is checked
+NOISE_IMAGES = 3  # on which the network is compared with torch
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written, and how far each output is from torch in fp32.
+class ExportResult:
+    """An exported folder, and how far each output is from torch in fp32.
 
-    ``fp32``: the largest difference of the network before its precision is lowered. ``served``: as it
-    is served; where it gives garments, of the median garment.
+    Attributes:
+        folder: that was written.
+        graph: description of the network in it.
+        fp32: largest difference of each output before the precision is lowered.
+        served: the same at the precision that the network runs in; for garments, of the median one.
     """
 
     folder: Path
@@ -61,8 +61,8 @@ class Exported:
     served: dict[str, float]
 
 
-class _Served(nn.Module):
-    """The network between images and what the graph gives."""
+class _ServedNetwork(nn.Module):
+    """The network that is exported, from images to the graph's outputs."""
 
     def __init__(self, model: CenterNet, slots: Tensor, post: PostProcess | None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Served(nn.Module):
         self.register_buffer("slots", slots)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images uint8 (B, S, S, 3) to the outputs in the order of ``MAPS`` or ``GARMENTS``."""
+        """Images uint8 (B, S, S, 3) to outputs in the order of ``MAPS`` or ``GARMENTS``."""
         maps = self.model(normalize(images.permute(0, 3, 1, 2).float() / 255))
         maps = {k: v.sigmoid() if k.startswith("hm") else v for k, v in maps.items()}
         if self.post is None:
@@ -82,80 +82,67 @@ class _Served(nn.Module):
 def export_detector(
     model: Path,
     out: Path,
-    form: Format,
+    config: ExportConfig,
     post: PostProcess,
-    precision: Precision = "fp32",
-    garments: bool = False,
-    dynamic_batch: bool = False,
     calibration: np.ndarray | None = None,
-) -> Exported:
+) -> ExportResult:
     """Write the folder ``out``: network, ``model.json``, ``postprocess.json``, ``export.json``.
 
-    Same detector, same bytes: no time, path or host is written.
+    The same detector gives the same bytes: no time, path or host is written.
 
     Args:
-        model: what ``train_detector`` wrote.
-        out: replaced as a whole, and only once the network in it equals torch.
-        form: ``onnx`` or ``openvino``.
-        post: how the maps are read; part of the graph with ``garments``. One look at the image:
-            its flip and scales must be off, a user of the maps may switch the flip on again.
-        precision: ``bf16`` is OpenVINO's own choice on hardware that has it, with weights in half
-            the space; ``int8`` needs ``calibration``.
-        garments: decode inside the graph.
-        dynamic_batch: any number of images at once; else the graph takes one.
-        calibration: fitted images uint8 (N, S, S, 3).
+        model: folder written by ``train_detector``.
+        out: folder that is replaced as a whole, only after the network was found to equal torch.
+        config: how to export.
+        post: the post-processing, part of the graph if it decodes; then flip and scales must be off.
+        calibration: letterboxed images uint8 (N, S, S, 3) for ``int8``.
 
     Raises:
-        FileNotFoundError: no detector in ``model``.
-        ValueError: what was asked for does not exist, or the network does not equal torch.
+        FileNotFoundError: ``model`` holds no detector.
+        ValueError: ``config`` is not possible, or the network does not equal torch.
     """
-    _refuse(form, precision, post, garments, calibration)
+    _check_config(config, post, calibration)
     detector = Detector.load(model)
     assert isinstance(detector.network, TorchNetwork)
     eager = copy.deepcopy(detector.network.model)
     slots = grouping_slots(detector.grouping)
-    served = _Served(eager, slots, post if garments else None).eval()
-    size, groups = detector.spec["input_size"], detector.grouping.num_groups
-    graph = describe(form, precision, dynamic_batch, size, groups, TOP if garments else None)
-    images = _noise(detector.spec["input_size"], IMAGES if dynamic_batch else 1)
+    served = _ServedNetwork(eager, slots, post if config.decode else None).eval()
+    size = detector.spec["input_size"]
+    graph = describe_graph(config, size, detector.grouping.num_groups, TOP)
+    images = _noise(size, NOISE_IMAGES if config.dynamic_batch else 1)
     expected = dict(zip(graph.outputs, _eager(served, images), strict=True))
     with tempfile.TemporaryDirectory() as scratch, publish(out) as folder:
         plain = Path(scratch) / "plain.onnx"
         _write_onnx(served, graph, plain)
-        network = {"onnx": OnnxNetwork, "openvino": OpenvinoNetwork}[form]
+        network = {"onnx": OnnxNetwork, "openvino": OpenvinoNetwork}[config.format]
         exact = network.open(plain, graph.model_copy(update={"precision": "fp32"}))
-        fp32 = _check(_paired(exact(images), expected), expected, graph)
+        fp32 = _check_parity(_align(exact(images), expected), expected, graph)
         final = plain
-        if calibration is not None and precision == "int8":
+        if calibration is not None and config.precision == "int8":
             final = Path(scratch) / "int8.onnx"
             quantize(plain, final, calibration)
-        written = folder / NETWORK[form]
-        if form == "onnx":
+        written = folder / NETWORK[config.format]
+        if config.format == "onnx":
             written.write_bytes(final.read_bytes())
         else:
-            ov.save_model(ov.Core().read_model(final), written, compress_to_fp16=precision == "bf16")
+            half = config.precision == "bf16"
+            ov.save_model(ov.Core().read_model(final), written, compress_to_fp16=half)
         (folder / SPEC).write_bytes((model / SPEC).read_bytes())
-        write_chosen(folder, post)
+        write_postprocess(folder, post)
         graph.write(folder)
-        found = _paired(network.open(written, graph)(images), expected)
-    return Exported(out, graph, fp32, _differences(found, expected, median=garments))
+        outputs = _align(network.open(written, graph)(images), expected)
+    return ExportResult(out, graph, fp32, _differences(outputs, expected, median=config.decode))
 
 
-def _refuse(
-    form: Format,
-    precision: Precision,
-    post: PostProcess,
-    garments: bool,
-    calibration: np.ndarray | None,
-) -> None:
-    if form == "onnx" and precision == "bf16":
+def _check_config(config: ExportConfig, post: PostProcess, calibration: np.ndarray | None) -> None:
+    if config.format == "onnx" and config.precision == "bf16":
         raise ValueError(
-            "precision bf16: ONNX Runtime has no bf16 convolutions for CPUs; take the format openvino, "
+            "precision bf16: ONNX Runtime has no bf16 convolutions for CPUs; use the format openvino, "
             "or fp32 or int8"
         )
-    if precision == "int8" and (calibration is None or not len(calibration)):
+    if config.precision == "int8" and (calibration is None or not len(calibration)):
         raise ValueError("precision int8: needs at least one calibration image, got none")
-    if garments and (post.flip or post.scales):
+    if config.decode and (post.flip or post.scales):
         raise ValueError(
             f"a graph that decodes sees an image once: flip is {post.flip}, scales {post.scales}; "
             "must be false and empty"
@@ -163,25 +150,25 @@ def _refuse(
 
 
 def _noise(size: int, count: int) -> Tensor:
-    """Images uint8 (count, 3, size, size), channels last in memory, always the same."""
+    """Random images uint8 (count, 3, size, size), channels last in memory, the same in every call."""
     rng = np.random.default_rng(0)
     return torch.from_numpy(rng.integers(0, 256, (count, size, size, 3), np.uint8)).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
-def _eager(served: _Served, images: Tensor) -> tuple[Tensor, ...]:
+def _eager(served: _ServedNetwork, images: Tensor) -> tuple[Tensor, ...]:
     return served(images.permute(0, 2, 3, 1))
 
 
-def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:
-    """The graph as ONNX, with nothing in it that tells where it was made.
+def _write_onnx(served: _ServedNetwork, graph: Graph, path: Path) -> None:
+    """Write the graph as ONNX, without metadata that tells where it was made.
 
     Raises:
-        ValueError: an operator outside the ONNX standard, or one that OpenVINO can't read.
+        ValueError: it has an operator outside the ONNX standard, or one that OpenVINO can't read.
     """
     dynamic = graph.batch is None
     example = torch.zeros(2 if dynamic else 1, graph.input_size, graph.input_size, 3, dtype=torch.uint8)
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # speaks of torch's internals, as torch does
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it logs about torch's internals
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():
         program = torch.onnx.export(
             served,
@@ -197,7 +184,7 @@ def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:
     proto = program.model_proto
     if dynamic and not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise ValueError(
-            "the graph was made for one batch size, though any was asked for; not exported"
+            "the graph has a fixed batch size, though dynamic_batch was requested; not exported"
         )
     foreign = {n.op_type for n in proto.graph.node if n.domain not in ("", "ai.onnx")}
     if foreign or proto.functions:
@@ -205,7 +192,7 @@ def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:
     if graph.format == "openvino" and any(n.op_type == "DeformConv" for n in proto.graph.node):
         raise ValueError(
             "the backbone has deformable convolutions, which OpenVINO can't read from ONNX; train the "
-            "backbone mdla34, which does without, or take the format onnx"
+            "backbone mdla34, which has none, or use the format onnx"
         )
     for holder in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
         holder.ClearField("metadata_props")
@@ -215,34 +202,36 @@ def _write_onnx(served: _Served, graph: Graph, path: Path) -> None:
     onnx.save(proto, path)
 
 
-def _paired(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Garments in the order of those they lie nearest to, as close scores change places; maps as is."""
+def _align(outputs: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Reorder garments to those of ``expected`` that are nearest, as close scores may change places."""
     if "boxes" not in expected:
-        return found
-    far = torch.cdist(expected["boxes"], found["boxes"])
-    far += 1e6 * (expected["category"][:, :, None] != found["category"][:, None])
-    nearest = far.argmin(-1)
-    every = torch.arange(len(nearest))[:, None]
-    return {name: value[every, nearest] for name, value in found.items()}
+        return outputs
+    distance = torch.cdist(expected["boxes"], outputs["boxes"])
+    distance += 1e6 * (expected["category"][:, :, None] != outputs["category"][:, None])
+    nearest = distance.argmin(-1)
+    rows = torch.arange(len(nearest))[:, None]
+    return {name: value[rows, nearest] for name, value in outputs.items()}
 
 
 def _differences(
-    found: dict[str, Tensor], expected: dict[str, Tensor], median: bool = False
+    outputs: dict[str, Tensor], expected: dict[str, Tensor], median: bool = False
 ) -> dict[str, float]:
-    """The largest of each output; or of each garment, and of these the median."""
-    out = {}
+    """Largest absolute difference of each output; with ``median``, the median over garments of it."""
+    differences = {}
     for name, value in expected.items():
-        far = (found[name] - value).abs().double()
-        out[name] = float(
-            far.reshape(value.shape[0] * value.shape[1], -1).amax(1).median() if median else far.max()
-        )
-    return out
+        far = (outputs[name] - value).abs().double()
+        garments = far.reshape(value.shape[0] * value.shape[1], -1)
+        differences[name] = float(garments.amax(1).median() if median else far.max())
+    return differences
 
 
-def _check(found: dict[str, Tensor], expected: dict[str, Tensor], graph: Graph) -> dict[str, float]:
-    differences = _differences(found, expected)
+def _check_parity(
+    outputs: dict[str, Tensor], expected: dict[str, Tensor], graph: Graph
+) -> dict[str, float]:
+    """Return the differences of each output from torch, or raise if one is above ``TOLERANCE``."""
+    differences = _differences(outputs, expected)
     for name, value in expected.items():
-        far = (found[name] - value).abs() > TOLERANCE * (1 + value.abs())
+        far = (outputs[name] - value).abs() > TOLERANCE * (1 + value.abs())
         if far.any():
             raise ValueError(
                 f"{graph.format}: output {name!r} is {differences[name]:.2g} off torch in fp32 "

@@ -1,14 +1,16 @@
-"""What an exported folder says of the network in it: ``export.json``, and the names of its files.
+"""The files of an exported detector, and the description of its network in ``export.json``.
 
-A folder holds the network, this description, the detector's ``model.json`` and the
-``postprocess.json`` that belongs to it.
+A folder contains the network, this description, the detector's ``model.json`` and its
+``postprocess.json``.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
+from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.params import Section
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
@@ -22,8 +24,26 @@ MAPS = ("hm", "wh", "hps", "reg", "hm_hp", "hp_offset")
 GARMENTS = ("boxes", "scores", "category", "landmarks")
 
 
+@dataclass(frozen=True)
+class ExportConfig:
+    """How a detector is exported.
+
+    Attributes:
+        format: file format of the network.
+        precision: that the network runs in. ``bf16`` halves the weights' size and is for OpenVINO only,
+            which uses it on hardware that supports it; ``int8`` is calibrated on images.
+        decode: whether the graph decodes its maps into garments.
+        dynamic_batch: whether the graph takes any number of images at once; else it takes one.
+    """
+
+    format: Format = "onnx"
+    precision: Precision = "fp32"
+    decode: bool = False
+    dynamic_batch: bool = False
+
+
 class Port(Section):
-    """An input or output: type, shape ("batch" where any size goes), and what it means."""
+    """An input or output of a graph: type, shape ("batch" for any number of images) and meaning."""
 
     dtype: str
     shape: tuple[int | str, ...]
@@ -31,7 +51,7 @@ class Port(Section):
 
 
 class Graph(Section):
-    """An exported network. ``batch``: images at once, None for any number."""
+    """Description of an exported network; ``batch`` is the number of images at once, None for any."""
 
     format: Format
     precision: Precision
@@ -42,16 +62,16 @@ class Graph(Section):
     outputs: dict[str, Port]
 
     def write(self, folder: Path) -> None:
-        """As ``export.json`` of a folder."""
+        """Write ``export.json`` into a folder."""
         (folder / GRAPH).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Graph":
-        """The description in a folder.
+        """Read ``export.json`` from a folder.
 
         Raises:
-            FileNotFoundError: the folder is no export, or its network is missing.
-            ValueError: the description can't be read.
+            FileNotFoundError: there is no such file, or the network is missing.
+            ValueError: the description is invalid; the message names the key and its value.
         """
         path = folder / GRAPH
         if not path.is_file():
@@ -67,25 +87,21 @@ class Graph(Section):
             raise ValueError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from error
         network = folder / NETWORK[graph.format]
         if not network.is_file():
-            raise FileNotFoundError(f"{network}: missing, though {path} speaks of it")
+            raise FileNotFoundError(f"{network}: missing, though {path} describes it")
         return graph
 
 
-def describe(
-    form: Format, precision: Precision, dynamic_batch: bool, size: int, groups: int, top: int | None
-) -> Graph:
-    """The description of a network that is being exported.
+def describe_graph(config: ExportConfig, size: int, groups: int, top: int) -> Graph:
+    """Describe the network of an export.
 
     Args:
-        form: of the file.
-        precision: it is served with.
-        dynamic_batch: any number of images at once.
+        config: how it is exported.
         size: side of the input, pixels.
-        groups: landmark channels.
-        top: garments an image where the graph decodes; None where it gives maps.
+        groups: number of landmark channels.
+        top: number of garments of an image, if the graph decodes.
     """
-    batch = "batch" if dynamic_batch else 1
-    cells, slots = size // 4, max(c.num_landmarks for c in CATEGORIES)
+    batch = "batch" if config.dynamic_batch else 1
+    cells, slots = size // STRIDE, max(c.num_landmarks for c in CATEGORIES)
 
     def grid(channels: int, meaning: str) -> Port:
         return Port(dtype="float32", shape=(batch, channels, cells, cells), meaning=meaning)
@@ -98,7 +114,7 @@ def describe(
         "hm_hp": grid(groups, "landmark heatmaps, 0..1, one a group"),
         "hp_offset": grid(2, "landmark within its cell: x, y, cells"),
     }
-    if top is not None:
+    if config.decode:
         outputs = {
             "boxes": Port(
                 dtype="float32", shape=(batch, top, 4), meaning="x1, y1, x2, y2, pixels of the input"
@@ -112,11 +128,11 @@ def describe(
             ),
         }
     return Graph(
-        format=form,
-        precision=precision,
-        batch=None if dynamic_batch else 1,
+        format=config.format,
+        precision=config.precision,
+        batch=None if config.dynamic_batch else 1,
         input_size=size,
-        gives="maps" if top is None else "garments",
+        gives="garments" if config.decode else "maps",
         inputs={
             INPUT: Port(
                 dtype="uint8",

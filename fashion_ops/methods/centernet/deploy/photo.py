@@ -1,7 +1,7 @@
-"""The bytes of a photo to pixels, no more of them than a network of a given input will look at.
+"""Decoding a photo no larger than a network's input needs.
 
-A JPEG decoder gives an image at 1/2, 1/4 or 1/8 of its size for a fraction of the time, averaged, not
-skipped. Such an image's pixel i covers the whole one's pixels f*i to f*i + f-1.
+A JPEG decoder can return an image at 1/2, 1/4 or 1/8 of its size in a fraction of the time, averaging
+pixels rather than skipping them. Pixel i of such an image covers pixels f*i to f*i + f-1 of the photo.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,20 @@ from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.reader import decode_rgb
 
 REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
-MIRRORED = (
-    (2, 3, 6, 7),
-    (3, 4, 7, 8),
-)  # EXIF orientations that put the stored last column or row first
+# EXIF orientations that put the last stored column (first tuple) or row (second) first
+MIRRORED = ((2, 3, 6, 7), (3, 4, 7, 8))
 SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, upright, perhaps reduced.
+    """An upright photo, possibly decoded at a reduced size.
 
-    ``pixels``: RGB uint8 (h, w, 3). ``size``: width and height of the whole photo. A point p of
-    ``pixels`` is at ``factor * p + shift`` of the whole photo.
+    Attributes:
+        pixels: RGB uint8 (h, w, 3).
+        size: width and height of the whole photo.
+        factor: a point p of ``pixels`` is at ``factor * p + shift`` of the whole photo.
+        shift: see ``factor``.
     """
 
     pixels: np.ndarray
@@ -37,20 +38,20 @@ class Photo:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def to_photo(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2) of ``pixels`` as points of the whole photo."""
+        """Convert points (..., 2) from ``pixels`` to the whole photo."""
         return points * self.factor + np.array(self.shift, points.dtype)
 
 
 def decode_reduced(data: bytes, name: str, side: int) -> Photo:
-    """Decode; a JPEG whose longer side is at least 2 * ``side`` at 1/f, but not below ``side``.
+    """Decode a photo, a JPEG at the smallest size whose longer side is not below ``side``.
 
     Args:
-        data: an image file's bytes; turned upright by its EXIF orientation.
-        name: for messages.
+        data: bytes of an image file; turned upright by its EXIF orientation.
+        name: used in error messages.
         side: of the network's input, pixels.
 
     Raises:
-        ValueError: no image, or a cut-off one.
+        ValueError: the bytes are no image, or a truncated one.
     """
     try:
         stored = probe_bytes(data)
@@ -66,7 +67,7 @@ def decode_reduced(data: bytes, name: str, side: int) -> Photo:
     with Image.open(BytesIO(data)) as header:
         orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
     width, height = stored[::-1] if orientation in SIDEWAYS else stored
-    # A row's last pixel may cover less than f of the photo's; where the row is mirrored it comes first.
+    # The last pixel of a row may cover fewer than f pixels; where the row is mirrored it comes first.
     x, y = (
         (factor - 1) / 2 + (whole - factor * small if orientation in mirrored else 0)
         for whole, small, mirrored in zip((width, height), bgr.shape[1::-1], MIRRORED, strict=True)

@@ -1,6 +1,6 @@
-"""Post-training INT8 of an exported network (ONNX's QDQ form, which OpenVINO reads too).
+"""Post-training INT8 quantization of an exported network (ONNX QDQ, which OpenVINO also reads).
 
-Convolutions in 8 bits: weights by output channel, activations by their range on calibration images.
+Convolutions use 8 bits: weights per output channel, activations by their range on calibration images.
 The heads' last layers and everything after them stay in fp32: a displacement of tens of cells in 256
 steps would be off by pixels, and they are a small part of the work.
 """
@@ -23,23 +23,23 @@ from fashion_ops.methods.centernet.deploy.graph import INPUT
 
 
 class _Images(CalibrationDataReader):
-    """Fitted images, one at a time."""
+    """Yields letterboxed images one at a time."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self._left = iter(images)
+        self._images = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]
-        image = next(self._left, None)
+        image = next(self._images, None)
         return None if image is None else {INPUT: image[None]}
 
 
 def quantize(source: Path, target: Path, images: np.ndarray) -> None:
-    """Write ``source``'s network in INT8.
+    """Quantize a network to INT8.
 
     Args:
-        source: fp32 ONNX.
-        target: QDQ ONNX.
-        images: what activations are measured on; fitted, uint8 (N, S, S, 3).
+        source: fp32 ONNX file to read.
+        target: QDQ ONNX file to write.
+        images: letterboxed calibration images, uint8 (N, S, S, 3).
     """
     with tempfile.TemporaryDirectory() as scratch:
         shaped = Path(scratch) / "shaped.onnx"
@@ -59,7 +59,7 @@ def quantize(source: Path, target: Path, images: np.ndarray) -> None:
 
 
 def last_convolutions(network: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions behind which there is no other; filters by channel don't count."""
+    """Names of the convolutions that feed no other convolution, apart from depthwise ones."""
     feeding: set[str] = set()
     last = []
     for node in reversed(network.graph.node):

@@ -1,11 +1,11 @@
-"""Exported detectors at work: ONNX Runtime and OpenVINO behind ``inference.Network``'s interface.
+"""Running exported detectors in ONNX Runtime and OpenVINO.
 
-Torch's own network is in ``inference``; the two serve the same ``Detector``.
+Both networks have the interface ``inference.Network``, as has ``inference.TorchNetwork``.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -14,49 +14,48 @@ import torch
 from torch import Tensor
 
 from fashion_ops.methods.artifact import read_spec
-from fashion_ops.methods.centernet.decode import Decoded, Maps
+from fashion_ops.methods.centernet.decode import Decoded
 from fashion_ops.methods.centernet.deploy.graph import GARMENTS, INPUT, NETWORK, Graph
 from fashion_ops.methods.centernet.inference import METHOD, Detection, Detector
-from fashion_ops.methods.centernet.postprocess_file import FILE as CHOSEN
-from fashion_ops.methods.centernet.postprocess_file import read_chosen
+from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
 
-Runtime = Literal["onnx", "openvino"]
+ExportRuntime = Literal["onnx", "openvino"]
 
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """An ONNX file in ONNX Runtime, on the CPU."""
+    """An ONNX file run by ONNX Runtime on the CPU."""
 
     graph: Graph
     session: onnxruntime.InferenceSession
 
     @classmethod
-    def open(cls, path: Path, graph: Graph, threads: int = 0) -> Self:
-        """Read a network; ``threads`` 0 takes all cores."""
+    def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OnnxNetwork":
+        """Read a network; ``threads`` 0 uses all cores."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         return cls(graph, onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]))
 
-    def __call__(self, images: Tensor) -> Maps:
-        """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Run letterboxed images, uint8 (B, 3, S, S); returns the graph's outputs by name."""
         values = self.session.run(None, {INPUT: _pixels(images, self.graph)})
         return {k: torch.from_numpy(v) for k, v in zip(self.graph.outputs, values, strict=True)}
 
 
 @dataclass(frozen=True)
 class OpenvinoNetwork:
-    """An IR or ONNX file in OpenVINO, on the CPU, tuned for one image at a time."""
+    """An IR or ONNX file run by OpenVINO on the CPU, tuned for one image at a time."""
 
     graph: Graph
     request: ov.InferRequest
 
     @classmethod
-    def open(cls, path: Path, graph: Graph, threads: int = 0) -> Self:
-        """Read a network; ``threads`` 0 takes all cores.
+    def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OpenvinoNetwork":
+        """Read a network; ``threads`` 0 uses all cores.
 
-        fp32 stays fp32; otherwise OpenVINO takes what the hardware is fastest with, bf16 where it can.
+        An fp32 graph runs in fp32; else OpenVINO uses what is fastest on the hardware, such as bf16.
         """
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if graph.precision == "fp32":
@@ -65,14 +64,14 @@ class OpenvinoNetwork:
             config["INFERENCE_NUM_THREADS"] = threads
         return cls(graph, ov.Core().compile_model(path, "CPU", config).create_infer_request())
 
-    def __call__(self, images: Tensor) -> Maps:
-        """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Run letterboxed images, uint8 (B, 3, S, S); returns the graph's outputs by name."""
         values = self.request.infer([_pixels(images, self.graph)], share_inputs=True)
         return {k: torch.from_numpy(values[i]) for i, k in enumerate(self.graph.outputs)}
 
 
 def _pixels(images: Tensor, graph: Graph) -> np.ndarray:
-    """The graph's input, checked; no copy where the images are channels last in memory."""
+    """Check images and convert them to the graph's input, without a copy if they are channels last."""
     size, batch = graph.input_size, graph.batch
     if tuple(images.shape[1:]) != (3, size, size):
         raise ValueError(f"the graph takes images (3, {size}, {size}), got {tuple(images.shape[1:])}")
@@ -86,44 +85,44 @@ def _pixels(images: Tensor, graph: Graph) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedDetector(Detector):
-    """A detector in an exported folder, ready to predict."""
+    """A detector read from an exported folder, ready to predict."""
 
     graph: Graph
 
     @classmethod
     def open(
-        cls, folder: Path, runtime: Runtime, post: PostProcess | None = None, threads: int = 0
-    ) -> Self:
-        """Read a folder that ``export`` wrote.
+        cls, folder: Path, runtime: ExportRuntime, post: PostProcess | None = None, threads: int = 0
+    ) -> "ExportedDetector":
+        """Read a folder written by ``export_detector``.
 
         Args:
-            folder: with ``export.json``.
-            runtime: what runs it; OpenVINO also reads an ONNX export.
-            post: how maps are read; None takes the folder's own.
-            threads: 0 takes all cores.
+            folder: contains ``export.json``.
+            runtime: OpenVINO also reads an ONNX export.
+            post: the post-processing; None uses the folder's ``postprocess.json``.
+            threads: number of CPU threads; 0 uses all cores.
 
         Raises:
-            FileNotFoundError: no export there.
-            ValueError: its parts can't be read, or the runtime or ``post`` does not go with the graph.
+            FileNotFoundError: ``folder`` is no export.
+            ValueError: a file of it is invalid, or the runtime or ``post`` does not fit the graph.
         """
         graph, spec = Graph.read(folder), read_spec(folder, METHOD)
         if runtime == "onnx" and graph.format != "onnx":
             raise ValueError(
-                f"{folder}: is an export for {graph.format}, the runtime onnx can't read it; take the "
+                f"{folder}: is an export for {graph.format}, the runtime onnx can't read it; use the "
                 f"runtime {graph.format}, or export with --format onnx"
             )
-        chosen = post or read_chosen(folder)
-        if chosen.scales or (chosen.flip and graph.gives == "garments"):
+        post = post or read_postprocess(folder)
+        if post.scales or (post.flip and graph.gives == "garments"):
             raise ValueError(
-                f"{folder / CHOSEN}: flip {chosen.flip}, scales {chosen.scales}; a graph takes "
-                "one size, and one that decodes one look: scales must be empty, then also flip false"
+                f"{folder / FILE}: flip {post.flip}, scales {post.scales}; a graph takes one size, and "
+                "one that decodes sees an image once: scales must be empty, then also flip false"
             )
         network = OnnxNetwork if runtime == "onnx" else OpenvinoNetwork
         path = folder / NETWORK[graph.format]
-        return cls(network.open(path, graph, threads), spec, chosen, graph=graph)
+        return cls(network.open(path, graph, threads), spec, post, graph=graph)
 
-    def decode(self, maps: Maps, min_score: float) -> Decoded:
-        """Garments in what the graph gives, in input pixels, doubles and all."""
+    def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
+        """Convert the graph's outputs into garments in input pixels, before NMS."""
         if self.graph.gives == "maps":
             return super().decode(maps, min_score)
         most = max(1, int((maps["scores"] >= min_score).sum(1).max()))
@@ -132,10 +131,10 @@ class ExportedDetector(Detector):
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
-        """As ``Detector.detect``; one by one where the graph takes one image at a time."""
+        """Detect garments as ``Detector.detect``, one image at a time if the graph takes only one."""
         if self.graph.batch is None:
             return super().detect(images, score_threshold)
-        found: list[list[Detection]] = []
+        detections: list[list[Detection]] = []
         for image in images:
-            found += super().detect([image], score_threshold)
-        return found
+            detections += super().detect([image], score_threshold)
+        return detections
