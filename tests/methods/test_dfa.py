@@ -7,11 +7,12 @@ import pytest
 import torch
 from drawn_quads import MIRROR, PARAMS, error, mean_shape, quads
 
-from fashion_ops.methods.alignment.crops import AlignmentSamples, Crops, frame_of, to_pixels
-from fashion_ops.methods.alignment.dfa.labels import fit_labels, space_values
+from fashion_ops.methods.alignment.crops import Crops, frame_of, to_pixels
+from fashion_ops.methods.alignment.data import AlignmentSamples
+from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
-from fashion_ops.methods.alignment.dfa.module import StageModule, StageSettings
+from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.routing import (
     EASY,
     HARD,
@@ -20,10 +21,10 @@ from fashion_ops.methods.alignment.dfa.routing import (
     expected_error,
     route,
 )
-from fashion_ops.methods.alignment.dfa.stage import Stage
-from fashion_ops.methods.alignment.dfa.training import Before, train_stage
-from fashion_ops.methods.alignment.vgg import Trunk
-from fashion_ops.methods.parts.augment import Warp, step_generator
+from fashion_ops.methods.alignment.dfa.targets import fit_labels, space_values
+from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
+from fashion_ops.methods.alignment.vgg import VGGBackbone
+from fashion_ops.methods.parts.augment import step_generator
 
 
 def test_routing_by_hand():
@@ -101,15 +102,15 @@ def test_pretrained_weights_that_cannot_be_had(monkeypatch):
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(OSError, match=r"vgg11\.IMAGENET1K_V1.*local model cache.*pretrained to null"):
-        Trunk("vgg11", 224, "IMAGENET1K_V1")
+        VGGBackbone("vgg11", 224, "IMAGENET1K_V1")
     with pytest.raises(ValueError, match=r"no pretrained weights 'V9'.*IMAGENET1K_V1"):
-        Trunk("vgg11", 224, "V9")
+        VGGBackbone("vgg11", 224, "V9")
     with pytest.raises(ValueError, match="small has no pretrained weights"):
-        Trunk("small", 64, "IMAGENET1K_V1")
+        VGGBackbone("small", 64, "IMAGENET1K_V1")
     with pytest.raises(ValueError, match="unknown alignment backbone 'vgg12'"):
-        Trunk("vgg12", 64)
+        VGGBackbone("vgg12", 64)
     with pytest.raises(ValueError, match="must be a multiple of 16"):
-        Trunk("tiny", 40)
+        VGGBackbone("tiny", 40)
 
 
 @pytest.mark.parametrize("frame", ["letterbox", "box"])
@@ -133,12 +134,14 @@ def test_offsets_cluster_by_direction_and_route_by_size():
     shift = np.where(small[:, None, None], [0.02, 0.0], [0.0, 0.2])
     previous = true + shift + rng.normal(0, 1e-3, true.shape)
     seen = np.ones((80, 3), bool)
-    found = fit_labels("offset", true, previous, seen, 2, 20.0, seed=0)
+    two = PARAMS.model_copy(update={"clusters": 2})
+    found = fit_labels(two, "offset", true, previous, seen, seed=0)
     np.testing.assert_allclose(found.centers[0], np.tile([0.02, 0], (3, 1)) * 224, atol=0.2)
     np.testing.assert_allclose(found.errors, [0.02 * np.sqrt(3), 0.2 * np.sqrt(3)], rtol=0.05)
     near = found.distances(true, previous, seen).min(axis=1)
     assert found.temperature == pytest.approx(0.45 * np.median(near))
-    hard = fit_labels("offset", true, previous, seen, 2, 1.0, seed=0)
+    one_hot = two.model_copy(update={"temperature": 1.0})
+    hard = fit_labels(one_hot, "offset", true, previous, seen, seed=0)
     assert hard.temperature == pytest.approx(found.temperature / 20)
     labels = found.soft(true, previous, seen)
     np.testing.assert_allclose(labels.sum(axis=1), 1)
@@ -151,7 +154,8 @@ def test_contextual_labels_do_not_know_the_sign():
     sign = np.where(np.arange(40) % 2, 1.0, -1.0)[:, None, None]
     one = np.where((np.arange(40) < 20)[:, None, None], [[0.1, 0], [0.1, 0]], [[0.1, 0], [0, 0.1]])
     seen = np.ones((40, 2), bool)
-    found = fit_labels("context", true, true + sign * one, seen, 2, 20.0, seed=0)
+    two = PARAMS.model_copy(update={"clusters": 2})
+    found = fit_labels(two, "context", true, true + sign * one, seen, seed=0)
     nearest = found.distances(true, true + sign * one, seen).argmin(axis=1)
     assert len(set(nearest[:20])) == len(set(nearest[20:])) == 1 and nearest[0] != nearest[-1]
     offsets = space_values("offset", true, true + one)
@@ -160,15 +164,18 @@ def test_contextual_labels_do_not_know_the_sign():
 
 def test_mirrored_crops_get_mirrored_labels():
     """Flipped in every step: the network is shown the labels of what it sees."""
-    crops, shapes = quads(16, 5)
-    labels = fit_labels("configuration", shapes.positions, None, shapes.observed, 4, 20.0, 0)
+    data = quads(16, 5)
+    shapes = data.shapes
+    flipped = PARAMS.model_copy(
+        update={"clusters": 4, "flip": 1.0, "scale": 0.0, "shift": 0.0, "color": 0.0}
+    )
+    labels = fit_labels(flipped, "configuration", shapes.positions, None, shapes.observed, 0)
     net = StageNet("tiny", 32, 4, 4, cascade=False)
-    flipped = StageSettings(warp=Warp(flip=1.0))
-    module = StageModule(net, PARAMS, flipped, labels, torch.from_numpy(MIRROR), 0)
+    module = StageModule(net, flipped, labels, MIRROR, 0)
     seen = {}
     module._soft = lambda true, *_: seen.setdefault("true", true).new_zeros(16, 4)  # type: ignore[method-assign]
     type(module).progress = property(lambda _: 0.0)  # type: ignore[method-assign,assignment]
-    batch = AlignmentSamples(crops, shapes).__getitems__(list(range(16)))
+    batch = AlignmentSamples(data.crops, shapes).__getitems__(list(range(16)))
     module.losses(batch, step_generator(0, 0, torch.device("cpu")))
     expected = shapes.positions[:, MIRROR] * [-1, 1]
     mask = shapes.observed[:, MIRROR]
@@ -177,49 +184,54 @@ def test_mirrored_crops_get_mirrored_labels():
 
 @pytest.fixture(scope="module")
 def cascade():
-    """Three stages trained on 320 quadrilaterals, and what they say of 160 others."""
+    """Three stages trained on 320 quadrilaterals, and their predictions for 160 others."""
     train, test = quads(320, 1), quads(160, 2)
     params = PARAMS.model_copy(update={"epsilon": 0.18})
-    stages, found, before = [], [], None
+    stages, estimates, previous = [], [], None
     for number in (1, 2, 3):
-        stage = train_stage(number, params, *train, MIRROR, 0, before)
-        before = Before(stage, stage.predict(train[0], before and before.estimate))
-        found.append(stage.predict(test[0], found[-1] if found else None))
+        stage = train_stage(params, number, train, 0, previous)
+        known = None if previous is None else previous.estimate
+        previous = PreviousStage(stage, stage.predict(train.crops, known))
+        estimates.append(stage.predict(test.crops, estimates[-1] if estimates else None))
         stages.append(stage)
-    return train, test, stages, found
+    return train, test, stages, estimates
 
 
 def test_each_stage_is_better_than_the_one_before(cascade):
     """Stage 1 beats the mean shape by a quarter, the others their predecessor by 2 %."""
-    (_, train), (_, shapes), _, found = cascade
-    errors = [error(mean_shape(train, shapes), shapes)] + [error(f.positions, shapes) for f in found]
+    train, test, _, estimates = cascade
+    shapes = test.shapes
+    errors = [error(mean_shape(train.shapes, shapes), shapes)]
+    errors += [error(e.positions, shapes) for e in estimates]
     assert errors[1] < 0.75 * errors[0], errors
     assert errors[2] < 0.98 * errors[1] and errors[3] < 0.98 * errors[2], errors
 
 
 def test_three_forward_passes_of_four_networks(cascade):
-    _, (crops, _), stages, found = cascade
+    _, test, stages, estimates = cascade
     assert [len(s.nets) for s in stages] == [1, 1, 2]
-    assert sum(f.passes for f in found) == 3
-    assert 0 < (found[2].branch == HARD).mean() < 1
-    average = Stage(stages[2].nets, stages[2].labels, stages[2].spec)
-    both = average.predict(crops, found[1])
+    assert sum(e.passes for e in estimates) == 3
+    assert 0 < (estimates[2].branch == HARD).mean() < 1
+    average = TrainedStage(stages[2].nets, stages[2].labels, stages[2].spec)
+    both = average.predict(test.crops, estimates[1])
     assert both.passes == 2 and (both.branch == -1).all()
-    easy = found[2].branch == EASY
-    one = Stage(stages[2].nets[:1], None, stages[2].spec).predict(crops, found[1])
-    np.testing.assert_allclose(found[2].positions[easy], one.positions[easy], atol=1e-6)
+    easy = estimates[2].branch == EASY
+    one = TrainedStage(stages[2].nets[:1], None, stages[2].spec)
+    alone = one.predict(test.crops, estimates[1])
+    np.testing.assert_allclose(estimates[2].positions[easy], alone.positions[easy], atol=1e-6)
 
 
 def test_a_stage_survives_the_disk(cascade, tmp_path):
-    _, (crops, _), stages, found = cascade
+    _, test, stages, estimates = cascade
     stages[2].save(tmp_path)
-    again = Stage.load(tmp_path)
-    np.testing.assert_array_equal(again.predict(crops, found[1]).positions, found[2].positions)
+    again = TrainedStage.load(tmp_path)
+    predicted = again.predict(test.crops, estimates[1]).positions
+    np.testing.assert_array_equal(predicted, estimates[2].positions)
     assert again.labels is not None
     np.testing.assert_array_equal(again.labels.centers, stages[2].labels.centers)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["centers.safetensors", "easy", "hard"]
 
 
 def test_a_stage_needs_the_one_before():
-    with pytest.raises(ValueError, match="those behind the first need the one before"):
-        train_stage(2, PARAMS, *quads(4, 0), MIRROR, 0)
+    with pytest.raises(ValueError, match="stages 2 and 3 need the previous stage"):
+        train_stage(PARAMS, 2, quads(4, 0), 0)

@@ -1,8 +1,8 @@
 """VGG backbones by name: torchvision's networks unchanged, and small ones of the same design.
 
-``vgg11`` to ``vgg19``, with or without ``_bn``, can take torchvision's pretrained weights. ``small`` and
-``tiny`` are for a few CPU cores and for tests; they have batch norm and train from scratch. A backbone
-ends with fc6, before its ReLU: there DFA's cascade concatenates the previous positions.
+``vgg11`` to ``vgg19``, with or without ``_bn``, can take torchvision's pretrained weights. ``small``
+and ``tiny`` are for a few CPU cores and for tests; they have batch norm and train from scratch. A
+backbone ends with fc6, before its ReLU: there DFA's cascade concatenates the previous positions.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,9 @@ class VGGBackbone(nn.Module):
             assert isinstance(fc6, nn.Linear) and isinstance(fc7, nn.Linear)
             self.fc6, self.width = fc6, fc6.out_features
             if pretrained is not None:
-                object.__setattr__(self, "fc7_pretrained", fc7)  # not registered: the head owns its copy
+                object.__setattr__(
+                    self, "fc7_pretrained", fc7
+                )  # not registered: the head owns its copy
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b w"]:
         """Features fc6 of crops that ``normalize`` has normalised."""

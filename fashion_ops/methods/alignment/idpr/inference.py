@@ -38,7 +38,7 @@ class Router:
     epsilon: float
 
     @torch.no_grad()
-    def branch(self, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Int[np.ndarray, "b"]:
+    def branch(self, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Int[np.ndarray, " b"]:
         """``EASY`` or ``HARD`` for each crop."""
         labels = self.head(scores_of(self.net, crops, precision).pooled).softmax(-1).numpy()
         return route(labels, self.errors, self.epsilon)

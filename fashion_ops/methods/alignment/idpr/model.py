@@ -94,7 +94,7 @@ def cells(side: int, device: torch.device) -> Float[Tensor, "g 2"]:
     return torch.stack([xs, ys], -1).view(-1, 2)
 
 
-def cell_of(positions: Float[Tensor, "b 2"], side: int) -> Int[Tensor, "b"]:
+def cell_of(positions: Float[Tensor, "b 2"], side: int) -> Int[Tensor, " b"]:
     """The cell in which each normalised position lies, or the nearest one for positions outside."""
     xy = ((positions + 0.5) * side).long().clamp(0, side - 1)
     return xy[:, 1] * side + xy[:, 0]

@@ -1,4 +1,4 @@
-"""Types of relations: clusters of where a neighbour lies, for both directions of each link of a tree."""
+"""Types of relations: clusters of where a neighbour lies, for both directions of each link."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,9 @@ class Tree:
     relations: tuple[Relation, ...]
 
 
-def make_trees(shapes: Shapes, links: Sequence[tuple[np.ndarray, Links]], seed: int) -> tuple[Tree, ...]:
+def make_trees(
+    shapes: Shapes, links: Sequence[tuple[np.ndarray, Links]], seed: int
+) -> tuple[Tree, ...]:
     """Fit the relations of each kind of garment.
 
     Args:

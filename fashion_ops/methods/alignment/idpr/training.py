@@ -43,9 +43,7 @@ def train_idpr(
     trees = make_trees(shapes, links, seed)
     labels = None
     if config.clusters:
-        labels = fit_labels(
-            config, "configuration", shapes.positions, None, shapes.observed, seed
-        )
+        labels = fit_labels(config, "configuration", shapes.positions, None, shapes.observed, seed)
     torch.manual_seed(seed)
     clusters = 0 if labels is None else len(labels.centers)
     net = IdprNet(
@@ -80,9 +78,7 @@ def add_routing(
     parts, (errors, epsilon) = split_by_route(config, shapes, routed, labels.errors)
     nets = []
     for branch, rows in enumerate(parts):
-        net = IdprNet(
-            config.backbone, config.input_size, len(data.mirror), model.trees, first.clusters
-        )
+        net = IdprNet(config.backbone, config.input_size, len(data.mirror), model.trees, first.clusters)
         net.load_state_dict(first.state_dict())
         run = scale_epochs(config, len(rows), len(shapes))
         module = IdprModule(net, run, model.trees, None, data.mirror, seed + 1 + branch)
