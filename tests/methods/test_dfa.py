@@ -38,8 +38,8 @@ def test_routing_by_hand():
 def test_errors_of_configurations_and_clusters_by_hand():
     offsets = np.array([[[0.3, 0.0], [0.0, 0.4]], [[0.3, 0.4], [9.0, 9.0]]])
     observed = np.array([[True, True], [True, False]])
-    found = configuration_error(offsets, observed)
-    np.testing.assert_allclose(found, [0.5, 0.5 * np.sqrt(2)])  # one of two seen: rescaled
+    sizes = configuration_error(offsets, observed)
+    np.testing.assert_allclose(sizes, [0.5, 0.5 * np.sqrt(2)])  # one of two seen: rescaled
     errors = cluster_errors(
         np.array([0.2, 0.4, 9.0]), np.array([0, 0, 1]), np.array([1, 1, 0], bool), 2
     )
@@ -48,9 +48,9 @@ def test_errors_of_configurations_and_clusters_by_hand():
 
 def test_losses_by_hand():
     true = torch.zeros(2, 2, 2)
-    found = torch.tensor([[[0.3, 0.4], [5.0, 5.0]], [[0.0, 0.2], [0.0, 0.0]]])
+    predicted = torch.tensor([[[0.3, 0.4], [5.0, 5.0]], [[0.0, 0.2], [0.0, 0.0]]])
     observed = torch.tensor([[True, False], [True, True]])  # a cut-off landmark gives no loss
-    assert float(position_loss(found, true, observed)) == pytest.approx(0.5 * (0.25 + 0.04) / 2)
+    assert float(position_loss(predicted, true, observed)) == pytest.approx(0.5 * (0.25 + 0.04) / 2)
     logits = torch.tensor([[[np.log(2.0), 0.0, 0.0], [50.0, 0.0, 0.0]]])
     state, slots = torch.tensor([[0, 2]]), torch.tensor([[True, False]])
     assert float(visibility_loss(logits, state, slots)) == pytest.approx(np.log(2))
@@ -58,30 +58,30 @@ def test_losses_by_hand():
     assert float(label_loss(torch.zeros(1, 2), soft)) == pytest.approx(0.5 * 2 * 0.0625)
 
 
-def test_a_cascade_subtracts_a_fifth_of_what_it_says():
+def test_a_cascade_subtracts_a_fifth_of_its_output():
     net = StageNet("tiny", 32, 2, 0, cascade=True, dropout=0.0).eval()
     torch.nn.init.zeros_(net.positions.weight)
     net.positions.bias.data = torch.tensor([1.0, 0.0, 0.0, -2.0])
     previous = torch.tensor([[[0.1, 0.1], [0.2, 0.2]]])
-    found = net(torch.zeros(1, 3, 32, 32), previous).positions
-    torch.testing.assert_close(found, torch.tensor([[[-0.1, 0.1], [0.2, 0.6]]]))
+    corrected = net(torch.zeros(1, 3, 32, 32), previous).positions
+    torch.testing.assert_close(corrected, torch.tensor([[[-0.1, 0.1], [0.2, 0.6]]]))
 
 
-def test_auxiliary_heads_learn_when_the_trunk_no_longer_listens():
-    """``share`` scales what reaches the trunk, and nothing of what reaches the heads."""
+def test_auxiliary_heads_learn_when_their_gradient_no_longer_reaches_the_backbone():
+    """``share`` scales the gradient of the backbone, and not that of the heads."""
     torch.manual_seed(0)
     net = StageNet("tiny", 32, 2, 3, cascade=False, dropout=0.0)
     pixels = torch.rand(4, 3, 32, 32)
-    trunk, head = {}, {}
+    backbone, head = {}, {}
     for share in (0.0, 0.25, 1.0):
         net.zero_grad()
         out = net(pixels, share=share)
         (out.labels.square().sum() + out.visibility.square().sum()).backward()
         assert net.labels is not None and net.labels.weight.grad is not None
         head[share] = net.labels.weight.grad.clone()
-        trunk[share] = net.fc7.weight.grad.clone()  # type: ignore[union-attr]
-    assert trunk[0.0].abs().max() == 0
-    torch.testing.assert_close(trunk[0.25], 0.25 * trunk[1.0])
+        backbone[share] = net.fc7.weight.grad.clone()  # type: ignore[union-attr]
+    assert backbone[0.0].abs().max() == 0
+    torch.testing.assert_close(backbone[0.25], 0.25 * backbone[1.0])
     torch.testing.assert_close(head[0.0], head[1.0])
 
 
@@ -135,17 +135,17 @@ def test_offsets_cluster_by_direction_and_route_by_size():
     previous = true + shift + rng.normal(0, 1e-3, true.shape)
     seen = np.ones((80, 3), bool)
     two = PARAMS.model_copy(update={"clusters": 2})
-    found = fit_labels(two, "offset", true, previous, seen, seed=0)
-    np.testing.assert_allclose(found.centers[0], np.tile([0.02, 0], (3, 1)) * 224, atol=0.2)
-    np.testing.assert_allclose(found.errors, [0.02 * np.sqrt(3), 0.2 * np.sqrt(3)], rtol=0.05)
-    near = found.distances(true, previous, seen).min(axis=1)
-    assert found.temperature == pytest.approx(0.45 * np.median(near))
+    labels = fit_labels(two, "offset", true, previous, seen, seed=0)
+    np.testing.assert_allclose(labels.centers[0], np.tile([0.02, 0], (3, 1)) * 224, atol=0.2)
+    np.testing.assert_allclose(labels.errors, [0.02 * np.sqrt(3), 0.2 * np.sqrt(3)], rtol=0.05)
+    near = labels.distances(true, previous, seen).min(axis=1)
+    assert labels.temperature == pytest.approx(0.45 * np.median(near))
     one_hot = two.model_copy(update={"temperature": 1.0})
     hard = fit_labels(one_hot, "offset", true, previous, seen, seed=0)
-    assert hard.temperature == pytest.approx(found.temperature / 20)
-    labels = found.soft(true, previous, seen)
-    np.testing.assert_allclose(labels.sum(axis=1), 1)
-    np.testing.assert_array_equal(route(labels, found.errors, 0.1) == EASY, small)
+    assert hard.temperature == pytest.approx(labels.temperature / 20)
+    soft = labels.soft(true, previous, seen)
+    np.testing.assert_allclose(soft.sum(axis=1), 1)
+    np.testing.assert_array_equal(route(soft, labels.errors, 0.1) == EASY, small)
 
 
 def test_contextual_labels_do_not_know_the_sign():
@@ -155,8 +155,8 @@ def test_contextual_labels_do_not_know_the_sign():
     one = np.where((np.arange(40) < 20)[:, None, None], [[0.1, 0], [0.1, 0]], [[0.1, 0], [0, 0.1]])
     seen = np.ones((40, 2), bool)
     two = PARAMS.model_copy(update={"clusters": 2})
-    found = fit_labels(two, "context", true, true + sign * one, seen, seed=0)
-    nearest = found.distances(true, true + sign * one, seen).argmin(axis=1)
+    labels = fit_labels(two, "context", true, true + sign * one, seen, seed=0)
+    nearest = labels.distances(true, true + sign * one, seen).argmin(axis=1)
     assert len(set(nearest[:20])) == len(set(nearest[20:])) == 1 and nearest[0] != nearest[-1]
     offsets = space_values("offset", true, true + one)
     np.testing.assert_allclose(offsets, one * 224)  # the sign of Table 1: estimate less truth

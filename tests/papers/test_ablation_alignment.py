@@ -142,8 +142,8 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
     """Its numbers are those of its two tables; the networks are trained once, as long as asked."""
     lengths = []
 
-    def trained(points, read_image, settings, *, landmarks="fld8", seed):
-        lengths.append(settings.epochs)
+    def trained(config, points, read_image, *, landmarks="fld8", seed):
+        lengths.append(config.epochs)
         return localiser.landmarks if landmarks == "fld8" else localiser.joints
 
     monkeypatch.setattr(localisations, "train_gle", trained)
