@@ -1,4 +1,4 @@
-"""``fashion-ops gle train|predict`` as typed, on tiny synthetic FLD: folder, table, score, error messages."""
+"""``fashion-ops gle train|predict`` on tiny synthetic FLD: folder, table, score, errors."""
 
 import json
 from dataclasses import replace
@@ -37,7 +37,7 @@ def here(home, monkeypatch):
 
 
 def test_train_predict_score(here):
-    """The table holds the landmarks that each test garment's type has, as the folder alone predicts them."""
+    """The table holds each test garment's landmarks, as the folder alone predicts them."""
     done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
     assert done.exit_code == 0 and "models/gle: trained on 30 garments of fld" in done.output
     assert not list(here.glob(".checkpoints/**/*.ckpt"))  # a finished run leaves none behind

@@ -1,4 +1,4 @@
-"""Write a whole wardrobe: train/ and validation/ with image/ and annos/, as DeepFashion2 has them."""
+"""Write a wardrobe in DeepFashion2's layout: train/ and validation/ with image/ and annos/."""
 
 import multiprocessing
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import orjson
 
+from fashion_ops.params import Synthesize
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
 from fashion_ops.synthetic.wardrobe.render import photograph
 
@@ -17,7 +18,11 @@ _CHUNK = 40
 
 
 def encode(shot: Shot, size: int) -> tuple[bytes, bytes, int]:
-    """An image as JPEG, its annotation as JSON, and how many garments it holds."""
+    """Draw a shot: the image as JPEG, its annotation as JSON, and the number of labelled garments.
+
+    Raises:
+        RuntimeError: OpenCV cannot encode the JPEG.
+    """
     image = photograph(shot, size)
     done, data = cv2.imencode(".jpg", image.pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not done:
@@ -39,38 +44,35 @@ def _write(folder: Path, shots: list[Shot], size: int) -> list[int]:
 
 
 def generate(
-    folder: Path,
-    *,
-    seed: int,
-    train: int,
-    validation: int,
-    size: int,
-    imbalance: float,
-    workers: int = 1,
+    config: Synthesize, folder: Path, *, seed: int, workers: int = 1
 ) -> Iterator[tuple[str, int]]:
-    """Write the wardrobe below ``folder``, yielding (split, number of garments) for each image.
+    """Write a wardrobe and yield (split, number of labelled garments) for each image.
 
-    The bytes depend on everything but ``workers``.
+    Args:
+        config: number and size of the images, shares of the categories.
+        folder: the wardrobe is written below it.
+        seed: of everything that is drawn.
+        workers: number of processes; the bytes do not depend on it.
     """
+    counts = {"train": config.train, "validation": config.validation}
     jobs: list[tuple[str, list[Shot]]] = []
-    for split, count in zip(SPLITS, (train, validation), strict=True):
+    for split, count in counts.items():
         for sub in ("image", "annos"):
             (folder / split / sub).mkdir(parents=True)
-        shots = plan(seed, split, count, imbalance)
+        shots = plan(seed, split, count, config.imbalance)
         jobs += [(split, shots[i : i + _CHUNK]) for i in range(0, count, _CHUNK)]
     garments = dict.fromkeys(SPLITS, 0)
-    for split, counts in _run(folder, jobs, size, workers):
-        for items in counts:
+    for split, written in _run(folder, jobs, config.size, workers):
+        for items in written:
             garments[split] += items
             yield split, items
     manifest = {
         "generator": "fashion_ops.catalog.wardrobe",
         "seed": seed,
-        "size": size,
-        "imbalance": imbalance,
+        "size": config.size,
+        "imbalance": config.imbalance,
         "splits": {
-            split: {"images": count, "garments": garments[split]}
-            for split, count in zip(SPLITS, (train, validation), strict=True)
+            split: {"images": count, "garments": garments[split]} for split, count in counts.items()
         },
     }
     (folder / "wardrobe.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
@@ -79,7 +81,7 @@ def generate(
 def _run(
     folder: Path, jobs: list[tuple[str, list[Shot]]], size: int, workers: int
 ) -> Iterator[tuple[str, list[int]]]:
-    """Do the jobs, here or in processes, and yield their results in order."""
+    """Write the shots of each job, here or in processes; yields split and garments in order."""
     if workers <= 1 or len(jobs) <= 1:
         for split, shots in jobs:
             yield split, _write(folder, shots, size)

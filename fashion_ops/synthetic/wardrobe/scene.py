@@ -1,6 +1,6 @@
-"""Where the image was taken: rooms, streets, studios, table tops; and the light and camera.
+"""Backgrounds (rooms, streets, studios, table tops), light and camera.
 
-Backgrounds are drawn at half the image's size and enlarged, which puts them out of focus.
+Backgrounds are drawn smaller than the image and enlarged, which puts them out of focus.
 """
 
 import cv2
@@ -27,7 +27,7 @@ def _blank(side: int, color: Color) -> np.ndarray:
 
 
 def _grain(out: np.ndarray, strength: float, along: float, across: float, seed: int) -> np.ndarray:
-    """Smooth noise over a background."""
+    """A background with smooth noise added."""
     field = cv2.resize(noise(seed, along, across), out.shape[1::-1]) * strength
     return cv2.add(out, cv2.merge([field] * 3), dtype=cv2.CV_8U)
 
@@ -50,7 +50,7 @@ def _box(
 
 
 def room(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A wall and a floor with frames, shelves, a door, curtains, a plant, boxes."""
+    """A wall and a floor with frames, shelves, a door, curtains, a plant, a cupboard."""
     out = _blank(side, _pick(rng, _WALLS))
     horizon = rng.uniform(0.66, 0.95)
     if rng.random() < 0.35:
@@ -147,7 +147,7 @@ def street(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def table(rng: np.random.Generator, side: int, plain: bool) -> np.ndarray:
-    """What a garment lies on: planks, a sheet, a rug, seen from above."""
+    """A surface seen from above: planks, a sheet, a rug; ``plain`` leaves out planks and rugs."""
     kind = rng.integers(2 if plain else 4)
     if plain and kind == 0:
         return studio(rng, side)
@@ -176,7 +176,7 @@ def table(rng: np.random.Generator, side: int, plain: bool) -> np.ndarray:
 
 
 def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> np.ndarray:
-    """A background (side, side, 3): clean for a shop's image, cluttered for a user's."""
+    """A background, BGR uint8 (side, side, 3): clean for a shop's image, cluttered for a user's."""
     small = max(32, side // 4)
     if flat:
         out = table(rng, small * 2, plain=source == "shop")
@@ -188,7 +188,7 @@ def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> 
 
 
 def develop(rng: np.random.Generator, image: np.ndarray, source: str) -> np.ndarray:
-    """Exposure, white balance, uneven light, vignette and sensor noise; uint8 in and out."""
+    """Apply exposure, white balance, uneven light, vignette and sensor noise to a BGR uint8 image."""
     side = image.shape[0]
     strength = 0.5 if source == "shop" else 1.0
     angle = rng.uniform(0, 2 * np.pi)

@@ -1,4 +1,4 @@
-"""What is sewn onto the cloth: ribs, hems, plackets, buttons, pockets, belts, pleats, chest prints."""
+"""Marks on the cloth: ribs, hems, plackets, buttons, pockets, belts, pleats, chest prints."""
 
 import numpy as np
 
@@ -53,9 +53,17 @@ def top_marks(
     hem: np.ndarray,
     holes: dict[int, np.ndarray],
 ) -> tuple[Mark, ...]:
-    """Everything on the shell of a top or dress."""
+    """All marks on the shell of a top or dress.
+
+    Args:
+        style: of the garment.
+        figure: who wears it.
+        neck: neckline (13, 2) from left to right.
+        contours: side seams (13, 2) from armpit to hem, by side.
+        hem: (k, 2) from left to right.
+        holes: armholes (k, 2) from neck to armpit, by side.
+    """
     marks: list[Mark] = []
-    at = {side: lambda t, c=contours[side]: along(c, t) for side in contours}
     if style.kind == "dress":
         marks += _dress_waist(style, figure, contours, hem)
     else:
@@ -92,7 +100,6 @@ def top_marks(
             marks += [Mark("fill", flap, "second"), Mark("line", flap[[1, 2, 3]], "dark", 0.025)]
     if not style.sleeve:
         marks += [Mark("line", hole, "dark", 0.05) for hole in holes.values()]
-    del at
     return tuple(marks)
 
 
@@ -111,7 +118,7 @@ def _dress_waist(
 
 
 def _graphic(style: Style, figure: Figure) -> list[Mark]:
-    """A print on the chest; numbers 1..8 choose which."""
+    """The print on the chest that ``style.graphic``, 1..8, selects."""
     squeeze = np.array([np.cos(figure.yaw), 1.0])
     center = figure.front(0, 2.45)
     kind = style.graphic
