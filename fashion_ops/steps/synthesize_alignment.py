@@ -15,17 +15,11 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     The bytes depend on ``params.seed`` and ``params.synthesize_alignment``, not on the number of
     workers.
     """
-    section = params.synthesize_alignment
     with publish(ws.alignment_raw) as folder:
         counts = generate(
+            params.synthesize_alignment,
             folder,
             seed=params.seed,
-            train=section.train,
-            val=section.val,
-            test=section.test,
-            items=section.items,
-            people=section.people,
-            size=section.size,
             workers=params.distributed.workers,
             progress=progress.track,
         )

@@ -6,7 +6,7 @@ a little below the mean shape's. What it finds it finds exactly, and that is wha
 
 import numpy as np
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.mean_shape import mean_points
@@ -21,7 +21,7 @@ SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=30, batch_size=32, lr=0.00
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory) -> AlignmentCatalog:
     root = tmp_path_factory.mktemp("gle_learning")
-    twin = write_twin(root / "twin", train=240, val=0, test=80, items=0, people=0, size=64)
+    twin = write_alignment_data(root / "twin", train=240, val=0, test=80, items=0, people=0, size=64)
     read_in("fld", twin / "fld", root / "catalog")
     return AlignmentCatalog(root / "catalog")
 

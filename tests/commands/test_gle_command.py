@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -23,7 +23,7 @@ runner = CliRunner()
 def home(tmp_path_factory):
     """A workspace with a catalog of FLD: 30 training and 5 test garments."""
     home = tmp_path_factory.mktemp("gle")
-    twin = write_twin(home / "twin", items=0, people=0)
+    twin = write_alignment_data(home / "twin", items=0, people=0)
     read_in("fld", twin / "fld", home / CATALOG)
     (home / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
     (home / "params.yaml").write_text("{}\n", encoding="utf-8")

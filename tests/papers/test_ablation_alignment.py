@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.gle.config import GLEConfig
@@ -29,7 +29,7 @@ def aligned(tmp_path_factory) -> Request:
     """A request on catalogs of the four benchmarks of garments; tiny settings."""
     root = tmp_path_factory.mktemp("aligned")
     ws = Workspace(root)
-    twin = write_twin(root / "twin", items=8)
+    twin = write_alignment_data(root / "twin", items=8)
     for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
