@@ -49,8 +49,8 @@ class Photo:
 def photograph_garment(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
     """Draw one garment of a shot in a random variation.
 
-    The garment is any but a top under outwear. If the frame cuts off too few landmarks for a zoom-in, or
-    too many for another variation, a new variation is drawn.
+    The garment is any but a top under outwear. If the frame cuts off too few landmarks for a zoom-in,
+    or too many for another variation, a new variation is drawn.
 
     Args:
         shot: the outfit.
@@ -88,8 +88,8 @@ def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Ph
                 _jpeg(image.pixels[:, left : left + width]),
                 shot.garments[number][0],
                 kind,
-                found,
-                _pose_type(shot, image, found),
+                actual,
+                _pose_type(shot, image, actual),
                 box,
                 landmarks,
                 _joints(image, left, width),
