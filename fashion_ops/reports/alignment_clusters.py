@@ -12,14 +12,7 @@ import numpy as np
 from fashion_ops.methods.alignment.crops import Crops, to_pixels
 from fashion_ops.methods.alignment.data import Split
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
-from fashion_ops.reports.clusters import (
-    MARGIN,
-    TILE,
-    color_of,
-    draw_page,
-    draw_points,
-    some_members,
-)
+from fashion_ops.reports.clusters import MARGIN, TILE, color_of, draw_page, draw_points, some_members
 
 ARROW = (255, 210, 60)
 MIN_OBSERVED = 0.5  # share of members with the landmark from which it is drawn

@@ -1,10 +1,9 @@
 """Writing all synthetic alignment data sets; images are drawn on several processes."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from fashion_ops.synthetic.alignment.photos import (
     photograph_item,
     photograph_person,
 )
+from fashion_ops.synthetic.wardrobe.generate import run_in_order
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
 
 SPLITS = ("train", "val", "test")
@@ -107,19 +107,13 @@ def _item_shots(seed: int, items: int) -> list[Numbered]:
 def _draw(
     work: Sequence[tuple[Callable[..., Any], Sequence[Numbered]]], size: int, workers: int
 ) -> Iterable[Any]:
-    """Draw the shots, here or in processes; yields the images in the order of the shots."""
+    """Draw the shots, here or in processes; the images come in the order of the shots."""
     jobs = [
         partial(_draw_part, photograph, shots[i : i + _CHUNK], size)
         for photograph, shots in work
         for i in range(0, len(shots), _CHUNK)
     ]
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield from job()
-        return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        for future in [pool.submit(job) for job in jobs]:
-            yield from future.result()
+    return chain.from_iterable(run_in_order(jobs, workers))
 
 
 def _draw_part(photograph: Callable[..., Any], part: Sequence[Numbered], size: int) -> list[Any]:

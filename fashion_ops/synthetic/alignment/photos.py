@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from fashion_ops.synthetic.alignment import poses
 from fashion_ops.synthetic.alignment.points import clothes_type, fld_points, joints
 from fashion_ops.synthetic.alignment.traits import attributes
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
-from fashion_ops.synthetic.wardrobe.labels import to_image
+from fashion_ops.synthetic.wardrobe.generate import encode_jpeg
+from fashion_ops.synthetic.wardrobe.labels import box_around, to_image
 from fashion_ops.synthetic.wardrobe.plan import Shot
 from fashion_ops.synthetic.wardrobe.render import Image, photograph
 from fashion_ops.taxonomy.alignment import points_of_type
 
-_QUALITY = 92
 _TRIES = 6
 VISIBLE, OCCLUDED, CUT_OFF = 0, 1, 2  # FLD's codes
 
@@ -85,7 +84,7 @@ def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Ph
         box = _box(image, number, landmarks, left, width)
         if box is not None and (actual >= poses.MEDIUM_ZOOM) == (drawn >= poses.MEDIUM_ZOOM):
             return Photo(
-                _jpeg(image.pixels[:, left : left + width]),
+                encode_jpeg(image.pixels[:, left : left + width]),
                 shot.garments[number][0],
                 kind,
                 actual,
@@ -108,7 +107,7 @@ def photograph_person(shot: Shot, size: int, seed: tuple[int, ...]) -> tuple[byt
     behind = np.zeros(len(xy), bool)
     if image.figure.is_side:  # the far arm is behind the body
         behind[slice(6, 9) if image.figure.near > 0 else slice(9, 12)] = True
-    return _jpeg(image.pixels), np.column_stack((xy, ~behind))
+    return encode_jpeg(image.pixels), np.column_stack((xy, ~behind))
 
 
 def variation(kind: int, cut_off: int, level: int) -> int:
@@ -149,10 +148,7 @@ def _box(image: Image, number: int, landmarks: np.ndarray, left: int, width: int
     inside = landmarks[landmarks[:, 0] != CUT_OFF, 1:]
     if showing.sum() < 0.02 * showing.size or not len(inside):
         return None
-    columns, rows = np.flatnonzero(showing.any(axis=0)) + 1, np.flatnonzero(showing.any(axis=1)) + 1
-    low = np.minimum((columns[0], rows[0]), inside.min(axis=0))
-    high = np.maximum((columns[-1], rows[-1]), inside.max(axis=0))
-    return np.concatenate([low, high]).astype(int)
+    return box_around(showing, inside - 1) + 1
 
 
 def _joints(image: Image, left: int, width: int) -> np.ndarray:
@@ -174,10 +170,3 @@ def _pose_type(shot: Shot, image: Image, variation_type: int) -> int:
     if image.figure.facing < 0:
         return 3
     return 2 if image.figure.is_side else 1
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise RuntimeError("OpenCV could not write a JPEG")
-    return data.tobytes()

@@ -42,13 +42,8 @@ def _find(garment: Garment, name: str) -> tuple[str, ...]:
         KeyError: the garment has none.
     """
     side, _, what = name.partition("_")
-    choices = {
-        "collar": (("collar",),),
-        "sleeve": _SLEEVES,
-        "waistline": (("waist",),),
-        "hem": _HEMS,
-    }[what]
-    for choice in choices:
+    sources = {"collar": (("collar",),), "sleeve": _SLEEVES, "waistline": (("waist",),), "hem": _HEMS}
+    for choice in sources[what]:
         names = tuple(f"{side}_{part}" for part in choice)
         if all(n in garment.landmarks for n in names):
             return names

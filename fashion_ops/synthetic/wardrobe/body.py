@@ -12,6 +12,7 @@ import numpy as np
 from fashion_ops.synthetic.wardrobe.geometry import curve
 
 LEFT, RIGHT = -1, 1
+SIDES = ((LEFT, "left"), (RIGHT, "right"))
 
 SHOULDER_Y, ARMPIT_Y, WAIST_Y, HIP_Y, CROTCH_Y = 1.55, 2.05, 2.85, 3.6, 3.98
 UPPER_ARM, FOREARM = 1.22, 1.12

@@ -3,12 +3,11 @@
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import trim
-from fashion_ops.synthetic.wardrobe.body import ANKLE_Y, LEFT, RIGHT, Figure
+from fashion_ops.synthetic.wardrobe.body import ANKLE_Y, LEFT, RIGHT, SIDES, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, Part
 from fashion_ops.synthetic.wardrobe.geometry import along, curve, cut, limb, xy
 from fashion_ops.synthetic.wardrobe.style import Style
 
-SIDES = ((LEFT, "left"), (RIGHT, "right"))
 _LEG_TOP = 3.72
 
 
@@ -23,10 +22,7 @@ def _waist_marks(style: Style, left: np.ndarray, middle: np.ndarray, right: np.n
     band = np.stack([left, middle, right]) + down
     if style.belt:
         return list(trim.belt(left, middle, right, style.waistband))
-    return [
-        Mark("line", band, "dark", 0.028),
-        Mark("line", band - down, "dark", 0.03),
-    ]
+    return [Mark("line", band, "dark", 0.028), Mark("line", band - down, "dark", 0.03)]
 
 
 def _skirt(style: Style, figure: Figure) -> Garment:

@@ -48,19 +48,8 @@ _DENIM = _families(
 )
 
 _PATTERNS = (
-    "plain",
-    "melange",
-    "stripes",
-    "breton",
-    "pinstripe",
-    "plaid",
-    "gingham",
-    "dots",
-    "floral",
-    "knit",
-    "marble",
-    "leopard",
-    "geometric",
+    *("plain", "melange", "stripes", "breton", "pinstripe", "plaid", "gingham", "dots", "floral"),
+    *("knit", "marble", "leopard", "geometric"),
 )
 _SHARE = np.array([0.25, 0.1, 0.09, 0.08, 0.05, 0.08, 0.06, 0.07, 0.08, 0.05, 0.03, 0.03, 0.03])
 _TAILORED = ("outwear", "trousers", "shorts")

@@ -39,6 +39,11 @@ def cut(line: np.ndarray, start: float, stop: float, count: int = 12) -> np.ndar
     return along(line, np.linspace(start, stop, count))
 
 
+def at_height(contour: np.ndarray, y: float) -> np.ndarray:
+    """The point (2,) of a contour (k, 2) at height ``y``; the contour goes down everywhere."""
+    return np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
+
+
 def normals(line: np.ndarray) -> np.ndarray:
     """Unit normals (k, 2) of a polyline; a line going down (y grows) has normal (1, 0)."""
     d = np.gradient(line, axis=0)

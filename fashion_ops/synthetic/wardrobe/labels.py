@@ -49,7 +49,7 @@ def label_item(
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
     if area < _MIN_VISIBLE * side * side or inside.sum() < _MIN_LANDMARKS:
         return None
-    box = _box(showing, landmarks[inside])
+    box = box_around(showing, landmarks[inside, :2])
     share = (box[2] - box[0]) * (box[3] - box[1]) / side**2
     info = category(garment.style.category_id)
     return {
@@ -59,7 +59,7 @@ def label_item(
         "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
         "landmarks": landmarks.ravel().tolist(),
         "style": style,
-        "bounding_box": box,
+        "bounding_box": box.tolist(),
         "category_id": info.id,
         "occlusion": _level(1 - area / max(whole, 1), 0.15, 0.5),
         "category_name": info.label,
@@ -70,16 +70,12 @@ def _level(share: float, medium: float, high: float) -> int:
     return 1 if share < medium else 2 if share < high else 3
 
 
-def _box(showing: np.ndarray, landmarks: np.ndarray) -> list[int]:
-    """Tight box [x1, y1, x2, y2] around the visible garment and its labelled landmarks."""
+def box_around(showing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Tight box (4,), x1, y1, x2, y2, around a mask (h, w) and landmarks (k, 2), all in pixels."""
     columns, rows = np.flatnonzero(showing.any(0)), np.flatnonzero(showing.any(1))
-    x, y = landmarks[:, 0], landmarks[:, 1]
-    return [
-        int(min(columns[0], x.min())),
-        int(min(rows[0], y.min())),
-        int(max(columns[-1], x.max())),
-        int(max(rows[-1], y.max())),
-    ]
+    low = np.minimum((columns[0], rows[0]), landmarks.min(axis=0))
+    high = np.maximum((columns[-1], rows[-1]), landmarks.max(axis=0))
+    return np.concatenate([low, high]).astype(int)
 
 
 def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:

@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from fashion_ops.synthetic.wardrobe.body import ARMPIT_Y, HIP_Y, LEFT, RIGHT, WAIST_Y, Figure
+from fashion_ops.synthetic.wardrobe.body import ARMPIT_Y, HIP_Y, LEFT, RIGHT, SIDES, WAIST_Y, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, Part
-from fashion_ops.synthetic.wardrobe.geometry import along, curve, cut, xy
+from fashion_ops.synthetic.wardrobe.geometry import along, at_height, curve, cut, xy
 from fashion_ops.synthetic.wardrobe.sleeves import add_sleeve, shoulder_height
 from fashion_ops.synthetic.wardrobe.style import Style
-
-SIDES = ((LEFT, "left"), (RIGHT, "right"))
 
 
 def sew_outwear(style: Style, figure: Figure) -> Garment:
@@ -154,8 +152,7 @@ def _panel_marks(
         marks.append(Mark("line", edge, "light", 0.022))
     if style.pockets:
         y = min(3.25, style.hem_y - 0.4)
-        a = np.array([np.interp(y, edge[:, 1], edge[:, 0]), y])
-        b = np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
+        a, b = at_height(edge, y), at_height(contour, y)
         slot = np.stack([a + (b - a) * 0.3, a + (b - a) * 0.8 + xy(0, 0.05)])
         marks.append(Mark("line", slot, "darker", 0.035))
     return tuple(marks)

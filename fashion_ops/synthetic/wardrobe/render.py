@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import head, labels, people, props, scene
-from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, Figure, pose_flat, pose_worn
+from fashion_ops.synthetic.wardrobe.body import SIDES, Figure, pose_flat, pose_worn
 from fashion_ops.synthetic.wardrobe.bottoms import sew_bottom
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
 from fashion_ops.synthetic.wardrobe.garment import Garment, PaintOrder
@@ -19,7 +19,6 @@ from fashion_ops.synthetic.wardrobe.tops import sew_top
 
 SEW = {"top": sew_top, "dress": sew_top, "outwear": sew_outwear, "bottom": sew_bottom}
 Framing = Callable[[Figure, list[Garment], int], Frame]  # the int is the side of the canvas
-_SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,9 @@ def _paint_worn(
     person = people.sample_person(rng)
     numbers = range(len(garments))
     head.paint_hair_behind(canvas, figure, person)
-    for side, order in _SIDES:
+    for side, name in SIDES:
         if figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, order)
+            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     for number in reversed(numbers):
         _paint_parts(canvas, garments, number, "behind")
     people.paint_body(canvas, figure, person)
@@ -148,13 +147,13 @@ def _paint_worn(
         inside_out[:2] = 1, 0
     for number in inside_out:
         _paint_parts(canvas, garments, number, "body")
-    for side, order in _SIDES:
+    for side, name in SIDES:
         if not figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, order)
+            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     head.paint_head(canvas, figure, person)
     if rng.random() < 0.14:
         props.paint_bag(canvas, figure, rng)
-    for side, _ in _SIDES:
+    for side, _ in SIDES:
         if figure.arms[side].name == "phone" or rng.random() < 0.04:
             props.paint_in_hand(canvas, figure, side, rng)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, WAIST_Y, Figure
 from fashion_ops.synthetic.wardrobe.garment import Mark
-from fashion_ops.synthetic.wardrobe.geometry import along, cut, ellipse, xy
+from fashion_ops.synthetic.wardrobe.geometry import along, at_height, cut, ellipse, xy
 from fashion_ops.synthetic.wardrobe.style import Style
 
 _LETTERS = {  # strokes in a 2 x 3 box
@@ -69,7 +69,7 @@ def top_marks(
     else:
         marks += hem_lines(hem)
     if style.pleats:
-        waist = (_at_height(contours[LEFT], WAIST_Y), _at_height(contours[RIGHT], WAIST_Y))
+        waist = (at_height(contours[LEFT], WAIST_Y), at_height(contours[RIGHT], WAIST_Y))
         marks += pleats(waist, hem, style.pleats)
     if style.kind == "dress":
         marks += hem_lines(hem, 0.09)
@@ -103,14 +103,10 @@ def top_marks(
     return tuple(marks)
 
 
-def _at_height(contour: np.ndarray, y: float) -> np.ndarray:
-    return np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
-
-
 def _dress_waist(
     style: Style, figure: Figure, contours: dict[int, np.ndarray], hem: np.ndarray
 ) -> list[Mark]:
-    left, right = (_at_height(contours[s], WAIST_Y) for s in (LEFT, RIGHT))
+    left, right = (at_height(contours[s], WAIST_Y) for s in (LEFT, RIGHT))
     middle = figure.middle(WAIST_Y + 0.05)
     if style.belt:
         return list(belt(left, middle, right, 0.13))

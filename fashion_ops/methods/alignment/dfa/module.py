@@ -20,12 +20,43 @@ from fashion_ops.params import DfaStage
 MOMENTUM = 0.9
 
 
-def warp_of(config: DfaStage) -> Warp:
-    """The augmentation of a config."""
-    return Warp(flip=config.flip, scale=config.scale, shift=config.shift, color=config.color)
+class AlignmentModule(TrainingModule):
+    """Base of the modules that train on batches of ``AlignmentSamples``.
+
+    Args:
+        config: optimisation and augmentation.
+        mirror: permutation (n,) of the landmarks under a horizontal flip.
+        seed: of augmentation and order.
+        previous: whether the samples hold previous positions.
+    """
+
+    config: DfaStage
+
+    def __init__(self, config: DfaStage, mirror: np.ndarray, seed: int, *, previous: bool) -> None:
+        super().__init__(config, seed)
+        if previous:
+            mirror = np.concatenate([mirror, mirror + len(mirror)])
+        self.warp = Warp(flip=config.flip, scale=config.scale, shift=config.shift, color=config.color)
+        self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
+
+    def augment(
+        self, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b m 2"], Float[Tensor, "b m"]]:
+        """Normalised pixels, normalised positions and visibility of a warped batch."""
+        size = batch["crop"].shape[-1]
+        pixels, points = warp_batch(
+            batch["crop"],
+            batch["landmarks"],
+            (size, size),
+            self.get_buffer("mirror"),
+            self.warp,
+            generator,
+        )
+        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
+        return pixels, from_pixels(points[..., :2], size), points[..., 2]
 
 
-class StageModule(TrainingModule):
+class StageModule(AlignmentModule):
     """A ``StageNet`` on batches of ``AlignmentSamples``.
 
     Args:
@@ -36,8 +67,6 @@ class StageModule(TrainingModule):
         seed: of augmentation and order.
     """
 
-    config: DfaStage
-
     def __init__(
         self,
         model: StageNet,
@@ -46,17 +75,14 @@ class StageModule(TrainingModule):
         mirror: np.ndarray,
         seed: int,
     ) -> None:
-        super().__init__(config, seed)
+        super().__init__(config, mirror, seed, previous=model.cascade)
         self.model, self.labels = model, labels
-        self.warp = warp_of(config)
         self.constraint = constraint_of(
             config.position_constraint,
             config.position_constraint_k,
             config.position_constraint_parts,
             mirror,
         )
-        both = np.concatenate([mirror, mirror + len(mirror)]) if model.cascade else mirror
-        self.register_buffer("mirror", torch.from_numpy(both), persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The losses of eq. 3, and the position constraint (PCLoss) if its weight is not 0.
@@ -66,16 +92,10 @@ class StageModule(TrainingModule):
         """
         config, model = self.config, self.model
         assert isinstance(model, StageNet)
-        crops = batch["crop"]
-        n, size = model.landmarks, crops.shape[-1]
-        mirror = self.get_buffer("mirror")
-        pixels, points = warp_batch(
-            crops, batch["landmarks"], (size, size), mirror, self.warp, generator
-        )
-        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
-        positions = from_pixels(points[..., :2], size)
+        pixels, positions, visibility = self.augment(batch, generator)
+        n = model.landmarks
         true, previous = positions[:, :n], positions[:, n:] if model.cascade else None
-        visibility = points[:, :n, 2].long()
+        visibility = visibility[:, :n].long()
         observed, slots = visibility > 0, batch["slots"]
         share = auxiliary_weight(self.progress, 1.0, config.decay, config.schedule == "as_printed")
         out = model(pixels, previous, share)

@@ -58,11 +58,7 @@ def train_idpr(
 
 
 def add_routing(
-    config: DfaStage,
-    model: Idpr,
-    data: AlignmentData,
-    seed: int,
-    options: TrainerOptions | None = None,
+    config: DfaStage, model: Idpr, data: AlignmentData, seed: int, options: TrainerOptions | None = None
 ) -> Idpr:
     """Train an easy and a hard network, both starting from ``model``'s, on the garments routed to each.
 
