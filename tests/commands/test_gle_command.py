@@ -23,8 +23,8 @@ runner = CliRunner()
 def home(tmp_path_factory):
     """A workspace with a catalog of FLD: 30 training and 5 test garments."""
     home = tmp_path_factory.mktemp("gle")
-    twin = write_alignment_data(home / "twin", items=0, people=0)
-    read_in("fld", twin / "fld", home / CATALOG)
+    raw = write_alignment_data(home / "raw", items=0, people=0)
+    read_in("fld", raw / "fld", home / CATALOG)
     (home / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
     (home / "params.yaml").write_text("{}\n", encoding="utf-8")
     return home

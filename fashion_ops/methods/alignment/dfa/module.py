@@ -42,7 +42,10 @@ class AlignmentModule(TrainingModule):
     def augment(
         self, batch: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b m 2"], Float[Tensor, "b m"]]:
-        """Normalised pixels, normalised positions and visibility of a warped batch."""
+        """Warp a batch: normalised pixels, normalised positions and visibility of its m points.
+
+        The points are the true landmarks, then the previous positions if the samples hold any.
+        """
         size = batch["crop"].shape[-1]
         pixels, points = warp_batch(
             batch["crop"],

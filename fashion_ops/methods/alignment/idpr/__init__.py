@@ -4,7 +4,7 @@ A fully convolutional network predicts where each landmark is and, at each place
 relation to each of its neighbours: the image-dependent pairwise relations. A tree over the landmarks
 combines both; max-sum finds its best configuration exactly. Our choices: the appearance term is a
 softmax over places; types of relations are k-means clusters of relative positions; their spread stands
-in for the deformation weights of the structural SVM; one weight between both terms is chosen on the
+in for the deformation weights of the structural SVM; one weight between both terms is selected on the
 training garments.
 
 - ``relations``  types of relations and the trees that they form;

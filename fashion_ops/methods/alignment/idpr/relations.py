@@ -16,7 +16,7 @@ Links = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Relation:
-    """Relative positions of landmark ``end`` seen from landmark ``start``, one cluster per type.
+    """Positions of landmark ``end`` relative to landmark ``start``, one cluster per type.
 
     Attributes:
         start: index of a landmark.
