@@ -67,7 +67,7 @@ class Figure:
     @property
     def is_side(self) -> bool:
         """Whether the figure is turned by more than 30 degrees from its front or back."""
-        return abs(np.sin(self.yaw)) > 0.5
+        return bool(abs(np.sin(self.yaw)) > 0.5)
 
     @property
     def near(self) -> int:
