@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from fashion_ops.methods.alignment.crops import Crops
+from fashion_ops.methods.alignment.deeppose.inference import DeepPose
 from fashion_ops.methods.alignment.deeppose.model import PatchStage
-from fashion_ops.methods.alignment.deeppose.training import DeepPose
+from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.model import StageNet
-from fashion_ops.methods.alignment.dfa.stage import Stage
 
 LANDMARKS, CLUSTERS = 8, 20
 
@@ -38,14 +38,14 @@ def main() -> None:
     boxes = np.tile([0.0, 0.0, 300.0, 300.0], (given.crops, 1))
     crops = Crops(np.zeros(given.crops, int), boxes, lambda _: image, given.size, "letterbox")
 
-    def stage(cascade: bool, count: int = 1, routed: bool = False) -> Stage:
+    def stage(cascade: bool, count: int = 1, routed: bool = False) -> TrainedStage:
         nets = tuple(
             StageNet(given.backbone, given.size, LANDMARKS, CLUSTERS, cascade) for _ in range(count)
         )
-        return Stage(nets, None, spec, (rng.random(CLUSTERS), 0.5) if routed else None)
+        return TrainedStage(nets, None, spec, (rng.random(CLUSTERS), 0.5) if routed else None)
 
     stages = [stage(False), stage(True), stage(True, 2, routed=True)]
-    both = Stage(stages[2].nets, None, spec)
+    both = TrainedStage(stages[2].nets, None, spec)
     patches = tuple(
         PatchStage(given.backbone, given.size, LANDMARKS, None, 0.0).to(
             memory_format=torch.channels_last
@@ -54,9 +54,9 @@ def main() -> None:
     )
     for net in (n for s in stages for n in s.nets):
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    deeppose = DeepPose(Stage(stages[0].nets, None, spec), patches)
+    deeppose = DeepPose(TrainedStage(stages[0].nets, None, spec), patches)
 
-    def dfa(last: Stage) -> int:
+    def dfa(last: TrainedStage) -> int:
         found, passes = None, 0
         for one in (*stages[:2], last):
             found = one.predict(crops, found)

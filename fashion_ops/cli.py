@@ -2,7 +2,16 @@
 
 import typer
 
-from fashion_ops.commands import distributed, gle, models, papers, registry, scores, workspace
+from fashion_ops.commands import (
+    distributed,
+    gle,
+    models,
+    papers,
+    registry,
+    scores,
+    wardrobe,
+    workspace,
+)
 from fashion_ops.commands.steps import add_steps
 
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -23,6 +32,7 @@ for command in (
     workspace.check_cache,
 ):
     app.command()(command)
+app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
 app.add_typer(distributed.app, name="fleet")

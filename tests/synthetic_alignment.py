@@ -1,18 +1,20 @@
-"""A small twin of the alignment data sets, written once and read by several test files."""
+"""Small synthetic alignment data, written and read in by several test files."""
 
 from pathlib import Path
 
 from fashion_ops.catalog.alignment.ingest import ingest
 from fashion_ops.catalog.writer import Totals
+from fashion_ops.params import SynthesizeAlignment
 from fashion_ops.synthetic.alignment.generate import generate
 
 NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")
 COUNTS = {"train": 30, "val": 5, "test": 5, "items": 4, "people": 6}
 
 
-def write_twin(folder: Path, **more) -> Path:
+def write_alignment_data(folder: Path, *, workers: int = 1, **more) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    generate(folder, **{"seed": 3, "size": 96, "workers": 1, **COUNTS, **more})
+    config = SynthesizeAlignment(**{"size": 96, **COUNTS, **more})
+    generate(config, folder, seed=3, workers=workers)
     return folder
 
 

@@ -1,6 +1,6 @@
-"""``fashion-ops gle train|predict``: GLE on a catalog of alignment data; no step of the pipeline.
+"""``fashion-ops gle train|predict``: GLE on an alignment catalog; not a step of the pipeline.
 
-A module of the command line. Settings are a file (``configs/gle``), not a section of ``params.yaml``.
+Its settings are a file (``configs/gle``), not a section of ``params.yaml``.
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from fashion_ops.commands.shared import complain
 from fashion_ops.params import load_params, read_yaml
 from fashion_ops.workspace import Workspace
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 Model = Annotated[Path, typer.Option(help="Folder of the model.")]
-Source = Annotated[str, typer.Option(help="Which alignment catalog: fld, category_attribute, in_shop.")]
+Source = Annotated[str, typer.Option(help="Alignment catalog: fld, category_attribute or in_shop.")]
 
 
 @app.callback()
@@ -31,21 +32,22 @@ def train(
     out: Model = Path("models/gle"),
     source: Source = "fld",
 ) -> None:
-    """Train on the training garments of a catalog; an interrupted run goes on where it was."""
-    from fashion_ops.methods.alignment.gle.config import GLESettings
+    """Train on the training garments of a catalog; an interrupted run resumes."""
+    from fashion_ops.methods.alignment.gle.config import GLEConfig
     from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
+    from fashion_ops.methods.parts.trainer import TrainerOptions
 
     ws = Workspace()
     try:
-        settings = GLESettings() if config is None else read_yaml(GLESettings, config)
+        gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
         catalog = _catalog(ws, source)
         points = catalog.points("train")
-        resume = ws.checkpoints / "gle.ckpt"
-        resume.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint = ws.checkpoints / "gle.ckpt"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        options = TrainerOptions(checkpoint=checkpoint, bar=True)
         seed = load_params(ws.params).seed
-        trained = train_gle(points, catalog.image, settings, seed=seed, checkpoint=resume, bar=True)
-        save_gle(out, trained)
-        resume.unlink(missing_ok=True)
+        save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
+        checkpoint.unlink(missing_ok=True)
     except (ValueError, OSError, FloatingPointError) as error:
         _refuse(error)
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
@@ -60,7 +62,7 @@ def predict(
         "reports/gle.parquet"
     ),
 ) -> None:
-    """Landmarks of a split's garments, in pixels of their images."""
+    """Predict the landmarks of a split's garments, in pixels of their images."""
     import pandas as pd
 
     from fashion_ops.catalog.alignment import schemas
@@ -70,14 +72,14 @@ def predict(
     try:
         predictor, catalog = GLEPredictor.load(model), _catalog(Workspace(), source)
         points = catalog.points(split)
-        found = predictor.predict(catalog.image, points.image_id, points.box)
+        predictions = predictor.predict(catalog.image, points.image_id, points.box)
     except (ValueError, OSError) as error:
         _refuse(error)
-    own = [
-        landmarks[points_of_type(int(kind)).slots].astype("float32").ravel()
-        for landmarks, kind in zip(found, points.clothes_type, strict=True)
+    landmarks = [
+        slots[points_of_type(int(kind)).slots].astype("float32").ravel()
+        for slots, kind in zip(predictions, points.clothes_type, strict=True)
     ]
-    table = pd.DataFrame({"garment_id": points.garment_id, "landmarks": own})
+    table = pd.DataFrame({"garment_id": points.garment_id, "landmarks": landmarks})
     out.parent.mkdir(parents=True, exist_ok=True)
     schemas.PREDICTIONS.validate(table).to_parquet(out)
     typer.echo(f"{out}: {len(table)} garments")
@@ -93,5 +95,5 @@ def _catalog(ws: Workspace, source: str) -> "AlignmentCatalog":
 
 
 def _refuse(error: Exception) -> NoReturn:
-    typer.echo(str(error), err=True)
+    complain(error)
     raise typer.Exit(2) from error

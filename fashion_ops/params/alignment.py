@@ -1,4 +1,4 @@
-"""Methods that align the landmarks of one garment: DFA and what is beside it."""
+"""Settings of the methods that predict the landmarks of one boxed garment."""
 
 from typing import Literal
 
@@ -8,16 +8,16 @@ from fashion_ops.params.section import TrainingConfig
 
 
 class DfaStage(TrainingConfig):
-    """DFA's cascade: all three stages alike. ``input_size``: side of the square crops, pixels."""
+    """DFA's cascade: the same settings for all three stages; DeepPose and IDPR take them too."""
 
     source: str = Field(default="fld", description="of the alignment catalog")
     epochs: int = Field(default=4, ge=1)
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
     pretrained: str | None = None
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="behind fc6 and fc7; 0.5 as published")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="after fc6 and fc7; 0.5 as published")
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    input_size: int = Field(default=48, ge=16)
+    input_size: int = Field(default=48, ge=16, description="side of the square crops, pixels")
     frame: Literal["letterbox", "box"] = "letterbox"
     per_type: bool = Field(
         default=False, description="a model per clothing type; else one of 8 landmarks with a mask"

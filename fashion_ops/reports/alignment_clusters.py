@@ -1,7 +1,7 @@
-"""An image of a DFA stage's clusters, as the paper's Fig. 4: typical garments, typical errors.
+"""A page of the clusters of one DFA stage, as Fig. 4 of the paper: typical garments, typical errors.
 
-Each tile is the mean of some members' crops with their mean landmarks. Behind stage 1 arrows lead from
-the landmark to where the stage before put it, and the caption names e(C), the size of that error.
+Each tile is the mean of some members' crops with their mean landmarks. In stages 2 and 3 arrows lead
+from each landmark to the previous stage's estimate, and the caption gives e(C), the size of that error.
 """
 
 from pathlib import Path
@@ -10,19 +10,12 @@ import cv2
 import numpy as np
 
 from fashion_ops.methods.alignment.crops import Crops, to_pixels
-from fashion_ops.methods.alignment.dfa.labels import PseudoLabels
-from fashion_ops.methods.alignment.samples import Split
-from fashion_ops.reports.clusters import (
-    MARGIN,
-    TILE,
-    color_of,
-    draw_page,
-    draw_points,
-    some_members,
-)
+from fashion_ops.methods.alignment.data import Split
+from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
+from fashion_ops.reports.clusters import MARGIN, TILE, color_of, draw_page, draw_points, some_members
 
 ARROW = (255, 210, 60)
-SHOWN = 0.5  # of a cluster's members must show a landmark
+MIN_OBSERVED = 0.5  # share of members with the landmark from which it is drawn
 
 
 def draw_patterns(
@@ -34,8 +27,8 @@ def draw_patterns(
         path: of the PNG.
         stage: 1, 2 or 3.
         labels: the clusters.
-        train: the garments that they were made from.
-        previous: positions of the stage before (N, n, 2), normalised; None in stage 1.
+        train: the garments that they were fitted to.
+        previous: the previous stage's positions (N, n, 2), normalised; None in stage 1.
     """
     shapes = train.shapes
     d = labels.distances(shapes.positions, previous, shapes.observed)
@@ -44,14 +37,14 @@ def draw_patterns(
     tiles, captions = [], []
     for j in range(len(labels.centers)):
         members = np.flatnonzero(nearest == j)
-        seen = shapes.observed[members]
-        often = seen.mean(axis=0) >= SHOWN if len(members) else np.zeros(len(colors), bool)
+        observed = shapes.observed[members]
+        often = observed.mean(axis=0) >= MIN_OBSERVED if len(members) else np.zeros(len(colors), bool)
         tile = _mean_crop(train.crops, some_members(members))
-        points = _to_tile(_mean(shapes.positions[members], seen))
+        points = _to_tile(_mean(shapes.positions[members], observed))
         draw_points(tile, points, colors, train.points.links, often)
         caption = f"{j}: {len(members)}"
         if previous is not None:
-            _draw_arrows(tile, points, _to_tile(_mean(previous[members], seen)), often)
+            _draw_arrows(tile, points, _to_tile(_mean(previous[members], observed)), often)
             caption += f", error {labels.errors[j]:.2f}"
         tiles.append(tile)
         captions.append(caption)
@@ -59,10 +52,10 @@ def draw_patterns(
     draw_page(path, title, tiles, captions)
 
 
-def _mean(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mean of each landmark over the members that show it, (n, 2)."""
-    weight = seen[..., None].astype(float)
-    return (np.where(seen[..., None], points, 0.0) * weight).sum(0) / np.maximum(weight.sum(0), 1)
+def _mean(points: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Mean of each landmark (n, 2) over the members in which it is observed."""
+    weight = observed[..., None].astype(float)
+    return (np.where(observed[..., None], points, 0.0) * weight).sum(0) / np.maximum(weight.sum(0), 1)
 
 
 def _to_tile(positions: np.ndarray) -> np.ndarray:
@@ -70,7 +63,7 @@ def _to_tile(positions: np.ndarray) -> np.ndarray:
 
 
 def _mean_crop(crops: Crops, rows: np.ndarray) -> np.ndarray:
-    """Mean of some crops, RGB (TILE, TILE, 3), with a margin."""
+    """Mean of the crops of these rows, RGB (TILE, TILE, 3), with a margin."""
     tile = np.full((TILE, TILE, 3), 200, np.uint8)
     if len(rows):
         mean = crops.take(rows).float().mean(0).permute(1, 2, 0).round().byte().numpy()
@@ -80,6 +73,6 @@ def _mean_crop(crops: Crops, rows: np.ndarray) -> np.ndarray:
 
 
 def _draw_arrows(tile: np.ndarray, start: np.ndarray, end: np.ndarray, often: np.ndarray) -> None:
-    for a, b, shown in zip(start.round().astype(int), end.round().astype(int), often, strict=True):
-        if shown:
+    for a, b, drawn in zip(start.round().astype(int), end.round().astype(int), often, strict=True):
+        if drawn:
             cv2.arrowedLine(tile, tuple(a), tuple(b), ARROW, 1, cv2.LINE_AA, tipLength=0.3)

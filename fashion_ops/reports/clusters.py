@@ -1,8 +1,8 @@
-"""An image of each cluster's mean garment, in a grid a category: what the pseudo-labels mean.
+"""Pages of clusters: the mean garment of each cluster in a grid, one page per category.
 
-Each tile is the mean of its members' crops, letterboxed like the landmarks, with the centre on it:
-left, right and middle landmarks in the colours of all our drawings. A landmark that fewer than half
-of the drawn members show is left out.
+Each tile is the mean of some members' crops, letterboxed like the landmarks, with the cluster centre
+drawn on it: left, right and middle landmarks in the colours of ``reports.draw``. A landmark that fewer
+than half of the averaged members show is left out.
 """
 
 from pathlib import Path
@@ -22,8 +22,9 @@ CAPTION = 18
 HEADER = 40
 GAP = 8
 COLUMNS = 5
-DRAWN_MEMBERS = 24
+AVERAGED_MEMBERS = 24
 PAPER, INK, FAINT = (250, 250, 250), (40, 40, 40), (130, 130, 130)
+_LEGEND = (("left", LEFT), ("right", RIGHT), ("middle", CENTER))
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -35,25 +36,24 @@ def draw_clusters(
     garments: pa.Table,
     catalog: Catalog,
 ) -> None:
-    """Write the grid of one category as PNG.
+    """Write the page of one category.
 
     Args:
         path: of the PNG.
-        category: whose garments these are.
+        category: of the garments.
         centers: (k, n, 2) in the 224-px frame.
-        members: of each cluster, rows of ``garments``.
+        members: for each cluster its rows in ``garments``.
         garments: with image_id, box and landmarks.
-        catalog: where the images are.
+        catalog: reads the images.
     """
     tiles, captions = [], []
     links = tuple((a, b) for a, b in category.links)
     colors = [color_of(name) for name in category.landmark_names]
     for j, center in enumerate(centers):
-        shown = some_members(members[j])
-        own = garments.take(shown).to_pylist()
-        tile = _mean_crop(own, catalog)
-        visibility = np.array([g["landmarks"] for g in own]).reshape(len(own), -1, 3)[..., 2]
-        often = (visibility > 0).mean(axis=0) >= 0.5 if own else np.zeros(len(center), bool)
+        averaged = garments.take(some_members(members[j])).to_pylist()
+        tile = _mean_crop(averaged, catalog)
+        landmarks = np.array([g["landmarks"] for g in averaged]).reshape(len(averaged), -1, 3)
+        often = (landmarks[..., 2] > 0).mean(axis=0) >= 0.5 if averaged else np.zeros(len(center), bool)
         draw_points(tile, to_tile(center), colors, links, often)
         tiles.append(tile)
         captions.append(f"{j}: {len(members[j])}")
@@ -62,12 +62,16 @@ def draw_clusters(
 
 
 def draw_page(path: Path, title: str, tiles: list[np.ndarray], captions: list[str]) -> None:
-    """Write tiles (TILE, TILE, 3) as a grid with captions, below a title and the legend."""
+    """Write tiles, RGB (TILE, TILE, 3), as a grid with captions below a title and a legend.
+
+    Raises:
+        OSError: the PNG cannot be written.
+    """
     lines = -(-len(tiles) // COLUMNS)
     size = (HEADER + lines * (TILE + CAPTION + GAP) + GAP, COLUMNS * (TILE + GAP) + GAP, 3)
     page = np.full(size, PAPER, np.uint8)
     _text(page, title, (GAP, 17), INK, 0.48)
-    for x, (name, color) in zip((GAP, 62, 124), _legend(), strict=True):
+    for x, (name, color) in zip((GAP, 62, 124), _LEGEND, strict=True):
         cv2.circle(page, (x + 4, 29), 4, color, -1, cv2.LINE_AA)
         cv2.circle(page, (x + 4, 29), 4, FAINT, 1, cv2.LINE_AA)
         _text(page, name, (x + 12, 33), FAINT, 0.36)
@@ -81,12 +85,12 @@ def draw_page(path: Path, title: str, tiles: list[np.ndarray], captions: list[st
 
 
 def some_members(members: np.ndarray) -> np.ndarray:
-    """The members of a cluster that are drawn: some, spread over all."""
-    return members[:: max(1, len(members) // DRAWN_MEMBERS)][:DRAWN_MEMBERS]
+    """At most ``AVERAGED_MEMBERS`` members of a cluster, spread over all of them."""
+    return members[:: max(1, len(members) // AVERAGED_MEMBERS)][:AVERAGED_MEMBERS]
 
 
 def to_tile(points: np.ndarray) -> np.ndarray:
-    """From the 224-px frame to pixels of a tile."""
+    """Points (n, 2) of the 224-px frame as pixels of a tile."""
     return points * ((TILE - 2 * MARGIN) / FRAME) + MARGIN
 
 
@@ -113,25 +117,28 @@ def draw_points(
     links: tuple[tuple[int, int], ...],
     often: np.ndarray,
 ) -> None:
-    """Draw landmarks (n, 2), pixels of the tile, and links between them, where they are ``often``."""
+    """Draw landmarks and the links between them onto a tile.
+
+    Args:
+        tile: RGB uint8, changed in place.
+        points: (n, 2), pixels of the tile.
+        colors: of each landmark.
+        links: pairs of landmarks.
+        often: bool (n,), which landmarks are drawn.
+    """
     places = [(round(float(x)), round(float(y))) for x, y in points]
     for a, b in links:
         if often[a] and often[b]:
             cv2.line(tile, places[a], places[b], (255, 255, 255), 1, cv2.LINE_AA)
-    for place, color, shown in zip(places, colors, often, strict=True):
-        if not shown:
-            continue
-        cv2.circle(tile, place, 3, (60, 60, 60), 1, cv2.LINE_AA)
-        cv2.circle(tile, place, 2, color, -1, cv2.LINE_AA)
+    for place, color, drawn in zip(places, colors, often, strict=True):
+        if drawn:
+            cv2.circle(tile, place, 3, (60, 60, 60), 1, cv2.LINE_AA)
+            cv2.circle(tile, place, 2, color, -1, cv2.LINE_AA)
 
 
 def color_of(name: str) -> tuple[int, int, int]:
     """The colour of a landmark, by its name."""
     return LEFT if name.startswith("left") else RIGHT if name.startswith("right") else CENTER
-
-
-def _legend() -> tuple[tuple[str, tuple[int, int, int]], ...]:
-    return (("left", LEFT), ("right", RIGHT), ("middle", CENTER))
 
 
 def _text(

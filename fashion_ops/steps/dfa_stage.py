@@ -1,8 +1,9 @@
-"""Step ``dfa_stage``: one stage of DFA's cascade on FLD: cluster, train, predict all splits.
+"""Step ``dfa_stage``: train one stage of DFA's cascade on FLD and predict all splits.
 
-Stage 2 reads what stage 1 predicted, stage 3 what stage 2 did. Writes, for each model of the stage (one
-for all clothing types, or one a type): the model folder, ``estimates.safetensors`` (what the next stage
-reads), ``predictions.parquet`` (what ``fashion-ops score`` reads) and ``clusters.png`` (Fig. 4).
+Stage 2 reads the predictions of stage 1, and stage 3 those of stage 2. The step writes, for each model
+of the stage (one for all clothing types, or one per type): the model folder, ``estimates.safetensors``
+(input of the next stage), ``predictions.parquet`` (input of ``fashion-ops score``) and
+``clusters.png`` (Fig. 4).
 """
 
 from pathlib import Path
@@ -15,12 +16,12 @@ from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.catalog.alignment.schemas import PREDICTIONS
 from fashion_ops.evaluation.mean_shape import mean_points
 from fashion_ops.evaluation.normalized_error import counted, errors, ne
-from fashion_ops.methods.alignment.crops import FrameName
+from fashion_ops.methods.alignment.data import Split, kinds_of, load_split
+from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
-from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage
-from fashion_ops.methods.alignment.dfa.training import Before, train_stage
-from fashion_ops.methods.alignment.samples import Split, kinds_of, load_split
+from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.parts.history import write_history
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.reports.alignment_clusters import draw_patterns
@@ -28,6 +29,7 @@ from fashion_ops.workspace import Workspace, publish
 
 SPLITS = ("train", "val", "test")
 ESTIMATES = "estimates.safetensors"
+_ARRAYS = ("positions", "visibility", "labels", "branch")  # of an ``Estimate``
 
 
 def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
@@ -39,54 +41,48 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         stage: ``1``, ``2`` or ``3``.
 
     Returns:
-        NE (normalised error over visible landmarks) of the val split, mean over models, and that of the
-        mean shape; hard: share of val garments routed to the hard branch (stage 3); the last losses.
+        Means over the stage's models: NE (normalised error over visible landmarks) of the val split
+        and that of the mean shape; ``hard``: share of val garments routed to the hard network (stage
+        3); the losses of the last epoch.
     """
-    p, number = params.dfa_stage, int(stage)
-    catalog = AlignmentCatalog(ws.alignment_catalog / p.source)
+    config, number = params.dfa_stage, int(stage)
+    catalog = AlignmentCatalog(ws.alignment_catalog / config.source)
     history: list[dict[str, float]] = []
+    options = TrainerOptions(on_epoch=lambda _, losses: history.append(losses))
     metrics: dict[str, list[float]] = {}
     with publish(ws.dfa(stage)) as folder:
-        for kind in track(kinds_of(catalog, p.per_type), f"dfa_stage {stage}, models"):
-            splits = {s: load_split(catalog, s, kind, p.input_size, p.frame) for s in SPLITS}
-            before = _read_before(ws, number, kind)
-            train = splits["train"]
-            trained = train_stage(
-                number,
-                p,
-                train.crops,
-                train.shapes,
-                train.points.mirror,
-                params.seed,
-                before=None if before is None else Before(before[0], before[1]["train"]),
-                on_epoch=lambda _, __, losses: history.append(losses),
-            )
-            estimates = {
-                name: trained.predict(split.crops, None if before is None else before[1][name])
-                for name, split in splits.items()
+        for kind in track(kinds_of(catalog, config.per_type), f"dfa_stage {stage}, models"):
+            splits = {
+                name: load_split(catalog, name, kind, config.input_size, config.frame)
+                for name in SPLITS
             }
-            own = folder / kind
-            own.mkdir()
-            trained.save(own)
-            write_estimates(own / ESTIMATES, estimates)
-            _write_predictions(own / "predictions.parquet", splits, estimates)
+            previous_stage, known = _read_previous(ws, number, kind)
+            previous = None if previous_stage is None else PreviousStage(previous_stage, known["train"])
+            train = splits["train"]
+            trained = train_stage(config, number, train.data, params.seed, previous, options=options)
+            estimates = {
+                name: trained.predict(split.crops, known.get(name)) for name, split in splits.items()
+            }
+            model_folder = folder / kind
+            model_folder.mkdir()
+            trained.save(model_folder)
+            write_estimates(model_folder / ESTIMATES, estimates)
+            _write_predictions(model_folder / "predictions.parquet", splits, estimates)
             if trained.labels is not None:
-                previous = None if before is None else before[1]["train"].positions
-                draw_patterns(own / "clusters.png", number, trained.labels, train, previous)
-            for name, value in _judge(splits, estimates["val"], p.frame).items():
-                metrics.setdefault(name, []).append(value)
-            for name, value in history[-1].items():
+                positions = known["train"].positions if known else None
+                draw_patterns(model_folder / "clusters.png", number, trained.labels, train, positions)
+            for name, value in (_evaluate(splits, estimates["val"]) | history[-1]).items():
                 metrics.setdefault(name, []).append(value)
         write_history(folder, history)
     return {name: float(np.mean(values)) for name, values in metrics.items()}
 
 
 def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
-    """What a stage said of each split, in the order of the catalog's rows."""
+    """Write a stage's predictions of each split, in the order of the catalog's rows."""
     arrays = {
-        f"{split}.{name}": np.ascontiguousarray(getattr(found, name))
-        for split, found in estimates.items()
-        for name in ("positions", "visibility", "labels", "branch")
+        f"{split}.{name}": np.ascontiguousarray(getattr(estimate, name))
+        for split, estimate in estimates.items()
+        for name in _ARRAYS
     }
     save_file(arrays, path, metadata={"passes": str(next(iter(estimates.values())).passes)})
 
@@ -95,49 +91,52 @@ def read_estimates(path: Path) -> dict[str, Estimate]:
     """Inverse of ``write_estimates``, by split."""
     arrays = load_file(path)
     splits = dict.fromkeys(name.partition(".")[0] for name in arrays)
-    fields = ("positions", "visibility", "labels", "branch")
-    return {s: Estimate(*(arrays[f"{s}.{f}"] for f in fields), passes=1) for s in splits}
+    return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
 
 
-def _read_before(ws: Workspace, number: int, kind: str) -> tuple[Stage, dict[str, Estimate]] | None:
-    """The stage before and what it said.
+def _read_previous(
+    ws: Workspace, number: int, kind: str
+) -> tuple[TrainedStage | None, dict[str, Estimate]]:
+    """The stage before ``number`` and its predictions by split; None and nothing before stage 1.
 
     Raises:
-        FileNotFoundError: it was not made yet, or not for this kind of garment.
+        FileNotFoundError: the stage has not been trained yet, or not for this kind of garment.
     """
     if number == 1:
-        return None
+        return None, {}
     folder = ws.dfa(str(number - 1)) / kind
     if not (folder / ESTIMATES).is_file():
         raise FileNotFoundError(
             f"{folder}: no stage {number - 1} here; "
             f"`fashion-ops dfa_stage --stage {number - 1}` makes it"
         )
-    return Stage.load(folder), read_estimates(folder / ESTIMATES)
+    return TrainedStage.load(folder), read_estimates(folder / ESTIMATES)
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:
-    """Pixels of the images and P(visible), of all splits."""
+    """Write landmarks in image pixels with P(visible), of all splits."""
     parts = []
     for name, split in splits.items():
-        found = estimates[name]
-        xy = split.to_pixels(found.positions)
-        values = np.concatenate([xy, found.visibility[..., :1]], 2).astype(np.float32)
+        estimate = estimates[name]
+        xy = split.to_pixels(estimate.positions)
+        values = np.concatenate([xy, estimate.visibility[..., :1]], 2).astype(np.float32)
         rows = [v[present].ravel() for v, present in zip(values, split.rows.present, strict=True)]
         parts.append(pd.DataFrame({"garment_id": split.rows.garment_id, "landmarks": rows}))
     table = PREDICTIONS.validate(pd.concat(parts, ignore_index=True))
     table.to_parquet(path, compression="zstd")
 
 
-def _judge(splits: dict[str, Split], found: Estimate, frame: FrameName) -> dict[str, float]:
+def _evaluate(splits: dict[str, Split], estimate: Estimate) -> dict[str, float]:
+    """Metrics of predictions for the val split."""
     val, train = splits["val"], splits["train"]
     mask = counted(val.rows.visibility, "visible")
     shape = mean_points(train.shapes.positions, train.shapes.observed)
-    guess = np.broadcast_to(shape, found.positions.shape)
-    told = {
+    mean_shape = np.broadcast_to(shape, estimate.positions.shape)
+    frame = val.crops.frame
+    metrics = {
         name: ne(errors(val.to_pixels(p), val.rows.xy, val.rows.box, frame), mask).macro
-        for name, p in (("NE", found.positions), ("NE mean shape", guess))
+        for name, p in (("NE", estimate.positions), ("NE mean shape", mean_shape))
     }
-    if (found.branch >= 0).any():
-        told["hard"] = float((found.branch == HARD).mean())
-    return told
+    if (estimate.branch >= 0).any():
+        metrics["hard"] = float((estimate.branch == HARD).mean())
+    return metrics

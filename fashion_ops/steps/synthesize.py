@@ -21,15 +21,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     images: Counter[str] = Counter()
     garments: Counter[str] = Counter()
     with publish(ws.raw) as folder:
-        generated = generate(
-            folder,
-            seed=params.seed,
-            train=section.train,
-            validation=section.validation,
-            size=section.size,
-            imbalance=section.imbalance,
-            workers=params.distributed.workers,
-        )
+        generated = generate(section, folder, seed=params.seed, workers=params.distributed.workers)
         for split, items in progress.track(generated, "synthesize", section.train + section.validation):
             images[split] += 1
             garments[split] += items

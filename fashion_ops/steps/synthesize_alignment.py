@@ -15,17 +15,11 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     Returns:
         For each data set, NAME_images: the number of its images.
     """
-    section = params.synthesize_alignment
     with publish(ws.alignment_raw) as folder:
         counts = generate(
+            params.synthesize_alignment,
             folder,
             seed=params.seed,
-            train=section.train,
-            val=section.val,
-            test=section.test,
-            items=section.items,
-            people=section.people,
-            size=section.size,
             workers=params.distributed.workers,
             progress=progress.track,
         )

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from fashion_ops.methods.alignment.applications.attributes import predict_scores, train_classifier
-from fashion_ops.methods.alignment.applications.features import Scale
 from papers.alignment import SEEDS
 from papers.applications import paper
+from papers.applications.features import Scale
 from papers.applications.localisations import (
     ROWS,
     Localiser,
@@ -15,6 +14,7 @@ from papers.applications.localisations import (
     open_source,
     train_localiser,
 )
+from papers.applications.perceptron import predict_scores, train_classifier
 from papers.applications.ranking import topk_recall
 from papers.config import Request
 from papers.table import Column, PaperColumn, Table

@@ -12,21 +12,15 @@ import numpy as np
 from torch import nn
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from fashion_ops.methods.alignment.applications.features import (
-    Places,
-    extract,
-    garment_boxes,
-    patches,
-    whole_images,
-)
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
-from fashion_ops.methods.alignment.gle.model import make_trunk
+from fashion_ops.methods.alignment.gle.model import make_backbone
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 from papers.alignment import load_fld, open_source
+from papers.applications.features import Places, extract, garment_boxes, patches, whole_images
 from papers.config import Request
 
 ROWS = ("full image", "bbox", "human joints", "fashion landmarks")
@@ -70,19 +64,19 @@ def train_localiser(request: Request) -> Localiser:
         ValueError: FLD has no joints.
     """
     data = load_fld(request)
-    settings = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
+    settings = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
     if request.epochs is not None:
         settings = settings.model_copy(update={"epochs": request.epochs, "lr_steps": None})
-    landmarks = train_gle(data.train, data.catalog.image, settings, seed=request.params.seed)
+    landmarks = train_gle(settings, data.train, data.catalog.image, seed=request.params.seed)
     joints = train_gle(
+        settings,
         joints_of(data.catalog, data.train),
         data.catalog.image,
-        settings,
         landmarks="lsp14",
         seed=request.params.seed,
     )
     if settings.pretrained:
-        trunk, name = make_trunk(settings.backbone, settings.pretrained)[0], settings.pretrained
+        trunk, name = make_backbone(settings.backbone, settings.pretrained)[0], settings.pretrained
     else:
         trunk, name = landmarks.model.trunk, "FLD's landmarks"
     assert isinstance(trunk, nn.Sequential)

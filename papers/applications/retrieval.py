@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from fashion_ops.methods.alignment.applications.features import Scale
 from papers.applications import paper
+from papers.applications.features import Scale
 from papers.applications.localisations import (
     ROWS,
     Localiser,

@@ -18,12 +18,12 @@ from safetensors.numpy import load_file, save_file
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.mean_shape import mean_points
 from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.methods.alignment.data import PERSON, Split, kinds_of, load_split
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
-from fashion_ops.methods.alignment.dfa.labels import Space
-from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage
-from fashion_ops.methods.alignment.dfa.training import Before, train_stage
+from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
+from fashion_ops.methods.alignment.dfa.targets import Space
+from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
-from fashion_ops.methods.alignment.samples import PERSON, Split, kinds_of, load_split
 from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
@@ -97,12 +97,12 @@ class Runs:
     def _load(self, split: str) -> Split:
         return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
 
-    def row(self, name: str) -> tuple[Stage, dict[str, Estimate]]:
+    def row(self, name: str) -> tuple[TrainedStage, dict[str, Estimate]]:
         """A row's stage, trained if need be, and what it says of ``train`` and the judged split."""
         folder = self.folder / f"seed{self.seed}" / _slug(name)
         if not folder.is_dir():
             self._train(name, folder)
-        return Stage.load(folder), read_estimates(folder / "estimates.safetensors")
+        return TrainedStage.load(folder), read_estimates(folder / "estimates.safetensors")
 
     def _train(self, name: str, folder: Path) -> None:
         row = ROWS[name]
@@ -110,11 +110,8 @@ class Runs:
         start, before, known = time.monotonic(), None, {}
         if row.after:
             stage, known = self.row(row.after)
-            before = Before(stage, known["train"])
-        stage = train_stage(
-            row.stage, params, self.train.crops, self.train.shapes, self.train.points.mirror,
-            self.seed, before, row.space,
-        )  # fmt: skip
+            before = PreviousStage(stage, known["train"])
+        stage = train_stage(params, row.stage, self.train.data, self.seed, before, row.space)
         found = {
             name: stage.predict(split.crops, known.get(name))
             for name, split in (("train", self.train), (JUDGED, self.judged))
@@ -149,21 +146,20 @@ class Runs:
 
     def _deeppose(self) -> dict[str, np.ndarray]:
         first, _ = self.row("1 direct regression")
-        own = self.train
-        model = train_deeppose(self.params, own.crops, own.shapes, own.points.mirror, self.seed, first)
+        model = train_deeppose(self.params, self.train.data, self.seed, first)
         return {
             f"DeepPose (stage {stage})": model.predict(self.judged.crops, stage) for stage in (1, 2, 3)
         }
 
     def _idpr(self) -> dict[str, np.ndarray]:
-        own, judged = self.train, self.judged
-        args = (own.crops, own.shapes, own.points.mirror)
+        data, judged = self.train.data, self.judged
         links = tree_links(self.kind)
-        plain = train_idpr(self.params.model_copy(update={"clusters": 0}), *args, links, self.seed)
+        unlabelled = self.params.model_copy(update={"clusters": 0})
+        plain = train_idpr(unlabelled, data, links, self.seed)
         models = {"IDPR": plain}
         if self.kind == PERSON:
-            labelled = train_idpr(self.params, *args, links, self.seed)
-            routed = add_routing(labelled, self.params, *args, self.seed)
+            labelled = train_idpr(self.params, data, links, self.seed)
+            routed = add_routing(self.params, labelled, data, self.seed)
             models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
         return {n: m.predict(judged.crops, judged.shapes.slots) for n, m in models.items()}
 

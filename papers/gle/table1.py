@@ -5,7 +5,7 @@ from statistics import mean
 import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import ne
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
@@ -30,7 +30,7 @@ WAYS = {f"k = {k}": {"modules": k} for k in range(4)}  # column -> settings
 def run(request: Request) -> Table:
     """Train every column with every seed on FLD's training garments and judge the test garments."""
     data = load_fld(request)
-    base = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
+    base = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
     if request.epochs is not None:
         base = base.model_copy(update={"epochs": request.epochs})
     seeds = request.seeds or SEEDS
@@ -40,7 +40,7 @@ def run(request: Request) -> Table:
     work = [(way, seed) for seed in seeds for way in WAYS]
     for way, seed in track(work, "ablate gle"):
         settings = base.model_copy(update=WAYS[way])
-        model = train_gle(data.train, data.catalog.image, settings, seed=seed)
+        model = train_gle(settings, data.train, data.catalog.image, seed=seed)
         found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
         far = distances(found[..., :2], data.test)
         score = ne(far, seen)
@@ -91,7 +91,7 @@ def _note(way: str, own: list[dict[str, float]], first: list[dict[str, float]]) 
     return f"{said}; below {FIRST} in {below} of {len(own)} seeds."
 
 
-def describe(settings: GLESettings) -> str:
+def describe(settings: GLEConfig) -> str:
     """Backbone, input and length of a run, in words."""
     width, height = settings.crop
     return (

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import ne
+from fashion_ops.methods.alignment.data import JOINT, Split, load_split
 from fashion_ops.methods.alignment.dfa.training import train_stage
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.methods.alignment.samples import JOINT, Split, load_split
 from fashion_ops.params import DfaStage, read_yaml
 from fashion_ops.progress import track
 from papers.alignment import (
@@ -47,7 +47,7 @@ def ways(weight: float) -> dict[str, dict]:
 def run(request: Request) -> Table:
     """Train every row with every seed on FLD's training garments and judge the test garments."""
     data = load_fld(request)
-    gle = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
+    gle = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
     dfa = request.params.dfa_stage.model_copy(update=PLAIN)
     if request.epochs is not None:
         gle = gle.model_copy(update={"epochs": request.epochs})
@@ -126,11 +126,11 @@ def _against_without(runs: dict[str, list[tuple[float, ...]]]) -> list[str]:
 
 def _regress(train: Split, test: Split, base: DfaStage, options: dict, seed: int) -> np.ndarray:
     params = base.model_copy(update=options)
-    stage = train_stage(1, params, train.crops, train.shapes, train.points.mirror, seed)
+    stage = train_stage(params, 1, train.data, seed)
     return test.to_pixels(stage.predict(test.crops).positions)
 
 
-def _heatmaps(data: Aligned, base: GLESettings, options: dict, seed: int) -> np.ndarray:
+def _heatmaps(data: Aligned, base: GLEConfig, options: dict, seed: int) -> np.ndarray:
     settings = base.model_copy(update=options)
-    model = train_gle(data.train, data.catalog.image, settings, seed=seed)
+    model = train_gle(settings, data.train, data.catalog.image, seed=seed)
     return model.predict(data.catalog.image, data.test.image_id, data.test.box)[..., :2]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 
@@ -17,7 +17,7 @@ STATUS = "Eval/list_eval_partition.txt"
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean")
-    write_twin(folder, train=8, val=2, test=2, items=3, people=2)
+    write_alignment_data(folder, train=8, val=2, test=2, items=3, people=2)
     return folder
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import loadmat
-from synthetic_alignment import COUNTS, NAMES, read_in, write_twin
+from synthetic_alignment import COUNTS, NAMES, read_in, write_alignment_data
 
 from fashion_ops.catalog.alignment import schemas
 from fashion_ops.catalog.alignment.reader import SUBSETS, AlignmentCatalog
@@ -19,7 +19,7 @@ PHOTOS = sum(COUNTS[split] for split in ("train", "val", "test"))
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory):
-    return write_twin(tmp_path_factory.mktemp("twin"))
+    return write_alignment_data(tmp_path_factory.mktemp("twin"))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_lsp_by_whose_left(twin, tmp_path, catalogs):
 
 def test_the_same_twin_has_the_same_bytes(tmp_path):
     few = {"train": 4, "val": 1, "test": 1, "items": 2, "people": 2}
-    once, again = (write_twin(tmp_path / str(n), workers=n, **few) for n in (1, 2))
+    once, again = (write_alignment_data(tmp_path / str(n), workers=n, **few) for n in (1, 2))
 
     def digests(folder: Path) -> dict[str, str]:
         return {
@@ -158,7 +158,7 @@ def test_the_same_twin_has_the_same_bytes(tmp_path):
 
 
 def test_an_empty_twin(tmp_path):
-    write_twin(tmp_path / "raw", train=0, val=0, test=0, items=0, people=0)
+    write_alignment_data(tmp_path / "raw", train=0, val=0, test=0, items=0, people=0)
     for name in NAMES:
         assert read_in(name, tmp_path / "raw" / name, tmp_path / name).records == 0
 

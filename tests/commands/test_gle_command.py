@@ -1,11 +1,12 @@
-"""``fashion-ops gle train|predict`` as typed, on a tiny twin of FLD: folder, table, score, refusals."""
+"""``fashion-ops gle train|predict`` on tiny synthetic FLD: folder, table, score, errors."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -20,10 +21,10 @@ runner = CliRunner()
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A workspace with a catalog of FLD: 30 garments to train on, 5 to judge."""
+    """A workspace with a catalog of FLD: 30 training and 5 test garments."""
     home = tmp_path_factory.mktemp("gle")
-    twin = write_twin(home / "twin", items=0, people=0)
-    read_in("fld", twin / "fld", home / CATALOG)
+    raw = write_alignment_data(home / "raw", items=0, people=0)
+    read_in("fld", raw / "fld", home / CATALOG)
     (home / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
     (home / "params.yaml").write_text("{}\n", encoding="utf-8")
     return home
@@ -36,7 +37,7 @@ def here(home, monkeypatch):
 
 
 def test_train_predict_score(here):
-    """The table holds each test garment's own landmarks, as the folder alone finds them."""
+    """The table holds each test garment's landmarks, as the folder alone predicts them."""
     done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
     assert done.exit_code == 0 and "models/gle: trained on 30 garments of fld" in done.output
     assert not list(here.glob(".checkpoints/**/*.ckpt"))  # a finished run leaves none behind
@@ -46,19 +47,21 @@ def test_train_predict_score(here):
     catalog = AlignmentCatalog(here / CATALOG)
     test = catalog.points("test")
     table = pd.read_parquet(here / "reports/gle.parquet").set_index("garment_id")
-    found = GLEPredictor.load(here / "models/gle").predict(catalog.image, test.image_id, test.box)
-    for garment, kind, landmarks in zip(test.garment_id, test.clothes_type, found, strict=True):
-        own = landmarks[points_of_type(int(kind)).slots]
-        np.testing.assert_allclose(table.loc[garment, "landmarks"], own.ravel(), rtol=1e-4, atol=1e-3)
+    predictions = GLEPredictor.load(here / "models/gle").predict(catalog.image, test.image_id, test.box)
+    for garment, kind, landmarks in zip(test.garment_id, test.clothes_type, predictions, strict=True):
+        expected = landmarks[points_of_type(int(kind)).slots]
+        np.testing.assert_allclose(
+            table.loc[garment, "landmarks"], expected.ravel(), rtol=1e-4, atol=1e-3
+        )
 
     command = ["score", "--metric", "ne", "--annotations", CATALOG, "--json"]
     scored = runner.invoke(app, [*command, "--predictions", "reports/gle.parquet"])
     assert scored.exit_code == 0, scored.output
-    told = json.loads(scored.stdout)
+    report = json.loads(scored.stdout)
     side = (test.box[:, 2:] - test.box[:, :2]).max(1)[:, None]
-    off = np.linalg.norm(found[..., :2] - test.xy, axis=-1) / side
-    assert told["garments"] == 5
-    assert told["rows"][0]["micro"] == pytest.approx(off[test.visibility == 2].mean(), rel=1e-3)
+    off = np.linalg.norm(predictions[..., :2] - test.xy, axis=-1) / side
+    assert report["garments"] == 5
+    assert report["rows"][0]["micro"] == pytest.approx(off[test.visibility == 2].mean(), rel=1e-3)
 
 
 def test_an_interrupted_run_goes_on(here, monkeypatch):
@@ -71,11 +74,11 @@ def test_an_interrupted_run_goes_on(here, monkeypatch):
     )
     fit = training.fit
 
-    def until_killed(*args, **kwargs):
+    def until_killed(module, dataset, options):
         def killed(epoch, losses):
             raise KeyboardInterrupt
 
-        return fit(*args, **{**kwargs, "on_epoch": killed})
+        return fit(module, dataset, replace(options, on_epoch=killed))
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "fit", until_killed)

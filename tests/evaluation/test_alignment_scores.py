@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def catalogs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scores")
-    write_twin(folder / "raw", train=0, val=0, test=10, items=0, people=8)
+    write_alignment_data(folder / "raw", train=0, val=0, test=10, items=0, people=8)
     for name in ("fld", "lsp"):
         read_in(name, folder / "raw" / name, folder / name)
     return folder

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from fashion_ops.methods.alignment.crops import Crops, Shapes, frame_of
+from fashion_ops.methods.alignment.crops import Crops, frame_of
+from fashion_ops.methods.alignment.data import AlignmentData, Shapes
 from fashion_ops.params import DfaStage
 
 MIRROR = np.array([1, 0, 3, 2])
@@ -23,7 +24,7 @@ PARAMS = DfaStage(
 )
 
 
-def quads(count: int, seed: int, size: int = 32) -> tuple[Crops, Shapes]:
+def quads(count: int, seed: int, size: int = 32) -> AlignmentData:
     """Crops and corners; a tenth of the corners is called occluded, those outside are cut off."""
     rng = np.random.default_rng(seed)
     images, points = [], []
@@ -42,12 +43,13 @@ def quads(count: int, seed: int, size: int = 32) -> tuple[Crops, Shapes]:
     visibility = np.where(rng.random(positions.shape[:2]) < 0.1, 1, 2)
     visibility[~(np.abs(positions) < 0.5).all(-1)] = 0
     crops = Crops(np.arange(count), boxes, lambda i: images[i], size, "letterbox")
-    return crops, Shapes(positions, visibility, np.ones(visibility.shape, bool))
+    shapes = Shapes(positions, visibility, np.ones(visibility.shape, bool))
+    return AlignmentData(crops, shapes, MIRROR)
 
 
-def error(found: np.ndarray, shapes: Shapes) -> float:
+def error(positions: np.ndarray, shapes: Shapes) -> float:
     """Mean distance of observed corners, normalised."""
-    return float(np.linalg.norm(found - shapes.positions, axis=-1)[shapes.observed].mean())
+    return float(np.linalg.norm(positions - shapes.positions, axis=-1)[shapes.observed].mean())
 
 
 def mean_shape(train: Shapes, like: Shapes) -> np.ndarray:

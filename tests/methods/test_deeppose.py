@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from drawn_quads import MIRROR, PARAMS, error, quads
+from drawn_quads import PARAMS, error, quads
 
 from fashion_ops.methods.alignment.deeppose.model import PATCH, PatchStage, cut_patches
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
@@ -25,14 +25,15 @@ def test_corrections_are_in_sides_of_the_patch():
     for net in stage.nets:
         torch.nn.init.zeros_(net.offset.weight)
         net.offset.bias.data = torch.tensor([0.5, 0.0])
-    found = stage(torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 2))
-    torch.testing.assert_close(found, torch.tensor([[[PATCH / 2, 0.0]]]).expand(1, 2, 2))
+    corrected = stage(torch.zeros(1, 3, 32, 32), torch.zeros(1, 2, 2))
+    torch.testing.assert_close(corrected, torch.tensor([[[PATCH / 2, 0.0]]]).expand(1, 2, 2))
 
 
 def test_patches_correct_the_first_stage():
     """On 160 new quadrilaterals stage 3 errs at most three quarters as much as stage 1."""
-    train, (crops, shapes) = quads(256, 1), quads(160, 2)
-    model = train_deeppose(PARAMS.model_copy(update={"epochs": 4}), *train, MIRROR, 0)
+    train, test = quads(256, 1), quads(160, 2)
+    crops, shapes = test.crops, test.shapes
+    model = train_deeppose(PARAMS.model_copy(update={"epochs": 4}), train, 0)
     assert model.networks == 1 + 4 + 4
     first, last = (error(model.predict(crops, stages), shapes) for stages in (1, 3))
     assert last < 0.75 * first, (first, last)

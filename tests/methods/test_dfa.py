@@ -7,11 +7,12 @@ import pytest
 import torch
 from drawn_quads import MIRROR, PARAMS, error, mean_shape, quads
 
-from fashion_ops.methods.alignment.crops import AlignmentSamples, Crops, frame_of, to_pixels
-from fashion_ops.methods.alignment.dfa.labels import fit_labels, space_values
+from fashion_ops.methods.alignment.crops import Crops, frame_of, to_pixels
+from fashion_ops.methods.alignment.data import AlignmentSamples
+from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
-from fashion_ops.methods.alignment.dfa.module import StageModule, StageSettings
+from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.routing import (
     EASY,
     HARD,
@@ -20,10 +21,10 @@ from fashion_ops.methods.alignment.dfa.routing import (
     expected_error,
     route,
 )
-from fashion_ops.methods.alignment.dfa.stage import Stage
-from fashion_ops.methods.alignment.dfa.training import Before, train_stage
-from fashion_ops.methods.alignment.vgg import Trunk
-from fashion_ops.methods.parts.augment import Warp, step_generator
+from fashion_ops.methods.alignment.dfa.targets import fit_labels, space_values
+from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
+from fashion_ops.methods.alignment.vgg import VGGBackbone
+from fashion_ops.methods.parts.augment import step_generator
 
 
 def test_routing_by_hand():
@@ -37,8 +38,8 @@ def test_routing_by_hand():
 def test_errors_of_configurations_and_clusters_by_hand():
     offsets = np.array([[[0.3, 0.0], [0.0, 0.4]], [[0.3, 0.4], [9.0, 9.0]]])
     observed = np.array([[True, True], [True, False]])
-    found = configuration_error(offsets, observed)
-    np.testing.assert_allclose(found, [0.5, 0.5 * np.sqrt(2)])  # one of two seen: rescaled
+    sizes = configuration_error(offsets, observed)
+    np.testing.assert_allclose(sizes, [0.5, 0.5 * np.sqrt(2)])  # one of two seen: rescaled
     errors = cluster_errors(
         np.array([0.2, 0.4, 9.0]), np.array([0, 0, 1]), np.array([1, 1, 0], bool), 2
     )
@@ -47,9 +48,9 @@ def test_errors_of_configurations_and_clusters_by_hand():
 
 def test_losses_by_hand():
     true = torch.zeros(2, 2, 2)
-    found = torch.tensor([[[0.3, 0.4], [5.0, 5.0]], [[0.0, 0.2], [0.0, 0.0]]])
+    predicted = torch.tensor([[[0.3, 0.4], [5.0, 5.0]], [[0.0, 0.2], [0.0, 0.0]]])
     observed = torch.tensor([[True, False], [True, True]])  # a cut-off landmark gives no loss
-    assert float(position_loss(found, true, observed)) == pytest.approx(0.5 * (0.25 + 0.04) / 2)
+    assert float(position_loss(predicted, true, observed)) == pytest.approx(0.5 * (0.25 + 0.04) / 2)
     logits = torch.tensor([[[np.log(2.0), 0.0, 0.0], [50.0, 0.0, 0.0]]])
     state, slots = torch.tensor([[0, 2]]), torch.tensor([[True, False]])
     assert float(visibility_loss(logits, state, slots)) == pytest.approx(np.log(2))
@@ -57,30 +58,30 @@ def test_losses_by_hand():
     assert float(label_loss(torch.zeros(1, 2), soft)) == pytest.approx(0.5 * 2 * 0.0625)
 
 
-def test_a_cascade_subtracts_a_fifth_of_what_it_says():
+def test_a_cascade_subtracts_a_fifth_of_its_output():
     net = StageNet("tiny", 32, 2, 0, cascade=True, dropout=0.0).eval()
     torch.nn.init.zeros_(net.positions.weight)
     net.positions.bias.data = torch.tensor([1.0, 0.0, 0.0, -2.0])
     previous = torch.tensor([[[0.1, 0.1], [0.2, 0.2]]])
-    found = net(torch.zeros(1, 3, 32, 32), previous).positions
-    torch.testing.assert_close(found, torch.tensor([[[-0.1, 0.1], [0.2, 0.6]]]))
+    corrected = net(torch.zeros(1, 3, 32, 32), previous).positions
+    torch.testing.assert_close(corrected, torch.tensor([[[-0.1, 0.1], [0.2, 0.6]]]))
 
 
-def test_auxiliary_heads_learn_when_the_trunk_no_longer_listens():
-    """``share`` scales what reaches the trunk, and nothing of what reaches the heads."""
+def test_auxiliary_heads_learn_when_their_gradient_no_longer_reaches_the_backbone():
+    """``share`` scales the gradient of the backbone, and not that of the heads."""
     torch.manual_seed(0)
     net = StageNet("tiny", 32, 2, 3, cascade=False, dropout=0.0)
     pixels = torch.rand(4, 3, 32, 32)
-    trunk, head = {}, {}
+    backbone, head = {}, {}
     for share in (0.0, 0.25, 1.0):
         net.zero_grad()
         out = net(pixels, share=share)
         (out.labels.square().sum() + out.visibility.square().sum()).backward()
         assert net.labels is not None and net.labels.weight.grad is not None
         head[share] = net.labels.weight.grad.clone()
-        trunk[share] = net.fc7.weight.grad.clone()  # type: ignore[union-attr]
-    assert trunk[0.0].abs().max() == 0
-    torch.testing.assert_close(trunk[0.25], 0.25 * trunk[1.0])
+        backbone[share] = net.fc7.weight.grad.clone()  # type: ignore[union-attr]
+    assert backbone[0.0].abs().max() == 0
+    torch.testing.assert_close(backbone[0.25], 0.25 * backbone[1.0])
     torch.testing.assert_close(head[0.0], head[1.0])
 
 
@@ -101,15 +102,15 @@ def test_pretrained_weights_that_cannot_be_had(monkeypatch):
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(OSError, match=r"vgg11\.IMAGENET1K_V1.*local model cache.*pretrained to null"):
-        Trunk("vgg11", 224, "IMAGENET1K_V1")
+        VGGBackbone("vgg11", 224, "IMAGENET1K_V1")
     with pytest.raises(ValueError, match=r"no pretrained weights 'V9'.*IMAGENET1K_V1"):
-        Trunk("vgg11", 224, "V9")
+        VGGBackbone("vgg11", 224, "V9")
     with pytest.raises(ValueError, match="small has no pretrained weights"):
-        Trunk("small", 64, "IMAGENET1K_V1")
+        VGGBackbone("small", 64, "IMAGENET1K_V1")
     with pytest.raises(ValueError, match="unknown alignment backbone 'vgg12'"):
-        Trunk("vgg12", 64)
+        VGGBackbone("vgg12", 64)
     with pytest.raises(ValueError, match="must be a multiple of 16"):
-        Trunk("tiny", 40)
+        VGGBackbone("tiny", 40)
 
 
 @pytest.mark.parametrize("frame", ["letterbox", "box"])
@@ -133,16 +134,18 @@ def test_offsets_cluster_by_direction_and_route_by_size():
     shift = np.where(small[:, None, None], [0.02, 0.0], [0.0, 0.2])
     previous = true + shift + rng.normal(0, 1e-3, true.shape)
     seen = np.ones((80, 3), bool)
-    found = fit_labels("offset", true, previous, seen, 2, 20.0, seed=0)
-    np.testing.assert_allclose(found.centers[0], np.tile([0.02, 0], (3, 1)) * 224, atol=0.2)
-    np.testing.assert_allclose(found.errors, [0.02 * np.sqrt(3), 0.2 * np.sqrt(3)], rtol=0.05)
-    near = found.distances(true, previous, seen).min(axis=1)
-    assert found.temperature == pytest.approx(0.45 * np.median(near))
-    hard = fit_labels("offset", true, previous, seen, 2, 1.0, seed=0)
-    assert hard.temperature == pytest.approx(found.temperature / 20)
-    labels = found.soft(true, previous, seen)
-    np.testing.assert_allclose(labels.sum(axis=1), 1)
-    np.testing.assert_array_equal(route(labels, found.errors, 0.1) == EASY, small)
+    two = PARAMS.model_copy(update={"clusters": 2})
+    labels = fit_labels(two, "offset", true, previous, seen, seed=0)
+    np.testing.assert_allclose(labels.centers[0], np.tile([0.02, 0], (3, 1)) * 224, atol=0.2)
+    np.testing.assert_allclose(labels.errors, [0.02 * np.sqrt(3), 0.2 * np.sqrt(3)], rtol=0.05)
+    near = labels.distances(true, previous, seen).min(axis=1)
+    assert labels.temperature == pytest.approx(0.45 * np.median(near))
+    one_hot = two.model_copy(update={"temperature": 1.0})
+    hard = fit_labels(one_hot, "offset", true, previous, seen, seed=0)
+    assert hard.temperature == pytest.approx(labels.temperature / 20)
+    soft = labels.soft(true, previous, seen)
+    np.testing.assert_allclose(soft.sum(axis=1), 1)
+    np.testing.assert_array_equal(route(soft, labels.errors, 0.1) == EASY, small)
 
 
 def test_contextual_labels_do_not_know_the_sign():
@@ -151,8 +154,9 @@ def test_contextual_labels_do_not_know_the_sign():
     sign = np.where(np.arange(40) % 2, 1.0, -1.0)[:, None, None]
     one = np.where((np.arange(40) < 20)[:, None, None], [[0.1, 0], [0.1, 0]], [[0.1, 0], [0, 0.1]])
     seen = np.ones((40, 2), bool)
-    found = fit_labels("context", true, true + sign * one, seen, 2, 20.0, seed=0)
-    nearest = found.distances(true, true + sign * one, seen).argmin(axis=1)
+    two = PARAMS.model_copy(update={"clusters": 2})
+    labels = fit_labels(two, "context", true, true + sign * one, seen, seed=0)
+    nearest = labels.distances(true, true + sign * one, seen).argmin(axis=1)
     assert len(set(nearest[:20])) == len(set(nearest[20:])) == 1 and nearest[0] != nearest[-1]
     offsets = space_values("offset", true, true + one)
     np.testing.assert_allclose(offsets, one * 224)  # the sign of Table 1: estimate less truth
@@ -160,15 +164,18 @@ def test_contextual_labels_do_not_know_the_sign():
 
 def test_mirrored_crops_get_mirrored_labels():
     """Flipped in every step: the network is shown the labels of what it sees."""
-    crops, shapes = quads(16, 5)
-    labels = fit_labels("configuration", shapes.positions, None, shapes.observed, 4, 20.0, 0)
+    data = quads(16, 5)
+    shapes = data.shapes
+    flipped = PARAMS.model_copy(
+        update={"clusters": 4, "flip": 1.0, "scale": 0.0, "shift": 0.0, "color": 0.0}
+    )
+    labels = fit_labels(flipped, "configuration", shapes.positions, None, shapes.observed, 0)
     net = StageNet("tiny", 32, 4, 4, cascade=False)
-    flipped = StageSettings(warp=Warp(flip=1.0))
-    module = StageModule(net, PARAMS, flipped, labels, torch.from_numpy(MIRROR), 0)
+    module = StageModule(net, flipped, labels, MIRROR, 0)
     seen = {}
     module._soft = lambda true, *_: seen.setdefault("true", true).new_zeros(16, 4)  # type: ignore[method-assign]
     type(module).progress = property(lambda _: 0.0)  # type: ignore[method-assign,assignment]
-    batch = AlignmentSamples(crops, shapes).__getitems__(list(range(16)))
+    batch = AlignmentSamples(data.crops, shapes).__getitems__(list(range(16)))
     module.losses(batch, step_generator(0, 0, torch.device("cpu")))
     expected = shapes.positions[:, MIRROR] * [-1, 1]
     mask = shapes.observed[:, MIRROR]
@@ -177,49 +184,54 @@ def test_mirrored_crops_get_mirrored_labels():
 
 @pytest.fixture(scope="module")
 def cascade():
-    """Three stages trained on 320 quadrilaterals, and what they say of 160 others."""
+    """Three stages trained on 320 quadrilaterals, and their predictions for 160 others."""
     train, test = quads(320, 1), quads(160, 2)
     params = PARAMS.model_copy(update={"epsilon": 0.18})
-    stages, found, before = [], [], None
+    stages, estimates, previous = [], [], None
     for number in (1, 2, 3):
-        stage = train_stage(number, params, *train, MIRROR, 0, before)
-        before = Before(stage, stage.predict(train[0], before and before.estimate))
-        found.append(stage.predict(test[0], found[-1] if found else None))
+        stage = train_stage(params, number, train, 0, previous)
+        known = None if previous is None else previous.estimate
+        previous = PreviousStage(stage, stage.predict(train.crops, known))
+        estimates.append(stage.predict(test.crops, estimates[-1] if estimates else None))
         stages.append(stage)
-    return train, test, stages, found
+    return train, test, stages, estimates
 
 
 def test_each_stage_is_better_than_the_one_before(cascade):
     """Stage 1 beats the mean shape by a quarter, the others their predecessor by 2 %."""
-    (_, train), (_, shapes), _, found = cascade
-    errors = [error(mean_shape(train, shapes), shapes)] + [error(f.positions, shapes) for f in found]
+    train, test, _, estimates = cascade
+    shapes = test.shapes
+    errors = [error(mean_shape(train.shapes, shapes), shapes)]
+    errors += [error(e.positions, shapes) for e in estimates]
     assert errors[1] < 0.75 * errors[0], errors
     assert errors[2] < 0.98 * errors[1] and errors[3] < 0.98 * errors[2], errors
 
 
 def test_three_forward_passes_of_four_networks(cascade):
-    _, (crops, _), stages, found = cascade
+    _, test, stages, estimates = cascade
     assert [len(s.nets) for s in stages] == [1, 1, 2]
-    assert sum(f.passes for f in found) == 3
-    assert 0 < (found[2].branch == HARD).mean() < 1
-    average = Stage(stages[2].nets, stages[2].labels, stages[2].spec)
-    both = average.predict(crops, found[1])
+    assert sum(e.passes for e in estimates) == 3
+    assert 0 < (estimates[2].branch == HARD).mean() < 1
+    average = TrainedStage(stages[2].nets, stages[2].labels, stages[2].spec)
+    both = average.predict(test.crops, estimates[1])
     assert both.passes == 2 and (both.branch == -1).all()
-    easy = found[2].branch == EASY
-    one = Stage(stages[2].nets[:1], None, stages[2].spec).predict(crops, found[1])
-    np.testing.assert_allclose(found[2].positions[easy], one.positions[easy], atol=1e-6)
+    easy = estimates[2].branch == EASY
+    one = TrainedStage(stages[2].nets[:1], None, stages[2].spec)
+    alone = one.predict(test.crops, estimates[1])
+    np.testing.assert_allclose(estimates[2].positions[easy], alone.positions[easy], atol=1e-6)
 
 
 def test_a_stage_survives_the_disk(cascade, tmp_path):
-    _, (crops, _), stages, found = cascade
+    _, test, stages, estimates = cascade
     stages[2].save(tmp_path)
-    again = Stage.load(tmp_path)
-    np.testing.assert_array_equal(again.predict(crops, found[1]).positions, found[2].positions)
+    again = TrainedStage.load(tmp_path)
+    predicted = again.predict(test.crops, estimates[1]).positions
+    np.testing.assert_array_equal(predicted, estimates[2].positions)
     assert again.labels is not None
     np.testing.assert_array_equal(again.labels.centers, stages[2].labels.centers)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["centers.safetensors", "easy", "hard"]
 
 
 def test_a_stage_needs_the_one_before():
-    with pytest.raises(ValueError, match="those behind the first need the one before"):
-        train_stage(2, PARAMS, *quads(4, 0), MIRROR, 0)
+    with pytest.raises(ValueError, match="stages 2 and 3 need the previous stage"):
+        train_stage(PARAMS, 2, quads(4, 0), 0)

@@ -8,17 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
-from fashion_ops.methods.alignment.gle.training import constraint, save_gle
+from fashion_ops.methods.alignment.gle.training import save_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.taxonomy.alignment import point_set
 
 FLD = point_set("fld8")
-MIRROR = torch.from_numpy(np.asarray(FLD.mirror))
 
 
 def count(module: nn.Module) -> int:
@@ -62,9 +61,9 @@ def test_the_published_network():
 
 @pytest.mark.parametrize(("name", "k"), [("deepfashion", 2), ("fld", 3)])
 def test_paper_size_settings(name, k):
-    settings = read_yaml(GLESettings, Path(__file__).parents[2] / f"configs/gle/{name}.yaml")
-    assert (settings.backbone, settings.modules, settings.crop) == ("vgg16", k, (224, 224))
-    assert settings.radius * 224 == pytest.approx(8, abs=0.01) and settings.loss == "mse"
+    config = read_yaml(GLEConfig, Path(__file__).parents[2] / f"configs/gle/{name}.yaml")
+    assert (config.backbone, config.modules, config.crop) == ("vgg16", k, (224, 224))
+    assert config.radius * 224 == pytest.approx(8, abs=0.01) and config.loss == "mse"
 
 
 def test_settings_say_what_is_wrong(tmp_path):
@@ -73,9 +72,9 @@ def test_settings_say_what_is_wrong(tmp_path):
     with pytest.raises(
         ValueError, match=r"(?s)gle.yaml: not valid.*crop.0.*multiple of 8.*module: Extra"
     ):
-        read_yaml(GLESettings, path)
+        read_yaml(GLEConfig, path)
     with pytest.raises(ValueError, match=r"nothing\.yaml: cannot be read"):
-        read_yaml(GLESettings, tmp_path / "nothing.yaml")
+        read_yaml(GLEConfig, tmp_path / "nothing.yaml")
 
 
 def test_unknown_backbones_and_missing_weights():
@@ -157,16 +156,16 @@ def batch(n=4, seed=0):
     ("parts", "loss"), [("sides", "cross_entropy"), ("whole", "cross_entropy"), ("sides", "mse")]
 )
 def test_the_position_constraint_enters(parts, loss):
-    settings = GLESettings(
+    config = GLEConfig(
         backbone="tiny",
         loss=loss,
         position_constraint=3.0,
         position_constraint_k=2,
         position_constraint_parts=parts,
     )
-    pcloss = constraint(settings, FLD.mirror)
-    assert pcloss is not None and len(pcloss.parts) == {"sides": 2, "whole": 1}[parts]
-    module = GLEModule(GLE("tiny", 8, 1), settings, MIRROR, pcloss, 0)
+    module = GLEModule(GLE("tiny", 8, 1), config, FLD.mirror, 0)
+    constraint = module.constraint
+    assert constraint is not None and len(constraint.parts) == {"sides": 2, "whole": 1}[parts]
     losses = module.losses(batch(), torch.Generator().manual_seed(0))
     assert losses["position_constraint"] > 0
     assert losses["loss"].item() == pytest.approx(
@@ -174,11 +173,11 @@ def test_the_position_constraint_enters(parts, loss):
     )
     gradient = torch.autograd.grad(losses["position_constraint"], list(module.model.parameters()))
     assert sum(g.abs().sum() for g in gradient) > 0
-    assert constraint(GLESettings(), FLD.mirror) is None
+    assert GLEModule(GLE("tiny", 8, 1), GLEConfig(), FLD.mirror, 0).constraint is None
 
 
 class PeakAt(nn.Module):
-    """Heatmaps of eight landmarks at given crop pixels, whatever it sees."""
+    """Heatmaps of eight landmarks with peaks at given crop pixels, for any input."""
 
     def __init__(self, points):
         super().__init__()
@@ -189,18 +188,29 @@ class PeakAt(nn.Module):
         return cone_targets(self.points, size, 3.0).expand(len(x), -1, -1, -1)
 
 
+class Always(nn.Module):
+    """The same output (1, ...) for each image of a batch."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, x):
+        return self.output.expand(len(x), -1, -1, -1)
+
+
 def test_predictions_are_in_image_pixels():
     """A box of 40 x 20 px, padded by 1.1, fills a crop of 64 px: one crop pixel is 44 / 64 px."""
-    settings = GLESettings(crop=(64, 64), padding=1.1, precision="fp32", loss="mse")
+    config = GLEConfig(crop=(64, 64), padding=1.1, precision="fp32", loss="mse")
     points = torch.tensor([[[31.5, 31.5]] * 7 + [[11.5, 51.5]]])
-    spec = {"points": "fld8", "settings": settings.model_dump(mode="json")}
-    predictor = GLEPredictor(PeakAt(points), spec, torch.device("cpu"))  # type: ignore[arg-type]
+    spec = {"points": "fld8", "settings": config.model_dump(mode="json")}
+    predictor = GLEPredictor(PeakAt(points), spec, torch.device("cpu"))
     image = np.zeros((90, 120, 3), np.uint8)
     box = np.array([[30.0, 50.0, 70.0, 70.0]])
-    found = predictor.predict(lambda _: image, np.array([7]), box)
-    assert found.shape == (1, 8, 3)
-    assert found[0, 0, :2] == pytest.approx([50, 60], abs=0.05)
-    assert found[0, 7, :2] == pytest.approx([50 - 20 * 44 / 64, 60 + 20 * 44 / 64], abs=0.05)
+    predictions = predictor.predict(lambda _: image, np.array([7]), box)
+    assert predictions.shape == (1, 8, 3)
+    assert predictions[0, 0, :2] == pytest.approx([50, 60], abs=0.05)
+    assert predictions[0, 7, :2] == pytest.approx([50 - 20 * 44 / 64, 60 + 20 * 44 / 64], abs=0.05)
     assert predictor.predict(lambda _: image, np.array([], int), box[:0]).shape == (0, 8, 3)
 
 
@@ -208,17 +218,19 @@ def test_a_density_has_a_peak_of_one():
     """The cone is exp(-d / (2 r)): its volume is 2 pi (2 r)^2, so density times that is the cone."""
     cone = cone_targets(torch.tensor([[[100.0, 100.0]]]), (201, 201), 4.0)
     assert cone.sum().item() == pytest.approx(peak_of_density(4.0), rel=0.01)
-    settings = GLESettings(crop=(48, 48), padding=1.0, precision="fp32", radius=1 / 48)
-    spec = {"points": "fld8", "settings": settings.model_dump(mode="json")}
+    config = GLEConfig(crop=(48, 48), padding=1.0, precision="fp32", radius=1 / 48)
+    spec = {"points": "fld8", "settings": config.model_dump(mode="json")}
     logits = cone_targets(torch.full((1, 8, 2), 20.0), (48, 48), 1.0).log()
-    predictor = GLEPredictor(lambda x: logits.expand(len(x), -1, -1, -1), spec, torch.device("cpu"))  # type: ignore[arg-type]
-    found = predictor.predict_crops(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
-    assert found[..., :2] == pytest.approx(20, abs=1e-3) and found[..., 2] == pytest.approx(1, abs=0.05)
+    predictor = GLEPredictor(Always(logits), spec, torch.device("cpu"))
+    predictions = predictor.predict_crops(torch.zeros(2, 3, 48, 48, dtype=torch.uint8))
+    assert predictions[..., :2] == pytest.approx(20, abs=1e-3) and predictions[..., 2] == pytest.approx(
+        1, abs=0.05
+    )
 
 
 def test_a_folder_gives_the_same_landmarks(tmp_path):
-    settings = GLESettings(backbone="tiny", modules=1, crop=(32, 32), precision="fp32")
-    spec = {"method": "gle", "points": "fld8", "settings": settings.model_dump(mode="json")}
+    config = GLEConfig(backbone="tiny", modules=1, crop=(32, 32), precision="fp32")
+    spec = {"method": "gle", "points": "fld8", "settings": config.model_dump(mode="json")}
     net = GLE("tiny", 8, 1, joined=False)
     net.join(torch.rand(2, 3, 32, 32))
     save_gle(tmp_path / "gle", GLEPredictor(shaken(net), spec, torch.device("cpu")))

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from drawn_quads import LINKS, MIRROR, PARAMS, error, mean_shape, quads
+from drawn_quads import LINKS, PARAMS, error, mean_shape, quads
 
-from fashion_ops.methods.alignment.crops import Shapes
-from fashion_ops.methods.alignment.idpr.model import Scores, Tree, cell_of, cells, refine
-from fashion_ops.methods.alignment.idpr.relations import Relation, fit_relations, nearest_type
-from fashion_ops.methods.alignment.idpr.training import add_routing, infer, train_idpr
-from fashion_ops.methods.alignment.idpr.tree import max_sum
+from fashion_ops.methods.alignment.data import Shapes
+from fashion_ops.methods.alignment.idpr.inference import infer, max_sum, refine
+from fashion_ops.methods.alignment.idpr.model import Scores, cell_of, cells
+from fashion_ops.methods.alignment.idpr.relations import Relation, Tree, fit_relations, nearest_type
+from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
 
 
 @pytest.mark.parametrize("links", [[(0, 1), (1, 2), (1, 3)], [(2, 3), (2, 0), (1, 0)]])
@@ -20,7 +20,7 @@ def test_max_sum_finds_what_brute_force_finds(links):
     generator = torch.Generator().manual_seed(3)
     unary = torch.randn(5, 4, 3, generator=generator)
     pairs = [torch.randn(5, 3, 3, generator=generator) for _ in links]
-    found = max_sum(unary, links, lambda k: pairs[k])
+    cells_of_nodes = max_sum(unary, links, lambda k: pairs[k])
     for b in range(5):
         best = max(
             itertools.product(range(3), repeat=4),
@@ -29,7 +29,7 @@ def test_max_sum_finds_what_brute_force_finds(links):
                 + sum(float(p[b, cells[s], cells[e]]) for p, (s, e) in zip(pairs, links, strict=True))
             ),
         )
-        assert tuple(found[b].tolist()) == best
+        assert tuple(cells_of_nodes[b].tolist()) == best
     with pytest.raises(ValueError, match="are no tree over 4 nodes"):
         max_sum(unary, [*links[:2], links[0]], lambda k: pairs[k])
 
@@ -56,8 +56,8 @@ def test_cells_and_positions_agree():
     assert cell_of(where, 4).tolist() == list(range(16))
     places = torch.full((1, 1, 16), -20.0)
     places[0, 0, 5] = places[0, 0, 6] = -1.0
-    found = refine(places, torch.tensor([[5]]), 4)[0, 0]
-    torch.testing.assert_close(found, (where[5] + where[6]) / 2, atol=1e-4, rtol=0)
+    refined = refine(places, torch.tensor([[5]]), 4)[0, 0]
+    torch.testing.assert_close(refined, (where[5] + where[6]) / 2, atol=1e-4, rtol=0)
 
 
 def test_a_relation_moves_a_landmark_that_looks_ambiguous():
@@ -77,13 +77,14 @@ def test_a_relation_moves_a_landmark_that_looks_ambiguous():
 
 def test_idpr_learns_and_routing_trains_two_networks():
     """Less than half the mean shape's error on 160 new quadrilaterals; routed, no worse by 5 %."""
-    train, (crops, shapes) = quads(256, 1), quads(160, 2)
+    train, test = quads(256, 1), quads(160, 2)
+    crops, shapes = test.crops, test.shapes
     params = PARAMS.model_copy(update={"epochs": 4, "epsilon": 0.15})
-    model = train_idpr(params, *train, MIRROR, LINKS, 0)
+    model = train_idpr(params, train, LINKS, 0)
     plain = error(model.predict(crops, shapes.slots), shapes)
-    assert plain < 0.5 * error(mean_shape(train[1], shapes), shapes)
+    assert plain < 0.5 * error(mean_shape(train.shapes, shapes), shapes)
     appearance = error(replace(model, weight=0.0).predict(crops, shapes.slots), shapes)
-    assert plain < 1.02 * appearance  # the weight was chosen, not guessed
-    routed = add_routing(model, params, *train, MIRROR, 0)
+    assert plain < 1.02 * appearance  # the weight was selected on training garments
+    routed = add_routing(params, model, train, 0)
     assert len(routed.nets) == 2
     assert error(routed.predict(crops, shapes.slots), shapes) < 1.05 * plain

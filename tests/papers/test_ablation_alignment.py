@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_alignment import read_in, write_twin
+from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.evaluation.normalized_error import ne
-from fashion_ops.methods.alignment.applications import attributes as perceptron
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import Params, read_yaml
 from fashion_ops.workspace import Workspace
 from papers import alignment
 from papers.alignment import distances, duplicates, load_fld, outliers
-from papers.applications import attributes, localisations, retrieval
+from papers.applications import attributes, localisations, perceptron, retrieval
 from papers.config import Request
 from papers.dfa import figure7
 from papers.gle import table1
@@ -30,7 +29,7 @@ def aligned(tmp_path_factory) -> Request:
     """A request on catalogs of the four benchmarks of garments; tiny settings."""
     root = tmp_path_factory.mktemp("aligned")
     ws = Workspace(root)
-    twin = write_twin(root / "twin", items=8)
+    twin = write_alignment_data(root / "twin", items=8)
     for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
@@ -42,8 +41,8 @@ def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
     table = table1.run(aligned)
     data = load_fld(aligned)
-    settings = read_yaml(GLESettings, aligned.config).model_copy(update={"modules": 3})
-    model = train_gle(data.train, data.catalog.image, settings, seed=0)
+    settings = read_yaml(GLEConfig, aligned.config).model_copy(update={"modules": 3})
+    model = train_gle(settings, data.train, data.catalog.image, seed=0)
     found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
     score = ne(distances(found[..., :2], data.test), data.test.visibility == 2)
     np.testing.assert_allclose(table.rows["k = 3"].iloc[:8], score.per_point, rtol=1e-4)
@@ -143,8 +142,8 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
     """Its numbers are those of its two tables; the networks are trained once, as long as asked."""
     lengths = []
 
-    def trained(points, read_image, settings, *, landmarks="fld8", seed):
-        lengths.append(settings.epochs)
+    def trained(config, points, read_image, *, landmarks="fld8", seed):
+        lengths.append(config.epochs)
         return localiser.landmarks if landmarks == "fld8" else localiser.joints
 
     monkeypatch.setattr(localisations, "train_gle", trained)

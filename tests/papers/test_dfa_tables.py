@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fashion_ops.methods.alignment.crops import Shapes, frame_of
-from fashion_ops.methods.alignment.idpr.tree import max_sum
-from fashion_ops.methods.alignment.samples import Split
+from fashion_ops.methods.alignment.crops import frame_of
+from fashion_ops.methods.alignment.data import Shapes, Split
+from fashion_ops.methods.alignment.idpr.inference import max_sum
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace

@@ -1,4 +1,4 @@
-"""The chain ``dfa_stage@1..3`` on a tiny twin of FLD: what it reads, writes and says."""
+"""The chain ``dfa_stage@1..3`` on tiny synthetic alignment data: what it reads, writes and reports."""
 
 import json
 
@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.methods.alignment.data import load_split
+from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
-from fashion_ops.methods.alignment.dfa.stage import Stage
-from fashion_ops.methods.alignment.samples import load_split
 from fashion_ops.params import Params
 from fashion_ops.steps import dfa_stage, ingest_alignment, synthesize_alignment
 from fashion_ops.workspace import Workspace
@@ -34,7 +34,7 @@ PARAMS = Params.model_validate(
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory) -> Workspace:
-    """A twin of FLD in its catalog."""
+    """Synthetic FLD in its catalog."""
     ws = Workspace(tmp_path_factory.mktemp("dfa"))
     synthesize_alignment.run(PARAMS, ws)
     ingest_alignment.run(PARAMS, ws)
@@ -42,8 +42,8 @@ def ws(tmp_path_factory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def told(ws) -> list[dict[str, float]]:
-    """What the three stages said of themselves, in order."""
+def metrics(ws) -> list[dict[str, float]]:
+    """The metrics of the three stages, in order."""
     return [dfa_stage.run(PARAMS, ws, stage) for stage in ("1", "2", "3")]
 
 
@@ -60,15 +60,15 @@ def test_a_stage_without_the_one_before_says_what_makes_it(ws):
         dfa_stage.run(PARAMS, linked(ws, "elsewhere"), "2")
 
 
-def test_the_chain_beats_the_mean_shape(told):
+def test_the_chain_beats_the_mean_shape(metrics):
     """90 garments and ten epochs: each stage's NE below the mean shape's on 30 others."""
-    assert told[0]["NE mean shape"] == pytest.approx(told[2]["NE mean shape"])
-    for stage in told:
-        assert stage["NE"] < stage["NE mean shape"], told
-    assert 0 < told[2]["hard"] < 1  # epsilon null: about half of them
+    assert metrics[0]["NE mean shape"] == pytest.approx(metrics[2]["NE mean shape"])
+    for stage in metrics:
+        assert stage["NE"] < stage["NE mean shape"], metrics
+    assert 0 < metrics[2]["hard"] < 1  # epsilon null: about half of them
 
 
-def test_what_a_stage_leaves(ws, told):
+def test_what_a_stage_leaves(ws, metrics):
     for stage in ("1", "2", "3"):
         folder = ws.dfa(stage) / "all"
         assert (folder / "clusters.png").stat().st_size > 5_000
@@ -81,17 +81,17 @@ def test_what_a_stage_leaves(ws, told):
         assert len(values) == len(rows.loc[garment, "landmarks"])
 
 
-def test_the_folder_alone_predicts_what_the_step_wrote(ws, told):
+def test_the_folder_alone_predicts_what_the_step_wrote(ws, metrics):
     catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
     p = PARAMS.dfa_stage
     val = load_split(catalog, "val", "all", p.input_size, p.frame)
-    found = None
+    estimate = None
     for stage in ("1", "2", "3"):
-        found = Stage.load(ws.dfa(stage) / "all").predict(val.crops, found)
+        estimate = TrainedStage.load(ws.dfa(stage) / "all").predict(val.crops, estimate)
         written = dfa_stage.read_estimates(ws.dfa(stage) / "all" / dfa_stage.ESTIMATES)["val"]
-        np.testing.assert_allclose(found.positions, written.positions, atol=1e-6)
-        np.testing.assert_array_equal(found.branch, written.branch)
-    assert set(found.branch) == {EASY, HARD}
+        np.testing.assert_allclose(estimate.positions, written.positions, atol=1e-6)
+        np.testing.assert_array_equal(estimate.branch, written.branch)
+    assert set(estimate.branch) == {EASY, HARD}
 
 
 def test_a_model_for_each_clothing_type(ws):
@@ -102,6 +102,6 @@ def test_a_model_for_each_clothing_type(ws):
     dfa_stage.run(params, other, "1")
     counts = {"upper": 6, "lower": 4, "full": 8}
     for kind, landmarks in counts.items():
-        assert Stage.load(other.dfa("1") / kind).spec["landmarks"] == landmarks
+        assert TrainedStage.load(other.dfa("1") / kind).spec["landmarks"] == landmarks
     written = [len(pd.read_parquet(p)) for p in other.dfa("1").glob("*/predictions.parquet")]
     assert sum(written) == len(AlignmentCatalog(ws.alignment_catalog / "fld").garments)

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fashion_ops.params import Params
+from fashion_ops.params import Params, Synthesize
 from fashion_ops.steps import synthesize
 from fashion_ops.synthetic.wardrobe.generate import generate
 from fashion_ops.workspace import Workspace
@@ -110,9 +110,8 @@ def test_layout_is_the_released_one(raw):
 
 def test_workers_do_not_change_a_byte(raw, tmp_path):
     folder, _ = raw
-    common = {"seed": 0, "train": 30, "validation": 15, "size": 96, "imbalance": 0.35}
-    for _ in generate(tmp_path / "two", **common, workers=2):
-        pass
+    config = Synthesize(train=30, validation=15, size=96, imbalance=0.35)
+    list(generate(config, tmp_path / "two", seed=0, workers=2))
     assert files(tmp_path / "two") == files(folder)
 
 

@@ -1,4 +1,4 @@
-"""Labels against what was really painted: visibility, boxes, cuts, levels."""
+"""Labels against the painted image: visibility, boxes, cuts, levels."""
 
 from dataclasses import replace
 
@@ -31,12 +31,12 @@ def item_of(image, number: int) -> dict | None:
 
 
 def changed_by_dyeing(monkeypatch, shot, image, number: int) -> np.ndarray:
-    """Which pixels change when one garment is dyed: those where it really shows."""
+    """Which pixels change when one garment is dyed: those where it is visible."""
     category_id = shot.garments[number][0]
 
-    def dyed(wanted, rng):
-        style = sample_style(wanted, rng)
-        if wanted != category_id:
+    def dyed(sampled, rng):
+        style = sample_style(sampled, rng)
+        if sampled != category_id:
             return style
         colors = tuple(
             tuple(255 - c if c > 150 or c < 100 else 0 for c in k) for k in style.fabric.colors

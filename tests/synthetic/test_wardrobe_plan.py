@@ -16,8 +16,8 @@ def counted(shots) -> np.ndarray:
 
 @pytest.mark.parametrize("imbalance", [0.0, 0.35, 1.0])
 def test_counts_follow_the_tempered_real_counts(imbalance):
-    got = counted(plan(0, "train", 1200, imbalance))
-    np.testing.assert_allclose(got / got.sum(), shares(imbalance), atol=0.004)
+    counts = counted(plan(0, "train", 1200, imbalance))
+    np.testing.assert_allclose(counts / counts.sum(), shares(imbalance), atol=0.004)
 
 
 def test_ratio_of_two_categories_is_that_of_the_data_set():

@@ -1,7 +1,6 @@
-"""Fashion alignment: a garment's box is known, its few landmarks are sought.
+"""Fashion alignment: predict the few landmarks of a garment whose box is known.
 
-One package a method (``dfa``, ``deeppose``, ``idpr``, ``gle``), and ``applications`` for what landmarks
-are good for. The regressions share trunks by name (``vgg``) and crops with their coordinates
-(``crops``): positions are normalised, -0.5 to 0.5 across the network's square input, whichever frame
-the box was laid into.
+Each method is a package (``dfa``, ``deeppose``, ``idpr``, ``gle``). The regression methods share
+backbones by name (``vgg``), crops with their coordinates (``crops``) and training data (``data``).
+Positions are normalised: -0.5 to 0.5 across the square input of the network.
 """

@@ -1,18 +1,17 @@
-"""Garments as square crops with normalised positions, the same for every method of alignment.
+"""Garments as square crops, and the normalised positions within them, for all regression methods.
 
-A position is -0.5 to 0.5 across the crop, in one of two frames: ``letterbox`` (the authors' release of
-DFA: one scale, black beside the box) or ``box`` (the paper's eq. 5: each axis over the box's own side).
+A position runs from -0.5 to 0.5 across the crop, in one of two frames: ``letterbox`` (the authors'
+release of DFA: one scale for both axes, black beside the box) or ``box`` (eq. 5 of the paper: each axis
+divided by the box's side along it).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from fashion_ops.methods.parts.frames import Frame, box_frame, cut, letterbox
 
@@ -21,19 +20,19 @@ CACHE_BYTES = 4 << 30
 
 
 def frame_of(name: FrameName, boxes: np.ndarray) -> Frame:
-    """Pixels of the image to normalised positions, for boxes (N, 4)."""
+    """The transform from image pixels to normalised positions for boxes (N, 4): x1, y1, x2, y2."""
     return box_frame(boxes) if name == "box" else letterbox(boxes, 1.0, centered=True)
 
 
 class Crops:
-    """The crops (3, S, S) uint8 of N boxes, kept in memory where they fit.
+    """The crops (3, S, S) uint8 of N boxes; kept in memory if they take at most ``CACHE_BYTES``.
 
     Args:
-        image_id: (N,).
-        boxes: (N, 4), pixels of the image.
-        read_image: image id to RGB uint8 (H, W, 3).
+        image_id: (N,), the image of each box.
+        boxes: (N, 4), x1, y1, x2, y2 in image pixels.
+        read_image: returns the RGB uint8 image (H, W, 3) of an image id.
         size: S.
-        frame: of the positions that go with them.
+        frame: how the box is laid into the square; positions in these crops use the same frame.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Crops:
         return len(self.image_id)
 
     def take(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 s s"]:
-        """The crops at these positions."""
+        """The crops of these rows."""
         if self._cache is not None:
             return self._cache[torch.from_numpy(np.asarray(rows))]
         return torch.stack([self._cut(int(i)) for i in rows])
@@ -69,81 +68,8 @@ class Crops:
         return torch.from_numpy(crop.transpose(2, 0, 1).copy())
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """Landmarks of N garments, normalised.
-
-    ``positions``: (N, n, 2), anything where not observed; ``visibility``: (N, n), COCO's 0 cut off or
-    absent, 1 occluded, 2 visible; ``slots``: bool (N, n), whether the garment's type has the landmark.
-    """
-
-    positions: np.ndarray
-    visibility: np.ndarray
-    slots: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    @property
-    def observed(self) -> np.ndarray:
-        """Bool (N, n): visible or occluded."""
-        return self.visibility > 0
-
-    def take(self, rows: np.ndarray) -> "Shapes":
-        """The garments at these positions (or under this mask)."""
-        return Shapes(self.positions[rows], self.visibility[rows], self.slots[rows])
-
-
-class AlignmentSamples(Dataset[dict[str, Tensor]]):
-    """Training samples: ``crop``, ``landmarks`` (m, 3) in crop pixels, ``slots`` (n,).
-
-    Behind the n true landmarks come the n positions of the stage before, where there is one: whatever
-    moves a crop moves both.
-
-    Args:
-        crops: of all garments.
-        shapes: of all garments.
-        previous: (N, n, 2), normalised, or None.
-        rows: which garments to train on; None is all.
-    """
-
-    def __init__(
-        self,
-        crops: Crops,
-        shapes: Shapes,
-        previous: np.ndarray | None = None,
-        rows: np.ndarray | None = None,
-    ) -> None:
-        self.crops = crops
-        self.rows = np.arange(len(crops)) if rows is None else rows
-        points = np.where(shapes.observed[..., None], shapes.positions, 0.0)
-        landmarks = np.concatenate([to_pixels(points, crops.size), shapes.visibility[..., None]], 2)
-        if previous is not None:
-            pixels = to_pixels(previous, crops.size)
-            behind = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], 2)
-            landmarks = np.concatenate([landmarks, behind], 1)
-        self.landmarks = torch.from_numpy(landmarks.astype(np.float32))
-        self.slots = torch.from_numpy(np.ascontiguousarray(shapes.slots))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {key: value[0] for key, value in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """A whole batch at once, already stacked."""
-        rows = self.rows[np.asarray(indices)]
-        which = torch.from_numpy(rows)
-        return {
-            "crop": self.crops.take(rows),
-            "landmarks": self.landmarks[which],
-            "slots": self.slots[which],
-        }
-
-
 def to_pixels(positions, size: int):  # noqa: ANN001, ANN201 (arrays or tensors)
-    """Normalised positions to pixels of a crop, whose first pixel's centre is 0."""
+    """Normalised positions as pixels of a crop whose first pixel has its centre at 0."""
     return (positions + 0.5) * size - 0.5
 
 

@@ -1,7 +1,7 @@
 """What DFA and DeepPose cost: networks, forward passes a garment, parameters, multiply-accumulates.
 
-Both as the paper compares them: the same trunk, the same crop, N landmarks, three stages. Counted on
-torch's meta device, as everything in ``methods.describe``.
+Both are described as the paper compares them: the same backbone, the same crop, N landmarks, three
+stages. Counts run on torch's meta device, as in ``methods.describe``.
 """
 
 from typing import Any
@@ -19,32 +19,33 @@ METHODS = ("dfa", "deeppose")
 
 def describe_alignment(
     method: str,
-    params: DfaStage,
+    config: DfaStage,
     backbone: str | None = None,
     size: int | None = None,
     landmarks: int = 8,
 ) -> dict[str, Any]:
-    """Networks trained, networks that one garment passes, and what they compute.
+    """Count the networks of a method, those that one garment passes, and what they compute.
 
     Args:
         method: ``dfa`` or ``deeppose``.
-        params: of the chain; DeepPose takes the same trunk and crop.
-        backbone: of ``alignment.vgg``; None is that of ``params``. A VGG other than that gets 224-px
-            crops.
-        size: side of the crop, pixels; None as above.
+        config: of the three stages; DeepPose takes the same backbone and crop.
+        backbone: a name of ``alignment.vgg``; None takes that of ``config``.
+        size: side of the crop, pixels; None takes 224 for a VGG other than that of ``config``, else the
+            size of ``config``.
         landmarks: N.
 
     Returns:
-        ``networks``: trained; ``passes``: of one garment, with routing where ``params`` route;
-        ``parameters``, ``macs``: of all networks, and of one garment's passes; ``stages``: by stage.
+        ``networks``: trained networks; ``passes``: forward passes of one garment, with routing if
+        ``config`` routes; ``parameters``: of all networks; ``macs``: of one garment's passes;
+        ``stages``: the same for each stage.
 
     Raises:
-        ValueError: unknown backbone, or a crop that doesn't fit it.
+        ValueError: the backbone is unknown, or the crop does not fit it.
     """
-    name = backbone or params.backbone
+    name = backbone or config.backbone
     if size is None:
-        size = 224 if name in VGGS and name != params.backbone else params.input_size
-    stages = [_stage(method, number, params, name, size, landmarks) for number in (1, 2, 3)]
+        size = 224 if name in VGGS and name != config.backbone else config.input_size
+    stages = [_stage(method, number, config, name, size, landmarks) for number in (1, 2, 3)]
     return {
         "method": method,
         "backbone": name,
@@ -56,27 +57,24 @@ def describe_alignment(
 
 
 def _stage(
-    method: str, number: int, params: DfaStage, name: str, size: int, landmarks: int
+    method: str, number: int, config: DfaStage, name: str, size: int, landmarks: int
 ) -> dict[str, int]:
-    """One stage of a description."""
+    """The counts of one stage."""
+    networks = passes = 1
     with torch.device("meta"):
-        pixels, before = torch.empty(1, 3, size, size), torch.empty(1, landmarks, 2)
+        pixels, previous = torch.empty(1, 3, size, size), torch.empty(1, landmarks, 2)
         if method == "deeppose" and number > 1:
-            patches = PatchStage(name, size, landmarks, None, 0.0).eval()
-            counted = costs(patches, lambda: patches(pixels, before), lambda: patches(pixels, before))
-            cost = {key: counted[key] for key in ("parameters", "macs")}
-            return {"networks": landmarks, "passes": landmarks, **cost}
-        clusters = params.clusters if method == "dfa" else 0
-        net = StageNet(name, size, landmarks, clusters, method == "dfa" and number > 1).eval()
-    counted = costs(net, lambda: net(pixels, before), lambda: net(pixels, before))
-    two = method == "dfa" and number == 3 and params.branches != "one"
-    networks, passes = (2 if two else 1), (2 if two and params.branches == "average" else 1)
-    return {
-        "networks": networks,
-        "passes": passes,
-        "parameters": counted["parameters"] * networks,
-        "macs": counted["macs"] * passes,
-    }
+            net = PatchStage(name, size, landmarks, None, 0.0).eval()
+        else:
+            clusters = config.clusters if method == "dfa" else 0
+            net = StageNet(name, size, landmarks, clusters, method == "dfa" and number > 1).eval()
+            if method == "dfa" and number == 3 and config.branches != "one":
+                networks, passes = 2, 2 if config.branches == "average" else 1
+        counted = costs(net, lambda: net(pixels, previous), lambda: net(pixels, previous))
+    parameters, macs = counted["parameters"] * networks, counted["macs"] * passes
+    if isinstance(net, PatchStage):  # already counted with all of its networks
+        networks = passes = landmarks
+    return {"networks": networks, "passes": passes, "parameters": parameters, "macs": macs}
 
 
 def as_text(description: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""VGG trunks by name: torchvision's networks as they are, and small ones of the same make.
+"""VGG backbones by name: torchvision's networks unchanged, and small ones of the same design.
 
-``vgg11 .. vgg19`` with or without ``_bn``, with torchvision's weights by name; ``small`` and ``tiny``
-for two CPU cores and for tests (batch norm, from scratch). A trunk ends with fc6, before its ReLU,
-where the cascade of DFA joins the previous positions.
+``vgg11`` to ``vgg19``, with or without ``_bn``, can take torchvision's pretrained weights. ``small``
+and ``tiny`` are for a few CPU cores and for tests; they have batch norm and train from scratch. A
+backbone ends with fc6, before its ReLU: there DFA's cascade concatenates the previous positions.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ CELLS = 7  # torchvision's VGG pools to 7 x 7 before fc6
 SMALL_STRIDE, VGG_STRIDE = 16, 32
 
 
-class Trunk(nn.Module):
-    """Crops (B, 3, S, S) to fc6 (B, ``width``), before its ReLU.
+class VGGBackbone(nn.Module):
+    """Maps crops (B, 3, S, S) to fc6 (B, ``width``), before its ReLU.
 
     Args:
         name: one of ``VGGS`` or ``SMALL``.
-        input_size: S, a multiple of the trunk's stride.
+        input_size: S, a multiple of the backbone's stride.
         pretrained: torchvision's name of the weights, such as ``IMAGENET1K_V1``, or None.
 
     Raises:
-        ValueError: unknown name or weights, or a size that doesn't fit.
-        OSError: the weights can't be had (no network).
+        ValueError: the name or the weights are unknown, or the size is no multiple of the stride.
+        OSError: the weights cannot be downloaded.
     """
 
     def __init__(self, name: str, input_size: int, pretrained: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Trunk(nn.Module):
         if input_size % stride or input_size < stride:
             raise ValueError(f"input_size {input_size} must be a multiple of {stride} for {name!r}")
         self.name = name
-        self.fc7_pretrained: nn.Linear | None = None  # for a head that starts where VGG's own ended
+        self.fc7_pretrained: nn.Linear | None = None  # pretrained start of a head's fc7
         if name in SMALL:
             if pretrained is not None:
                 raise ValueError(f"{name} has no pretrained weights; set pretrained to null")
@@ -61,19 +61,21 @@ class Trunk(nn.Module):
             assert isinstance(fc6, nn.Linear) and isinstance(fc7, nn.Linear)
             self.fc6, self.width = fc6, fc6.out_features
             if pretrained is not None:
-                object.__setattr__(self, "fc7_pretrained", fc7)  # lent, not a part of the trunk
+                object.__setattr__(
+                    self, "fc7_pretrained", fc7
+                )  # not registered: the head owns its copy
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b w"]:
-        """Of ``normalize``d pixels."""
+        """Features fc6 of crops that ``normalize`` has normalised."""
         return self.fc6(torch.flatten(self.pool(self.features(pixels)), 1))
 
 
 def load_vgg(name: str, pretrained: str | None) -> VGG:
-    """A torchvision VGG with its published weights or without.
+    """A torchvision VGG, with pretrained weights if ``pretrained`` names any.
 
     Raises:
-        ValueError: no such weights.
-        OSError: the weights can't be had (no network).
+        ValueError: torchvision has no such weights.
+        OSError: the weights cannot be downloaded.
     """
     known = torchvision.models.get_model_weights(name).__members__
     if pretrained is not None and pretrained not in known:
@@ -94,6 +96,6 @@ def load_vgg(name: str, pretrained: str | None) -> VGG:
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """No bf16 within: it would round a position to 1/256 of the crop."""
+    """Switch autocast off: bf16 would round a position to 1/256 of the crop."""
     with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
         yield

@@ -1,4 +1,4 @@
-"""The twin in each data set's own layout, conventions and oddities."""
+"""Writing synthetic alignment data in the layout and with the conventions of each data set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,17 @@ from fashion_ops.synthetic.alignment.traits import ATTRIBUTES
 from fashion_ops.taxonomy import CATEGORIES, category
 
 Splits = Mapping[str, Sequence[Photo]]  # split -> photos
-SHOP_PHOTOS = 3  # of each item; the rest are consumers'
-_GAP = 97  # every so many ids are missing, as some of FLD's are
+SHOP_PHOTOS = 3  # the first photos of each item; the others are consumers'
+_GAP = 97  # every 97th id is missing, as some ids are in FLD
+
+
+def _with_split(splits: Splits) -> list[tuple[str, Photo]]:
+    return [(split, photo) for split, photos in splits.items() for photo in photos]
 
 
 def write_fld(root: Path, splits: Splits) -> None:
-    """FLD: numbered images with gaps, a variation type, joints."""
-    photos = [(split, photo) for split, own in splits.items() for photo in own]
+    """Write FLD: numbered images with gaps, a variation type, joints."""
+    photos = _with_split(splits)
     ids = [i for i in range(1, 2 * len(photos) + _GAP) if i % _GAP][: len(photos)]
     names = [f"img/img_{i:08d}.jpg" for i in ids]
     named = [(name, photo) for name, (_, photo) in zip(names, photos, strict=True)]
@@ -29,8 +33,8 @@ def write_fld(root: Path, splits: Splits) -> None:
 
 
 def write_category_attribute(root: Path, splits: Splits) -> None:
-    """Category & Attribute: no variation type, padded integers, categories and attributes."""
-    photos = [(split, photo) for split, own in splits.items() for photo in own]
+    """Write Category & Attribute: no variation type, padded integers, categories, attributes."""
+    photos = _with_split(splits)
     folders = [c.name.title() for c in CATEGORIES]
     names = [
         f"img/{folders[photo.category_id - 1]}/img_{i:08d}.jpg"
@@ -50,7 +54,10 @@ def write_category_attribute(root: Path, splits: Splits) -> None:
 
 
 def write_in_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None:
-    """In-shop: the shop's photos of each item; items of train and of query and gallery are disjoint."""
+    """Write In-shop: the shop's photos of each item.
+
+    Items of the train split have no photos in query and gallery.
+    """
     named: list[tuple[str, Photo]] = []
     partition = []
     for number, photos in enumerate(items, 1):
@@ -71,7 +78,7 @@ def write_in_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None:
 
 
 def write_consumer_to_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None:
-    """Consumer-to-shop: each consumer's photo with each of the shop's of the same item."""
+    """Write Consumer-to-shop: pairs of each consumer photo with each shop photo of the same item."""
     named: list[tuple[str, Photo]] = []
     boxes, partition = [], []
     for number, photos in enumerate(items, 1):
@@ -80,7 +87,9 @@ def write_consumer_to_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None
         status = "train" if share <= 0.6 else "val" if share <= 0.75 else "test"
         names = []
         for i, photo in enumerate(photos):
-            source, word = (1, "shop") if i < SHOP_PHOTOS else (2, "comsumer")  # misspelt there too
+            source, word = (
+                (1, "shop") if i < SHOP_PHOTOS else (2, "comsumer")
+            )  # misspelt as in the release
             names.append(f"img/{folder}/{item}/{word}_{i + 1:02d}.jpg")
             named.append((names[-1], photo))
             boxes.append(files.box_row(names[-1], photo, photo.clothes_type, source))
@@ -99,7 +108,12 @@ def write_consumer_to_shop(root: Path, items: Sequence[Sequence[Photo]]) -> None
 
 
 def write_lsp(root: Path, people: Sequence[tuple[bytes, np.ndarray]]) -> None:
-    """LSP: numbered images and ``joints.mat``, person-centric."""
+    """Write LSP: numbered images and ``joints.mat``, person-centric.
+
+    Args:
+        root: created.
+        people: JPEG and joints (14, 3) of each person.
+    """
     (root / "images").mkdir(parents=True)
     for i, (jpeg, _) in enumerate(people, 1):
         (root / f"images/im{i:04d}.jpg").write_bytes(jpeg)
@@ -109,7 +123,7 @@ def write_lsp(root: Path, people: Sequence[tuple[bytes, np.ndarray]]) -> None:
 
 
 def _without_date(path: Path) -> None:
-    """The header of a MAT file says when it was written; the same people must give the same bytes."""
+    """Remove the date from the header of a MAT file, so that its bytes depend on its content only."""
     data = bytearray(path.read_bytes())
     data[:116] = b"MATLAB 5.0 MAT-file".ljust(116)
     path.write_bytes(data)

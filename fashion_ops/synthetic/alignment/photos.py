@@ -1,30 +1,37 @@
-"""One image of the twin: a garment of an outfit in one of FLD's variations, or a whole person."""
+"""One image of the synthetic alignment data: a garment in one of FLD's variations, or a person."""
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from fashion_ops.synthetic.alignment import poses
 from fashion_ops.synthetic.alignment.points import clothes_type, fld_points, joints
 from fashion_ops.synthetic.alignment.traits import attributes
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
-from fashion_ops.synthetic.wardrobe.labels import to_image
+from fashion_ops.synthetic.wardrobe.generate import encode_jpeg
+from fashion_ops.synthetic.wardrobe.labels import box_around, to_image
 from fashion_ops.synthetic.wardrobe.plan import Shot
 from fashion_ops.synthetic.wardrobe.render import Image, photograph
 from fashion_ops.taxonomy.alignment import points_of_type
 
-_QUALITY = 92
 _TRIES = 6
 VISIBLE, OCCLUDED, CUT_OFF = 0, 1, 2  # FLD's codes
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A JPEG and what is known of it, in the files' convention: pixels count from 1.
+    """A JPEG and its labels in the convention of the files: pixels count from 1.
 
-    ``landmarks`` (n, 3) and ``joints`` (14, 3) as code, x, y; ``box`` x1, y1, x2, y2, inclusive.
-    ``pose``: In-shop's 1 front, 2 side, 3 back, 4 zoom-out, 5 zoom-in, 6 stand-alone.
+    Attributes:
+        jpeg: the encoded image.
+        category_id: DeepFashion2's, 1..13.
+        clothes_type: FLD's: 1 upper, 2 lower, 3 full.
+        variation: FLD's, one of the codes in ``poses``.
+        pose: In-shop's: 1 front, 2 side, 3 back, 4 zoom-out, 5 zoom-in, 6 stand-alone.
+        box: (4,), x1, y1, x2, y2, inclusive.
+        landmarks: (n, 3), code, x, y.
+        joints: (14, 3), code, x, y; (0, 3) for a garment that nobody wears.
+        attributes: values of ``traits.ATTRIBUTES``.
     """
 
     jpeg: bytes
@@ -39,17 +46,25 @@ class Photo:
 
 
 def photograph_garment(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
-    """One garment of a shot, ``size`` pixels high and up to as wide.
+    """Draw one garment of a shot in a random variation.
 
-    Any but what is worn under outwear: the garment, too, is drawn by the seed. The variation is drawn;
-    where the frame cuts off too few landmarks for a zoom-in, or too many for anything, another is.
+    The garment is any but a top under outwear. If the frame cuts off too few landmarks for a zoom-in,
+    or too many for another variation, a new variation is drawn.
+
+    Args:
+        shot: the outfit.
+        size: height of the image, pixels, and its largest width.
+        seed: of garment, variation, pose and frame.
+
+    Raises:
+        RuntimeError: no frame shows the garment.
     """
-    shown = [i for i in range(len(shot.garments)) if len(shot.garments) < 3 or i != 1]
-    return _photograph(shot, int(np.random.default_rng([*seed, 99]).choice(shown)), size, seed)
+    candidates = [i for i in range(len(shot.garments)) if len(shot.garments) < 3 or i != 1]
+    return _photograph(shot, int(np.random.default_rng([*seed, 99]).choice(candidates)), size, seed)
 
 
 def photograph_item(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
-    """The garment that a shop's and a user's shot have in common, as ``photograph_garment``."""
+    """As ``photograph_garment``, of the garment that a shop's and a user's shot have in common."""
     number = next(i for i, garment in enumerate(shot.garments) if garment[2])
     return _photograph(shot, number, size, seed)
 
@@ -58,22 +73,22 @@ def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Ph
     kind = clothes_type(shot.garments[number][0])
     for attempt in range(_TRIES):
         rng = np.random.default_rng([*seed, attempt])
-        wanted = 1 + int(rng.choice(5, p=poses.SHARES)) if attempt < _TRIES - 1 else poses.NORMAL
-        level = wanted if wanted <= poses.LARGE else int(rng.integers(1, 3))
+        drawn = 1 + int(rng.choice(5, p=poses.SHARES)) if attempt < _TRIES - 1 else poses.NORMAL
+        level = drawn if drawn <= poses.LARGE else int(rng.integers(1, 3))
         figure = None if shot.flat else poses.pose(rng, level)
-        image = photograph(shot, size, figure, poses.close_up(rng, number, wanted))
+        image = photograph(shot, size, figure, poses.close_up(rng, number, drawn))
         left, width = _strip(rng, image, number, size)
         landmarks = _landmarks(image, number, left, width)
         cut_off = int((landmarks[:, 0] == CUT_OFF).sum())
-        found = variation(kind, cut_off, poses.NORMAL if shot.flat else level)
+        actual = variation(kind, cut_off, poses.NORMAL if shot.flat else level)
         box = _box(image, number, landmarks, left, width)
-        if box is not None and (found >= poses.MEDIUM_ZOOM) == (wanted >= poses.MEDIUM_ZOOM):
+        if box is not None and (actual >= poses.MEDIUM_ZOOM) == (drawn >= poses.MEDIUM_ZOOM):
             return Photo(
-                _jpeg(image.pixels[:, left : left + width]),
+                encode_jpeg(image.pixels[:, left : left + width]),
                 shot.garments[number][0],
                 kind,
-                found,
-                _pose_type(shot, image, found),
+                actual,
+                _pose_type(shot, image, actual),
                 box,
                 landmarks,
                 _joints(image, left, width),
@@ -83,21 +98,20 @@ def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Ph
 
 
 def photograph_person(shot: Shot, size: int, seed: tuple[int, ...]) -> tuple[bytes, np.ndarray]:
-    """A whole person as JPEG, and the joints (14, 3): x, y from 1, visible 1 or 0."""
+    """Draw a whole person: the JPEG, and the joints (14, 3) as x, y from 1, visible 1 or 0."""
     rng = np.random.default_rng(seed)
     level = int(rng.choice((poses.NORMAL, poses.MEDIUM, poses.LARGE)))
     image = photograph(shot, size, poses.pose(rng, level), poses.whole_person(rng))
-    found = to_image(image.canvas.frame.apply(joints(image.figure)))
-    xy = np.clip(np.round(found), 0, size - 1) + 1
+    exact = to_image(image.canvas.frame.apply(joints(image.figure)))
+    xy = np.clip(np.round(exact), 0, size - 1) + 1
     behind = np.zeros(len(xy), bool)
     if image.figure.is_side:  # the far arm is behind the body
-        own = slice(6, 9) if image.figure.near > 0 else slice(9, 12)
-        behind[own] = True
-    return _jpeg(image.pixels), np.column_stack((xy, ~behind))
+        behind[slice(6, 9) if image.figure.near > 0 else slice(9, 12)] = True
+    return encode_jpeg(image.pixels), np.column_stack((xy, ~behind))
 
 
 def variation(kind: int, cut_off: int, level: int) -> int:
-    """FLD's variation type from how many landmarks are cut off, else from the pose."""
+    """FLD's variation type from the number of landmarks that are cut off, else from the pose."""
     count = points_of_type(kind).num_points
     if cut_off > min(3, count // 2):
         return poses.LARGE_ZOOM
@@ -105,7 +119,7 @@ def variation(kind: int, cut_off: int, level: int) -> int:
 
 
 def _strip(rng: np.random.Generator, image: Image, number: int, size: int) -> tuple[int, int]:
-    """Most images are upright: the columns to keep, as first column and width."""
+    """The columns of an upright image around a garment, as first column and width."""
     width = round(size * float(rng.uniform(0.68, 1.0)))
     points, _ = fld_points(image.garments[number])
     middle = float(to_image(image.canvas.frame.apply(points))[:, 0].mean())
@@ -123,46 +137,36 @@ def _landmarks(image: Image, number: int, left: int, width: int) -> np.ndarray:
     rows = np.zeros((len(points), 3), int)
     rows[~inside, 0] = CUT_OFF
     for i in np.flatnonzero(inside):
-        seen = canvas.is_visible(number, parts[i], on_canvas[i])
-        rows[i] = (VISIBLE if seen else OCCLUDED, *(xy[i] + 1))
+        visible = canvas.is_visible(number, parts[i], on_canvas[i])
+        rows[i] = (VISIBLE if visible else OCCLUDED, *(xy[i] + 1))
     return rows
 
 
 def _box(image: Image, number: int, landmarks: np.ndarray, left: int, width: int) -> np.ndarray | None:
-    """Around what shows of the garment and its landmarks; None where next to nothing is left."""
+    """The box of the visible garment and its landmarks; None if next to nothing is visible."""
     showing = image.canvas.showing(number)[:, left : left + width]
     inside = landmarks[landmarks[:, 0] != CUT_OFF, 1:]
     if showing.sum() < 0.02 * showing.size or not len(inside):
         return None
-    columns, rows = np.flatnonzero(showing.any(axis=0)) + 1, np.flatnonzero(showing.any(axis=1)) + 1
-    low = np.minimum((columns[0], rows[0]), inside.min(axis=0))
-    high = np.maximum((columns[-1], rows[-1]), inside.max(axis=0))
-    return np.concatenate([low, high]).astype(int)
+    return box_around(showing, inside - 1) + 1
 
 
 def _joints(image: Image, left: int, width: int) -> np.ndarray:
-    """Code, x, y of the joints in the image (0 visible, 1 not); (0, 3) for a garment on a table."""
+    """Code (0 inside, 1 outside the image), x, y of the joints; (0, 3) for a garment on a table."""
     if image.figure.flat:
         return np.zeros((0, 3), int)
     height = image.canvas.side // OVERSAMPLING
-    found = to_image(image.canvas.frame.apply(joints(image.figure)))
-    xy = np.round(found).astype(int) - (left, 0)
+    exact = to_image(image.canvas.frame.apply(joints(image.figure)))
+    xy = np.round(exact).astype(int) - (left, 0)
     inside = ((xy >= 0) & (xy < (width, height))).all(axis=1, keepdims=True)
     return np.where(inside, np.column_stack((np.zeros(len(xy), int), xy + 1)), (1, 0, 0))
 
 
-def _pose_type(shot: Shot, image: Image, found: int) -> int:
+def _pose_type(shot: Shot, image: Image, variation_type: int) -> int:
     if shot.flat:
         return 6
-    if found >= poses.MEDIUM_ZOOM:
+    if variation_type >= poses.MEDIUM_ZOOM:
         return 5
     if image.figure.facing < 0:
         return 3
     return 2 if image.figure.is_side else 1
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise RuntimeError("OpenCV could not write a JPEG")
-    return data.tobytes()

@@ -2,7 +2,7 @@
 
 A sleeve is the middle of its cuff; without sleeves it is the shoulder's end, or under the arm where
 there are only straps. Hems of trousers are their outer corners. Each comes with the parts of the
-garment on which it lies, so that "is it covered" is read off the painting.
+garment on which it lies, from which its visibility is computed.
 """
 
 import numpy as np
@@ -14,8 +14,8 @@ from fashion_ops.synthetic.wardrobe.style import KIND
 from fashion_ops.taxonomy.alignment import PointSet, point_set
 
 TYPE_OF_KIND = {"top": 1, "outwear": 1, "bottom": 2, "dress": 3}
-# The person's own right is the figure's left: that is named as the viewer of a front sees it.
-_OWN = {"right": LEFT, "left": RIGHT}
+# The person's right is the figure's left, which is named as the viewer of a front sees it.
+_FIGURE_SIDE = {"right": LEFT, "left": RIGHT}
 _SLEEVES = (("cuff_outer", "cuff_inner"), ("shoulder",), ("side_upper",))
 _HEMS = (("hem_outer",), ("hem",))
 _LIMBS = {"hip": 0, "knee": 1, "ankle": 2, "shoulder": 0, "elbow": 1, "wrist": 2}
@@ -28,23 +28,22 @@ def clothes_type(category_id: int) -> int:
 
 def fld_points(garment: Garment) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """FLD's landmarks of a garment (n, 2), in heads, and the parts of each."""
-    own = point_set(("upper", "lower", "full")[clothes_type(garment.style.category_id) - 1])
-    found = [_find(garment, name) for name in own.point_names]
-    return np.stack([np.mean([garment.landmarks[n] for n in names], axis=0) for names in found]), [
-        tuple({part: None for n in names for part in garment.landmark_parts[n]}) for names in found
+    points = point_set(("upper", "lower", "full")[clothes_type(garment.style.category_id) - 1])
+    sources = [_find(garment, name) for name in points.point_names]
+    return np.stack([np.mean([garment.landmarks[n] for n in names], axis=0) for names in sources]), [
+        tuple({part: None for n in names for part in garment.landmark_parts[n]}) for names in sources
     ]
 
 
 def _find(garment: Garment, name: str) -> tuple[str, ...]:
-    """The wardrobe's landmarks whose middle is FLD's landmark ``name``."""
+    """The wardrobe's landmarks whose mean is FLD's landmark ``name``.
+
+    Raises:
+        KeyError: the garment has none.
+    """
     side, _, what = name.partition("_")
-    choices = {
-        "collar": (("collar",),),
-        "sleeve": _SLEEVES,
-        "waistline": (("waist",),),
-        "hem": _HEMS,
-    }[what]
-    for choice in choices:
+    sources = {"collar": (("collar",),), "sleeve": _SLEEVES, "waistline": (("waist",),), "hem": _HEMS}
+    for choice in sources[what]:
         names = tuple(f"{side}_{part}" for part in choice)
         if all(n in garment.landmarks for n in names):
             return names
@@ -52,7 +51,7 @@ def _find(garment: Garment, name: str) -> tuple[str, ...]:
 
 
 def joints(figure: Figure) -> np.ndarray:
-    """LSP's 14 joints (14, 2) of a figure, in heads, left and right as the person's own."""
+    """LSP's 14 joints (14, 2) of a figure, in heads; left and right are the person's."""
     lsp: PointSet = point_set("lsp14")
     out = []
     for name in lsp.point_names:
@@ -63,6 +62,6 @@ def joints(figure: Figure) -> np.ndarray:
             out.append(head_middle(figure) - (0.0, 0.56))
         else:
             limbs = figure.legs if what in ("hip", "knee", "ankle") else None
-            chain = limbs[_OWN[side]] if limbs else figure.arms[_OWN[side]].joints
+            chain = limbs[_FIGURE_SIDE[side]] if limbs else figure.arms[_FIGURE_SIDE[side]].joints
             out.append(chain[_LIMBS[what]])
     return np.stack(out)

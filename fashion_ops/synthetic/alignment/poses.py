@@ -1,7 +1,7 @@
 """Figures and frames for FLD's variations: normal, medium and large pose, medium and large zoom-in.
 
-FLD calls an image medium zoom-in with more than one landmark cut off and large with more than three;
-of a lower-body garment's four landmarks large is taken as three.
+FLD calls an image medium zoom-in if more than one landmark is cut off, and large if more than three
+are; for lower-body garments, which have four landmarks, large means more than two.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from fashion_ops.synthetic.wardrobe.garment import Garment
 from fashion_ops.synthetic.wardrobe.render import Framing
 
 NORMAL, MEDIUM, LARGE, MEDIUM_ZOOM, LARGE_ZOOM = range(1, 6)
-SHARES = (0.34, 0.22, 0.18, 0.16, 0.10)  # of the five among drawn images
+SHARES = (0.34, 0.22, 0.18, 0.16, 0.10)  # of the five among the images
 _ARMS = {
     NORMAL: (("hang", "bent"), (0.7, 0.3)),
     MEDIUM: (("hang", "bent", "hip", "belly", "out"), (0.2, 0.2, 0.25, 0.15, 0.2)),
@@ -38,7 +38,7 @@ def pose(rng: np.random.Generator, level: int) -> Figure:
 
 
 def close_up(rng: np.random.Generator, number: int, variation: int) -> Framing:
-    """A frame around garment ``number``; a zoom-in cuts some of its landmarks off."""
+    """A frame around garment ``number``; a zoom-in cuts off some of its landmarks."""
     roll = float(rng.normal(0, 0.12 if variation == LARGE else 0.03))
     room = float(rng.uniform(1.12, 1.6))
     toward = rng.uniform(-0.5, 0.5, 2)

@@ -1,6 +1,6 @@
-"""A garment's cloth and cut as DeepFashion's attributes: pattern, colour, neckline, sleeve, length.
+"""A garment's cloth and cut as attributes in the style of DeepFashion: pattern, colour, neckline, ...
 
-Values are 1 and -1, or 0 where a garment has no such thing (trousers have no neckline).
+Values are 1 for yes, -1 for no, and 0 where an attribute does not apply (a neckline of trousers).
 """
 
 import colorsys
@@ -38,7 +38,7 @@ _HUES = (
 
 
 def color_name(bgr: tuple[int, int, int]) -> str:
-    """The colour word of a cloth's base colour."""
+    """The colour of ``COLORS`` that a BGR colour is called."""
     b, g, r = (c / 255 for c in bgr)
     hue, saturation, value = colorsys.rgb_to_hsv(r, g, b)
     if value < 0.24:

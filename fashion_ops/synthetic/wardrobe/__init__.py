@@ -1,16 +1,18 @@
 """The synthetic wardrobe: drawn people in drawn clothes, labelled exactly as DeepFashion2 is.
 
-How an image comes about, module by module:
+The modules in the order in which an image is made:
 
-- ``plan``      which garments stand in image number i (shares, shop/user pairs);
-- ``style``     the cut and the fabric of one garment; ``fabric`` weaves the cloth;
-- ``body``      a posed figure: yaw, sway, arms, legs, and the frame of the image;
-- ``garment``   what a garment is (parts and landmarks); ``tops``, ``outwear`` and ``bottoms`` sew
-  the 13 categories onto a figure (a dress is a top that goes on);
-- ``canvas``    painting in layers with a buffer of who is on top; ``people``, ``props`` and
-  ``scene`` paint skin and hair, bags and occluders, rooms and light;
-- ``render``    one image from all of that; ``labels`` its annotation, visibility read off the buffer;
-- ``generate``  the whole data set on several processes; ``contact_sheet`` a page to look at.
+- ``plan``      which garments an image shows (shares of categories, shop/user pairs);
+- ``style``     the cut of one garment; ``fabric`` its cloth;
+- ``body``      a posed figure: yaw, sway, arms and legs;
+- ``garment``   parts and landmarks of a garment; ``tops``, ``outwear`` and ``bottoms`` sew the 13
+  categories onto a figure (a dress is a long top) with ``sleeves`` and ``trim``;
+- ``canvas``    painting in layers, with a buffer of the topmost layer, by ``brush``;
+- ``people``, ``head``, ``props`` and ``scene`` paint skin, hair, bags and occluders, rooms and light;
+- ``render``    one image from all of these; ``labels`` its annotation;
+- ``generate``  the whole data set, on several processes.
+
+``fashion-ops contact-sheet`` draws a page of examples.
 
 Lengths are in *heads* (the height of the figure's head; a figure is seven heads tall), y down, and
 become pixels only in ``canvas``. "Left" is the garment's left, as in ``fashion_ops.taxonomy``.

@@ -1,9 +1,8 @@
-"""A posed figure: where shoulders, sides, arms and legs are, for any yaw.
+"""A posed figure: positions of shoulders, sides, arms and legs for any yaw.
 
-The figure lives in heads: x to the garment's right, y down from the top of the head, z towards the
-front. The torso is a stack of ellipses, so its outline at a yaw t has half width
-``hypot(a cos t, b sin t)``. A flat-lay garment is sewn onto a figure too: one without depth and with
-a boxier torso.
+Coordinates are in heads: x to the garment's right, y down from the top of the head, z to the front.
+The torso is a stack of ellipses, so its outline at yaw t has half width ``hypot(a cos t, b sin t)``. A
+garment that lies flat is sewn onto a figure without depth and with a wider waist.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from fashion_ops.synthetic.wardrobe.geometry import curve
 
 LEFT, RIGHT = -1, 1
+SIDES = ((LEFT, "left"), (RIGHT, "right"))
 
 SHOULDER_Y, ARMPIT_Y, WAIST_Y, HIP_Y, CROTCH_Y = 1.55, 2.05, 2.85, 3.6, 3.98
 UPPER_ARM, FOREARM = 1.22, 1.12
@@ -36,7 +36,7 @@ _ARMS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm: its pose by name and its joints (3, 2) shoulder, elbow, wrist in the image plane."""
+    """One arm: name of its pose, and shoulder, elbow and wrist (3, 2) in the image plane."""
 
     name: str
     joints: np.ndarray
@@ -52,21 +52,22 @@ class Figure:
     """A posed body. ``side`` is always the garment's: LEFT (-1) or RIGHT (+1)."""
 
     yaw: float = 0.0  # radians; 0 faces the viewer, pi shows the back
-    sway: float = 0.0  # how far the hips stand beside the shoulders
+    sway: float = 0.0  # sideways shift of the hips against the shoulders
     tilt: float = 0.0  # slope of the shoulder line
     flat: bool = False  # a garment lying on a surface: no depth, no body
-    width: float = 1.0  # build
+    width: float = 1.0  # factor on the width of the body
     arms: dict[int, Arm] = field(default_factory=dict)
     legs: dict[int, np.ndarray] = field(default_factory=dict)  # hip, knee, ankle: (3, 2)
 
     @property
     def facing(self) -> int:
-        """+1 when the front is towards the viewer, -1 when the back is."""
+        """+1 if the front faces the viewer, -1 if the back does."""
         return 1 if np.cos(self.yaw) >= 0 else -1
 
     @property
     def is_side(self) -> bool:
-        return abs(np.sin(self.yaw)) > 0.5
+        """Whether the figure is turned by more than 30 degrees from its front or back."""
+        return bool(abs(np.sin(self.yaw)) > 0.5)
 
     @property
     def near(self) -> int:
@@ -74,22 +75,22 @@ class Figure:
         return LEFT if np.sin(self.yaw) > 0 else RIGHT
 
     def image_side(self, side: int) -> int:
-        """-1 when this side of the garment is on the left of the image, else +1."""
+        """-1 if this side of the garment is on the left of the image, else +1."""
         return side * self.facing
 
     def plane(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-        """Sway and tilt applied to a position in the image plane."""
+        """Positions (2,) or (k, 2) in the image plane after sway and tilt."""
         slope = np.interp(y, [1.4, WAIST_Y, HIP_Y], [self.tilt, 0, -0.6 * self.tilt])
         shift = np.interp(y, [1.6, WAIST_Y, HIP_Y, 7.0], [0, 0.45, 1.0, 0.55]) * self.sway
         return np.stack(np.broadcast_arrays(x + shift, y + slope * x), axis=-1).astype(float)
 
     def point(self, x: np.ndarray | float, y: np.ndarray | float, z: float = 0.0) -> np.ndarray:
-        """A position in space -> (2,) or (k, 2) in the image plane."""
+        """Positions in space projected onto the image plane, (2,) or (k, 2)."""
         depth = 0.0 if self.flat else z
         return self.plane(np.asarray(x) * np.cos(self.yaw) + depth * np.sin(self.yaw), y)
 
     def half_width(self, y: np.ndarray | float) -> np.ndarray | float:
-        """Half the lateral width of the body at a height."""
+        """Half the width of the body at a height."""
         return np.interp(y, _Y, _WIDTH_FLAT if self.flat else _WIDTH) * self.width
 
     def depth(self, y: np.ndarray | float) -> np.ndarray | float:
@@ -97,22 +98,22 @@ class Figure:
         return 0.0 if self.flat else np.interp(y, _Y, _DEPTH)
 
     def edge(self, y: np.ndarray | float, side: int, ease: np.ndarray | float = 0.0) -> np.ndarray:
-        """The outline at height ``y`` of something ``ease`` wider than the body."""
+        """The outline at height ``y`` of cloth that stands ``ease`` off the body."""
         a = self.half_width(y) + np.asarray(ease)
         b = self.depth(y) + np.asarray(ease)
         w = np.hypot(a * np.cos(self.yaw), 0 if self.flat else b * np.sin(self.yaw))
         return self.plane(self.image_side(side) * w, y)
 
     def front(self, x: np.ndarray | float, y: np.ndarray | float, ease: float = 0.05) -> np.ndarray:
-        """A point of the garment's front, ``x`` beside its middle."""
+        """A point of the garment's front at ``x`` from its middle."""
         return self.point(x, y, float(np.mean(self.depth(y))) * 0.85 + ease)
 
     def middle(self, y: float, ease: float = 0.05) -> np.ndarray:
-        """The middle of that surface (front or back) that faces the viewer."""
+        """The middle of the surface (front or back) that faces the viewer."""
         return self.point(0.0, y, self.facing * (float(self.depth(y)) * 0.85 + ease))
 
     def arm_behind(self, side: int) -> bool:
-        """Whether this arm is painted before the torso."""
+        """Whether this arm is behind the torso."""
         return self.is_side and side != self.near
 
 
@@ -147,7 +148,7 @@ def _legs(rng: np.random.Generator, figure: Figure) -> dict[int, np.ndarray]:
 
 
 def pose_worn(rng: np.random.Generator) -> Figure:
-    """A standing figure: most face the viewer, some show a side or the back."""
+    """A random standing figure: most face the viewer, some show a side or the back."""
     kind = rng.random()
     if kind < 0.82:
         yaw = rng.uniform(-26, 26)
@@ -174,7 +175,7 @@ def pose_worn(rng: np.random.Generator) -> Figure:
 def pose_as(
     rng: np.random.Generator, *, yaw: float, sway: float, tilt: float, arms: tuple[str, str]
 ) -> Figure:
-    """A standing figure of this yaw (degrees), sway and tilt, its arms posed by name."""
+    """A standing figure with this yaw (degrees), sway and tilt, and arms in poses of ``_ARMS``."""
     figure = Figure(
         yaw=float(np.radians(yaw)), sway=sway, tilt=tilt, width=float(rng.uniform(0.93, 1.1))
     )
@@ -186,13 +187,13 @@ def pose_as(
 
 
 def pose_flat(rng: np.random.Generator, short_sleeves: bool) -> Figure:
-    """A garment spread on a surface, seen from the front."""
+    """A figure for a garment spread on a surface, seen from the front."""
     figure = Figure(flat=True, width=float(rng.uniform(0.97, 1.1)), sway=float(rng.normal(0, 0.02)))
     upper = rng.uniform(38, 62) if short_sleeves else rng.uniform(14, 40)
     for side in (LEFT, RIGHT):
-        own = upper + rng.normal(0, 3)
-        fore = own - rng.uniform(-4, 14)
-        figure.arms[side] = _arm(rng, figure, side, (1, "flat", (own, own), (fore, fore)))
+        arm = upper + rng.normal(0, 3)
+        fore = arm - rng.uniform(-4, 14)
+        figure.arms[side] = _arm(rng, figure, side, (1, "flat", (arm, arm), (fore, fore)))
     spread = rng.uniform(0.02, 0.18)
     for side in (LEFT, RIGHT):
         xs = side * np.array([0.35, 0.36 + 0.5 * spread, 0.33 + spread])

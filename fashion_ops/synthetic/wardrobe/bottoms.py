@@ -3,30 +3,26 @@
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import trim
-from fashion_ops.synthetic.wardrobe.body import ANKLE_Y, LEFT, RIGHT, Figure
+from fashion_ops.synthetic.wardrobe.body import ANKLE_Y, LEFT, RIGHT, SIDES, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, Part
 from fashion_ops.synthetic.wardrobe.geometry import along, curve, cut, limb, xy
 from fashion_ops.synthetic.wardrobe.style import Style
 
-SIDES = ((LEFT, "left"), (RIGHT, "right"))
 _LEG_TOP = 3.72
 
 
 def sew_bottom(style: Style, figure: Figure) -> Garment:
-    """Shorts, trousers or a skirt on a figure."""
+    """Sew shorts, trousers or a skirt onto a figure."""
     return _skirt(style, figure) if style.category_id == 9 else _legs(style, figure)
 
 
 def _waist_marks(style: Style, left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> list[Mark]:
-    """Waistband or belt; from the waist down."""
+    """A waistband or a belt across the waist."""
     down = np.array([0.0, style.waistband])
     band = np.stack([left, middle, right]) + down
     if style.belt:
         return list(trim.belt(left, middle, right, style.waistband))
-    return [
-        Mark("line", band, "dark", 0.028),
-        Mark("line", band - down, "dark", 0.03),
-    ]
+    return [Mark("line", band, "dark", 0.028), Mark("line", band - down, "dark", 0.03)]
 
 
 def _skirt(style: Style, figure: Figure) -> Garment:
@@ -77,11 +73,10 @@ def _legs(style: Style, figure: Figure) -> Garment:
         outline = np.vstack([middle, hip, outer[1:], inner[::-1]])
         contour = np.vstack([hip, outer[1:]])
         marks = _leg_marks(style, figure, side, middle, hip, outer, inner, crotch)
-        # The seat: what one leg alone leaves open between the waist and the crotch.
+        # the seat fills the gap that a leg leaves between the waist and the crotch
         seat = np.vstack([middle, hip, crotch])
         parts[side] = Part(f"{name}_leg", "body", (outline, seat), marks=marks)
         garment.repeats.append(outline)
-        own = (f"{name}_leg",)
         points = {"waist": hip[0], "hem_outer": outer[-1], "hem_inner": inner[-1]}
         if style.category_id == 8:
             points |= {
@@ -91,7 +86,7 @@ def _legs(style: Style, figure: Figure) -> Garment:
             }
         else:
             points["side"] = along(contour, 0.5)
-        garment.place(own, **{f"{name}_{k}": p for k, p in points.items()})
+        garment.place((f"{name}_leg",), **{f"{name}_{k}": p for k, p in points.items()})
     garment.place(("left_leg", "right_leg"), waist_center=middle, crotch=crotch)
     order = (figure.near, -figure.near) if figure.is_side else (LEFT, RIGHT)
     garment.parts += [parts[side] for side in order[::-1]]

@@ -1,4 +1,4 @@
-"""What is put on the canvas inside a mask: cloth laid out along a part, marks, and shading.
+"""Filling a mask of the canvas: cloth laid out along a part, marks, and shading.
 
 Shades are uint8 images in which ``UNIT`` leaves a colour as it is.
 """
@@ -19,14 +19,13 @@ _LIMIT = 1 << 24
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
-    """Points (k, 2) as the fixed-point integers that OpenCV wants, (k, 1, 2) int32."""
+    """Points (k, 2) as OpenCV's fixed-point integers, int32 (k, 1, 2)."""
     return np.clip(np.rint(points * (1 << _SHIFT)), -_LIMIT, _LIMIT).astype(np.int32)[:, None]
 
 
-def fill(target: np.ndarray, polygon: np.ndarray, value: int | Color, smooth: bool = False) -> None:
-    """Fill a polygon (k, 2) in pixels of ``target``; with hard edges unless ``smooth``."""
-    color = (value,) if isinstance(value, int) else value
-    cv2.fillPoly(target, [fixed(polygon)], color, cv2.LINE_AA if smooth else cv2.LINE_8, _SHIFT)
+def fill(target: np.ndarray, polygon: np.ndarray, value: int) -> None:
+    """Fill a polygon (k, 2), in pixels of ``target``."""
+    cv2.fillPoly(target, [fixed(polygon)], (value,), cv2.LINE_8, _SHIFT)
 
 
 @lru_cache(maxsize=64)
@@ -36,21 +35,24 @@ def ramp(low: float, high: float) -> np.ndarray:
 
 
 def shaded(source: np.ndarray, shade: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """A BGR image times a shade."""
+    """A BGR image multiplied by a shade; written to ``out`` if given."""
     return cv2.multiply(source, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), out, 1 / UNIT)
 
 
 def plain(color: Color, shade: np.ndarray) -> np.ndarray:
-    """One colour under a shade, by a lookup table a channel."""
+    """One colour multiplied by a shade (h, w), BGR (h, w, 3), by a lookup table per channel."""
     levels = np.arange(256, dtype=np.float32)[:, None] / UNIT
     table = np.clip(levels * np.array(color, np.float32), 0, 255).astype(np.uint8)[None]
     return cv2.LUT(cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), table)
 
 
 def lay(tile: np.ndarray, to_tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A periodic tile laid out over a region. ``to_tile`` (2, 3): region pixels -> tile pixels.
+    """Lay out a periodic tile over a region.
 
-    Tiles hold two periods a side, so that most regions need no slow wrapping.
+    Args:
+        tile: two periods a side, so that most regions need no slow wrapping.
+        to_tile: matrix (2, 3) from region pixels to tile pixels.
+        shape: (h, w) of the region.
     """
     corners = np.array([[0, 0, 1], [shape[1], 0, 1], [0, shape[0], 1], [shape[1], shape[0], 1]])
     reach = corners @ to_tile.T
@@ -70,7 +72,15 @@ def draw_marks(
     to_pixels: np.ndarray,
     scale: float,
 ) -> None:
-    """Seams, buttons, prints. ``to_pixels`` (2, 3): heads -> pixels of ``target``."""
+    """Draw seams, buttons and prints.
+
+    Args:
+        target: BGR uint8, changed in place.
+        marks: in heads.
+        color: colour or fabric whose tones the marks have.
+        to_pixels: matrix (2, 3) from heads to pixels of ``target``.
+        scale: pixels to a head.
+    """
     for mark in marks:
         tone = color.tone(mark.tone) if isinstance(color, Fabric) else cloth.toned(color, mark.tone)
         points = fixed(mark.points @ to_pixels[:, :2].T + to_pixels[:, 2])

@@ -1,11 +1,11 @@
-"""Painting in layers, at twice the size of the image, with a buffer of what is on top.
+"""Painting in layers, at twice the size of the image, with a buffer of the topmost layer.
 
-Every layer is a union of polygons with a key, e.g. ``(0, "shell")`` for garment 0's main cloth. The
-buffer keeps which layer each pixel shows, so "is this landmark covered" is read off the painting
-and never guessed. Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0).
+Every layer is a union of polygons with a key, such as ``(0, "shell")`` for the main cloth of garment
+0. The buffer stores the topmost layer of each pixel; visibility of landmarks is computed from it.
+Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,18 +16,25 @@ from fashion_ops.synthetic.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, 
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
 
 OVERSAMPLING = 2
-Key = tuple[int, str]
+Key = tuple[int, str]  # garment and part; garment -1 is no garment
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Similarity transform from heads to canvas pixels."""
+    """Similarity transform from heads to canvas pixels, as a matrix (2, 3)."""
 
-    matrix: np.ndarray  # (2, 3)
+    matrix: np.ndarray
 
     @classmethod
     def of(cls, scale: float, roll: float, center: np.ndarray, canvas: int) -> "Frame":
-        """``center`` (heads) goes to the middle of the canvas; ``roll`` in radians."""
+        """A frame that puts a point into the middle of a canvas.
+
+        Args:
+            scale: canvas pixels to a head.
+            roll: rotation in radians.
+            center: the point (2,), heads.
+            canvas: side of the canvas, pixels.
+        """
         c, s = scale * np.cos(roll), scale * np.sin(roll)
         turn = np.array([[c, -s], [s, c]])
         return cls(np.hstack([turn, ((canvas - 1) / 2 - turn @ center)[:, None]]))
@@ -43,19 +50,25 @@ class Frame:
 
 @dataclass(frozen=True)
 class Layer:
-    """Where a layer was painted: its mask within the canvas, at offset (x, y)."""
+    """Where a layer was painted: its mask (h, w), 0 or 255, at offset (x, y) of the canvas."""
 
     key: Key
     x: int
     y: int
-    mask: np.ndarray  # uint8 0 or 255
+    mask: np.ndarray
 
 
 class Canvas:
     """The image while it is being painted."""
 
     def __init__(self, background: np.ndarray, frame: Frame, light: tuple[float, float]) -> None:
-        """``background`` (S, S, 3) uint8 is painted on; ``light`` is the direction it comes from."""
+        """Start a painting.
+
+        Args:
+            background: uint8 (S, S, 3), painted on in place.
+            frame: from heads to pixels of this canvas.
+            light: direction (x, y) from which light comes.
+        """
         self.pixels = background
         self.side = background.shape[0]
         self.frame = frame
@@ -66,35 +79,56 @@ class Canvas:
     def paint(
         self,
         polygons: Sequence[np.ndarray],
-        color: Color | Fabric,
-        key: Key = (-1, ""),
+        color: Color,
         *,
-        grain: float = 0.0,
-        inside: bool = False,
         marks: Sequence[Mark] = (),
         volume: float = 0.3,
         shadow: float = 0.25,
         soft: float = 0.3,
     ) -> None:
-        """Paint one layer.
+        """Paint a layer of one colour that is no part of a garment.
 
         Args:
-            polygons: in heads; filled as a union.
-            color: a colour or a fabric.
-            key: whose layer this is: (garment, part); garment -1 is no garment.
-            grain: angle of the fabric's weave, radians.
-            inside: paint the fabric's darker inner face.
+            polygons: in heads; their union is filled.
+            color: BGR.
             marks: drawn on this layer only.
-            volume: how much the rim darkens, which makes it look round; 0 is flat.
-            shadow: how dark a shadow it throws on what lies below; 0 is none.
-            soft: size of that rim and shadow, heads.
+            volume: how much the rim darkens, which makes the layer look round; 0 is flat.
+            shadow: how dark a shadow falls on what lies below; 0 is none.
+            soft: width of that rim and shadow, heads.
         """
+
+        def source(shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
+            out = brush.plain(color, shade)
+            brush.draw_marks(out, marks, color, self._to_region(origin), self.frame.scale)
+            return out
+
+        self._paint(polygons, (-1, ""), source, volume, shadow, soft)
+
+    def paint_part(self, part: Part, fabric: Fabric, garment: int) -> None:
+        """Paint a part of a garment; an inner face is darker, flat and without a shadow."""
+        volume, shadow = (0.0, 0.0) if part.inside else (0.3, 0.28)
+
+        def source(shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
+            return self._cloth(fabric, part, shade, origin)
+
+        self._paint(part.polygons, (garment, part.name), source, volume, shadow, 0.3)
+
+    def _paint(
+        self,
+        polygons: Sequence[np.ndarray],
+        key: Key,
+        source: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        volume: float,
+        shadow: float,
+        soft: float,
+    ) -> None:
+        """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
         shapes = [self.frame.apply(p) for p in polygons]
         blur = max(3, int(soft * self.frame.scale) | 1)
         pad = blur if shadow or volume else 2
-        everything = np.vstack(shapes)
-        x0, y0 = (int(v) for v in np.maximum(np.floor(everything.min(0)) - pad, 0))
-        x1, y1 = (int(v) for v in np.minimum(np.ceil(everything.max(0)) + pad + 1, self.side))
+        points = np.vstack(shapes)
+        x0, y0 = (int(v) for v in np.maximum(np.floor(points.min(0)) - pad, 0))
+        x1, y1 = (int(v) for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self.side))
         if x0 >= x1 or y0 >= y1:
             return
         origin = np.array([x0, y0])
@@ -105,72 +139,47 @@ class Canvas:
             return
         region = self.pixels[y0:y1, x0:x1]
         if shadow:
-            thrown = cv2.LUT(self._blurred(mask, blur, 1), brush.ramp(1, 1 - shadow))
-            brush.shaded(region, thrown, region)
+            darkening = cv2.LUT(self._blurred(mask, blur, 1), brush.ramp(1, 1 - shadow))
+            brush.shaded(region, darkening, region)
         rim = self._blurred(mask, blur, -1) if volume else mask
         shade = cv2.LUT(rim, brush.ramp(1 - volume, 1 + 0.12 * volume))
-        if isinstance(color, Fabric):
-            source = self._cloth(color, shade, grain, origin, marks, inside)
-        else:
-            source = brush.plain(color, shade)
-            brush.draw_marks(source, marks, color, self._to_region(origin), self.frame.scale)
-        cv2.copyTo(source, mask, region)
+        cv2.copyTo(source(shade, origin), mask, region)
         self.layers.append(Layer(key, x0, y0, mask))
         number = np.full(mask.shape, len(self.layers), np.uint8)
         cv2.copyTo(number, mask, self.top[y0:y1, x0:x1])
 
-    def paint_part(self, part: Part, fabric: Fabric, garment: int) -> None:
-        """Paint a part of a garment."""
-        self.paint(
-            part.polygons,
-            fabric,
-            (garment, part.name),
-            grain=part.grain,
-            inside=part.inside,
-            marks=part.marks,
-            volume=0.0 if part.inside else 0.3,
-            shadow=0.0 if part.inside else 0.28,
-        )
-
     def _blurred(self, mask: np.ndarray, size: int, toward: int) -> np.ndarray:
-        """A mask blurred and moved away from the light (1) or towards it (-1)."""
+        """A mask blurred and shifted away from the light (1) or towards it (-1)."""
         half = size // 2
         x, y = (int(np.clip(half + toward * part * half * 0.6, 0, size - 1)) for part in self.light)
         return cv2.blur(mask, (size, size), anchor=(x, y))
 
     def _to_region(self, origin: np.ndarray) -> np.ndarray:
-        """Heads -> pixels of a region that starts at ``origin``, (2, 3)."""
+        """The matrix (2, 3) from heads to pixels of a region that starts at ``origin``."""
         return np.hstack([self.frame.matrix[:, :2], (self.frame.matrix[:, 2] - origin)[:, None]])
 
-    def _cloth(
-        self,
-        fabric: Fabric,
-        shade: np.ndarray,
-        grain: float,
-        origin: np.ndarray,
-        marks: Sequence[Mark],
-        inside: bool,
-    ) -> np.ndarray:
-        """A fabric with its marks and folds over a region, BGR."""
+    def _cloth(self, fabric: Fabric, part: Part, shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
+        """A part's cloth with its marks and folds over a region, BGR."""
+        grain = part.grain
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
         linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * TILE_PER_HEAD
         to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
         maps = fold_maps(round(fabric.folds * 3))
         folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
-        shade = cv2.addWeighted(shade, 0.62 if inside else 1, folds, 0.8, -0.8 * brush.UNIT)
-        if fabric.pattern == "plain" and not marks:
+        shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, 0.8, -0.8 * brush.UNIT)
+        if fabric.pattern == "plain" and not part.marks:
             return brush.plain(fabric.base, shade)
         if fabric.pattern == "plain":
             source = np.full((*shade.shape, 3), fabric.base, np.uint8)
         else:
             source = brush.lay(tile(fabric), to_tile, shade.shape)
-        brush.draw_marks(source, marks, fabric, self._to_region(origin), self.frame.scale)
+        brush.draw_marks(source, part.marks, fabric, self._to_region(origin), self.frame.scale)
         return brush.shaded(source, shade, source)
 
     def showing(self, garment: int) -> np.ndarray:
-        """Where a garment is on top, at the image's resolution: bool."""
-        own = [False, *(layer.key[0] == garment for layer in self.layers)]
-        return np.array(own)[self.top[::OVERSAMPLING, ::OVERSAMPLING]]
+        """Where a garment is visible, at the image's resolution: bool."""
+        matches = [False, *(layer.key[0] == garment for layer in self.layers)]
+        return np.array(matches)[self.top[::OVERSAMPLING, ::OVERSAMPLING]]
 
     def painted(self, garment: int) -> np.ndarray:
         """Where a garment was painted, covered or not, at the image's resolution: uint8, 0 or 255."""
@@ -183,9 +192,14 @@ class Canvas:
         return np.ascontiguousarray(out[::OVERSAMPLING, ::OVERSAMPLING])
 
     def is_visible(self, garment: int, parts: tuple[str, ...], point: np.ndarray) -> bool:
-        """Whether most of these parts' cloth within two image pixels of a canvas point shows.
+        """Whether at least half of these parts' cloth within two image pixels of a point is on top.
 
-        A point where the parts have no cloth at all (a strap end thinner than a pixel) is covered.
+        A point without any cloth of these parts (the end of a strap thinner than a pixel) is not.
+
+        Args:
+            garment: number of the garment.
+            parts: names of its parts.
+            point: (2,), canvas pixels.
         """
         reach = 2 * OVERSAMPLING
         x, y = np.round(point).astype(int)
@@ -195,7 +209,7 @@ class Canvas:
             return False
         cloth_here = np.zeros((y1 - y0, x1 - x0), bool)
         top = self.top[y0:y1, x0:x1]
-        shown = np.zeros_like(cloth_here)
+        on_top = np.zeros_like(cloth_here)
         for number, layer in enumerate(self.layers, 1):
             if layer.key[0] != garment or layer.key[1] not in parts:
                 continue
@@ -205,5 +219,5 @@ class Canvas:
             if a0 < a1 and b0 < b1:
                 piece = layer.mask[b0 - layer.y : b1 - layer.y, a0 - layer.x : a1 - layer.x]
                 cloth_here[b0 - y0 : b1 - y0, a0 - x0 : a1 - x0] |= piece > 0
-                shown |= top == number
-        return bool(cloth_here.any() and shown.sum() * 2 >= cloth_here.sum())
+                on_top |= top == number
+        return bool(cloth_here.any() and on_top.sum() * 2 >= cloth_here.sum())

@@ -1,7 +1,7 @@
 """Cloth: colours, woven and printed patterns, and the soft light of folds.
 
-A fabric is woven once as a periodic tile (256 x 256, 64 tile pixels to a head) and then warped onto
-each part of the garment. Colours are BGR, as OpenCV paints them.
+A fabric is drawn once as a periodic tile (256 x 256, 64 tile pixels to a head) and then warped onto
+each part of the garment. Colours are BGR.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ Color = tuple[int, int, int]
 
 
 def rgb(code: str) -> Color:
-    """``"d94f3b"`` -> BGR."""
+    """The BGR colour of a hexadecimal RGB code such as ``d94f3b``."""
     return int(code[4:6], 16), int(code[2:4], 16), int(code[0:2], 16)
 
 
 def colors(codes: str) -> tuple[Color, ...]:
-    """``"d94f3b f4f1ea"`` -> several colours."""
+    """The colours of codes with spaces between them."""
     return tuple(rgb(code) for code in codes.split())
 
 
@@ -48,26 +48,15 @@ _DENIM = _families(
 )
 
 _PATTERNS = (
-    "plain",
-    "melange",
-    "stripes",
-    "breton",
-    "pinstripe",
-    "plaid",
-    "gingham",
-    "dots",
-    "floral",
-    "knit",
-    "marble",
-    "leopard",
-    "geometric",
+    *("plain", "melange", "stripes", "breton", "pinstripe", "plaid", "gingham", "dots", "floral"),
+    *("knit", "marble", "leopard", "geometric"),
 )
 _SHARE = np.array([0.25, 0.1, 0.09, 0.08, 0.05, 0.08, 0.06, 0.07, 0.08, 0.05, 0.03, 0.03, 0.03])
 _TAILORED = ("outwear", "trousers", "shorts")
 
 
 def toned(color: Color, name: str) -> Color:
-    """A dark, darker or light tone of a colour; the dark tones of black are lighter than it."""
+    """A ``dark``, ``darker`` or ``light`` tone of a colour; the dark tones of black are lighter."""
     if name == "light":
         factor, lift = 1.0, 45
     elif sum(color) < 180:
@@ -80,20 +69,28 @@ def toned(color: Color, name: str) -> Color:
 
 @dataclass(frozen=True)
 class Fabric:
-    """A cloth: pattern, its colours (base, second, third), repeat length in heads, and a seed."""
+    """A cloth.
+
+    Attributes:
+        pattern: name of the pattern.
+        colors: base, second and third colour.
+        repeat: length after which the pattern repeats, heads.
+        seed: of the random parts of the pattern.
+        folds: how strongly it creases, 0..1.
+    """
 
     pattern: str
     colors: tuple[Color, Color, Color]
     repeat: float
     seed: int
-    folds: float  # how strongly it creases, 0..1
+    folds: float
 
     @property
     def base(self) -> Color:
         return self.colors[0]
 
     def tone(self, name: str) -> Color:
-        """A colour for seams and trims that goes with the cloth."""
+        """The colour ``trim`` or ``second``, or a tone of the base colour."""
         if name == "trim":
             return self.colors[2]
         if name == "second":
@@ -102,7 +99,7 @@ class Fabric:
 
 
 def sample_fabric(rng: np.random.Generator, name: str) -> Fabric:
-    """A cloth that suits a garment of this name."""
+    """A random cloth that suits the category of this name."""
     bottoms = any(word in name for word in ("trousers", "shorts", "skirt"))
     if bottoms and rng.random() < 0.38:
         colors, pattern = _DENIM[rng.integers(len(_DENIM))], "denim"
@@ -124,7 +121,13 @@ def sample_fabric(rng: np.random.Generator, name: str) -> Fabric:
 
 @lru_cache(maxsize=32)
 def noise(seed: int, along: float, across: float) -> np.ndarray:
-    """Periodic noise (TILE, TILE) float32, mean 0, deviation 1; correlation lengths in pixels."""
+    """Periodic noise, float32 (TILE, TILE), mean 0, standard deviation 1; lengths in pixels.
+
+    Args:
+        seed: of the noise.
+        along: correlation length along y.
+        across: correlation length along x.
+    """
     white = np.random.default_rng(seed).standard_normal((TILE, TILE))
     fy, fx = np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None, :]
     band = np.exp(-2 * np.pi**2 * ((fy * along) ** 2 + (fx * across) ** 2))
@@ -135,9 +138,9 @@ def noise(seed: int, along: float, across: float) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def fold_maps(strength: int) -> tuple[np.ndarray, ...]:
-    """Light and shade of creases that run down the cloth, around 200: uint8, two periods a side.
+    """Shades of creases that run down the cloth, around 200: uint8, two periods a side.
 
-    ``strength`` 0..3: from ironed to crumpled.
+    ``strength`` runs from 0, ironed, to 3, crumpled.
     """
     depth = (6.0, 11.0, 16.0, 22.0)[strength]
     maps = []
@@ -148,14 +151,14 @@ def fold_maps(strength: int) -> tuple[np.ndarray, ...]:
 
 
 def _waves(period: float) -> tuple[np.ndarray, np.ndarray]:
-    """Phase (0..1) of a repeat along x and along y; whole repeats fit the tile."""
+    """Phases (0..1) along x and along y of a pattern that repeats a whole number of times."""
     count = max(1, round(TILE / period))
     phase = (np.arange(TILE) * count / TILE) % 1.0
     return np.broadcast_to(phase[None, :], (TILE, TILE)), np.broadcast_to(phase[:, None], (TILE, TILE))
 
 
 def _scatter(fabric: Fabric, rng: np.random.Generator, flower: bool) -> np.ndarray:
-    """Dots in a staggered grid, or flowers: a periodic block of 4 x 4 of them, repeated to a tile."""
+    """A tile of dots in a staggered grid, or of flowers, from a periodic block of 4 x 4."""
     repeats = max(1, round(TILE / (4 * fabric.repeat * TILE_PER_HEAD * (1.0 if flower else 0.8))))
     side = TILE // repeats
     cell = side / 4
@@ -185,7 +188,7 @@ def _scatter(fabric: Fabric, rng: np.random.Generator, flower: bool) -> np.ndarr
 
 @lru_cache(maxsize=16)
 def tile(fabric: Fabric) -> np.ndarray:
-    """The woven cloth: two periods a side, (2 * TILE, 2 * TILE, 3) uint8."""
+    """The drawn cloth, two periods a side: BGR uint8 (2 * TILE, 2 * TILE, 3)."""
     rng = np.random.default_rng(fabric.seed)
     base, second, third = (np.array(c, np.float32) for c in fabric.colors)
     out = np.empty((TILE, TILE, 3), np.float32)

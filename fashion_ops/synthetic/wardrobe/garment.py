@@ -1,7 +1,7 @@
-"""What a garment is: painted parts, and landmarks that know on which parts they lie.
+"""A garment: painted parts, and landmarks with the parts on which they lie.
 
 A part is a union of polygons with marks (seams, buttons, pockets) drawn on its cloth. A landmark is
-visible when, around it, the cloth of its own parts is still on top after everything was painted.
+visible if the cloth of its parts is on top around it in the finished painting.
 """
 
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from fashion_ops.synthetic.wardrobe.style import Style
 from fashion_ops.taxonomy import category
 
 Tone = Literal["dark", "darker", "light", "trim", "second"]
-# Painting order around a body: behind it, on it, or with one of its arms.
-Stage = Literal["behind", "body", "left_sleeve", "right_sleeve"]
+# When a part is painted: behind the body, on it, or with one of its arms.
+PaintOrder = Literal["behind", "body", "left_sleeve", "right_sleeve"]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something drawn on a part's cloth and clipped to it. ``width`` in heads."""
+    """Something drawn on a part's cloth and clipped to it. ``points`` (k, 2) and ``width`` in heads."""
 
     kind: Literal["line", "fill", "dot"]
     points: np.ndarray
@@ -29,14 +29,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of cloth. ``polygons`` are filled as a union."""
+    """A piece of cloth: the union of ``polygons`` (k, 2), in heads."""
 
     name: str
-    stage: Stage
+    order: PaintOrder
     polygons: tuple[np.ndarray, ...]
     grain: float = 0.0  # radians by which the weave is turned
-    inside: bool = False  # shows the cloth's inner, darker face
-    flat_shading: bool = False
+    inside: bool = False  # the inner, darker face of the cloth
     marks: tuple[Mark, ...] = ()
 
 
@@ -51,16 +50,16 @@ class Garment:
     repeats: list[np.ndarray] = field(default_factory=list)  # polygons of sleeves and legs
 
     def place(self, parts: tuple[str, ...], **points: np.ndarray) -> None:
-        """Put landmarks on parts."""
+        """Add landmarks by name, each a point (2,) in heads that lies on these parts."""
         for name, point in points.items():
             self.landmarks[name] = np.asarray(point, float)
             self.landmark_parts[name] = parts
 
     def ordered(self) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-        """Landmarks (n, 2) in the official order, and the parts of each.
+        """Landmarks (n, 2), in heads, in the order of the taxonomy, and the parts of each.
 
         Raises:
-            KeyError: a landmark of the category was not placed.
+            KeyError: a landmark of the category was not placed, or one of another category was.
         """
         names = category(self.style.category_id).landmark_names
         if extra := set(self.landmarks) - set(names):

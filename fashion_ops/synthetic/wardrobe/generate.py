@@ -1,32 +1,58 @@
-"""Write a whole wardrobe: train/ and validation/ with image/ and annos/, as DeepFashion2 has them."""
+"""Write a wardrobe in DeepFashion2's layout: train/ and validation/ with image/ and annos/."""
 
-import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
+import numpy as np
 import orjson
 
+from fashion_ops.params import Synthesize
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
 from fashion_ops.synthetic.wardrobe.render import photograph
 
 SPLITS: tuple[str, ...] = ("train", "validation")
 _QUALITY = 92
-_CHUNK = 40
+_CHUNK = 40  # images of a job
+
+T = TypeVar("T")
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """A BGR uint8 image as JPEG.
+
+    Raises:
+        RuntimeError: OpenCV cannot encode it.
+    """
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise RuntimeError(f"OpenCV could not write a JPEG of shape {pixels.shape}")
+    return data.tobytes()
+
+
+def run_in_order(jobs: Sequence[Callable[[], T]], workers: int) -> Iterator[T]:
+    """Run jobs, here or in ``workers`` processes, and yield their results in the order of the jobs."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from (job() for job in jobs)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        yield from (future.result() for future in [pool.submit(job) for job in jobs])
 
 
 def encode(shot: Shot, size: int) -> tuple[bytes, bytes, int]:
-    """An image as JPEG, its annotation as JSON, and how many garments it holds."""
+    """Draw a shot: the image as JPEG, its annotation as JSON, and the number of labelled garments."""
     image = photograph(shot, size)
-    done, data = cv2.imencode(".jpg", image.pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise RuntimeError(f"{shot.split} {shot.index + 1:06d}: OpenCV could not write a JPEG")
     items = sum(key.startswith("item") for key in image.annotation)
-    return data.tobytes(), orjson.dumps(image.annotation), items
+    return encode_jpeg(image.pixels), orjson.dumps(image.annotation), items
 
 
 def _write(folder: Path, shots: list[Shot], size: int) -> list[int]:
+    """Write the images and annotations of some shots; returns the labelled garments of each."""
     cv2.setNumThreads(1)
     counts = []
     for shot in shots:
@@ -39,53 +65,37 @@ def _write(folder: Path, shots: list[Shot], size: int) -> list[int]:
 
 
 def generate(
-    folder: Path,
-    *,
-    seed: int,
-    train: int,
-    validation: int,
-    size: int,
-    imbalance: float,
-    workers: int = 1,
+    config: Synthesize, folder: Path, *, seed: int, workers: int = 1
 ) -> Iterator[tuple[str, int]]:
-    """Write the wardrobe below ``folder``, yielding (split, number of garments) for each image.
+    """Write a wardrobe and yield (split, number of labelled garments) for each image.
 
-    The bytes depend on everything but ``workers``.
+    Args:
+        config: number and size of the images, shares of the categories.
+        folder: the wardrobe is written below it.
+        seed: of everything that is drawn.
+        workers: number of processes; the bytes do not depend on it.
     """
-    jobs: list[tuple[str, list[Shot]]] = []
-    for split, count in zip(SPLITS, (train, validation), strict=True):
+    counts = {"train": config.train, "validation": config.validation}
+    jobs = []
+    for split, count in counts.items():
         for sub in ("image", "annos"):
             (folder / split / sub).mkdir(parents=True)
-        shots = plan(seed, split, count, imbalance)
-        jobs += [(split, shots[i : i + _CHUNK]) for i in range(0, count, _CHUNK)]
+        shots = plan(seed, split, count, config.imbalance)
+        jobs += [
+            partial(_write, folder, shots[i : i + _CHUNK], config.size) for i in range(0, count, _CHUNK)
+        ]
     garments = dict.fromkeys(SPLITS, 0)
-    for split, counts in _run(folder, jobs, size, workers):
-        for items in counts:
-            garments[split] += items
-            yield split, items
+    images = (split for split, count in counts.items() for _ in range(count))
+    for split, items in zip(images, chain.from_iterable(run_in_order(jobs, workers)), strict=True):
+        garments[split] += items
+        yield split, items
     manifest = {
         "generator": "fashion_ops.catalog.wardrobe",
         "seed": seed,
-        "size": size,
-        "imbalance": imbalance,
+        "size": config.size,
+        "imbalance": config.imbalance,
         "splits": {
-            split: {"images": count, "garments": garments[split]}
-            for split, count in zip(SPLITS, (train, validation), strict=True)
+            split: {"images": count, "garments": garments[split]} for split, count in counts.items()
         },
     }
     (folder / "wardrobe.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
-
-
-def _run(
-    folder: Path, jobs: list[tuple[str, list[Shot]]], size: int, workers: int
-) -> Iterator[tuple[str, list[int]]]:
-    """Do the jobs, here or in processes, and yield their results in order."""
-    if workers <= 1 or len(jobs) <= 1:
-        for split, shots in jobs:
-            yield split, _write(folder, shots, size)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = [(split, pool.submit(_write, folder, shots, size)) for split, shots in jobs]
-        for split, future in futures:
-            yield split, future.result()

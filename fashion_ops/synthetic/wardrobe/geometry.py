@@ -1,6 +1,6 @@
 """Curves in the plane: smoothing, resampling, and limbs as a centre line with a width.
 
-Points are float arrays (k, 2). Nothing here knows about garments.
+Points are float arrays (k, 2).
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ def xy(x: float, y: float) -> np.ndarray:
 
 
 def curve(points: np.ndarray | list, per_span: int = 6) -> np.ndarray:
-    """Catmull-Rom curve through ``points`` (k, 2) -> ((k - 1) * per_span + 1, 2)."""
+    """The Catmull-Rom curve through ``points`` (k, 2), as ((k - 1) * per_span + 1, 2) points."""
     p = np.asarray(points, float)
     if len(p) == 2:
         t = np.linspace(0, 1, per_span + 1)[:, None]
@@ -39,6 +39,11 @@ def cut(line: np.ndarray, start: float, stop: float, count: int = 12) -> np.ndar
     return along(line, np.linspace(start, stop, count))
 
 
+def at_height(contour: np.ndarray, y: float) -> np.ndarray:
+    """The point (2,) of a contour (k, 2) at height ``y``; the contour goes down everywhere."""
+    return np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
+
+
 def normals(line: np.ndarray) -> np.ndarray:
     """Unit normals (k, 2) of a polyline; a line going down (y grows) has normal (1, 0)."""
     d = np.gradient(line, axis=0)
@@ -62,10 +67,10 @@ def limb(
         side: -1 or +1, the image side on which "outer" lies while the limb hangs down.
         outer_start: where the outer contour starts (a shoulder); None: beside the root.
         inner_start: where the inner contour starts (an armpit); None: beside the root.
-        blend: over which first share of the limb a given start fades into the width.
+        blend: share of the limb over which a given start fades into the width.
 
     Returns:
-        outer and inner contour, each (k, 2), from the root outwards.
+        Outer and inner contour, each (k, 2), from the root outwards.
     """
     t = np.linspace(0, 1, len(line))
     w = np.interp(t, np.linspace(0, 1, len(widths)), widths)[:, None]
@@ -88,8 +93,3 @@ def ellipse(
     x, y = rx * np.cos(u), ry * np.sin(u)
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([c * x - s * y, s * x + c * y], axis=1) + np.asarray(center)
-
-
-def mirrored(points: np.ndarray) -> np.ndarray:
-    """The same points with x negated."""
-    return points * np.array([-1.0, 1.0])

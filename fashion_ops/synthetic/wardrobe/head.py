@@ -1,4 +1,4 @@
-"""Heads: face, hair and caps. Shapes are drawn around the middle of the head, in heads."""
+"""Heads: face, hair and caps, in heads relative to the middle of the head."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _EYE_WHITE, _PUPIL = (240, 244, 246), (38, 34, 36)
 
 
 def _half(*points: tuple[float, float]) -> np.ndarray:
-    """The right half of a symmetric outline, from the top down -> the whole outline, closed."""
+    """A closed symmetric outline, from its right half from the top down."""
     right = np.array(points)
     return np.vstack([right, (right * (-1, 1))[::-1], right[:1]])
 
@@ -22,7 +22,7 @@ _FACE = _half((0.0, -0.48), (0.32, -0.32), (0.375, 0.0), (0.31, 0.28), (0.13, 0.
 _CAP = np.vstack(
     [_half((0.0, -0.64), (0.37, -0.49), (0.43, -0.16))[:-2], [(-0.2, -0.22), (0.2, -0.22)]]
 )
-# How far the hair of each style falls below the middle of the head: behind the back, over a shoulder.
+# How far hair falls below the middle of the head, by style: behind the back, over a shoulder.
 _BACK = {"crop": 0.36, "cap": 0.38, "bun": 0.42, "bob": 0.74, "wavy": 1.45, "long": 1.75}
 _FRONT = {"wavy": 1.15, "long": 1.4}
 
@@ -33,7 +33,7 @@ def middle(figure: Figure) -> np.ndarray:
 
 
 def _mane(length: float, width: float, wave: float) -> np.ndarray:
-    """Hair as a mass around the head that ends ``length`` below its middle."""
+    """The outline of hair around the head that ends ``length`` below its middle."""
     tip = 0.8 if length < 0.5 else 0.62
     points = [(0.0, -0.57), (0.3, -0.47), (width, -0.18), (width + 0.02, 0.2)]
     if length > 0.6:
@@ -45,13 +45,13 @@ def _strands(c: np.ndarray, xs: tuple[float, ...], top: float, low: float) -> tu
     """Light lines down the hair."""
     lines = []
     for x in xs:
-        way = [c + xy(x * 0.8, top), c + xy(x * 1.1, (top + low) / 2), c + xy(x * 0.95, low)]
-        lines.append(Mark("line", curve(way, 4), "light", 0.018))
+        points = [c + xy(x * 0.8, top), c + xy(x * 1.1, (top + low) / 2), c + xy(x * 0.95, low)]
+        lines.append(Mark("line", curve(points, 4), "light", 0.018))
     return tuple(lines)
 
 
 def paint_hair_behind(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """The hair that falls behind a figure seen from the front."""
+    """Paint the hair that falls behind a figure seen from the front."""
     if figure.facing > 0 and person.hair_style in ("bob", "wavy", "long"):
         wave = 0.05 if person.hair_style == "wavy" else 0.0
         shape = curve(middle(figure) + _mane(_BACK[person.hair_style], 0.46, wave), 5)
@@ -59,7 +59,7 @@ def paint_hair_behind(canvas: Canvas, figure: Figure, person: Person) -> None:
 
 
 def paint_head(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """Head, face and the hair in front; from behind, all of the hair."""
+    """Paint head, face and the hair in front; from behind, all of the hair."""
     c = middle(figure)
     turn = float(np.sin(figure.yaw))
     away = figure.facing < 0
@@ -112,7 +112,7 @@ def _blush(skin: Color) -> Color:
 
 
 def _paint_fringe(canvas: Canvas, c: np.ndarray, turn: float, person: Person) -> None:
-    """The hair over the forehead, and long hair that falls over a shoulder."""
+    """Paint the hair over the forehead, and long hair that falls over a shoulder."""
     style = person.hair_style
     low = 0.08 if style in ("crop", "bun", "cap") else 0.32
     part = (-0.1 if person.hair_in_front[0] else 0.12) + 0.2 * turn

@@ -1,8 +1,7 @@
-"""Annotations in DeepFashion2's released form, one JSON an image.
+"""Annotations in DeepFashion2's released format.
 
-Real landmarks that are out of the image are not labelled (0, 0, 0); covered ones carry their true
-position and visibility 1. Polygons: the outline first, then sleeves, legs or panels again, as in the
-released files.
+A landmark outside the image is not labelled (0, 0, 0); a covered one has its true position and
+visibility 1. Polygons are the outline, then sleeves, legs or panels again, as in the released files.
 """
 
 from typing import Any
@@ -15,19 +14,27 @@ from fashion_ops.synthetic.wardrobe.garment import Garment
 from fashion_ops.taxonomy import category
 
 NO_WEAR, FRONTAL, SIDE_OR_BACK = 1, 2, 3
-_MIN_SHOWING = 0.006  # share of the image; less is not labelled
+_MIN_VISIBLE = 0.006  # share of the image from which a garment is labelled
 _MIN_LANDMARKS = 2
 
 
 def to_image(points: np.ndarray) -> np.ndarray:
-    """Canvas pixels -> image pixels; both have the centre of their first pixel at (0, 0)."""
+    """Canvas pixels as image pixels; the first pixel of both has its centre at (0, 0)."""
     return (points + 0.5) / OVERSAMPLING - 0.5
 
 
 def label_item(
     canvas: Canvas, garment: Garment, number: int, style: int, viewpoint: int
 ) -> dict[str, Any] | None:
-    """One item of the annotation, or None when too little of the garment shows."""
+    """One item of the annotation, or None if too little of the garment is visible.
+
+    Args:
+        canvas: the finished painting.
+        garment: that is labelled.
+        number: of the garment in the image.
+        style: its style number in DeepFashion2's sense; 0 for a garment without a pair.
+        viewpoint: ``NO_WEAR``, ``FRONTAL`` or ``SIDE_OR_BACK``.
+    """
     side = canvas.side // OVERSAMPLING
     positions, parts = garment.ordered()
     on_canvas = canvas.frame.apply(positions)
@@ -40,9 +47,9 @@ def label_item(
     showing = canvas.showing(number)
     painted = canvas.painted(number)
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
-    if area < _MIN_SHOWING * side * side or inside.sum() < _MIN_LANDMARKS:
+    if area < _MIN_VISIBLE * side * side or inside.sum() < _MIN_LANDMARKS:
         return None
-    box = _box(showing, landmarks[inside])
+    box = box_around(showing, landmarks[inside, :2])
     share = (box[2] - box[0]) * (box[3] - box[1]) / side**2
     info = category(garment.style.category_id)
     return {
@@ -52,7 +59,7 @@ def label_item(
         "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
         "landmarks": landmarks.ravel().tolist(),
         "style": style,
-        "bounding_box": box,
+        "bounding_box": box.tolist(),
         "category_id": info.id,
         "occlusion": _level(1 - area / max(whole, 1), 0.15, 0.5),
         "category_name": info.label,
@@ -63,20 +70,16 @@ def _level(share: float, medium: float, high: float) -> int:
     return 1 if share < medium else 2 if share < high else 3
 
 
-def _box(showing: np.ndarray, landmarks: np.ndarray) -> list[int]:
-    """Tight box [x1, y1, x2, y2] of what shows of the garment and of its labelled landmarks."""
+def box_around(showing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Tight box (4,), x1, y1, x2, y2, around a mask (h, w) and landmarks (k, 2), all in pixels."""
     columns, rows = np.flatnonzero(showing.any(0)), np.flatnonzero(showing.any(1))
-    x, y = landmarks[:, 0], landmarks[:, 1]
-    return [
-        int(min(columns[0], x.min())),
-        int(min(rows[0], y.min())),
-        int(max(columns[-1], x.max())),
-        int(max(rows[-1], y.max())),
-    ]
+    low = np.minimum((columns[0], rows[0]), landmarks.min(axis=0))
+    high = np.maximum((columns[-1], rows[-1]), landmarks.max(axis=0))
+    return np.concatenate([low, high]).astype(int)
 
 
 def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:
-    """Outline of what was painted within the image, then the repeated parts."""
+    """Outline of the painted garment within the image, then its sleeves, legs or panels."""
     contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     shapes = [max(contours, key=cv2.contourArea)]
     for repeat in garment.repeats:

@@ -2,20 +2,17 @@
 
 import numpy as np
 
-from fashion_ops.synthetic.wardrobe.body import ARMPIT_Y, HIP_Y, LEFT, RIGHT, WAIST_Y, Figure
+from fashion_ops.synthetic.wardrobe.body import ARMPIT_Y, HIP_Y, LEFT, RIGHT, SIDES, WAIST_Y, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, Part
-from fashion_ops.synthetic.wardrobe.geometry import along, curve, cut, xy
+from fashion_ops.synthetic.wardrobe.geometry import along, at_height, curve, cut, xy
 from fashion_ops.synthetic.wardrobe.sleeves import add_sleeve, shoulder_height
 from fashion_ops.synthetic.wardrobe.style import Style
 
-SIDES = ((LEFT, "left"), (RIGHT, "right"))
-
 
 def sew_outwear(style: Style, figure: Figure) -> Garment:
-    """An open jacket, cardigan or coat on a figure.
+    """Sew an open jacket, cardigan or coat onto a figure.
 
-    Seen from behind, the whole back is the part ``back`` and the panels are painted under it, so
-    that the points of the opening are covered by what was really painted above them.
+    From behind, the part ``back`` is painted over the panels, which covers the points of the opening.
     """
     garment = Garment(style)
     contours = {side: _contour(style, figure, side) for side, _ in SIDES}
@@ -38,16 +35,16 @@ def sew_outwear(style: Style, figure: Figure) -> Garment:
             collar[::-1],
         ]
     )
-    seen = figure.facing > 0
+    frontal = figure.facing > 0
     back_marks = (Mark("line", collar, "dark", 0.07), Mark("line", low - xy(0, 0.08), "dark", 0.016))
-    back = Part("back", "behind" if seen else "body", (outline,), inside=seen, marks=back_marks)
+    back = Part("back", "behind" if frontal else "body", (outline,), inside=frontal, marks=back_marks)
     panels = [_panel(garment, figure, s, n, contours[s], holes[s], low) for s, n in SIDES]
-    garment.parts += [back, *panels] if seen else [*panels, back]
+    garment.parts += [back, *panels] if frontal else [*panels, back]
     garment.place(("back",), collar_back=middle)
     for side, name in SIDES:
-        own = (f"{name}_panel", "back")
+        parts = (f"{name}_panel", "back")
         garment.place(
-            own,
+            parts,
             **{
                 f"{name}_collar": necks[side],
                 f"{name}_side_upper": along(contours[side], 0.25),
@@ -55,7 +52,7 @@ def sew_outwear(style: Style, figure: Figure) -> Garment:
                 f"{name}_hem": contours[side][-1],
             },
         )
-        both = (*own, f"{name}_sleeve")
+        both = (*parts, f"{name}_sleeve")
         garment.place(both, **{f"{name}_shoulder": ends[side], f"{name}_armpit": contours[side][0]})
         add_sleeve(garment, figure, side, name, ends[side], contours[side][0])
     return garment
@@ -155,8 +152,7 @@ def _panel_marks(
         marks.append(Mark("line", edge, "light", 0.022))
     if style.pockets:
         y = min(3.25, style.hem_y - 0.4)
-        a = np.array([np.interp(y, edge[:, 1], edge[:, 0]), y])
-        b = np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
+        a, b = at_height(edge, y), at_height(contour, y)
         slot = np.stack([a + (b - a) * 0.3, a + (b - a) * 0.8 + xy(0, 0.05)])
         marks.append(Mark("line", slot, "darker", 0.035))
     return tuple(marks)

@@ -1,4 +1,4 @@
-"""People: what they look like, and their skin from neck to shoes (``head`` paints the rest)."""
+"""People: their appearance, and painting them from neck to shoes (``head`` paints the rest)."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ HAIR_STYLES = ("crop", "bob", "long", "wavy", "bun", "cap")
 
 @dataclass(frozen=True)
 class Person:
-    """What is the same about a person in every image of them."""
+    """The appearance of a person."""
 
     skin: Color
     hair: Color
@@ -31,7 +31,7 @@ class Person:
 
 
 def sample_person(rng: np.random.Generator) -> Person:
-    """Somebody."""
+    """A random person."""
     return Person(
         skin=_SKIN[rng.choice(len(_SKIN), p=[0.16, 0.2, 0.2, 0.16, 0.12, 0.09, 0.07])],
         hair=_HAIR[rng.choice(len(_HAIR), p=[0.26, 0.22, 0.16, 0.1, 0.08, 0.07, 0.06, 0.05])],
@@ -44,13 +44,13 @@ def sample_person(rng: np.random.Generator) -> Person:
 
 
 def shade(color: Color, factor: float) -> Color:
-    """A darker (factor below 1) or lighter colour."""
+    """A colour made darker (``factor`` below 1) or lighter."""
     b, g, r = (int(min(255, c * factor)) for c in color)
     return b, g, r
 
 
 def paint_body(canvas: Canvas, figure: Figure, person: Person) -> None:
-    """Legs, shoes, torso and neck."""
+    """Paint legs, shoes, torso and neck."""
     order = (figure.near, -figure.near) if figure.is_side else (LEFT, RIGHT)
     for side in order[::-1]:
         joints = figure.legs[side]
@@ -92,7 +92,7 @@ def _paint_shoe(canvas: Canvas, figure: Figure, person: Person, ankle: np.ndarra
 
 
 def paint_arm(canvas: Canvas, figure: Figure, person: Person, side: int, sleeve: float) -> None:
-    """An arm with its hand, as far as a sleeve (share of the arm) does not cover it."""
+    """Paint an arm with its hand, where a sleeve (share of the arm) does not cover it."""
     arm = figure.arms[side]
     out = figure.image_side(side)
     line = arm.line

@@ -1,4 +1,4 @@
-"""Things in front of clothes: bags and their straps, phones, cups, leaves, balloons."""
+"""Objects in front of clothes: bags and their straps, phones, cups, leaves, balloons."""
 
 import numpy as np
 
@@ -6,6 +6,7 @@ from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, Figure
 from fashion_ops.synthetic.wardrobe.canvas import Canvas
 from fashion_ops.synthetic.wardrobe.fabric import colors, rgb
 from fashion_ops.synthetic.wardrobe.geometry import curve, ellipse, xy
+from fashion_ops.synthetic.wardrobe.people import shade
 
 _LEATHER = colors("2a2320 7b4a2d b98652 8f2d2f e7dccb 3a4a5c c9a2a6")
 _BRIGHT = colors("f26d6d f5b841 58b4ae 7a6fd0 f0f0f0 f59ab5")
@@ -18,7 +19,7 @@ def _round_box(center: np.ndarray, w: float, h: float) -> np.ndarray:
 
 
 def paint_bag(canvas: Canvas, figure: Figure, rng: np.random.Generator) -> None:
-    """A bag on a strap across the chest, or hanging from one shoulder."""
+    """Paint a bag on a strap across the chest, or hanging from one shoulder."""
     side = int(rng.choice([LEFT, RIGHT]))
     color = _LEATHER[rng.integers(len(_LEATHER))]
     cross = rng.random() < 0.5
@@ -38,13 +39,12 @@ def paint_bag(canvas: Canvas, figure: Figure, rng: np.random.Generator) -> None:
     body = _round_box(hip + xy(0, h * 0.6), w, h)
     canvas.paint([body], color, volume=0.3, soft=0.25, shadow=0.35)
     flap = _round_box(hip + xy(0, h * 0.25), w * 0.97, h * 0.6)
-    darker = tuple(int(c * 0.82) for c in color)
-    canvas.paint([flap], darker, volume=0.25, soft=0.2, shadow=0.15)  # type: ignore[arg-type]
+    canvas.paint([flap], shade(color, 0.82), volume=0.25, soft=0.2, shadow=0.15)
     canvas.paint([ellipse(hip + xy(0, h * 0.8), 0.05, 0.05)], (96, 180, 214), volume=0.2, soft=0.06)
 
 
 def paint_in_hand(canvas: Canvas, figure: Figure, side: int, rng: np.random.Generator) -> None:
-    """A phone or a cup in a hand."""
+    """Paint a phone or a cup in a hand."""
     wrist = figure.arms[side].joints[2]
     fore = wrist - figure.arms[side].joints[1]
     hand = wrist + fore / np.hypot(*fore) * 0.24
@@ -59,7 +59,13 @@ def paint_in_hand(canvas: Canvas, figure: Figure, side: int, rng: np.random.Gene
 
 
 def paint_foreground(canvas: Canvas, rng: np.random.Generator, around: np.ndarray) -> None:
-    """Leaves or balloons before one edge of the clothes; ``around`` (k, 2): their points, heads."""
+    """Paint leaves or balloons in front of one edge of the clothes.
+
+    Args:
+        canvas: changed in place.
+        rng: draws kind, place and colours.
+        around: points (k, 2) of the clothes, heads.
+    """
     low, high = around.min(0), around.max(0)
     left = rng.random() < 0.5
     x = low[0] if left else high[0]

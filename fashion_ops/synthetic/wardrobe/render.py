@@ -1,30 +1,37 @@
-"""One image: dress a figure, choose the frame, paint everything in order, read the labels off."""
+"""Drawing one image: dress a figure, choose the frame, paint all layers in order, annotate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import head, labels, people, props, scene
-from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, Figure, pose_flat, pose_worn
+from fashion_ops.synthetic.wardrobe.body import SIDES, Figure, pose_flat, pose_worn
 from fashion_ops.synthetic.wardrobe.bottoms import sew_bottom
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
-from fashion_ops.synthetic.wardrobe.garment import Garment
+from fashion_ops.synthetic.wardrobe.garment import Garment, PaintOrder
 from fashion_ops.synthetic.wardrobe.outwear import sew_outwear
 from fashion_ops.synthetic.wardrobe.plan import Shot
 from fashion_ops.synthetic.wardrobe.style import Style, sample_style
 from fashion_ops.synthetic.wardrobe.tops import sew_top
 
 SEW = {"top": sew_top, "dress": sew_top, "outwear": sew_outwear, "bottom": sew_bottom}
-Framing = Callable[[Figure, list[Garment], int], Frame]  # of a canvas so many pixels wide
-_SIDES = ((LEFT, "left_sleeve"), (RIGHT, "right_sleeve"))
+Framing = Callable[[Figure, list[Garment], int], Frame]  # the int is the side of the canvas
 
 
 @dataclass(frozen=True)
 class Image:
-    """A finished image: BGR uint8 (size, size, 3), its annotation, and the canvas it came from."""
+    """A finished image.
+
+    Attributes:
+        pixels: BGR uint8 (size, size, 3).
+        annotation: as in DeepFashion2's files.
+        canvas: the painting, at ``OVERSAMPLING`` times the size.
+        figure: the posed figure.
+        garments: those of the shot, in its order.
+    """
 
     pixels: np.ndarray
     annotation: dict[str, Any]
@@ -36,9 +43,13 @@ class Image:
 def photograph(
     shot: Shot, size: int, figure: Figure | None = None, framing: Framing | None = None
 ) -> Image:
-    """Take one image; the same arguments give the same image.
+    """Draw one image; the same arguments give the same image.
 
-    ``figure`` and ``framing`` stand in for the pose and the frame that the shot's seed would draw.
+    Args:
+        shot: what to draw.
+        size: side of the image, pixels.
+        figure: a posed figure; None draws the pose by the shot's seed.
+        framing: chooses the frame; None draws it by the shot's seed.
     """
     rng = np.random.default_rng(shot.seed)
     styles = [sample_style(c, np.random.default_rng(seed)) for c, seed, _ in shot.garments]
@@ -65,7 +76,7 @@ def photograph(
 
 
 def _worn_together(styles: list[Style]) -> list[Style]:
-    """Cuts as they sit on a body: tops are tight under outwear, and a tucked hem ends in the waist."""
+    """Adapt the cuts of an outfit: tops are tight under outwear, a tucked hem ends at the waist."""
     if len(styles) == 3:
         bottom, inner, outer = styles
         inner = replace(
@@ -89,10 +100,10 @@ def _pose(rng: np.random.Generator, shot: Shot, styles: list[Style]) -> Figure:
 
 
 def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], side: int) -> Frame:
-    """A frame in which the garments are large; sometimes it cuts them."""
+    """A frame that the garments nearly fill; sometimes it cuts them."""
     points = np.vstack([g.ordered()[0] for g in garments])
     if not figure.flat and len(garments) > 1 and rng.random() < 0.25:
-        # Closer, on one of the garments.
+        # closer, on one of the garments
         points = garments[int(rng.integers(len(garments)))].ordered()[0]
     low, high = points.min(0), points.max(0)
     roll = float(rng.normal(0, 0.16 if figure.flat else 0.05))
@@ -106,17 +117,17 @@ def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], si
     return Frame.of(scale, roll, center, side)
 
 
-def _paint_stage(canvas: Canvas, garments: list[Garment], number: int, stage: str) -> None:
+def _paint_parts(canvas: Canvas, garments: list[Garment], number: int, order: str) -> None:
     garment = garments[number]
     for part in garment.parts:
-        if part.stage == stage:
+        if part.order == order:
             canvas.paint_part(part, garment.style.fabric, number)
 
 
 def _paint_flat(canvas: Canvas, garments: list[Garment]) -> None:
     for number in range(len(garments)):
-        for stage in ("behind", "body", "left_sleeve", "right_sleeve"):
-            _paint_stage(canvas, garments, number, stage)
+        for order in get_args(PaintOrder):
+            _paint_parts(canvas, garments, number, order)
 
 
 def _paint_worn(
@@ -125,24 +136,24 @@ def _paint_worn(
     person = people.sample_person(rng)
     numbers = range(len(garments))
     head.paint_hair_behind(canvas, figure, person)
-    for side, stage in _SIDES:
+    for side, name in SIDES:
         if figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, stage)
+            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     for number in reversed(numbers):
-        _paint_stage(canvas, garments, number, "behind")
+        _paint_parts(canvas, garments, number, "behind")
     people.paint_body(canvas, figure, person)
-    order = list(numbers)
-    if len(order) > 1 and garments[1].style.tuck:
-        order[0], order[1] = order[1], order[0]
-    for number in order:
-        _paint_stage(canvas, garments, number, "body")
-    for side, stage in _SIDES:
+    inside_out = list(numbers)
+    if len(inside_out) > 1 and garments[1].style.tuck:
+        inside_out[:2] = 1, 0
+    for number in inside_out:
+        _paint_parts(canvas, garments, number, "body")
+    for side, name in SIDES:
         if not figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, stage)
+            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     head.paint_head(canvas, figure, person)
     if rng.random() < 0.14:
         props.paint_bag(canvas, figure, rng)
-    for side, _ in _SIDES:
+    for side, _ in SIDES:
         if figure.arms[side].name == "phone" or rng.random() < 0.04:
             props.paint_in_hand(canvas, figure, side, rng)
 
@@ -153,11 +164,11 @@ def _paint_arm(
     person: people.Person,
     garments: list[Garment],
     side: int,
-    stage: str,
+    order: str,
 ) -> None:
     people.paint_arm(canvas, figure, person, side, max(g.style.sleeve for g in garments))
     for number in range(len(garments)):
-        _paint_stage(canvas, garments, number, stage)
+        _paint_parts(canvas, garments, number, order)
 
 
 def _annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Where the image was taken: rooms, streets, studios, table tops; and the light and camera.
+"""Backgrounds (rooms, streets, studios, table tops), light and camera.
 
-Backgrounds are drawn at half the image's size and enlarged, which puts them out of focus.
+Backgrounds are drawn smaller than the image and enlarged, which puts them out of focus.
 """
 
 import cv2
@@ -27,7 +27,7 @@ def _blank(side: int, color: Color) -> np.ndarray:
 
 
 def _grain(out: np.ndarray, strength: float, along: float, across: float, seed: int) -> np.ndarray:
-    """Smooth noise over a background."""
+    """A background with smooth noise added."""
     field = cv2.resize(noise(seed, along, across), out.shape[1::-1]) * strength
     return cv2.add(out, cv2.merge([field] * 3), dtype=cv2.CV_8U)
 
@@ -50,20 +50,15 @@ def _box(
 
 
 def room(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A wall and a floor with frames, shelves, a door, curtains, a plant, boxes."""
+    """A wall and a floor with frames, shelves, a door, curtains, a plant, a cupboard."""
     out = _blank(side, _pick(rng, _WALLS))
     horizon = rng.uniform(0.66, 0.95)
+    floor = int(horizon * side)
     if rng.random() < 0.35:
-        _bricks(out, rng, round(rng.uniform(14, 26) * side / 256))
-    cv2.rectangle(out, (0, int(horizon * side)), (side, side), _pick(rng, _FLOORS), -1)
+        _bricks(out, round(rng.uniform(14, 26) * side / 256))
+    cv2.rectangle(out, (0, floor), (side, side), _pick(rng, _FLOORS), -1)
     if rng.random() < 0.5:
-        cv2.line(
-            out,
-            (0, int(horizon * side)),
-            (side, int(horizon * side)),
-            (235, 238, 240),
-            max(1, side // 60),
-        )
+        cv2.line(out, (0, floor), (side, floor), (235, 238, 240), max(1, side // 60))
     for _ in range(int(rng.integers(3, 8))):
         thing = rng.integers(5)
         color, dark = _pick(rng, _THINGS), _pick(rng, _THINGS)
@@ -91,13 +86,8 @@ def room(rng: np.random.Generator, side: int) -> np.ndarray:
             for angle in np.linspace(-1.1, 1.1, 9):
                 length = rng.uniform(0.15, 0.32) * side
                 tip = (int(x + length * np.sin(angle)), int(y - 0.08 * side - length * np.cos(angle)))
-                cv2.line(
-                    out,
-                    (x, y - side // 14),
-                    tip,
-                    (70 + int(rng.integers(40)), 130, 80),
-                    max(2, side // 50),
-                )
+                green = (70 + int(rng.integers(40)), 130, 80)
+                cv2.line(out, (x, y - side // 14), tip, green, max(2, side // 50))
             cv2.rectangle(out, (x - side // 20, y - side // 12), (x + side // 20, y), dark, -1)
         else:  # a cupboard or a chair
             y = horizon - rng.uniform(0.15, 0.4)
@@ -107,7 +97,7 @@ def room(rng: np.random.Generator, side: int) -> np.ndarray:
     return _grain(out, 4, 20, 20, 3)
 
 
-def _bricks(out: np.ndarray, rng: np.random.Generator, height: int) -> None:
+def _bricks(out: np.ndarray, height: int) -> None:
     side = out.shape[0]
     base = np.array(out[0, 0], int)
     line = tuple(int(c) for c in np.clip(base - 28, 0, 255))
@@ -120,34 +110,29 @@ def _bricks(out: np.ndarray, rng: np.random.Generator, height: int) -> None:
 def street(rng: np.random.Generator, side: int) -> np.ndarray:
     """Houses with windows, a strip of green, a pavement."""
     out = _blank(side, rgb("c9dbe6") if rng.random() < 0.6 else rgb("dfe3e4"))
-    horizon = rng.uniform(0.6, 0.88)
+    ground = int(rng.uniform(0.6, 0.88) * side)
     x = int(-0.1 * side)
     while x < side:
         width = int(rng.uniform(0.18, 0.4) * side)
         top = int(rng.uniform(-0.1, 0.35) * side)
         color, pane = _pick(rng, _THINGS + _WALLS), _pick(rng, _THINGS)
-        cv2.rectangle(out, (x, top), (x + width, int(horizon * side)), color, -1)
+        cv2.rectangle(out, (x, top), (x + width, ground), color, -1)
         step = max(6, side // int(rng.integers(8, 14)))
-        for wy in range(top + step // 2, int(horizon * side) - step, step):
+        for wy in range(top + step // 2, ground - step, step):
             for wx in range(x + step // 3, x + width - step // 2, step):
                 cv2.rectangle(out, (wx, wy), (wx + step // 2, wy + step * 2 // 3), pane, -1)
         x += width
-    cv2.rectangle(out, (0, int(horizon * side)), (side, side), _pick(rng, _FLOORS[2:]), -1)
+    cv2.rectangle(out, (0, ground), (side, side), _pick(rng, _FLOORS[2:]), -1)
     if rng.random() < 0.6:
-        y = int(horizon * side)
         for bx in range(0, side, max(4, side // 16)):
-            cv2.circle(
-                out,
-                (bx, y - side // 40),
-                int(rng.uniform(0.03, 0.07) * side),
-                (72, 118 + int(rng.integers(30)), 84),
-                -1,
-            )
+            radius = int(rng.uniform(0.03, 0.07) * side)
+            green = (72, 118 + int(rng.integers(30)), 84)
+            cv2.circle(out, (bx, ground - side // 40), radius, green, -1)
     return _grain(out, 5, 12, 12, 5)
 
 
 def table(rng: np.random.Generator, side: int, plain: bool) -> np.ndarray:
-    """What a garment lies on: planks, a sheet, a rug, seen from above."""
+    """A surface seen from above: planks, a sheet, a rug; ``plain`` leaves out planks and rugs."""
     kind = rng.integers(2 if plain else 4)
     if plain and kind == 0:
         return studio(rng, side)
@@ -176,7 +161,7 @@ def table(rng: np.random.Generator, side: int, plain: bool) -> np.ndarray:
 
 
 def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> np.ndarray:
-    """A background (side, side, 3): clean for a shop's image, cluttered for a user's."""
+    """A background, BGR uint8 (side, side, 3): clean for a shop's image, cluttered for a user's."""
     small = max(32, side // 4)
     if flat:
         out = table(rng, small * 2, plain=source == "shop")
@@ -188,7 +173,7 @@ def background(rng: np.random.Generator, side: int, source: str, flat: bool) -> 
 
 
 def develop(rng: np.random.Generator, image: np.ndarray, source: str) -> np.ndarray:
-    """Exposure, white balance, uneven light, vignette and sensor noise; uint8 in and out."""
+    """Apply exposure, white balance, uneven light, vignette and sensor noise to a BGR uint8 image."""
     side = image.shape[0]
     strength = 0.5 if source == "shop" else 1.0
     angle = rng.uniform(0, 2 * np.pi)

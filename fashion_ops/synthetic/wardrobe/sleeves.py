@@ -1,17 +1,17 @@
-"""Sleeves: cloth around an arm, and their landmarks, the same for tops, dresses and outwear."""
+"""Sleeves of tops, dresses and outwear: cloth around an arm, with its landmarks."""
 
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe.body import Figure
-from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, Part, Stage
+from fashion_ops.synthetic.wardrobe.garment import Garment, Mark, PaintOrder, Part
 from fashion_ops.synthetic.wardrobe.geometry import along, cut, limb, xy
 
 ARM_WIDTH = (0.17, 0.135, 0.125, 0.085)  # half widths of the bare arm from shoulder to wrist
-STAGES: dict[str, Stage] = {"left": "left_sleeve", "right": "right_sleeve"}
+ORDERS: dict[str, PaintOrder] = {"left": "left_sleeve", "right": "right_sleeve"}
 
 
 def shoulder_height(x: float) -> float:
-    """Height of the shoulder line ``x`` beside the middle of the neck."""
+    """Height of the shoulder line at ``x`` heads from the middle of the neck."""
     return 1.30 + 0.46 * (x - 0.26)
 
 
@@ -25,7 +25,16 @@ def strip(outer: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, ...]:
 def add_sleeve(
     garment: Garment, figure: Figure, side: int, name: str, shoulder: np.ndarray, armpit: np.ndarray
 ) -> None:
-    """Add one sleeve's part, landmarks and outline polygon to a garment."""
+    """Add one sleeve's part, landmarks and outline polygon to a garment.
+
+    Args:
+        garment: changed in place.
+        figure: who wears it.
+        side: ``LEFT`` or ``RIGHT``.
+        name: the same side as ``left`` or ``right``.
+        shoulder: end of the shoulder (2,).
+        armpit: (2,).
+    """
     style = garment.style
     line = cut(figure.arms[side].line, 0, style.sleeve, 13)
     reach = np.linspace(0, style.sleeve, 4)
@@ -36,7 +45,7 @@ def add_sleeve(
     direction = line[-1] - line[0]
     hem = np.stack([outer[-1], inner[-1]])
     band = np.stack([along(outer, 0.93), along(inner, 0.93)])
-    # A wedge towards the body, or the sleeve of a garment below would show at the armpit.
+    # A wedge towards the body hides the sleeve of a garment below at the armpit.
     wedge = np.stack([shoulder, armpit + xy(-0.2 * figure.image_side(side), 0), armpit])
     marks = [
         Mark("line", np.stack([shoulder, (shoulder + armpit) / 2, armpit]), "dark", 0.02),
@@ -50,7 +59,7 @@ def add_sleeve(
     garment.parts.append(
         Part(
             f"{name}_sleeve",
-            STAGES[name],
+            ORDERS[name],
             (*((wedge,) if style.kind == "outwear" else ()), *strip(outer, inner)),
             grain=float(np.arctan2(-direction[0], direction[1])),
             marks=tuple(marks),

@@ -1,4 +1,4 @@
-"""The cut of a garment: everything that stays the same when one garment is photographed twice.
+"""The cut of a garment: all that two images of the same garment have in common.
 
 Lengths in heads, heights as y of the figure (see ``body``: shoulders 1.55, waist 2.85, hips 3.6,
 crotch 3.98, knee 5.4, ankle 6.75).
@@ -16,13 +16,13 @@ NECKS = ("crew", "scoop", "v", "boat", "high", "shirt")
 
 @dataclass(frozen=True)
 class Style:
-    """One garment as a product: category, cut, fabric."""
+    """One garment: category, fabric and cut."""
 
     category_id: int
     fabric: Fabric
     ease: float  # how far the cloth stands off the body
     hem_y: float
-    flare: float = 0.0  # extra half width per head of length below the hips (above, for tops: hem)
+    flare: float = 0.0  # extra half width: of dresses and skirts a head of length, of tops at the hem
     hem_drop: float = 0.06  # how far the middle of the hem hangs below its corners
     neck: str = "crew"
     neck_width: float = 0.34  # half width at the shoulder line
@@ -34,7 +34,7 @@ class Style:
     waist_y: float = 2.95
     waistband: float = 0.14
     gap: float = 0.0  # half width of an open front at its top
-    gap_hem: float = 0.0  # and at the hem
+    gap_hem: float = 0.0  # and at its hem
     lapel: bool = False
     belt: bool = False
     pleats: int = 0
@@ -59,7 +59,7 @@ SLEEVELESS, STRAPS = (5, 12), (6, 13)
 
 
 def sample_style(category_id: int, rng: np.random.Generator) -> Style:
-    """A garment of this category, as a shop might sell it."""
+    """A random garment of this category."""
     kind = KIND[category_id]
     fabric = sample_fabric(rng, category(category_id).name)
     if kind == "bottom":

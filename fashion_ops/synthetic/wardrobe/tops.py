@@ -1,30 +1,21 @@
 """Tops and dresses: short and long sleeve top, vest, sling, and the four dresses.
 
 A dress is a top whose hem lies below the hips. The cloth that faces the viewer is the part
-``shell``; the other face, of which only a rim behind the neck shows, is ``far``.
+``shell``; the other face, visible only as a rim behind the neck, is ``far``.
 """
 
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import trim
-from fashion_ops.synthetic.wardrobe.body import (
-    ARMPIT_Y,
-    HIP_Y,
-    LEFT,
-    RIGHT,
-    WAIST_Y,
-    Figure,
-)
+from fashion_ops.synthetic.wardrobe.body import ARMPIT_Y, HIP_Y, LEFT, RIGHT, SIDES, WAIST_Y, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment, Part
-from fashion_ops.synthetic.wardrobe.geometry import along, curve, cut, xy
+from fashion_ops.synthetic.wardrobe.geometry import along, at_height, curve, cut, xy
 from fashion_ops.synthetic.wardrobe.sleeves import add_sleeve, shoulder_height
 from fashion_ops.synthetic.wardrobe.style import STRAPS, Style
 
-SIDES = ((LEFT, "left"), (RIGHT, "right"))
-
 
 def sew_top(style: Style, figure: Figure) -> Garment:
-    """Any top or dress on a figure."""
+    """Sew any top or dress onto a figure."""
     garment = Garment(style)
     straps = style.category_id in STRAPS
     front, back = _strap_necklines(style, figure) if straps else _necklines(style, figure)
@@ -156,16 +147,10 @@ def _place_neck(garment: Garment, figure: Figure, front: np.ndarray, back: np.nd
 
 
 def _place_side(garment: Garment, style: Style, contour: np.ndarray, name: str) -> None:
-    ys = np.linspace(contour[0, 1], contour[-1, 1], len(contour))
-
-    def at(y: float) -> np.ndarray:
-        return np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
-
     if style.kind == "dress":
         skirt = (HIP_Y + style.hem_y) / 2
         heights = {"side_upper": 2.42, "waist": WAIST_Y, "hip": HIP_Y, "skirt_side": skirt}
-        slope = contour[0, 1] - ys[0]
-        points = {k: at(y + slope) for k, y in heights.items()}
+        points = {k: at_height(contour, y) for k, y in heights.items()}
     else:
         points = {"side_upper": along(contour, 0.25), "side_lower": along(contour, 0.6)}
     points["hem"] = contour[-1]

@@ -1,10 +1,10 @@
-"""What is sewn onto the cloth: ribs, hems, plackets, buttons, pockets, belts, pleats, chest prints."""
+"""Marks on the cloth: ribs, hems, plackets, buttons, pockets, belts, pleats, chest prints."""
 
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, WAIST_Y, Figure
 from fashion_ops.synthetic.wardrobe.garment import Mark
-from fashion_ops.synthetic.wardrobe.geometry import along, cut, ellipse, xy
+from fashion_ops.synthetic.wardrobe.geometry import along, at_height, cut, ellipse, xy
 from fashion_ops.synthetic.wardrobe.style import Style
 
 _LETTERS = {  # strokes in a 2 x 3 box
@@ -53,15 +53,23 @@ def top_marks(
     hem: np.ndarray,
     holes: dict[int, np.ndarray],
 ) -> tuple[Mark, ...]:
-    """Everything on the shell of a top or dress."""
+    """All marks on the shell of a top or dress.
+
+    Args:
+        style: of the garment.
+        figure: who wears it.
+        neck: neckline (13, 2) from left to right.
+        contours: side seams (13, 2) from armpit to hem, by side.
+        hem: (k, 2) from left to right.
+        holes: armholes (k, 2) from neck to armpit, by side.
+    """
     marks: list[Mark] = []
-    at = {side: lambda t, c=contours[side]: along(c, t) for side in contours}
     if style.kind == "dress":
         marks += _dress_waist(style, figure, contours, hem)
     else:
         marks += hem_lines(hem)
     if style.pleats:
-        waist = (_at_height(contours[LEFT], WAIST_Y), _at_height(contours[RIGHT], WAIST_Y))
+        waist = (at_height(contours[LEFT], WAIST_Y), at_height(contours[RIGHT], WAIST_Y))
         marks += pleats(waist, hem, style.pleats)
     if style.kind == "dress":
         marks += hem_lines(hem, 0.09)
@@ -92,18 +100,13 @@ def top_marks(
             marks += [Mark("fill", flap, "second"), Mark("line", flap[[1, 2, 3]], "dark", 0.025)]
     if not style.sleeve:
         marks += [Mark("line", hole, "dark", 0.05) for hole in holes.values()]
-    del at
     return tuple(marks)
-
-
-def _at_height(contour: np.ndarray, y: float) -> np.ndarray:
-    return np.array([np.interp(y, contour[:, 1], contour[:, 0]), y])
 
 
 def _dress_waist(
     style: Style, figure: Figure, contours: dict[int, np.ndarray], hem: np.ndarray
 ) -> list[Mark]:
-    left, right = (_at_height(contours[s], WAIST_Y) for s in (LEFT, RIGHT))
+    left, right = (at_height(contours[s], WAIST_Y) for s in (LEFT, RIGHT))
     middle = figure.middle(WAIST_Y + 0.05)
     if style.belt:
         return list(belt(left, middle, right, 0.13))
@@ -111,7 +114,7 @@ def _dress_waist(
 
 
 def _graphic(style: Style, figure: Figure) -> list[Mark]:
-    """A print on the chest; numbers 1..8 choose which."""
+    """The print on the chest that ``style.graphic``, 1..8, selects."""
     squeeze = np.array([np.cos(figure.yaw), 1.0])
     center = figure.front(0, 2.45)
     kind = style.graphic

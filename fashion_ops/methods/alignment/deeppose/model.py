@@ -1,31 +1,38 @@
-"""Patches around the current estimates, and one network a landmark that corrects it."""
+"""Patches around the current estimates, and one network per landmark that corrects its estimate."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import Trunk, full_precision
+from fashion_ops.methods.alignment.vgg import VGGBackbone, full_precision
 
 PATCH = 120 / 224  # side of a patch over that of the crop
 
 
 class PatchNet(nn.Module):
-    """One landmark's CNN: patch (B, 3, S, S) to its correction (B, 2), in sides of the patch."""
+    """The CNN of one landmark: maps patches to corrections, in sides of the patch.
+
+    Args:
+        backbone: a name of ``alignment.vgg``.
+        input_size: side of the enlarged patches, pixels.
+        pretrained: torchvision's name of the weights, or None.
+        dropout: after fc6 and fc7.
+    """
 
     def __init__(self, backbone: str, input_size: int, pretrained: str | None, dropout: float) -> None:
         super().__init__()
-        self.trunk = Trunk(backbone, input_size, pretrained)
+        self.trunk = VGGBackbone(backbone, input_size, pretrained)
         self.fc7 = nn.Linear(self.trunk.width, self.trunk.width)
-        if (start := self.trunk.fc7_pretrained) is not None:
-            self.fc7.load_state_dict(start.state_dict())
+        if self.trunk.fc7_pretrained is not None:
+            self.fc7.load_state_dict(self.trunk.fc7_pretrained.state_dict())
         self.dropout = nn.Dropout(dropout)
         self.offset = nn.Linear(self.trunk.width, 2)
         nn.init.normal_(self.offset.weight, std=0.001)
         nn.init.zeros_(self.offset.bias)
 
     def forward(self, patches: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 2"]:
-        """Of ``normalize``d pixels."""
+        """Corrections from patches that ``normalize`` has normalised."""
         x = self.dropout(F.relu(self.trunk(patches)))
         x = self.dropout(F.relu(self.fc7(x)))
         with full_precision():
@@ -33,7 +40,7 @@ class PatchNet(nn.Module):
 
 
 class PatchStage(nn.Module):
-    """Stage 2 or 3: N networks, each for one landmark."""
+    """Stage 2 or 3: one ``PatchNet`` per landmark; arguments as of ``PatchNet``."""
 
     def __init__(
         self, backbone: str, input_size: int, landmarks: int, pretrained: str | None, dropout: float
@@ -46,7 +53,7 @@ class PatchStage(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "b 3 s s"], previous: Float[Tensor, "b n 2"]
     ) -> Float[Tensor, "b n 2"]:
-        """Corrected positions, normalised; ``pixels`` are whole crops."""
+        """Corrected positions, normalised, from whole normalised crops and current positions."""
         offsets = [net(cut_patches(pixels, previous[:, i])) for i, net in enumerate(self.nets)]
         return previous + PATCH * torch.stack(offsets, 1)
 
@@ -54,9 +61,12 @@ class PatchStage(nn.Module):
 @torch.autocast("cuda", enabled=False)
 @torch.autocast("cpu", enabled=False)
 def cut_patches(
-    pixels: Float[Tensor, "b 3 s s"], centers: Float[Tensor, "b 2"]
-) -> Float[Tensor, "b 3 s s"]:
-    """The patches around normalised positions, enlarged to the size of the crop; 0 beyond it."""
+    pixels: Float[Tensor, "b c s s"], centers: Float[Tensor, "b 2"]
+) -> Float[Tensor, "b c s s"]:
+    """Cut patches around normalised positions and enlarge them to the size of the crop.
+
+    What lies beyond the crop is 0.
+    """
     b = len(pixels)
     theta = pixels.new_zeros(b, 2, 3, dtype=torch.float32)
     theta[:, 0, 0] = theta[:, 1, 1] = PATCH

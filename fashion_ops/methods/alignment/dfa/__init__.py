@@ -1,6 +1,12 @@
 """DFA, Deep Fashion Alignment (Liu et al., ECCV 2016): a cascade of three stages of whole-garment CNNs.
 
-``model`` is the network of a stage, ``labels`` the pseudo-labels of the three spaces, ``loss`` eq. 3
-and 4, ``routing`` eq. 2, ``module`` the training of one network, ``training`` that of a stage,
-``stage`` what a stage predicts and how it lies on disk, ``cascade`` all three of them on images.
+- ``model``      the network of a stage;
+- ``targets``    the pseudo-labels of the three spaces (eq. 1, Table 1);
+- ``loss``       the losses of eq. 3;
+- ``routing``    easy and hard garments (eq. 2);
+- ``module``     training of one network;
+- ``training``   training of one stage;
+- ``inference``  a trained stage: predicting, saving, loading.
+
+The step ``dfa_stage`` runs the three stages one after the other.
 """

@@ -1,7 +1,7 @@
-"""The losses of a stage (eq. 3) and what lies between them (eq. 4).
+"""The losses of a stage (eq. 3).
 
-Positions and pseudo-labels: half the squared Euclidean distance, a mean over the batch, as Caffe's
-Euclidean loss; visibility: cross entropy, a mean over the landmarks that the garment's type has. A
+Positions and pseudo-labels: half the squared Euclidean distance, averaged over the batch, as Caffe's
+Euclidean loss. Visibility: cross entropy, averaged over the landmarks that the garment's type has. A
 landmark that is cut off gives no position loss, an occluded one does.
 """
 
@@ -21,17 +21,17 @@ def position_loss(
 def visibility_loss(
     logits: Float[Tensor, "b n 3"], state: Int[Tensor, "b n"], slots: Bool[Tensor, "b n"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy of visible, occluded, inexistent.
+    """Cross entropy of the visibility states, mean over the landmarks in ``slots``.
 
     Args:
-        logits: of the three states.
-        state: 0, 1 or 2.
+        logits: of visible, occluded and inexistent.
+        state: the true state: 0 visible, 1 occluded, 2 inexistent.
         slots: landmarks that the garment's type has.
     """
-    each = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="none").view(state.shape)
-    return (each * slots).sum() / slots.sum().clamp_min(1)
+    losses = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="none").view(state.shape)
+    return (losses * slots).sum() / slots.sum().clamp_min(1)
 
 
 def label_loss(logits: Float[Tensor, "b k"], soft: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Half the squared distance between the predicted and the true soft label, mean over the batch."""
+    """Half the squared distance between predicted and true soft labels, mean over the batch."""
     return 0.5 * (logits.softmax(-1) - soft).square().sum(-1).mean()

@@ -1,8 +1,9 @@
-"""The network of a stage: a VGG trunk, the previous positions joined in at fc6, three heads.
+"""The network of a stage: a VGG backbone that takes the previous positions at fc6, and three heads.
 
-Stage 1 sees the image alone and regresses positions. Stages 2 and 3 also see the previous positions
-and predict what they are off by, five times enlarged: ``new = previous - output / 5``. Factor, sign and
-the place where positions join (concatenated to fc6 before its ReLU) are those of the authors' release.
+Stage 1 sees the crop alone and regresses positions. Stages 2 and 3 also take the positions of the
+previous stage and predict five times the error of these: ``new = previous - output / 5``. Factor, sign
+and the place where positions enter (concatenated to fc6 before its ReLU) are those of the authors'
+release.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import Trunk, full_precision
+from fashion_ops.methods.alignment.vgg import VGGBackbone, full_precision
 
 OFFSET_SCALE = 5.0
 STATES = 3  # visible, occluded, inexistent: the order of the visibility logits
@@ -20,10 +21,12 @@ STATES = 3  # visible, occluded, inexistent: the order of the visibility logits
 
 @dataclass(frozen=True)
 class Output:
-    """What a network says of B crops.
+    """A network's predictions for B crops.
 
-    ``positions``: (B, n, 2), normalised; ``visibility``: logits (B, n, 3); ``labels``: logits (B, K),
-    K = 0 without pseudo-labels.
+    Attributes:
+        positions: normalised.
+        visibility: logits of visible, occluded and inexistent.
+        labels: logits of the pseudo-labels; K = 0 for a network without them.
     """
 
     positions: Float[Tensor, "b n 2"]
@@ -35,13 +38,13 @@ class StageNet(nn.Module):
     """One CNN of the cascade.
 
     Args:
-        backbone: a trunk of ``alignment.vgg``.
+        backbone: a name of ``alignment.vgg``.
         input_size: side of the crops, pixels.
         landmarks: n.
-        clusters: K of the pseudo-labels, 0 for no such head.
+        clusters: K of the pseudo-labels; 0 builds no such head.
         cascade: whether it takes previous positions (stages 2 and 3).
         pretrained: torchvision's name of the weights, or None.
-        dropout: behind fc6 and fc7.
+        dropout: after fc6 and fc7.
     """
 
     def __init__(
@@ -56,15 +59,15 @@ class StageNet(nn.Module):
     ) -> None:
         super().__init__()
         self.landmarks, self.clusters, self.cascade = landmarks, clusters, cascade
-        self.trunk = Trunk(backbone, input_size, pretrained)
+        self.trunk = VGGBackbone(backbone, input_size, pretrained)
         width = self.trunk.width
         joined = width
         if cascade:
             self.fc_previous = nn.Linear(2 * landmarks, width // 8)
             joined += width // 8
         self.fc7 = nn.Linear(joined, width)
-        if (start := self.trunk.fc7_pretrained) is not None:
-            _copy_columns(self.fc7, start)
+        if self.trunk.fc7_pretrained is not None:
+            _copy_columns(self.fc7, self.trunk.fc7_pretrained)
         self.dropout = nn.Dropout(dropout)
         self.positions = nn.Linear(width, 2 * landmarks)
         self.visibility = nn.Linear(width, STATES * landmarks)
@@ -80,35 +83,33 @@ class StageNet(nn.Module):
         previous: Float[Tensor, "b n 2"] | None = None,
         share: float = 1.0,
     ) -> Output:
-        """Positions, visibility and pseudo-labels.
+        """Predict positions, visibility and pseudo-labels.
 
         Args:
-            pixels: ``normalize``d crops.
-            previous: positions of the stage before; needed by a cascade network alone.
-            share: how much of the gradient of visibility and pseudo-labels reaches the trunk; their
-                heads themselves always learn in full.
+            pixels: crops that ``normalize`` has normalised.
+            previous: positions of the previous stage; a cascade network needs them.
+            share: how much of the gradient of visibility and pseudo-labels reaches the backbone; their
+                heads always receive all of it.
         """
         x = self.trunk(pixels)
         if self.cascade:
-            assert previous is not None, (
-                "a stage behind the first takes the positions of the one before"
-            )
+            assert previous is not None, "stages 2 and 3 need the positions of the previous stage"
             x = torch.cat([x, self.fc_previous(previous.flatten(1).to(x.dtype))], 1)
         x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
         with full_precision():
             x = x.float()
-            beside = x if share == 1.0 else share * x + (1 - share) * x.detach()
+            auxiliary = x if share == 1.0 else share * x + (1 - share) * x.detach()
             out = self.positions(x).view(-1, self.landmarks, 2)
             return Output(
                 previous - out / OFFSET_SCALE if self.cascade and previous is not None else out,
-                self.visibility(beside).view(-1, self.landmarks, STATES),
-                x.new_zeros(len(x), 0) if self.labels is None else self.labels(beside),
+                self.visibility(auxiliary).view(-1, self.landmarks, STATES),
+                x.new_zeros(len(x), 0) if self.labels is None else self.labels(auxiliary),
             )
 
-    def start_from(self, other: "StageNet") -> None:
-        """Take over trunk and fc7 of the stage before; of an equal network everything.
+    def warm_start(self, other: "StageNet") -> None:
+        """Copy backbone and fc7 from a network of the previous stage, or all weights of an equal one.
 
-        A network of stage 2 then starts by saying that the previous positions are right.
+        A network of stage 2 then starts by predicting that the previous positions are right.
         """
         if other.cascade == self.cascade and other.clusters == self.clusters:
             self.load_state_dict(other.state_dict())
@@ -124,7 +125,7 @@ class StageNet(nn.Module):
 
 
 def _copy_columns(target: nn.Linear, source: nn.Linear) -> None:
-    """``source``'s weights into the first columns of a wider layer; the rest stays as it is."""
+    """Copy ``source`` into the first columns of a layer that is at least as wide."""
     with torch.no_grad():
         target.weight[:, : source.in_features].copy_(source.weight)
         target.bias.copy_(source.bias)

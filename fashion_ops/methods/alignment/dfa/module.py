@@ -1,49 +1,70 @@
-"""Training one network of the cascade: augment, label, and the three losses."""
+"""Training of one network of the cascade: augmentation, pseudo-labels and the three losses."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fashion_ops.methods.alignment.crops import from_pixels
-from fashion_ops.methods.alignment.dfa.labels import PseudoLabels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
+from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.position_constraint import Constraint
+from fashion_ops.methods.parts.position_constraint import constraint_of
 from fashion_ops.methods.parts.schedule import auxiliary_weight, learning_rates
 from fashion_ops.methods.parts.trainer import TrainingModule
-from fashion_ops.params import TrainingConfig
+from fashion_ops.params import DfaStage
 
 MOMENTUM = 0.9
 
 
-@dataclass(frozen=True)
-class StageSettings:
-    """How a network is trained, besides the optimisation itself.
+class AlignmentModule(TrainingModule):
+    """Base of the modules that train on batches of ``AlignmentSamples``.
 
-    ``visibility_weight``, ``label_weight``: alpha and beta of eq. 3; ``decay``: t1 and t2 of eq. 4 as
-    shares of the run; ``as_printed``: eq. 4's ramp as the paper prints it. ``constraint``: PCLoss on
-    the positions, the network's and not the offsets.
+    Args:
+        config: optimisation and augmentation.
+        mirror: permutation (n,) of the landmarks under a horizontal flip.
+        seed: of augmentation and order.
+        previous: whether the samples hold previous positions.
     """
 
-    warp: Warp = field(default_factory=Warp)
-    visibility_weight: float = 1.0
-    label_weight: float = 1.0
-    decay: tuple[float, float] = (0.33, 0.67)
-    as_printed: bool = False
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    constraint: Constraint | None = None
+    config: DfaStage
+
+    def __init__(self, config: DfaStage, mirror: np.ndarray, seed: int, *, previous: bool) -> None:
+        super().__init__(config, seed)
+        if previous:
+            mirror = np.concatenate([mirror, mirror + len(mirror)])
+        self.warp = Warp(flip=config.flip, scale=config.scale, shift=config.shift, color=config.color)
+        self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
+
+    def augment(
+        self, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b m 2"], Float[Tensor, "b m"]]:
+        """Warp a batch: normalised pixels, normalised positions and visibility of its m points.
+
+        The points are the true landmarks, then the previous positions if the samples hold any.
+        """
+        size = batch["crop"].shape[-1]
+        pixels, points = warp_batch(
+            batch["crop"],
+            batch["landmarks"],
+            (size, size),
+            self.get_buffer("mirror"),
+            self.warp,
+            generator,
+        )
+        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
+        return pixels, from_pixels(points[..., :2], size), points[..., 2]
 
 
-class StageModule(TrainingModule):
+class StageModule(AlignmentModule):
     """A ``StageNet`` on batches of ``AlignmentSamples``.
 
     Args:
         model: the network.
-        fit: its optimisation.
-        settings: augmentation and weights of the losses.
+        config: optimisation, augmentation and weights of the losses.
         labels: its pseudo-labels; None for a network without them.
         mirror: permutation (n,) of the landmarks under a horizontal flip.
         seed: of augmentation and order.
@@ -52,61 +73,64 @@ class StageModule(TrainingModule):
     def __init__(
         self,
         model: StageNet,
-        config: TrainingConfig,
-        settings: StageSettings,
+        config: DfaStage,
         labels: PseudoLabels | None,
-        mirror: Tensor,
+        mirror: np.ndarray,
         seed: int,
     ) -> None:
-        super().__init__(config, seed)
-        self.model, self.settings, self.labels = model, settings, labels
-        both = torch.cat([mirror, mirror + len(mirror)]) if model.cascade else mirror
-        self.register_buffer("mirror", both, persistent=False)
+        super().__init__(config, mirror, seed, previous=model.cascade)
+        self.model, self.labels = model, labels
+        self.constraint = constraint_of(
+            config.position_constraint,
+            config.position_constraint_k,
+            config.position_constraint_parts,
+            mirror,
+        )
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Eq. 3.
+        """The losses of eq. 3, and the position constraint (PCLoss) if its weight is not 0.
 
-        The weights fall to 0 for the trunk, as eq. 4 wants it; the heads of visibility and
-        pseudo-labels go on learning from a trunk that no longer listens: stage 3 is routed by them.
+        The gradient of visibility and pseudo-labels into the backbone falls to 0 (eq. 4). Their heads
+        go on learning, because stage 3 is routed by the pseudo-labels of stage 2.
         """
-        s, model = self.settings, self.model
+        config, model = self.config, self.model
         assert isinstance(model, StageNet)
-        crops = batch["crop"]
-        n, size = model.landmarks, crops.shape[-1]
-        mirror = self.get_buffer("mirror")
-        pixels, points = warp_batch(crops, batch["landmarks"], (size, size), mirror, s.warp, generator)
-        pixels = normalize(pixels).contiguous(memory_format=torch.channels_last)
-        positions = from_pixels(points[..., :2], size)
+        pixels, positions, visibility = self.augment(batch, generator)
+        n = model.landmarks
         true, previous = positions[:, :n], positions[:, n:] if model.cascade else None
-        visibility = points[:, :n, 2].long()
+        visibility = visibility[:, :n].long()
         observed, slots = visibility > 0, batch["slots"]
-        share = auxiliary_weight(self.progress, 1.0, s.decay, s.as_printed)
+        share = auxiliary_weight(self.progress, 1.0, config.decay, config.schedule == "as_printed")
         out = model(pixels, previous, share)
         loss = position = position_loss(out.positions, true, observed)
-        told = {"position": position}
-        if s.constraint is not None:
-            apart = s.constraint.of_points(out.positions, true, observed)
-            told["position_constraint"] = apart
-            loss = loss + s.constraint.weight * apart
-        if s.visibility_weight:
-            told["visibility"] = visibility_loss(out.visibility, 2 - visibility, slots)
-            loss = loss + s.visibility_weight * told["visibility"]
-        if self.labels is not None and s.label_weight:
-            told["label"] = label_loss(out.labels, self._soft(true, previous, observed))
-            loss = loss + s.label_weight * told["label"]
-        return {"loss": loss, **told}
+        logged = {"position": position}
+        if self.constraint is not None:
+            logged["position_constraint"] = self.constraint.of_points(out.positions, true, observed)
+            loss = loss + self.constraint.weight * logged["position_constraint"]
+        if config.visibility_weight:
+            logged["visibility"] = visibility_loss(out.visibility, 2 - visibility, slots)
+            loss = loss + config.visibility_weight * logged["visibility"]
+        if self.labels is not None and config.label_weight:
+            logged["label"] = label_loss(out.labels, self._soft(true, previous, observed))
+            loss = loss + config.label_weight * logged["label"]
+        return {"loss": loss, **logged}
 
     @torch.no_grad()
-    def _soft(self, true: Tensor, previous: Tensor | None, observed: Tensor) -> Tensor:
-        """Pseudo-labels of the crops as they were warped: a mirrored garment is of another cluster."""
+    def _soft(
+        self,
+        true: Float[Tensor, "b n 2"],
+        previous: Float[Tensor, "b n 2"] | None,
+        observed: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, "b k"]:
+        """Pseudo-labels of the warped crops: a mirrored garment belongs to another cluster."""
         assert self.labels is not None
-        before = None if previous is None else previous.double().cpu().numpy()
-        soft = self.labels.soft(true.double().cpu().numpy(), before, observed.cpu().numpy())
+        estimates = None if previous is None else previous.double().cpu().numpy()
+        soft = self.labels.soft(true.double().cpu().numpy(), estimates, observed.cpu().numpy())
         return torch.from_numpy(soft).to(true)
 
     def configure_optimizers(self) -> Any:
-        """AdamW as everywhere, or the paper's SGD with momentum."""
-        if self.settings.optimizer == "adamw":
+        """AdamW as for all methods, or the paper's SGD with momentum."""
+        if self.config.optimizer == "adamw":
             return super().configure_optimizers()
         optimizer = torch.optim.SGD(
             self.model.parameters(),

@@ -1,9 +1,10 @@
-"""Auto-routing (eq. 2): which of stage 3's two networks a garment goes through.
+"""Auto-routing (eq. 2): which of stage 3's two networks a garment passes through.
 
-A cluster of stage 2's pseudo-labels is a typical error of stage 1; e(C_k) is how large that error is
-on average. The label that stage 2 predicts for a garment weighs these: G = sum_k e(C_k) f(k). Below
-epsilon the garment is easy (branch 1 of the paper), else hard. Errors are those of the whole
-configuration, in normalised coordinates: only there epsilon = 0.3 separates anything.
+A cluster of stage 2's pseudo-labels is a typical error of stage 1; e(C_k) is the mean size of that
+error. The pseudo-label f that stage 2 predicts for a garment weights them: G = sum_k e(C_k) f(k). A
+garment with G below epsilon is easy (branch 1 of the paper), any other is hard. Errors are those of
+whole configurations in normalised coordinates, the only scale on which epsilon = 0.3 separates
+garments.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ EASY, HARD = 0, 1
 
 
 def configuration_error(offsets: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """|delta l|_2 of whole configurations, over what is observed, rescaled to all of it.
+    """Norm of the offsets of whole configurations, rescaled from the observed to all landmarks.
 
     Args:
         offsets: (N, n, 2), normalised.
@@ -28,12 +29,12 @@ def configuration_error(offsets: np.ndarray, observed: np.ndarray) -> np.ndarray
 def cluster_errors(
     errors: np.ndarray, nearest: np.ndarray, known: np.ndarray, clusters: int
 ) -> np.ndarray:
-    """e(C_k): mean error of each cluster's members (K,); that of all garments for an empty cluster.
+    """Mean error e(C_k) of each cluster's members (K,); the overall mean for an empty cluster.
 
     Args:
         errors: (N,) of ``configuration_error``.
         nearest: (N,) cluster of each garment.
-        known: bool (N,), garments with anything observed.
+        known: bool (N,), garments with any observed landmark.
         clusters: K.
     """
     counts = np.bincount(nearest[known], minlength=clusters)
@@ -43,15 +44,15 @@ def cluster_errors(
 
 
 def expected_error(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """G (N,) of predicted pseudo-labels (N, K) that sum to 1."""
+    """G (N,) of predicted pseudo-labels (N, K) that sum to 1 and cluster errors (K,)."""
     return labels @ errors
 
 
 def halving_epsilon(labels: np.ndarray, errors: np.ndarray) -> float:
-    """The median of G: as many easy garments as hard ones, whatever the size of the errors."""
+    """The median of G, which makes as many garments easy as hard."""
     return float(np.median(expected_error(labels, errors)))
 
 
 def route(labels: np.ndarray, errors: np.ndarray, epsilon: float) -> np.ndarray:
-    """``EASY`` or ``HARD`` for each garment."""
+    """``EASY`` or ``HARD`` for each garment (N,); arguments as of ``expected_error``."""
     return np.where(expected_error(labels, errors) < epsilon, EASY, HARD)

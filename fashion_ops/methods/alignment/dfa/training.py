@@ -1,182 +1,153 @@
-"""From crops and shapes to a trained stage: cluster, start from the stage before, train, route."""
+"""Training of a stage: cluster the garments, start from the previous stage, train, route."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from fashion_ops.methods.alignment.crops import AlignmentSamples, Crops, Shapes
-from fashion_ops.methods.alignment.dfa.labels import SPACES, PseudoLabels, Space, fit_labels
+from fashion_ops.methods.alignment.data import AlignmentData, AlignmentSamples, Shapes
+from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage, build
 from fashion_ops.methods.alignment.dfa.model import StageNet
-from fashion_ops.methods.alignment.dfa.module import StageModule, StageSettings
+from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, halving_epsilon, route
-from fashion_ops.methods.alignment.dfa.stage import Estimate, Stage, build
-from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.position_constraint import constraint_of
+from fashion_ops.methods.alignment.dfa.targets import SPACES, PseudoLabels, Space, fit_labels
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
-from fashion_ops.params import DfaStage, TrainingConfig
+from fashion_ops.params import DfaStage
 
 STAGES = (1, 2, 3)
-OnEpoch = Callable[[str, int, dict[str, float]], None]  # network, epochs done, mean losses
 
 
 @dataclass(frozen=True)
-class Before:
-    """The stage before, on the training garments."""
+class PreviousStage:
+    """The stage before the one that is trained, and its predictions for the training garments."""
 
-    stage: Stage
+    stage: TrainedStage
     estimate: Estimate
 
 
 def train_stage(
+    config: DfaStage,
     number: int,
-    params: DfaStage,
-    crops: Crops,
-    shapes: Shapes,
-    mirror: np.ndarray,
+    data: AlignmentData,
     seed: int,
-    before: Before | None = None,
+    previous: PreviousStage | None = None,
     space: Space | None = None,
-    on_epoch: OnEpoch | None = None,
-) -> Stage:
+    options: TrainerOptions | None = None,
+) -> TrainedStage:
     """Train stage 1, 2 or 3.
 
     Args:
+        config: of all three stages; ``clusters`` 0 trains without pseudo-labels.
         number: of the stage.
-        params: of all three; ``clusters`` 0 trains without pseudo-labels.
-        crops: of the training garments.
-        shapes: their landmarks.
-        mirror: permutation (n,) of the landmarks under a horizontal flip.
+        data: the training garments.
         seed: of weights, clusters, order and augmentation.
-        before: the stage before; its networks are where this stage's start.
-        space: of the pseudo-labels; None is the stage's own (Table 1).
-        on_epoch: told the mean losses of each epoch.
+        previous: the previous stage, from whose weights this one starts; None for stage 1.
+        space: of the pseudo-labels; None takes the stage's space of Table 1.
+        options: how each network's training is carried out. A stage of two networks trains them one
+            after the other and takes no ``checkpoint``.
 
     Raises:
-        ValueError: a stage behind the first without the one before it.
+        ValueError: ``number`` is none of the stages, or ``previous`` does not fit it.
     """
-    if number not in STAGES or (number > 1) != (before is not None):
+    if number not in STAGES or (number > 1) != (previous is not None):
         raise ValueError(
-            f"stage {number}: stages are {STAGES}, those behind the first need the one before"
+            f"stage {number}: stages are {STAGES}; stages 2 and 3 need the previous stage, 1 has none"
         )
-    previous = None if before is None else before.estimate.positions.astype(np.float64)
+    shapes = data.shapes
+    estimate = None if previous is None else previous.estimate.positions.astype(np.float64)
     labels = None
-    if params.clusters:
-        labels = fit_labels(
-            space or SPACES[number - 1],
-            shapes.positions,
-            previous,
-            shapes.observed,
-            params.clusters,
-            params.temperature,
-            seed,
-        )
-    spec = stage_spec(number, params, shapes.slots.shape[1], labels)
-    parts, router = _partition(number, params, shapes, before)
+    if config.clusters:
+        space = space or SPACES[number - 1]
+        labels = fit_labels(config, space, shapes.positions, estimate, shapes.observed, seed)
+    spec = stage_spec(config, number, shapes.slots.shape[1], labels)
+    parts, router = _partition(config, number, shapes, previous)
     nets = []
     for branch, rows in enumerate(parts):
-        torch.manual_seed(seed + 1_000 * number + branch)
-        net = _start(spec, params, before)
-        samples = AlignmentSamples(crops, shapes, previous, rows)
+        net_seed = seed + 1_000 * number + branch
+        torch.manual_seed(net_seed)
+        net = _initial_network(config, spec, previous)
         module = StageModule(
-            net, as_long(params, len(rows), len(shapes)), settings(params, mirror), labels,
-            torch.from_numpy(mirror), seed + 1_000 * number + branch,
-        )  # fmt: skip
-        name = f"stage {number}" + (f", branch {branch + 1}" if len(parts) > 1 else "")
-        fit(
-            module,
-            samples,
-            TrainerOptions(on_epoch=None if on_epoch is None else _telling(on_epoch, name)),
+            net, scale_epochs(config, len(rows), len(shapes)), labels, data.mirror, net_seed
         )
+        fit(module, AlignmentSamples(data.crops, shapes, estimate, rows), options)
         nets.append(net.eval())
-    return Stage(tuple(nets), labels, spec, router)
+    return TrainedStage(tuple(nets), labels, spec, router)
 
 
 def stage_spec(
-    number: int, params: DfaStage, landmarks: int, labels: PseudoLabels | None
+    config: DfaStage, number: int, landmarks: int, labels: PseudoLabels | None
 ) -> dict[str, Any]:
-    """What a reader needs to rebuild and feed the networks of a stage."""
+    """What ``model.json`` needs to rebuild the networks of a stage and to feed them."""
     keys = {"backbone", "input_size", "frame", "dropout", "precision"}
     return {
         "stage": number,
         "landmarks": landmarks,
         "clusters": 0 if labels is None else len(labels.centers),
-        **params.model_dump(mode="json", include=keys),
-        "training": params.model_dump(mode="json"),
+        **config.model_dump(mode="json", include=keys),
+        "training": config.model_dump(mode="json"),
     }
 
 
-def settings(params: DfaStage, mirror: np.ndarray) -> StageSettings:
-    """Augmentation and losses that the parameters ask for; ``mirror`` as of ``train_stage``."""
-    return StageSettings(
-        warp=Warp(flip=params.flip, scale=params.scale, shift=params.shift, color=params.color),
-        visibility_weight=params.visibility_weight,
-        label_weight=params.label_weight,
-        decay=params.decay,
-        as_printed=params.schedule == "as_printed",
-        optimizer=params.optimizer,
-        constraint=constraint_of(
-            params.position_constraint,
-            params.position_constraint_k,
-            params.position_constraint_parts,
-            mirror,
-        ),
-    )
-
-
 def _partition(
-    number: int, params: DfaStage, shapes: Shapes, before: Before | None
+    config: DfaStage, number: int, shapes: Shapes, previous: PreviousStage | None
 ) -> tuple[list[np.ndarray], tuple[np.ndarray, float] | None]:
-    """Rows that each network of a stage trains on, and the router between two of them.
-
-    A branch to which the router sends less than a batch learns from all garments.
-    """
-    everything = np.flatnonzero(shapes.observed.any(axis=1))
-    if number < 3 or params.branches == "one":
-        return [everything], None
-    if params.branches == "average":
-        return [everything, everything], None
-    assert before is not None
-    known = before.stage.labels
-    if known is None:
+    """The garments that each network of a stage trains on, and the router between two networks."""
+    if number < 3 or config.branches == "one":
+        return [shapes.labelled], None
+    if config.branches == "average":
+        return [shapes.labelled, shapes.labelled], None
+    assert previous is not None
+    clusters = previous.stage.labels
+    if clusters is None:
         raise ValueError(
             "dfa_stage.branches: routing reads stage 2's pseudo-labels; set clusters above 0"
         )
-    epsilon = params.epsilon
+    return split_by_route(config, shapes, previous.estimate.labels, clusters.errors)
+
+
+def split_by_route(
+    config: DfaStage, shapes: Shapes, labels: np.ndarray, errors: np.ndarray
+) -> tuple[list[np.ndarray], tuple[np.ndarray, float]]:
+    """Divide the training garments between the easy and the hard network.
+
+    Args:
+        config: ``epsilon`` None takes the value that halves the garments.
+        shapes: of the training garments.
+        labels: their predicted pseudo-labels (N, K).
+        errors: e(C_k) (K,).
+
+    Returns:
+        Indices of the easy and of the hard garments (all labelled garments in place of fewer than a
+        batch), and the router: ``errors`` and epsilon.
+    """
+    labelled, epsilon = shapes.labelled, config.epsilon
     if epsilon is None:
-        epsilon = halving_epsilon(before.estimate.labels[everything], known.errors)
-    branch = route(before.estimate.labels, known.errors, epsilon)
-    parts = [everything[branch[everything] == which] for which in (EASY, HARD)]
-    enough = min(params.batch_size, len(everything))
-    return [p if len(p) >= enough else everything for p in parts], (known.errors, epsilon)
+        epsilon = halving_epsilon(labels[labelled], errors)
+    branch = route(labels, errors, epsilon)[labelled]
+    parts = [labelled[branch == b] for b in (EASY, HARD)]
+    enough = min(config.batch_size, len(labelled))
+    return [part if len(part) >= enough else labelled for part in parts], (errors, epsilon)
 
 
-def _start(spec: dict[str, Any], params: DfaStage, before: Before | None) -> StageNet:
-    """A network that begins where the stage before ended, or with pretrained or random weights."""
-    if before is None:
-        return StageNet(
-            spec["backbone"], spec["input_size"], spec["landmarks"], spec["clusters"],
-            cascade=False, pretrained=params.pretrained, dropout=params.dropout,
-        )  # fmt: skip
+def _initial_network(
+    config: DfaStage, spec: dict[str, Any], previous: PreviousStage | None
+) -> StageNet:
+    """A network with the previous stage's weights, or with pretrained or random ones in stage 1."""
+    if previous is None:
+        return build(spec, config.pretrained)
     net = build(spec)
-    net.start_from(before.stage.nets[0])
+    net.warm_start(previous.stage.nets[0])
     return net
 
 
-def as_long(params: DfaStage, rows: int, total: int) -> TrainingConfig:
-    """As many steps on ``rows`` of the garments as on all ``total`` of them."""
-    run = TrainingConfig.model_validate(params.model_dump(include=set(TrainingConfig.model_fields)))
-    epochs = max(1, round(run.epochs * total / max(rows, 1)))
-    if epochs == run.epochs:
-        return run
-    steps = run.lr_steps
+def scale_epochs(config: DfaStage, count: int, total: int) -> DfaStage:
+    """A config with as many optimisation steps on ``count`` garments as on all ``total`` of them."""
+    epochs = max(1, round(config.epochs * total / max(count, 1)))
+    steps = config.lr_steps
+    if epochs == config.epochs:
+        return config
     if steps is not None:
-        steps = tuple((max(1, round(n * epochs / run.epochs)), lr) for n, lr in steps)
+        steps = tuple((max(1, round(n * epochs / config.epochs)), lr) for n, lr in steps)
         epochs = sum(n for n, _ in steps)
-    return run.model_copy(update={"epochs": epochs, "lr_steps": steps})
-
-
-def _telling(on_epoch: OnEpoch, name: str) -> Callable[[int, dict[str, float]], None]:
-    return lambda epoch, losses: on_epoch(name, epoch, losses)
+    return config.model_copy(update={"epochs": epochs, "lr_steps": steps})

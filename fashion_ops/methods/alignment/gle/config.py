@@ -1,4 +1,4 @@
-"""What a GLE run is made from; ``configs/gle`` holds files of it, the paper-size values among them."""
+"""The settings of a GLE training; ``configs/gle`` holds files of them, also at the paper's size."""
 
 from typing import Annotated, Literal
 
@@ -6,11 +6,11 @@ from pydantic import Field
 
 from fashion_ops.params import TrainingConfig
 
-Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the trunk halves its input three times
+Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # the backbone halves its input three times
 
 
-class GLESettings(TrainingConfig):
-    """Network, targets, augmentation and optimisation. Defaults: small images, seconds a run."""
+class GLEConfig(TrainingConfig):
+    """Network, targets, augmentation and optimisation. Defaults train on small images in seconds."""
 
     lr: float = Field(default=4e-3, gt=0)
     epochs: int = Field(default=16, ge=1)
@@ -28,7 +28,7 @@ class GLESettings(TrainingConfig):
     padding: float = Field(default=1.1, ge=1)
     radius: float = Field(default=8 / 224, gt=0, description="of the target cone, in sides of the crop")
     flip: float = Field(default=0.0, ge=0, le=1, description="released: 0 on DeepFashion")
-    rotation: float = Field(default=0.0, ge=0, description="deviation, degrees")
+    rotation: float = Field(default=0.0, ge=0, description="standard deviation, degrees")
     scale: float = Field(default=0.0, ge=0)
     shift: float = Field(default=0.0, ge=0)
     color: float = Field(default=0.1, ge=0)

@@ -1,16 +1,17 @@
-"""A trained GLE folder as an object: boxes in, landmarks out."""
+"""A trained GLE network that predicts the landmarks of boxed garments."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
 
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
 from fashion_ops.methods.artifact import load_model
@@ -26,15 +27,21 @@ BATCH = 64
 
 def build(spec: dict[str, Any]) -> GLE:
     """The untrained network that a ``model.json`` describes."""
-    settings = GLESettings.model_validate(spec["settings"])
-    return GLE(settings.backbone, point_set(spec["points"]).num_points, settings.modules)
+    config = GLEConfig.model_validate(spec["settings"])
+    return GLE(config.backbone, point_set(spec["points"]).num_points, config.modules)
 
 
 @dataclass
 class GLEPredictor:
-    """A GLE network ready to predict."""
+    """A GLE network ready to predict.
 
-    model: GLE
+    Attributes:
+        model: a ``GLE`` in eval mode.
+        spec: the content of its ``model.json``.
+        device: where the network is.
+    """
+
+    model: nn.Module
     spec: dict[str, Any]
     device: torch.device
 
@@ -43,42 +50,51 @@ class GLEPredictor:
         """Read a model folder.
 
         Raises:
-            FileNotFoundError: no model there.
-            ValueError: a model of another method.
+            FileNotFoundError: the folder holds no model.
+            ValueError: it holds a model of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, torch.device(device))
 
-    @property
-    def settings(self) -> GLESettings:
-        return GLESettings.model_validate(self.spec["settings"])
+    @cached_property
+    def config(self) -> GLEConfig:
+        """The settings that the network was trained with."""
+        return GLEConfig.model_validate(self.spec["settings"])
 
     def predict(
         self, read_image: Callable[[int], np.ndarray], image_ids: np.ndarray, boxes: np.ndarray
     ) -> Float[np.ndarray, "n k 3"]:
-        """x, y in image pixels and the height of the peak, 0..1, of every landmark of the set."""
-        settings = self.settings
-        matrices = crop_matrices(boxes, settings.crop, settings.padding)
-        crops = cut_crops(read_image, image_ids, matrices, settings.crop)
+        """Predict the landmarks of n garments.
+
+        Args:
+            read_image: returns the RGB uint8 image (H, W, 3) of an image id.
+            image_ids: (n,), the image of each garment.
+            boxes: (n, 4), x1, y1, x2, y2 in image pixels.
+
+        Returns:
+            x and y in image pixels and the height of the peak, 0..1, of each landmark of the point set.
+        """
+        config = self.config
+        matrices = crop_matrices(boxes, config.crop, config.padding)
+        crops = cut_crops(read_image, image_ids, matrices, config.crop)
         return to_image(self.predict_crops(crops), invert_matrices(matrices))
 
     @torch.inference_mode()
-    def predict_crops(self, crops: Tensor) -> Float[np.ndarray, "n k 3"]:
-        """As ``predict``, in crop pixels, from uint8 crops (N, 3, H, W)."""
+    def predict_crops(self, crops: UInt8[Tensor, "n 3 h w"]) -> Float[np.ndarray, "n k 3"]:
+        """As ``predict``, from crops, with x and y in crop pixels."""
         out = [np.zeros((0, point_set(self.spec["points"]).num_points, 3))]
         for i in range(0, len(crops), BATCH):
             batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
-            with autocast(self.settings.precision, self.device):
+            with autocast(self.config.precision, self.device):
                 heat = self.model(batch.contiguous(memory_format=torch.channels_last))
-            found = decode_peaks(self._peaks(heat.float())).cpu().numpy()
-            found[..., 2] = found[..., 2].clip(0, 1)
-            out.append(found)
+            peaks = decode_peaks(self._peaks(heat.float())).cpu().numpy()
+            peaks[..., 2] = peaks[..., 2].clip(0, 1)
+            out.append(peaks)
         return np.concatenate(out)
 
     def _peaks(self, heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """The network's output as heatmaps with peaks near 1 where it is sure."""
-        settings = self.settings
-        if settings.loss == "mse":
+        """The network's output as heatmaps whose confident peaks are near 1."""
+        if self.config.loss == "mse":
             return heat
         density = heat.flatten(2).softmax(2).view_as(heat)
-        return density * peak_of_density(settings.radius * settings.crop[0])
+        return density * peak_of_density(self.config.radius * self.config.crop[0])

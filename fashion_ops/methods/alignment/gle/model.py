@@ -1,8 +1,8 @@
-"""GLE's network: a trunk to stride 8, k global-local modules, up-sampling to the image's own size.
+"""The network of GLE: a backbone to stride 8, k global-local modules, up-sampling to full resolution.
 
 A module (eq. 1-4) is a non-local block with a residual connection, then two 3x3 convolutions with
-batch normalisation and ReLU. ``join`` is the warm start: it turns modules that have been left out so
-far into identities, so that the network goes on from what it has learnt without them.
+batch normalisation and ReLU. ``GLE.join`` is the warm start: a network trained without its modules
+takes them in as identities and goes on from what it has learnt.
 """
 
 import torch
@@ -17,16 +17,17 @@ VGG_LAYERS = {"vgg16": 23, "vgg16_bn": 33}  # up to the ReLU after conv4_3
 SMALL_WIDTHS = {"small": (16, 32, 64), "tiny": (16, 16, 16)}
 
 
-def make_trunk(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
-    """Image (B, 3, H, W) to a map (B, C, H/8, W/8) that is nowhere negative; and C.
+def make_backbone(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
+    """A network from images (B, 3, H, W) to non-negative maps (B, C, H/8, W/8), and C.
 
     Args:
-        name: ``vgg16`` (as published), ``vgg16_bn``, or ``small`` and ``tiny`` for the demo and tests.
+        name: ``vgg16`` (as published), ``vgg16_bn``, or ``small`` and ``tiny`` for the demo and
+            tests.
         pretrained: timm's name of ImageNet weights, such as ``tv_in1k``, or None.
 
     Raises:
-        ValueError: unknown name, or pretrained weights of a network that has none.
-        OSError: the pretrained weights can't be had (no network, no such name).
+        ValueError: the name is unknown, or the network has no pretrained weights.
+        OSError: the pretrained weights cannot be downloaded, or timm has none of this name.
     """
     if name in VGG_LAYERS:
         net = load_timm(name, pretrained)
@@ -52,7 +53,7 @@ def conv_bn(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class NonLocal(nn.Module):
-    """Eq. 1-3: every place gathers from all places, weighted by embedded Gaussians, and adds itself."""
+    """Eq. 1-3: each place adds the average over all places, weighted by embedded Gaussians."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,11 +84,11 @@ class GlobalLocal(nn.Module):
 
     @torch.no_grad()
     def become_identity(self, x: Float[Tensor, "b c h w"]) -> None:
-        """Change nothing about features that are nowhere negative.
+        """Set the weights so that non-negative features pass unchanged.
 
-        The non-local part starts at zero; each convolution passes its input on, and its batch
-        normalisation gives back the mean and deviation that it takes away. Exact for ``x`` in training
-        and for everything in evaluation.
+        The non-local part becomes zero and each convolution an identity; each batch normalisation
+        restores the mean and standard deviation that it removes. In training mode this is exact for
+        ``x``, in eval mode for all features.
         """
         nn.init.zeros_(self.non_local.w.weight)
         assert self.non_local.w.bias is not None
@@ -103,14 +104,14 @@ class GlobalLocal(nn.Module):
 
 
 class GLE(nn.Module):
-    """Crop (B, 3, H, W) to heatmaps (B, N, H, W).
+    """Maps crops to heatmaps of their own size.
 
     Args:
-        backbone: of ``make_trunk``.
+        backbone: of ``make_backbone``.
         landmarks: N, one heatmap each.
-        modules: k, how many global-local modules; 0 is the network without them.
-        pretrained: of ``make_trunk``.
-        joined: whether the modules take part; if not, ``join`` lets them.
+        modules: k, the number of global-local modules.
+        pretrained: of ``make_backbone``.
+        joined: whether the modules take part from the start; if not, call ``join`` later.
     """
 
     joined: Tensor
@@ -126,13 +127,13 @@ class GLE(nn.Module):
         super().__init__()
         if modules < 0:
             raise ValueError(f"k is {modules}, the number of global-local modules can't be negative")
-        self.trunk, channels = make_trunk(backbone, pretrained)
+        self.trunk, channels = make_backbone(backbone, pretrained)
         self.embed = nn.Sequential(*(GlobalLocal(channels) for _ in range(modules)))
         self.up = _up_sampling(channels, landmarks, norm=backbone != "vgg16")
         self.register_buffer("joined", torch.tensor(joined))
 
     def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        """The embedding: what the up-sampling sees."""
+        """The embedding, which is the input of the up-sampling."""
         x = self.trunk(x)
         return self.embed(x) if self.joined else x
 
@@ -142,7 +143,7 @@ class GLE(nn.Module):
 
     @torch.no_grad()
     def join(self, pixels: Float[Tensor, "b 3 h w"]) -> None:
-        """Let modules in that were left out so far, as identities on the features of a batch."""
+        """Let the modules take part from now on, as identities on the features of this batch."""
         features = self.trunk(pixels)
         for module in self.embed:
             assert isinstance(module, GlobalLocal)
@@ -151,10 +152,10 @@ class GLE(nn.Module):
 
 
 def _up_sampling(channels: int, landmarks: int, norm: bool) -> nn.Sequential:
-    """Stride 8 to 1 by three transposed convolutions; widths of the released code for 512 channels.
+    """Up-sampling from stride 8 to 1 by three transposed convolutions.
 
-    Published without batch normalisation, behind weights of ImageNet; what starts from scratch with
-    normalisation in its trunk has it here too.
+    For 512 channels the widths are those of the released code. The published network has no batch
+    normalisation here (``norm`` False); backbones that train from scratch with it need it here too.
     """
     base = max(16, channels // 8)
     widths = (base, max(16, base // 2), max(16, base // 4))

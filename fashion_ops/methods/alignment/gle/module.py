@@ -1,60 +1,59 @@
-"""Training GLE: augment on the device, heatmap loss, position constraint; modules join on the way."""
+"""Training of GLE: augmentation on the device, heatmap loss, position constraint, late modules."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import cone_targets
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.position_constraint import Constraint
+from fashion_ops.methods.parts.position_constraint import constraint_of
 from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss
 
 
 class GLEModule(TrainingModule):
-    """GLE on ``Regions`` batches.
+    """GLE on batches of ``Regions``.
 
     Args:
-        model: with ``joined`` False it gets its modules after ``settings.warm_start`` of the run.
-        settings: of the run.
+        model: if its ``joined`` is False, its modules join after ``config.warm_start`` of the run.
+        config: of the run.
         mirror: permutation (K,) of the landmarks under a horizontal flip.
-        constraint: PCLoss on integral coordinates, or None.
         seed: of order and augmentation.
     """
 
-    def __init__(
-        self,
-        model: GLE,
-        settings: GLESettings,
-        mirror: Tensor,
-        constraint: Constraint | None,
-        seed: int,
-    ) -> None:
-        super().__init__(settings, seed)
-        self.model, self.settings, self.constraint = model, settings, constraint
-        self.warp = Warp(
-            settings.flip, settings.rotation, settings.scale, settings.shift, settings.color
+    config: GLEConfig
+
+    def __init__(self, model: GLE, config: GLEConfig, mirror: np.ndarray, seed: int) -> None:
+        super().__init__(config, seed)
+        self.model = model
+        self.warp = Warp(config.flip, config.rotation, config.scale, config.shift, config.color)
+        self.constraint = constraint_of(
+            config.position_constraint,
+            config.position_constraint_k,
+            config.position_constraint_parts,
+            mirror,
         )
-        self.register_buffer("mirror", mirror, persistent=False)
+        self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Heatmap loss, and the position constraint where there is one."""
-        s, model = self.settings, self.model
+        """The heatmap loss, and PCLoss on integral coordinates if its weight is not 0."""
+        config, model = self.config, self.model
         assert isinstance(model, GLE)
         mirror = self.get_buffer("mirror")
         crops, landmarks = warp_batch(
-            batch["region"], batch["landmarks"], s.crop, mirror, self.warp, generator
+            batch["region"], batch["landmarks"], config.crop, mirror, self.warp, generator
         )
         crops = normalize(crops).contiguous(memory_format=torch.channels_last)
-        if not model.joined and self.progress >= s.warm_start:
+        if not model.joined and self.progress >= config.warm_start:
             model.join(crops)
         heat = model(crops)
         points, labelled = landmarks[..., :2], landmarks[..., 2] > 0
-        target = cone_targets(points, s.crop, s.radius * s.crop[0])
-        loss = heatmap_loss(heat, target, labelled.float(), s.loss)
+        target = cone_targets(points, config.crop, config.radius * config.crop[0])
+        loss = heatmap_loss(heat, target, labelled.float(), config.loss)
         if self.constraint is None:
             return {"loss": loss, "heatmap": loss}
-        apart = self.constraint.of_heatmaps(as_logits(heat, s.loss), points, labelled)
-        total = loss + self.constraint.weight * apart
-        return {"loss": total, "heatmap": loss, "position_constraint": apart}
+        penalty = self.constraint.of_heatmaps(as_logits(heat, config.loss), points, labelled)
+        total = loss + self.constraint.weight * penalty
+        return {"loss": total, "heatmap": loss, "position_constraint": penalty}

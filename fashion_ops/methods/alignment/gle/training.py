@@ -1,4 +1,4 @@
-"""From aligned garments and images to a trained GLE network, in memory or as a model folder."""
+"""Training of a GLE network on aligned garments, in memory or into a model folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,73 +8,58 @@ import torch
 
 from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.alignment.gle.config import GLESettings
+from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.parts.position_constraint import Constraint, constraint_of
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.taxonomy.alignment import point_set
 
 
 def train_gle(
+    config: GLEConfig,
     points: AlignmentLandmarks,
     read_image: Callable[[int], np.ndarray],
-    settings: GLESettings,
     *,
     landmarks: str = "fld8",
     seed: int = 0,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    bar: bool = False,
+    options: TrainerOptions | None = None,
 ) -> GLEPredictor:
-    """A network trained on garments; landmarks that a garment doesn't have cost nothing.
+    """Train a network; landmarks that a garment does not have add no loss.
 
     Args:
-        points: what to train on, in the slots of ``landmarks``.
-        read_image: image id to RGB uint8.
-        settings: of the run.
+        config: of the run.
+        points: the training garments, in the slots of ``landmarks``.
+        read_image: returns the RGB uint8 image of an image id.
         landmarks: name of the point set.
         seed: of weights, order and augmentation.
-        checkpoint: resume point.
-        on_epoch: told the mean losses of each epoch.
-        bar: show a progress bar.
+        options: how the training is carried out.
     """
     kind = point_set(landmarks)
     torch.manual_seed(seed)
-    late = settings.warm_start > 0
     model = GLE(
-        settings.backbone, kind.num_points, settings.modules, settings.pretrained, joined=not late
+        config.backbone,
+        kind.num_points,
+        config.modules,
+        config.pretrained,
+        joined=config.warm_start == 0,
     )
-    module = GLEModule(
-        model, settings, torch.from_numpy(kind.mirror), constraint(settings, kind.mirror), seed
-    )
-    data = Regions(as_garments(points), read_image, settings.crop, settings.padding)
-    fit(module, data, TrainerOptions(checkpoint=checkpoint, on_epoch=on_epoch, bar=bar))
-    spec = {"method": METHOD, "points": landmarks, "settings": settings.model_dump(mode="json")}
+    module = GLEModule(model, config, kind.mirror, seed)
+    fit(module, Regions(as_garments(points), read_image, config.crop, config.padding), options)
+    spec = {"method": METHOD, "points": landmarks, "settings": config.model_dump(mode="json")}
     return GLEPredictor(model.eval(), spec, next(model.parameters()).device)
 
 
 def save_gle(folder: Path, predictor: GLEPredictor) -> None:
-    """Write the model folder, which is made if need be."""
+    """Write the model folder; creates it if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, predictor.model, predictor.spec)
 
 
-def constraint(settings: GLESettings, mirror: np.ndarray) -> Constraint | None:
-    """The position constraint that the settings ask for."""
-    return constraint_of(
-        settings.position_constraint,
-        settings.position_constraint_k,
-        settings.position_constraint_parts,
-        mirror,
-    )
-
-
 def as_garments(points: AlignmentLandmarks) -> TrainingGarments:
-    """Rows of the alignment catalog as ``Regions`` takes them; the category is the clothes type."""
+    """Rows of the alignment catalog in the form of ``Regions``; the clothes type is the category."""
     return TrainingGarments(
         points.image_id,
         points.clothes_type.astype(np.int64),

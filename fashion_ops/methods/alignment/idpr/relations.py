@@ -5,15 +5,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fashion_ops.methods.alignment.crops import Shapes
+from fashion_ops.methods.alignment.data import Shapes
 from fashion_ops.methods.parts.pseudo_labels import FRAME, distances, fit_centers
 
-FLOOR = 8 / FRAME  # a relation is never more precise than this, normalised
+TYPES = 6  # of each relation
+MIN_SPREAD = 8 / FRAME  # normalised
+
+Links = Sequence[tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """From ``start`` to ``end``: typical differences of position (T, 2) and their spread (T, 2)."""
+    """Positions of landmark ``end`` relative to landmark ``start``, one cluster per type.
+
+    Attributes:
+        start: index of a landmark.
+        end: index of its neighbour.
+        means: (T, 2), normalised differences of position.
+        spread: (T, 2), standard deviations around the means.
+    """
 
     start: int
     end: int
@@ -21,40 +31,70 @@ class Relation:
     spread: np.ndarray
 
 
-def fit_relations(
-    shapes: Shapes, links: Sequence[tuple[int, int]], types: int, seed: int
-) -> tuple[Relation, ...]:
-    """Both directions of each link, one behind the other.
+@dataclass(frozen=True)
+class Tree:
+    """The tree over the landmarks of one kind of garment.
 
-    A link whose ends are never seen together gets one type of no opinion.
+    Attributes:
+        slots: bool (n,), the landmarks that the kind has.
+        links: pairs of these landmarks.
+        relations: both directions of each link, one after the other.
     """
-    out = []
+
+    slots: np.ndarray
+    links: tuple[tuple[int, int], ...]
+    relations: tuple[Relation, ...]
+
+
+def make_trees(
+    shapes: Shapes, links: Sequence[tuple[np.ndarray, Links]], seed: int
+) -> tuple[Tree, ...]:
+    """Fit the relations of each kind of garment.
+
+    Args:
+        shapes: of the training garments.
+        links: for each kind its slots (n,) and the links between them.
+        seed: of the clusters.
+    """
+    trees = []
+    for slots, pairs in links:
+        members = shapes.take((shapes.slots == slots).all(axis=1))
+        trees.append(Tree(slots, tuple(pairs), fit_relations(members, pairs, TYPES, seed)))
+    return tuple(trees)
+
+
+def fit_relations(shapes: Shapes, links: Links, types: int, seed: int) -> tuple[Relation, ...]:
+    """Cluster the relative positions of each link into at most ``types`` types, in both directions.
+
+    A link whose ends are never observed together gets one type of very large spread.
+    """
+    relations = []
     for a, b in links:
         both = shapes.observed[:, a] & shapes.observed[:, b]
         for start, end in ((a, b), (b, a)):
             offsets = shapes.positions[both, end] - shapes.positions[both, start]
-            out.append(_relation(start, end, offsets, types, seed))
-    return tuple(out)
+            relations.append(_relation(start, end, offsets, types, seed))
+    return tuple(relations)
 
 
 def _relation(start: int, end: int, offsets: np.ndarray, types: int, seed: int) -> Relation:
     if not len(offsets):
         return Relation(start, end, np.zeros((1, 2)), np.full((1, 2), 1e3))
-    seen = np.ones((len(offsets), 1), bool)
+    observed = np.ones((len(offsets), 1), bool)
     pixels = offsets[:, None] * FRAME
-    means = fit_centers(pixels, seen, types, seed)
-    nearest = distances(pixels, seen, means).argmin(axis=1)
-    means = means[:, 0] / FRAME
+    centers = fit_centers(pixels, observed, types, seed)
+    nearest = distances(pixels, observed, centers).argmin(axis=1)
+    means = centers[:, 0] / FRAME
     spread = np.stack([_spread(offsets[nearest == t] - means[t]) for t in range(len(means))])
     return Relation(start, end, means, spread)
 
 
-def _spread(rest: np.ndarray) -> np.ndarray:
-    return np.maximum(np.sqrt((rest**2).mean(axis=0)) if len(rest) else 0.0, FLOOR)
+def _spread(residuals: np.ndarray) -> np.ndarray:
+    return np.maximum(np.sqrt((residuals**2).mean(axis=0)) if len(residuals) else 0.0, MIN_SPREAD)
 
 
 def nearest_type(relation: Relation, positions: np.ndarray) -> np.ndarray:
-    """Type (N,) of each garment's relation, from positions (N, n, 2)."""
+    """Type (N,) of a relation in each garment, from positions (N, n, 2)."""
     offsets = positions[:, relation.end] - positions[:, relation.start]
     scaled = (offsets[:, None] - relation.means[None]) / relation.spread[None]
     return (scaled**2).sum(-1).argmin(axis=1)

@@ -1,8 +1,8 @@
-"""Features of a trunk, pooled over regions of an image and put in a row.
+"""Features of a backbone, pooled over regions of an image and concatenated.
 
-The paper takes "off-the-shelf CNN features" at four places and says no more: which layer, how large
-the surroundings of a point, what stands for a point that isn't there. Ours: the mean of the last map
-at every resolution; a square patch, ``SHARE`` of the box's longer side; zeros.
+The paper takes "off-the-shelf CNN features" at four places. It does not name the layer, the size of the
+region around a point, or the features of an absent point. We take the mean of the last map at every
+resolution, a square patch of ``SHARE`` of the box's longer side, and zeros.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,12 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Places:
-    """Where to look in N images: ``boxes`` (N, P, 4) in image pixels, ``present`` (N, P).
+    """P regions in each of N images.
 
-    ``size``: pixels that the longer side of a box gets before it enters the trunk.
+    Attributes:
+        boxes: x1, y1, x2, y2 in image pixels.
+        present: which regions exist; features of the others are 0.
+        size: side of the square to which each box is scaled before it enters the backbone, pixels.
     """
 
     boxes: Float[np.ndarray, "n p 4"]
@@ -33,13 +36,13 @@ class Places:
 
 
 def whole_images(sides: Float[np.ndarray, "n 2"], size: int) -> Places:
-    """Images of these (width, height) from edge to edge."""
+    """The whole of each image, given its (width, height)."""
     boxes = np.concatenate([np.zeros_like(sides), sides - 1], 1)
     return garment_boxes(boxes, size)
 
 
 def garment_boxes(boxes: Float[np.ndarray, "n 4"], size: int) -> Places:
-    """One box an image."""
+    """One box in each image."""
     return Places(boxes[:, None], np.ones((len(boxes), 1), bool), size)
 
 
@@ -49,17 +52,17 @@ def patches(
     boxes: Float[np.ndarray, "n 4"],
     size: int,
 ) -> Places:
-    """Squares around points of garments in these boxes."""
+    """Squares around points of garments whose boxes are given."""
     longer = (boxes[:, 2:] - boxes[:, :2]).max(1).clip(1)
     half = (SHARE / 2 * longer)[:, None, None]
     return Places(np.concatenate([points - half, points + half], -1), present, size)
 
 
 @torch.inference_mode()
-def pooled(trunk: nn.Sequential, crops: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b f"]:
-    """Means of the maps after which the resolution falls, and of the last one."""
+def pooled(backbone: nn.Sequential, crops: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b f"]:
+    """Means over the last map at each resolution, concatenated."""
     means, last = [], crops
-    for layer in trunk:
+    for layer in backbone:
         after = layer(last)
         if after.shape[-1] < last.shape[-1]:
             means.append(last.mean((2, 3)))
@@ -68,50 +71,50 @@ def pooled(trunk: nn.Sequential, crops: Float[Tensor, "b 3 h w"]) -> Float[Tenso
 
 
 def extract(
-    trunk: nn.Sequential,
+    backbone: nn.Sequential,
     read_image: Callable[[int], np.ndarray],
     image_ids: np.ndarray,
     places: Places,
 ) -> Float[np.ndarray, "n pf"]:
-    """Features (N, P * F) of images, one place after the other; zeros where a place isn't there."""
+    """Features (N, P * F) of images, region after region; zeros where a region is not present."""
     n, p = places.present.shape
     size = (places.size, places.size)
     matrices = crop_matrices(places.boxes.reshape(-1, 4), size, 1.0).reshape(n, p, 2, 3)
-    trunk.eval()
-    width = pooled(trunk, torch.zeros(1, 3, *size)).shape[1]
+    backbone.eval()
+    width = pooled(backbone, torch.zeros(1, 3, *size)).shape[1]
     out = np.zeros((n * p, width), np.float32)
-    waiting: list[tuple[int, np.ndarray]] = []
+    pending: list[tuple[int, np.ndarray]] = []
 
     def flush() -> None:
-        crops = np.stack([crop for _, crop in waiting]).transpose(0, 3, 1, 2)
-        features = pooled(trunk, normalize(torch.from_numpy(crops.copy()).float() / 255))
-        out[[row for row, _ in waiting]] = features.numpy()
-        waiting.clear()
+        crops = np.stack([crop for _, crop in pending]).transpose(0, 3, 1, 2)
+        features = pooled(backbone, normalize(torch.from_numpy(crops.copy()).float() / 255))
+        out[[row for row, _ in pending]] = features.numpy()
+        pending.clear()
 
     for i in range(n):
         image = read_image(int(image_ids[i]))
         for j in np.flatnonzero(places.present[i]):
-            waiting.append((i * p + int(j), cut(image, matrices[i, j], size)))
-        if len(waiting) >= BATCH:
+            pending.append((i * p + int(j), cut(image, matrices[i, j], size)))
+        if len(pending) >= BATCH:
             flush()
-    if waiting:
+    if pending:
         flush()
     return out.reshape(n, -1)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and deviation of each feature over a training split."""
+    """Mean and standard deviation of each feature over a training split."""
 
     mean: np.ndarray
-    deviation: np.ndarray
+    std: np.ndarray
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n f"]) -> "Scale":
-        """Those of these features; a feature that never changes stays 0."""
-        deviation = features.std(0)
-        return cls(features.mean(0), np.where(deviation > 1e-6, deviation, np.inf))
+        """The statistics of these features; a constant feature becomes 0."""
+        std = features.std(0)
+        return cls(features.mean(0), np.where(std > 1e-6, std, np.inf))
 
     def __call__(self, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n f"]:
-        """Features of mean 0 and deviation 1, as far as they are like the training split's."""
-        return ((features - self.mean) / self.deviation).astype(np.float32)
+        """Features minus the mean, divided by the standard deviation, float32."""
+        return ((features - self.mean) / self.std).astype(np.float32)

@@ -1,12 +1,12 @@
-"""Pseudo-labels of the three stages: a space, its K centres, a temperature (eq. 1, Table 1).
+"""Pseudo-labels of the three stages: a space, its K centres and a temperature (eq. 1, Table 1).
 
 - ``configuration``: the true landmarks (stage 1);
-- ``offset``: delta = estimate of the stage before - truth (stage 2);
+- ``offset``: delta = previous stage's estimate - truth (stage 2);
 - ``context``: lin(delta x delta), the outer product of the offsets with themselves (stage 3).
 
-Distances are in 224-px units (in their square for ``context``), labels are softmax(-d / T). The
-paper's T is one of configurations; the other spaces have scales of their own, so theirs is in the same
-ratio to the median distance to the nearest centre as T is in stage 1 (20 to 44.6 px on FLD).
+Distances are in 224-px units (in their square for ``context``); labels are softmax(-d / T). The paper
+gives T for configurations only. The other spaces have different scales, so their T has the same ratio
+to the median distance to the nearest centre as in stage 1 (20 to 44.6 px on FLD).
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from fashion_ops.methods.parts.pseudo_labels import (
     soft_labels,
     temperature_of,
 )
+from fashion_ops.params import DfaStage
 
 Space = Literal["configuration", "offset", "context"]
 SPACES: tuple[Space, ...] = ("configuration", "offset", "context")
@@ -31,10 +32,14 @@ PAPER_T = 20.0
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Clusters of one space.
+    """The clusters of one space, and soft labels from distances to them.
 
-    ``centers``: (K, n, 2), or (K, 2n, 2n) of ``context``; ``errors``: e(C_k) (K,), normalised, the mean
-    error of the estimate that the offsets belong to; zeros in stage 1, which has none before it.
+    Attributes:
+        space: what is clustered.
+        centers: (K, n, 2), or (K, 2n, 2n) for ``context``.
+        temperature: T of the soft labels.
+        errors: e(C_k) (K,), normalised: the mean error of the previous stage's estimate in each
+            cluster; zeros in stage 1.
     """
 
     space: Space
@@ -48,8 +53,8 @@ class PseudoLabels:
         """Distance of each garment to each centre (N, K).
 
         Args:
-            positions: true ones, (N, n, 2), normalised.
-            previous: of the stage before, or None.
+            positions: true positions (N, n, 2), normalised.
+            previous: the previous stage's positions (N, n, 2), or None for ``configuration``.
             observed: bool (N, n).
         """
         values = space_values(self.space, positions, previous)
@@ -60,43 +65,43 @@ class PseudoLabels:
     def soft(
         self, positions: np.ndarray, previous: np.ndarray | None, observed: np.ndarray
     ) -> np.ndarray:
-        """Labels (N, K) that sum to 1; arguments as of ``distances``."""
+        """Soft labels (N, K) that sum to 1; arguments as of ``distances``."""
         return soft_labels(self.distances(positions, previous, observed), self.temperature)
 
 
 def space_values(space: Space, positions: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-    """What is clustered, (N, n, 2) in 224-px units: positions in the frame, or offsets."""
+    """What a space clusters, (N, n, 2) in 224-px units: positions in the frame, or offsets."""
     if space == "configuration":
         return (positions + 0.5) * FRAME
-    assert previous is not None, f"space {space!r} needs the positions of the stage before"
+    assert previous is not None, f"space {space!r} needs the positions of the previous stage"
     return (previous - positions) * FRAME
 
 
 def fit_labels(
+    config: DfaStage,
     space: Space,
     positions: np.ndarray,
     previous: np.ndarray | None,
     observed: np.ndarray,
-    clusters: int,
-    temperature: float,
     seed: int,
 ) -> PseudoLabels:
     """Cluster the training garments.
 
     Args:
+        config: ``clusters`` is K (fewer where there are fewer different garments), ``temperature`` the
+            paper's T for configurations in 224-px units.
         space: what to cluster.
-        positions: true ones, (N, n, 2), normalised.
-        previous: of the stage before, (N, n, 2); None in stage 1.
-        observed: bool (N, n); garments with nothing observed are left out.
-        clusters: K, at most; fewer where there are fewer different garments.
-        temperature: the paper's T, of configurations in 224 px.
-        seed: of the start.
+        positions: true positions (N, n, 2), normalised.
+        previous: the previous stage's positions (N, n, 2); None in stage 1.
+        observed: bool (N, n); garments without any observed landmark are left out.
+        seed: of the initial centres.
     """
     values = space_values(space, positions, previous)
     if space == "context":
-        centers = fit_contextual(values, values, observed, clusters, seed)
+        centers = fit_contextual(values, values, observed, config.clusters, seed)
     else:
-        centers = fit_centers(values, observed, clusters, seed)
+        centers = fit_centers(values, observed, config.clusters, seed)
+    temperature = config.temperature
     fitted = PseudoLabels(space, centers, temperature, np.zeros(len(centers)))
     d = fitted.distances(positions, previous, observed)
     known = np.asarray(observed.any(axis=1))
@@ -104,6 +109,6 @@ def fit_labels(
         temperature = float(temperature / PAPER_T * temperature_of(d[known]))
     errors = fitted.errors
     if previous is not None:
-        off = configuration_error(previous - positions, observed)
-        errors = cluster_errors(off, d.argmin(axis=1), known, len(centers))
+        sizes = configuration_error(previous - positions, observed)
+        errors = cluster_errors(sizes, d.argmin(axis=1), known, len(centers))
     return PseudoLabels(space, centers, temperature, errors)

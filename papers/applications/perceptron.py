@@ -1,4 +1,4 @@
-"""A multi-layer perceptron from features to the scores of attributes."""
+"""A multi-layer perceptron that predicts attributes from features."""
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ BATCH = 256
 def train_classifier(
     features: Float[np.ndarray, "n f"], labels: Int[np.ndarray, "n a"], seed: int
 ) -> nn.Sequential:
-    """One hidden layer with dropout, binary cross entropy on what is known, AdamW.
+    """Train one hidden layer with dropout, by binary cross entropy on the known labels and AdamW.
 
     Args:
-        features: of mean 0 and deviation 1.
-        labels: 1 has the attribute, -1 has it not, 0 unknown.
+        features: of mean 0 and standard deviation 1.
+        labels: 1 for a garment with the attribute, -1 for one without, 0 for unknown.
         seed: of weights, order and dropout.
     """
     with torch.random.fork_rng(devices=[]):
@@ -35,8 +35,8 @@ def train_classifier(
         for _ in range(STEPS):
             rows = torch.randint(len(x), (BATCH,))
             known = y[rows] != 0
-            goal = (y[rows] > 0).float()
-            loss = F.binary_cross_entropy_with_logits(net(x[rows]), goal, known.float())
+            target = (y[rows] > 0).float()
+            loss = F.binary_cross_entropy_with_logits(net(x[rows]), target, known.float())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -46,5 +46,5 @@ def train_classifier(
 
 @torch.inference_mode()
 def predict_scores(net: nn.Module, features: Float[np.ndarray, "n f"]) -> Float[np.ndarray, "n a"]:
-    """Logits of every attribute."""
+    """Logits of each attribute."""
     return net(torch.from_numpy(features)).numpy()

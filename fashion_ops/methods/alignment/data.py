@@ -1,0 +1,165 @@
+"""Training and evaluation data of the regression methods: crops with normalised landmarks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
+from fashion_ops.methods.alignment.crops import Crops, FrameName, frame_of, to_pixels
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, PointSet, point_set
+
+JOINT = "all"  # one model for all clothing types
+PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Normalised landmarks of N garments.
+
+    Attributes:
+        positions: (N, n, 2); arbitrary where a landmark is not observed.
+        visibility: (N, n), COCO's codes: 0 cut off or absent, 1 occluded, 2 visible.
+        slots: bool (N, n), whether the garment's type has the landmark.
+    """
+
+    positions: np.ndarray
+    visibility: np.ndarray
+    slots: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Bool (N, n): visible or occluded."""
+        return self.visibility > 0
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Indices of the garments with at least one observed landmark."""
+        return np.flatnonzero(self.observed.any(axis=1))
+
+    def take(self, rows: np.ndarray) -> "Shapes":
+        """The garments at these indices, or where the boolean ``rows`` is true."""
+        return Shapes(self.positions[rows], self.visibility[rows], self.slots[rows])
+
+
+@dataclass(frozen=True)
+class AlignmentData:
+    """The garments that a model is trained on.
+
+    Attributes:
+        crops: of N garments.
+        shapes: their landmarks, in the frame of the crops.
+        mirror: permutation (n,) of the landmarks under a horizontal flip.
+    """
+
+    crops: Crops
+    shapes: Shapes
+    mirror: np.ndarray
+
+
+@dataclass(frozen=True)
+class Split:
+    """The garments of one split that one model serves: catalog rows, crops and landmarks."""
+
+    rows: AlignmentLandmarks
+    points: PointSet
+    crops: Crops
+    shapes: Shapes
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @property
+    def data(self) -> AlignmentData:
+        """The split as training data."""
+        return AlignmentData(self.crops, self.shapes, self.points.mirror)
+
+    def to_pixels(self, positions: np.ndarray) -> np.ndarray:
+        """Normalised positions (N, n, 2) as pixels of the images."""
+        return frame_of(self.crops.frame, self.rows.box).invert(positions.astype(np.float64))
+
+
+def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, frame: FrameName) -> Split:
+    """Read the garments of a split that one model serves.
+
+    Args:
+        catalog: of one source.
+        split: ``train``, ``val`` or ``test``.
+        kind: ``all`` (three clothing types in FLD's 8 slots), one of the types, or ``person`` (LSP).
+        size: of the crops, pixels.
+        frame: of the crops and positions.
+
+    Raises:
+        ValueError: the split has no such garments.
+    """
+    if kind == JOINT:
+        rows, points = catalog.points(split), point_set("fld8")
+    else:
+        rows = catalog.points(split, clothes_type=kind)
+        points = point_set("lsp14" if kind == PERSON else kind)
+    if not len(rows):
+        raise ValueError(f"{catalog.folder}: no garments of kind {kind!r} in split {split!r}")
+    positions = frame_of(frame, rows.box).apply(rows.xy)
+    shapes = Shapes(positions, rows.visibility, rows.present)
+    return Split(rows, points, Crops(rows.image_id, rows.box, catalog.image, size, frame), shapes)
+
+
+def kinds_of(catalog: AlignmentCatalog, per_type: bool) -> tuple[str, ...]:
+    """The models that a catalog needs: one for persons, one for all garments, or one per type."""
+    types = sorted(set(catalog.garments["clothes_type"].tolist()))
+    if types == [0]:
+        return (PERSON,)
+    return tuple(CLOTHES_TYPES[i - 1] for i in types) if per_type else (JOINT,)
+
+
+class AlignmentSamples(Dataset[dict[str, Tensor]]):
+    """Training samples: ``crop`` (3, S, S), ``landmarks`` (m, 3) in crop pixels and ``slots`` (n,).
+
+    With ``previous``, the n positions of the previous stage follow the n true landmarks (m = 2n), so
+    that augmentation moves both alike.
+
+    Args:
+        crops: of all N garments.
+        shapes: of all N garments.
+        previous: (N, n, 2), normalised, or None.
+        rows: indices of the garments to train on; None takes all.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        shapes: Shapes,
+        previous: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+    ) -> None:
+        self.crops = crops
+        self.rows = np.arange(len(crops)) if rows is None else rows
+        points = np.where(shapes.observed[..., None], shapes.positions, 0.0)
+        landmarks = np.concatenate([to_pixels(points, crops.size), shapes.visibility[..., None]], 2)
+        if previous is not None:
+            pixels = to_pixels(previous, crops.size)
+            estimates = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], 2)
+            landmarks = np.concatenate([landmarks, estimates], 1)
+        self.landmarks = torch.from_numpy(landmarks.astype(np.float32))
+        self.slots = torch.from_numpy(np.ascontiguousarray(shapes.slots))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
+        """A whole batch at once, already stacked."""
+        rows = self.rows[np.asarray(indices)]
+        index = torch.from_numpy(rows)
+        return {
+            "crop": self.crops.take(rows),
+            "landmarks": self.landmarks[index],
+            "slots": self.slots[index],
+        }

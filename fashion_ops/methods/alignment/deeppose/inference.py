@@ -1,0 +1,54 @@
+"""A trained DeepPose model and its predictions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fashion_ops.methods.alignment.crops import Crops
+from fashion_ops.methods.alignment.deeppose.model import PatchStage
+from fashion_ops.methods.alignment.dfa.inference import BATCH, TrainedStage
+from fashion_ops.methods.parts.augment import normalize
+from fashion_ops.methods.parts.trainer import autocast
+
+
+@dataclass(frozen=True)
+class DeepPose:
+    """Stage 1 and the patch stages that follow it."""
+
+    first: TrainedStage
+    patches: tuple[PatchStage, ...]
+
+    @property
+    def networks(self) -> int:
+        """How many CNNs there are; each garment passes through all of them."""
+        return 1 + sum(len(stage.nets) for stage in self.patches)
+
+    def predict(self, crops: Crops, stages: int = 3) -> np.ndarray:
+        """Positions (N, n, 2), normalised, after the first ``stages`` stages."""
+        positions = self.first.predict(crops).positions
+        for stage in self.patches[: stages - 1]:
+            positions = correct(stage, crops, positions, self.first.spec["precision"])
+        return positions
+
+
+@torch.no_grad()
+def correct(stage: PatchStage, crops: Crops, previous: np.ndarray, precision: str) -> np.ndarray:
+    """Positions (N, n, 2) as one stage corrects them.
+
+    Args:
+        stage: stage 2 or 3.
+        crops: of N garments.
+        previous: positions (N, n, 2) of the previous stage, normalised.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+    """
+    stage.eval()
+    device = next(stage.parameters()).device
+    out = np.zeros_like(previous)
+    for start in range(0, len(crops), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(crops)))
+        pixels = normalize(crops.take(rows).to(device) / 255)
+        with autocast(precision, device):
+            corrected = stage(pixels, torch.from_numpy(previous[rows]).to(device))
+        out[rows] = corrected.float().cpu()
+    return out

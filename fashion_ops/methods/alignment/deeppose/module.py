@@ -1,0 +1,34 @@
+"""Training of the N networks of a patch stage."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_ops.methods.alignment.deeppose.model import PatchStage
+from fashion_ops.methods.alignment.dfa.loss import position_loss
+from fashion_ops.methods.alignment.dfa.module import AlignmentModule
+from fashion_ops.params import DfaStage
+
+
+class PatchModule(AlignmentModule):
+    """A ``PatchStage`` on batches of ``AlignmentSamples`` with previous positions.
+
+    The networks share the batches and nothing else.
+
+    Args:
+        model: the stage.
+        config: optimisation and augmentation.
+        mirror: permutation (n,) of the landmarks under a horizontal flip.
+        seed: of augmentation and order.
+    """
+
+    def __init__(self, model: PatchStage, config: DfaStage, mirror: np.ndarray, seed: int) -> None:
+        super().__init__(config, mirror, seed, previous=True)
+        self.model = model
+
+    def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The position loss of the corrected landmarks."""
+        pixels, positions, visibility = self.augment(batch, generator)
+        n = positions.shape[1] // 2
+        corrected = self.model(pixels, positions[:, n:])
+        return {"loss": position_loss(corrected, positions[:, :n], visibility[:, :n] > 0)}

@@ -1,0 +1,56 @@
+"""Training of one IDPR network: places, types of relations and pseudo-labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fashion_ops.methods.alignment.dfa.loss import label_loss
+from fashion_ops.methods.alignment.dfa.module import AlignmentModule
+from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
+from fashion_ops.methods.alignment.idpr.loss import place_loss, type_loss
+from fashion_ops.methods.alignment.idpr.model import IdprNet, Scores
+from fashion_ops.methods.alignment.idpr.relations import Tree
+from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.params import DfaStage
+
+
+class IdprModule(AlignmentModule):
+    """An ``IdprNet`` on batches of ``AlignmentSamples``.
+
+    Args:
+        model: the network.
+        config: optimisation, augmentation, and weight and decay of the pseudo-labels' loss.
+        trees: those that the network was built for.
+        labels: the pseudo-labels, or None to train without them.
+        mirror: permutation (n,) of the landmarks under a horizontal flip.
+        seed: of augmentation and order.
+    """
+
+    def __init__(
+        self,
+        model: IdprNet,
+        config: DfaStage,
+        trees: Sequence[Tree],
+        labels: PseudoLabels | None,
+        mirror: np.ndarray,
+        seed: int,
+    ) -> None:
+        super().__init__(config, mirror, seed, previous=False)
+        self.model, self.trees, self.labels = model, trees, labels
+
+    def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Cross entropies of places and types; the pseudo-labels' loss, weighted by DFA's eq. 4."""
+        pixels, true, visibility = self.augment(batch, generator)
+        observed = visibility > 0
+        out: Scores = self.model(pixels)
+        place = place_loss(out.places, true, observed, out.side)
+        kind = type_loss(self.trees, out, true, observed, batch["slots"])
+        loss, logged = place + kind, {"place": place, "type": kind}
+        if self.labels is not None:
+            soft = self.labels.soft(true.double().cpu().numpy(), None, observed.cpu().numpy())
+            logged["label"] = label_loss(out.labels, torch.from_numpy(soft).to(true))
+            weight = auxiliary_weight(self.progress, self.config.label_weight, self.config.decay)
+            loss = loss + weight * logged["label"]
+        return {"loss": loss, **logged}

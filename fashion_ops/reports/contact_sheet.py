@@ -1,0 +1,81 @@
+"""A page of the synthetic wardrobe: for each category a shop/user pair, then other garments.
+
+Every second image shows its landmarks: left red, right blue, middle green, hollow where occluded.
+"""
+
+import cv2
+import numpy as np
+
+from fashion_ops.synthetic.wardrobe.plan import Shot, plan
+from fashion_ops.synthetic.wardrobe.render import photograph
+from fashion_ops.taxonomy import CATEGORIES, Category, category
+
+_GAP, _TITLE, _BLOCKS = 6, 26, 2
+_INK = (60, 52, 48)
+_LEFT, _RIGHT, _MIDDLE = (64, 96, 240), (236, 140, 40), (60, 180, 60)
+_SIZE = 256  # at which images are drawn before they are resized for the page
+
+
+def contact_sheet(seed: int, columns: int, size: int) -> np.ndarray:
+    """Draw the page, categories in two blocks side by side.
+
+    Args:
+        seed: of the garments, poses and backgrounds.
+        columns: images of each category.
+        size: side of an image on the page, pixels.
+
+    Returns:
+        BGR uint8 (H, W, 3).
+    """
+    shots = plan(seed, "train", 400 * columns, 0.35)
+    strips = []
+    for info in CATEGORIES:
+        strip = np.full((size + _TITLE + _GAP, (size + _GAP) * columns + 4 * _GAP, 3), 255, np.uint8)
+        title = f"{info.id}  {info.label}"
+        cv2.putText(strip, title, (_GAP, 19), cv2.FONT_HERSHEY_DUPLEX, 0.55, _INK, 1, cv2.LINE_AA)
+        for column, (pixels, item) in enumerate(_select(shots, info, columns)):
+            if column % 2:
+                image = draw_landmarks(pixels, item, size / _SIZE)
+            else:
+                image = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+            x = _GAP + column * (size + _GAP)
+            strip[_TITLE : _TITLE + size, x : x + size] = image
+        strips.append(strip)
+    rows = -(-len(strips) // _BLOCKS)
+    strips += [np.full_like(strips[0], 255)] * (rows * _BLOCKS - len(strips))
+    return np.hstack([np.vstack(strips[b * rows : (b + 1) * rows]) for b in range(_BLOCKS)])
+
+
+def draw_landmarks(pixels: np.ndarray, item: dict, zoom: float) -> np.ndarray:
+    """A resized copy of a BGR image with the landmarks of one item of its annotation."""
+    interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    out = cv2.resize(pixels, None, fx=zoom, fy=zoom, interpolation=interpolation)
+    names = category(item["category_id"]).landmark_names
+    for name, (x, y, v) in zip(names, np.array(item["landmarks"]).reshape(-1, 3), strict=True):
+        if not v:
+            continue
+        color = _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE
+        center = (int((x + 0.5) * zoom * 8), int((y + 0.5) * zoom * 8))
+        cv2.circle(out, center, 22, (255, 255, 255), -1, cv2.LINE_AA, 3)
+        cv2.circle(out, center, 15, color, -1 if v == 2 else 1, cv2.LINE_AA, 3)
+    return out
+
+
+def _select(shots: list[Shot], info: Category, count: int) -> list[tuple[np.ndarray, dict]]:
+    """Images and items of a category that show nearly the whole garment: a pair, then single ones."""
+    selected: list[tuple[np.ndarray, dict]] = []
+    last_pair = -1
+    for shot in shots:
+        lead = next(category_id for category_id, _, style in shot.garments if style)
+        if lead != info.id or (shot.pair_id == last_pair and len(selected) != 1):
+            continue
+        image = photograph(shot, _SIZE)
+        items = [v for k, v in image.annotation.items() if k.startswith("item")]
+        item = next((i for i in items if i["category_id"] == info.id), None)
+        if item is None or item["zoom_in"] > 1 or item["occlusion"] > 2 or item["scale"] == 1:
+            continue
+        selected.append((image.pixels, item))
+        last_pair = shot.pair_id
+        if len(selected) == count:
+            break
+    return selected
