@@ -82,7 +82,7 @@ def status(clone: Clone) -> dict[str, list]:
 
 def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally:
     """Let ``ticks`` ticks pass, then one good run."""
-    from fashion_ops.ledger import Ledger, damaged
+    from fashion_ops.ledger import Ledger, damaged_outputs
     from pipelines.automation import hindrance
 
     rng, tally, ledger = random.Random(seed), Tally(), Ledger(clone.root)
@@ -119,7 +119,7 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
             tally.lost += sorted(before - set(clone.lock()))
             there = files(clone)
             tally.half += [name for name, names in there.items() if names and names != whole[name]]
-            tally.half += [path for paths in damaged(ledger).values() for path in paths]
+            tally.half += [path for paths in damaged_outputs(ledger).values() for path in paths]
             tally.no_champion += nursery.run(Order(load=CHAMPION)) != 0
             print(tally.row(tick + 1), file=sys.stderr, flush=True)
         tally.overlapping += hindrance(instance, "pipeline") is not None

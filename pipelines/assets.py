@@ -50,7 +50,7 @@ def run_step(context: dg.AssetExecutionContext, house: RepositoryResource) -> dg
         _tell_current(context, house, [step])
         return lineage.no_event()
     say(f"{step}: started")
-    snapshot = ledger.before(step)
+    snapshot = ledger.snapshot(step)
     metrics = importlib.import_module(f"fashion_ops.steps.{step}").run(house.params(), ws)
     entry = ledger.commit(step, snapshot)
     entries = ledger.entries()
@@ -137,7 +137,7 @@ def _make(
     module: Any = importlib.import_module(f"fashion_ops.steps.{step}")
     if PARTITIONS[step] != CATEGORY_NAMES:
         for key in keys:
-            snapshot = ledger.before(f"{step}@{key}")
+            snapshot = ledger.snapshot(f"{step}@{key}")
             completed(key, module.run(params, ws, key), ledger.commit(f"{step}@{key}", snapshot))
         return
     from fashion_ops.distributed.by_category import run_all

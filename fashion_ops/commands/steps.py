@@ -47,7 +47,7 @@ def _run_and_record(stage: str, act: Any) -> dict[str, Any]:
     if os.environ.get("DVC_STAGE"):
         return act()
     ledger = _ledger()
-    snapshot = ledger.before(stage)
+    snapshot = ledger.snapshot(stage)
     metrics = act()
     ledger.commit(stage, snapshot)
     return metrics

@@ -76,7 +76,7 @@ def run_all(
     """
     name_of_step = step.__name__.rpartition(".")[2]
     ledger = Ledger(ws.root)
-    snapshots = {name: ledger.before(f"{name_of_step}@{name}") for name in categories}
+    snapshots = {name: ledger.snapshot(f"{name_of_step}@{name}") for name in categories}
     if load_params(ws.params) != params:
         raise ValueError(f"{ws.params}: changed while {name_of_step} was starting; run the step again")
     costs = job_costs(name_of_step, params, ws)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
-from fashion_ops.ledger import Ledger, fill_from
+from fashion_ops.ledger import Ledger, checkout_from
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.workspace import Workspace
@@ -76,7 +76,7 @@ def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Res
     ws = Workspace(snapshot.open_worktree(root, commit, folder))
     try:
         ledger = Ledger(ws.root)
-        fill_from(ledger, Ledger(root))
+        checkout_from(ledger, Ledger(root))
         if changes := ledger.changes("evaluate"):
             raise RestoreError(f"{folder}: `dvc status` is not clean: {changes}")
     except BaseException:

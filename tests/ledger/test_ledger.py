@@ -69,7 +69,7 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 def make(ledger: Ledger, *stages: str) -> None:
     for stage in stages:
-        snapshot = ledger.before(stage)
+        snapshot = ledger.snapshot(stage)
         sh("sh", "-c", snapshot.cmd, cwd=ledger.root)
         ledger.commit(stage, snapshot)
 
@@ -131,7 +131,7 @@ def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, what: s
     ledger = Ledger(root)
     make(ledger, "load", "train@skirt")
     lock = (root / "dvc.lock").read_bytes()
-    snapshot = ledger.before("train@vest")
+    snapshot = ledger.snapshot("train@vest")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     if what == "input":
         (root / "data.txt").write_text("edited meanwhile")
@@ -152,7 +152,7 @@ def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, what: s
 def test_changing_another_category_does_not_disturb(root: Path) -> None:
     ledger = Ledger(root)
     make(ledger, "load")
-    snapshot = ledger.before("train@vest")
+    snapshot = ledger.snapshot("train@vest")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     set_params(root, skirt=0.9)
     assert ledger.commit("train@vest", snapshot).params == {"categories.vest.lr": 0.1}
@@ -161,10 +161,10 @@ def test_changing_another_category_does_not_disturb(root: Path) -> None:
 def test_errors_say_what_is_missing(root: Path) -> None:
     ledger = Ledger(root)
     with pytest.raises(LedgerError, match=r"train@vest: .*data\.txt"):
-        ledger.before("train@vest")
+        ledger.snapshot("train@vest")
     with pytest.raises(LedgerError, match="train@hat"):
-        ledger.before("train@hat")
-    snapshot = ledger.before("load")
+        ledger.snapshot("train@hat")
+    snapshot = ledger.snapshot("load")
     with pytest.raises(LedgerError, match=r"load: .*data\.txt"):
         ledger.commit("load", snapshot)
     assert ledger.entries() == {}
@@ -173,13 +173,13 @@ def test_errors_say_what_is_missing(root: Path) -> None:
 def test_digest_moves_with_every_input(root: Path) -> None:
     ledger = Ledger(root)
     make(ledger, "load")
-    seen = {ledger.before("train@vest").digest, ledger.before("train@skirt").digest}
+    seen = {ledger.snapshot("train@vest").digest, ledger.snapshot("train@skirt").digest}
     set_params(root, vest=0.3)
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     (root / "fashion_ops" / "train.py").write_text("v3")
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     (root / "data.txt").write_text("else")
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     assert len(seen) == 5
 
 
@@ -191,7 +191,7 @@ def test_small_numbers_read_as_dvc_reads_them(root: Path) -> None:
     assert "1e-05" in ledger.lock_file.read_text()  # to YAML 1.1 that is text
     entry = ledger.entry("train@vest")
     assert entry is not None and entry.params == {"categories.vest.lr": 1e-05}
-    assert ledger.is_current("train@vest") and entry.digest == ledger.before("train@vest").digest
+    assert ledger.is_current("train@vest") and entry.digest == ledger.snapshot("train@vest").digest
     (root / "model-vest.txt").write_text("by hand")
     assert not ledger.is_current("train@vest")
     (root / "model-vest.txt").unlink()

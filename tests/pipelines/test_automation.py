@@ -24,7 +24,7 @@ UPSTREAM = (
 
 def make(house: Any, stages: Any, stage: str, text: str = "") -> None:
     """Make and record one stage as the command line would: without Dagster."""
-    snapshot = house.ledger.before(stage)
+    snapshot = house.ledger.snapshot(stage)
     step, category = lineage.split(stage)
     module = stages.module(step)
     params = RepositoryResource(root=str(house.root)).params()

@@ -17,7 +17,7 @@ from mortal_runs import CROWNED, HALF, RECORDED, UNCROWNED, UNRECORDED, UPLOADED
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.ticks import run_ticks, small_workspace, status
-from fashion_ops.ledger import Ledger, damaged
+from fashion_ops.ledger import Ledger, damaged_outputs
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, jobs
@@ -69,7 +69,7 @@ def test_killed_in_its_steps_and_executed_again_from_the_failure(
             assert len(recorded) == landed + (moment == RECORDED), (step, moment)
             assert all(ledger.is_current(name) for name in recorded)
             assert not any(ledger.is_current(name) for name in own if name not in recorded)
-            assert damaged(ledger) == {}
+            assert damaged_outputs(ledger) == {}
         for moment in (UPLOADED, UNCROWNED, CROWNED):
             order = Order(parent, moment)
             parent, step = killed(nursery, instance, order)

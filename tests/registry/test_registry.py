@@ -60,7 +60,7 @@ def make(ws: Workspace, text: str, judged: dict[str, Any]) -> None:
     (ws.evaluation / "metrics.json").write_text(json.dumps(judged))
     ledger = Ledger(ws.root)
     for stage in ("train", "evaluate"):
-        ledger.commit(stage, ledger.before(stage))
+        ledger.commit(stage, ledger.snapshot(stage))
 
 
 @pytest.fixture(scope="module")

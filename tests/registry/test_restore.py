@@ -91,7 +91,7 @@ class RepositoryResource:
     def run(self) -> None:
         ledger = Ledger(self.ws.root)
         for stage in ("synthesize", "train", "evaluate"):
-            before = ledger.before(stage)
+            before = ledger.snapshot(stage)
             command = [sys.executable, "-m", "fashion_ops.cli", stage]
             env = {"PYTHONPATH": str(self.ws.root)}
             subprocess.run(command, cwd=self.ws.root, check=True, env=env)

@@ -109,7 +109,7 @@ def test_a_batch_waits_until_it_is_whole_and_large_enough(house: RepositoryResou
 
 def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
     before = house.ledger.input_md5("ingest", "data/batches")
-    snapshot = house.ledger.before("ingest")
+    snapshot = house.ledger.snapshot("ingest")
     house.ledger.commit("ingest", snapshot)
     assert house.ledger.is_current("ingest")
     house.drop("monday", 11, 12)
@@ -134,7 +134,7 @@ def test_a_sound_batch_is_versioned_and_read(house: RepositoryResource) -> None:
     assert len(data.catalog.garments) == 5
 
     # What was deleted by mistake comes back from DVC's cache, to the same bytes.
-    house.ledger.commit("ingest", house.ledger.before("ingest"))
+    house.ledger.commit("ingest", house.ledger.snapshot("ingest"))
     shutil.rmtree(house.ws.batches / "0001-monday")
     subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=house.ws.root, check=True)
     assert house.ledger.stale() == {}
