@@ -1,10 +1,10 @@
-"""The gate between challenger and champion: rules that say what was measured and what they want.
+"""The gate between challenger and champion: rules that compare measured numbers with limits.
 
-Pure: numbers in, findings out; where the numbers come from is for step ``promote``. AP is that of the
-refined landmarks as a fraction. A number that should be there and is not speaks against the challenger.
-Small categories: the spread of an AP shrinks with the square root of the garments it was measured on,
-so a category with fewer than ``category_garments`` may fall by ``sqrt(category_garments / garments)``
-times the tolerance of the others.
+The rules read nothing; ``measurements`` takes the numbers. AP is the landmark AP of the refined
+landmarks, from 0 to 1. A missing number fails its rule. The spread of an AP shrinks with the square root
+of the number of garments it was measured on, so the AP of a category with fewer than
+``category_garments`` garments may fall by ``sqrt(category_garments / garments)`` times the tolerance of
+the others.
 """
 
 import math
@@ -19,11 +19,19 @@ from fashion_ops.taxonomy import category
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule's answer.
+    """The result of one rule; a number is None where it does not apply or was not measured.
 
-    ``rule``: its key in ``params.yaml``, or what is asked; ``new``, ``old``: challenger, champion;
-    ``low`` and ``high``: ends of the interval of their difference; ``limit``: what it is held against;
-    ``garments``: that it was measured on. None: no such number.
+    Attributes:
+        what: the quantity that was checked.
+        rule: its key in ``params.yaml``, or the name of the rule.
+        passed: whether the rule holds.
+        why: why it does not; empty if it does.
+        new: value of the challenger.
+        old: value of the champion.
+        low: lower end of the confidence interval of their difference.
+        high: upper end of it.
+        limit: the limit that the value or the difference is compared with.
+        garments: number of garments that it was measured on.
     """
 
     what: str
@@ -38,7 +46,7 @@ class Finding:
     garments: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; NaN becomes None."""
+        """The fields as JSON values; NaN becomes None."""
         return {
             k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()
         }
@@ -46,12 +54,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the challenger, and of the champion where there is one.
+    """The numbers that the gate needs of the challenger, and of the champion if there is one.
 
-    ``comparisons``: by kind of boxes, on the challenger's shard; ``garments``: of each category there;
-    ``latency_ms``: median of one photo, challenger and champion; ``size_mb``: of the models, likewise;
-    ``checks``: blocking checks by name, with what speaks against them ("" nothing); ``objections``:
-    whatever else does.
+    Attributes:
+        metrics: metrics of the challenger, as ``evaluate`` wrote them.
+        comparisons: of both on the challenger's frozen set, by kind of boxes; None without a champion.
+        garments: number of garments in the frozen set by category id.
+        latency_ms: median time of one photo, of challenger and champion.
+        size_mb: size of the models, of challenger and champion.
+        checks: blocking checks by name; the text says why a check failed and is empty if it passed.
+        objections: other reasons against the challenger.
     """
 
     metrics: Mapping[str, Any]
@@ -63,8 +75,8 @@ class Facts:
     objections: tuple[str, ...] = ()
 
 
-def judge(facts: Facts, gate: Promote) -> list[Finding]:
-    """All findings, in the order in which a reader wants them."""
+def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
+    """Apply all rules of the gate; findings come in the order of the promotion page."""
     return [
         *_floors(facts.metrics, gate),
         *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
@@ -76,7 +88,7 @@ def judge(facts: Facts, gate: Promote) -> list[Finding]:
 
 
 def tolerance(gate: Promote, garments: int) -> float:
-    """How far the AP of a category may fall that was measured on so many garments."""
+    """How far the AP of a category may fall if it was measured on this number of garments."""
     return gate.max_category_drop * max(1.0, math.sqrt(gate.category_garments / max(garments, 1)))
 
 
@@ -90,7 +102,7 @@ def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
 
 
 def _at_least(what: str, value: float | None, floor: float, rule: str) -> Finding:
-    if value is None or not value >= 0:  # -1 and NaN: there was nothing to judge
+    if value is None or not value >= 0:  # -1 and NaN: there was nothing to evaluate
         return Finding(what, rule, False, f"{what} was not measured, {rule} is {floor:g}", limit=floor)
     why = "" if value >= floor else f"{what} {value:.4f} is below {rule} {floor:g}"
     return Finding(what, rule, not why, why, new=value, limit=floor)
@@ -117,7 +129,7 @@ def _categories(
     comparisons: Mapping[str, Comparison], garments: Mapping[int, int], gate: Promote
 ) -> Iterator[Finding]:
     for category_id, d in comparisons["truth_boxes"].per_category.items():
-        if math.isnan(d.old):  # none of it on the shard
+        if math.isnan(d.old):  # the frozen set has no such garment
             continue
         count = garments.get(category_id, 0)
         limit, name = tolerance(gate, count), category(category_id).name
