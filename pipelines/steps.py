@@ -1,7 +1,7 @@
-"""What Dagster shows of each step, as a table: description, group, kinds, owner, what it depends on.
+"""The asset graph as a table: description, group, kinds, owner and dependencies of each step.
 
-``fashion_ops.steps`` says which steps there are, in which order and with which partitions. Edges
-stand here once more than in ``dvc.yaml``: a test compares the two graphs.
+``fashion_ops.steps`` defines the steps, their order and their partitions. ``dvc.yaml`` defines the
+dependencies a second time; a test compares the two graphs.
 """
 
 from dataclasses import dataclass
@@ -17,128 +17,128 @@ OWNERS = {  # by group
     "registry": "team:operations",
 }
 
-BATCHES = "batches"  # no step: what `fashion_ops.steps.batches` accepted
+BATCHES = "batches"  # not a step: the batches that `fashion_ops.steps.batches` accepted
 
 
 @dataclass(frozen=True)
-class Step:
-    """One asset. ``kinds``: the badges of its box in the graph."""
+class StepAsset:
+    """One asset. ``kinds`` are the badges of its box in the graph."""
 
     name: str
     group: str
     kinds: tuple[str, ...]
     deps: tuple[str, ...]
-    text: str
+    description: str
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Keys of its partitions; empty where it is one piece."""
+        """Keys of its partitions; empty if it has none."""
         return PARTITIONS.get(self.name, ())
 
 
-STEPS_SHOWN = (
-    Step(
+ASSETS = (
+    StepAsset(
         "synthesize", "data", ("python",), (), "The synthetic wardrobe, in DeepFashion2's raw layout."
     ),
-    Step(
+    StepAsset(
         BATCHES,
         "data",
         ("dvc",),
         (),
-        "Labelled batches from `data/inbox`: judged, versioned, added to the training data.",
+        "Labelled batches from `data/inbox`: checked, versioned, added to the training data.",
     ),
-    Step(
+    StepAsset(
         "ingest",
         "data",
         ("parquet",),
         ("synthesize", BATCHES),
-        "The catalog: images, garments, and the quarantine of unsound records.",
+        "The catalog: images, garments, and the quarantine of invalid records.",
     ),
-    Step(
+    StepAsset(
         "aggregate",
         "data",
         ("parquet",),
         ("ingest",),
         "Landmarks of the catalog on shared channels, by `aggregate.grouping`.",
     ),
-    Step(
+    StepAsset(
         "pseudo_label",
         "data",
         ("parquet", "numpy"),
         ("ingest",),
-        "Clusters of landmark configurations, and every garment's soft label (DFA).",
+        "Clusters of landmark configurations, and a soft label for each garment (DFA).",
     ),
-    Step(
+    StepAsset(
         "drift",
         "data",
         ("numpy",),
         ("ingest", "pseudo_label"),
-        "The newest batch beside the training data before it: mix, landmark configurations, images.",
+        "Compares the newest batch with the earlier training data: mix, landmark configurations, images.",
     ),
-    Step(
+    StepAsset(
         "train_detector",
         "models",
         ("pytorch",),
         ("ingest", "aggregate"),
         "CenterNet with keypoints (DeepMark++): boxes, categories and first landmarks.",
     ),
-    Step(
+    StepAsset(
         "tune_postprocess",
         "models",
         ("numpy",),
         ("ingest", "train_detector"),
-        "Parameters of DeepMark++'s four techniques, by grid search on the detector's maps.",
+        "Post-processing parameters of DeepMark++, by grid search on the detector's maps.",
     ),
-    Step(
+    StepAsset(
         "train_box_detector",
         "models",
         ("pytorch",),
         ("ingest",),
-        "Cascade R-CNN or Hybrid Task Cascade, where `kind` asks for one.",
+        "Cascade R-CNN or Hybrid Task Cascade, if `kind` names one.",
     ),
-    Step(
+    StepAsset(
         "train_landmarker",
         "models",
         ("pytorch",),
         ("ingest", "aggregate", "pseudo_label"),
         "Top-down HRNet over all categories (Aggregation and Finetuning).",
     ),
-    Step(
+    StepAsset(
         "finetune",
         "models",
         ("pytorch", "ray"),
         ("ingest", "aggregate", "train_landmarker"),
         "The landmarker, finetuned on one category; 13 Ray tasks, longest first.",
     ),
-    Step(
+    StepAsset(
         "refine",
         "models",
         ("pytorch", "ray"),
         ("ingest", "aggregate", "finetune"),
         "PoseFix on one category's landmarks; 13 Ray tasks, longest first.",
     ),
-    Step(
+    StepAsset(
         "synthesize_alignment",
         "alignment",
         ("python",),
         (),
         "The wardrobe in the formats of FLD, DeepFashion's other benchmarks and LSP.",
     ),
-    Step(
+    StepAsset(
         "ingest_alignment",
         "alignment",
         ("parquet",),
         ("synthesize_alignment",),
         "A catalog and a quarantine for each alignment data set.",
     ),
-    Step(
+    StepAsset(
         "dfa_stage",
         "alignment",
         ("pytorch",),
         ("ingest_alignment",),
-        "One stage of DFA's cascade: cluster, train, predict; each from the stage before.",
+        "One stage of the DFA cascade: cluster, train, predict; each from the stage before.",
     ),
-    Step(
+    StepAsset(
         "evaluate",
         "evaluation",
         ("python",),
@@ -148,35 +148,35 @@ STEPS_SHOWN = (
         ),
         "OKS-AP and box AP on the validation split, and the report.",
     ),
-    Step(
+    StepAsset(
         "register",
         "registry",
         ("mlflow",),
         ("evaluate",),
-        "All models as one version with the alias challenger. Equal models make no new version.",
+        "Registers all models as one version, the challenger. Equal models make no new version.",
     ),
-    Step(
+    StepAsset(
         "promote",
         "registry",
         ("mlflow",),
         ("register",),
-        "The challenger becomes champion if the gate in `params.yaml` holds; else it says why not.",
+        "The challenger becomes champion if the gate in `params.yaml` holds; else the reasons are kept.",
     ),
 )
-PARENTS: Parents = {shown.name: shown.deps for shown in STEPS_SHOWN}
+PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}
 
 
-def jobs() -> dict[str, tuple[str, ...]]:
-    """Job name -> its steps: Dagster's jobs hold assets of one kind of partition only.
+def steps_by_job() -> dict[str, tuple[str, ...]]:
+    """Names of the steps of each job. The assets of one Dagster job share one kind of partitions.
 
-    ``pipeline`` is everything but the group ``alignment``, which is a chain of its own.
+    ``alignment`` has the steps of the group ``alignment``, ``pipeline`` all others.
     """
-    names = [shown.name for shown in STEPS_SHOWN]
-    alignment = tuple(shown.name for shown in STEPS_SHOWN if shown.group == "alignment")
+    names = [asset.name for asset in ASSETS]
+    alignment = tuple(asset.name for asset in ASSETS if asset.group == "alignment")
     chains = {"pipeline": tuple(n for n in names if n not in alignment), "alignment": alignment}
     return {job: steps for job, steps in chains.items() if steps}
 
 
 def partitions_of(steps: tuple[str, ...]) -> tuple[str, ...]:
-    """The partition keys that these steps of one job share; empty where none has any."""
+    """The partition keys that these steps of one job share; empty if they have none."""
     return next((PARTITIONS[step] for step in steps if step in PARTITIONED), ())

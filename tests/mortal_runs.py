@@ -23,7 +23,7 @@ from unittest.mock import MagicMock
 HALF, UNRECORDED, RECORDED = "half written", "not recorded", "recorded"
 UPLOADED, UNCROWNED, CROWNED = "uploaded", "before the alias", "after the alias"
 HELD_AT_UPLOAD, HELD_AT_REGISTRATION = "held at upload", "held at registration"  # these wait, not die
-TURN = 3  # of a step with partitions, the third one dies: two have landed
+DOOMED_PARTITION = 3  # of a step with partitions, the third one dies: two have completed
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ def arm(order: Order) -> None:
 
     from fashion_ops.ledger import Ledger
 
-    turns: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
 
     def doomed(stage: str) -> bool:
         step, _, partition = stage.partition("@")
-        turns[step] += 1
-        return step not in order.spare and (not partition or turns[step] == TURN)
+        seen[step] += 1
+        return step not in order.spare and (not partition or seen[step] == DOOMED_PARTITION)
 
     if order.moment == HALF:
         ledger = Ledger(Path())
@@ -236,8 +236,8 @@ def use_small_stages() -> None:
     from fashion_ops.inference import reproduction
     from fashion_ops.steps import promote, register
 
-    register.record_judgement = lambda *_: None  # small models predict nothing
-    promote.measure = measured  # so the gate judges by metrics.json
+    register.write_evaluation = lambda *_: None  # small models predict nothing
+    promote.measure = measured  # so the gate decides by metrics.json
     reproduction.differences = lambda *_, **__: {}
 
 

@@ -12,7 +12,7 @@ from fashion_ops.evaluation.bootstrap import Comparison
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.measurements import Measured
+from fashion_ops.registry.measurements import Measurements
 from fashion_ops.steps import promote
 from fashion_ops.workspace import Workspace
 
@@ -49,17 +49,17 @@ def child(uri: str, root: Path, act: Callable[..., None], *arguments: Any) -> An
     return process
 
 
-def measured(*_: Any) -> Measured:
+def measured(*_: Any) -> Measurements:
     metrics = {"landmark_ap": {"refined": 0.9}, "box_ap": 0.9}
     comparisons: dict[str, Comparison] | None = None
     facts = Facts(metrics, comparisons, {}, (1.0, None), (1.0, None), {"a_check": ""})
-    return Measured(facts, 1, False, "digest")
+    return Measurements(facts, 1, False, "digest")
 
 
 def run_promotion(client: MlflowClient, root: Path, name: str, answers: Any, meanwhile: Any) -> None:
     """``promote``, whose measuring waits for ``meanwhile`` (two events), if given."""
 
-    def slowly(*arguments: Any) -> Measured:
+    def slowly(*arguments: Any) -> Measurements:
         if meanwhile:
             meanwhile[0].set()
             assert meanwhile[1].wait(60)

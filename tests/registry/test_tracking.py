@@ -59,4 +59,4 @@ def test_a_dead_server_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
             for epoch in range(3):
                 runs.epoch("skirt", epoch, {"loss": 1.0})
     said = [str(w.message) for w in caught if "not tracked" in str(w.message)]
-    assert len(said) == 1 and said[0].startswith("refine: not tracked any further in MLflow")
+    assert len(said) == 1 and said[0].startswith("refine: no longer logged to MLflow")

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from movers import FORK, aliases, child, make, race, run_promotion
 
 from fashion_ops.registry import client as registry
-from fashion_ops.registry import transitions
+from fashion_ops.registry import lock, transitions
 
 WRITES = (
     "create_experiment",
@@ -54,8 +54,8 @@ def die_after(client: MlflowClient, name: str, writes: int, what: str) -> None:
 
     for method in WRITES:
         setattr(client, method, counted(getattr(client, method)))
-    with transitions.turn(client, name, what) as turn:
-        turn.promote("3", "better") if what == "promotion" else turn.roll_back("worse")
+    with transitions.begin_transition(client, name, what) as transition:
+        transition.promote("3", "better") if what == "promotion" else transition.roll_back("worse")
     os._exit(7)  # it got through
 
 
@@ -69,14 +69,14 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
         name = f"{what}-{writes}"
         client = make(registry.connect(root), name, 3)
         for version in ("1", "2", *(("3",) if what == "rollback" else ())):
-            with transitions.turn(client, name, "setup") as turn:
-                turn.promote(version, "")
+            with transitions.begin_transition(client, name, "setup") as transition:
+                transition.promote(version, "")
         assert aliases(client, name) == before
         process = child(another_engine(root), root, die_after, name, writes, what)
         process.join()
         champion, previous = aliases(client, name)
         assert champion in (before[0], after[0]) and previous is not None
-        with transitions.turn(client, name, "next"):  # the dead one's turn is over, without waiting
+        with transitions.begin_transition(client, name, "next"):  # the dead one's lock is free, without waiting
             pass
         mended = aliases(client, name)
         assert mended in (before, after)
@@ -97,9 +97,9 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
 def test_back_and_forth_leads_to_the_champion_before(root: Path) -> None:
     client = make(registry.connect(root), "line", 3)
 
-    def do(act: Callable[[transitions.Turn], object]) -> tuple[str | None, str | None]:
-        with transitions.turn(client, "line", "test") as turn:
-            act(turn)
+    def do(act: Callable[[transitions.Transition], object]) -> tuple[str | None, str | None]:
+        with transitions.begin_transition(client, "line", "test") as transition:
+            act(transition)
         return aliases(client, "line")
 
     assert do(lambda t: t.promote("1", "")) == ("1", None)
@@ -157,11 +157,11 @@ def test_a_mover_that_was_taken_for_dead_moves_nothing(
 ) -> None:
     client = make(registry.connect(root), "slow", 2)
     with (
-        pytest.raises(transitions.Busy, match="taken for dead"),
-        transitions.turn(client, "slow", "slow") as slow,
+        pytest.raises(lock.LockHeld, match="taken for dead"),
+        transitions.begin_transition(client, "slow", "slow") as slow,
     ):
-        monkeypatch.setattr(transitions, "_alive", lambda _: False)
-        with transitions.turn(client, "slow", "hasty") as hasty:
+        monkeypatch.setattr(lock, "_is_alive", lambda _: False)
+        with transitions.begin_transition(client, "slow", "hasty") as hasty:
             hasty.promote("2", "")
         slow.promote("1", "")
     assert aliases(client, "slow") == ("2", None)
