@@ -20,7 +20,7 @@ import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
 from fashion_ops.ledger import Ledger, LockEntry
-from fashion_ops.params import Params, Retrain
+from fashion_ops.params import Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, metadata
@@ -65,9 +65,7 @@ def make_asset(
     elif step.name == BATCHES:
         body = take_batches
 
-    def run(
-        context: dg.AssetExecutionContext, repository: RepositoryResource
-    ) -> dg.MaterializeResult:
+    def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
         return body(context, repository)
 
@@ -171,9 +169,7 @@ def _module(step: str) -> Any:
     return importlib.import_module(f"fashion_ops.steps.{step}")
 
 
-def _run_keys(
-    context: Context, repository: RepositoryResource, step: str, keys: list[str]
-) -> None:
+def _run_keys(context: Context, repository: RepositoryResource, step: str, keys: list[str]) -> None:
     """Run a step for these partitions.
 
     Raises:

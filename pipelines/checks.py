@@ -25,7 +25,7 @@ def make_check(check: Check) -> dg.AssetChecksDefinition:
 
 @dg.asset_check(asset="drift")
 def newest_batch_is_alike(repository: RepositoryResource) -> dg.AssetCheckResult:
-    """Warns when the newest batch differs from the training data; it is used for training all the same."""
+    """Warns when the newest batch differs from the training data, which it is added to in any case."""
     drift = json.loads((repository.workspace.drift / "drift.json").read_text(encoding="utf-8"))
     values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in drift["measures"].items()}
     facts = {"batch": drift["batch"] or "none", "drifted": ", ".join(drift["drifted"]) or "none"}

@@ -143,8 +143,8 @@ def report_unknown(
 def no_event() -> dg.MaterializeResult:
     """The result of an asset that logged its events itself, or that was skipped.
 
-    Downstream steps of the run continue, and Dagster adds no materialization (for a partitioned asset it
-    would give all partitions one data version). Dagster uses this metadata key for its own assets that
-    log their events themselves.
+    Downstream steps of the run continue, and Dagster adds no materialization (for a partitioned asset
+    it would give all partitions one data version). Dagster uses this metadata key for its own assets
+    that log their events themselves.
     """
     return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

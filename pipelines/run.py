@@ -94,7 +94,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns 0 if every selected step is done or current, 1 after a failure, 2 if busy."""
+    """Run the selected steps; returns 0 if all are done or current, 1 after a failure, 2 if busy."""
     parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)
     parser.add_argument("--select", nargs="+", choices=STEPS, metavar="STEP", default=DEFAULT_STEPS)
     parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())

@@ -28,7 +28,7 @@ def tag_owner(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 def runs_in_progress(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of the runs in progress; runs whose process on this host has ended are marked failed first."""
+    """Ids of the runs in progress; first marks runs failed whose process on this host has ended."""
     ids = []
     for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
         host, _, process = run.tags.get(OWNER_TAG, "").partition(":")

@@ -73,7 +73,7 @@ ASSETS = (
         "data",
         ("numpy",),
         ("ingest", "pseudo_label"),
-        "Compares the newest batch with the earlier training data: mix, landmark configurations, images.",
+        "Compares the newest batch with earlier training data: mix, landmark configurations, images.",
     ),
     StepAsset(
         "train_detector",
@@ -160,7 +160,7 @@ ASSETS = (
         "registry",
         ("mlflow",),
         ("register",),
-        "The challenger becomes champion if the gate in `params.yaml` holds; else the reasons are kept.",
+        "The challenger becomes champion if the gate in `params.yaml` holds; else it keeps the reasons.",
     ),
 )
 PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}

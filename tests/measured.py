@@ -11,7 +11,9 @@ from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 
 
-def measured(params: Params, ws: Workspace, challenger: Any, champion: Any, again: bool) -> Measurements:
+def measured(
+    params: Params, ws: Workspace, challenger: Any, champion: Any, again: bool
+) -> Measurements:
     """What ``measure`` would return if AP were all that counts."""
     new = registry.metrics_of(challenger)
     old = registry.metrics_of(champion) if champion else None

@@ -176,15 +176,15 @@ def execute(order: Order) -> int:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
     from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-    from pipelines.automation import what_is_stale
-    from pipelines.run_owner import DRIVER_TAG, driver
+    from pipelines.jobs import stale_only_tags
+    from pipelines.run_owner import OWNER_TAG, this_process
 
     if order.load is not None:
         return 0 if load(order.load) else 1
     if order.moment is not None:
         arm(order)
     repository = ReconstructableRepository.for_module("pipelines.definitions", "defs")
-    tags, again = {**what_is_stale("pipeline"), DRIVER_TAG: driver()}, None
+    tags, again = {**stale_only_tags("pipeline"), OWNER_TAG: this_process()}, None
     with dg.DagsterInstance.get() as instance:
         if order.parent is not None:
             tags |= {RESUME_RETRY_TAG: "true"}
@@ -223,7 +223,7 @@ def use_small_stages() -> None:
     small: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = small
     spec.loader.exec_module(small)
-    stages = small.FakeStages()
+    stages = small.FakeSteps()
     for step in STEPS:
         if step not in REGISTRY:
             sys.modules[f"fashion_ops.steps.{step}"] = stages.module(step)

@@ -1,4 +1,4 @@
-"""``fashion-ops distributed plan``: the expected schedule of finetune and refine, and the last real one.
+"""``fashion-ops distributed plan``: expected schedules of finetune and refine, and the last real ones.
 
 Garments are counted in the catalog, epochs are set in ``params.yaml``, and seconds come from the
 timesheet of the last run. Before the first run, times are relative.
@@ -29,7 +29,9 @@ def _group() -> None:
 @app.command()
 def plan(
     gpus: Annotated[str, typer.Option(help="Numbers of GPUs to plan for, with commas.")] = "1,2,4,8",
-    out: Annotated[Path, typer.Option(help="Folder for plan.png and ran.png.")] = Path("outputs/distributed"),
+    out: Annotated[Path, typer.Option(help="Folder for plan.png and ran.png.")] = Path(
+        "outputs/distributed"
+    ),
 ) -> None:
     """Draw when each category would run, and compare the makespan with its lower bound."""
     ws = Workspace()
@@ -81,7 +83,9 @@ def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
     for step in BY_CATEGORY:
         sheet = last_timesheet(ws, step)
         measured = pace(sheet.measured() if sheet else ())
-        durations = {name: measured.duration(cost) for name, cost in job_costs(step, params, ws).items()}
+        durations = {
+            name: measured.duration(cost) for name, cost in job_costs(step, params, ws).items()
+        }
         for number in gpus:
             title = f"{step} on {number} GPU{'s' if number > 1 else ''}"
             schedule = longest_first(durations, slots_of(number, params.distributed), widths)

@@ -27,7 +27,9 @@ def promote(
 
 
 def rollback(
-    why: Annotated[str, typer.Option(help="The reason, kept with the version that is taken out of service.")],
+    why: Annotated[
+        str, typer.Option(help="The reason, kept with the version that is taken out of service.")
+    ],
 ) -> None:
     """Make the previous champion champion again; the present one then needs `promote --again`."""
     from fashion_ops.registry import client as registry
@@ -73,7 +75,8 @@ def restore(
         Path | None, typer.Option(help="New folder. Default: one beside the repository.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Evaluate it again, with its own code, and compare the bytes.")
+        bool,
+        typer.Option("--verify", help="Evaluate it again, with its own code, and compare the bytes."),
     ] = False,
 ) -> None:
     """Restore a version's code, parameters, dvc.lock and data into a new git worktree."""

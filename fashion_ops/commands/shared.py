@@ -42,7 +42,7 @@ def print_status(stage: str, text: str) -> None:
 
 
 def read_params() -> tuple[Params, Workspace]:
-    """Parameters and workspace of the current folder; an invalid file ends the command with status 2."""
+    """Parameters and workspace of the current folder; an invalid file ends it with status 2."""
     ws = Workspace()
     with exit_on(ValueError):
         return load_params(ws.params), ws

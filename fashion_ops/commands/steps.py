@@ -1,7 +1,7 @@
 """One command for each step.
 
-A step that runs by hand is recorded in ``dvc.lock``, as Dagster would record it. Under ``dvc repro`` DVC
-records it, so the command only runs the step.
+A step that runs by hand is recorded in ``dvc.lock``, as Dagster would record it. Under ``dvc repro``
+DVC records it, so the command only runs the step.
 """
 
 import importlib
@@ -27,7 +27,7 @@ HELP = {
     "drift": "Compare the newest batch with the earlier training data.",
     "train_detector": "Train the CenterNet detector.",
     "tune_postprocess": "Search the parameters of the detector's post-processing.",
-    "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, if train_box_detector.kind names one.",
+    "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, if `kind` names one.",
     "train_landmarker": "Train the universal landmarker.",
     "finetune": "Finetune the landmarker, one model per category.",
     "refine": "Train PoseFix on the finetuned landmarkers, one model per category.",
@@ -105,9 +105,7 @@ def _add_dfa_step(app: typer.Typer, step: str) -> None:
             Literal["1", "2", "3"] | None,
             typer.Option(help="Run only this stage. Default: all that are not current."),
         ] = None,
-        force: Annotated[
-            bool, typer.Option(help="Without --stage: also run what is current.")
-        ] = False,
+        force: Annotated[bool, typer.Option(help="Without --stage: also run what is current.")] = False,
     ) -> None:
         params, ws = read_params()
         for key in (stage,) if stage else DFA_STAGES:

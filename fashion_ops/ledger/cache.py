@@ -28,9 +28,7 @@ def damaged_outputs(ledger: Repository, remove: bool = False) -> dict[str, list[
     """
     damaged: dict[str, list[str]] = {}
     for entry in ledger.entries().values():
-        files = [
-            file for out, md5 in entry.outs.items() for file in _damaged(ledger, out, md5, remove)
-        ]
+        files = [file for out, md5 in entry.outs.items() for file in _damaged(ledger, out, md5, remove)]
         if files:
             damaged[entry.stage] = files
     return damaged
@@ -114,9 +112,7 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
     with ledger.dvc.config.edit("local") as config:  # DVC has made the paths of source absolute
         cache = str(source.dvc.cache.local_cache_dir)
         config["cache"] = {**source.dvc.config["cache"], "dir": cache}
-        config["remote"] = {
-            name: dict(remote) for name, remote in source.dvc.config["remote"].items()
-        }
+        config["remote"] = {name: dict(remote) for name, remote in source.dvc.config["remote"].items()}
         config["core"] = dict(source.dvc.config["core"])
     ledger.open()
     try:

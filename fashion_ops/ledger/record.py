@@ -100,7 +100,10 @@ class Ledger(Repository):
         Args:
             target: leave out the stages that this one does not depend on.
         """
-        with self.locked(read_lock=True), chdir(self.root):  # names are relative to the working directory
+        with (
+            self.locked(read_lock=True),
+            chdir(self.root),
+        ):  # names are relative to the working directory
             excluded = set(self.defined) - self.with_upstream(target)
             return {
                 name: [describe_change(change) for change in changes]
@@ -164,7 +167,7 @@ class Ledger(Repository):
                     "recorded. Run the step again."
                 )
             started = time.time()
-            try:  # the parts of Stage.save() without hashing the inputs again: they may change meanwhile
+            try:  # Stage.save() would hash the inputs again, unguarded
                 loaded.save_outs()
                 loaded.md5 = loaded.compute_md5()
                 with chdir(self.root):  # the run cache resolves paths against the working directory

@@ -19,7 +19,7 @@ from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
 
 
 class LedgerError(RuntimeError):
-    """A stage can't be recorded, or its data can't be kept or restored; the message says which and why."""
+    """A stage can't be recorded, or its data kept or restored; the message says which and why."""
 
 
 class Repository:
@@ -151,7 +151,8 @@ def describe_change(change: Any) -> str:
     if isinstance(change, str):
         return change
     return "; ".join(
-        f"{kind}: " + ", ".join(f"{path} ({_describe_status(status)})" for path, status in paths.items())
+        f"{kind}: "
+        + ", ".join(f"{path} ({_describe_status(status)})" for path, status in paths.items())
         for kind, paths in change.items()
     )
 

@@ -107,7 +107,7 @@ def every_category_trained(params: Params, ws: Workspace) -> Outcome:
 
 
 def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
-    """The landmark AP of the refined landmarks is ``evaluate.min_gain`` above that of the mean shape."""
+    """Landmark AP of the refined landmarks is ``evaluate.min_gain`` above that of the mean shape."""
     ap, min_gain = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
     return Outcome(
         ap["refined"] - ap["mean_shape"] > min_gain,

@@ -1,9 +1,9 @@
 """The model registry: versions of the complete bundle of models in MLflow, and their aliases.
 
 A version holds all models that predict (detector, universal landmarker, 13 finetuned landmarkers, 13
-refiners) and their origin (``params.yaml``, ``dvc.lock``, git commit). The alias ``challenger`` points to
-the newest version, ``champion`` to the one in use, and ``previous`` to the champion before it. Only this
-package uses MLflow, and only this module sets its address.
+refiners) and their origin (``params.yaml``, ``dvc.lock``, git commit). The alias ``challenger`` points
+to the newest version, ``champion`` to the one in use, and ``previous`` to the champion before it. Only
+this package uses MLflow, and only this module sets its address.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The frozen evaluation set of a version: the images and labels it was evaluated on, and its predictions.
+"""The frozen evaluation set of a version: images and labels it was evaluated on, and its predictions.
 
 The registry keeps one with every version. Two versions may be compared only on the same images and
 labels. The digest identifies them by content, because a new catalog may give other ids.

@@ -24,7 +24,7 @@ REMOTE_LOCK_EXPIRES = timedelta(hours=6)  # no process can be looked up on anoth
 
 
 class LockHeld(RuntimeError):
-    """Another process moves the aliases of the model; the message names it, its purpose and its start."""
+    """Another process moves the aliases of the model; the message names it and its purpose."""
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,7 @@ def measure(
     bundle, predictor = _fetch(challenger)
     frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = Catalog(ws.catalog)
-    in_catalog = (
-        FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
-    )
+    in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
     objections = _objections(challenger, again)
     old_bundle, old_predictor = _fetch(champion) if champion else (None, None)
     comparisons, predicted_again = None, False
@@ -131,10 +129,8 @@ def _differences(predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: E
     return ", ".join(f"{kind}: {text}" for kind, text in differences.items() if text)
 
 
-def _recorded_predictions(
-    champion: ModelVersion, frozen: FrozenSet
-) -> dict[str, pd.DataFrame] | None:
-    """The champion's recorded predictions if they are on the same set, with the image ids of ``frozen``."""
+def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str, pd.DataFrame] | None:
+    """The champion's recorded predictions with the image ids of ``frozen``; None on another set."""
     try:
         recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
     except FileNotFoundError:  # registered before frozen sets were kept
@@ -159,9 +155,7 @@ def _predict(
     return {kind: suppress(made[kind].get(VARIANT, empty), p.oks_nms) for kind in BOX_KINDS}
 
 
-def _compare(
-    frozen: FrozenSet, old: dict[str, pd.DataFrame], params: Params
-) -> dict[str, Comparison]:
+def _compare(frozen: FrozenSet, old: dict[str, pd.DataFrame], params: Params) -> dict[str, Comparison]:
     truth, gate = frozen.ground_truth(), params.promote
     return {
         kind: compare(

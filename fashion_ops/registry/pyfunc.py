@@ -1,4 +1,4 @@
-"""The registered model as an MLflow pyfunc: MLflow stores this file as code and the models as artifacts.
+"""The registered model as an MLflow pyfunc; MLflow stores this file as its code.
 
 Input: one row per photo, column ``image`` with the encoded bytes (base64 text over HTTP, which MLflow
 decodes). Output: one row per photo, column ``garments`` with its garments as JSON.

@@ -2,8 +2,8 @@
 
 A model is often made from a working tree that was never committed. The snapshot is a commit on top of
 HEAD with all tracked files as they are now, untracked files of the code, ``params.yaml`` and
-``dvc.lock``. The user's index, branch and files stay as they are. A tag protects the commit from
-``git gc``, and the data that its ``dvc.lock`` names from ``dvc gc --all-tags``; a git bundle carries it to
+``dvc.lock``. The user's index, branch and files stay as they are. A tag protects the commit from ``git
+gc``, and the data that its ``dvc.lock`` names from ``dvc gc --all-tags``; a git bundle carries it to
 other clones. Other untracked files are left out because they may hold secrets.
 """
 

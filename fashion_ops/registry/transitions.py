@@ -1,9 +1,9 @@
 """Promotion, refusal and rollback of versions, and their history.
 
-MLflow moves one alias at a time and a promotion moves two. They move in such an order that ``champion``
-always points to a version that was meant to serve, even if the process dies in between. The event that
-is written before lets the next process finish or undo the rest. Events are tags of the registered model,
-numbered by lock.
+MLflow moves one alias at a time and a promotion moves two. They move in such an order that
+``champion`` always points to a version that was meant to serve, even if the process dies in between.
+The event that is written before lets the next process finish or undo the rest. Events are tags of the
+registered model, numbered by lock.
 """
 
 import json
@@ -115,9 +115,7 @@ class Transition:
         self._write(done)
         return done
 
-    def _event(
-        self, what: str, version: str, champion: Change, previous: Change, why: str
-    ) -> Event:
+    def _event(self, what: str, version: str, champion: Change, previous: Change, why: str) -> Event:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Event(self.lock.number, now, what, version, champion, previous, why[:1500])
 

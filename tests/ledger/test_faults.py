@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
-from fashion_ops.ledger import Ledger, LedgerError, damaged_outputs, repair_cache, push
+from fashion_ops.ledger import Ledger, LedgerError, damaged_outputs, push, repair_cache
 from fashion_ops.workspace import publish
 
 DVC = [sys.executable, "-m", "dvc"]

@@ -68,7 +68,9 @@ class Records:
         self.folder, self.predicts = folder, {}
         self.catalog = SimpleNamespace(images=images, garments=garments, image_bytes=lambda _: b"jpeg")
 
-    def version(self, number: str, frozen: FrozenSet, predicts: dict[str, pd.DataFrame], **tags: str) -> Any:
+    def version(
+        self, number: str, frozen: FrozenSet, predicts: dict[str, pd.DataFrame], **tags: str
+    ) -> Any:
         folder = self.folder / number
         frozen.write(folder / FROZEN_SET)
         (folder / CHECKS_FILE).write_text(json.dumps({"catalog_adds_up": ""}))
@@ -116,7 +118,9 @@ def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, f
     challenger = records.version("2", frozen, frozen.predictions)
     # The champion's catalog gave other ids; its model is not asked again.
     then = {k: moved(t, 50) for k, t in old.items()}
-    champion = records.version("1", FrozenSet(moved(frozen.images, 50), moved(frozen.garments, 50), then), {})
+    champion = records.version(
+        "1", FrozenSet(moved(frozen.images, 50), moved(frozen.garments, 50), then), {}
+    )
     measured = measure(PARAMS, WS, challenger, champion)
     assert not measured.champion_predicted_again and measured.facts.objections == ()
     assert measured.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
@@ -141,7 +145,9 @@ def test_on_another_frozen_set_the_champion_predicts_anew(records, frozen, garme
     champion = records.version("1", another, now)
     measured = measure(PARAMS, WS, challenger, champion)
     assert measured.champion_predicted_again and measured.facts.comparisons is not None
-    wanted = score_landmarks(frozen.ground_truth(), detections(now["truth_boxes"], frozen.images)).stats["AP"]
+    wanted = score_landmarks(
+        frozen.ground_truth(), detections(now["truth_boxes"], frozen.images)
+    ).stats["AP"]
     assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(wanted, rel=1e-12)
 
 

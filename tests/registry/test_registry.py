@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from measured import measured
+from mlflow.artifacts import load_dict
 
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
@@ -120,7 +121,7 @@ def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:
     assert "vest" not in answer["reasons"]  # 0.05 lower is just allowed
     refused = client.get_model_version(name, "2")
     assert json.loads(refused.tags["promotion"])["against"] == 1
-    kept = client.load_dict(f"runs:/{refused.run_id}/promotion.json")
+    kept = load_dict(f"runs:/{refused.run_id}/promotion.json")
     assert kept["promoted"] is False and kept["against"] == 1
     rows = {f["what"]: (f["new"], f["old"], f["limit"], f["passed"]) for f in kept["findings"]}
     assert rows["skirt: landmark AP"] == (0.4, 0.6, 0.05, False)

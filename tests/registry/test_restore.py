@@ -193,8 +193,8 @@ def test_each_version_comes_back_as_it_was(
     (root / "models/landmarker/model.json").write_text('{"lr": 9}')
     assert verify(restored) == [
         "models/landmarker/model.json: differs",
-        "reports/evaluation/metrics.json: differs",
         "reports/evaluation/images/1.txt: differs",
+        "reports/evaluation/metrics.json: differs",
     ]
     repository.git("worktree", "remove", "--force", str(restored.folder))
 
@@ -273,5 +273,5 @@ def test_outside_of_git_a_version_is_registered_and_cannot_be_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert register._snapshot(tmp_path, "message") is None
+    assert register._take_snapshot(tmp_path, "message") is None
     assert "can't be restored" in caplog.text and snapshot.head(tmp_path) == "none"

@@ -76,7 +76,9 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
         process.join()
         champion, previous = aliases(client, name)
         assert champion in (before[0], after[0]) and previous is not None
-        with transitions.begin_transition(client, name, "next"):  # the dead one's lock is free, without waiting
+        with transitions.begin_transition(
+            client, name, "next"
+        ):  # the dead one's lock is free, without waiting
             pass
         mended = aliases(client, name)
         assert mended in (before, after)
