@@ -160,7 +160,7 @@ ASSETS = (
         "registry",
         ("mlflow",),
         ("register",),
-        "The challenger becomes champion if the gate in `params.yaml` holds; else it keeps the reasons.",
+        "The challenger becomes champion if the gate in `params.yaml` holds; else it says why.",
     ),
 )
 PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}

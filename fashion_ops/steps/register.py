@@ -1,4 +1,4 @@
-"""Step ``register``: all models of the workspace become one version of one MLflow model, the challenger.
+"""Step ``register``: all models of the workspace become one MLflow model version, the challenger.
 
 Registering the same models again makes no second version: the existing one becomes challenger. The
 version also keeps the frozen evaluation set and what ``restore`` needs; the data are pushed to DVC's
@@ -43,8 +43,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
 
     Raises:
         ValueError: the system was evaluated with boxes that none of its models predicts.
-        LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by other code
-            or parameters than the present ones, or did not arrive at the remote.
+        LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by code or
+            parameters other than the present ones, or did not arrive at the remote.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
         raise ValueError(
@@ -101,7 +101,7 @@ def _take_snapshot(root: Path, message: str) -> str | None:
 
 
 def write_origin(ws: Workspace, folder: Path, commit: str | None) -> None:
-    """Write the records that tell where a version comes from: lock file, metrics, packages, snapshot."""
+    """Write the records of the origin of a version: lock file, metrics, packages, snapshot."""
     folder.mkdir()
     for path in (ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
         shutil.copy(path, folder / path.name)
