@@ -43,7 +43,7 @@ class Job:
     key: str
     cost: float  # the most expensive job starts first
     prepare: Callable[[], Any]  # on the driver, when a worker is about to be free
-    stream: str | None = None  # the entry of what ``prepare`` gives that is pulled chunk by chunk
+    stream: str | None = None  # field of the dataclass from ``prepare`` that is pulled chunk by chunk
     epochs: int | None = None  # how many it has, for those who watch
     gpus: float | None = None  # None: as many as the settings say
 
@@ -194,8 +194,8 @@ class _Run:
             try:
                 payload, stream = job.prepare(), None
                 if job.stream is not None:
-                    source: Sequence[Any] = payload[job.stream]
-                    payload = {name: value for name, value in payload.items() if name != job.stream}
+                    source: Sequence[Any] = getattr(payload, job.stream)
+                    payload = replace(payload, **{job.stream: ()})
                     ray.get(self.depot.offer.remote(job.name, source))
                     stream = (job.stream, len(source))
                 self.ready.append((job, ray.put(payload), stream))

@@ -4,14 +4,23 @@ A worker shares no file system with the driver, so a folder travels as ``{name: 
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
-Job = dict[str, Any]  # a step's inputs as values; made by its ``prepare``
-Result = dict[str, Any]  # {"files": Files, "metrics": dict[str, float]}; made by its ``work``
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the ``work`` of a step returns to the driver.
+
+    ``files``: the finished model folder. ``metrics``: numbers by name, for the ledger and MLflow.
+    """
+
+    files: Files
+    metrics: dict[str, float]
 
 
 def pack_folder(folder: Path) -> Files:

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def run_job(
     Args:
         work: pickled; see ``distributed.fan_out``. Importing what it needs is part of the job's time.
         payload: refers to what its ``prepare`` gave, without what is streamed.
-        stream: entry of the payload and number of chunks that the depot has for it.
+        stream: field of the payload and number of chunks that the depot has for it.
         name: of the job.
         key: of its resume point.
         depot: the actor.
@@ -48,7 +49,7 @@ def run_job(
             checkpoint.write_bytes(saved)
         prepared = ray.get(payload[0])
         if stream is not None:
-            prepared = {**prepared, stream[0]: _chunks(depot, name, stream[1])}
+            prepared = replace(prepared, **{stream[0]: _chunks(depot, name, stream[1])})
         with Herald(
             folder, checkpoint, lambda *told: ray.get(depot.save.remote(name, key, *told))
         ) as herald:

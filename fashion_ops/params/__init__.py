@@ -31,7 +31,6 @@ from fashion_ops.params.landmarkers import (
     Finetune,
     Refine,
     TrainLandmarker,
-    finetune_config,
 )
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
 from fashion_ops.params.section import Crop, Section, Stride32, TrainingConfig, explain, read_yaml
@@ -71,7 +70,6 @@ __all__ = [
     "TrainingConfig",
     "TunePostprocess",
     "explain",
-    "finetune_config",
     "load_params",
     "read_yaml",
 ]

@@ -20,8 +20,8 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_chosen
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import (
     aggregate,

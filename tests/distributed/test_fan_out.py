@@ -20,11 +20,12 @@ from finetune_job import make_job
 
 from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
-from fashion_ops.distributed.payload import publish_files
+from fashion_ops.distributed.payload import Result, publish_files
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import Distributed
 from fashion_ops.steps import finetune
+from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 EPOCHS = 5
@@ -144,7 +145,7 @@ def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
 
 
-def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+def killed_in_an_epoch(job: FinetuneJob, checkpoint: Path | None, on_epoch: Any) -> tuple[Result, bool]:
     """Real training that dies in the second step of its third epoch, the first time."""
     assert checkpoint is not None
     resumed, step = checkpoint.exists(), TrainingModule.training_step
@@ -156,7 +157,7 @@ def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: A
 
     TrainingModule.training_step = deadly
     try:
-        return finetune.work(job, checkpoint, on_epoch) | {"resumed": resumed}
+        return finetune.work(job, checkpoint, on_epoch), resumed
     finally:
         TrainingModule.training_step = step
 
@@ -168,7 +169,7 @@ def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_pat
     told: list[int] = []
     fan_out(
         "finetune",
-        [Job("skirt", "key", 1, lambda: job, "pictures", EPOCHS)],
+        [Job("skirt", "key", 1, lambda: job, "images", EPOCHS)],
         killed_in_an_epoch,
         landed.__setitem__,
         Distributed(),
@@ -176,15 +177,14 @@ def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_pat
         timesheet=tmp_path / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: told.append(epoch),
     )
-    assert landed["skirt"]["resumed"] and landed["skirt"]["files"] == undisturbed["files"]
-    assert landed["skirt"]["metrics"] == undisturbed["metrics"]
+    assert landed["skirt"] == (undisturbed, True)
     assert told == [1, 2, 3, 4, 5]
     (ran,) = Timesheet.read(tmp_path / "timesheet.json").jobs
     assert [attempt.resumed for attempt in ran.attempts] == [False, True]
     assert not list(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*/landmarker")), "the dead one's files"
 
 
-def on_two_devices(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+def on_two_devices(job: FinetuneJob, checkpoint: Path | None, on_epoch: Any) -> Result:
     """As on a worker that was given two GPUs; without any, two processes take their place."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
     try:
@@ -202,7 +202,7 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
     told: list[tuple[int, float]] = []
     fan_out(
         "finetune",
-        [Job("skirt", "key", 1, lambda: job, "pictures", 2)],
+        [Job("skirt", "key", 1, lambda: job, "images", 2)],
         on_two_devices,
         landed.__setitem__,
         Distributed(),
@@ -210,10 +210,10 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
         on_epoch=lambda name, epoch, metrics: told.append((epoch, metrics["loss"])),
     )
     assert [epoch for epoch, _ in told] == [1, 2]  # from a process that knows no Ray
-    files = landed["skirt"]["files"]
+    files = landed["skirt"].files
     assert [epoch["loss"] for epoch in json.loads(files["history.json"])] == [loss for _, loss in told]
-    assert files != alone["files"]  # each its own noise
-    assert landed["skirt"]["metrics"]["loss"] == pytest.approx(alone["metrics"]["loss"], rel=0.3)
+    assert files != alone.files  # each its own noise
+    assert landed["skirt"].metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=0.3)
 
 
 @pytest.fixture

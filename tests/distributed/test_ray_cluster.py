@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ PATIENCE = 400  # seconds; a quiet machine needs a tenth
 # ``fashion-ops finetune`` with two jobs of our making: vest is short, skirt takes a while.
 DRIVER = """
 import os, pickle, socket, sys, time
+from dataclasses import dataclass, replace
 from pathlib import Path
 import fashion_ops.distributed.by_category as fan
 from fashion_ops.cli import app
@@ -34,22 +36,29 @@ from fashion_ops.workspace import publish
 
 HOME = Path.cwd()
 
+@dataclass(frozen=True)
+class Prepared:
+    images: list
+    finetune: bytes
+    home: str
+
 def work(job, checkpoint, on_epoch):
     from fashion_ops.steps import finetune  # the driver needs no torch
 
     def told(epoch, metrics):
         on_epoch(epoch, metrics)
         time.sleep(0.5)
-    given = pickle.loads(job["finetune"]) | {"images": job["images"]}
+    given = replace(pickle.loads(job.finetune), images=job.images)
     result = finetune.work(given, checkpoint, told)
-    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"] + "/driver.py")}
+    seen = os.path.exists(job.home + "/driver.py")
+    return {"files": result.files, "host": socket.gethostname(), "seen": seen}
 
 def run_all(module, params, ws, categories, *_):
     step = "finetune"
 
     def prepare(name):
         images = pickle.loads((HOME / f"{name}.images").read_bytes())
-        return {"images": images, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
+        return Prepared(images, (HOME / name).read_bytes(), str(HOME))
 
     def land(name, result):
         with publish(HOME / "landed" / name) as folder:
@@ -104,15 +113,15 @@ class Driver:
 @pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
 def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> None:
     jobs = {"vest": make_job(tmp_path, 1, 1), "skirt": make_job(tmp_path, 2, EPOCHS)}
-    undisturbed = {name: finetune.work(job)["files"] for name, job in jobs.items()}
+    undisturbed = {name: finetune.work(job).files for name, job in jobs.items()}
     with Cluster() as cluster:
         home = cluster.folder / "home"
         home.mkdir()
         (home / "driver.py").write_text(DRIVER)
         (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
         for name, job in jobs.items():
-            (home / name).write_bytes(pickle.dumps({**job, "pictures": None}))
-            (home / f"{name}.images").write_bytes(pickle.dumps(job["pictures"]))
+            (home / name).write_bytes(pickle.dumps(replace(job, images=[])))
+            (home / f"{name}.images").write_bytes(pickle.dumps(job.images))
         cluster.add("east")
 
         killed = Driver(cluster)
@@ -151,4 +160,4 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
     ]
     for name, files in undisturbed.items():
         assert results[name]["files"] == files, f"{name}: other weights than undisturbed"
-        assert len(json.loads(files["history.json"])) == jobs[name]["fit"].epochs
+        assert len(json.loads(files["history.json"])) == jobs[name].config.epochs
