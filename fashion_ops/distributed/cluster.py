@@ -65,8 +65,8 @@ def start_ray(address: str, **options: Any) -> None:
 def usable_gpus(settings: Distributed) -> float:
     """Number of GPUs that a task gets; 0 with a warning if this machine has none.
 
-    Waits up to ``distributed.wait_for_node`` seconds for the first node of a cluster that is starting or
-    scales from zero.
+    Waits up to ``distributed.wait_for_node`` seconds for the first node of a cluster that is starting
+    or scales from zero.
 
     Raises:
         ValueError: no node can run such a task.
@@ -88,8 +88,9 @@ def usable_gpus(settings: Distributed) -> float:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         available = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise ValueError(
-            f"distributed.cpus_per_task is {cpus} and distributed.gpus_per_task {gpus:g}, but no node has as many: "
-            f"{available}. Add one, ask for less, or set distributed.wait_for_node where nodes come on demand"
+            f"distributed.cpus_per_task is {cpus} and distributed.gpus_per_task {gpus:g}, but no node "
+            f"has as many: {available}. Add one, lower these values, or set "
+            "distributed.wait_for_node if nodes start on demand"
         )
     return gpus
 

@@ -56,7 +56,9 @@ class Display:
                     self._print_job(event.name, f"worker lost; continues from {origin} on {event.node}")
                 self._progress.update(task.id, node=event.node)
             elif event.kind == "epoch":
-                metrics = ", ".join(f"{key} {value:.4g}" for key, value in (event.metrics or {}).items())
+                metrics = ", ".join(
+                    f"{key} {value:.4g}" for key, value in (event.metrics or {}).items()
+                )
                 self._progress.update(task.id, completed=event.epoch, metrics=metrics)
             elif event.kind == "not_saved":
                 self.warn(f"resume points are not written: {event.error}")
@@ -100,4 +102,6 @@ class Display:
 
     def _print(self, text: str, style: str | None = None, name: str = "") -> None:
         line = f"{self._step} {name}".rstrip() + f": {text}"
-        self._progress.console.print(line, style=style, markup=False, soft_wrap=True)  # one line in a log
+        self._progress.console.print(
+            line, style=style, markup=False, soft_wrap=True
+        )  # one line in a log

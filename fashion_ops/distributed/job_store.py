@@ -34,7 +34,7 @@ class Event:
 
 
 class JobStore:
-    """Keeps resume points by key in ``folder``, data by job name, and events until the driver takes them.
+    """Keeps resume points by key, data by job name, and events until the driver takes them.
 
     Args:
         folder: where the resume points are.

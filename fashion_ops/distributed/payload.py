@@ -1,6 +1,6 @@
-"""Model folders as values: what a job carries to a worker and what it brings back.
+"""Model folders as values, on their way to a worker and back.
 
-A worker shares no file system with the driver, so a folder travels as ``{name: bytes}``.
+A worker shares no file system with the driver, so a folder is sent as ``{name: bytes}``.
 """
 
 import os
@@ -36,7 +36,7 @@ def pack_folder(folder: Path) -> Files:
 
 
 def unpack_folder(files: Files, folder: Path) -> None:
-    """Write what ``pack_folder`` gave into ``folder``, which is made where it is missing.
+    """Write files from ``pack_folder`` into ``folder``, which is made if it is missing.
 
     Raises:
         ValueError: a name leads out of the folder.
@@ -51,20 +51,23 @@ def unpack_folder(files: Files, folder: Path) -> None:
 
 
 def publish_files(target: Path, files: Files) -> None:
-    """Make ``files`` the content of ``target``: whole or not at all."""
+    """Replace the content of the folder ``target`` by ``files``, as a whole or not at all."""
     with publish(target) as folder:
         unpack_folder(files, folder)
 
 
-def devices_at_hand(wanted: int, batch_size: int, samples: int) -> int:
-    """How many devices share a run: of those that this process has, the most that split a batch evenly.
+def devices_at_hand(requested: int, batch_size: int, samples: int) -> int:
+    """Number of devices that share a training run: the most that split a batch evenly.
 
-    Ray names a task's GPUs in ``CUDA_VISIBLE_DEVICES``. A rare category, whose whole batch is smaller
-    than ``batch_size``, may leave some idle.
+    It is at most ``requested`` and at most the number of GPUs of this process, which Ray names in
+    ``CUDA_VISIBLE_DEVICES``. If there are fewer samples than ``batch_size``, they are the batch.
     """
-    import torch  # not for those who only carry folders
+    import torch  # the driver, which only packs and unpacks folders, does not need it
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    given = torch.cuda.device_count() if named is None else len([d for d in named.split(",") if d])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        available = torch.cuda.device_count()
+    else:
+        available = len([device for device in visible.split(",") if device])
     batch = min(batch_size, samples)
-    return max((n for n in range(1, min(wanted, given) + 1) if batch % n == 0), default=1)
+    return max((n for n in range(1, min(requested, available) + 1) if batch % n == 0), default=1)

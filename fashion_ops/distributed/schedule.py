@@ -1,8 +1,8 @@
 """Schedules: when each job of a fan-out runs, expected or measured.
 
 Jobs start longest first on equal slots (list scheduling, whose makespan is at most 4/3 of the optimum;
-Graham, 1969). ``lower_bound`` is a makespan that no schedule can beat. Durations come from the timesheet
-of the last run. Nothing here runs or draws anything.
+Graham, 1969). ``lower_bound`` is a makespan that no schedule can beat. Durations come from the
+timesheet of the last run. Nothing here runs or draws anything.
 """
 
 import heapq
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bar:
-    """One interval of one job on one slot; ``start`` < ``end``, measured from the start of the fan-out."""
+    """One interval of one job on one slot; ``start`` < ``end``, from the start of the fan-out."""
 
     name: str
     slot: int
@@ -60,8 +60,8 @@ def lower_bound(
 ) -> float:
     """A makespan that no schedule can beat: the largest of three bounds.
 
-    These are the longest job, all work spread evenly over the slots, and jobs that must share a slot: of
-    the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest ones.
+    These are the longest job, all work spread evenly over the slots, and jobs that must share a slot:
+    of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest ones.
 
     Args:
         durations: duration of each job on one slot, by name.
@@ -122,7 +122,7 @@ def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task:
 
 @dataclass(frozen=True)
 class Pace:
-    """The expected duration of jobs: ``start`` plus ``rate`` for each garment and epoch, in ``unit``."""
+    """The expected duration of jobs: ``start`` plus ``rate`` per garment and epoch, in ``unit``."""
 
     start: float
     rate: float

@@ -45,11 +45,11 @@ class Prepared:
 def work(job, checkpoint, on_epoch):
     from fashion_ops.steps import finetune  # the driver needs no torch
 
-    def told(epoch, metrics):
+    def report(epoch, metrics):
         on_epoch(epoch, metrics)
         time.sleep(0.5)
     given = replace(pickle.loads(job.finetune), images=job.images)
-    result = finetune.work(given, checkpoint, told)
+    result = finetune.work(given, checkpoint, report)
     seen = os.path.exists(job.home + "/driver.py")
     return {"files": result.files, "host": socket.gethostname(), "seen": seen}
 
@@ -60,18 +60,18 @@ def run_all(module, params, ws, categories, *_):
         images = pickle.loads((HOME / f"{name}.images").read_bytes())
         return Prepared(images, (HOME / name).read_bytes(), str(HOME))
 
-    def land(name, result):
-        with publish(HOME / "landed" / name) as folder:
+    def on_result(name, result):
+        with publish(HOME / "completed" / name) as folder:
             (folder / "result").write_bytes(pickle.dumps(result))
 
     costs = {"vest": 2.0, "skirt": 1.0}
     jobs = [
         Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "images")
         for name, cost in costs.items()
-        if not (HOME / "landed" / name).exists()
+        if not (HOME / "completed" / name).exists()
     ]
     fan_out(
-        step, jobs, work, land, params.distributed, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        step, jobs, work, on_result, params.distributed, ws.checkpoints, timesheet=HOME / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
     )
 
@@ -113,12 +113,12 @@ class Driver:
 @pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
 def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> None:
     jobs = {"vest": make_job(tmp_path, 1, 1), "skirt": make_job(tmp_path, 2, EPOCHS)}
-    undisturbed = {name: finetune.work(job).files for name, job in jobs.items()}
+    uninterrupted = {name: finetune.work(job).files for name, job in jobs.items()}
     with Cluster() as cluster:
         home = cluster.folder / "home"
         home.mkdir()
         (home / "driver.py").write_text(DRIVER)
-        (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
+        (home / "params.yaml").write_text("distributed: {wait_for_node: 300}")
         for name, job in jobs.items():
             (home / name).write_bytes(pickle.dumps(replace(job, images=[])))
             (home / f"{name}.images").write_bytes(pickle.dumps(job.images))
@@ -127,7 +127,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         killed = Driver(cluster)
         killed.wait_for("skirt 2")
         assert killed.end(signal.SIGKILL) == -signal.SIGKILL
-        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert [path.name for path in (home / "completed").iterdir()] == ["vest"]
         assert (home / ".checkpoints" / "key-skirt").is_file()
 
         interrupted = Driver(cluster)
@@ -135,7 +135,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         assert interrupted.end(signal.SIGINT) == 130, interrupted.log.read_text()
         assert "skirt 2" not in interrupted.lines() and "vest 1" not in interrupted.lines()
         assert [path.name for path in (home / ".checkpoints").iterdir()] == ["key-skirt"]
-        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert [path.name for path in (home / "completed").iterdir()] == ["vest"]
 
         bereft = Driver(cluster)
         bereft.wait_for("skirt 6")
@@ -146,7 +146,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         assert not list((home / ".checkpoints").iterdir())
 
         results = {
-            name: pickle.loads((home / "landed" / name / "result").read_bytes()) for name in jobs
+            name: pickle.loads((home / "completed" / name / "result").read_bytes()) for name in jobs
         }
         attempts = Timesheet.read(home / "timesheet.json").jobs[0].attempts
     assert {name: result["host"] for name, result in results.items()} == {
@@ -158,6 +158,6 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         ("east", True),
         ("west", True),
     ]
-    for name, files in undisturbed.items():
-        assert results[name]["files"] == files, f"{name}: other weights than undisturbed"
+    for name, files in uninterrupted.items():
+        assert results[name]["files"] == files, f"{name}: other weights than uninterrupted"
         assert len(json.loads(files["history.json"])) == jobs[name].config.epochs

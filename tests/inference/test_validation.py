@@ -11,7 +11,7 @@ import pytest
 from finetune_job import make_job
 
 from fashion_ops.catalog.training_data import ImageReader
-from fashion_ops.distributed.display import Board
+from fashion_ops.distributed.display import Display
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.payload import Result, unpack_folder
 from fashion_ops.inference.validation import MAX_GARMENTS, ValidationSet, validation_set
@@ -129,7 +129,7 @@ def test_each_epoch_of_refining_too(tmp_path: Path) -> None:
 
 
 def test_the_board_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with Board("finetune", {"skirt": 4}) as board:
-        board.hear([Event("epoch", "skirt", 1.0, epoch=4, metrics={"loss": 1.25, "AP": 0.4375})])
-        board.land("skirt")
+    with Display("finetune", {"skirt": 4}) as display:
+        display.update([Event("epoch", "skirt", 1.0, epoch=4, metrics={"loss": 1.25, "AP": 0.4375})])
+        display.complete("skirt")
     assert "finetune skirt: done, 4 epochs, loss 1.25, AP 0.4375" in capsys.readouterr().err
