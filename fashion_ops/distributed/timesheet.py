@@ -89,7 +89,7 @@ class Timesheet:
             raise ValueError(f"{path}: no timesheet of a fan-out ({error!r}); delete it") from error
 
     def schedule(self) -> Schedule:
-        """The bars of all attempts; a slot is a lane of a node, and the lanes of a node are adjacent."""
+        """The bars of all attempts; a slot is a lane of a node, and lanes of a node are adjacent."""
         rows = sorted(
             (attempt.node, attempt.start, attempt.end, job.name, attempt is not job.attempts[-1])
             for job in self.jobs

@@ -71,7 +71,8 @@ def run_all(module, params, ws, categories, *_):
         if not (HOME / "completed" / name).exists()
     ]
     fan_out(
-        step, jobs, work, on_result, params.distributed, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        step, jobs, work, on_result, params.distributed, ws.checkpoints,
+        timesheet=HOME / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
     )
 
