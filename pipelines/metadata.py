@@ -77,7 +77,7 @@ def _evaluation(ws: Workspace) -> dict[str, Any]:
         )
         for name, row in _metrics(ws)["per_category"].items()
     ]
-    table = {"by_category": dg.TableMetadataValue(rows, _schema(rows))} if rows else {}
+    table = {"by_category": dg.MetadataValue.table(rows)} if rows else {}
     return table | {"report": dg.MetadataValue.path(str((ws.evaluation / "report.html").resolve()))}
 
 
@@ -130,11 +130,3 @@ def _short(value: float) -> float:
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
     return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
-
-
-def _schema(rows: list[dg.TableRecord]) -> dg.TableSchema:
-    first = rows[0].data
-    kinds = {str: "string", int: "int", float: "float"}
-    return dg.TableSchema(
-        [dg.TableColumn(name, kinds.get(type(v), "float")) for name, v in first.items()]
-    )

@@ -1,12 +1,12 @@
-"""The asset graph as a table: description, group, kinds, owner and dependencies of each step.
+"""The asset graph as a table: group, kinds, owner and dependencies of each step.
 
-``fashion_ops.steps`` defines the steps, their order and their partitions. ``dvc.yaml`` defines the
-dependencies a second time; a test compares the two graphs.
+``fashion_ops.steps`` defines the steps, their order, descriptions and partitions. ``dvc.yaml`` defines
+the dependencies a second time; a test compares the two graphs.
 """
 
 from dataclasses import dataclass
 
-from fashion_ops.steps import PARTITIONED, PARTITIONS
+from fashion_ops.steps import DESCRIPTIONS, PARTITIONED, PARTITIONS
 from pipelines.lineage import Parents
 
 OWNERS = {  # by group
@@ -16,7 +16,6 @@ OWNERS = {  # by group
     "evaluation": "team:modelling",
     "registry": "team:operations",
 }
-
 BATCHES = "batches"  # not a step: the batches that `fashion_ops.steps.batches` accepted
 
 
@@ -28,7 +27,12 @@ class StepAsset:
     group: str
     kinds: tuple[str, ...]
     deps: tuple[str, ...]
-    description: str
+
+    @property
+    def description(self) -> str:
+        """The description of the step."""
+        batches = "Labelled batches from `data/inbox`: checked, versioned, added to the training data."
+        return DESCRIPTIONS.get(self.name, batches)
 
     @property
     def partitions(self) -> tuple[str, ...]:
@@ -36,132 +40,29 @@ class StepAsset:
         return PARTITIONS.get(self.name, ())
 
 
+_EVALUATED = (
+    *("ingest", "aggregate", "pseudo_label", "train_detector", "tune_postprocess"),
+    *("train_box_detector", "train_landmarker", "finetune", "refine"),
+)
 ASSETS = (
-    StepAsset(
-        "synthesize", "data", ("python",), (), "The synthetic wardrobe, in DeepFashion2's raw layout."
-    ),
-    StepAsset(
-        BATCHES,
-        "data",
-        ("dvc",),
-        (),
-        "Labelled batches from `data/inbox`: checked, versioned, added to the training data.",
-    ),
-    StepAsset(
-        "ingest",
-        "data",
-        ("parquet",),
-        ("synthesize", BATCHES),
-        "The catalog: images, garments, and the quarantine of invalid records.",
-    ),
-    StepAsset(
-        "aggregate",
-        "data",
-        ("parquet",),
-        ("ingest",),
-        "Landmarks of the catalog on shared channels, by `aggregate.grouping`.",
-    ),
-    StepAsset(
-        "pseudo_label",
-        "data",
-        ("parquet", "numpy"),
-        ("ingest",),
-        "Clusters of landmark configurations, and a soft label for each garment (DFA).",
-    ),
-    StepAsset(
-        "drift",
-        "data",
-        ("numpy",),
-        ("ingest", "pseudo_label"),
-        "Compares the newest batch with earlier training data: mix, landmark configurations, images.",
-    ),
-    StepAsset(
-        "train_detector",
-        "models",
-        ("pytorch",),
-        ("ingest", "aggregate"),
-        "CenterNet with keypoints (DeepMark++): boxes, categories and first landmarks.",
-    ),
-    StepAsset(
-        "tune_postprocess",
-        "models",
-        ("numpy",),
-        ("ingest", "train_detector"),
-        "Post-processing parameters of DeepMark++, by grid search on the detector's maps.",
-    ),
-    StepAsset(
-        "train_box_detector",
-        "models",
-        ("pytorch",),
-        ("ingest",),
-        "Cascade R-CNN or Hybrid Task Cascade, if `kind` names one.",
-    ),
-    StepAsset(
-        "train_landmarker",
-        "models",
-        ("pytorch",),
-        ("ingest", "aggregate", "pseudo_label"),
-        "Top-down HRNet over all categories (Aggregation and Finetuning).",
-    ),
-    StepAsset(
-        "finetune",
-        "models",
-        ("pytorch", "ray"),
-        ("ingest", "aggregate", "train_landmarker"),
-        "The landmarker, finetuned on one category; 13 Ray tasks, longest first.",
-    ),
-    StepAsset(
-        "refine",
-        "models",
-        ("pytorch", "ray"),
-        ("ingest", "aggregate", "finetune"),
-        "PoseFix on one category's landmarks; 13 Ray tasks, longest first.",
-    ),
-    StepAsset(
-        "synthesize_alignment",
-        "alignment",
-        ("python",),
-        (),
-        "The wardrobe in the formats of FLD, DeepFashion's other benchmarks and LSP.",
-    ),
-    StepAsset(
-        "ingest_alignment",
-        "alignment",
-        ("parquet",),
-        ("synthesize_alignment",),
-        "A catalog and a quarantine for each alignment data set.",
-    ),
-    StepAsset(
-        "dfa_stage",
-        "alignment",
-        ("pytorch",),
-        ("ingest_alignment",),
-        "One stage of the DFA cascade: cluster, train, predict; each from the stage before.",
-    ),
-    StepAsset(
-        "evaluate",
-        "evaluation",
-        ("python",),
-        (
-            *("ingest", "aggregate", "pseudo_label", "train_detector", "tune_postprocess"),
-            *("train_box_detector", "train_landmarker", "finetune", "refine"),
-        ),
-        "OKS-AP and box AP on the validation split, and the report.",
-    ),
-    StepAsset(
-        "register",
-        "registry",
-        ("mlflow",),
-        ("evaluate",),
-        "Registers all models as one version, the challenger. Equal models make no new version.",
-    ),
-    StepAsset(
-        "promote",
-        "registry",
-        ("mlflow",),
-        ("register",),
-        "The challenger becomes champion if the gate in `params.yaml` holds; else it says why.",
-    ),
+    StepAsset("synthesize", "data", ("python",), ()),
+    StepAsset(BATCHES, "data", ("dvc",), ()),
+    StepAsset("ingest", "data", ("parquet",), ("synthesize", BATCHES)),
+    StepAsset("aggregate", "data", ("parquet",), ("ingest",)),
+    StepAsset("pseudo_label", "data", ("parquet", "numpy"), ("ingest",)),
+    StepAsset("drift", "data", ("numpy",), ("ingest", "pseudo_label")),
+    StepAsset("train_detector", "models", ("pytorch",), ("ingest", "aggregate")),
+    StepAsset("tune_postprocess", "models", ("numpy",), ("ingest", "train_detector")),
+    StepAsset("train_box_detector", "models", ("pytorch",), ("ingest",)),
+    StepAsset("train_landmarker", "models", ("pytorch",), ("ingest", "aggregate", "pseudo_label")),
+    StepAsset("finetune", "models", ("pytorch", "ray"), ("ingest", "aggregate", "train_landmarker")),
+    StepAsset("refine", "models", ("pytorch", "ray"), ("ingest", "aggregate", "finetune")),
+    StepAsset("synthesize_alignment", "alignment", ("python",), ()),
+    StepAsset("ingest_alignment", "alignment", ("parquet",), ("synthesize_alignment",)),
+    StepAsset("dfa_stage", "alignment", ("pytorch",), ("ingest_alignment",)),
+    StepAsset("evaluate", "evaluation", ("python",), _EVALUATED),
+    StepAsset("register", "registry", ("mlflow",), ("evaluate",)),
+    StepAsset("promote", "registry", ("mlflow",), ("register",)),
 )
 PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}
 

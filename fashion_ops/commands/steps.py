@@ -13,30 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fashion_ops.commands.shared import exit_on, print_metrics, print_status, read_params
-from fashion_ops.steps import BY_CATEGORY, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 if TYPE_CHECKING:
     from fashion_ops.ledger import Ledger
-
-HELP = {
-    "synthesize": "Draw the synthetic wardrobe, in DeepFashion2's layout.",
-    "ingest": "Read labelled photos into the catalog; invalid records go to quarantine.",
-    "aggregate": "Apply the landmark grouping to the catalog.",
-    "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
-    "drift": "Compare the newest batch with the earlier training data.",
-    "train_detector": "Train the CenterNet detector.",
-    "tune_postprocess": "Search the parameters of the detector's post-processing.",
-    "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, if `kind` names one.",
-    "train_landmarker": "Train the universal landmarker.",
-    "finetune": "Finetune the landmarker, one model per category.",
-    "refine": "Train PoseFix on the finetuned landmarkers, one model per category.",
-    "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
-    "dfa_stage": "Train the DFA cascade on the alignment catalog, one stage at a time.",
-    "ingest_alignment": "Read FLD, the other DeepFashion benchmarks and LSP into their catalogs.",
-    "evaluate": "Evaluate all models on the validation split and write the report.",
-    "register": "Register all models as one version, the challenger.",
-}
 
 
 def add_steps(app: typer.Typer) -> None:
@@ -59,7 +40,7 @@ def _add_step(app: typer.Typer, step: str) -> None:
         else:
             _run_and_record(step, lambda: run(params, ws))
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
 def _add_category_step(app: typer.Typer, step: str) -> None:
@@ -96,7 +77,7 @@ def _add_category_step(app: typer.Typer, step: str) -> None:
 
         run_all(_module(step), params, ws, names, recorder, on_complete)
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
 def _add_dfa_step(app: typer.Typer, step: str) -> None:
@@ -115,7 +96,7 @@ def _add_dfa_step(app: typer.Typer, step: str) -> None:
             else:
                 _run_and_record(name, lambda k=key: _module(step).run(params, ws, k))
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
 def _module(step: str) -> Any:

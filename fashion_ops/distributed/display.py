@@ -11,13 +11,9 @@ from fashion_ops.distributed.job_store import Event
 
 
 class Display:
-    """Shows which jobs run, their epochs, metrics and nodes, and how many are done.
+    """Context manager that shows which jobs run, their epochs, metrics and nodes, and how many are done.
 
-    Use it as a context manager.
-
-    Args:
-        step: name of the step.
-        epochs: number of epochs of each job by name; None if it is unknown.
+    ``epochs`` is the number of epochs of each job by name, None where it is unknown.
     """
 
     def __init__(self, step: str, epochs: Mapping[str, int | None]) -> None:

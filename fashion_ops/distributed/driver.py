@@ -31,25 +31,15 @@ TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a fan-out.
-
-    Attributes:
-        name: unique name.
-        key: name of its resume point: a hash of everything that the result depends on.
-        cost: expected cost in any unit; the most expensive job starts first.
-        prepare: makes the input of ``work``; called on the driver shortly before a worker is free.
-        stream: field of the dataclass from ``prepare`` that workers fetch chunk by chunk.
-        epochs: number of epochs, for the display; None if it is unknown.
-        gpus: GPUs that it uses; None for ``distributed.gpus_per_task``.
-    """
+    """One job of a fan-out; ``name`` is unique."""
 
     name: str
-    key: str
-    cost: float
-    prepare: Callable[[], Any]
-    stream: str | None = None
-    epochs: int | None = None
-    gpus: float | None = None
+    key: str  # name of its resume point: a hash of everything that the result depends on
+    cost: float  # in any unit; the most expensive job starts first
+    prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, when a worker is near free
+    stream: str | None = None  # field of the dataclass from ``prepare`` that is sent chunk by chunk
+    epochs: int | None = None  # for the display; None if it is unknown
+    gpus: float | None = None  # None for ``distributed.gpus_per_task``
 
 
 class Driver:

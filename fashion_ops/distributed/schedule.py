@@ -26,19 +26,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule.
+    """When each job runs."""
 
-    Attributes:
-        slots: number of slots.
-        bars: when each job runs.
-        end: end of the fan-out, if it is later than the last bar.
-        widths: number of slots by job name, for jobs that have a bar on several slots at once.
-    """
-
-    slots: int
+    slots: int  # number of slots
     bars: tuple[Bar, ...]
-    end: float = 0.0
-    widths: Mapping[str, int] = field(default_factory=dict)
+    end: float = 0.0  # end of the fan-out, if it is later than the last bar
+    widths: Mapping[str, int] = field(default_factory=dict)  # slots of jobs that take several at once
 
     @property
     def makespan(self) -> float:

@@ -30,38 +30,23 @@ class Attempt:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One finished job.
-
-    Attributes:
-        name: name of the job.
-        cost: garments x epochs.
-        width: number of slots that it took.
-        outcome: ``completed`` or ``failed``.
-        attempts: one for each worker that ran it.
-    """
+    """One finished job."""
 
     name: str
-    cost: float
-    width: int
-    outcome: str
-    attempts: tuple[Attempt, ...]
+    cost: float  # garments x epochs
+    width: int  # number of slots that it took
+    outcome: str  # completed | failed
+    attempts: tuple[Attempt, ...]  # one for each worker that ran it
 
 
 @dataclass(frozen=True)
 class Timesheet:
-    """The record of a fan-out.
-
-    Attributes:
-        step: name of the step.
-        slots: the largest number of tasks that could run at once.
-        end: duration so far in seconds.
-        jobs: the finished jobs.
-    """
+    """The record of a fan-out."""
 
     step: str
-    slots: int
-    end: float
-    jobs: tuple[JobRecord, ...]
+    slots: int  # the largest number of tasks that could run at once
+    end: float  # duration so far in seconds
+    jobs: tuple[JobRecord, ...]  # the finished ones
 
     def write(self, path: Path) -> None:
         """Write the timesheet as JSON; the file is replaced as a whole or not at all."""
@@ -122,12 +107,7 @@ def _job_record(job: dict[str, Any]) -> JobRecord:
 
 
 class Recorder:
-    """Collects the timesheet while a fan-out runs.
-
-    Args:
-        step: name of the step.
-        start: ``time.monotonic`` at the start of the fan-out.
-    """
+    """Collects the timesheet of a step whose fan-out began at ``start`` (``time.monotonic``)."""
 
     def __init__(self, step: str, start: float) -> None:
         self._step, self._start, self._slots = step, start, 1

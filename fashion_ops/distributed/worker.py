@@ -24,17 +24,11 @@ RELAY_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Payload:
-    """The input of a job on its way to a worker.
+    """The input of a job on its way to a worker."""
 
-    Attributes:
-        prepared: reference to the input without the streamed field.
-        stream: field of the input that the worker fetches chunk by chunk; None if there is none.
-        chunks: number of chunks.
-    """
-
-    prepared: ray.ObjectRef
-    stream: str | None
-    chunks: int
+    prepared: ray.ObjectRef  # without the streamed field
+    stream: str | None  # field that the worker fetches chunk by chunk; None if there is none
+    chunks: int  # number of chunks
 
 
 def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) -> Any:

@@ -37,19 +37,12 @@ def is_code(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The inputs of a stage at one moment.
+    """The inputs of a stage at one moment."""
 
-    Attributes:
-        stage: name of the stage, such as ``ingest`` or ``finetune@skirt``.
-        cmd: its command.
-        deps: md5 of each input file or folder, data and code, by path.
-        params: value of each parameter by dotted key.
-    """
-
-    stage: str
+    stage: str  # ``ingest``, ``finetune@skirt``
     cmd: str
-    deps: Mapping[str, str]
-    params: Mapping[str, Any]
+    deps: Mapping[str, str]  # md5 of each input file or folder, data and code, by path
+    params: Mapping[str, Any]  # value by dotted key
 
     @property
     def digest(self) -> str:

@@ -19,31 +19,18 @@ from fashion_ops.taxonomy import category
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one rule; a number is None where it does not apply or was not measured.
+    """The result of one rule; a number is None where it does not apply or was not measured."""
 
-    Attributes:
-        what: the quantity that was checked.
-        rule: its key in ``params.yaml``, or the name of the rule.
-        passed: whether the rule holds.
-        why: why it does not; empty if it does.
-        new: value of the challenger.
-        old: value of the champion.
-        low: lower end of the confidence interval of their difference.
-        high: upper end of it.
-        limit: the limit that the value or the difference is compared with.
-        garments: number of garments that it was measured on.
-    """
-
-    what: str
-    rule: str
+    what: str  # the quantity that was checked
+    rule: str  # its key in params.yaml, or the name of the rule
     passed: bool
-    why: str
-    new: float | None = None
-    old: float | None = None
-    low: float | None = None
+    why: str  # why the rule does not hold; empty if it does
+    new: float | None = None  # value of the challenger
+    old: float | None = None  # value of the champion
+    low: float | None = None  # confidence interval of their difference
     high: float | None = None
-    limit: float | None = None
-    garments: int | None = None
+    limit: float | None = None  # that the value or the difference is compared with
+    garments: int | None = None  # number of garments that it was measured on
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; NaN becomes None."""
@@ -54,25 +41,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """The numbers that the gate needs of the challenger, and of the champion if there is one.
+    """The numbers that the gate needs of the challenger, and of the champion if there is one."""
 
-    Attributes:
-        metrics: metrics of the challenger, as ``evaluate`` wrote them.
-        comparisons: of both on the challenger's frozen set, by kind of boxes; None without a champion.
-        garments: number of garments in the frozen set by category id.
-        latency_ms: median time of one photo, of challenger and champion.
-        size_mb: size of the models, of challenger and champion.
-        checks: blocking checks by name; the text says why a check failed and is empty if it passed.
-        objections: other reasons against the challenger.
-    """
-
-    metrics: Mapping[str, Any]
-    comparisons: Mapping[str, Comparison] | None
-    garments: Mapping[int, int]
-    latency_ms: tuple[float | None, float | None]
-    size_mb: tuple[float, float | None]
-    checks: Mapping[str, str]
-    objections: tuple[str, ...] = ()
+    metrics: Mapping[str, Any]  # of the challenger, as ``evaluate`` wrote them
+    comparisons: Mapping[str, Comparison] | None  # on the challenger's frozen set, by kind of boxes
+    garments: Mapping[int, int]  # in the frozen set, by category id
+    latency_ms: tuple[float | None, float | None]  # median of one photo, challenger and champion
+    size_mb: tuple[float, float | None]  # of the models, challenger and champion
+    checks: Mapping[str, str]  # blocking checks by name: why they failed, empty if they passed
+    objections: tuple[str, ...] = ()  # other reasons against the challenger
 
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
@@ -108,7 +85,7 @@ def _at_least(what: str, value: float | None, floor: float, rule: str) -> Findin
     return Finding(what, rule, not why, why, new=value, limit=floor)
 
 
-_BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with own boxes"}
+_BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with predicted boxes"}
 
 
 def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[Finding]:

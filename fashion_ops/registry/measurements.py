@@ -37,19 +37,12 @@ _WARM_UP = 2  # photos before latency counts
 
 @dataclass(frozen=True)
 class Measurements:
-    """What was measured for a decision.
+    """What was measured for a decision."""
 
-    Attributes:
-        facts: the numbers that the gate decides by.
-        images: number of images in the challenger's frozen set.
-        champion_predicted_again: whether the champion was evaluated on another frozen set before.
-        digest: digest of the challenger's frozen set.
-    """
-
-    facts: Facts
-    images: int
-    champion_predicted_again: bool
-    digest: str
+    facts: Facts  # that the gate decides by
+    images: int  # in the challenger's frozen set
+    champion_predicted_again: bool  # because it was evaluated on another frozen set
+    digest: str  # of the challenger's frozen set
 
 
 def measure(

@@ -33,19 +33,12 @@ class RestoreError(RuntimeError):
 
 @dataclass(frozen=True)
 class Restored:
-    """A restored version.
-
-    Attributes:
-        version: the version.
-        folder: the git worktree that holds it.
-        ws: the workspace in it.
-        other_packages: installed packages with another version than then; each line names both.
-    """
+    """A restored version."""
 
     version: ModelVersion
-    folder: Path
-    ws: Workspace
-    other_packages: list[str]
+    folder: Path  # the git worktree
+    ws: Workspace  # in it
+    other_packages: list[str]  # installed in another version than then, with both versions
 
 
 def restore(root: Path, name: str, version_or_alias: str, into: Path | None = None) -> Restored:

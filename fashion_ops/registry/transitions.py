@@ -25,27 +25,16 @@ Change = tuple[str | None, str | None]  # version of an alias before and after
 
 @dataclass(frozen=True)
 class Event:
-    """One promotion, refusal or rollback; a tag of the registered model keeps it as JSON.
+    """One promotion, refusal or rollback; a tag of the registered model keeps it as JSON."""
 
-    Attributes:
-        number: of the lock under which it happened.
-        time: ISO 8601, UTC.
-        what: ``promotion``, ``refusal`` or ``rollback``.
-        version: the version that was promoted, refused or rolled back.
-        champion: version of the alias before and after; None where there is no such alias.
-        previous: the same of the alias ``previous``.
-        why: the reason in words.
-        done: whether all of it happened.
-    """
-
-    number: int
-    time: str
-    what: str
-    version: str
+    number: int  # of the lock under which it happened
+    time: str  # ISO 8601, UTC
+    what: str  # promotion | refusal | rollback
+    version: str  # that was promoted, refused or rolled back
     champion: Change
     previous: Change
-    why: str
-    done: bool = False
+    why: str  # the reason in words
+    done: bool = False  # whether all of it happened
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ CASES = {
     ),
     "lower with its own boxes": (
         {"comparisons": pair(own=comparison(Difference(0.5, 0.6, -0.02, 0.0)))},
-        ["landmark AP with own boxes 0.5000 is 0.1000 below the champion's 0.6000"],
+        ["landmark AP with predicted boxes 0.5000 is 0.1000 below the champion's 0.6000"],
     ),
     "higher, by luck perhaps": (
         {"comparisons": pair(comparison(Difference(0.61, 0.6, -0.021, 0.04)))},
