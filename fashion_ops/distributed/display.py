@@ -11,7 +11,7 @@ from fashion_ops.distributed.job_store import Event
 
 
 class Display:
-    """Context manager that shows which jobs run, their epochs, metrics and nodes, and how many are done.
+    """Context manager that shows running jobs, their epochs, metrics and nodes, and how many are done.
 
     ``epochs`` is the number of epochs of each job by name, None where it is unknown.
     """

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial"
+from fashion_ops.workspace import partial_of, write_whole
+
 SCRATCH = "fashion-ops-"
 
 
@@ -70,13 +71,9 @@ class JobStore:
         self._events.append(Event("epoch", name, time.monotonic(), epoch=epoch, metrics=metrics))
         if data is None:
             return
-        fresh = self._folder / (key + PARTIAL)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(data)
-            fresh.replace(self._folder / key)
+            write_whole(self._folder / key, data)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
             self._events.append(Event("not_saved", name, time.monotonic(), error=str(error)))
 
     def end(self, name: str) -> None:
@@ -97,7 +94,7 @@ class JobStore:
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
     """Delete partial resume points of these keys, which an interrupted save has left."""
     for key in keys:
-        (folder / (key + PARTIAL)).unlink(missing_ok=True)
+        partial_of(folder / key).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import Bar, Schedule
+from fashion_ops.workspace import write_whole
 
 COMPLETED, FAILED = "completed", "failed"
 
@@ -50,13 +51,7 @@ class Timesheet:
 
     def write(self, path: Path) -> None:
         """Write the timesheet as JSON; the file is replaced as a whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        try:
-            partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> "Timesheet":

@@ -4,7 +4,6 @@ The worker's own disk holds only its scratch folder; the driver's disk is reache
 """
 
 import json
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ import ray
 from ray import cloudpickle
 
 from fashion_ops.distributed.job_store import scratch
+from fashion_ops.workspace import write_whole
 
 Metrics = Mapping[str, float]
 OnEpoch = Callable[[int, Metrics], None]
@@ -95,9 +95,7 @@ class EpochReporter:
         if self._save is not None:
             self._report(epoch, metrics)
             return
-        partial = self._folder / f"note-{epoch}-{os.getpid()}.partial"
-        partial.write_text(json.dumps(dict(metrics)))
-        partial.replace(self._folder / f"note-{epoch:06d}.json")
+        write_whole(self._folder / f"note-{epoch:06d}.json", json.dumps(dict(metrics)).encode())
 
     def __enter__(self) -> "EpochReporter":
         self._thread.start()

@@ -17,6 +17,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import SafeRepresenter
 
+from fashion_ops.workspace import write_whole
+
 CODE = "fashion_ops"
 
 
@@ -121,11 +123,9 @@ def write_entry(lock_file: Path, stage: str, entry: Mapping[str, Any], order: Se
     stages = lock.get("stages", {}) | {stage: plain(entry)}
     rank = {name: i for i, name in enumerate(order)}
     lock["stages"] = dict(sorted(stages.items(), key=lambda item: rank.get(item[0], len(rank))))
-    partial = lock_file.with_name(f".{lock_file.name}.partial")
     text = BytesIO()
     _yaml().dump(lock, text)
-    partial.write_bytes(text.getvalue().replace(b": \n", b":\n"))  # the C emitter's empty value
-    partial.replace(lock_file)
+    write_whole(lock_file, text.getvalue().replace(b": \n", b":\n"))  # DVC writes no space before null
 
 
 def _read(lock_file: Path) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import longest_first, lower_bound, pace, tasks_at_once
 from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder, Timesheet
-from fashion_ops.params import CategorySettings, Distributed, Params, Run
+from fashion_ops.params import CategorySettings, CategoryTraining, Distributed, Params
 from fashion_ops.workspace import Workspace
 
 
@@ -193,7 +193,7 @@ def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, mo
     rows = [("train", 1)] * 6 + [("train", 9)] * 2 + [("validation", 9)] * 50
     pd.DataFrame(rows, columns=["split", "category_id"]).to_parquet(ws.catalog / "garments.parquet")
     params = Params()
-    skirt = CategorySettings(finetune=Run(lr=0.1, epochs=7))
+    skirt = CategorySettings(finetune=CategoryTraining(lr=0.1, epochs=7))
     params = params.model_copy(update={"categories": params.categories | {"skirt": skirt}})
     ws.params.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
     costs = job_costs("finetune", params, ws)
