@@ -13,7 +13,7 @@ import pandas as pd
 
 from fashion_ops.distributed.fan_out import Job as FanOutJob
 from fashion_ops.distributed.fan_out import fan_out
-from fashion_ops.distributed.payload import Result
+from fashion_ops.distributed.payload import CategoryJob, Result
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
@@ -30,7 +30,7 @@ class CategoryStep(Protocol):
     """The module of a step that runs once a category, such as ``fashion_ops.steps.finetune``."""
 
     __name__: str
-    prepare: Callable[[Params, Workspace, str], Any]  # a frozen dataclass with a field ``images``
+    prepare: Callable[[Params, Workspace, str], CategoryJob]
     work: Callable[..., Result]
     publish: Callable[[Workspace, str, Result], dict[str, float]]
 

@@ -13,7 +13,6 @@ masked as in ``pseudo_labels``.
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fashion_ops.methods.parts import kmeans
 
@@ -47,7 +46,7 @@ class OuterProducts:
         return len(self.left)
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """Squared distances (N, k) to centres (k, d, d), rescaled to d^2 coordinates where some are masked."""
+        """Squared distances (N, k) to centres (k, d, d), rescaled to all d^2 if some are masked."""
         k, d, _ = centers.shape
         step = max(1, _BATCH_NUMBERS // (k * d))
         flat = np.ascontiguousarray(centers.transpose(1, 0, 2)).reshape(d, k * d)
@@ -109,17 +108,13 @@ def fit_contextual(
         seed: of the initial centres by k-means++.
         initial: initial centres (k, d, d) instead; their order is kept.
     """
-    with threadpool_limits(1):  # the order of sums must not depend on the number of cores
-        if observed is not None:
-            rows = observed.any(axis=1)
-            left, right, observed = left[rows], right[rows], observed[rows]
-        space = OuterProducts.from_landmarks(left, right, observed)
-        if not len(space):
-            return np.zeros((0, space.left.shape[1], space.left.shape[1]))
-        if initial is not None:
-            return kmeans.lloyd(space, initial)
-        start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
-        return kmeans.largest_first(space, kmeans.lloyd(space, start))
+    if observed is not None:
+        rows = observed.any(axis=1)
+        left, right, observed = left[rows], right[rows], observed[rows]
+    space = OuterProducts.from_landmarks(left, right, observed)
+    if not len(space):
+        return np.zeros((0, space.left.shape[1], space.left.shape[1]))
+    return kmeans.fit(space, k, seed, initial)
 
 
 def contextual_distances(

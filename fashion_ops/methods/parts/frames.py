@@ -1,10 +1,10 @@
 """Coordinate frames in which the landmarks of a garment with a box are predicted, and their inverses.
 
-``letterbox``: the box scaled by one factor to fit a square, the short side centred (the authors' release
-of DFA). ``box_frame``: eq. 5 of DFA, each axis relative to the side of the box. ``cut`` cuts images for
-both. The edges of the box lie on the edges of the frame; in a cut image the pixel (i, j) has its centre
-at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped image and mirrored points agree
-exactly.
+``letterbox``: the box scaled by one factor to fit a square, the short side centred (as in the authors'
+release of DFA). ``box_frame``: eq. 5 of DFA, each axis relative to the side of the box. ``cut`` cuts
+images for both. The edges of the box lie on the edges of the frame; in a cut image the pixel (i, j) has
+its centre at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped image and mirrored
+points agree exactly.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,6 @@ class Frame:
     def invert(self, points: np.ndarray) -> np.ndarray:
         """Coordinates of the frame (N, n, 2) to image pixels."""
         return (points - self.shift[:, None]) / self.scale[:, None]
-
-    def apply_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Offsets in pixels (N, n, 2) to offsets in the frame."""
-        return vectors * self.scale[:, None]
-
-    def invert_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Offsets in the frame (N, n, 2) to offsets in pixels."""
-        return vectors / self.scale[:, None]
 
 
 def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) -> Frame:
@@ -100,18 +92,3 @@ def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False)
         matrix[:, :2] *= factor
         scale = scale * factor
     return cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_LINEAR)
-
-
-def mirror_points(points: np.ndarray, mirror: np.ndarray, side: float = 0.0) -> np.ndarray:
-    """Points (..., n, 2) in the mirrored image, left and right swapped: x becomes ``side`` - x.
-
-    ``side`` is that of the frame; 0 in a centred frame. The function is its own inverse.
-    """
-    out = np.array(points[..., mirror, :])
-    out[..., 0] = side - out[..., 0]
-    return out
-
-
-def mirror_values(values: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Visibilities (..., n) in the mirrored image: left and right swapped."""
-    return values[..., mirror]

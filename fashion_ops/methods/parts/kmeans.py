@@ -7,6 +7,7 @@
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 MAX_ROUNDS = 100
 
@@ -33,6 +34,22 @@ class Space(Protocol):
         ...
 
 
+def fit(space: Space, k: int, seed: int, initial: np.ndarray | None = None) -> np.ndarray:
+    """K-means centres (k, ...), the largest cluster first.
+
+    Args:
+        space: the items, at least one.
+        k: maximal number of centres; fewer are returned if there are fewer different items.
+        seed: of the initial centres by k-means++.
+        initial: initial centres instead; their order is kept.
+    """
+    with threadpool_limits(1):  # the order of sums must not depend on the number of cores
+        if initial is not None:
+            return lloyd(space, initial)
+        start = plus_plus(space, k, np.random.default_rng(seed))
+        return largest_first(space, lloyd(space, start))
+
+
 def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
     """Initial centres by k-means++: items drawn with probabilities by squared distance to the others.
 
@@ -52,7 +69,10 @@ def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.ndarray:
-    """Centres when assignments no longer change; an empty cluster takes the item farthest from its centre."""
+    """Iterate until assignments no longer change; returns the centres.
+
+    An empty cluster takes the item that is farthest from its centre.
+    """
     fallback = space.middle()
     nearest = np.full(len(space), -1)
     for _ in range(rounds):

@@ -26,8 +26,8 @@ SIDES = ("left_", "right_")
 def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tensor, "2 k"]:
     """Which of K named landmarks lie on the left and which on the right.
 
-    Landmarks that are their own mirror image lie on the axis, in neither part. The side of the others is
-    known from their names.
+    Landmarks that are their own mirror image lie on the axis, in neither part. The names of the others
+    say their side.
 
     Args:
         names: such as ``left_collar``.
@@ -101,7 +101,7 @@ class Constraint:
 
     Attributes:
         weight: of the loss in the total; applied by the caller.
-        parts: which landmarks belong to each of P parts (``sides``, ``left_and_right``, ``undivided``).
+        parts: which landmarks belong to each of P parts: ``sides``, ``left_and_right``, ``undivided``.
         worst: number of the largest values that are averaged.
     """
 
@@ -128,11 +128,11 @@ class Constraint:
     ) -> Float[Tensor, ""]:
         """Loss of integral coordinates, without the weight.
 
-        The unit is the square of the longer side of the map, so that one weight fits maps of every size.
+        The unit is the square of the map's longer side, so that one weight fits maps of every size.
 
         Args:
-            logits: their softmax is the density of each landmark; maps with peaks near 1 (squared error)
-                must be scaled up before, or their softmax is flat.
+            logits: their softmax is the density of each landmark; maps with peaks near 1 (squared
+                error) must be scaled up before, or their softmax is flat.
             true: (x, y) in cells.
             mask: labelled landmarks.
         """

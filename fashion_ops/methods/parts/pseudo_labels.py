@@ -12,7 +12,6 @@ Stages 2 and 3 of DFA cluster other spaces with the same functions.
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fashion_ops.methods.parts import kmeans
 from fashion_ops.methods.parts.frames import SIDE as FRAME
@@ -52,13 +51,9 @@ def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) 
         k: maximal number of centres.
         seed: of the initial centres.
     """
-    with threadpool_limits(1):  # the order of sums must not depend on the number of cores
-        rows = observed.any(axis=1)
-        space = Configurations.from_landmarks(landmarks[rows], observed[rows])
-        centers = np.zeros((0, landmarks.shape[1] * landmarks.shape[2]))
-        if len(space):
-            start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
-            centers = kmeans.largest_first(space, kmeans.lloyd(space, start))
+    rows = observed.any(axis=1)
+    space = Configurations.from_landmarks(landmarks[rows], observed[rows])
+    centers = kmeans.fit(space, k, seed) if len(space) else np.zeros((0, space.points.shape[1]))
     return centers.reshape(len(centers), *landmarks.shape[1:])
 
 
@@ -72,8 +67,8 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
 def temperature_of(d: np.ndarray, share: float = 0.45) -> float:
     """A temperature for spaces of any scale: a share of the median distance to the nearest centre.
 
-    In the 224-pixel space of stage 1 this gives the paper's 20; stages 2 and 3 cluster offsets and outer
-    products, which have other units.
+    In the 224-pixel space of stage 1 this gives the paper's 20; stages 2 and 3 cluster offsets and
+    outer products, which have other units.
 
     Args:
         d: (N, k) distances of training configurations.
