@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from fashion_ops.distributed.fan_out import Job, fan_out
-from fashion_ops.distributed.payload import Result
+from fashion_ops.distributed.payload import CategoryJob, Result
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
@@ -29,7 +29,7 @@ class CategoryStep(Protocol):
     """The module of a step that runs once per category, such as ``fashion_ops.steps.finetune``."""
 
     __name__: str
-    prepare: Callable[[Params, Workspace, str], Any]  # a frozen dataclass with a field ``images``
+    prepare: Callable[[Params, Workspace, str], CategoryJob]
     work: Callable[..., Result]
     publish: Callable[[Workspace, str, Result], dict[str, float]]
 

@@ -4,12 +4,42 @@ A worker shares no file system with the driver, so a folder is sent as ``{name: 
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryJob:
+    """What the training of one category needs, as values that pickle; made by a step's ``prepare``.
+
+    Attributes:
+        category: its name.
+        seed: of everything random in the training.
+        garments: training garments of the category.
+        validation: the ``ValidationSet`` that AP is reported on after each epoch, or None.
+        images: chunks (image_id, bytes) of all images of ``garments`` and ``validation``.
+        landmarker: files of the landmarker that the training starts from.
+        threads: CPU threads of the process.
+        devices: number of devices that may share the run.
+    """
+
+    category: str
+    seed: int
+    garments: TrainingGarments
+    validation: Any
+    images: Iterable[pa.Table]
+    landmarker: Files
+    threads: int = 1
+    devices: int = 1
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def refuse_pickles(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and (reason := suspicion(path)):
             raise UnsafeModel(
-                f"{path}: {reason}. A model folder may hold safetensors, JSON, text and images; nothing "
-                "was loaded from it. Find out who put this file there"
+                f"{path}: {reason}. A model folder may hold safetensors, JSON, text and images; "
+                "nothing was loaded from it. Find out who put this file there"
             )
 
 
@@ -72,7 +72,7 @@ def is_pickle(file: BinaryIO) -> bool:
     """Whether a file starts with a pickle; bytes after the first call do not matter, the call has run.
 
     Protocols 2 and later are declared in the first two bytes; two more valid instructions must follow.
-    Protocols 0 and 1 are letters, as any text is: a file counts as a pickle once it would call a function.
+    Protocols 0 and 1 are letters, as any text is: a file is a pickle if it would call a function.
     """
     declared = file.read(2) in _DECLARED
     file.seek(0)

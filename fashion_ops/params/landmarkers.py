@@ -8,7 +8,7 @@ from fashion_ops.params.section import Crop, Section, TrainingConfig
 
 
 class TrainLandmarker(TrainingConfig):
-    """The top-down network on grouped landmarks, for all 13 categories; crop (width, height) in pixels."""
+    """The top-down network on grouped landmarks, for all categories; crop (width, height) in pixels."""
 
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
@@ -49,8 +49,8 @@ class TrainLandmarker(TrainingConfig):
     def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":
         if self.decode == "udp" and self.flip_shift:
             raise ValueError(
-                "flip_shift corrects cells that are not symmetric under a mirror; those of UDP are: set "
-                "flip_shift to false, or decode to argmax, dark or integral"
+                "flip_shift corrects cells that are not symmetric under a mirror; those of UDP are: "
+                "set it to false, or decode to argmax, dark or integral"
             )
         return self
 

@@ -6,31 +6,28 @@ driver, ``work`` trains without access to the workspace, ``publish`` writes the 
 """
 
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
     ImageReader,
-    TrainingGarments,
     load_garments,
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
-    Files,
+    CategoryJob,
     Result,
     devices_at_hand,
     pack_folder,
     publish_files,
     unpack_folder,
 )
-from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
+from fashion_ops.inference.validation import LandmarkerValidation, validation_set
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -40,33 +37,17 @@ from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class FinetuneJob:
-    """Everything that one category's run needs, as values that pickle.
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(CategoryJob):
+    """The finetuning of one category, from the universal landmarker.
 
     Attributes:
-        category: its name.
         config: how the network is trained, see ``finetune_config``.
         own_channels: keep only the output channels of this category.
-        seed: of order and augmentation.
-        garments: training garments of the category.
-        validation: garments to report AP on after each epoch, or None.
-        images: chunks (image_id, bytes) of all images of ``garments`` and ``validation``.
-        landmarker: files of the universal landmarker.
-        threads: CPU threads of the process.
-        devices: number of devices that may share the run.
     """
 
-    category: str
     config: TrainLandmarker
     own_channels: bool
-    seed: int
-    garments: TrainingGarments
-    validation: ValidationSet | None
-    images: Iterable[pa.Table]
-    landmarker: Files
-    threads: int = 1
-    devices: int = 1
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:

@@ -5,13 +5,11 @@ to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
@@ -19,12 +17,11 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
     ImageReader,
-    TrainingGarments,
     load_garments,
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
-    Files,
+    CategoryJob,
     Result,
     devices_at_hand,
     pack_folder,
@@ -48,33 +45,17 @@ from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
-@dataclass(frozen=True)
-class RefineJob:
-    """Everything that one category's run needs, as values that pickle.
+@dataclass(frozen=True, kw_only=True)
+class RefineJob(CategoryJob):
+    """The training of one category's refiner, for the finetuned landmarker.
 
     Attributes:
-        category: its name.
-        config: learning rate, epochs and batch size of this category's run.
+        config: learning rate, epochs and batch size, see ``refine_config``.
         refine: what the runs of all categories share.
-        seed: of initial weights, order, augmentation and synthetic errors.
-        garments: training garments of the category, landmarks in the landmarker's grouping.
-        validation: garments to report AP on after each epoch, or None.
-        images: chunks (image_id, bytes) of all images of ``garments`` and ``validation``.
-        landmarker: files of the category's finetuned landmarker.
-        threads: CPU threads of the process.
-        devices: number of devices that may share the run.
     """
 
-    category: str
     config: TrainingConfig
     refine: Refine
-    seed: int
-    garments: TrainingGarments
-    validation: ValidationSet | None
-    images: Iterable[pa.Table]
-    landmarker: Files
-    threads: int = 1
-    devices: int = 1
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:

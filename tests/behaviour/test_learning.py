@@ -120,10 +120,10 @@ def test_finetuning_and_refining_help_their_category(ws, catalog):
     universal = predict(ws.landmarker, catalog, test)
     finetuned = predict(ws.finetuned(CATEGORY), catalog, test)
     refiner = Refiner.load(ws.refined(CATEGORY))
-    refined = [
-        refiner.refine_image(catalog.image(int(image_id)), box[None], pose[None])[0]
-        for image_id, box, pose in zip(test["image_id"], test["box"], finetuned, strict=True)
-    ]
+    boxes = np.stack(test["box"].to_list())
+    refined = refiner.refine_garments(
+        catalog.image, test["image_id"].to_numpy(), boxes, np.stack(finetuned)
+    )
     scores = {
         "mean shape": mean_oks(test, baseline),
         **{

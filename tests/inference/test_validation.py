@@ -1,4 +1,4 @@
-"""AP after each epoch: how it is computed, that it is that of the weights, and that it changes nothing."""
+"""AP after each epoch: how it is computed, that it belongs to the weights, and changes nothing."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -107,12 +107,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
     moved = truth.copy()
     moved[..., 0] += 5 * np.cos(angle)
     moved[..., 1] += 5 * np.sin(angle)
-    refined = np.concatenate(
-        [
-            refiner.refine_image(images[i], garments.boxes[i : i + 1], moved[i : i + 1])
-            for i in range(24)
-        ]
-    )
+    refined = refiner.refine_garments(lambda i: images[i], garments.image_id, garments.boxes, moved)
     error = np.linalg.norm(refined[..., :2] - truth[..., :2], axis=-1).mean()
     assert error < 0.6 * 5, f"moved by 5 px, refined to {error:.2f} px"
 
@@ -210,7 +205,7 @@ def test_image_and_crop_refinement_agree(landmarker, skirts):
     crop = torch.from_numpy(cut(images[0], matrices[0], (64, 64)).transpose(2, 0, 1).copy())[None]
     points = np.concatenate([apply_matrices(matrices, truth[:1, :, :2]), truth[:1, :, 2:]], 2)
     in_crop = refiner.refine(crop, torch.from_numpy(points).float()).numpy()
-    in_image = refiner.refine_image(images[0], garments.boxes[:1], truth[:1])
+    in_image = refiner.refine_garments(lambda _: images[0], np.zeros(1), garments.boxes[:1], truth[:1])
     assert np.allclose(apply_matrices(matrices, in_image[..., :2]), in_crop[..., :2], atol=1e-3)
 
 

@@ -1,7 +1,7 @@
 """Backbones by name: networks of timm, and small ones of the same families for the demo.
 
-- ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one module
-  a stage, two blocks a branch).
+- ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one
+  module a stage, two blocks a branch).
 - ``SimpleBaseline``: a ResNet and three transposed convolutions.
 - Pretrained weights are given by timm's name of the weights, which needs network access; those of an
   HRNet also by a file of published pose weights.
@@ -28,24 +28,16 @@ FILES = (".pth", ".safetensors")
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
     """Timm's configuration of an HRNet with one module a stage and ``blocks`` blocks a branch."""
-    config: dict[str, object] = {
-        "stem_width": stem,
-        "stage1": {
+    widths = tuple(width * 2**i for i in range(4))
+    stages = [("BOTTLENECK", 1, (stem,)), *(("BASIC", blocks, widths[:n]) for n in (2, 3, 4))]
+    config: dict[str, object] = {"stem_width": stem}
+    for block, num_blocks, channels in stages:
+        config[f"stage{len(channels)}"] = {
             "num_modules": 1,
-            "num_branches": 1,
-            "block_type": "BOTTLENECK",
-            "num_blocks": (1,),
-            "num_channels": (stem,),
-            "fuse_method": "SUM",
-        },
-    }
-    for branches in (2, 3, 4):
-        config[f"stage{branches}"] = {
-            "num_modules": 1,
-            "num_branches": branches,
-            "block_type": "BASIC",
-            "num_blocks": (blocks,) * branches,
-            "num_channels": tuple(width * 2**i for i in range(branches)),
+            "num_branches": len(channels),
+            "block_type": block,
+            "num_blocks": (num_blocks,) * len(channels),
+            "num_channels": channels,
             "fuse_method": "SUM",
         }
     return config

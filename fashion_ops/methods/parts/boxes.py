@@ -1,4 +1,4 @@
-"""A garment's box, wherever it comes from."""
+"""The box of a garment, labelled or detected."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,9 +8,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """One garment's box; image pixels.
+    """The box of one garment.
 
-    ``box``: float32 (4,) x1, y1, x2, y2 within the image.
+    ``box``: float32 (4,) x1, y1, x2, y2 in image pixels, within the image.
     """
 
     box: np.ndarray
@@ -19,7 +19,7 @@ class Box:
 
 
 class Boxed(Protocol):
-    """What a ``Box`` and a ``Detection`` with landmarks have in common."""
+    """A ``Box``, or a ``Detection``, which also has landmarks."""
 
     @property
     def box(self) -> np.ndarray:

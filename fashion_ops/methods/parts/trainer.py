@@ -78,7 +78,7 @@ class TrainingModule(L.LightningModule):
         self.history: list[dict[str, float]] = []
 
     def identity(self) -> dict[str, str]:
-        """Values, by name, that must be the same in a run and in the checkpoint that it resumes from."""
+        """Values, by name, that must be equal in a run and in the checkpoint that it resumes from."""
         shapes = [(name, tuple(p.shape)) for name, p in self.model.named_parameters()]
         return {
             "method": type(self).__name__,

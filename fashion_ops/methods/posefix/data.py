@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from fashion_ops.catalog.training_data import TrainingGarments
 
@@ -49,21 +50,12 @@ def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
     for members in np.split(order, starts[1:]):
         if len(members) < 2:
             continue
-        overlap = box_iou(garments.boxes[members])
-        np.fill_diagonal(overlap, 0)
+        boxes = torch.from_numpy(garments.boxes[members])
+        overlap = box_iou(boxes, boxes).fill_diagonal_(0).nan_to_num(0).numpy()  # nan: two empty boxes
         best = overlap.argmax(1)
         close = overlap.max(1) >= MIN_IOU
         out[members[close]] = landmarks[members[best[close]]]
     return out
-
-
-def box_iou(boxes: np.ndarray) -> np.ndarray:
-    """IoU (N, N) of every two of the boxes (N, 4)."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return inner / np.maximum(area[:, None] + area[None] - inner, 1e-9)
 
 
 @dataclass(frozen=True)

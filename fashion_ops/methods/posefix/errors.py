@@ -13,9 +13,9 @@ garment). A type that is impossible for a landmark is left out and the others ar
 
 The published probabilities are for joints of people. Ours keep the numbers and map three groups of
 landmarks onto the paper's three columns (face, upper, lower body) by how visible and well defined they
-are: STEADY collars and shoulders, MIDDLE armpits, waists, hips and openings, LOOSE sleeves, cuffs, sides
-and hems. The paper's counts of labelled joints (5 and 10 of 17) become shares of the landmarks. Where
-the paper considers all overlapping people, we consider the garment that overlaps most.
+are: STEADY collars and shoulders, MIDDLE armpits, waists, hips and openings, LOOSE sleeves, cuffs,
+sides and hems. The paper's counts of labelled joints (5 and 10 of 17) become shares of the landmarks.
+Where the paper considers all overlapping people, we consider the garment that overlaps most.
 """
 
 from dataclasses import dataclass
@@ -64,14 +64,14 @@ def landmark_groups(category: Category) -> list[int]:
 def ks_distance(
     area: Float[Tensor, " b"], sigmas: Float[Tensor, " n"], ks: float
 ) -> Float[Tensor, "b n"]:
-    """The distance at which the keypoint similarity is ``ks``, in pixels if ``area`` is in square pixels."""
+    """The distance at which the keypoint similarity is ``ks``; ``area`` in the square of its unit."""
     squared = -2 * torch.log(torch.tensor(ks)) * area[:, None] * (2 * sigmas) ** 2
     return squared.sqrt()
 
 
 @dataclass(frozen=True)
 class WrongPoses:
-    """Poses with errors: x and y of the landmarks, which of them are known, and the type of each error."""
+    """Poses with errors: x, y of the landmarks, which of them are known, the type of each error."""
 
     points: Float[Tensor, "b n 2"]
     known: Bool[Tensor, "b n"]
@@ -113,7 +113,7 @@ def synthesize_errors(
     Args:
         points: true x, y, or another estimate where ``labelled`` is false; crop pixels.
         labelled: whether the true position is known.
-        neighbour: landmarks of an overlapping garment of the category; visibility 0 where there is none.
+        neighbour: landmarks of an overlapping garment of the category; visibility 0 for none.
         area: of the garment's box, square crop pixels.
         sigmas: OKS sigmas.
         mirror: the landmark on the other side; a landmark on the axis is its own mirror image.

@@ -96,10 +96,6 @@ class Refiner:
             logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
         return to_pixels(soft_argmax(logits), STRIDE)
 
-    def refine_image(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """``refine_garments`` where all are on one image, RGB uint8 (H, W, 3)."""
-        return self.refine_garments(lambda _: image, np.zeros(len(boxes)), boxes, landmarks)
-
     def refine_garments(
         self,
         read_image: Callable[[int], np.ndarray],

@@ -73,8 +73,8 @@ class RefinerModule(TrainingModule):
     ) -> tuple[Float[Tensor, "b n 2"], Bool[Tensor, "b n"]]:
         """The pose that the network is given, and which of its landmarks are known.
 
-        A garment's pose is the landmarker's prediction, or the truth with synthetic errors, in which the
-        prediction stands in for a landmark without a label.
+        The pose of a garment is the landmarker's prediction, or the truth with synthetic errors, where
+        the prediction replaces landmarks without a label.
         """
         labelled, visible = poses.truth[..., 2] > 0, poses.predicted[..., 2] > 0
         base = torch.where(labelled[..., None], poses.truth[..., :2], poses.predicted[..., :2])

@@ -1,4 +1,4 @@
-"""From a landmarker's output to landmarks in crop pixels, with the flip test, and a pose's confidence."""
+"""The output of a landmarker to landmarks in crop pixels, with the flip test, and their confidence."""
 
 import math
 from dataclasses import dataclass
@@ -52,9 +52,8 @@ class DecodeConfig:
 def activate(output: Float[Tensor, "b k h w"], loss: str, sigma: float) -> Float[Tensor, "b k h w"]:
     """The network's output as heatmaps, with peaks near 1 where the network is confident.
 
-    With the loss ``mse`` the output is the heatmap. With ``cross_entropy`` its softmax is a density:
-    one of the shape of a Gaussian with ``sigma`` (cells) has a peak of 1 / (2 pi sigma^2), and is scaled
-    to a peak of 1.
+    With the loss ``mse`` the output is the heatmap. With ``cross_entropy`` its softmax is a density;
+    that of a Gaussian with ``sigma`` (cells) has a peak of 1 / (2 pi sigma^2) and is scaled to 1.
     """
     output = output.float()
     if loss == "mse":

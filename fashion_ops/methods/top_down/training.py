@@ -58,8 +58,8 @@ def check_trained_as(folder: Path, config: TrainLandmarker, grouping: str) -> No
     differ = [f"{k} {actual[k]} (now {v})" for k, v in expected.items() if actual[k] != v]
     if differ:
         raise ValueError(
-            f"{folder}: a landmarker of {', '.join(differ)}; run train_landmarker with these parameters, "
-            "or set them back"
+            f"{folder}: a landmarker of {', '.join(differ)}; run train_landmarker with these "
+            "parameters, or set them back"
         )
 
 
