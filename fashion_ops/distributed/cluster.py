@@ -43,10 +43,6 @@ def start_ray(address: str, **options: Any) -> None:
 
     Ray's code fixes these timeouts: 15 s until the agents have reported their ports, 30 s for a node. A
     repeated attempt is faster, because more of Ray is in the page cache.
-
-    Args:
-        address: ``local`` or the address of a cluster.
-        options: more arguments of ``ray.init``.
     """
     if address == "local":
         # Without a token in the environment, Ray writes one into the home folder. A process keeps its

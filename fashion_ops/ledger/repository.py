@@ -28,9 +28,6 @@ class Repository:
     Attributes:
         dvc: DVC's ``Repo``; use it only within ``locked``.
         defined: the stages of ``dvc.yaml`` by name, as they were when the lock was last taken.
-
-    Raises:
-        LedgerError: ``root`` is not a DVC repository.
     """
 
     dvc: Repo

@@ -102,7 +102,8 @@ def register(
             signature=SIGNATURE,
             pip_requirements=[f"fashion-ops=={package}"],
         )
-    ensure_model(client, name)
+    with suppress(MlflowException):  # it exists
+        client.create_registered_model(name)
     version = client.create_model_version(
         name, info.model_uri, run.info.run_id, tags=dict(tags), model_id=info.model_id
     )
@@ -123,14 +124,6 @@ def version_page(name: str, version: int) -> str:
 def _pages() -> str:
     uri = mlflow.get_tracking_uri()
     return uri.rstrip("/") if uri.startswith("http") else LOCAL_PAGES
-
-
-def ensure_model(client: MlflowClient, name: str) -> None:
-    """Create the registered model ``name`` if it is missing."""
-    try:
-        client.get_registered_model(name)
-    except MlflowException:
-        client.create_registered_model(name)
 
 
 def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion | None:

@@ -131,12 +131,7 @@ class Transition:
 
 @contextmanager
 def begin_transition(client: MlflowClient, name: str, purpose: str) -> Iterator[Transition]:
-    """Take the lock of a model and repair what the last process left incomplete.
-
-    Args:
-        client: from ``client.connect``.
-        name: of the registered model.
-        purpose: shown to processes that find the lock held.
+    """Take the lock of the model ``name`` (see ``promotion_lock``) and repair an incomplete event.
 
     Raises:
         LockHeld: another process moves the aliases.
