@@ -197,7 +197,7 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
     if torch.cuda.is_available():
         pytest.skip("made for processes")
     job = make_job(tmp_path, 4, 2)
-    alone = finetune.work(job)
+    in_process = finetune.work(job)
     completed: dict[str, Any] = {}
     reported: list[tuple[int, float]] = []
     fan_out(
@@ -214,8 +214,8 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
     assert [epoch["loss"] for epoch in json.loads(files["history.json"])] == [
         loss for _, loss in reported
     ]
-    assert files != alone.files  # each its own noise
-    assert completed["skirt"].metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=0.3)
+    assert files != in_process.files  # each its own noise
+    assert completed["skirt"].metrics["loss"] == pytest.approx(in_process.metrics["loss"], rel=0.3)
 
 
 @pytest.fixture

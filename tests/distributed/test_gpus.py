@@ -1,4 +1,4 @@
-"""Jobs that take several GPUs beside jobs that take one, on a real Ray that is told it had two."""
+"""Jobs that take several GPUs beside jobs that take one, on a real Ray that believes it has two."""
 
 import os
 import shutil

@@ -162,6 +162,14 @@ def test_a_broken_timesheet_is_named(tmp_path: Path) -> None:
         Timesheet.read(tmp_path / "finetune.json")
 
 
+def test_a_timesheet_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    timesheet().write(tmp_path / "finetune.json")
+    text = (tmp_path / "finetune.json").read_text()
+    text = text.replace('"step": "finetune"', '"what": "finetune"').replace("completed", "landed")
+    (tmp_path / "finetune.json").write_text(text)
+    assert Timesheet.read(tmp_path / "finetune.json") == timesheet()
+
+
 def test_images_of_schedules_are_the_same_each_time(tmp_path: Path) -> None:
     panels = [
         Panel("plan", longest_first({"a": 2, "b": 1}, 2), "s"),

@@ -86,12 +86,12 @@ def test_a_run_records_everything_and_the_next_one_skips_it(repository: Any, sta
     assert order.index("refine") > order.index("finetune")
     assert order.index("register") == order.index("evaluate") + 1 > order.index("refine")
     seen = observations(result)
-    epochs = [(stage, shown) for stage, shown in seen if "epoch" in shown]
-    judged = [(stage, shown) for stage, shown in seen if "epoch" not in shown]
+    epochs = [(stage, metadata) for stage, metadata in seen if "epoch" in metadata]
+    evaluated = [(stage, metadata) for stage, metadata in seen if "epoch" not in metadata]
     assert sorted(stage for stage, _ in epochs) == sorted(stages_of("finetune", "refine"))
     assert epochs[0][1]["loss"] == 0.5  # as it happened
-    assert sorted(stage for stage, _ in judged) == sorted(stages_of("finetune", "refine"))
-    assert judged[0][1].keys() == {"AP mean_shape"} or "AP refined" in judged[-1][1]
+    assert sorted(stage for stage, _ in evaluated) == sorted(stages_of("finetune", "refine"))
+    assert evaluated[0][1].keys() == {"AP mean_shape"} or "AP refined" in evaluated[-1][1]
     assert repository.ledger.stale() == {}
     entries = repository.ledger.entries()
     assert versions(repository) == {stage: entries[stage].data_version for stage in RECORDED}
@@ -105,7 +105,9 @@ def test_a_run_records_everything_and_the_next_one_skips_it(repository: Any, sta
     assert failures(result) == []
     assert stages.calls == ["register"]  # which decides for itself
     assert fresh(repository) == set(RECORDED)
-    skipped = {stage: shown["dvc md5"] for stage, shown in observations(result) if "skipped" in shown}
+    skipped = {
+        stage: metadata["dvc md5"] for stage, metadata in observations(result) if "skipped" in metadata
+    }
     assert skipped == {stage: entries[stage].data_version for stage in RECORDED}
     tags = [repository.instance.get_run_by_id(r.run_id).tags["fashion_ops/current"] for r in result]
     assert set(", ".join(tags).split(", ")) == set(STEPS) - set(REGISTRY)

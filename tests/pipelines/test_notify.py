@@ -1,4 +1,4 @@
-"""Failures and overdue runs are told: to the log, and to a webhook that listens on this machine."""
+"""Alerts of failed and overdue runs, to the log and to a webhook that listens on this machine."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from pipelines.schedules import make_schedule
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """What a webhook on this machine was sent."""
     bodies: list[dict[str, Any]] = []
 
@@ -43,8 +43,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     server.server_close()
 
 
-def test_a_failed_run_is_told_with_its_cause_and_the_champion(
-    repository: Any, stages: Any, heard: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+def test_a_failed_run_is_reported_with_its_cause_and_the_champion(
+    repository: Any, stages: Any, posts: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     stages.failing["aggregate"] = ValueError("no such grouping")
     [result] = run(repository.root, repository.instance, ("synthesize", "ingest", "aggregate"))
@@ -55,7 +55,7 @@ def test_a_failed_run_is_told_with_its_cause_and_the_champion(
         dagster_run=result.dagster_run,
     ).for_run_failure()
     sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
-    [body] = heard
+    [body] = posts
     assert body["event"] == "run_failed" and body["run"] == result.run_id
     assert body["steps"] == ["aggregate: ValueError: no such grouping"]
     assert body["champion"] == "the champion is still version 3"
@@ -63,7 +63,7 @@ def test_a_failed_run_is_told_with_its_cause_and_the_champion(
 
 
 def test_a_failed_tick_leaves_the_champion_and_says_so(
-    repository: Any, stages: Any, heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    repository: Any, stages: Any, posts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a real registry, where version 2 serves and 3 is the challenger."""
     monkeypatch.setitem(sys.modules, "fashion_ops.registry.client", registry)  # the stand-in's place
@@ -95,12 +95,12 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
             dagster_run=result.dagster_run,
         ).for_run_failure()
         sensors.failed_runs(failure, repository=RepositoryResource(root=str(repository.root)))
-        assert heard[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
-        assert heard[-1]["text"].endswith("The champion is still version 2.")
+        assert posts[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
+        assert posts[-1]["text"].endswith("The champion is still version 2.")
     assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
 
 
-def test_what_is_overdue_is_told_once(repository: Any, heard: list[dict[str, Any]]) -> None:
+def test_what_is_overdue_is_reported_once(repository: Any, posts: list[dict[str, Any]]) -> None:
     cursor, before = None, FreshnessState.UNKNOWN
     for state in (FreshnessState.PASS, FreshnessState.FAIL, FreshnessState.FAIL, FreshnessState.PASS):
         repository.instance.report_runless_asset_event(
@@ -116,7 +116,7 @@ def test_what_is_overdue_is_told_once(repository: Any, heard: list[dict[str, Any
         cursor = sensors.overdue.evaluate_tick(context).cursor
         assert cursor == state.value
         before = state
-    assert [body["event"] for body in heard] == ["overdue"]
+    assert [body["event"] for body in posts] == ["overdue"]
     policy = build(repository.root).resolve_asset_graph().get(sensors.OVERDUE).freshness_policy
     assert policy.fail_window.to_timedelta().days == 8
 

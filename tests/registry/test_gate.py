@@ -112,11 +112,11 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_rule(case: str) -> None:
-    changes, wanted = CASES[case]
+    changes, expected = CASES[case]
     findings = apply_rules(facts(**changes), GATE)
     reasons = [f.why for f in findings if not f.passed]
-    assert len(reasons) == len(wanted), reasons
-    assert all(found.startswith(start) for found, start in zip(reasons, wanted, strict=True))
+    assert len(reasons) == len(expected), reasons
+    assert all(reason.startswith(start) for reason, start in zip(reasons, expected, strict=True))
     assert all(not f.why for f in findings if f.passed)
     assert {f.what for f in findings if f.rule == "promote.max_category_drop"} == (
         {f"{c.name}: landmark AP" for c in CATEGORIES if c.id != 2}

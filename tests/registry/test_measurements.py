@@ -116,7 +116,7 @@ WS = Workspace(Path("/nowhere"))
 def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, frozen, garments):
     old = tables(garments, 7, 12.0)
     challenger = records.version("2", frozen, frozen.predictions)
-    # The champion's catalog gave other ids; its model is not asked again.
+    # The champion's catalog gave other ids; its model does not predict again.
     then = {k: moved(t, 50) for k, t in old.items()}
     champion = records.version(
         "1", FrozenSet(moved(frozen.images, 50), moved(frozen.garments, 50), then), {}
@@ -130,8 +130,8 @@ def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, f
     for kind in old:
         got = measured.facts.comparisons[kind].overall
         for value, table in ((got.new, frozen.predictions[kind]), (got.old, old[kind])):
-            wanted = score_landmarks(truth, detections(table, records.catalog.images)).stats["AP"]
-            assert value == pytest.approx(wanted, rel=1e-12)
+            expected = score_landmarks(truth, detections(table, records.catalog.images)).stats["AP"]
+            assert value == pytest.approx(expected, rel=1e-12)
     assert measured.facts.garments[9] == int(
         (garments["num_labelled"][garments["category_id"] == 9] > 0).sum()
     )
@@ -145,10 +145,10 @@ def test_on_another_frozen_set_the_champion_predicts_anew(records, frozen, garme
     champion = records.version("1", another, now)
     measured = measure(PARAMS, WS, challenger, champion)
     assert measured.champion_predicted_again and measured.facts.comparisons is not None
-    wanted = score_landmarks(
+    expected = score_landmarks(
         frozen.ground_truth(), detections(now["truth_boxes"], frozen.images)
     ).stats["AP"]
-    assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(wanted, rel=1e-12)
+    assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(expected, rel=1e-12)
 
 
 def test_what_speaks_against_a_challenger(records, frozen, garments):
@@ -171,13 +171,13 @@ def test_what_speaks_against_a_challenger(records, frozen, garments):
 
 
 def test_times_are_medians_of_what_takes_turns(monkeypatch):
-    asked, now = [], [0.0]
+    called, now = [], [0.0]
     monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
     def predictor(name: str, cost: dict[bytes, float]) -> Any:
         def predict(photo: bytes) -> list:
-            asked.append(name)
+            called.append(name)
             now[0] += cost.get(photo, 0.1)
             return []
 
@@ -185,5 +185,5 @@ def test_times_are_medians_of_what_takes_turns(monkeypatch):
 
     pair = [predictor("a", {b"2": 9.0}), predictor("b", {b"1": 0.3, b"3": 0.3})]
     assert latencies(pair, [b"1", b"2", b"3"]) == pytest.approx([100.0, 300.0])
-    assert asked == ["a", "b"] * 5  # two to warm up
+    assert called == ["a", "b"] * 5  # two to warm up
     assert latencies(pair, []) == []

@@ -67,7 +67,7 @@ def make(ws: Workspace, text: str, scores: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """One repository and registry for the module: MLflow needs seconds to set one up."""
-    root = tmp_path_factory.mktemp("house")
+    root = tmp_path_factory.mktemp("repository")
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=root, check=True)
     (root / "dvc.yaml").write_text(PIPELINE)

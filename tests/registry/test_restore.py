@@ -37,7 +37,7 @@ stages:
     outs: [models]
   evaluate:
     cmd: fashion-ops evaluate
-    deps: [models, data/raw, fashion_ops/judge.py]
+    deps: [models, data/raw, fashion_ops/scoring.py]
     outs: [reports/evaluation]
   apart: # nobody ever runs it
     cmd: fashion-ops apart
@@ -46,7 +46,7 @@ stages:
 """
 CLI = f"""
 import pathlib, shutil, sys, yaml
-from fashion_ops.judge import judge
+from fashion_ops.scoring import score
 params, step = yaml.safe_load(open("params.yaml")), sys.argv[1]
 folders = ["detector", "postprocess", "landmarker"]
 folders += [f"{{kind}}/{{name}}" for kind in ("finetuned", "refined") for name in {CATEGORY_NAMES!r}]
@@ -63,12 +63,12 @@ if step == "train":
 if step == "evaluate":
     shutil.rmtree("reports/evaluation", ignore_errors=True)
     seen = open("data/raw/numbers.txt").read() + open("models/landmarker/model.json").read()
-    write("reports/evaluation/metrics.json", judge(seen))
-    write("reports/evaluation/images/1.txt", judge(seen[::-1]))
+    write("reports/evaluation/metrics.json", score(seen))
+    write("reports/evaluation/images/1.txt", score(seen[::-1]))
 """
-JUDGE = """
+SCORING = """
 import hashlib, json
-def judge(seen):
+def score(seen):
     return json.dumps({"seen": hashlib.md5(seen.encode()).hexdigest(), "rule": 1})
 """
 
@@ -124,7 +124,7 @@ def start(root: Path) -> RepositoryResource:
     repository.write("params.yaml", "synthesize: 3\nlr: 0.1\n")
     repository.write("fashion_ops/__init__.py", "")
     repository.write("fashion_ops/cli.py", CLI)
-    repository.write("fashion_ops/judge.py", JUDGE)
+    repository.write("fashion_ops/scoring.py", SCORING)
     repository.git("add", "--all")
     repository.git("commit", "--quiet", "--message", "start")
     return repository
@@ -142,13 +142,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RepositoryR
         repository.run()
         assert repository.register() == {"version": 1, "new": True}
         repository.write("params.yaml", "synthesize: 5\nlr: 0.2\n")
-        repository.write("fashion_ops/judge.py", JUDGE.replace('"rule": 1', '"rule": 2'))
+        repository.write("fashion_ops/scoring.py", SCORING.replace('"rule": 1', '"rule": 2'))
         repository.run()
         repository.register()
         repository.write("params.yaml", "synthesize: 7\nlr: 0.1\n")
         repository.write("fashion_ops/rules.py", "RULE = 3\n")  # new, never added
-        rules = JUDGE.replace('"rule": 1', '"rule": RULE')
-        repository.write("fashion_ops/judge.py", f"from fashion_ops.rules import RULE\n{rules}")
+        rules = SCORING.replace('"rule": 1', '"rule": RULE')
+        repository.write("fashion_ops/scoring.py", f"from fashion_ops.rules import RULE\n{rules}")
         repository.write("secret.env", "password")
         repository.run()
         repository.register()
@@ -188,7 +188,7 @@ def test_each_version_comes_back_as_it_was(
     assert (repository.git("status", "--porcelain"), repository.git("rev-parse", "HEAD")) == before
 
     # What is not as recorded is named.
-    (root / "fashion_ops/judge.py").write_text(JUDGE.replace("md5", "sha1"))
+    (root / "fashion_ops/scoring.py").write_text(SCORING.replace("md5", "sha1"))
     (root / "models/landmarker/model.json").unlink()
     (root / "models/landmarker/model.json").write_text('{"lr": 9}')
     assert verify(restored) == [
@@ -261,10 +261,10 @@ def test_what_cannot_be_restored_says_so(repository: RepositoryResource, tmp_pat
 
 
 def test_nothing_is_registered_that_could_not_come_back(repository: RepositoryResource) -> None:
-    file = repository.ws.root / "fashion_ops/judge.py"
+    file = repository.ws.root / "fashion_ops/scoring.py"
     text = file.read_text()
     file.write_text(text + "# edited after the run\n")
-    with pytest.raises(LedgerError, match=r"not clean.*evaluate: .*judge.py"):
+    with pytest.raises(LedgerError, match=r"not clean.*evaluate: .*scoring.py"):
         repository.register()
     file.write_text(text)
 

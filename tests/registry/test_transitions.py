@@ -1,4 +1,4 @@
-"""Aliases in a real registry: movers that are killed between any two steps, and two at once."""
+"""Aliases in a real registry: processes that are killed between any two writes, and two at once."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def die_after(client: MlflowClient, name: str, writes: int, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["promotion", "rollback"])
-def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_mends(
+def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_process_repairs(
     root: Path, what: str
 ) -> None:
     before, after = (("2", "1"), ("3", "2")) if what == "promotion" else (("3", "2"), ("2", "1"))
@@ -80,13 +80,13 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
             client, name, "next"
         ):  # the dead one's lock is free, without waiting
             pass
-        mended = aliases(client, name)
-        assert mended in (before, after)
+        repaired = aliases(client, name)
+        assert repaired in (before, after)
         last = transitions.history(client, name)[-1]
-        assert last.done and mended == (after if (last.what, last.version) == (what, "3") else before)
+        assert last.done and repaired == (after if (last.what, last.version) == (what, "3") else before)
         rolled = transitions.ROLLED_BACK in client.get_model_version(name, "3").tags
-        assert rolled == (what == "rollback" and mended == after)
-        outcomes.append(mended)
+        assert rolled == (what == "rollback" and repaired == after)
+        outcomes.append(repaired)
         if process.exitcode == 7:
             break
         assert process.exitcode == -signal.SIGKILL
@@ -108,7 +108,7 @@ def test_back_and_forth_leads_to_the_champion_before(root: Path) -> None:
     assert do(lambda t: t.promote("2", "")) == ("2", "1")
     assert do(lambda t: t.promote("3", "")) == ("3", "2")
     assert do(lambda t: t.roll_back("bad")) == ("2", "1")
-    assert do(lambda t: t.promote("3", "mended")) == ("3", "2")
+    assert do(lambda t: t.promote("3", "repaired")) == ("3", "2")
     assert transitions.ROLLED_BACK not in client.get_model_version("line", "3").tags
     assert do(lambda t: t.roll_back("bad again")) == ("2", "1")
     assert do(lambda t: t.roll_back("bad too")) == ("1", None)
@@ -154,7 +154,7 @@ def test_four_that_race_make_one_promotion(root: Path) -> None:
     assert aliases(client, "race") == ("1", None)
 
 
-def test_a_mover_that_was_taken_for_dead_moves_nothing(
+def test_a_process_that_was_taken_for_dead_moves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make(registry.connect(root), "slow", 2)
