@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = run(root, instance, tuple(given.select), tuple(given.category), given.force)
         problems = failures(results)
     if problems or not all(result.success for result in results):
-        say("\n".join(["failed:", *problems, "what is done stays; run again to go on from here"]))
+        say("\n".join(["failed:", *problems, "completed steps are kept; run again to continue"]))
         return 1
     say(f"done in {time.monotonic() - start:.0f} s")
     if given.summary:

@@ -45,14 +45,8 @@ class Job:
 class Driver:
     """The state of one fan-out.
 
-    Args:
-        step: name of the step, for messages.
-        queue: the jobs in the order in which they start.
-        work: the function that workers run.
-        settings: CPUs of a task, retries.
-        gpus: GPUs of one slot, as ``usable_gpus`` returned them.
-        checkpoints: folder for resume points.
-        timesheet: JSON file to write the timesheet to.
+    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start, and
+    ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
     """
 
     def __init__(

@@ -35,11 +35,7 @@ class Event:
 
 
 class JobStore:
-    """Keeps resume points by key, data by job name, and events until the driver takes them.
-
-    Args:
-        folder: where the resume points are.
-    """
+    """Keeps resume points in ``folder`` by key, chunks by job name, and events until they are taken."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)

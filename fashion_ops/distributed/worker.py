@@ -72,12 +72,7 @@ class EpochReporter:
 
     In the process that made it, a call returns when the resume point is saved. A child process that
     shares the training has no connection to Ray: it leaves a file in ``folder``, which a thread of the
-    first process passes on.
-
-    Args:
-        folder: scratch folder of the task.
-        checkpoint: file that the training writes its resume point to.
-        save: passes a report on to the job store.
+    first process passes on. ``checkpoint`` is the file that the training writes its resume point to.
     """
 
     def __init__(
