@@ -36,7 +36,7 @@ class Job:
     name: str
     key: str  # name of its resume point: a hash of everything that the result depends on
     cost: float  # in any unit; the most expensive job starts first
-    prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, when a worker is near free
+    prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, just in time
     stream: str | None = None  # field of the dataclass from ``prepare`` that is sent chunk by chunk
     epochs: int | None = None  # for the display; None if it is unknown
     gpus: float | None = None  # None for ``distributed.gpus_per_task``
@@ -45,8 +45,8 @@ class Job:
 class Driver:
     """The state of one fan-out.
 
-    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start, and
-    ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
+    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start
+    and ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
     """
 
     def __init__(
