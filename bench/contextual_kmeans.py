@@ -46,7 +46,7 @@ def work(name: str, count: int, size: int, clusters: int, rounds: int) -> dict[s
     initial = left[rows, :, None] * right[rows, None, :]
     start = time.perf_counter()
     if name == "ours":
-        space = OuterProducts.of(left[:, :, None], right[:, :, None])
+        space = OuterProducts.from_landmarks(left[:, :, None], right[:, :, None])
         centers = kmeans.lloyd(space, initial, rounds)
     else:
         built = (left[:, :, None] * right[:, None, :]).reshape(count, -1)

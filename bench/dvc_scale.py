@@ -105,7 +105,7 @@ def repository(root: Path, layout: str, share: float) -> None:
             folder = Path(out.fs_path)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "model.json").write_text(name)
-        ledger.commit(name, ledger.before(name))
+        ledger.commit(name, ledger.snapshot(name))
 
 
 def write_shards(folder: Path, share: float) -> None:

@@ -82,8 +82,8 @@ def status(clone: Clone) -> dict[str, list]:
 
 def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally:
     """Let ``ticks`` ticks pass, then one good run."""
-    from fashion_ops.ledger import Ledger, damaged
-    from pipelines.automation import hindrance
+    from fashion_ops.ledger import Ledger, damaged_outputs
+    from pipelines.jobs import why_not_now
 
     rng, tally, ledger = random.Random(seed), Tally(), Ledger(clone.root)
     os.environ["DAGSTER_HOME"] = env["DAGSTER_HOME"]
@@ -98,13 +98,13 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
                 run = params["categories"][rng.choice(sorted(params["categories"]))]
                 run["finetune"]["lr"] = round(rng.uniform(1e-4, 1e-3), 6)
                 clone.set_params(params)
-            tally.overlapping += hindrance(instance, "pipeline") is not None
+            tally.overlapping += why_not_now(instance, "pipeline") is not None
             before, known = set(clone.lock()), len(instance.get_runs())
             pid, begun = nursery.begin(Order()), time.monotonic()
             moment = rng.uniform(0, duration) if tick and rng.random() < 0.5 else None
             while len(runs := instance.get_runs()) == known or runs[0].status == WAITING:
                 time.sleep(0.01)
-            tally.guarded += hindrance(instance, "pipeline") is not None
+            tally.guarded += why_not_now(instance, "pipeline") is not None
             if moment is not None:
                 time.sleep(max(0.0, moment - (time.monotonic() - begun)))
                 with suppress(ProcessLookupError):  # it was faster than we thought
@@ -119,10 +119,10 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
             tally.lost += sorted(before - set(clone.lock()))
             there = files(clone)
             tally.half += [name for name, names in there.items() if names and names != whole[name]]
-            tally.half += [path for paths in damaged(ledger).values() for path in paths]
+            tally.half += [path for paths in damaged_outputs(ledger).values() for path in paths]
             tally.no_champion += nursery.run(Order(load=CHAMPION)) != 0
             print(tally.row(tick + 1), file=sys.stderr, flush=True)
-        tally.overlapping += hindrance(instance, "pipeline") is not None
+        tally.overlapping += why_not_now(instance, "pipeline") is not None
         if nursery.run(Order()) != 0:
             raise RuntimeError(log.read_text()[-3000:])
         records = instance.get_run_records(ascending=True)

@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,23 @@ class Peak:
         self.most = max(self.most, private())
 
 
-def read_all(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> tuple[int, int]:
+@dataclass(frozen=True)
+class ReadJob:
+    """Images to read, all in one chunk if ``by_value``."""
+
+    by_value: bool
+    images: Any  # chunks as of ``ImageChunks``
+
+
+def read_all(job: ReadJob, checkpoint: Path | None, on_epoch: Any) -> tuple[int, int]:
     """Take the images as a training does and look at each; (before, peak) bytes."""
     assert checkpoint is not None
     with Peak() as peak:
-        if job["by_value"]:
-            column = pa.concat_tables(list(job["images"]))["bytes"]
+        if job.by_value:
+            column = pa.concat_tables(list(job.images))["bytes"]
             images = [column[i].as_py() for i in range(len(column))]
         else:
-            reader = ImageReader(job["images"], checkpoint.parent)
+            reader = ImageReader(job.images, checkpoint.parent)
             images = [len(reader._bytes[i].as_py()) for i in range(len(reader._bytes))]
         del images
     return peak.start, peak.most
@@ -101,10 +110,7 @@ def main() -> None:
                     "job",
                     "job",
                     1,
-                    lambda n=noise, v=by_value: {
-                        "by_value": v,
-                        "images": [n[0]] if v else n,
-                    },
+                    lambda n=noise, v=by_value: ReadJob(v, [n[0]] if v else n),
                     None if by_value else "images",
                 )
             ]

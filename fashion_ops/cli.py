@@ -1,4 +1,4 @@
-"""The command line: one command a step, and what one does with models and results."""
+"""The command line: one command for each step, and commands on models and results."""
 
 import typer
 
@@ -35,7 +35,8 @@ for command in (
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
-app.add_typer(distributed.app, name="fleet")
+app.add_typer(distributed.app, name="distributed")
+app.add_typer(distributed.app, name="fleet", hidden=True)  # its former name
 app.add_typer(gle.app, name="gle")
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def publish(target: Path) -> Iterator[Path]:
     A reader never sees a half-written output: the old one stays until the new one is complete.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.partial")
+    fresh = partial_of(target)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
@@ -112,3 +112,19 @@ def publish(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all; makes its folder if it is missing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(target)
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def partial_of(target: Path) -> Path:
+    """Where ``publish`` and ``write_whole`` write before the output takes its name."""
+    return target.with_name(f".{target.name}.partial")

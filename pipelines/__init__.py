@@ -1,7 +1,7 @@
-"""Dagster's view of the pipeline: one asset a step, checks, a schedule, and the sync with ``dvc.lock``.
+"""The pipeline in Dagster: one asset for each step, checks, jobs, schedules, sensors.
 
-Thin on purpose: what a step does is in ``fashion_ops.steps``, what was made from what is in
-``fashion_ops.ledger``. Nothing here imports torch, Ray or MLflow before a step runs.
+This package is thin: ``fashion_ops.steps`` does the work and ``fashion_ops.ledger`` records it. Nothing
+here imports torch, Ray or MLflow before a step runs.
 """
 
 import warnings

@@ -1,36 +1,51 @@
-"""Asset checks: those of ``fashion_ops.registry.checks`` as Dagster shows them and stops at them."""
+"""The asset checks: those of ``fashion_ops.registry.checks``, and two that only warn."""
 
 import json
 
 import dagster as dg
 
-from fashion_ops.registry.checks import CHECKS as PLAIN
+from fashion_ops.registry.checks import CHECKS as STEP_CHECKS
 from fashion_ops.registry.checks import Check
-from pipelines.home import RepositoryResource
+from pipelines.resources import RepositoryResource
+from pipelines.steps import BATCHES
 
 
-def make_check(plain: Check) -> dg.AssetChecksDefinition:
-    """The asset check of a plain one."""
+def make_check(check: Check) -> dg.AssetChecksDefinition:
+    """The asset check that runs a check of ``fashion_ops.registry.checks``."""
 
-    def check(house: RepositoryResource) -> dg.AssetCheckResult:
-        outcome = plain.run(house.params(), house.workspace)
+    def run(repository: RepositoryResource) -> dg.AssetCheckResult:
+        outcome = check.run(repository.params(), repository.workspace)
         return dg.AssetCheckResult(passed=outcome.passed, metadata=outcome.facts)
 
     decorate = dg.asset_check(
-        asset=plain.step, name=plain.name, blocking=plain.blocking, description=plain.run.__doc__
+        asset=check.step, name=check.name, blocking=check.blocking, description=check.run.__doc__
     )
-    return decorate(check)
+    return decorate(run)
 
 
 @dg.asset_check(asset="drift")
-def newest_batch_is_alike(house: RepositoryResource) -> dg.AssetCheckResult:
-    """Warns when the newest batch is unlike the training data; it is trained on all the same."""
-    found = json.loads((house.workspace.drift / "drift.json").read_text(encoding="utf-8"))
-    values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in found["measures"].items()}
-    facts = {"batch": found["batch"] or "none", "drifted": ", ".join(found["drifted"]) or "none"}
+def newest_batch_is_alike(repository: RepositoryResource) -> dg.AssetCheckResult:
+    """Warns when the newest batch differs from the training data, which it is added to in any case."""
+    drift = json.loads((repository.workspace.drift / "drift.json").read_text(encoding="utf-8"))
+    values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in drift["measures"].items()}
+    facts = {"batch": drift["batch"] or "none", "drifted": ", ".join(drift["drifted"]) or "none"}
     return dg.AssetCheckResult(
-        passed=not found["drifted"], severity=dg.AssetCheckSeverity.WARN, metadata=facts | values
+        passed=not drift["drifted"], severity=dg.AssetCheckSeverity.WARN, metadata=facts | values
     )
 
 
-CHECKS = [*(make_check(plain) for plain in PLAIN), newest_batch_is_alike]
+@dg.asset_check(asset=BATCHES)
+def nothing_rejected(repository: RepositoryResource) -> dg.AssetCheckResult:
+    """Warns while ``data/rejected`` holds refused batches that somebody should look at."""
+    from fashion_ops.steps.batches import REASON_SUFFIX
+
+    folder = repository.workspace.rejected
+    names = sorted(p.name for p in folder.glob(f"*{REASON_SUFFIX}")) if folder.is_dir() else []
+    return dg.AssetCheckResult(
+        passed=not names,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"data/rejected": ", ".join(names) or "empty"},
+    )
+
+
+CHECKS = [*map(make_check, STEP_CHECKS), newest_batch_is_alike, nothing_rejected]

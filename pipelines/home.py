@@ -1,42 +1,19 @@
-"""Where Dagster keeps its history, and where the pipeline's files are.
-
-``python -m pipelines.home`` prepares DAGSTER_HOME for ``dagster dev``.
-"""
+"""Prepares DAGSTER_HOME, the folder of the Dagster instance: ``python -m pipelines.home``."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 
-import dagster as dg
-
-from fashion_ops.ledger import Ledger
-from fashion_ops.params import Params, load_params
-from fashion_ops.workspace import Workspace, find_root
-
-
-class RepositoryResource(dg.ConfigurableResource):
-    """The repository that assets read and write."""
-
-    root: str
-
-    @property
-    def workspace(self) -> Workspace:
-        return Workspace(Path(self.root))
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(self.workspace.root)
-
-    def params(self) -> Params:
-        """``params.yaml`` as it is now."""
-        return load_params(self.workspace.params)
+from fashion_ops.workspace import find_root
 
 
 def prepare_home(root: Path) -> Path:
-    """Make DAGSTER_HOME (default ``ROOT/.dagster``) with this repository's settings; absolute.
+    """Make DAGSTER_HOME (default ``root/.dagster``) with the settings of the repository at ``root``.
 
-    The settings are ``infra/dagster.yaml`` and, for each NAME in ``DAGSTER_SETTINGS``,
-    ``infra/dagster-NAME.yaml``.
+    The settings are ``infra/dagster.yaml`` and, for each NAME in the environment variable
+    ``DAGSTER_SETTINGS``, ``infra/dagster-NAME.yaml``.
+
+    Returns:
+        The absolute path, which the environment variable DAGSTER_HOME of this process now has.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or root / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Lock entries as Dagster events: the one place that knows Dagster's provenance tags.
+"""Lock entries as Dagster events; only this module writes Dagster's provenance tags.
 
-Dagster calls an asset fresh when the tags on its last materialization name the current code version
-and the current data version of every input. These tags are written here from ``dvc.lock``, so both
-sides tell the same story, whoever did the work. Tag names are semi-private in Dagster 1.13; the tests
-of this module ask Dagster itself whether it finds the result fresh.
+Dagster calls an asset fresh if the tags of its last materialization name the current code version and
+the current data version of every input. Here these tags are made from ``dvc.lock``, so Dagster and DVC
+agree, whichever of them ran the step. The tag names are semi-private in Dagster 1.13; the tests ask
+Dagster itself whether it finds the result fresh.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from dagster._core.event_api import EventLogRecord
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.steps import PARTITIONED, PARTITIONS, STEPS
 
-ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event tells of
-NEVER = "NULL"  # Dagster's data version of what was never made
+ENTRY_TAG = "fashion_ops/lock_entry"  # fingerprint of the lock entry that an event reports
+NEVER = "NULL"  # Dagster's data version of an asset that was never materialized
 STALE_POINTER = "1"  # an event older than any materialization
-FOLDERS = {"batches": "data/batches"}  # assets that no stage makes -> the input that they are
+FOLDERS = {"batches": "data/batches"}  # assets that no stage makes -> their folder
 Parents = Mapping[str, Iterable[str]]  # step -> the steps it depends on, from the asset graph
-Describe = Callable[[LockEntry], Mapping[str, Any]]  # what to show with an entry's event
+Describe = Callable[[LockEntry], Mapping[str, Any]]  # metadata of the event of an entry
 
 
 def split(stage: str) -> tuple[str, str | None]:
@@ -40,7 +40,7 @@ def split(stage: str) -> tuple[str, str | None]:
 
 
 def latest(instance: dg.DagsterInstance, step: str, key: str | None) -> EventLogRecord | None:
-    """The last materialization of a step, or of one partition of it, that Dagster knows."""
+    """The last materialization of a step, or of one partition of it; None if there is none."""
     return instance.get_latest_data_version_record(dg.AssetKey(step), partition_key=key)
 
 
@@ -51,14 +51,14 @@ def materialization(
     parents: Iterable[str],
     metadata: Mapping[str, Any] | None = None,
 ) -> dg.AssetMaterialization:
-    """The event that tells Dagster of one lock entry.
+    """The event that reports one lock entry to Dagster.
 
     Args:
-        instance: where the events of the inputs are looked up.
-        entry: what was made.
-        entries: all of ``dvc.lock``, to know which stage makes which input.
-        parents: the steps that the asset depends on.
-        metadata: shown with the event.
+        instance: holds the events of the inputs.
+        entry: the entry to report.
+        entries: all entries of ``dvc.lock``, which tell which stage makes which input.
+        parents: names of the steps that the asset depends on.
+        metadata: metadata of the event.
     """
     step, key = split(entry.stage)
     tags = {
@@ -80,16 +80,16 @@ def materialization(
 def _input(
     instance: dg.DagsterInstance, parent: str, key: str | None, used: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Data version of an input as it was used, and the event that told of it.
+    """Data version of an input when it was read, and the pointer to the event that reported it.
 
-    For an input with partitions Dagster compares events instead of versions: the pointer says which
-    events were there when the input was read.
+    For an input with partitions Dagster compares events instead of versions: the pointer names the last
+    event at the time when the input was read.
     """
     if parent not in PARTITIONED:
         record = latest(instance, parent, None)
         known = _version(record) or NEVER
         pointer = str(record.storage_id) if record else NULL_EVENT_POINTER
-        return used.get(parent, known), pointer  # not in used: an input that this run did not need
+        return used.get(parent, known), pointer  # not in used: an input that this run did not read
     partitions = [key] if key in PARTITIONS[parent] else list(PARTITIONS[parent])
     records = {name: latest(instance, parent, str(name)) for name in partitions}
     read = {name: used.get(f"{parent}@{name}", NEVER) for name in partitions}
@@ -106,7 +106,7 @@ def _version(record: EventLogRecord | None) -> str | None:
 
 
 def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
-    """Whether Dagster's last event of this asset tells of just this lock entry."""
+    """Whether Dagster's last event of this asset reports this lock entry."""
     record = latest(instance, *split(entry.stage))
     return (
         record is not None and (record.event_log_entry.tags or {}).get(ENTRY_TAG) == entry.fingerprint
@@ -114,18 +114,18 @@ def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
 
 
 def report_folder(instance: dg.DagsterInstance, asset: str, md5: str) -> None:
-    """Report the version of an asset that no stage makes, if Dagster knows of another one."""
+    """Report the version of an asset that no stage makes, unless it is the last one reported."""
     if _version(latest(instance, asset, None)) != md5:
         tags = {DATA_VERSION_TAG: md5, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
 
 
-def replay(
+def report_unknown(
     instance: dg.DagsterInstance, ledger: Ledger, parents: Parents, describe: Describe
 ) -> list[str]:
-    """Report every lock entry that Dagster does not know yet; returns their stage names.
+    """Report every lock entry that Dagster does not know yet; returns the names of their stages.
 
-    Inputs come before what is made from them, so that each event can point to its inputs' events.
+    Inputs come before the outputs made from them, so that each event can point to those of its inputs.
     """
     entries = ledger.entries()
     order = {step: i for i, step in enumerate(STEPS)}
@@ -141,10 +141,10 @@ def replay(
 
 
 def no_event() -> dg.MaterializeResult:
-    """The result of an asset that logged its events itself, or had nothing to do.
+    """The result of an asset that logged its events itself, or that was skipped.
 
-    Downstream steps of the run go on, and Dagster adds no materialization of its own (for a
-    partitioned asset it would give all partitions one data version). The metadata key is the one by
-    which Dagster keeps its own self-logging assets from being logged twice.
+    Downstream steps of the run continue, and Dagster adds no materialization (for a partitioned asset
+    it would give all partitions one data version). Dagster uses this metadata key for its own assets
+    that log their events themselves.
     """
     return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

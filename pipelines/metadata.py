@@ -1,6 +1,6 @@
-"""What is shown with an asset's events: numbers, the loss curve, the table by category, DVC's md5.
+"""Metadata of asset events: numbers, the loss curve, the table by category, DVC's md5.
 
-All of it comes from the lock entry and the files of the step, so an event that the sensor replays after
+All of it comes from the lock entry and the files of the step, so an event that the sensor reports after
 ``dvc repro`` shows the same as one of a run in Dagster.
 """
 
@@ -21,55 +21,55 @@ from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 from pipelines.lineage import split
 
-ROWS = {"finetune": "finetuned", "refine": "refined"}  # step -> its row in the evaluation
+VARIANTS = {"finetune": "finetuned", "refine": "refined"}  # step -> its variant in the evaluation
 
 
-def of_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) -> dict[str, Any]:
-    """Metadata of what a lock entry tells of, from its files.
+def describe_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEntry]) -> dict[str, Any]:
+    """Metadata of a lock entry, from the files of its stage.
 
     Args:
         ws: the workspace.
-        entry: of a stage whose outputs are on disk.
-        entries: all of ``dvc.lock``: whether the evaluation has seen just this model.
+        entry: entry of a stage whose outputs are on disk.
+        entries: all entries of ``dvc.lock``, which tell whether this model was evaluated.
     """
     step, key = split(entry.stage)
-    shown: dict[str, Any] = {"dvc md5": entry.data_version}
+    facts: dict[str, Any] = {"dvc md5": entry.data_version}
     for path in entry.outs:
-        shown |= _training(ws.root / path)
+        facts |= _training(ws.root / path)
     if key in CATEGORY_NAMES and (ws.catalog / "garments.parquet").is_file():
-        shown["train garments"] = _garments(ws, key)
-    if step in ROWS and key and _was_judged(entry, entries):
-        shown |= judged(ws, step, key)
+        facts["train garments"] = _count_training_garments(ws, key)
+    if step in VARIANTS and key and _was_evaluated(entry, entries):
+        facts |= category_ap(ws, step, key)
     if step == "drift" and (ws.drift / "drift.png").is_file():
-        shown["image"] = image((ws.drift / "drift.png").read_bytes(), "drift")
+        facts["image"] = image((ws.drift / "drift.png").read_bytes(), "drift")
     if step == "evaluate":
-        shown |= judgement(ws)
-    return shown
+        facts |= _evaluation(ws)
+    return facts
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A step's metrics as Dagster takes them; four digits, the files have all."""
+    """The metrics of a step as Dagster metadata, rounded to four digits."""
     return {name: _short(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
 
 
-def cause(data: StepFailureData) -> str:
-    """Why a step failed: what it said itself, or the first error of the chain."""
-    said = data.user_failure_data.description if data.user_failure_data else None
+def failure_cause(data: StepFailureData) -> str:
+    """Why a step failed: the description that it gave, or the first error of the chain."""
+    description = data.user_failure_data.description if data.user_failure_data else None
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return (said or (error.message if error else "failed")).strip()
+    return (description or (error.message if error else "failed")).strip()
 
 
-def judged(ws: Workspace, step: str, key: str) -> dict[str, Any]:
-    """One category's AP with ground-truth boxes, of this step's model and of the mean shape."""
+def category_ap(ws: Workspace, step: str, key: str) -> dict[str, Any]:
+    """AP of one category with ground-truth boxes, of the model of this step and of the mean shape."""
     row = _metrics(ws)["per_category"].get(key, {}).get("landmark_ap", {})
-    names = (ROWS[step], "mean_shape")
+    names = (VARIANTS[step], "mean_shape")
     return {f"AP {name}": _short(row[name]) for name in names if name in row}
 
 
-def judgement(ws: Workspace) -> dict[str, Any]:
-    """The 13-row table and the report's path."""
+def _evaluation(ws: Workspace) -> dict[str, Any]:
+    """The table by category and the path of the report."""
     rows = [
         dg.TableRecord(
             {"category": name, "train": row["train"], "validation": row["validation"]}
@@ -77,16 +77,16 @@ def judgement(ws: Workspace) -> dict[str, Any]:
         )
         for name, row in _metrics(ws)["per_category"].items()
     ]
-    table = {"by_category": dg.TableMetadataValue(rows, _schema(rows))} if rows else {}
+    table = {"by_category": dg.MetadataValue.table(rows)} if rows else {}
     return table | {"report": dg.MetadataValue.path(str((ws.evaluation / "report.html").resolve()))}
 
 
-def _was_judged(entry: LockEntry, entries: Mapping[str, LockEntry]) -> bool:
-    seen = entries["evaluate"].deps if "evaluate" in entries else {}
-    return all(seen.get(path) == md5 for path, md5 in entry.outs.items())
+def _was_evaluated(entry: LockEntry, entries: Mapping[str, LockEntry]) -> bool:
+    evaluated = entries["evaluate"].deps if "evaluate" in entries else {}
+    return all(evaluated.get(path) == md5 for path, md5 in entry.outs.items())
 
 
-def _garments(ws: Workspace, name: str) -> int:
+def _count_training_garments(ws: Workspace, name: str) -> int:
     rows = pd.read_parquet(
         ws.catalog / "garments.parquet",
         columns=["split"],
@@ -96,7 +96,7 @@ def _garments(ws: Workspace, name: str) -> int:
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    """Epochs, last loss and the curve of a model folder; nothing where nothing was trained."""
+    """Epochs, last loss and loss curve of a model folder; empty if nothing was trained."""
     losses = read_losses(folder) if (folder / HISTORY).is_file() else []
     if not losses:
         return {}
@@ -104,7 +104,7 @@ def _training(folder: Path) -> dict[str, Any]:
 
 
 def image(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
-    """An image within the page; it lives in the event log, so it must be small."""
+    """An image embedded in the page; it is stored in the event log, so it must be small."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
@@ -130,11 +130,3 @@ def _short(value: float) -> float:
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
     return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
-
-
-def _schema(rows: list[dg.TableRecord]) -> dg.TableSchema:
-    first = rows[0].data
-    kinds = {str: "string", int: "int", float: "float"}
-    return dg.TableSchema(
-        [dg.TableColumn(name, kinds.get(type(v), "float")) for name, v in first.items()]
-    )

@@ -1,7 +1,7 @@
 """Run the pipeline in this process: ``python -m pipelines.run [--force] [--select STEP ...]``.
 
-One Dagster run of each job that has chosen steps, kept in DAGSTER_HOME for ``make ui``. What the
-ledger calls current is skipped unless ``--force`` is given. Without ``--select``: everything up to
+Each job that has selected steps is one Dagster run, which ``make ui`` shows. What the ledger calls
+current is skipped unless ``--force`` is given. The default of ``--select`` is all steps up to
 ``register``.
 """
 
@@ -16,12 +16,12 @@ from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
-from pipelines.automation import all_partitions
 from pipelines.definitions import build
 from pipelines.home import prepare_home
-from pipelines.metadata import cause
-from pipelines.run_owner import DRIVER_TAG, driver, runs_in_progress
-from pipelines.steps import BATCHES, jobs
+from pipelines.jobs import all_partitions_tags
+from pipelines.metadata import failure_cause
+from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
+from pipelines.steps import BATCHES, steps_by_job
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
 
@@ -33,33 +33,33 @@ def run(
     categories: tuple[str, ...] = (),
     force: bool = False,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Run these steps, in order; the next job starts where the one before succeeded.
+    """Run these steps in order; a job starts only if the one before succeeded.
 
     Args:
-        root: the repository.
-        instance: keeps the history.
-        steps: names of steps.
-        categories: only these in partitioned steps; empty means all.
-        force: also what is current.
+        root: root of the repository.
+        instance: the Dagster instance that keeps the history.
+        steps: names of the steps.
+        categories: categories of the steps that run by category; empty means all.
+        force: also run what is current.
 
     Returns:
-        One result a job; failures are in it, not raised.
+        The results of the jobs that ran. A failure is in its result and is not raised.
     """
-    repository = build(root)
-    tags = {DRIVER_TAG: driver()}
+    definitions = build(root)
+    tags = {OWNER_TAG: this_process()}
     if not force:
         tags[SKIP_CURRENT_TAG] = "true"
     if categories:
         tags[CATEGORIES_TAG] = ",".join(categories)
     results: list[dg.ExecuteInProcessResult] = []
-    for job, members in jobs().items():
-        wanted = {*steps, BATCHES} if "ingest" in steps else set(steps)
-        chosen = tuple(step for step in members if step in wanted)
-        if chosen and all(result.success for result in results):
-            result = repository.resolve_job_def(job).execute_in_process(
+    selected = {*steps, BATCHES} if "ingest" in steps else set(steps)
+    for job, members in steps_by_job().items():
+        names = tuple(name for name in members if name in selected)
+        if names and all(result.success for result in results):
+            result = definitions.resolve_job_def(job).execute_in_process(
                 instance=instance,
-                asset_selection=[dg.AssetKey(step) for step in chosen],
-                tags=tags | all_partitions(chosen),
+                asset_selection=[dg.AssetKey(name) for name in names],
+                tags=tags | all_partitions_tags(names),
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
@@ -68,9 +68,10 @@ def run(
 
 
 def failures(results: list[dg.ExecuteInProcessResult]) -> list[str]:
-    """Failed steps and checks, each with its cause; a failed fan-out names its categories.
+    """One line for each failed step or blocking check, with its cause.
 
-    A check that only warns is no failure.
+    The line of a step that runs by category names the categories that failed. Checks that only warn are
+    left out.
     """
     return [line for result in results for line in _failures(result)]
 
@@ -79,26 +80,26 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
     lines = []
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity != dg.AssetCheckSeverity.WARN:
-            shown = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            facts = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
             lines.append(
-                f"{check.asset_key.to_user_string()}: check {check.check_name} failed: {shown}"
+                f"{check.asset_key.to_user_string()}: check {check.check_name} failed: {facts}"
             )
     for event in result.all_events:
         if not event.is_step_failure:
             continue
         error = event.step_failure_data.error
-        if error is None or error.cls_name != "DagsterAssetCheckFailedError":  # told above
-            lines.append(f"{event.step_key}: {cause(event.step_failure_data)}")
+        if error is None or error.cls_name != "DagsterAssetCheckFailedError":  # reported above
+            lines.append(f"{event.step_key}: {failure_cause(event.step_failure_data)}")
     return lines
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 when every chosen step is done or was current."""
+    """Run the selected steps; returns 0 if all are done or current, 1 after a failure, 2 if busy."""
     parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)
     parser.add_argument("--select", nargs="+", choices=STEPS, metavar="STEP", default=DEFAULT_STEPS)
     parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())
-    parser.add_argument("--force", action="store_true", help="also what is current")
-    parser.add_argument("--summary", action="store_true", help="show results and what to do next")
+    parser.add_argument("--force", action="store_true", help="also run what is current")
+    parser.add_argument("--summary", action="store_true", help="show results and next commands")
     given = parser.parse_args(arguments)
     root = find_root()
     prepare_home(root)
@@ -112,13 +113,13 @@ def main(arguments: list[str] | None = None) -> int:
         results = run(root, instance, tuple(given.select), tuple(given.category), given.force)
         problems = failures(results)
     if problems or not all(result.success for result in results):
-        say("\n".join(["failed:", *problems, "what is done stays; run again to go on from here"]))
+        say("\n".join(["failed:", *problems, "completed steps are kept; run again to continue"]))
         return 1
     say(f"done in {time.monotonic() - start:.0f} s")
     if given.summary:
-        from pipelines.summary import show
+        from pipelines.summary import print_summary
 
-        show(Workspace(root))
+        print_summary(Workspace(root))
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Which process a run lives and dies with, and which runs are really in progress.
+"""The process that executes a run, and which runs are really in progress.
 
-A run whose process was killed, or went down with its machine, stays "started" for Dagster where nobody
-watched it; it would block every later one. Each run therefore carries its process as a tag.
+Dagster keeps a run as started if its process was killed and no daemon watched it, and such a run would
+block all later ones. So each run has a tag that names its process.
 """
 
 import os
@@ -13,38 +13,38 @@ import dagster as dg
 import psutil
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
-DRIVER_TAG = "fashion_ops/driver"  # host:pid:start of the process
+OWNER_TAG = "fashion_ops/driver"  # host:pid:start of the process
 
 
-def driver() -> str:
-    """This process, for ``DRIVER_TAG``."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+def this_process() -> str:
+    """The value of ``OWNER_TAG`` for this process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_of(os.getpid())}"
 
 
-def note_driver(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+def tag_owner(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Tag a run with this process, which executes it."""
-    if run.tags.get(DRIVER_TAG) != driver():
-        instance.add_run_tags(run.run_id, {DRIVER_TAG: driver()})
+    if run.tags.get(OWNER_TAG) != this_process():
+        instance.add_run_tags(run.run_id, {OWNER_TAG: this_process()})
 
 
 def runs_in_progress(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of runs in progress; those whose driver process on this host is gone are closed first."""
+    """Ids of the runs in progress; first marks runs failed whose process on this host has ended."""
     ids = []
     for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
-        host, _, process = run.tags.get(DRIVER_TAG, "").partition(":")
-        pid, _, started = process.partition(":")
-        if host == socket.gethostname() and (not started or _started(int(pid)) != started):
+        host, _, process = run.tags.get(OWNER_TAG, "").partition(":")
+        pid, _, start = process.partition(":")
+        if host == socket.gethostname() and (not start or _start_of(int(pid)) != start):
             instance.report_run_failed(run, f"its process {pid} is gone")
         else:
             ids.append(run.run_id)
     return ids
 
 
-def _started(pid: int) -> str:
-    """When a process started, in ticks since the machine did; empty if it is gone.
+def _start_of(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty if the process has ended.
 
-    A container gives the same few pids after each restart, so a pid alone says little. Ticks do not
-    move when somebody sets the clock.
+    A container assigns the same few pids after each restart, so a pid alone identifies nothing. Ticks
+    do not change when somebody sets the clock.
     """
     if not sys.platform.startswith("linux"):
         return f"{psutil.Process(pid).create_time():.0f}" if psutil.pid_exists(pid) else ""

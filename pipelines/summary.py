@@ -1,4 +1,4 @@
-"""What ``make demo`` ends with: the table, the report, the model, an image, and what to type next."""
+"""The summary at the end of ``make demo``: AP by category, files to look at, and next commands."""
 
 import json
 
@@ -9,11 +9,11 @@ from fashion_ops.params import load_params
 from fashion_ops.workspace import Workspace
 
 
-def show(ws: Workspace) -> None:
+def print_summary(ws: Workspace) -> None:
     """Print the results of the last evaluation and registration.
 
     Raises:
-        FileNotFoundError: nothing was evaluated yet.
+        FileNotFoundError: there is no evaluation yet.
     """
     from fashion_ops.registry.client import CHALLENGER, connect, with_alias
 
@@ -21,23 +21,24 @@ def show(ws: Workspace) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)
-    rows = list(metrics["landmark_ap"])
+    variants = list(metrics["landmark_ap"])
     table = Table(title="Landmark AP on the validation split (official OKS, ground-truth boxes)")
-    for name in ("category", "train", "val", "box AP", *rows):
+    for name in ("category", "train", "val", "box AP", *variants):
         table.add_column(
             name.replace("_", " "), justify="left" if name == "category" else "right", no_wrap=True
         )
     for name, row in metrics["per_category"].items():
-        values = [f"{row['landmark_ap'][r]:.3f}" for r in rows]
+        values = [f"{row['landmark_ap'][r]:.3f}" for r in variants]
         counts = (str(row["train"]), str(row["validation"]), f"{row['box_ap']:.3f}")
         table.add_row(name.replace("_", " "), *counts, *values)
     table.add_section()
-    means = [f"{metrics['landmark_ap'][r]:.3f}" for r in rows]
+    means = [f"{metrics['landmark_ap'][r]:.3f}" for r in variants]
     table.add_row("all", "", "", f"{metrics['box_ap']:.3f}", *means, style="bold")
-    own = [
-        f"{v:.3f}" if (v := metrics["landmark_ap_own_boxes"].get(r)) is not None else "" for r in rows
+    with_predicted_boxes = [
+        f"{ap:.3f}" if (ap := metrics["landmark_ap_own_boxes"].get(v)) is not None else ""
+        for v in variants
     ]
-    table.add_row("all, with our own boxes", "", "", "", *own)
+    table.add_row("all, with predicted boxes", "", "", "", *with_predicted_boxes)
     console.print(table)
 
     image = sorted((ws.evaluation / "pictures").glob("*.png"))[0]
@@ -50,7 +51,7 @@ def show(ws: Workspace) -> None:
         ("image", image.resolve()),
         ("model", f"{model} version {version.version if version else '?'}, alias {CHALLENGER}"),
         ("next", "make ui                     the Dagster and MLflow pages of this run"),
-        ("", ".venv/bin/dvc status        clean; change params.yaml and look again"),
+        ("", ".venv/bin/dvc status        clean; change params.yaml and run it again"),
         ("", ".venv/bin/fashion-ops promote"),
         ("", f".venv/bin/fashion-ops predict {example} --out outputs --model models"),
     )

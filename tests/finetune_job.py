@@ -1,7 +1,6 @@
 """A finetuning run of seconds, for tests of what carries it, with the smallest landmarker there is."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +11,12 @@ from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
-from fashion_ops.params import TrainingConfig, TrainLandmarker
+from fashion_ops.params import TrainLandmarker
+from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import load_grouping
 
 
-def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
+def make_job(tmp_path: Path, seed: int, epochs: int) -> FinetuneJob:
     """What ``finetune.prepare`` gives, of noise: eight garments, eight images in chunks of three."""
     random = np.random.default_rng(seed)
     grouping = load_grouping("agg81")
@@ -34,19 +34,20 @@ def make_job(tmp_path: Path, seed: int, epochs: int) -> dict[str, Any]:
         pa.table([list(range(i, min(i + 3, 8))), images[i : i + 3]], schema=LAYOUT)
         for i in range(0, 8, 3)
     ]
-    return {
-        "threads": 1,
-        "devices": 2,
-        "fit": TrainingConfig(lr=1e-3, epochs=epochs, batch_size=4, precision="fp32"),
-        "flip": 0.5,
-        "seed": seed,
-        "garments": TrainingGarments(
+    return FinetuneJob(
+        category="skirt",
+        config=params.model_copy(update={"lr": 1e-3, "epochs": epochs, "batch_size": 4}),
+        own_channels=False,
+        seed=seed,
+        garments=TrainingGarments(
             image_id=np.arange(8),
             category_id=np.full(8, 9),
             boxes=np.tile(np.array([5, 5, 85, 85], np.float32), (8, 1)),
             landmarks=points,
             soft_labels=np.zeros((8, 0), np.float32),
         ),
-        "pictures": chunks,
-        "landmarker": pack_folder(folder),
-    }
+        validation=None,
+        images=chunks,
+        landmarker=pack_folder(folder),
+        devices=2,
+    )

@@ -6,13 +6,15 @@ from fashion_ops.evaluation.bootstrap import Comparison, Difference
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.measurements import Measured
+from fashion_ops.registry.measurements import Measurements
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 
 
-def measured(params: Params, ws: Workspace, challenger: Any, champion: Any, again: bool) -> Measured:
-    """What ``measure`` would find if AP were all there is to it."""
+def measured(
+    params: Params, ws: Workspace, challenger: Any, champion: Any, again: bool
+) -> Measurements:
+    """What ``measure`` would return if AP were all that counts."""
     new = registry.metrics_of(challenger)
     old = registry.metrics_of(champion) if champion else None
 
@@ -33,4 +35,4 @@ def measured(params: Params, ws: Workspace, challenger: Any, champion: Any, agai
     comparisons = {kind: comparison(key) for kind, key in keys.items()} if old else None
     garments = {category(c).id: 100 for c in CATEGORY_NAMES}
     facts = Facts(new, comparisons, garments, (1.0, 1.0), (1.0, 1.0), {"a_check": ""})
-    return Measured(facts, 1, False, "digest")
+    return Measurements(facts, 1, False, "digest")

@@ -23,7 +23,7 @@ from unittest.mock import MagicMock
 HALF, UNRECORDED, RECORDED = "half written", "not recorded", "recorded"
 UPLOADED, UNCROWNED, CROWNED = "uploaded", "before the alias", "after the alias"
 HELD_AT_UPLOAD, HELD_AT_REGISTRATION = "held at upload", "held at registration"  # these wait, not die
-TURN = 3  # of a step with partitions, the third one dies: two have landed
+DOOMED_PARTITION = 3  # of a step with partitions, the third one dies: two have completed
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ def arm(order: Order) -> None:
 
     from fashion_ops.ledger import Ledger
 
-    turns: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
 
     def doomed(stage: str) -> bool:
         step, _, partition = stage.partition("@")
-        turns[step] += 1
-        return step not in order.spare and (not partition or turns[step] == TURN)
+        seen[step] += 1
+        return step not in order.spare and (not partition or seen[step] == DOOMED_PARTITION)
 
     if order.moment == HALF:
         ledger = Ledger(Path())
@@ -176,15 +176,15 @@ def execute(order: Order) -> int:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
     from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-    from pipelines.automation import what_is_stale
-    from pipelines.run_owner import DRIVER_TAG, driver
+    from pipelines.jobs import stale_only_tags
+    from pipelines.run_owner import OWNER_TAG, this_process
 
     if order.load is not None:
         return 0 if load(order.load) else 1
     if order.moment is not None:
         arm(order)
     repository = ReconstructableRepository.for_module("pipelines.definitions", "defs")
-    tags, again = {**what_is_stale("pipeline"), DRIVER_TAG: driver()}, None
+    tags, again = {**stale_only_tags("pipeline"), OWNER_TAG: this_process()}, None
     with dg.DagsterInstance.get() as instance:
         if order.parent is not None:
             tags |= {RESUME_RETRY_TAG: "true"}
@@ -223,7 +223,7 @@ def use_small_stages() -> None:
     small: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = small
     spec.loader.exec_module(small)
-    stages = small.FakeStages()
+    stages = small.FakeSteps()
     for step in STEPS:
         if step not in REGISTRY:
             sys.modules[f"fashion_ops.steps.{step}"] = stages.module(step)
@@ -236,8 +236,8 @@ def use_small_stages() -> None:
     from fashion_ops.inference import reproduction
     from fashion_ops.steps import promote, register
 
-    register.record_judgement = lambda *_: None  # small models predict nothing
-    promote.measure = measured  # so the gate judges by metrics.json
+    register.write_evaluation = lambda *_: None  # small models predict nothing
+    promote.measure = measured  # so the gate decides by metrics.json
     reproduction.differences = lambda *_, **__: {}
 
 

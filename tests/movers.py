@@ -1,4 +1,4 @@
-"""Processes that promote versions of a model which is nothing but entries in a registry."""
+"""Processes that promote versions of a model that exists only as entries in a registry."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from fashion_ops.evaluation.bootstrap import Comparison
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.measurements import Measured
+from fashion_ops.registry.measurements import Measurements
 from fashion_ops.steps import promote
 from fashion_ops.workspace import Workspace
 
@@ -49,17 +49,17 @@ def child(uri: str, root: Path, act: Callable[..., None], *arguments: Any) -> An
     return process
 
 
-def measured(*_: Any) -> Measured:
+def measured(*_: Any) -> Measurements:
     metrics = {"landmark_ap": {"refined": 0.9}, "box_ap": 0.9}
     comparisons: dict[str, Comparison] | None = None
     facts = Facts(metrics, comparisons, {}, (1.0, None), (1.0, None), {"a_check": ""})
-    return Measured(facts, 1, False, "digest")
+    return Measurements(facts, 1, False, "digest")
 
 
-def run_promotion(client: MlflowClient, root: Path, name: str, answers: Any, meanwhile: Any) -> None:
-    """``promote``, whose measuring waits for ``meanwhile`` (two events), if given."""
+def run_promotion(client: MlflowClient, root: Path, name: str, results: Any, meanwhile: Any) -> None:
+    """``promote``, whose measurement waits for ``meanwhile`` (two events), if given."""
 
-    def slowly(*arguments: Any) -> Measured:
+    def slowly(*arguments: Any) -> Measurements:
         if meanwhile:
             meanwhile[0].set()
             assert meanwhile[1].wait(60)
@@ -67,15 +67,15 @@ def run_promotion(client: MlflowClient, root: Path, name: str, answers: Any, mea
 
     promote.measure = slowly  # type: ignore[assignment]
     params = Params.model_validate({"register": {"model": name}})
-    answers.put((os.getpid(), promote.run(params, Workspace(root))))
+    results.put((os.getpid(), promote.run(params, Workspace(root))))
 
 
 def race(uri: str, root: Path, name: str, racers: int) -> list[dict[str, Any]]:
-    """What promotions of the same challenger answer that start at once."""
-    answers = FORK.Queue()
-    processes = [child(uri, root, run_promotion, root, name, answers, None) for _ in range(racers)]
+    """Results of promotions of the same challenger that start at once."""
+    results = FORK.Queue()
+    processes = [child(uri, root, run_promotion, root, name, results, None) for _ in range(racers)]
     try:
-        return [answers.get(timeout=60)[1] for _ in processes]
+        return [results.get(timeout=60)[1] for _ in processes]
     finally:
         for process in processes:
             process.join(5)

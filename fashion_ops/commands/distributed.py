@@ -1,7 +1,7 @@
-"""``fashion-ops fleet plan``: what a fan-out will take on so many GPUs, and how the last one went.
+"""``fashion-ops distributed plan``: expected schedules of finetune and refine, and the last real ones.
 
-A module of the command line. Counts come from the catalog, epochs from ``params.yaml``, seconds from
-the timesheet that the last real run left beside its resume points; before it, times are relative.
+Garments are counted in the catalog, epochs are set in ``params.yaml``, and seconds come from the
+timesheet of the last run. Before the first run, times are relative.
 """
 
 import math
@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fashion_ops.commands.shared import exit_on
 from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.params import Distributed, Params, load_params
@@ -22,21 +23,20 @@ ROW = "{:26} {:>5} {:>5} {:>12} {:>12} {:>6}"
 
 @app.callback()
 def _group() -> None:
-    """The fan-out of finetune and refine over a fleet."""
+    """Plan the distributed runs of finetune and refine."""
 
 
 @app.command()
 def plan(
-    gpus: Annotated[str, typer.Option(help="Numbers of GPUs to plan for.")] = "1,2,4,8",
-    out: Annotated[Path, typer.Option(help="Folder for plan.png and ran.png.")] = Path("outputs/fleet"),
+    gpus: Annotated[str, typer.Option(help="Numbers of GPUs to plan for, with commas.")] = "1,2,4,8",
+    out: Annotated[Path, typer.Option(help="Folder for plan.png and ran.png.")] = Path(
+        "outputs/distributed"
+    ),
 ) -> None:
-    """Draw when each category would run, and how far that is from the best possible."""
+    """Draw when each category would run, and compare the makespan with its lower bound."""
     ws = Workspace()
-    try:
+    with exit_on(ValueError, OSError):
         planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)
-    except (ValueError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
     for panels, name in ((planned, "plan.png"), (ran, "ran.png")):
         if panels:
             draw_schedules(panels, out / name)
@@ -44,10 +44,10 @@ def plan(
 
 
 def parse_numbers(text: str) -> list[int]:
-    """``1,2,4`` as numbers, each once, in order.
+    """Parse ``1,2,4``; returns each number once, in ascending order.
 
     Raises:
-        ValueError: something in it is no whole number above 0.
+        ValueError: a part is not a whole number above 0.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
@@ -56,10 +56,10 @@ def parse_numbers(text: str) -> list[int]:
 
 
 def slots_of(gpus: int, distributed: Distributed) -> int:
-    """Tasks at once on so many GPUs; where a task asks for none, one a GPU.
+    """Number of tasks that run at once on this number of GPUs; one per GPU if tasks need none.
 
     Raises:
-        ValueError: fewer GPUs than a task asks for.
+        ValueError: a task needs more GPUs.
     """
     slots = tasks_at_once(gpus, gpus, 1 / 1024, distributed.gpus_per_task or 1)
     if slots < 1:
@@ -70,11 +70,11 @@ def slots_of(gpus: int, distributed: Distributed) -> int:
 
 
 def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
-    """The schedule of each step on each number of GPUs.
+    """The expected schedule of each step on each number of GPUs.
 
     Raises:
         FileNotFoundError: there is no catalog yet.
-        ValueError: a task doesn't fit on so few GPUs, or a timesheet is broken.
+        ValueError: a task needs more GPUs, or a timesheet is invalid.
     """
     from fashion_ops.distributed.by_category import job_costs, last_timesheet
 
@@ -82,25 +82,27 @@ def plan_panels(params: Params, ws: Workspace, gpus: list[int]) -> list[Panel]:
     widths = {name: math.ceil(n / distributed.gpus_per_task) for name, n in distributed.gpus_of.items()}
     for step in BY_CATEGORY:
         sheet = last_timesheet(ws, step)
-        found = pace(sheet.measured() if sheet else ())
-        durations = {name: found.of(cost) for name, cost in job_costs(step, params, ws).items()}
+        measured = pace(sheet.measured() if sheet else ())
+        durations = {
+            name: measured.duration(cost) for name, cost in job_costs(step, params, ws).items()
+        }
         for number in gpus:
             title = f"{step} on {number} GPU{'s' if number > 1 else ''}"
             schedule = longest_first(durations, slots_of(number, params.distributed), widths)
-            panels.append(Panel(title, schedule, found.unit))
+            panels.append(Panel(title, schedule, measured.unit))
     return panels
 
 
 def ran_panels(ws: Workspace) -> list[Panel]:
-    """The last real run of each step, of those that ran."""
+    """The last real run of each step that has run."""
     from fashion_ops.distributed.by_category import last_timesheet
 
     sheets = [last_timesheet(ws, step) for step in BY_CATEGORY]
-    return [Panel(f"{sheet.what}, as it ran", sheet.schedule(), "s") for sheet in sheets if sheet]
+    return [Panel(f"{sheet.step}, as it ran", sheet.schedule(), "s") for sheet in sheets if sheet]
 
 
 def table(panels: list[Panel]) -> list[str]:
-    """One line a panel: slots, jobs, makespan, lower bound and their quotient."""
+    """Format one line per panel: slots, jobs, makespan, lower bound and their ratio."""
     lines = [ROW.format("", "slots", "jobs", "makespan", "lower bound", "ratio")]
     for panel in panels:
         schedule = panel.schedule

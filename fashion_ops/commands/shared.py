@@ -1,5 +1,7 @@
-"""What the commands share: how they complain, read parameters and print metrics."""
+"""What several commands use: error messages, parameters and workspace, printed metrics."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -16,19 +18,31 @@ def complain(error: Exception | str) -> None:
     console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def exit_on(*errors: type[Exception]) -> Iterator[None]:
+    """Turn these errors into a message and exit status 2."""
+    try:
+        yield
+    except errors as error:
+        complain(error)
+        raise typer.Exit(2) from error
+
+
 def print_metrics(stage: str, metrics: dict[str, Any]) -> None:
-    """Print a stage's metrics on one line."""
+    """Print the metrics of a stage on one line."""
     values = ", ".join(
         f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in metrics.items()
     )
-    console.print(f"[bold]{stage}[/bold]: {values}", highlight=False, soft_wrap=True)
+    print_status(stage, values)
+
+
+def print_status(stage: str, text: str) -> None:
+    """Print the name of a stage and a text on one line."""
+    console.print(f"[bold]{stage}[/bold]: {text}", highlight=False, soft_wrap=True)
 
 
 def read_params() -> tuple[Params, Workspace]:
-    """Parameters and workspace of the current folder; a mistake ends the command with status 2."""
+    """Parameters and workspace of the current folder; an invalid file ends it with status 2."""
     ws = Workspace()
-    try:
+    with exit_on(ValueError):
         return load_params(ws.params), ws
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error

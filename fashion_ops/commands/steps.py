@@ -1,56 +1,34 @@
-"""One command a step.
+"""One command for each step.
 
-A step run by hand is recorded in ``dvc.lock`` as Dagster would record it; under
-``dvc repro`` it is DVC itself that records, so the command only runs.
+A step that runs by hand is recorded in ``dvc.lock``, as Dagster would record it. Under ``dvc repro``
+DVC records it, so the command only runs the step.
 """
 
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, console, print_metrics, read_params
-from fashion_ops.steps import BY_CATEGORY, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
+from fashion_ops.commands.shared import exit_on, print_metrics, print_status, read_params
+from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 if TYPE_CHECKING:
     from fashion_ops.ledger import Ledger
 
-HELP = {
-    "synthesize": "Draw the synthetic wardrobe, in DeepFashion2's layout.",
-    "ingest": "Read labelled photos into the catalog; bad records go to quarantine.",
-    "aggregate": "Apply the landmark grouping to the catalog.",
-    "pseudo_label": "Cluster landmark configurations into pseudo-labels.",
-    "drift": "Compare the newest batch with the training data before it.",
-    "train_detector": "Train the CenterNet detector.",
-    "tune_postprocess": "Search the parameters of the detector's post-processing.",
-    "train_box_detector": "Train Cascade R-CNN or Hybrid Task Cascade, where one is asked for.",
-    "train_landmarker": "Train the universal landmarker.",
-    "finetune": "Finetune the landmarker, one model a category.",
-    "refine": "Train PoseFix on the finetuned landmarkers, one model a category.",
-    "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
-    "dfa_stage": "Train DFA's cascade on the alignment catalog, a stage at a time.",
-    "ingest_alignment": "Read FLD, DeepFashion's other benchmarks and LSP into their catalogs.",
-    "evaluate": "Judge all models on the validation split and write the report.",
-    "register": "Put the models into the registry as challenger.",
-}
 
-
-def _module(step: str) -> Any:
-    return importlib.import_module(f"fashion_ops.steps.{step}")
-
-
-def _run_and_record(stage: str, act: Any) -> dict[str, Any]:
-    """Run one stage; unless DVC runs us, record it in ``dvc.lock``."""
-    if os.environ.get("DVC_STAGE"):
-        return act()
-    ledger = _ledger()
-    snapshot = ledger.before(stage)
-    metrics = act()
-    ledger.commit(stage, snapshot)
-    return metrics
+def add_steps(app: typer.Typer) -> None:
+    """Add a command for every step but ``promote``, which has an option of its own."""
+    for step in STEPS:
+        if step in BY_CATEGORY:
+            _add_category_step(app, step)
+        elif step in PARTITIONS:
+            _add_dfa_step(app, step)
+        elif step != "promote":
+            _add_step(app, step)
 
 
 def _add_step(app: typer.Typer, step: str) -> None:
@@ -58,23 +36,24 @@ def _add_step(app: typer.Typer, step: str) -> None:
         params, ws = read_params()
         run = _module(step).run
         if step in REGISTRY:
-            metrics = run(params, ws)
+            print_metrics(step, run(params, ws))
         else:
-            metrics = _run_and_record(step, lambda: run(params, ws))
-        print_metrics(step, metrics)
+            _run_and_record(step, lambda: run(params, ws))
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
-def _add_partitioned_step(app: typer.Typer, step: str) -> None:
+def _add_category_step(app: typer.Typer, step: str) -> None:
     def command(
         category: Annotated[
             list[str] | None,
             typer.Option(
-                help="Only this one, in this process; may be repeated. Default: all 13, by Ray."
+                help="Run only this category, in this process; repeatable. Default: all 13, by Ray."
             ),
         ] = None,
-        force: Annotated[bool, typer.Option(help="Of all 13, also what is current.")] = False,
+        force: Annotated[
+            bool, typer.Option(help="Without --category: also run what is current.")
+        ] = False,
     ) -> None:
         params, ws = read_params()
         unknown = sorted(set(category or ()) - set(CATEGORY_NAMES))
@@ -82,68 +61,63 @@ def _add_partitioned_step(app: typer.Typer, step: str) -> None:
             raise typer.BadParameter(f"unknown {unknown}; known: {', '.join(CATEGORY_NAMES)}")
         if category:
             for name in category:
-                stage = f"{step}@{name}"
-                print_metrics(
-                    stage, _run_and_record(stage, lambda n=name: _module(step).run(params, ws, n))
-                )
+                _run_and_record(f"{step}@{name}", lambda n=name: _module(step).run(params, ws, n))
             return
         from fashion_ops.distributed.by_category import run_all, unfinished
         from fashion_ops.registry.tracking import FanOutRuns
 
         names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
         if not names:
-            console.print(f"[bold]{step}[/bold]: current", highlight=False)
+            print_status(step, "current")
             return
         recorder = FanOutRuns.of_categories(ws, step, params)
 
-        def show(name: str, metrics: dict[str, float], *_: object) -> None:
+        def on_complete(name: str, metrics: dict[str, float], *_: object) -> None:
             print_metrics(f"{step}@{name}", metrics)
 
-        run_all(_module(step), params, ws, names, recorder, show)
+        run_all(_module(step), params, ws, names, recorder, on_complete)
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
-def _add_chain(app: typer.Typer, step: str) -> None:
+def _add_dfa_step(app: typer.Typer, step: str) -> None:
     def command(
         stage: Annotated[
             Literal["1", "2", "3"] | None,
-            typer.Option(help="Only this one. Default: those not current."),
+            typer.Option(help="Run only this stage. Default: all that are not current."),
         ] = None,
-        force: Annotated[bool, typer.Option(help="Of all three, also what is current.")] = False,
+        force: Annotated[bool, typer.Option(help="Without --stage: also run what is current.")] = False,
     ) -> None:
         params, ws = read_params()
         for key in (stage,) if stage else DFA_STAGES:
             name = f"{step}@{key}"
-            if not (stage or force) and _is_current(name):
-                console.print(f"[bold]{name}[/bold]: current", highlight=False)
-                continue
-            print_metrics(name, _run_and_record(name, lambda k=key: _module(step).run(params, ws, k)))
+            if not (stage or force) and _ledger().is_current(name):
+                print_status(name, "current")
+            else:
+                _run_and_record(name, lambda k=key: _module(step).run(params, ws, k))
 
-    app.command(step, help=HELP[step])(command)
+    app.command(step, help=DESCRIPTIONS[step])(command)
 
 
-def _is_current(stage: str) -> bool:
-    return _ledger().is_current(stage)
+def _module(step: str) -> Any:
+    return importlib.import_module(f"fashion_ops.steps.{step}")
+
+
+def _run_and_record(stage: str, run: Callable[[], dict[str, Any]]) -> None:
+    """Run one stage, record it in ``dvc.lock`` unless DVC runs this process, and print its metrics."""
+    if os.environ.get("DVC_STAGE"):
+        metrics = run()
+    else:
+        ledger = _ledger()
+        snapshot = ledger.snapshot(stage)
+        metrics = run()
+        ledger.commit(stage, snapshot)
+    print_metrics(stage, metrics)
 
 
 def _ledger() -> "Ledger":
-    """The current folder's; where it has none the command ends with status 2."""
+    """The ledger of the current folder; without a DVC repository the command ends with status 2."""
     from fashion_ops.ledger import Ledger, LedgerError
 
-    try:
+    with exit_on(LedgerError):
         return Ledger(Path())
-    except LedgerError as error:
-        complain(error)
-        raise typer.Exit(2) from error
-
-
-def add_steps(app: typer.Typer) -> None:
-    """Add a command for every step but ``promote``, which has an option of its own."""
-    for step in STEPS:
-        if step in BY_CATEGORY:
-            _add_partitioned_step(app, step)
-        elif step in PARTITIONS:
-            _add_chain(app, step)
-        elif step != "promote":
-            _add_step(app, step)

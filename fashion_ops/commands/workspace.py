@@ -45,10 +45,10 @@ def check_cache(
     root: Annotated[Path | None, typer.Option(help="The repository. Default: this one.")] = None,
 ) -> None:
     """Check DVC's cache; restore damaged files from the workspace or the default remote."""
-    from fashion_ops.ledger import Ledger, mend
+    from fashion_ops.ledger import Ledger, repair_cache
 
     ledger = Ledger(root or find_root())
-    for stage, files in mend(ledger).items():
+    for stage, files in repair_cache(ledger).items():
         typer.echo(f"{stage}: {', '.join(files)} damaged in the cache")
     lost = ledger.stale()
     for stage, why in lost.items():

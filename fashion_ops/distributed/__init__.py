@@ -1,5 +1,6 @@
-"""The fleet: independent jobs as Ray tasks, and the schedule they make.
+"""Independent jobs as Ray tasks, on this machine or on a Ray cluster.
 
-``fan_out`` drives, ``cluster`` joins or starts Ray, ``worker`` is one task, ``depot`` serves workers
-beside the driver, ``board`` shows progress; ``schedule``, ``timesheet``, ``gantt`` plan, keep and draw.
+``fan_out`` runs the jobs and ``worker`` is one task; ``cluster`` joins or starts Ray; ``job_store``
+serves the workers beside the driver; ``display`` shows progress. ``schedule`` plans, ``timesheet``
+records and ``gantt`` draws when each job runs. ``by_category`` runs a step for the 13 categories.
 """

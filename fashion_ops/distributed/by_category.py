@@ -1,6 +1,6 @@
-"""The 13 runs of ``finetune`` or ``refine`` as Ray tasks.
+"""Runs ``finetune`` or ``refine`` for the 13 categories as Ray tasks.
 
-Each category is prepared, trained, published and recorded in the ledger on its own: a completed
+Each category is prepared, trained, published and recorded in the ledger independently: a completed
 category stays, whatever happens to the others.
 """
 
@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from fashion_ops.distributed.fan_out import Job as FanOutJob
-from fashion_ops.distributed.fan_out import fan_out
-from fashion_ops.distributed.payload import Job, Result
+from fashion_ops.distributed.fan_out import Job, fan_out
+from fashion_ops.distributed.payload import CategoryJob, Result
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
@@ -27,16 +26,16 @@ OnPage = Callable[[str, str], None]
 
 
 class CategoryStep(Protocol):
-    """The module of a step that runs once a category, such as ``fashion_ops.steps.finetune``."""
+    """The module of a step that runs once per category, such as ``fashion_ops.steps.finetune``."""
 
     __name__: str
-    prepare: Callable[[Params, Workspace, str], Job]
+    prepare: Callable[[Params, Workspace, str], CategoryJob]
     work: Callable[..., Result]
     publish: Callable[[Workspace, str, Result], dict[str, float]]
 
 
 class EpochRecorder(Protocol):
-    """Records the epochs of each category while they run, such as ``registry.tracking.FanOutRuns``."""
+    """Records the epochs of each category while it runs, such as ``registry.tracking.FanOutRuns``."""
 
     def __enter__(self) -> "EpochRecorder": ...
     def __exit__(self, *error: Any) -> None: ...
@@ -55,14 +54,14 @@ def run_all(
     on_epoch: OnEpoch | None = None,
     on_page: OnPage | None = None,
 ) -> None:
-    """Run a step for these categories, longest first.
+    """Run a step for these categories, the one with the longest training first.
 
     Args:
         step: the module of ``finetune`` or ``refine``.
         params: the parameters, as just read from ``ws.params``.
         ws: the workspace.
         categories: names of the categories.
-        recorder: records every epoch as it happens; it is entered and left here.
+        recorder: records every epoch; this function enters and leaves its context.
         on_complete: called with (category, metrics, lock entry, page of its MLflow run or None) when a
             category is published and recorded.
         on_epoch: called with (category, epochs done, metrics) for each epoch.
@@ -72,25 +71,26 @@ def run_all(
     Raises:
         FanOutError: at the end, naming the categories that failed; all others are done.
         LedgerError: an input of a category is missing; nothing was started.
-        ValueError: ``params`` is no longer what the file says.
+        ValueError: ``ws.params`` has changed since ``params`` was read.
     """
-    name_of_step = step.__name__.rpartition(".")[2]
+    step_name = step.__name__.rpartition(".")[2]
     ledger = Ledger(ws.root)
-    snapshots = {name: ledger.before(f"{name_of_step}@{name}") for name in categories}
+    snapshots = {name: ledger.snapshot(f"{step_name}@{name}") for name in categories}
     if load_params(ws.params) != params:
-        raise ValueError(f"{ws.params}: changed while {name_of_step} was starting; run the step again")
-    costs = job_costs(name_of_step, params, ws)
+        raise ValueError(f"{ws.params}: changed while {step_name} was starting; run the step again")
+    costs = job_costs(step_name, params, ws)
+    without_page: list[str] = []
 
-    def job(name: str) -> FanOutJob:
-        epochs = getattr(params.categories[name], name_of_step).epochs
+    def job(name: str) -> Job:
+        epochs = getattr(params.categories[name], step_name).epochs
         prepare = partial(step.prepare, params, ws, name)
         gpus = params.distributed.gpus_for(name)
-        return FanOutJob(name, snapshots[name].digest, costs[name], prepare, "images", epochs, gpus)
+        return Job(name, snapshots[name].digest, costs[name], prepare, "images", epochs, gpus)
 
-    def complete(name: str, result: Result) -> None:
+    def record_result(name: str, result: Result) -> None:
         metrics = step.publish(ws, name, result)
         page = recorder.page(name)
-        on_complete(name, metrics, ledger.commit(f"{name_of_step}@{name}", snapshots[name]), page)
+        on_complete(name, metrics, ledger.commit(f"{step_name}@{name}", snapshots[name]), page)
         if page is None:
             without_page.append(name)
         recorder.completed(name)
@@ -100,17 +100,16 @@ def run_all(
         if on_epoch is not None:
             on_epoch(name, epoch, metrics)
 
-    without_page: list[str] = []
     try:
         with recorder:
             fan_out(
-                name_of_step,
+                step_name,
                 [job(name) for name in snapshots],
                 step.work,
-                complete,
+                record_result,
                 params.distributed,
                 ws.checkpoints,
-                timesheet=_timesheet_path(ws, name_of_step),
+                timesheet=_timesheet_path(ws, step_name),
                 on_epoch=record_epoch,
             )
     finally:
@@ -120,13 +119,13 @@ def run_all(
 
 
 def unfinished(step: str, ws: Workspace) -> list[str]:
-    """Categories that the ledger doesn't call current: what is left after an interrupted run."""
+    """Categories that the ledger does not call current, such as those left by an interrupted run."""
     ledger = Ledger(ws.root)
     return [name for name in CATEGORY_NAMES if not ledger.is_current(f"{step}@{name}")]
 
 
 def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
-    """Garments to train on x epochs, by category name.
+    """Number of training garments x epochs, by category name.
 
     Raises:
         FileNotFoundError: there is no catalog.
@@ -141,10 +140,10 @@ def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
-    """How the step last ran on this workspace; None before its first run.
+    """The timesheet of the last run of the step; None before its first run.
 
     Raises:
-        ValueError: the file is broken.
+        ValueError: the file is not a timesheet.
     """
     path = _timesheet_path(ws, step)
     return Timesheet.read(path) if path.is_file() else None

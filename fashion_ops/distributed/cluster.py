@@ -1,4 +1,4 @@
-"""Joining or starting Ray, and counting how many tasks fit on the nodes that are there."""
+"""Connects to Ray and counts how many tasks its nodes can run at once."""
 
 import os
 import secrets
@@ -18,9 +18,9 @@ START_ATTEMPTS = 12
 
 
 def connect(settings: Distributed) -> None:
-    """Join the cluster of ``RAY_ADDRESS``, or start Ray on this machine; once a process.
+    """Join the Ray cluster at ``RAY_ADDRESS``, or start Ray on this machine; once per process.
 
-    A cluster gets this package sent along; it needs the same Python, Ray and torch installed.
+    This package is sent to the cluster, whose nodes need the same Python, Ray and torch.
     """
     if ray.is_initialized():
         return
@@ -39,14 +39,14 @@ def connect(settings: Distributed) -> None:
 
 
 def start_ray(address: str, **options: Any) -> None:
-    """``ray.init``, again and again where a busy machine takes longer than Ray gives itself.
+    """Call ``ray.init``, and repeat it if a busy machine exceeds Ray's start-up timeouts.
 
-    Its raylet ends when the two agents have not told it their ports after 15 s, and a node that is not
-    there after 30 s is given up. Both stand in Ray's code; each attempt finds more of it in memory.
+    Ray's code fixes these timeouts: 15 s until the agents have reported their ports, 30 s for a node. A
+    repeated attempt is faster, because more of Ray is in the page cache.
     """
     if address == "local":
-        # Ray's processes ask each other for a token; without ours it leaves one in the home folder.
-        # A process keeps its first one, whatever the variable says later.
+        # Without a token in the environment, Ray writes one into the home folder. A process keeps its
+        # first token, so later changes of the variable have no effect.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     for attempt in range(START_ATTEMPTS):
         try:
@@ -59,9 +59,13 @@ def start_ray(address: str, **options: Any) -> None:
 
 
 def usable_gpus(settings: Distributed) -> float:
-    """GPUs a task asks for: 0 with a warning where this machine has none.
+    """Number of GPUs that a task gets; 0 with a warning if this machine has none.
 
-    A cluster may still be starting, or scale from nothing: it is given ``distributed.wait_for_node`` seconds.
+    Waits up to ``distributed.wait_for_node`` seconds for the first node of a cluster that is starting
+    or scales from zero.
+
+    Raises:
+        ValueError: no node can run such a task.
     """
     cpus, gpus = settings.cpus_per_task, settings.gpus_per_task
     if os.environ.get("RAY_ADDRESS"):
@@ -78,20 +82,21 @@ def usable_gpus(settings: Distributed) -> float:
         gpus = 0.0
     if slots_now(cpus, gpus) == 0:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        have = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
+        available = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)
         raise ValueError(
-            f"distributed.cpus_per_task is {cpus} and distributed.gpus_per_task {gpus:g}, but no node has as many: "
-            f"{have}. Add one, ask for less, or set distributed.wait_for_node where nodes come on demand"
+            f"distributed.cpus_per_task is {cpus} and distributed.gpus_per_task {gpus:g}, but no node "
+            f"has as many: {available}. Add one, lower these values, or set "
+            "distributed.wait_for_node if nodes start on demand"
         )
     return gpus
 
 
 def most_gpus() -> float:
-    """GPUs of the node that has most of them now."""
+    """Number of GPUs of the node that has the most."""
     return max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
 
 
 def slots_now(cpus: int, gpus: float) -> int:
-    """How many tasks can run at once on the nodes that are there now."""
+    """Number of tasks that can run at once on the present nodes."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(tasks_at_once(n.get("CPU", 0), n.get("GPU", 0), cpus, gpus) for n in nodes)

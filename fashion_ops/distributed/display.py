@@ -1,108 +1,103 @@
-"""What a fan-out shows: a live bar a running job on a terminal, one line a finished job in a log."""
+"""Progress of a fan-out: live bars on a terminal, one line for each finished job in a log."""
 
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from fashion_ops.distributed.job_store import Event
 
-BAR_WIDTH = 24
 
+class Display:
+    """Context manager that shows running jobs, their epochs, metrics and nodes, and how many are done.
 
-@dataclass
-class _Line:
-    """A running job."""
-
-    node: str = ""
-    epoch: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-class Board:
-    """Which jobs run, how far they are, and which are done. Use as a context manager.
-
-    ``epochs``: how many each job has, by name; None where nobody knows.
+    ``epochs`` is the number of epochs of each job by name, None where it is unknown.
     """
 
-    def __init__(self, what: str, epochs: Mapping[str, int | None]) -> None:
-        self._what, self._epochs, self._done, self._failed = what, dict(epochs), 0, 0
+    def __init__(self, step: str, epochs: Mapping[str, int | None]) -> None:
+        self._step, self._epochs = step, dict(epochs)
         self._start = time.monotonic()
-        self._running: dict[str, _Line] = {}
-        self._warned: set[str] = set()
-        self._console = Console(file=sys.stderr, highlight=False)
-        self._live = Live(console=self._console, transient=True, refresh_per_second=4)
+        self._running: dict[str, Task] = {}
+        self._warnings: set[str] = set()
+        console = Console(file=sys.stderr, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}", markup=False),
+            TextColumn("{task.fields[node]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._total = self._add(f"{step}, jobs done", len(self._epochs))
 
-    def __enter__(self) -> "Board":
-        if self._console.is_terminal:
-            self._live.start()
-            self._draw()
+    def __enter__(self) -> "Display":
+        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if not self._progress.disable:  # else it prints an empty line
+            self._progress.stop()
 
-    def hear(self, events: Iterable[Event]) -> None:
-        """Show what workers told."""
+    def update(self, events: Iterable[Event]) -> None:
+        """Show what workers reported."""
         for event in events:
-            line = self._running.setdefault(event.name, _Line())
-            if event.kind == "begun":
-                if line.node:
-                    where = "its last epoch" if event.resumed else "the start"
-                    self._line(f"worker lost; goes on from {where} on {event.node}", event.name)
-                line.node = event.node
+            task = self._task(event.name)
+            if event.kind == "started":
+                if task.fields["node"]:
+                    origin = "its last epoch" if event.resumed else "the start"
+                    self._print_job(event.name, f"worker lost; continues from {origin} on {event.node}")
+                self._progress.update(task.id, node=event.node)
             elif event.kind == "epoch":
-                line.epoch, line.metrics = event.epoch, event.metrics or {}
-            elif event.kind == "unsaved":
-                self.warn(f"resume points are not written: {event.trouble}")
-        self._draw()
+                metrics = ", ".join(
+                    f"{key} {value:.4g}" for key, value in (event.metrics or {}).items()
+                )
+                self._progress.update(task.id, completed=event.epoch, metrics=metrics)
+            elif event.kind == "not_saved":
+                self.warn(f"resume points are not written: {event.error}")
 
-    def land(self, name: str) -> None:
+    def complete(self, name: str) -> None:
         """A job is done and recorded."""
-        line = self._running.pop(name, _Line())
-        self._done += 1
-        self._line(f"done, {line.epoch} epochs{_numbers(line.metrics)}", name)
+        task = self._remove(name)
+        metrics = f", {task.fields['metrics']}" if task.fields["metrics"] else ""
+        self._print_job(name, f"done, {task.completed:g} epochs{metrics}")
 
     def fail(self, name: str, error: BaseException) -> None:
-        """A job failed for good."""
-        self._running.pop(name, None)
-        self._failed += 1
-        self._line(f"FAILED, {type(error).__name__}: {error}", name)
+        """A job failed and is not tried again."""
+        self._remove(name)
+        self._print_job(name, f"FAILED, {type(error).__name__}: {error}")
 
     def warn(self, text: str) -> None:
-        """Say something once that stops nothing."""
-        if text not in self._warned:
-            self._warned.add(text)
-            self._say(f"{self._what}: {text}", "yellow")
+        """Print a warning, each text once."""
+        if text not in self._warnings:
+            self._warnings.add(text)
+            self._print(text, "yellow")
 
-    def _line(self, text: str, name: str) -> None:
-        count = f"{self._done + self._failed}/{len(self._epochs)}"
-        seconds = time.monotonic() - self._start
-        self._say(f"{self._what} {name}: {text} ({count}, {seconds:.1f} s)")
-        self._draw()
+    def _task(self, name: str) -> Task:
+        if name not in self._running:
+            self._running[name] = self._add(name, self._epochs.get(name))
+        return self._running[name]
 
-    def _say(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False, soft_wrap=True)  # one line in a log
+    def _add(self, description: str, total: int | None) -> Task:
+        task_id = self._progress.add_task(description, total=total, metrics="", node="")
+        return next(task for task in self._progress.tasks if task.id == task_id)
 
-    def _draw(self) -> None:
-        if not self._live.is_started:
-            return
-        title = f"{self._what}: {self._done} of {len(self._epochs)} done"
-        table = Table(title=title, title_justify="left", box=None)
-        for column in ("running", "", "epochs", "metrics", "node"):
-            table.add_column(column, justify="right" if column == "epochs" else "left")
-        for name, line in self._running.items():
-            total = self._epochs.get(name)
-            bar = ProgressBar(total, line.epoch, width=BAR_WIDTH, pulse=total is None)
-            epochs = str(line.epoch) if total is None else f"{line.epoch}/{total}"
-            table.add_row(name, bar, epochs, _numbers(line.metrics).lstrip(", "), line.node)
-        self._live.update(table)
+    def _remove(self, name: str) -> Task:
+        task = self._task(name)
+        del self._running[name]
+        self._progress.remove_task(task.id)
+        self._progress.advance(self._total.id)
+        return task
 
+    def _print_job(self, name: str, text: str) -> None:
+        count = f"{self._total.completed:g}/{len(self._epochs)}"
+        self._print(f"{text} ({count}, {time.monotonic() - self._start:.1f} s)", name=name)
 
-def _numbers(metrics: Mapping[str, float]) -> str:
-    return "".join(f", {key} {value:.4g}" for key, value in metrics.items())
+    def _print(self, text: str, style: str | None = None, name: str = "") -> None:
+        line = f"{self._step} {name}".rstrip() + f": {text}"
+        self._progress.console.print(
+            line, style=style, markup=False, soft_wrap=True
+        )  # one line in a log

@@ -1,4 +1,4 @@
-"""Schedules as an image: one panel each, a row a slot, a bar a job, a line at the lower bound."""
+"""Gantt charts of schedules: one row per slot, one bar per job, a line at the lower bound."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ROW_INCHES = 0.3
 
 @dataclass(frozen=True)
 class Panel:
-    """A schedule under its title; ``unit`` is of its times."""
+    """A schedule with its title and the unit of its times."""
 
     title: str
     schedule: Schedule
@@ -19,9 +19,9 @@ class Panel:
 
 
 def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
-    """Write the panels below each other as PNG; the same panels give the same bytes.
+    """Write the panels below each other into a PNG file; the same panels give the same bytes.
 
-    Colours tell jobs apart and are the same in each panel; a hatched bar lost its worker.
+    A job has the same colour in each panel. A bar is hatched if its worker was lost.
     """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -49,9 +49,9 @@ def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
                 middle = (bar.start + bar.end) / 2
                 axis.text(middle, bar.slot, bar.name, ha="center", va="center", fontsize=7)
         axis.axvline(schedule.lower_bound, color="black", linestyle="--", linewidth=1)
-        over = schedule.makespan / schedule.lower_bound if schedule.lower_bound else 1.0
+        ratio = schedule.makespan / schedule.lower_bound if schedule.lower_bound else 1.0
         axis.set_title(
-            f"{panel.title}: {schedule.makespan:.4g} {panel.unit}, {over:.3f} x lower bound (dashed)",
+            f"{panel.title}: {schedule.makespan:.4g} {panel.unit}, {ratio:.3f} x lower bound (dashed)",
             loc="left",
             fontsize=9,
         )

@@ -1,8 +1,8 @@
-"""What the driver's node keeps for its workers: resume points, data chunk by chunk, who is how far.
+"""The job store: resume points, data in chunks and progress of the jobs, kept on the driver's node.
 
-It runs as a Ray actor beside the driver, but knows nothing of Ray. Workers reach the driver's disk
-through it alone. ``Scratch`` is the other end: a worker's folder, which a later worker on the node
-removes when its owner was killed.
+It runs as a Ray actor beside the driver, but does not import Ray. Workers reach the driver's disk only
+through it. ``scratch`` is a worker's own temporary folder; if its process is killed, a later worker on
+the same node removes it.
 """
 
 import fcntl
@@ -15,89 +15,90 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PARTIAL = ".partial"
+from fashion_ops.workspace import partial_of, write_whole
+
 SCRATCH = "fashion-ops-"
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a worker told. Times are the driver node's ``time.monotonic``."""
+    """One report of a worker. Times are ``time.monotonic`` of the driver's node."""
 
-    kind: str  # begun | epoch | ended | unsaved
+    kind: str  # started | epoch | ended | not_saved
     name: str
     time: float
     node: str = ""
     resumed: bool = False
     epoch: int = 0  # epochs done
     metrics: Mapping[str, float] | None = None
-    trouble: str = ""  # why a resume point could not be written
+    error: str = ""  # why a resume point could not be written
 
 
-class Depot:
-    """Resume points below ``folder`` by key, data by job name, and what was told since last asked."""
+class JobStore:
+    """Keeps resume points in ``folder`` by key, chunks by job name, and events until they are taken."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         self._sources: dict[str, Sequence[Any]] = {}
         self._events: list[Event] = []
 
-    def offer(self, name: str, source: Sequence[Any]) -> None:
-        """Keep a job's data ready: chunks, each read when a worker asks for it."""
+    def add_chunks(self, name: str, source: Sequence[Any]) -> None:
+        """Keep the data of a job; a chunk is read from ``source`` when a worker fetches it."""
         self._sources[name] = source
 
     def chunk(self, name: str, index: int) -> Any:
-        """One chunk of a job's data."""
+        """One chunk of the data of a job."""
         return self._sources[name][index]
 
-    def begin(self, name: str, key: str, node: str) -> bytes | None:
-        """A worker has the job; its resume point, if there is one."""
+    def start(self, name: str, key: str, node: str) -> bytes | None:
+        """Report that a worker starts the job; returns its resume point, if there is one."""
         path = self._folder / key
         saved = path.read_bytes() if path.is_file() else None
-        self._events.append(Event("begun", name, time.monotonic(), node, resumed=saved is not None))
+        self._events.append(Event("started", name, time.monotonic(), node, resumed=saved is not None))
         return saved
 
     def save(
         self, name: str, key: str, data: bytes | None, epoch: int, metrics: Mapping[str, float]
     ) -> None:
-        """An epoch is done. A resume point that can't be written costs a resume, not the job."""
+        """Report an epoch and save the resume point ``data``.
+
+        If it can't be written, the job continues without a resume point.
+        """
         self._events.append(Event("epoch", name, time.monotonic(), epoch=epoch, metrics=metrics))
         if data is None:
             return
-        fresh = self._folder / (key + PARTIAL)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(data)
-            fresh.replace(self._folder / key)
+            write_whole(self._folder / key, data)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
-            self._events.append(Event("unsaved", name, time.monotonic(), trouble=str(error)))
+            self._events.append(Event("not_saved", name, time.monotonic(), error=str(error)))
 
     def end(self, name: str) -> None:
-        """The worker is done; the result is on its way."""
+        """Report that the worker is done; its result is not on the driver yet."""
         self._events.append(Event("ended", name, time.monotonic()))
 
-    def told(self) -> list[Event]:
-        """What was told since the last call."""
+    def take_events(self) -> list[Event]:
+        """The events since the last call."""
         events, self._events = self._events, []
         return events
 
-    def forget(self, name: str, key: str) -> None:
-        """The job landed: its resume point and its data are not needed any more."""
+    def remove(self, name: str, key: str) -> None:
+        """Delete the resume point and the data of a job that is completed."""
         self._sources.pop(name, None)
         (self._folder / key).unlink(missing_ok=True)
 
 
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
-    """Take away what a save that was cut off left of these keys' resume points."""
+    """Delete partial resume points of these keys, which an interrupted save has left."""
     for key in keys:
-        (folder / (key + PARTIAL)).unlink(missing_ok=True)
+        partial_of(folder / key).unlink(missing_ok=True)
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for one task, where all its temporary files go; removes those of tasks that were killed.
+    """A folder for all temporary files of one task; removes those of tasks that were killed.
 
-    Its owner holds a lock on it for as long as it lives, so a folder that can be locked has none.
+    A task holds a file lock on its folder as long as its process lives, so a folder that can be locked
+    belongs to no process.
     """
     parent = Path(tempfile.gettempdir())
     for folder in parent.glob(f"{SCRATCH}*"):
@@ -105,12 +106,12 @@ def scratch() -> Iterator[Path]:
             with (folder / "lock").open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # somebody's, or just removed
+        except OSError:  # in use, or just removed
             continue
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as name, Path(name, "new").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        Path(name, "new").rename(Path(name, "lock"))  # nobody sees it unlocked
+        Path(name, "new").rename(Path(name, "lock"))  # so that it is never seen unlocked
         tempfile.tempdir = name
         try:
             yield Path(name)

@@ -1,17 +1,56 @@
-"""Model folders as values: what a job carries to a worker and what it brings back.
+"""Model folders as values, on their way to a worker and back.
 
-A worker shares no file system with the driver, so a folder travels as ``{name: bytes}``.
+A worker shares no file system with the driver, so a folder is sent as ``{name: bytes}``.
 """
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
-Job = dict[str, Any]  # a step's inputs as values; made by its ``prepare``
-Result = dict[str, Any]  # {"files": Files, "metrics": dict[str, float]}; made by its ``work``
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryJob:
+    """What the training of one category needs, as values that pickle; made by a step's ``prepare``.
+
+    Attributes:
+        category: its name.
+        seed: of everything random in the training.
+        garments: training garments of the category.
+        validation: the ``ValidationSet`` that AP is reported on after each epoch, or None.
+        images: chunks (image_id, bytes) of all images of ``garments`` and ``validation``.
+        landmarker: files of the landmarker that the training starts from.
+        threads: CPU threads of the process.
+        devices: number of devices that may share the run.
+    """
+
+    category: str
+    seed: int
+    garments: TrainingGarments
+    validation: Any
+    images: Iterable[pa.Table]
+    landmarker: Files
+    threads: int = 1
+    devices: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the ``work`` of a step returns to the driver.
+
+    ``files``: the finished model folder. ``metrics``: numbers by name, for the ledger and MLflow.
+    """
+
+    files: Files
+    metrics: dict[str, float]
 
 
 def pack_folder(folder: Path) -> Files:
@@ -27,7 +66,7 @@ def pack_folder(folder: Path) -> Files:
 
 
 def unpack_folder(files: Files, folder: Path) -> None:
-    """Write what ``pack_folder`` gave into ``folder``, which is made where it is missing.
+    """Write files from ``pack_folder`` into ``folder``, which is made if it is missing.
 
     Raises:
         ValueError: a name leads out of the folder.
@@ -42,20 +81,23 @@ def unpack_folder(files: Files, folder: Path) -> None:
 
 
 def publish_files(target: Path, files: Files) -> None:
-    """Make ``files`` the content of ``target``: whole or not at all."""
+    """Replace the content of the folder ``target`` by ``files``, as a whole or not at all."""
     with publish(target) as folder:
         unpack_folder(files, folder)
 
 
-def devices_at_hand(wanted: int, batch_size: int, samples: int) -> int:
-    """How many devices share a run: of those that this process has, the most that split a batch evenly.
+def devices_at_hand(requested: int, batch_size: int, samples: int) -> int:
+    """Number of devices that share a training run: the most that split a batch evenly.
 
-    Ray names a task's GPUs in ``CUDA_VISIBLE_DEVICES``. A rare category, whose whole batch is smaller
-    than ``batch_size``, may leave some idle.
+    It is at most ``requested`` and at most the number of GPUs of this process, which Ray names in
+    ``CUDA_VISIBLE_DEVICES``. If there are fewer samples than ``batch_size``, they are the batch.
     """
-    import torch  # not for those who only carry folders
+    import torch  # the driver, which only packs and unpacks folders, does not need it
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    given = torch.cuda.device_count() if named is None else len([d for d in named.split(",") if d])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        available = torch.cuda.device_count()
+    else:
+        available = len([device for device in visible.split(",") if device])
     batch = min(batch_size, samples)
-    return max((n for n in range(1, min(wanted, given) + 1) if batch % n == 0), default=1)
+    return max((n for n in range(1, min(requested, available) + 1) if batch % n == 0), default=1)

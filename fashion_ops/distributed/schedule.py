@@ -1,8 +1,8 @@
-"""When which job runs: the schedule expected of a fan-out, and the one that a finished one had.
+"""Schedules: when each job of a fan-out runs, expected or measured.
 
-Longest first on equal slots (list scheduling; at most 4/3 of the best possible makespan, Graham 1969),
-against a bound that no schedule beats. What a job takes comes from the timesheet of the last real run.
-Nothing here runs or draws anything.
+Jobs start longest first on equal slots (list scheduling, whose makespan is at most 4/3 of the optimum;
+Graham, 1969). ``lower_bound`` is a makespan that no schedule can beat. Durations come from the
+timesheet of the last run. Nothing here runs or draws anything.
 """
 
 import heapq
@@ -15,32 +15,32 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bar:
-    """One stretch of one job on one slot. Times from the start of the fan-out; ``end`` > ``start``."""
+    """One interval of one job on one slot; ``start`` < ``end``, from the start of the fan-out."""
 
     name: str
     slot: int
     start: float
     end: float
-    lost: bool = False  # its worker died; a later bar of the job goes on from its last epoch
+    lost: bool = False  # its worker died; a later bar of the job continues from its last epoch
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Bars on ``slots`` slots; ``end`` is when all was done, where that is later than the last bar."""
+    """When each job runs."""
 
-    slots: int
+    slots: int  # number of slots
     bars: tuple[Bar, ...]
-    end: float = 0.0
-    widths: Mapping[str, int] = field(default_factory=dict)  # of jobs with a bar on several slots
+    end: float = 0.0  # end of the fan-out, if it is later than the last bar
+    widths: Mapping[str, int] = field(default_factory=dict)  # slots of jobs that take several at once
 
     @property
     def makespan(self) -> float:
-        """Until the last job is done."""
+        """Time until the last job is done."""
         return max([self.end, *(bar.end for bar in self.bars)])
 
     @property
     def lower_bound(self) -> float:
-        """No schedule of these jobs on these slots is shorter."""
+        """A makespan that no schedule of these jobs on these slots can beat."""
         spent: dict[str, float] = {}
         for bar in self.bars:
             share = (bar.end - bar.start) / self.widths.get(bar.name, 1)
@@ -51,10 +51,15 @@ class Schedule:
 def lower_bound(
     durations: Mapping[str, float], slots: int, widths: Mapping[str, int] | None = None
 ) -> float:
-    """The longest job; all spread evenly over ``slots``; or what must share a slot, if more.
+    """A makespan that no schedule can beat: the largest of three bounds.
 
-    Of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest of them. ``widths`` is
-    that of jobs which take several slots at once.
+    These are the longest job, all work spread evenly over the slots, and jobs that must share a slot:
+    of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest ones.
+
+    Args:
+        durations: duration of each job on one slot, by name.
+        slots: number of slots.
+        widths: number of slots by name, for jobs that take several slots at once.
     """
     longest = sorted(durations.values(), reverse=True)
     shared = [
@@ -67,12 +72,13 @@ def lower_bound(
 def longest_first(
     durations: Mapping[str, float], slots: int, widths: Mapping[str, int] | None = None
 ) -> Schedule:
-    """Give the longest job that is left to the slot that is free first.
+    """Assign the longest remaining job to the slot that is free first, until all are assigned.
 
     Args:
-        durations: on one slot, by name.
-        slots: how many there are.
-        widths: jobs that share their work among as many slots (at most all), and take them at once.
+        durations: duration of each job on one slot, by name.
+        slots: number of slots.
+        widths: number of slots by name, for jobs that take several slots at once (at most all) and are
+            that many times as fast.
 
     Raises:
         ValueError: there is no slot.
@@ -95,7 +101,10 @@ def longest_first(
 
 
 def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task: float) -> int:
-    """How many tasks a node with these resources runs at once; a fraction of a GPU lies on one GPU."""
+    """Number of tasks that a node with these resources runs at once.
+
+    A task that needs a fraction of a GPU runs on one GPU.
+    """
     most = math.floor(cpus / cpus_per_task)
     if gpus_per_task >= 1:
         most = min(most, math.floor(gpus / gpus_per_task))
@@ -106,14 +115,14 @@ def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task:
 
 @dataclass(frozen=True)
 class Pace:
-    """What a job takes: ``start`` and, for each garment and epoch, ``rate``; in ``unit``."""
+    """The expected duration of jobs: ``start`` plus ``rate`` per garment and epoch, in ``unit``."""
 
     start: float
     rate: float
-    unit: str  # s, or garment-epochs where nothing was measured
+    unit: str  # s, or garment-epochs if nothing was measured
 
-    def of(self, cost: float) -> float:
-        """Duration of a job of this cost (garments x epochs)."""
+    def duration(self, cost: float) -> float:
+        """Duration of a job with this cost (garments x epochs)."""
         return self.start + self.rate * cost
 
 
@@ -121,7 +130,7 @@ UNMEASURED = Pace(0.0, 1.0, "garment-epochs")
 
 
 def pace(measured: Sequence[tuple[float, float]]) -> Pace:
-    """Start-up and rate that fit (cost, seconds) of real jobs best, by least squares."""
+    """Fit start and rate to (cost, seconds) of real jobs by least squares."""
     if not measured or sum(cost for cost, _ in measured) == 0:
         return UNMEASURED
     cost, seconds = np.array(measured, float).T

@@ -1,7 +1,9 @@
-"""The timesheet of a fan-out: which worker had which job from when to when, kept as JSON.
+"""The timesheet of a fan-out: which worker ran which job from when to when, kept as a JSON file.
 
-Written anew each time that a job ends, so a driver that is killed leaves one too. It is a record of
-what happened and no output of a step. ``schedule`` turns it into bars.
+It is written again whenever a job ends, so that a driver that is killed leaves one too. ``plan`` needs
+it after the Ray cluster has gone: MLflow's child runs start with the first epoch, not with the worker,
+and know neither nodes nor lost workers; Ray's timeline ends with the cluster and knows neither the cost
+of a job nor whether it was resumed. It is a log and no output of a step.
 """
 
 import json
@@ -12,66 +14,62 @@ from typing import Any
 
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import Bar, Schedule
+from fashion_ops.workspace import write_whole
 
-LANDED, FAILED = "landed", "failed"
+COMPLETED, FAILED = "completed", "failed"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One worker's stretch of a job; seconds from the start of the fan-out."""
+    """One worker's interval of a job, in seconds from the start of the fan-out."""
 
     node: str
     start: float
-    end: float  # of a worker that was lost: when it was last heard of
+    end: float  # of a lost worker: its last report
     resumed: bool  # from a resume point
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What became of one job; ``outcome`` is landed or failed, ``width`` how many slots it took."""
+class JobRecord:
+    """One finished job."""
 
     name: str
-    cost: float
-    width: int
-    outcome: str
-    attempts: tuple[Attempt, ...]
+    cost: float  # garments x epochs
+    width: int  # number of slots that it took
+    outcome: str  # completed | failed
+    attempts: tuple[Attempt, ...]  # one for each worker that ran it
 
 
 @dataclass(frozen=True)
 class Timesheet:
-    """A fan-out as it went. ``slots``: the most tasks that could run at once; ``end``: in seconds."""
+    """The record of a fan-out."""
 
-    what: str
-    slots: int
-    end: float
-    jobs: tuple[Ran, ...]
+    step: str
+    slots: int  # the largest number of tasks that could run at once
+    end: float  # duration so far in seconds
+    jobs: tuple[JobRecord, ...]  # the finished ones
 
     def write(self, path: Path) -> None:
-        """As JSON, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".partial")
-        try:
-            fresh.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        """Write the timesheet as JSON; the file is replaced as a whole or not at all."""
+        write_whole(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> "Timesheet":
-        """What ``write`` wrote.
+        """Read a file that ``write`` wrote.
 
         Raises:
-            ValueError: the file is something else.
+            ValueError: the file is not a timesheet.
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            jobs = tuple(_ran(job) for job in data["jobs"])
-            return cls(data["what"], data["slots"], data["end"], jobs)
+            step = data["step"] if "step" in data else data["what"]  # the latter in older files
+            jobs = tuple(_job_record(job) for job in data["jobs"])
+            return cls(step, data["slots"], data["end"], jobs)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: no timesheet of a fan-out ({error!r}); delete it") from error
 
     def schedule(self) -> Schedule:
-        """The bars, several of a wide job; a slot is a lane of a node, and its lanes stand together."""
+        """The bars of all attempts; a slot is a lane of a node, and lanes of a node are adjacent."""
         rows = sorted(
             (attempt.node, attempt.start, attempt.end, job.name, attempt is not job.attempts[-1])
             for job in self.jobs
@@ -79,55 +77,57 @@ class Timesheet:
             for _ in range(job.width)
         )
         bars: list[Bar] = []
-        lanes: list[tuple[str, float]] = []  # node, and until when it is taken
+        lanes: list[tuple[str, float]] = []  # node, and the time until which the lane is taken
         for node, start, end, name, lost in rows:
             free = [i for i, (at, until) in enumerate(lanes) if at == node and until <= start]
             lane = free[0] if free else len(lanes)
             lanes[lane : lane + 1] = [(node, end)]
             bars.append(Bar(name, lane, start, end, lost))
-        wide = {job.name: job.width for job in self.jobs if job.width > 1}
-        return Schedule(self.slots, tuple(bars), self.end, wide)
+        widths = {job.name: job.width for job in self.jobs if job.width > 1}
+        return Schedule(self.slots, tuple(bars), self.end, widths)
 
     def measured(self) -> list[tuple[float, float]]:
-        """Cost on each slot, and seconds, of each job that ran through undisturbed from its start."""
+        """(cost per slot, seconds) of each job that one worker completed from its start."""
         return [
             (job.cost / job.width, job.attempts[0].end - job.attempts[0].start)
             for job in self.jobs
-            if job.outcome == LANDED and len(job.attempts) == 1 and not job.attempts[0].resumed
+            if job.outcome == COMPLETED and len(job.attempts) == 1 and not job.attempts[0].resumed
         ]
 
 
-def _ran(job: dict[str, Any]) -> Ran:
+def _job_record(job: dict[str, Any]) -> JobRecord:
+    outcome = COMPLETED if job["outcome"] == "landed" else job["outcome"]  # "landed" in older files
     attempts = tuple(Attempt(**attempt) for attempt in job["attempts"])
-    return Ran(job["name"], job["cost"], job["width"], job["outcome"], attempts)
+    return JobRecord(job["name"], job["cost"], job["width"], outcome, attempts)
 
 
-class Clerk:
-    """Keeps the timesheet while a fan-out runs. ``start``: its ``time.monotonic``."""
+class Recorder:
+    """Collects the timesheet of a step whose fan-out began at ``start`` (``time.monotonic``)."""
 
-    def __init__(self, what: str, start: float) -> None:
-        self._what, self._start, self._slots = what, start, 1
+    def __init__(self, step: str, start: float) -> None:
+        self._step, self._start, self._slots = step, start, 1
         self._attempts: dict[str, list[Attempt]] = {}
-        self._ran: list[Ran] = []
+        self._jobs: list[JobRecord] = []
 
-    def hear(self, events: Iterable[Event]) -> None:
-        """Note what workers told."""
+    def update(self, events: Iterable[Event]) -> None:
+        """Record what workers reported."""
         for event in events:
             now = event.time - self._start
             attempts = self._attempts.setdefault(event.name, [])
-            if event.kind == "begun":
+            if event.kind == "started":
                 attempts.append(Attempt(event.node, now, now, event.resumed))
             elif attempts:
                 attempts[-1] = replace(attempts[-1], end=now)
 
-    def see_slots(self, slots: int) -> None:
-        """So many tasks can run at once now."""
+    def update_slots(self, slots: int) -> None:
+        """Record how many tasks can run at once now."""
         self._slots = max(self._slots, slots)
 
-    def close(self, name: str, cost: float, width: int, outcome: str) -> None:
-        """A job landed or failed."""
-        self._ran.append(Ran(name, cost, width, outcome, tuple(self._attempts.pop(name, ()))))
+    def finish(self, name: str, cost: float, width: int, outcome: str) -> None:
+        """Record that a job is completed or failed."""
+        attempts = tuple(self._attempts.pop(name, ()))
+        self._jobs.append(JobRecord(name, cost, width, outcome, attempts))
 
     def timesheet(self, now: float) -> Timesheet:
-        """So far."""
-        return Timesheet(self._what, self._slots, now - self._start, tuple(self._ran))
+        """The timesheet so far; ``now`` is ``time.monotonic``."""
+        return Timesheet(self._step, self._slots, now - self._start, tuple(self._jobs))

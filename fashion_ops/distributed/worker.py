@@ -1,14 +1,13 @@
-"""One task on a worker: fetch the resume point, work, send each new one back.
+"""One task on a worker: fetch the resume point, do the work, send each new resume point back.
 
-The worker's own disk holds its scratch folder and nothing else; the driver's disk is reached through
-the depot alone.
+The worker's own disk holds only its scratch folder; the driver's disk is reached through the job store.
 """
 
 import json
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +15,64 @@ import ray
 from ray import cloudpickle
 
 from fashion_ops.distributed.job_store import scratch
+from fashion_ops.workspace import write_whole
 
 Metrics = Mapping[str, float]
 OnEpoch = Callable[[int, Metrics], None]
 RELAY_SECONDS = 0.5
 
 
-def run_job(
-    work: bytes,
-    payload: list[ray.ObjectRef],
-    stream: tuple[str, int] | None,
-    name: str,
-    key: str,
-    depot: Any,
-) -> Any:
-    """Do one job.
+@dataclass(frozen=True)
+class Payload:
+    """The input of a job on its way to a worker."""
+
+    prepared: ray.ObjectRef  # without the streamed field
+    stream: str | None  # field that the worker fetches chunk by chunk; None if there is none
+    chunks: int  # number of chunks
+
+
+def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) -> Any:
+    """Run one job and return its result.
 
     Args:
-        work: pickled; see ``distributed.fan_out``. Importing what it needs is part of the job's time.
-        payload: refers to what its ``prepare`` gave, without what is streamed.
-        stream: entry of the payload and number of chunks that the depot has for it.
-        name: of the job.
-        key: of its resume point.
-        depot: the actor.
+        work: the pickled function, see ``fan_out``. Its imports count to the duration of the job.
+        payload: the input of the job.
+        name: name of the job.
+        key: name of its resume point.
+        job_store: the actor of the job store.
     """
     with scratch() as folder:
         checkpoint = folder / "checkpoint"
         node = f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
-        saved: bytes | None = ray.get(depot.begin.remote(name, key, node))  # pyright: ignore
+        saved: bytes | None = ray.get(job_store.start.remote(name, key, node))  # pyright: ignore
         if saved is not None:
             checkpoint.write_bytes(saved)
-        prepared = ray.get(payload[0])
-        if stream is not None:
-            prepared = {**prepared, stream[0]: _chunks(depot, name, stream[1])}
-        with Herald(
-            folder, checkpoint, lambda *told: ray.get(depot.save.remote(name, key, *told))
-        ) as herald:
-            result = cloudpickle.loads(work)(prepared, checkpoint, herald)
-        ray.get(depot.end.remote(name))
+        prepared = ray.get(payload.prepared)
+        if payload.stream is not None:
+            chunks = _fetch_chunks(job_store, name, payload.chunks)
+            prepared = replace(prepared, **{payload.stream: chunks})
+
+        def save(data: bytes | None, epoch: int, metrics: Metrics) -> None:
+            ray.get(job_store.save.remote(name, key, data, epoch, metrics))
+
+        with EpochReporter(folder, checkpoint, save) as reporter:
+            result = cloudpickle.loads(work)(prepared, checkpoint, reporter)
+        ray.get(job_store.end.remote(name))
         return result
 
 
-def _chunks(depot: Any, name: str, count: int) -> Iterator[Any]:
-    """Pull chunk after chunk; the one before is let go."""
+def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
+    """Fetch one chunk after the other; the one before may be freed."""
     for index in range(count):
-        yield ray.get(depot.chunk.remote(name, index))
+        yield ray.get(job_store.chunk.remote(name, index))
 
 
-class Herald:
-    """Tells ``save(checkpoint bytes, epoch, metrics)`` of each epoch, also from processes of the work.
+class EpochReporter:
+    """Calls ``save(checkpoint bytes, epoch, metrics)`` for each epoch, also from child processes.
 
-    In the process that made it, a call returns when the resume point is saved. A process that shares
-    the work knows no Ray: it leaves a note in ``folder``, which a thread here passes on.
+    In the process that made it, a call returns when the resume point is saved. A child process that
+    shares the training has no connection to Ray: it leaves a file in ``folder``, which a thread of the
+    first process passes on. ``checkpoint`` is the file that the training writes its resume point to.
     """
 
     def __init__(
@@ -83,32 +88,30 @@ class Herald:
 
     def __call__(self, epoch: int, metrics: Metrics) -> None:
         if self._save is not None:
-            self._tell(epoch, metrics)
+            self._report(epoch, metrics)
             return
-        fresh = self._folder / f"note-{epoch}-{os.getpid()}.partial"
-        fresh.write_text(json.dumps(dict(metrics)))
-        fresh.replace(self._folder / f"note-{epoch:06d}.json")
+        write_whole(self._folder / f"note-{epoch:06d}.json", json.dumps(dict(metrics)).encode())
 
-    def __enter__(self) -> "Herald":
+    def __enter__(self) -> "EpochReporter":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self._pass_on()
+        self._report_notes()
 
     def _relay(self) -> None:
         while not self._done.wait(RELAY_SECONDS):
-            self._pass_on()
+            self._report_notes()
 
-    def _pass_on(self) -> None:
+    def _report_notes(self) -> None:
         for note in sorted(self._folder.glob("note-*.json")):
             metrics = json.loads(note.read_text())
-            self._tell(int(note.stem.removeprefix("note-")), metrics)
+            self._report(int(note.stem.removeprefix("note-")), metrics)
             note.unlink()
 
-    def _tell(self, epoch: int, metrics: Metrics) -> None:
+    def _report(self, epoch: int, metrics: Metrics) -> None:
         data = self._checkpoint.read_bytes() if self._checkpoint.exists() else None
         assert self._save is not None
         self._save(data, epoch, dict(metrics))

@@ -22,8 +22,8 @@ from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentDetector
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
 from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.taxonomy import CATEGORIES, category
 
 VARIANTS = ("universal", "finetuned", "refined")

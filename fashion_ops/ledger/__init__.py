@@ -1,22 +1,22 @@
-"""The ledger: ``dvc.lock``, the only record of what was made from what.
+"""The ledger: ``dvc.lock``, the only record of which outputs were made from which inputs.
 
-A driver that ran a stage itself (Dagster) writes the stage's entry here, so that ``dvc status`` is
-clean and ``dvc repro`` skips it; it asks here what is stale: ``record``. The cache and the remote are
-kept by ``data``. DVC is touched nowhere else: ``Repo`` is not its documented API.
+Whoever runs a stage without DVC (Dagster, the command line) records it here, so that ``dvc status`` is
+clean and ``dvc repro`` skips the stage; ``Ledger`` also says what is stale. ``cache`` looks after DVC's
+cache and remote. No other package touches DVC, because its ``Repo`` is not a documented API.
 """
 
-from fashion_ops.ledger.data import damaged, fill_from, mend, push
+from fashion_ops.ledger.cache import checkout_from, damaged_outputs, push, repair_cache
 from fashion_ops.ledger.lockfile import LockEntry
 from fashion_ops.ledger.record import InputsChanged, Ledger
-from fashion_ops.ledger.stages import LedgerError
+from fashion_ops.ledger.repository import LedgerError
 
 __all__ = [
     "InputsChanged",
     "Ledger",
     "LedgerError",
     "LockEntry",
-    "damaged",
-    "fill_from",
-    "mend",
+    "checkout_from",
+    "damaged_outputs",
     "push",
+    "repair_cache",
 ]

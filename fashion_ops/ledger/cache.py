@@ -1,56 +1,140 @@
-"""DVC's cache as files: whether each object's content is what its name says.
+"""The data behind ``dvc.lock``: DVC's cache and its default remote.
 
-An object is named by the md5 of its content; that of a folder is a JSON list of the files in it. DVC
-itself trusts what lies in its cache. Nothing here imports DVC; ``repository`` knows where the cache is.
+The cache names an object by the md5 of its content; the object of a folder is a JSON list of the files
+in it. DVC trusts its cache; the functions here read every byte and compare.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from contextlib import chdir, suppress
 from pathlib import Path
+from typing import Any
 
-from fashion_ops.ledger.lockfile import LockEntry
+from dvc.exceptions import CheckoutError, DvcException
 
-Cached = Callable[[str], Path]  # md5, for a folder with ".dir" -> where the cache keeps the object
+from fashion_ops.ledger.repository import LedgerError, Repository, name_of, outputs_match
 
 
-def damaged_objects(
-    entries: Iterable[LockEntry], cached: Cached, remove: bool = False
-) -> dict[str, list[str]]:
-    """Files of recorded outputs whose object has another content than its name says, by stage.
+def damaged_outputs(ledger: Repository, remove: bool = False) -> dict[str, list[str]]:
+    """Compare the cached objects of all recorded outputs with their md5.
 
     Args:
-        entries: of ``dvc.lock``; objects that are not in the cache are no damage.
-        cached: where an object is.
-        remove: take the damaged objects out of the cache.
+        ledger: the repository.
+        remove: delete damaged objects from the cache.
+
+    Returns:
+        Paths of damaged files by stage. An object that is not in the cache does not count as damaged.
     """
-    found: dict[str, list[str]] = {}
-    for entry in entries:
-        bad = [path for out, md5 in entry.outs.items() for path in _below(cached, out, md5, remove)]
-        if bad:
-            found[entry.stage] = bad
-    return found
+    damaged: dict[str, list[str]] = {}
+    for entry in ledger.entries().values():
+        files = [file for out, md5 in entry.outs.items() for file in _damaged(ledger, out, md5, remove)]
+        if files:
+            damaged[entry.stage] = files
+    return damaged
 
 
-def remove_leftovers(cache: Path, begun: float) -> None:
-    """Remove half copies that DVC left here since a moment: on a full disk they keep it full."""
-    for copy in cache.rglob(".*.tmp"):
-        if copy.stat().st_mtime >= begun - 1:  # file systems round
-            copy.unlink()
-
-
-def _below(cached: Cached, out: str, md5: str, remove: bool) -> list[str]:
-    path = cached(md5)
-    if not path.is_file():
-        return []
-    with path.open("rb") as file:
-        whole = hashlib.file_digest(file, "md5").hexdigest() == md5.removesuffix(".dir")
-    if not whole:
+def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[str]:
+    """Yield ``path``, or files below it, whose cached object has another content than its name says."""
+    cached = ledger.cached(md5)
+    if not cached.is_file():
+        return
+    with cached.open("rb") as file:
+        intact = hashlib.file_digest(file, "md5").hexdigest() == md5.removesuffix(".dir")
+    if not intact:
         if remove:
-            path.unlink()
-        return [out]
-    if not md5.endswith(".dir"):
-        return []
-    listed = json.loads(path.read_text(encoding="utf-8"))
-    files = ((f"{out}/{item['relpath']}", item["md5"]) for item in listed)
-    return [bad for name, own in files for bad in _below(cached, name, own, remove)]
+            cached.unlink()
+        yield path
+    elif md5.endswith(".dir"):
+        for item in json.loads(cached.read_text(encoding="utf-8")):
+            yield from _damaged(ledger, f"{path}/{item['relpath']}", item["md5"], remove)
+
+
+def repair_cache(ledger: Repository) -> dict[str, list[str]]:
+    """Replace damaged cached files by those of the workspace or of the default remote.
+
+    Files that neither has are removed from the cache. If the output is not in the workspace either, its
+    stage is stale and the next run makes it again.
+
+    Returns:
+        The files that were damaged, by stage.
+    """
+    entries = ledger.entries()
+    if not (damaged := damaged_outputs(ledger, remove=True)):
+        return damaged
+    with ledger.locked(read_lock=True):
+        for name in damaged:
+            if outputs_match(ledger.load(name), entries[name]):
+                ledger.load(name).commit()
+            elif ledger.has_remote:
+                with suppress(Exception), chdir(ledger.root):  # what can't be fetched is made again
+                    ledger.dvc.fetch(name)
+    return damaged
+
+
+def push(ledger: Repository) -> int:
+    """Copy what ``dvc.lock`` names to DVC's default remote, if there is one.
+
+    Returns:
+        Number of files copied.
+
+    Raises:
+        LedgerError: a cached file is damaged, or not all files arrived.
+    """
+    if not ledger.has_remote:
+        return 0
+    if damaged := damaged_outputs(ledger):
+        files = "; ".join(f"{stage}: {', '.join(paths)}" for stage, paths in damaged.items())
+        raise LedgerError(
+            f"{ledger.root}: damaged in DVC's cache: {files}. Run `fashion-ops check-cache`"
+        )
+    with ledger.locked(read_lock=True):
+        try:
+            return ledger.dvc.push()
+        except Exception as error:  # each kind of remote raises its own errors
+            raise LedgerError(
+                f"{ledger.root}: not all data arrived at the default remote: {error}. "
+                "The files that arrived stay there; run the step again"
+            ) from error
+
+
+def checkout_from(ledger: Repository, source: Repository) -> None:
+    """Put the outputs that ``dvc.lock`` names into place, out of another repository's cache.
+
+    Outputs that this cache lacks are fetched from its default remote. From now on ``ledger`` uses the
+    cache and remotes of ``source``, by local settings that git ignores. Stages without an entry in
+    ``dvc.lock`` are left alone.
+
+    Raises:
+        LedgerError: an output is neither in the cache nor in the remote; the message names it.
+    """
+    config: Any
+    with ledger.dvc.config.edit("local") as config:  # DVC has made the paths of source absolute
+        cache = str(source.dvc.cache.local_cache_dir)
+        config["cache"] = {**source.dvc.config["cache"], "dir": cache}
+        config["remote"] = {name: dict(remote) for name, remote in source.dvc.config["remote"].items()}
+        config["core"] = dict(source.dvc.config["core"])
+    ledger.open()
+    try:
+        with ledger.locked(read_lock=True), chdir(ledger.root):
+            unrecorded = ledger.defined.keys() - ledger.entries().keys()
+            targets = [n for n in map(name_of, ledger.dvc.index.stages) if n not in unrecorded]
+            try:
+                ledger.dvc.checkout(targets, force=True)
+            except CheckoutError:
+                if not ledger.has_remote:
+                    raise
+                ledger.dvc.fetch(targets)
+                ledger.dvc.checkout(targets, force=True)
+    except DvcException as error:
+        raise LedgerError(
+            f"{ledger.root}: not all data could be restored: {error}. They are neither in the cache "
+            f"{cache} nor in a default remote (`dvc remote default`)"
+        ) from error
+
+
+def remove_leftovers(cache: Path, since: float) -> None:
+    """Delete the partial copies that DVC left in ``cache`` since a time: they keep a full disk full."""
+    for copy in cache.rglob(".*.tmp"):
+        if copy.stat().st_mtime >= since - 1:  # file systems round
+            copy.unlink()

@@ -1,30 +1,34 @@
-"""The file ``dvc.lock``: its entries as values, and how an entry gets into it.
+"""The file ``dvc.lock``: its entries as values, and how one entry is written.
 
-An entry says what a stage was made from and what came out. The file is read and written byte for byte
-as DVC does it, but by PyYAML's C parser: with 33 stages DVC's own parser needs half a second for each
-entry that lands. What stands in an entry is for ``record`` and DVC to say; nothing here imports DVC.
+An entry says what a stage was made from and what it produced. Reading and writing go through DVC's own
+YAML library, but through its C half: DVC's writer keeps comments, which takes 0.9 s of CPU an entry
+with 35 stages; this takes 0.2 s and writes the same bytes. Nothing here imports DVC.
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.representer import SafeRepresenter
+
+from fashion_ops.workspace import write_whole
 
 CODE = "fashion_ops"
 
 
 def digest(value: Any) -> str:
-    """md5 of a JSON value, whatever the order of its keys."""
+    """md5 of a JSON value, independent of the order of its keys."""
     return hashlib.md5(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """Parameters as they come back from a file: a tuple is a list, a YAML type its Python one."""
+    """Convert parameters to what a file gives back: tuples to lists, YAML types to Python types."""
     return json.loads(json.dumps(value))
 
 
@@ -35,34 +39,39 @@ def is_code(path: str) -> bool:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a stage would be made from at one moment: command, hash of each input, parameters."""
+    """The inputs of a stage at one moment."""
 
-    stage: str
+    stage: str  # ``ingest``, ``finetune@skirt``
     cmd: str
-    deps: Mapping[str, str]  # path -> md5 of data and code
-    params: Mapping[str, Any]  # dotted key -> value
+    deps: Mapping[str, str]  # md5 of each input file or folder, data and code, by path
+    params: Mapping[str, Any]  # value by dotted key
 
     @property
     def digest(self) -> str:
-        """One hash over all of it; the key of resume checkpoints."""
+        """One hash of all inputs; names the resume checkpoint of the stage."""
         return digest([self.stage, self.cmd, dict(self.deps), dict(self.params)])
 
     @property
     def code_version(self) -> str:
-        """Hash of command, parameters and source files: everything but the data.
+        """Hash of command, parameters and source files, without the data.
 
-        It is the same for the 13 stages of one step: what is a category's own is left out.
+        It is the same for the 13 stages of one step, because it leaves out the parameters of the
+        category.
         """
         code = {path: md5 for path, md5 in self.deps.items() if is_code(path)}
         step, _, category = self.stage.partition("@")
         if not category:
             return digest([self.cmd, code, dict(self.params)])
-        own = f"categories.{category}"
-        shared = {k: v for k, v in self.params.items() if k != own and not k.startswith(f"{own}.")}
+        section = f"categories.{category}"
+        shared = {
+            key: value
+            for key, value in self.params.items()
+            if key != section and not key.startswith(f"{section}.")
+        }
         return digest([step, code, shared])
 
     def differences(self, other: "Snapshot") -> list[str]:
-        """Inputs and parameters that are not the same in both, by name."""
+        """Names of the inputs and parameters that differ between the two."""
         changed = ["the command"] if self.cmd != other.cmd else []
         for a, b in ((self.deps, other.deps), (self.params, other.params)):
             changed += [key for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
@@ -71,28 +80,26 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class LockEntry(Snapshot):
-    """One stage in ``dvc.lock``: a snapshot and the hashes of what came out."""
+    """One stage in ``dvc.lock``: its inputs, and the md5 of each output by path (``outs``)."""
 
-    outs: Mapping[str, str]  # path -> md5
+    outs: Mapping[str, str]
 
     @property
     def data_version(self) -> str:
-        """The md5 of the output; of all of them where there are several."""
+        """The md5 of the output, or one hash of all outputs if there are several."""
         md5s = list(self.outs.values())
         return md5s[0] if len(md5s) == 1 else digest(dict(self.outs))
 
     @property
     def fingerprint(self) -> str:
-        """One hash over inputs and outputs; equal entries have equal ones."""
+        """One hash of inputs and outputs; equal entries have equal fingerprints."""
         return digest([self.digest, dict(self.outs)])
 
 
 def read_entries(lock_file: Path) -> dict[str, LockEntry]:
-    """All entries of a ``dvc.lock``, by stage name; none where there is no file."""
-    if not lock_file.is_file():
-        return {}
-    lock = yaml.load(lock_file.read_bytes(), _Loader) or {}
-    return {name: _entry(name, stage) for name, stage in lock.get("stages", {}).items()}
+    """All entries of a ``dvc.lock`` by stage name; empty if the file does not exist."""
+    stages = _read(lock_file).get("stages", {})
+    return {name: _entry(name, stage) for name, stage in stages.items()}
 
 
 def _entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
@@ -103,49 +110,51 @@ def _entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
 
 
 def write_entry(lock_file: Path, stage: str, entry: Mapping[str, Any], order: Sequence[str]) -> None:
-    """Put one entry, as DVC serialises it, into the file; stages stand in ``order``, unknown ones last.
+    """Replace the entry of one stage in the file.
 
-    The order is the pipeline's, not that of landing: the same results give the same file.
+    Args:
+        lock_file: ``dvc.lock``; it is replaced as a whole or not at all.
+        stage: name of the stage.
+        entry: as DVC serialises it.
+        order: names of all stages in the order of the pipeline, so that equal results give equal files
+            whichever stage completes first. Unknown stages come last.
     """
-    lock = yaml.load(lock_file.read_bytes(), _Loader) if lock_file.is_file() else None
-    lock = {"schema": "2.0", **(lock or {})}
+    lock = {"schema": "2.0", **_read(lock_file)}
     stages = lock.get("stages", {}) | {stage: plain(entry)}
     rank = {name: i for i, name in enumerate(order)}
     lock["stages"] = dict(sorted(stages.items(), key=lambda item: rank.get(item[0], len(rank))))
-    fresh = lock_file.with_name(f".{lock_file.name}.partial")
-    text = yaml.dump(
-        lock, None, _Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=80
-    )
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(lock_file)
+    text = BytesIO()
+    _yaml().dump(lock, text)
+    write_whole(lock_file, text.getvalue().replace(b": \n", b":\n"))  # DVC writes no space before null
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML 1.2's numbers and booleans, which DVC writes: YAML 1.1 reads ``1e-05`` as text."""
+def _read(lock_file: Path) -> Mapping[str, Any]:
+    return _parse(lock_file.read_bytes()) if lock_file.is_file() else {}
 
 
-class _Dumper(yaml.CSafeDumper):
-    """Numbers as DVC writes them, and text that looks like one of them quoted."""
+@lru_cache(maxsize=2)
+def _parse(text: bytes) -> Mapping[str, Any]:
+    return _yaml().load(text) or {}
+
+
+class _Representer(SafeRepresenter):
+    """Writes an empty value for None, as DVC does."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-_FLOAT = re.compile(
-    r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
-)
-_BOOL = re.compile(r"^(true|True|TRUE|false|False|FALSE)$")
-_FIRST = yaml.SafeLoader.yaml_implicit_resolvers
-for _side in (_Loader, _Dumper):
-    _side.yaml_implicit_resolvers = {
-        first: [(tag, rule) for tag, rule in rules if not tag.endswith((":float", ":bool"))]
-        for first, rules in _FIRST.items()
-    }
-    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-    _side.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
-_Dumper.add_representer(
+_Representer.add_representer(
     type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "")
 )
-_Dumper.add_representer(
-    float, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", repr(value))
-)
+
+
+def _yaml() -> YAML:
+    """The C parser and emitter, with the layout that DVC writes."""
+    yaml = YAML(typ="safe")
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
+    yaml.allow_unicode = True
+    yaml.width = 80
+    return yaml

@@ -12,56 +12,62 @@ from networkx import topological_sort
 
 from fashion_ops.ledger.cache import remove_leftovers
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, digest, is_code, write_entry
-from fashion_ops.ledger.repository import Repository
-from fashion_ops.ledger.stages import LedgerError, name_of, outputs_are, reason_of, snapshot_of
+from fashion_ops.ledger.repository import (
+    LedgerError,
+    Repository,
+    describe_change,
+    name_of,
+    outputs_match,
+    snapshot_of,
+)
 
 
 class InputsChanged(LedgerError):
-    """What a stage reads changed while it ran: its output belongs to no known input."""
+    """An input of a stage changed while it ran, so its output belongs to no known input."""
 
 
 class Ledger(Repository):
-    """``dvc.lock`` of the repository at ``root``; stages are named as in DVC: ``finetune@skirt``."""
+    """``dvc.lock`` of the repository at ``root``; stages have DVC's names: ``finetune@skirt``."""
 
     def entry(self, stage: str) -> LockEntry | None:
-        """The entry of one stage, or None if it was never recorded."""
+        """The entry of one stage; None if it was never recorded."""
         return self.entries().get(stage)
 
-    def digest(self, last: str | None = None) -> str:
-        """One hash over all entries, whatever their order in the file.
+    def digest(self, target: str | None = None) -> str:
+        """One hash of all entries, independent of their order in the file.
 
         Args:
-            last: only over this stage's and those of what it is made from.
+            target: hash only the entries of this stage and of the stages that it depends on.
         """
         with self.locked():
-            wanted = self.making_of(last)
-        return digest({n: e.fingerprint for n, e in self.entries().items() if n in wanted})
+            included = self.with_upstream(target)
+        return digest({n: e.fingerprint for n, e in self.entries().items() if n in included})
 
-    def verify(self, last: str | None = None) -> None:
-        """Make sure that the outputs on disk are one story: all recorded, each made from the others.
+    def verify(self, target: str | None = None) -> None:
+        """Check that all outputs on disk are recorded, and that each was made from the others.
 
         Args:
-            last: only this stage and what it is made from.
+            target: check only this stage and the stages that it depends on.
 
         Raises:
-            LedgerError: names the first stages for which it is not so.
+            LedgerError: names the first stages that fail.
         """
         entries = self.entries()
-        made = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
+        current = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
         wrong = []
         with self.locked():
-            wanted = self.making_of(last)
-            for name, stage in ((n, s) for n, s in self.defined.items() if n in wanted):
-                if name not in entries or not outputs_are(stage, entries[name]):
+            included = self.with_upstream(target)
+            for name, stage in ((n, s) for n, s in self.defined.items() if n in included):
+                if name not in entries or not outputs_match(stage, entries[name]):
                     wrong.append(f"{name}: its output is not the recorded one")
-                elif any(made.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
+                elif any(current.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
                     wrong.append(f"{name}: made from another version of its inputs")
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             raise LedgerError(f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first.")
 
     def stages(self) -> list[str]:
-        """All stages of ``dvc.yaml``, one a category where a step has 13, in its order."""
+        """Names of all stages of ``dvc.yaml`` in its order, one for each category of a step."""
         with self.locked():
             return list(self.defined)
 
@@ -72,36 +78,43 @@ class Ledger(Repository):
             return {(name_of(up), name_of(down)) for down, up in edges if isinstance(up, PipelineStage)}
 
     def stale(self) -> dict[str, list[str]]:
-        """Stages that ``dvc repro`` would remake, each with its reasons, in order of execution.
+        """Stages that ``dvc repro`` would run, each with its reasons, in order of execution.
 
-        A stage is also stale when something it depends on is.
+        A stage is also stale when a stage that it depends on is.
         """
-        reasons: dict[str, list[str]] = {}
+        stale: dict[str, list[str]] = {}
         with self.locked(read_lock=True):
             graph = self.dvc.index.graph  # edges point from a stage to what it depends on
             for stage in reversed(list(topological_sort(graph))):
                 changes = [change for changes in stage.status().values() for change in changes]
-                ups = [name_of(up) for up in graph.successors(stage) if name_of(up) in reasons]
-                why = [reason_of(change) for change in changes] + [f"{up} is stale" for up in ups]
-                if why:
-                    reasons[name_of(stage)] = why
-        return reasons
+                upstream = [name_of(up) for up in graph.successors(stage) if name_of(up) in stale]
+                reasons = [describe_change(change) for change in changes]
+                reasons += [f"{name} is stale" for name in upstream]
+                if reasons:
+                    stale[name_of(stage)] = reasons
+        return stale
 
-    def changes(self, last: str | None = None) -> dict[str, list[str]]:
-        """What ``dvc status`` says, by stage or .dvc file; nothing means clean.
+    def changes(self, target: str | None = None) -> dict[str, list[str]]:
+        """What ``dvc status`` reports, by stage or .dvc file; empty means clean.
 
         Args:
-            last: leave out stages that it is not made from.
+            target: leave out the stages that this one does not depend on.
         """
-        with self.locked(read_lock=True), chdir(self.root):  # else names are paths from elsewhere
-            apart = set(self.defined) - self.making_of(last)
-            found = {name: why for name, why in self.dvc.status().items() if name not in apart}
-            return {name: [reason_of(c) for c in why] for name, why in found.items()}
+        with (
+            self.locked(read_lock=True),
+            chdir(self.root),
+        ):  # names are relative to the working directory
+            excluded = set(self.defined) - self.with_upstream(target)
+            return {
+                name: [describe_change(change) for change in changes]
+                for name, changes in self.dvc.status().items()
+                if name not in excluded
+            }
 
     def is_current(self, stage: str) -> bool:
-        """Whether this stage's recorded inputs, parameters, code and outputs are what is there now.
+        """Whether the recorded inputs, parameters, code and outputs of a stage are those on disk.
 
-        Unlike ``stale`` it does not look further up: ask in order of execution.
+        Unlike ``stale`` it does not look at other stages: ask in order of execution.
         """
         entry = self.entry(stage)
         if entry is None:
@@ -112,10 +125,12 @@ class Ledger(Repository):
                 now = snapshot_of(loaded, loaded.deps)
             except LedgerError:
                 return False
-            return not entry.differences(now) and outputs_are(loaded, entry)
+            return not entry.differences(now) and outputs_match(loaded, entry)
 
-    def before(self, stage: str) -> Snapshot:
-        """What ``stage`` would read now; take it before reading anything, give it to ``commit``.
+    def snapshot(self, stage: str) -> Snapshot:
+        """Hash the inputs of a stage as they are now.
+
+        Take the snapshot before the stage reads anything, and pass it to ``commit`` afterwards.
 
         Raises:
             LedgerError: an input is missing or the stage is unknown.
@@ -141,7 +156,7 @@ class Ledger(Repository):
         """Record that ``stage`` was just made from ``snapshot``, and cache its outputs.
 
         Raises:
-            InputsChanged: an input or parameter is no longer what it was; nothing is recorded.
+            InputsChanged: an input or parameter differs from the snapshot; nothing is recorded.
             LedgerError: an output is missing or the stage is unknown.
         """
         with self.locked():
@@ -151,8 +166,8 @@ class Ledger(Repository):
                     f"{stage}: changed while the step ran: {', '.join(changed)}; its output is not "
                     "recorded. Run the step again."
                 )
-            begun = time.time()
-            try:  # Stage.save() in parts: it would hash the inputs a second time, unguarded
+            started = time.time()
+            try:  # Stage.save() would hash the inputs again, unguarded
                 loaded.save_outs()
                 loaded.md5 = loaded.compute_md5()
                 with chdir(self.root):  # the run cache resolves paths against the working directory
@@ -161,15 +176,15 @@ class Ledger(Repository):
                 entry = to_single_stage_lockfile(loaded)
                 write_entry(self.lock_file, stage, entry, list(self.defined))
             except (DvcException, OSError) as error:
-                remove_leftovers(Path(self.dvc.cache.local.path), begun)
+                remove_leftovers(Path(self.dvc.cache.local.path), started)
                 raise LedgerError(f"{stage}: can't be recorded: {error}") from error
         return self.entries()[stage]
 
     def add(self, path: Path) -> None:
-        """Version a file or folder that no stage makes: ``dvc add``.
+        """Version a file or folder that no stage makes, by ``dvc add``.
 
         Raises:
-            LedgerError: DVC can't.
+            LedgerError: DVC refuses.
         """
         with self.locked():
             try:
@@ -180,7 +195,7 @@ class Ledger(Repository):
             self._definition = ()  # there is one more stage
 
     def input_md5(self, stage: str, path: str) -> str:
-        """The hash of one input of a stage, as it is now."""
+        """The md5 of one input of a stage, as it is now."""
         with self.locked():
             [source] = [dep for dep in self.load(stage).deps if dep.def_path == path]
             return snapshot_of(self.load(stage), [source]).deps[path]

@@ -1,27 +1,32 @@
-"""The DVC repository behind the ledger: its lock, its stages, what ``dvc.lock`` says.
+"""The DVC repository behind the ledger: its lock, its stages, and what ``dvc.lock`` says.
 
-``Repo`` is not DVC's documented API, so this package is the only place that touches it.
+``Repo`` is not DVC's documented API, so only this package touches it.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from dvc.exceptions import NotDvcRepoError
+from dvc.dependency import ParamsDependency
+from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
-from fashion_ops.ledger.lockfile import LockEntry, read_entries
-from fashion_ops.ledger.stages import LedgerError, name_of
+from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
+
+
+class LedgerError(RuntimeError):
+    """A stage can't be recorded, or its data kept or restored; the message says which and why."""
 
 
 class Repository:
     """The DVC repository at ``root``, which may differ from the working directory.
 
     Attributes:
-        dvc: DVC's own object; use it within ``locked`` only.
+        dvc: DVC's ``Repo``; use it only within ``locked``.
         defined: the stages of ``dvc.yaml`` by name, as they were when the lock was last taken.
     """
 
@@ -29,16 +34,16 @@ class Repository:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        logging.getLogger("dvc").setLevel(logging.WARNING)  # else a line on stdout for each commit
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # else DVC prints a line for each commit
         self.open()
         self._definition: tuple[bytes, ...] = ()
         self.defined: dict[str, PipelineStage] = {}
 
     def open(self) -> None:
-        """Read DVC's settings anew.
+        """Read DVC's settings again.
 
         Raises:
-            LedgerError: ``root`` is no DVC repository.
+            LedgerError: ``root`` is not a DVC repository.
         """
         try:
             self.dvc = Repo(str(self.root), _wait_for_lock=True)
@@ -52,40 +57,48 @@ class Repository:
     def lock_file(self) -> Path:
         return self.root / "dvc.lock"
 
+    @property
+    def has_remote(self) -> bool:
+        """Whether DVC has a default remote."""
+        return bool(self.dvc.config["core"].get("remote"))
+
     def entries(self) -> dict[str, LockEntry]:
-        """All entries of ``dvc.lock``, by stage name; read anew each time."""
+        """All entries of ``dvc.lock`` by stage name, as the file is now."""
         return read_entries(self.lock_file)
 
     def cached(self, md5: str) -> Path:
-        """Where the cache keeps the object of this name."""
+        """Path of an object in the cache, by its md5 (with ``.dir`` for a folder)."""
         return Path(self.dvc.cache.local.oid_to_path(md5))
 
     def load(self, stage: str) -> PipelineStage:
         """One stage, as it was when the lock was last taken.
 
         Raises:
-            LedgerError: there is none of this name.
+            LedgerError: there is no stage of this name.
         """
         if stage not in self.defined:
             raise LedgerError(f"{self.root / 'dvc.yaml'}: no stage {stage!r}")
         return self.defined[stage]
 
-    def making_of(self, last: str | None) -> set[str]:
-        """Names of a stage and of all that it is made from; of all stages if None."""
-        if last is None:
+    def with_upstream(self, target: str | None) -> set[str]:
+        """Names of the stage ``target`` and of all stages that it depends on; of all stages if None."""
+        if target is None:
             return set(self.defined)
         graph = self.dvc.index.graph  # edges point from a stage to what it depends on
-        return {last} | {name_of(s) for s in descendants(graph, self.load(last))}
+        return {target} | {name_of(stage) for stage in descendants(graph, self.load(target))}
 
     @contextmanager
     def locked(self, read_lock: bool = False) -> Iterator[None]:
         """Hold DVC's lock, with the stages as ``dvc.yaml`` and ``params.yaml`` define them now.
 
-        Parsing them takes DVC a good part of a second, so it is done again only after a change; what
-        stages remember of ``dvc.lock`` is up to date only with ``read_lock``.
+        DVC takes a good part of a second to parse these files, so they are parsed again only after a
+        change.
+
+        Args:
+            read_lock: parse again in any case, so that the stages know what ``dvc.lock`` says now.
         """
         with self.dvc.lock:
-            self.dvc._lock_depth += 1  # DVC's own functions then neither lock nor parse again
+            self.dvc._lock_depth += 1  # keeps DVC's functions from locking and parsing again
             try:
                 files = (self.root / "dvc.yaml", self.root / "params.yaml")
                 definition = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
@@ -97,3 +110,51 @@ class Repository:
                 yield
             finally:
                 self.dvc._lock_depth -= 1
+
+
+def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:
+    """Hash these dependencies of a stage as they are now.
+
+    Raises:
+        LedgerError: an input is missing.
+    """
+    params, deps = {}, {}
+    for dependency in dependencies:
+        try:
+            dependency.save()
+        except DvcException as error:
+            raise LedgerError(f"{stage.name}: an input is missing: {error}") from error
+        if isinstance(dependency, ParamsDependency):
+            params |= plain(dependency.hash_info.value or {})
+        else:
+            deps[dependency.def_path] = str(dependency.hash_info.value)
+    return Snapshot(str(stage.name), str(stage.cmd), deps, params)
+
+
+def outputs_match(stage: PipelineStage, entry: LockEntry) -> bool:
+    """Whether the outputs on disk are the recorded ones."""
+    return all(
+        out.exists and str(out.get_hash().value) == entry.outs.get(out.def_path) for out in stage.outs
+    )
+
+
+def name_of(stage: Any) -> str:
+    """Name of a stage; for a versioned input, the path of its .dvc file."""
+    return str(stage.name) if isinstance(stage, PipelineStage) else str(stage.addressing)
+
+
+def describe_change(change: Any) -> str:
+    """One entry of ``dvc status --json`` as text: ``changed deps: data/raw (modified)``."""
+    if isinstance(change, str):
+        return change
+    return "; ".join(
+        f"{kind}: "
+        + ", ".join(f"{path} ({_describe_status(status)})" for path, status in paths.items())
+        for kind, paths in change.items()
+    )
+
+
+def _describe_status(status: Any) -> str:
+    if not isinstance(status, dict):
+        return status
+    return ", ".join(f"{key} {value}" for key, value in status.items())

@@ -1,8 +1,8 @@
-"""A model on disk: ``weights.safetensors`` + ``model.json``, loadable alone, no pickle.
+"""A model on disk: ``weights.safetensors`` and ``model.json``; self-contained, without pickles.
 
-``model.json`` says everything a reader needs to rebuild the network and feed it: the method, its
-architecture arguments, the grouping, the preprocessing, and the parameters of the run. Same model,
-same bytes: no time, host or path is written.
+``model.json`` holds everything needed to rebuild the network and to prepare its input: the method, the
+arguments of the architecture, the grouping, the preprocessing, and the parameters of the training. The
+same model gives the same bytes: no time, host or path is written.
 """
 
 import json
@@ -26,13 +26,13 @@ SPEC = "model.json"
 def save_model(
     folder: Path, model: nn.Module, spec: dict[str, Any], history: History | None = None
 ) -> None:
-    """Write ``model``'s weights, ``spec`` and, where it is known, how the training went.
+    """Write the weights, ``spec`` and, if given, the history of the training.
 
     Args:
         folder: exists.
         model: any network.
-        spec: what ``load_model`` needs to build it again.
-        history: the numbers of each epoch, in their order.
+        spec: content of ``model.json``, which ``load_model`` builds the network from.
+        history: metrics of each epoch, in order.
     """
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     save_file(state, folder / WEIGHTS)
@@ -42,12 +42,12 @@ def save_model(
 
 
 def read_spec(folder: Path, method: str) -> dict[str, Any]:
-    """The ``model.json`` of a folder that must hold a model of ``method``, and no pickle.
+    """Read the ``model.json`` of a folder that must hold a model of ``method``, and no pickle.
 
     Raises:
-        FileNotFoundError: no model there.
-        ValueError: it is a model of another method.
-        UnsafeModel: some file in the folder may run code when it is loaded.
+        FileNotFoundError: there is no model.
+        ValueError: the model is of another method.
+        UnsafeModel: some file in the folder could run code when it is loaded.
     """
     path = folder / SPEC
     if not path.is_file():
@@ -65,17 +65,17 @@ def load_model(
     build: Callable[[dict[str, Any]], Model],
     device: str | torch.device = "cpu",
 ) -> tuple[Model, dict[str, Any]]:
-    """A folder's network, ready to predict, and its spec.
+    """Load the network of a model folder, in eval mode, and its spec.
 
     Args:
         folder: a model folder.
-        method: what it must hold.
-        build: the untrained network of a spec; every tensor must match the folder's weights.
-        device: where the network goes.
+        method: the method that the model must be of.
+        build: returns the untrained network of a spec; its tensors must match the weights.
+        device: device of the network.
 
     Raises:
-        FileNotFoundError: no model there.
-        ValueError: a model of another method, or weights of another network than the spec says.
+        FileNotFoundError: there is no model.
+        ValueError: the model is of another method, or the weights do not fit the network of the spec.
     """
     spec = read_spec(folder, method)
     model = build(spec)

@@ -1,8 +1,11 @@
-"""A folder of models holds no pickle: reading one runs whatever its author wrote into it.
+"""Refuse model folders that contain a pickle: unpickling runs whatever code its author put there.
 
-We load safetensors and JSON only; this refuses the rest before anything is read, whatever its name, so
-that no other tool is handed one either. Archives and compressed streams count as pickles: that is how
-``torch.save``, joblib and numpy wrap theirs, and nothing of ours is one.
+We load safetensors and JSON only. Every file is checked before anything is loaded, by name and by
+content, so that no other tool is handed a pickle either. Archives and compressed streams count as
+pickles: ``torch.save``, joblib and numpy wrap theirs in one, and model folders need none.
+
+A list of allowed suffixes would be shorter, but would accept a pickle of protocol 0, which is plain
+text, under the name of a CSV file, and any pickle under the name of OpenVINO's ``.bin``.
 """
 
 import pickletools
@@ -31,32 +34,32 @@ _CALLS = ("REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD")  # instructio
 
 
 class UnsafeModel(ValueError):
-    """A folder of models holds what could run code when loaded; the message names the file."""
+    """A model folder contains a file that could run code when loaded; the message names the file."""
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Look at every file below ``folder``, by name and by content.
+    """Check every file below ``folder`` by name and by content.
 
     Raises:
-        UnsafeModel: one is, or may be, a pickle.
+        UnsafeModel: a file is, or may be, a pickle.
     """
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and (what := suspicion(path)):
+        if path.is_file() and (reason := suspicion(path)):
             raise UnsafeModel(
-                f"{path}: {what}. A folder of models holds safetensors, JSON, and text and images "
-                "for people; nothing of it was loaded. Find out who put this file there"
+                f"{path}: {reason}. A model folder may hold safetensors, JSON, text and images; "
+                "nothing was loaded from it. Find out who put this file there"
             )
 
 
 def suspicion(path: Path) -> str:
-    """Why a file may be a pickle, in words; empty where nothing speaks for it."""
+    """Why a file may be a pickle, in words; empty for a harmless file."""
     if path.suffix.lower() in SUFFIXES:
         return f"files called {path.suffix.lower()} hold pickles"
     with path.open("rb") as file:
         head = file.read(_HEAD)
-        for magic, what in MAGIC.items():
+        for magic, kind in MAGIC.items():
             if head.startswith(magic):
-                return what
+                return kind
         if head[257:262] == b"ustar":
             return "a tar archive"
         if _is_zlib(head):
@@ -66,10 +69,10 @@ def suspicion(path: Path) -> str:
 
 
 def is_pickle(file: BinaryIO) -> bool:
-    """Whether a file starts as a pickle does; what comes after a call does not matter, it has run.
+    """Whether a file starts with a pickle; bytes after the first call do not matter, the call has run.
 
-    Protocols 2 and later say so in their first two bytes, which two more instructions must bear out.
-    Protocols 0 and 1 are letters, as any text is: they count once they would call something.
+    Protocols 2 and later are declared in the first two bytes; two more valid instructions must follow.
+    Protocols 0 and 1 are letters, as any text is: a file is a pickle if it would call a function.
     """
     declared = file.read(2) in _DECLARED
     file.seek(0)
@@ -88,7 +91,7 @@ def is_pickle(file: BinaryIO) -> bool:
 
 
 def _step(stack: list[object], instruction: pickletools.OpcodeInfo) -> bool:
-    """Do to the stack what an unpickler would; False where it could not."""
+    """Apply an instruction to the stack as an unpickler would; False where that is impossible."""
     mark, needs = pickletools.markobject, instruction.stack_before
     count = len(needs)
     if mark in needs:  # everything from the last mark on, and what must lie below it
@@ -105,7 +108,7 @@ def _step(stack: list[object], instruction: pickletools.OpcodeInfo) -> bool:
 
 
 def _is_zlib(head: bytes) -> bool:
-    """Two bytes say little: it must also unpack."""
+    """Two bytes may match by chance: the data must also unpack."""
     if head[:1] != b"\x78" or int.from_bytes(head[:2]) % 31:
         return False
     try:

@@ -27,10 +27,10 @@ from fashion_ops.params.detectors import PostProcess, TrainBoxDetector, TrainDet
 from fashion_ops.params.evaluation import BOX_DETECTOR, DETECTOR, Evaluate, Promote, Register
 from fashion_ops.params.landmarkers import (
     CategorySettings,
+    CategoryTraining,
     Finetune,
     Refine,
     TrainLandmarker,
-    finetune_config,
 )
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
 from fashion_ops.params.section import Section, Stride32, TrainingConfig, explain, read_yaml

@@ -1,6 +1,5 @@
-"""The universal landmarker, its 13 finetunings and the 13 refiners."""
+"""Sections of the universal landmarker, of its finetuning by category, and of the refiners."""
 
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,7 +8,7 @@ from fashion_ops.params.section import Crop, Section, TrainingConfig
 
 
 class TrainLandmarker(TrainingConfig):
-    """Top-down HRNet on grouped landmarks, all 13 categories at once. Crop (width, height), pixels."""
+    """The top-down network on grouped landmarks, for all categories; crop (width, height) in pixels."""
 
     lr: float = Field(default=4e-3, gt=0)
     epochs: int = Field(default=7, ge=1)
@@ -29,18 +28,20 @@ class TrainLandmarker(TrainingConfig):
         default=False, description="draw categories with weight 1 / (share + 0.02), as the 3rd place"
     )
     channel_mask: bool = Field(
-        default=False, description="a category's own maps only, in training and at test"
+        default=False, description="only the maps of the garment's category, in training and prediction"
     )
     position_constraint: float = Field(
         default=0.0, ge=0, description="weight of PCLoss on integral coordinates, map sides squared"
     )
-    position_constraint_k: int = Field(default=5, ge=1, description="hardest landmarks of a part")
+    position_constraint_k: int = Field(
+        default=5, ge=1, description="number of worst landmarks of a part that count"
+    )
     decode: Literal["argmax", "dark", "udp", "integral"] = Field(
         default="dark", description="argmax goes 0.25 cells on towards the higher neighbour"
     )
     flip_test: bool = True
     flip_shift: bool = Field(
-        default=False, description="published HRNet's cells, and its 1-cell shift in the flip test"
+        default=False, description="cells of the published HRNet, and its 1-cell shift in the flip test"
     )
     pseudo_label_weight: float = Field(
         default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
@@ -51,14 +52,14 @@ class TrainLandmarker(TrainingConfig):
     def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":
         if self.decode == "udp" and self.flip_shift:
             raise ValueError(
-                "flip_shift mends cells that lie askew in the mirror; UDP's don't: set it to false, or "
-                "decode to argmax, dark or integral"
+                "flip_shift corrects cells that are not symmetric under a mirror; those of UDP are: "
+                "set it to false, or decode to argmax, dark or integral"
             )
         return self
 
 
 class Finetune(Section):
-    """What all 13 finetuning runs share; lr and epochs of each are in ``categories``."""
+    """What the finetuning runs of all categories share; ``categories`` has lr and epochs of each."""
 
     batch_size: int = Field(default=16, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -73,10 +74,10 @@ class Finetune(Section):
 
 
 class Refine(Section):
-    """What all 13 PoseFix models share; lr and epochs of each are in ``categories``.
+    """What the PoseFix runs of all categories share; ``categories`` has lr and epochs of each.
 
     Crop and padding are those of the landmarker that is refined. ``backbone``: ``landmarker`` starts
-    from the finetuned landmarker, a ResNet is PoseFix as published.
+    from the weights of the finetuned landmarker, a ResNet is PoseFix as published.
     """
 
     backbone: Literal["landmarker", "resnet50", "resnet101", "resnet152"] = "landmarker"
@@ -88,7 +89,7 @@ class Refine(Section):
         default=0.75,
         ge=0,
         le=1,
-        description="share of poses from the landmarker itself; the rest synthetic",
+        description="share of input poses predicted by the landmarker; the rest synthetic",
     )
     flip: float = Field(default=0.5, ge=0, le=1)
     rotation: float = Field(default=15.0, ge=0, description="degrees, standard deviation")
@@ -100,39 +101,14 @@ class Refine(Section):
 
 
 class CategoryTraining(Section):
-    """Learning rate and length of one category's run."""
+    """Learning rate and length of the run of one category."""
 
     lr: float = Field(gt=0)
     epochs: int = Field(ge=1)
 
 
-def finetune_config(shared: Finetune, run: CategoryTraining) -> TrainingConfig:
-    """One category's finetuning as an optimisation run.
-
-    Raises:
-        ValueError: a drop that is not within the run.
-    """
-    ends = [0, *shared.lr_drops, run.epochs]
-    steps = None
-    if shared.lr_drops:
-        if any(a >= b for a, b in pairwise(ends)):
-            raise ValueError(
-                f"finetune.lr_drops {list(shared.lr_drops)}: must rise, and end before the last epoch, "
-                f"{run.epochs}"
-            )
-        steps = tuple((b - a, run.lr / 10**i) for i, (a, b) in enumerate(pairwise(ends)))
-    return TrainingConfig(
-        lr=run.lr,
-        epochs=run.epochs,
-        lr_steps=steps,
-        batch_size=shared.batch_size,
-        weight_decay=shared.weight_decay,
-        precision=shared.precision,
-    )
-
-
 class CategorySettings(Section):
-    """One category's finetuning and refinement."""
+    """Finetuning and refinement of one category."""
 
     finetune: CategoryTraining = CategoryTraining(lr=5e-4, epochs=4)
     refine: CategoryTraining = CategoryTraining(lr=2e-3, epochs=4)

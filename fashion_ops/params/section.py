@@ -1,4 +1,4 @@
-"""What all sections of ``params.yaml`` share, and what all trainings do."""
+"""The base of all sections of ``params.yaml`` and of all training configurations; reading YAML."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -12,17 +12,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
+    """Base of all sections: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TrainingConfig(Section):
-    """One optimisation run: AdamW (Adam, where ``weight_decay`` is 0), one-cycle or stepped."""
+    """One optimisation run: AdamW (Adam if ``weight_decay`` is 0), one-cycle or stepped."""
 
     lr: float = Field(default=2e-3, gt=0)
     lr_steps: tuple[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], ...] | None = (
-        Field(default=None, description="[epochs, lr] one after the other; null is one-cycle up to lr")
+        Field(default=None, description="[epochs, lr] of each step in turn; null is one-cycle up to lr")
     )
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=32, ge=1, description="of all devices together")
@@ -44,10 +44,10 @@ class TrainingConfig(Section):
 
 
 def read_yaml(model: type[Model], path: Path) -> Model:
-    """Settings from a YAML file; what it leaves out has its default.
+    """Read settings from a YAML file; missing keys have their defaults.
 
     Raises:
-        ValueError: the file is missing, is no YAML or breaks a rule; says which key and value.
+        ValueError: the file is missing, is no YAML or breaks a rule; the message names key and value.
     """
     try:
         return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
@@ -58,7 +58,7 @@ def read_yaml(model: type[Model], path: Path) -> Model:
 
 
 def explain(error: ValidationError) -> str:
-    """One line a mistake: which key, what is wrong, what stood there."""
+    """One line for each error: the key, what is wrong, the value."""
     lines = []
     for e in error.errors():
         got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"

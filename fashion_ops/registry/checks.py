@@ -1,7 +1,7 @@
-"""What must hold before anybody builds on an output, as plain functions; not a step itself.
+"""Checks of step outputs as plain functions that read tables and JSON.
 
-Dagster shows each as an asset check; ``register`` records those that block with the version, and the
-gate of ``promote`` wants all of them passed, whoever drives. Tables and JSON only.
+Dagster shows each as an asset check. ``register`` records the results of the blocking ones with the
+version, and the gate of ``promote`` requires all of them to pass, whichever orchestrator ran the steps.
 """
 
 import json
@@ -16,12 +16,13 @@ from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
-REPRODUCED_TAG = "reproduced"  # of a version whose predictions were seen to be the evaluated ones
+CHECKS_FILE = "checks.json"  # results of the blocking checks, among the records of a version
+REPRODUCED_TAG = "reproduced"  # tag of a version that gave the evaluated predictions again
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a check holds, and the numbers that say so."""
+    """Whether a check passed, and the numbers behind it."""
 
     passed: bool
     facts: dict[str, Any]
@@ -29,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """One check of one step's output. ``blocking``: nothing is made from what fails it."""
+    """One check of the output of a step. If a ``blocking`` check fails, downstream steps do not run."""
 
     step: str
     blocking: bool
@@ -41,7 +42,7 @@ class Check:
 
 
 def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
-    """Every garment has an id of its own and lies on an image of the catalog, in its split."""
+    """Garment ids are unique, and each garment lies on an image of the catalog and of its split."""
     images = _images(ws, "image_id", "split")
     garments = pd.read_parquet(
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
@@ -63,19 +64,19 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
 
 
 def quarantine_share(params: Params, ws: Workspace) -> Outcome:
-    """Of all records that came in, no more than ``ingest.max_quarantined`` were refused."""
+    """At most the share ``ingest.max_quarantined`` of all records is in quarantine."""
     limit = params.ingest.max_quarantined
     rows = pd.read_parquet(ws.catalog / "quarantine.parquet", columns=["num_records"])
-    refused = int(rows["num_records"].sum())
-    total = refused + pq.read_metadata(ws.catalog / "garments.parquet").num_rows
+    quarantined = int(rows["num_records"].sum())
+    total = quarantined + pq.read_metadata(ws.catalog / "garments.parquet").num_rows
     return Outcome(
-        total > 0 and refused <= limit * total,
-        {"records": total, "quarantined": refused, "ingest.max_quarantined": limit},
+        total > 0 and quarantined <= limit * total,
+        {"records": total, "quarantined": quarantined, "ingest.max_quarantined": limit},
     )
 
 
 def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
-    """No image is in two splits, and no shop/user pair where ids of pairs are ``global``."""
+    """No image is in two splits, and no shop/user pair if ``ingest.pair_ids`` is ``global``."""
     ids = params.ingest.pair_ids
     images = _images(ws, "split", "file_name", "sha256", "pair_id")
     leaked = _in_two_splits(images[images["sha256"] != ""], "sha256")
@@ -88,36 +89,37 @@ def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
         "images left in place, without a hash": unknown,
         "ingest.pair_ids": ids,
     }
-    if found := [*leaked, *pairs]:
-        facts["for example"] = ", ".join(found[:5])
-    return Outcome(not found, facts)
+    if examples := [*leaked, *pairs]:
+        facts["for example"] = ", ".join(examples[:5])
+    return Outcome(not examples, facts)
 
 
 def every_category_trained(params: Params, ws: Workspace) -> Outcome:
-    """All 13 categories have training garments, a finetuned and a refined model, and a judgement."""
-    judged = _metrics(ws)["per_category"]
+    """All 13 categories have training garments, a finetuned and a refined model, and metrics."""
+    per_category = _metrics(ws)["per_category"]
     missing = [
         name
         for name in CATEGORY_NAMES
-        if judged.get(name, {}).get("train", 0) == 0
+        if per_category.get(name, {}).get("train", 0) == 0
         or not all((f(name) / "model.json").is_file() for f in (ws.finetuned, ws.refined))
     ]
     return Outcome(not missing, {"missing": ", ".join(missing) or "none"})
 
 
 def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
-    """Refined landmarks beat the mean shape by ``evaluate.min_gain``, or nothing is registered."""
-    ap, wanted = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
+    """Landmark AP of the refined landmarks is ``evaluate.min_gain`` above that of the mean shape."""
+    ap, min_gain = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
     return Outcome(
-        ap["refined"] - ap["mean_shape"] > wanted,
-        {"refined": ap["refined"], "mean_shape": ap["mean_shape"], "evaluate.min_gain": wanted},
+        ap["refined"] - ap["mean_shape"] > min_gain,
+        {"refined": ap["refined"], "mean_shape": ap["mean_shape"], "evaluate.min_gain": min_gain},
     )
 
 
 def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
-    """The challenger loads from the registry and gives the evaluated predictions bit for bit.
+    """The challenger, loaded from the registry, gives the evaluated predictions bit for bit.
 
-    Asked once of a version; the gate of ``promote`` asks again before anything serves.
+    A tag of the version keeps the result, so that the check runs once. The gate of ``promote`` compares
+    again.
     """
     from fashion_ops.registry import client as registry
 
@@ -128,10 +130,10 @@ def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome
         return Outcome(True, {"model": source, "seen before": version.tags[REPRODUCED_TAG]})
     from fashion_ops.inference.reproduction import differences
 
-    found = differences(registry.fetch_bundle(source), params, ws)
-    if version and not found:
+    different = differences(registry.fetch_bundle(source), params, ws)
+    if version and not different:
         client.set_model_version_tag(name, version.version, REPRODUCED_TAG, "bit for bit")
-    return Outcome(not found, {"model": source, **found})
+    return Outcome(not different, {"model": source, **different})
 
 
 CHECKS = (
@@ -145,15 +147,19 @@ CHECKS = (
 
 
 def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
-    """Each blocking check of what ``register`` takes, by name: its numbers where it fails, else "".
+    """Run the blocking checks of all steps before ``register``.
 
-    That the registered model is the judged one is not among them: the gate sees for itself.
+    Returns:
+        By name of the check, its numbers if it failed and an empty text if it passed.
     """
-    wanted = [check for check in CHECKS if check.blocking and check.step != "register"]
-    found = {check.name: check.run(params, ws) for check in wanted}
+    outcomes = {
+        check.name: check.run(params, ws)
+        for check in CHECKS
+        if check.blocking and check.step != "register"
+    }
     return {
         name: "" if outcome.passed else ", ".join(f"{k} {v}" for k, v in outcome.facts.items()) or "no"
-        for name, outcome in found.items()
+        for name, outcome in outcomes.items()
     }
 
 
@@ -162,10 +168,10 @@ def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
 
 
 def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
-    """One image's name for each value of ``key`` that more than one split has."""
+    """The file name of one image for each value of ``key`` that occurs in more than one split."""
     splits = images.groupby(key)["split"].nunique()
-    found = images[images[key].isin(splits.index[splits > 1])]
-    return found.drop_duplicates(key)["file_name"].tolist()
+    shared = images[images[key].isin(splits.index[splits > 1])]
+    return shared.drop_duplicates(key)["file_name"].tolist()
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The registry: MLflow, where whole bundles of models become versions with aliases.
+"""The model registry: versions of the complete bundle of models in MLflow, and their aliases.
 
-A version holds everything that predicts (detector, universal landmarker, 13 heads, 13 refiners) and
-everything that says where it came from (``params.yaml``, ``dvc.lock``, git commit). Aliases:
-``challenger`` is the newest, ``champion`` the one in use, ``previous`` the champion before it.
-MLflow is touched nowhere else, and its address is set only here.
+A version holds all models that predict (detector, universal landmarker, 13 finetuned landmarkers, 13
+refiners) and their origin (``params.yaml``, ``dvc.lock``, git commit). The alias ``challenger`` points
+to the newest version, ``champion`` to the one in use, and ``previous`` to the champion before it. Only
+this package uses MLflow, and only this module sets its address.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,21 @@ warnings.filterwarnings("ignore", message=".*input example was not provided.*") 
 
 EXPERIMENT = "fashion-ops"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
-LOCAL_PAGES = "http://127.0.0.1:5000"  # as in the Makefile's `ui`
-LINEAGE_TAG = "lineage"  # digest of dvc.lock's entries: equal lineages hold equal models
+LOCAL_PAGES = "http://127.0.0.1:5000"  # where `make ui` serves a local registry
+LINEAGE_TAG = "lineage"  # digest of the entries in dvc.lock: equal lineages hold equal models
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
     outputs=Schema([ColSpec(DataType.string, "garments")]),
     params=ParamSchema([ParamSpec("min_score", DataType.double, 0.3)]),
 )
-_BATCH = 100  # MLflow takes so many parameters at once
+_BATCH = 100  # parameters that MLflow accepts in one call
 
 
 def connect(root: Path) -> MlflowClient:
-    """Point MLflow at ``MLFLOW_TRACKING_URI``, or at SQLite in ``ROOT/.mlflow``; never at the cwd."""
+    """Connect MLflow to ``MLFLOW_TRACKING_URI``, by default to a SQLite file in ``root/.mlflow``.
+
+    Creates the experiment where it is missing.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
     location = None
     if uri.startswith("sqlite:///"):
@@ -69,18 +73,18 @@ def register(
     params: Mapping[str, Any],
     tags: Mapping[str, str],
 ) -> ModelVersion:
-    """Log a bundle as a new version of ``name`` and call it challenger.
+    """Log a bundle as a new version of the model ``name`` and make it challenger.
 
     Args:
         client: from ``connect``.
-        name: of the registered model.
+        name: name of the registered model.
         bundle: folder with the models, ``params.yaml`` and ``dvc.lock``.
-        records: folder with what else is to be known of them; becomes the run's artifacts.
-        metrics: as ``evaluate`` wrote them; nested.
-        params: as read from ``params.yaml``; nested.
-        tags: of the version and of its run.
+        records: folder whose files become artifacts of the version's run.
+        metrics: nested metrics, as ``evaluate`` wrote them.
+        params: nested parameters of ``params.yaml``.
+        tags: tags of the version and of its run.
     """
-    served = Path(__file__).with_name("pyfunc.py")
+    python_model = Path(__file__).with_name("pyfunc.py")
     package = importlib.metadata.version("fashion-ops")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
@@ -93,12 +97,13 @@ def register(
         mlflow.log_artifacts(str(records))
         info = mlflow.pyfunc.log_model(
             name="bundle",
-            python_model=str(served),
+            python_model=str(python_model),
             artifacts={"bundle": str(bundle)},
             signature=SIGNATURE,
             pip_requirements=[f"fashion-ops=={package}"],
         )
-    ensure_model(client, name)
+    with suppress(MlflowException):  # it exists
+        client.create_registered_model(name)
     version = client.create_model_version(
         name, info.model_uri, run.info.run_id, tags=dict(tags), model_id=info.model_id
     )
@@ -107,12 +112,12 @@ def register(
 
 
 def run_page(experiment: str, run: str) -> str:
-    """Where a run is looked at: on the tracking server, or where ``make ui`` shows the local one."""
+    """Address of a run's page, on the tracking server or where ``make ui`` serves a local one."""
     return f"{_pages()}/#/experiments/{experiment}/runs/{run}"
 
 
 def version_page(name: str, version: int) -> str:
-    """Where a version of a model is looked at."""
+    """Address of the page of a model version."""
     return f"{_pages()}/#/models/{name}/versions/{version}"
 
 
@@ -121,16 +126,8 @@ def _pages() -> str:
     return uri.rstrip("/") if uri.startswith("http") else LOCAL_PAGES
 
 
-def ensure_model(client: MlflowClient, name: str) -> None:
-    """Create the registered model ``name`` where it is missing."""
-    try:
-        client.get_registered_model(name)
-    except MlflowException:
-        client.create_registered_model(name)
-
-
 def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion | None:
-    """The newest version made from just these lock entries."""
+    """The newest version with this lineage; None if there is none."""
     versions = [
         v for v in client.search_model_versions(f"name='{name}'") if v.tags.get(LINEAGE_TAG) == lineage
     ]
@@ -138,7 +135,7 @@ def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion 
 
 
 def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version that an alias points to; None where there is no such alias."""
+    """The version that an alias points to; None if there is no such alias."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
@@ -148,33 +145,33 @@ def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | No
 
 
 def is_missing(error: MlflowException) -> bool:
-    """Whether the registry answered that there is no such thing; it may also not have answered."""
+    """Whether the registry answered that the object does not exist, rather than failed to answer."""
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def find_version(client: MlflowClient, name: str, wanted: str) -> ModelVersion:
+def find_version(client: MlflowClient, name: str, number_or_alias: str) -> ModelVersion:
     """The version with this number or alias.
 
     Raises:
-        ValueError: there is none; says which there are.
+        ValueError: there is none; the message lists the existing versions.
     """
-    found = with_alias(client, name, wanted)
-    if found is None and wanted.isdecimal():
-        try:
-            found = client.get_model_version(name, wanted)
-        except MlflowException:
-            found = None
-    if found is None:
+    version = with_alias(client, name, number_or_alias)
+    if version is None and number_or_alias.isdecimal():
+        with suppress(MlflowException):
+            version = client.get_model_version(name, number_or_alias)
+    if version is None:
         known = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
-        raise ValueError(f"{name}: no version or alias {wanted!r}; there are {known or 'none'}")
-    return found
+        raise ValueError(
+            f"{name}: no version or alias {number_or_alias!r}; there are {known or 'none'}"
+        )
+    return version
 
 
-def record_of(version: ModelVersion, path: str) -> Path:
-    """One of a version's records as a file or folder here.
+def fetch_record(version: ModelVersion, path: str) -> Path:
+    """Download a file or folder of the records that ``register`` kept with a version.
 
     Raises:
-        FileNotFoundError: it has no such record.
+        FileNotFoundError: the version has no such record.
     """
     try:
         return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
@@ -185,19 +182,19 @@ def record_of(version: ModelVersion, path: str) -> Path:
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
-    """What ``evaluate`` wrote for a version."""
+    """The metrics that ``evaluate`` wrote for a version."""
     return load_dict(f"runs:/{version.run_id}/metrics.json")
 
 
-def note_decision(
+def record_decision(
     client: MlflowClient, version: ModelVersion, decision: Mapping[str, Any], page: Path
 ) -> None:
-    """Keep a decision with its version: promotion.json and the page, and in short as a tag."""
+    """Keep a decision with its version: promotion.json, the page, and a summary as a tag."""
     assert version.run_id is not None
     client.log_dict(version.run_id, dict(decision), "promotion.json")
     client.log_artifact(version.run_id, str(page))
-    short = {key: decision[key] for key in ("promoted", "against", "reasons")}
-    client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(short))
+    summary = {key: decision[key] for key in ("promoted", "against", "reasons")}
+    client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(summary))
 
 
 def fetch_bundle(source: str) -> Path:

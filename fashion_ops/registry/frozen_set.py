@@ -1,7 +1,7 @@
-"""The frozen evaluation shard of a version: images and labels it was judged on, and what it said.
+"""The frozen evaluation set of a version: images and labels it was evaluated on, and its predictions.
 
-Every version keeps its own in the registry. Two versions may be compared only on the same shard; the
-digest tells, by the images' and labels' content, whatever ids a catalog gave them that day.
+The registry keeps one with every version. Two versions may be compared only on the same images and
+labels. The digest identifies them by content, because a new catalog may give other ids.
 """
 
 import hashlib
@@ -15,43 +15,50 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
 from fashion_ops.evaluation.oks import Detections, GroundTruth
 
-SHARD, CHECKS = "evaluation", "checks.json"  # records of a version
-ROW = "refined"  # the predictions that the gate judges
-KINDS = ("truth_boxes", "own_boxes")
+FROZEN_SET = "evaluation"  # folder among the artifacts of a version's run
+VARIANT = "refined"  # the predictions that the gate compares
+BOX_KINDS = ("truth_boxes", "own_boxes")
 _IMAGES = ["image_id", "split", "coco_id", "file_name", "width", "height", "sha256"]
 _GARMENTS = ["garment_id", "image_id", "category_id", "box", "landmarks"]
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Images, labels, and refined predictions on them by kind of boxes; tables as in ``schemas``."""
+class FrozenSet:
+    """Images, labels and the refined predictions on them, as tables of ``catalog.schemas``.
+
+    Attributes:
+        images: one row an image.
+        garments: one row a labelled garment.
+        predictions: one table a kind of boxes (``BOX_KINDS``), one row a predicted garment.
+    """
 
     images: pd.DataFrame
     garments: pd.DataFrame
     predictions: dict[str, pd.DataFrame]
 
     def digest(self) -> str:
-        """sha256 of images and labels, in the source's order.
+        """sha256 of images and labels in the order of the source.
 
-        Of images left in place no hash is known: there it is by name and size.
+        Images that stay outside of the catalog have no hash; they count by file name and size.
         """
         images = self.images.sort_values("coco_id")
         owner = pd.Series(coco_ids(self.images, self.garments), self.garments.index)
         labels = self.garments.assign(owner=owner).sort_values("owner", kind="stable")
-        whole = hashlib.sha256()
+        sha256 = hashlib.sha256()
         for column in ("coco_id", "file_name", "width", "height", "sha256"):
-            whole.update("\0".join(map(str, images[column])).encode() + b"\1")
+            sha256.update("\0".join(map(str, images[column])).encode() + b"\1")
         for column in ("owner", "category_id"):
-            whole.update(labels[column].to_numpy(np.int64).tobytes() + b"\1")
+            sha256.update(labels[column].to_numpy(np.int64).tobytes() + b"\1")
         for column in ("box", "landmarks"):
-            whole.update(b"".join(np.asarray(v, np.float32).tobytes() for v in labels[column]) + b"\1")
-        return whole.hexdigest()
+            values = (np.asarray(v, np.float32).tobytes() for v in labels[column])
+            sha256.update(b"".join(values) + b"\1")
+        return sha256.hexdigest()
 
-    def truth(self) -> GroundTruth:
-        """The labels as ground truth."""
+    def ground_truth(self) -> GroundTruth:
+        """The labels as ground truth of the COCO evaluation."""
         return ground_truth(self.images, self.garments)
 
-    def found(self, kind: str) -> Detections:
+    def detections(self, kind: str) -> Detections:
         """The predictions with one kind of boxes."""
         return detections(self.predictions[kind], self.images)
 
@@ -63,21 +70,29 @@ class Shard:
             table.to_parquet(folder / f"{name}.parquet", index=False)
 
     @classmethod
-    def read(cls, folder: Path) -> "Shard":
-        """What ``write`` wrote."""
-        tables = {n: pd.read_parquet(folder / f"{n}.parquet") for n in ("images", "garments", *KINDS)}
-        return cls(tables["images"], tables["garments"], {kind: tables[kind] for kind in KINDS})
+    def read(cls, folder: Path) -> "FrozenSet":
+        """Read the tables that ``write`` wrote."""
+        names = ("images", "garments", *BOX_KINDS)
+        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+        return cls(tables["images"], tables["garments"], {kind: tables[kind] for kind in BOX_KINDS})
+
+    @classmethod
+    def of_split(
+        cls, catalog: Catalog, split: str, predictions: dict[str, pd.DataFrame]
+    ) -> "FrozenSet":
+        """The images and labels of a split of a catalog, with predictions on them."""
+        images = catalog.images[catalog.images["split"] == split]
+        garments = catalog.garments[catalog.garments["split"] == split]
+        return cls(
+            images[_IMAGES].reset_index(drop=True),
+            garments[_GARMENTS].reset_index(drop=True),
+            predictions,
+        )
 
 
-def shard_of(catalog: Catalog, split: str, predictions: dict[str, pd.DataFrame]) -> Shard:
-    """The shard of a split of a catalog, with predictions on it."""
-    images = catalog.images[catalog.images["split"] == split]
-    garments = catalog.garments[catalog.garments["split"] == split]
-    return Shard(
-        images[_IMAGES].reset_index(drop=True), garments[_GARMENTS].reset_index(drop=True), predictions
-    )
-
-
-def read_evaluation(folder: Path) -> dict[str, pd.DataFrame]:
-    """The judged predictions in a folder that ``evaluate`` wrote, by kind of boxes."""
-    return {k: pd.read_parquet(folder / "predictions" / k / f"{ROW}.parquet") for k in KINDS}
+def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
+    """The refined predictions in a folder that ``evaluate`` wrote, by kind of boxes."""
+    return {
+        kind: pd.read_parquet(folder / "predictions" / kind / f"{VARIANT}.parquet")
+        for kind in BOX_KINDS
+    }

@@ -1,10 +1,10 @@
-"""The gate between challenger and champion: rules that say what was measured and what they want.
+"""The gate between challenger and champion: rules that compare measured numbers with limits.
 
-Pure: numbers in, findings out; where the numbers come from is for step ``promote``. AP is that of the
-refined landmarks as a fraction. A number that should be there and is not speaks against the challenger.
-Small categories: the spread of an AP shrinks with the square root of the garments it was measured on,
-so a category with fewer than ``category_garments`` may fall by ``sqrt(category_garments / garments)``
-times the tolerance of the others.
+The rules read nothing; ``measurements`` takes the numbers. AP is the landmark AP of the refined
+landmarks, from 0 to 1. A missing number fails its rule. The spread of an AP shrinks with the square
+root of the number of garments it was measured on, so the AP of a category with fewer than
+``category_garments`` garments may fall by ``sqrt(category_garments / garments)`` times the tolerance
+of the others.
 """
 
 import math
@@ -19,26 +19,21 @@ from fashion_ops.taxonomy import category
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule's answer.
+    """The result of one rule; a number is None where it does not apply or was not measured."""
 
-    ``rule``: its key in ``params.yaml``, or what is asked; ``new``, ``old``: challenger, champion;
-    ``low`` and ``high``: ends of the interval of their difference; ``limit``: what it is held against;
-    ``garments``: that it was measured on. None: no such number.
-    """
-
-    what: str
-    rule: str
+    what: str  # the quantity that was checked
+    rule: str  # its key in params.yaml, or the name of the rule
     passed: bool
-    why: str
-    new: float | None = None
-    old: float | None = None
-    low: float | None = None
+    why: str  # why the rule does not hold; empty if it does
+    new: float | None = None  # value of the challenger
+    old: float | None = None  # value of the champion
+    low: float | None = None  # confidence interval of their difference
     high: float | None = None
-    limit: float | None = None
-    garments: int | None = None
+    limit: float | None = None  # that the value or the difference is compared with
+    garments: int | None = None  # number of garments that it was measured on
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; NaN becomes None."""
+        """The fields as JSON values; NaN becomes None."""
         return {
             k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()
         }
@@ -46,25 +41,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the challenger, and of the champion where there is one.
+    """The numbers that the gate needs of the challenger, and of the champion if there is one."""
 
-    ``comparisons``: by kind of boxes, on the challenger's shard; ``garments``: of each category there;
-    ``latency_ms``: median of one photo, challenger and champion; ``size_mb``: of the models, likewise;
-    ``checks``: blocking checks by name, with what speaks against them ("" nothing); ``objections``:
-    whatever else does.
-    """
-
-    metrics: Mapping[str, Any]
-    comparisons: Mapping[str, Comparison] | None
-    garments: Mapping[int, int]
-    latency_ms: tuple[float | None, float | None]
-    size_mb: tuple[float, float | None]
-    checks: Mapping[str, str]
-    objections: tuple[str, ...] = ()
+    metrics: Mapping[str, Any]  # of the challenger, as ``evaluate`` wrote them
+    comparisons: Mapping[str, Comparison] | None  # on the challenger's frozen set, by kind of boxes
+    garments: Mapping[int, int]  # in the frozen set, by category id
+    latency_ms: tuple[float | None, float | None]  # median of one photo, challenger and champion
+    size_mb: tuple[float, float | None]  # of the models, challenger and champion
+    checks: Mapping[str, str]  # blocking checks by name: why they failed, empty if they passed
+    objections: tuple[str, ...] = ()  # other reasons against the challenger
 
 
-def judge(facts: Facts, gate: Promote) -> list[Finding]:
-    """All findings, in the order in which a reader wants them."""
+def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
+    """Apply all rules of the gate; findings come in the order of the promotion page."""
     return [
         *_floors(facts.metrics, gate),
         *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
@@ -76,7 +65,7 @@ def judge(facts: Facts, gate: Promote) -> list[Finding]:
 
 
 def tolerance(gate: Promote, garments: int) -> float:
-    """How far the AP of a category may fall that was measured on so many garments."""
+    """How far the AP of a category may fall if it was measured on this number of garments."""
     return gate.max_category_drop * max(1.0, math.sqrt(gate.category_garments / max(garments, 1)))
 
 
@@ -90,13 +79,13 @@ def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
 
 
 def _at_least(what: str, value: float | None, floor: float, rule: str) -> Finding:
-    if value is None or not value >= 0:  # -1 and NaN: there was nothing to judge
+    if value is None or not value >= 0:  # -1 and NaN: there was nothing to evaluate
         return Finding(what, rule, False, f"{what} was not measured, {rule} is {floor:g}", limit=floor)
     why = "" if value >= floor else f"{what} {value:.4f} is below {rule} {floor:g}"
     return Finding(what, rule, not why, why, new=value, limit=floor)
 
 
-_BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with own boxes"}
+_BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with predicted boxes"}
 
 
 def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[Finding]:
@@ -117,7 +106,7 @@ def _categories(
     comparisons: Mapping[str, Comparison], garments: Mapping[int, int], gate: Promote
 ) -> Iterator[Finding]:
     for category_id, d in comparisons["truth_boxes"].per_category.items():
-        if math.isnan(d.old):  # none of it on the shard
+        if math.isnan(d.old):  # the frozen set has no such garment
             continue
         count = garments.get(category_id, 0)
         limit, name = tolerance(gate, count), category(category_id).name

@@ -1,8 +1,8 @@
-"""What the gate of ``promote`` judges by: numbers of challenger and champion. Not a step itself.
+"""The numbers of challenger and champion that the gate of ``promote`` decides by.
 
-Both are taken from the registry as they would be served. The challenger must give, bit for bit, the
-predictions that it was evaluated by; the champion is compared on the challenger's shard, and predicts
-anew where its own was another.
+Both models are loaded from the registry, as they would be served. The challenger must give the
+predictions that it was evaluated on, bit for bit. The champion is compared on the challenger's frozen
+set; if it was evaluated on another one, it predicts again.
 """
 
 import json
@@ -25,23 +25,24 @@ from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import predict_split, start_differs
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.registry import client as registry
-from fashion_ops.registry.frozen_set import CHECKS, KINDS, ROW, SHARD, Shard, shard_of
+from fashion_ops.registry.checks import CHECKS_FILE
+from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
 from fashion_ops.registry.gate import Facts
 from fashion_ops.registry.transitions import ROLLED_BACK
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
 
-_WARM = 2  # photos before the clock counts
+_WARM_UP = 2  # photos before latency counts
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Facts for the gate, and what the page tells besides."""
+class Measurements:
+    """What was measured for a decision."""
 
-    facts: Facts
-    images: int
-    judged_anew: bool
-    digest: str
+    facts: Facts  # that the gate decides by
+    images: int  # in the challenger's frozen set
+    champion_predicted_again: bool  # because it was evaluated on another frozen set
+    digest: str  # of the challenger's frozen set
 
 
 def measure(
@@ -50,51 +51,52 @@ def measure(
     challenger: ModelVersion,
     champion: ModelVersion | None,
     again: bool = False,
-) -> Measured:
-    """Take both from the registry and measure them.
+) -> Measurements:
+    """Load both models from the registry and measure them.
 
     Args:
-        params: ``promote`` says on how many photos and resamples, ``evaluate`` on which split.
-        ws: its catalog must hold the challenger's shard.
-        challenger: the version that wants to serve.
-        champion: the one that does.
-        again: whether a version that was rolled back may come back.
+        params: ``promote`` sets the number of photos and bootstrap resamples, ``evaluate`` the split.
+        ws: its catalog must hold the images and labels of the challenger's frozen set.
+        challenger: the version to promote.
+        champion: the version in use.
+        again: allow a version that was rolled back.
 
     Raises:
-        FileNotFoundError: the challenger lacks a record: it was not made by ``register`` of today.
+        FileNotFoundError: the challenger lacks a record, because an older ``register`` made it.
         UnsafeModel: there is a pickle among its models.
     """
     bundle, predictor = _fetch(challenger)
-    shard = Shard.read(registry.record_of(challenger, SHARD))
+    frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = Catalog(ws.catalog)
-    here = shard_of(catalog, params.evaluate.split, {}).digest() == shard.digest()
-    against = _against(challenger, again)
+    in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
+    objections = _objections(challenger, again)
     old_bundle, old_predictor = _fetch(champion) if champion else (None, None)
-    comparisons, anew = None, False
-    if not here:
-        against.append(
-            f"{ws.catalog} holds other images or labels than version {challenger.version} was judged "
-            "on; `fashion-ops restore` brings its own back, `evaluate` and `register` judge these"
+    comparisons, predicted_again = None, False
+    if not in_catalog:
+        objections.append(
+            f"{ws.catalog} holds other images or labels than version {challenger.version} was "
+            "evaluated on; `fashion-ops restore` restores those, `evaluate` and `register` use these"
         )
-    elif wrong := _reproduce(predictor, catalog, shard, params.evaluate):
-        against.append(f"loaded from the registry it predicts otherwise than evaluated: {wrong}")
+    elif different := _differences(predictor, catalog, frozen, params.evaluate):
+        objections.append(f"loaded from the registry it predicts otherwise than evaluated: {different}")
     if champion and old_predictor:
-        old, anew = _champions_predictions(
-            champion, old_predictor, catalog, shard, params.evaluate, here
-        )
-        comparisons = _compare(shard, old, params) if old else None
-    photos = _photos(catalog, shard, params.promote.latency_photos) if here else []
+        old = _recorded_predictions(champion, frozen)
+        if old is None and in_catalog:
+            old = _predict(old_predictor, catalog, frozen, params.evaluate)
+            predicted_again = True
+        comparisons = _compare(frozen, old, params) if old else None
+    photos = _photos(catalog, frozen, params.promote.latency_photos) if in_catalog else []
     times = latencies([p for p in (predictor, old_predictor) if p], photos)
     facts = Facts(
         metrics=registry.metrics_of(challenger),
         comparisons=comparisons,
-        garments=_counts(shard),
+        garments=_count_garments(frozen),
         latency_ms=(times[0] if times else None, times[1] if len(times) > 1 else None),
         size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
-        checks=json.loads(registry.record_of(challenger, CHECKS).read_text(encoding="utf-8")),
-        objections=tuple(against),
+        checks=json.loads(registry.fetch_record(challenger, CHECKS_FILE).read_text(encoding="utf-8")),
+        objections=tuple(objections),
     )
-    return Measured(facts, len(shard.images), anew, shard.digest())
+    return Measurements(facts, len(frozen.images), predicted_again, frozen.digest())
 
 
 def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
@@ -102,96 +104,93 @@ def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
     return bundle, Predictor.load(bundle)
 
 
-def _against(challenger: ModelVersion, again: bool) -> list[str]:
-    said = challenger.tags.get(ROLLED_BACK)
-    if said is None or again:
+def _objections(challenger: ModelVersion, again: bool) -> list[str]:
+    reason = challenger.tags.get(ROLLED_BACK)
+    if reason is None or again:
         return []
-    return [f"version {challenger.version} was rolled back ({said}); `fashion-ops promote --again`"]
+    return [f"version {challenger.version} was rolled back ({reason}); `fashion-ops promote --again`"]
 
 
-def _reproduce(predictor: Predictor, catalog: Catalog, shard: Shard, p: Evaluate) -> str:
-    """What of the first predictions is not as evaluated."""
+def _differences(predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: Evaluate) -> str:
+    """Describe how the first predictions differ from the recorded ones; empty if they are equal."""
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, CHUNK, p.score)
-    found = {k: start_differs(shard.predictions[k], made[k].get(ROW), p, CHUNK) for k in KINDS}
-    return ", ".join(f"{kind}: {what}" for kind, what in found.items() if what)
+    differences = {
+        kind: start_differs(frozen.predictions[kind], made[kind].get(VARIANT), p, CHUNK)
+        for kind in BOX_KINDS
+    }
+    return ", ".join(f"{kind}: {text}" for kind, text in differences.items() if text)
 
 
-def _champions_predictions(
-    champion: ModelVersion,
-    predictor: Predictor,
-    catalog: Catalog,
-    shard: Shard,
-    p: Evaluate,
-    here: bool,
-) -> tuple[dict[str, pd.DataFrame] | None, bool]:
-    """The champion's predictions on the shard, None where it can't make any; whether they are new."""
+def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str, pd.DataFrame] | None:
+    """The champion's recorded predictions with the image ids of ``frozen``; None on another set."""
     try:
-        own = Shard.read(registry.record_of(champion, SHARD))
-    except FileNotFoundError:  # registered before shards were kept
-        own = None
-    if own is not None and own.digest() == shard.digest():
-        return _renamed(own, shard), False
-    if not here:
-        return None, False
+        recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
+    except FileNotFoundError:  # registered before frozen sets were kept
+        return None
+    if recorded.digest() != frozen.digest():
+        return None
+    ids = dict(zip(frozen.images["coco_id"], frozen.images["image_id"], strict=True))
+    new_ids = dict(zip(recorded.images["image_id"], recorded.images["coco_id"].map(ids), strict=True))
+    return {
+        kind: table.assign(image_id=table["image_id"].map(new_ids))
+        for kind, table in recorded.predictions.items()
+    }
+
+
+def _predict(
+    predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: Evaluate
+) -> dict[str, pd.DataFrame]:
+    """Predict on the frozen set, whose images are those of the catalog."""
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, None, p.score)
-    none = shard.predictions[KINDS[0]].head(0)
-    return {kind: suppress(made[kind].get(ROW, none), p.oks_nms) for kind in KINDS}, True
+    empty = frozen.predictions[BOX_KINDS[0]].head(0)
+    return {kind: suppress(made[kind].get(VARIANT, empty), p.oks_nms) for kind in BOX_KINDS}
 
 
-def _renamed(own: Shard, shard: Shard) -> dict[str, pd.DataFrame]:
-    """Predictions under the image ids that the shard's catalog gave."""
-    ids = dict(zip(shard.images["coco_id"], shard.images["image_id"], strict=True))
-    now = {
-        old: ids[coco] for old, coco in zip(own.images["image_id"], own.images["coco_id"], strict=True)
-    }
-    return {k: t.assign(image_id=t["image_id"].map(now)) for k, t in own.predictions.items()}
-
-
-def _compare(shard: Shard, old: dict[str, pd.DataFrame], params: Params) -> dict[str, Comparison]:
-    truth, gate = shard.truth(), params.promote
+def _compare(frozen: FrozenSet, old: dict[str, pd.DataFrame], params: Params) -> dict[str, Comparison]:
+    truth, gate = frozen.ground_truth(), params.promote
     return {
         kind: compare(
             truth,
-            shard.found(kind),
-            detections(old[kind], shard.images),
+            frozen.detections(kind),
+            detections(old[kind], frozen.images),
             resamples=gate.resamples,
             confidence=gate.confidence,
             seed=params.seed,
             max_detections=params.evaluate.max_detections,
         )
-        for kind in KINDS
+        for kind in BOX_KINDS
     }
 
 
-def _counts(shard: Shard) -> dict[int, int]:
-    """Garments of each category that can be found."""
-    truth = shard.truth()
+def _count_garments(frozen: FrozenSet) -> dict[int, int]:
+    """Number of garments that count in the evaluation, by category id."""
+    truth = frozen.ground_truth()
     counts = np.bincount(truth.category[~truth.ignored], minlength=len(CATEGORIES) + 1)
     return {c.id: int(counts[c.id]) for c in CATEGORIES}
 
 
-def _photos(catalog: Catalog, shard: Shard, count: int) -> list[bytes]:
-    """Encoded images, spread over the shard."""
-    names = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
-    places = np.linspace(0, len(shard.images) - 1, min(count, len(shard.images))).astype(int)
-    return [catalog.image_bytes(int(names[n])) for n in shard.images["file_name"].iloc[places]]
+def _photos(catalog: Catalog, frozen: FrozenSet, count: int) -> list[bytes]:
+    """Encoded images, evenly spread over the frozen set."""
+    ids = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
+    rows = np.linspace(0, len(frozen.images) - 1, min(count, len(frozen.images))).astype(int)
+    return [catalog.image_bytes(int(ids[name])) for name in frozen.images["file_name"].iloc[rows]]
 
 
 def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[float]:
-    """Median milliseconds from a photo's bytes to its garments, of each predictor in turn.
+    """Median time in milliseconds from a photo's bytes to its garments, for each predictor.
 
-    They take turns photo by photo, so that whatever else the machine does burdens all alike.
+    The predictors alternate photo by photo, so that other load of the machine affects all alike.
     """
     times: list[list[float]] = [[] for _ in predictors]
-    for number, data in enumerate([*photos[:_WARM], *photos]):
-        for predictor, own in zip(predictors, times, strict=True):
+    for number, data in enumerate([*photos[:_WARM_UP], *photos]):
+        for predictor, milliseconds in zip(predictors, times, strict=True):
             start = time.perf_counter()
             predictor.predict(decode_photo(data, "photo"))
-            if number >= _WARM:
-                own.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(own) for own in times] if photos else []
+            if number >= _WARM_UP:
+                milliseconds.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(milliseconds) for milliseconds in times] if photos else []
 
 
 def _megabytes(bundle: Path) -> float:

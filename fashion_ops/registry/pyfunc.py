@@ -1,7 +1,7 @@
-"""The registered model as MLflow loads it: a pyfunc made from this file, weights as artifacts.
+"""The registered model as an MLflow pyfunc; MLflow stores this file as its code.
 
-Input: one row a photo, column ``image`` with the encoded bytes (base64 text over HTTP, which MLflow
-decodes). Output: one row a photo, column ``garments`` with the JSON of its garments.
+Input: one row per photo, column ``image`` with the encoded bytes (base64 text over HTTP, which MLflow
+decodes). Output: one row per photo, column ``garments`` with its garments as JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ from fashion_ops.inference.predictor import Predictor, decode_photo
 
 
 class GarmentLandmarks(PythonModel):
-    """Photos in, garments with named landmarks out."""
+    """Predicts the garments of photos, with named landmarks."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.predictor = Predictor.load(Path(context.artifacts["bundle"]))
@@ -27,13 +27,13 @@ class GarmentLandmarks(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Garments of each photo; ``params`` may hold ``min_score``."""
+        """Predict the garments of each photo; ``params`` may hold ``min_score``."""
         min_score = float((params or {}).get("min_score", 0.3))
-        answers = []
+        rows = []
         for index, data in enumerate(model_input["image"]):
             garments = self.predictor.predict(decode_photo(data, f"row {index}"), min_score)
-            answers.append(json.dumps([g.to_json() for g in garments]))
-        return pd.DataFrame({"garments": answers})
+            rows.append(json.dumps([g.to_json() for g in garments]))
+        return pd.DataFrame({"garments": rows})
 
 
 set_model(GarmentLandmarks())

@@ -1,9 +1,8 @@
-"""The way back: a registered version's code, parameters, ``dvc.lock`` and data in a clean worktree.
+"""Restoring a registered version: its code, parameters, ``dvc.lock`` and data in a new git worktree.
 
-Every version carries the snapshot that it was made from (``snapshot``); data come out of the DVC cache,
-or a remote. Whether the restored workspace is the one that was is then a question that can be answered:
-``dvc status`` is clean, the models are those of the registry, and judging them again gives the recorded
-evaluation byte for byte.
+Code, parameters and ``dvc.lock`` come from the snapshot that every version carries (``snapshot``), data
+from the DVC cache or a remote. ``verify`` then compares the models with those in the registry and
+evaluates them again, which must give the recorded evaluation byte for byte.
 """
 
 import importlib.metadata
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
-from fashion_ops.ledger import Ledger, fill_from
+from fashion_ops.ledger import Ledger, checkout_from
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.workspace import Workspace
@@ -29,39 +28,36 @@ CODE_BUNDLE, ENVIRONMENT = "code.bundle", "environment.json"
 
 
 class RestoreError(RuntimeError):
-    """A version can't be brought back, or not as it was; the message says what is missing."""
+    """A version can't be restored as it was; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A version in a folder of its own. ``folder`` is the worktree, ``ws`` the workspace in it.
-
-    ``other_packages``: installed ones that are not what they were, with both versions.
-    """
+    """A restored version."""
 
     version: ModelVersion
-    folder: Path
-    ws: Workspace
-    other_packages: list[str]
+    folder: Path  # the git worktree
+    ws: Workspace  # in it
+    other_packages: list[str]  # installed in another version than then, with both versions
 
 
-def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Restored:
-    """Bring a version back.
+def restore(root: Path, name: str, version_or_alias: str, into: Path | None = None) -> Restored:
+    """Restore a version into a new git worktree.
 
     Args:
-        root: a repository that knows the commit it was made on.
-        name: of the registered model.
-        wanted: number or alias of the version.
-        into: where to; must not exist. Default: beside ``root``.
+        root: a repository that has the commit which the version was made on.
+        name: name of the registered model.
+        version_or_alias: number or alias of the version.
+        into: the new folder, which must not exist. Default: a folder beside ``root``.
 
     Raises:
-        ValueError: no such version, or the folder exists.
-        RestoreError: it holds no snapshot, or what was restored is not what was registered.
-        SnapshotError: git lacks the commit that it was made on.
+        ValueError: there is no such version, or the folder exists.
+        RestoreError: the version has no snapshot, or the restored data differ from the registered ones.
+        SnapshotError: git lacks the commit that the version was made on.
         LedgerError: data are neither in the cache nor in the remote.
     """
     root = root.resolve()
-    version = registry.find_version(registry.connect(root), name, wanted)
+    version = registry.find_version(registry.connect(root), name, version_or_alias)
     commit = version.tags.get(SNAPSHOT_TAG)
     if commit is None:
         raise RestoreError(
@@ -72,11 +68,11 @@ def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Res
     if folder.exists():
         raise ValueError(f"{folder}: exists; name a new folder by --into, or `git worktree remove` it")
     if not snapshot.has(root, commit):
-        snapshot.unpack(root, commit, registry.record_of(version, CODE_BUNDLE))
+        snapshot.unpack(root, commit, registry.fetch_record(version, CODE_BUNDLE))
     ws = Workspace(snapshot.open_worktree(root, commit, folder))
     try:
         ledger = Ledger(ws.root)
-        fill_from(ledger, Ledger(root))
+        checkout_from(ledger, Ledger(root))
         if changes := ledger.changes("evaluate"):
             raise RestoreError(f"{folder}: `dvc status` is not clean: {changes}")
     except BaseException:
@@ -86,14 +82,14 @@ def restore(root: Path, name: str, wanted: str, into: Path | None = None) -> Res
 
 
 def verify(restored: Restored) -> list[str]:
-    """Hold a restored version against its record; nothing means the same bytes.
+    """Compare a restored version with its record, byte for byte.
 
-    The models must be those in the registry, and its own code, run anew on its data, must write the
-    recorded ``reports/evaluation``, report and images too. Runs that code: only do it with registries
-    that you trust.
+    The models must equal those in the registry, and the restored code must write the recorded
+    ``reports/evaluation`` again, including report and images. This runs the restored code: only use it
+    with registries that you trust.
 
     Returns:
-        Files that are not the same, each with what is wrong: missing, new or differs.
+        Files that differ, each with ``missing``, ``new`` or ``differs``; empty if all are equal.
 
     Raises:
         RestoreError: the evaluation fails.
@@ -119,7 +115,7 @@ def verify(restored: Restored) -> list[str]:
 
 
 def _evaluate(ws: Workspace) -> None:
-    """Run step ``evaluate`` of the restored code in a process of its own, unrecorded."""
+    """Run step ``evaluate`` of the restored code in a subprocess, without recording it."""
     root = str(ws.root)
     env = os.environ | {"PYTHONPATH": root, "FASHION_OPS_ROOT": root, "DVC_STAGE": "evaluate"}
     command = [sys.executable, "-m", "fashion_ops.cli", "evaluate"]
@@ -129,7 +125,7 @@ def _evaluate(ws: Workspace) -> None:
 
 
 def _compare(left: Path, right: Path) -> list[str]:
-    """Files of two folders that are not the same in both."""
+    """Files that differ between two folders."""
     a, b = (
         {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
         for folder in (left, right)
@@ -141,7 +137,7 @@ def _compare(left: Path, right: Path) -> list[str]:
 
 
 def write_environment(path: Path) -> None:
-    """Python and all installed packages: the same bits need the same ones."""
+    """Write the versions of Python and of all installed packages, which the same bits depend on."""
     path.write_text(json.dumps(_environment(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -151,7 +147,7 @@ def _environment() -> dict[str, str]:
 
 
 def _other_packages(version: ModelVersion) -> list[str]:
-    then = json.loads(registry.record_of(version, ENVIRONMENT).read_text(encoding="utf-8"))
+    then = json.loads(registry.fetch_record(version, ENVIRONMENT).read_text(encoding="utf-8"))
     now = _environment()
     return [
         f"{name} {then.get(name, 'not installed')} then, {now.get(name, 'not installed')} now"

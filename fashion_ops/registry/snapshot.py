@@ -1,10 +1,10 @@
-"""Code, parameters and ``dvc.lock`` of a moment as one git commit, which no branch has to hold.
+"""Snapshots: code, parameters and ``dvc.lock`` at one moment as a git commit outside of any branch.
 
-A model is often made from a tree that nobody has committed, and ``dvc.lock`` least of all. The snapshot
-is a commit on top of HEAD with the tracked files as they are now, new files of the watched code, and
-``params.yaml`` and ``dvc.lock``; index, branch and files of the user stay as they are. A tag keeps it
-from ``git gc``, and the data that its ``dvc.lock`` names from ``dvc gc --all-tags``; a git bundle
-carries it to other clones. Other new files are left out: they may be anything, secrets too.
+A model is often made from a working tree that was never committed. The snapshot is a commit on top of
+HEAD with all tracked files as they are now, untracked files of the code, ``params.yaml`` and
+``dvc.lock``. The user's index, branch and files stay as they are. A tag protects the commit from ``git
+gc``, and the data that its ``dvc.lock`` names from ``dvc gc --all-tags``; a git bundle carries it to
+other clones. Other untracked files are left out because they may hold secrets.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 
 TAGS = "refs/tags/fashion-ops"  # DVC looks for data in branches and tags only
 SETTINGS = ("params.yaml", "dvc.lock", "dvc.yaml")
-CODE = ("fashion_ops", "pipelines", "data/batches")  # git ignores all of the last but .dvc files
+CODE = ("fashion_ops", "pipelines", "data/batches")  # in the last folder git ignores all but .dvc files
 _AUTHOR = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -25,14 +25,14 @@ _AUTHOR = {
 
 
 class SnapshotError(RuntimeError):
-    """Git can't do what is asked; the message says what and why."""
+    """A git command failed; the message says which and why."""
 
 
 def git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """What a git command prints.
+    """Run a git command in ``root`` and return its output.
 
     Raises:
-        SnapshotError: it failed, or there is no git.
+        SnapshotError: the command failed, or git is not installed.
     """
     try:
         done = subprocess.run(
@@ -60,10 +60,10 @@ def head(root: Path) -> str:
 
 
 def take(root: Path, message: str) -> str:
-    """Make the snapshot of ``root`` and its tag; the commit's hash.
+    """Make and tag a snapshot of ``root``; returns the hash of the commit.
 
     Raises:
-        SnapshotError: ``root`` is not in a git repository, or nothing was ever committed there.
+        SnapshotError: ``root`` is not in a git repository, or the repository has no commit.
     """
     try:
         parent = git(root, "rev-parse", "--verify", "HEAD")
@@ -85,12 +85,12 @@ def take(root: Path, message: str) -> str:
 
 
 def pack(root: Path, commit: str, target: Path) -> None:
-    """Write a snapshot as a git bundle, which whoever has its parent can unpack."""
+    """Write a snapshot as a git bundle, which any clone that has its parent commit can unpack."""
     git(root, "bundle", "create", "--quiet", str(target.resolve()), f"{TAGS}/{commit}", f"^{commit}^")
 
 
 def has(root: Path, commit: str) -> bool:
-    """Whether the repository at ``root`` knows a commit."""
+    """Whether the repository at ``root`` has a commit."""
     try:
         git(root, "cat-file", "-e", f"{commit}^{{commit}}")
     except SnapshotError:
@@ -99,27 +99,27 @@ def has(root: Path, commit: str) -> bool:
 
 
 def unpack(root: Path, commit: str, bundle: Path) -> None:
-    """Take a snapshot over from its bundle.
+    """Import a snapshot from its bundle.
 
     Raises:
-        SnapshotError: this repository lacks the commit that it was made on.
+        SnapshotError: this repository lacks the commit that the snapshot was made on.
     """
     ref = f"{TAGS}/{commit}"
     try:
         git(root, "fetch", "--quiet", "--no-tags", str(bundle.resolve()), f"{ref}:{ref}")
     except SnapshotError as error:
         raise SnapshotError(
-            f"{root}: lacks the commit that snapshot {commit[:12]} was made on; fetch it from where "
-            f"that was done, then try again ({error})"
+            f"{root}: lacks the commit that snapshot {commit[:12]} was made on; fetch it from the "
+            f"repository where that was done, then try again ({error})"
         ) from error
 
 
 def open_worktree(root: Path, commit: str, folder: Path) -> Path:
-    """Check a commit out into a new worktree; where in it ``root``'s twin is."""
+    """Check a commit out into a new worktree; returns the folder in it that corresponds to ``root``."""
     git(root, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
     return folder.resolve() / git(root, "rev-parse", "--show-prefix")
 
 
 def close_worktree(root: Path, folder: Path) -> None:
-    """Remove a worktree, whatever is in it."""
+    """Remove a worktree with all files in it."""
     git(root, "worktree", "remove", "--force", str(folder.resolve()))

@@ -1,8 +1,8 @@
-"""A fan-out in MLflow as it happens: one run for the step, below it one a category, a point an epoch.
+"""Logs the training of all categories to MLflow while it runs.
 
-Only the driver logs. It does so on a thread of its own, so that a slow server holds up no worker; one
-that fails is named once, and training goes on without it. Nothing is imported or written before the
-first epoch is told.
+A step has one parent run, each category a child run, and each epoch a point. Only the driver logs, on a
+separate thread, so that a slow server delays no worker. If the server fails, one warning says so and
+training continues. MLflow is imported when the first epoch is logged.
 """
 
 import queue
@@ -19,16 +19,16 @@ from fashion_ops.workspace import Workspace
 
 Metrics = Mapping[str, float]
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"  # MLflow's words
-PATIENCE = 60.0  # seconds that the end of a fan-out waits for what is still to be logged
+FLUSH_SECONDS = 60.0  # how long the end of a fan-out waits until all is logged
 
 
 class FanOutRuns:
-    """The runs of one fan-out; a context manager that ends what is open.
+    """The MLflow runs of one fan-out; leaving the context ends the runs that are still open.
 
     Args:
-        root: of the workspace; see ``registry.connect``.
-        step: names the parent run.
-        params: of each category's run, by its name.
+        root: root of the workspace; see ``client.connect``.
+        step: name of the parent run.
+        params: parameters of each category's run, by category name.
     """
 
     def __init__(self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]]) -> None:
@@ -39,23 +39,23 @@ class FanOutRuns:
 
     @classmethod
     def of_categories(cls, ws: Workspace, step: str, params: Params) -> "FanOutRuns":
-        """The runs of ``finetune`` or ``refine``, each with the parameters of its category."""
+        """The runs of the step ``finetune`` or ``refine``, each with the parameters of its category."""
         runs = {name: getattr(one, step).model_dump() for name, one in params.categories.items()}
         return cls(ws.root, step, runs)
 
     def page(self, name: str) -> str | None:
-        """Address of a category's run; None while MLflow has not answered yet."""
+        """Address of the page of a category's run; None until MLflow has created the run."""
         return self._pages.get(name)
 
     def epoch(self, name: str, epoch: int, metrics: Metrics) -> None:
-        """A category has done so many epochs."""
+        """Log the metrics of a category after ``epoch`` epochs."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
         self._queue.put((name, epoch, dict(metrics), time.time()))
 
     def completed(self, name: str) -> None:
-        """Close the run of a category whose model is published."""
+        """End the run of a category whose model is published."""
         self._end(name, FINISHED)
 
     def _end(self, name: str, status: str) -> None:
@@ -74,19 +74,19 @@ class FanOutRuns:
         known = kind is None or isinstance(error, Exception)
         self._queue.put(("", (FINISHED if kind is None else FAILED) if known else KILLED))
         self._queue.put(None)
-        self._thread.join(PATIENCE)
+        self._thread.join(FLUSH_SECONDS)
 
     def _work(self) -> None:
         try:
             log = _Log(self._root, self._step, self._params, self._pages)
-            while (told := self._queue.get()) is not None:
-                log.end(*told) if len(told) == 2 else log.epoch(*told)
-        except Exception as error:  # whatever a tracking server may answer
-            warnings.warn(f"{self._step}: not tracked any further in MLflow: {error}", stacklevel=2)
+            while (item := self._queue.get()) is not None:
+                log.end(*item) if len(item) == 2 else log.epoch(*item)
+        except Exception as error:  # tracking servers raise many kinds of errors
+            warnings.warn(f"{self._step}: no longer logged to MLflow: {error}", stacklevel=2)
 
 
 class _Log:
-    """The same on the thread, in MLflow's terms."""
+    """The part of ``FanOutRuns`` that runs on the thread and calls MLflow."""
 
     def __init__(
         self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]], pages: dict[str, str]
@@ -115,9 +115,9 @@ class _Log:
         self._client.log_batch(self._open[name], metrics=points)
 
     def end(self, name: str, status: str) -> None:
-        """Of one category; with no name, of the step and of all that is still open."""
-        closed = [self._open.pop(name)] if name in self._open else []
+        """End the run of one category; if ``name`` is empty, the parent and all open runs."""
+        runs = [self._open.pop(name)] if name in self._open else []
         if not name:
-            closed = [*self._open.values(), self._parent]
-        for run in closed:
+            runs = [*self._open.values(), self._parent]
+        for run in runs:
             self._client.set_terminated(run, status)

@@ -1,6 +1,6 @@
-"""The page of a decision: champion beside challenger, every rule with its numbers, as the report looks.
+"""The HTML page of a promotion decision: champion beside challenger, and every rule with its numbers.
 
-Made from the decision alone (``promotion.json``), so that an old one can be drawn again.
+It is drawn from the decision alone (``promotion.json``), so that an old one can be drawn again.
 """
 
 import math
@@ -18,8 +18,8 @@ _LABEL, _WIDTH, _ROW = 170, 860, 30
 
 
 def draw_page(decision: Mapping[str, Any]) -> str:
-    """The HTML of a decision, as step ``promote`` makes it."""
-    findings = [_shown(f) for f in decision["findings"]]
+    """The HTML page of a decision that step ``promote`` made."""
+    findings = [_with_texts(f) for f in decision["findings"]]
     categories = [f for f in findings if f["rule"] == _CATEGORY_RULE]
     rules = [f for f in findings if f["rule"] != _CATEGORY_RULE]
     page = templates().get_template("promotion.html")
@@ -35,7 +35,7 @@ def draw_page(decision: Mapping[str, Any]) -> str:
     )
 
 
-def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
+def _with_texts(finding: Mapping[str, Any]) -> dict[str, Any]:
     """A finding with its numbers as text."""
     unit = "{:,.0f}" if "ms" in finding["rule"] or "mb" in finding["rule"] else "{:.3f}"
     texts = {
@@ -51,7 +51,7 @@ def _shown(finding: Mapping[str, Any]) -> dict[str, Any]:
 def _cards(
     rules: Sequence[Mapping[str, Any]], decision: Mapping[str, Any]
 ) -> list[tuple[str, str, str]]:
-    """What, number, remark."""
+    """The cards at the top: quantity, number, remark."""
     cards = []
     for f in rules:
         if f["rule"] == "promote.max_drop":
@@ -66,7 +66,7 @@ def _cards(
 
 
 def _chart(rows: Sequence[Mapping[str, Any]]) -> Markup:
-    """Difference, interval and tolerance of each category on one axis around 0."""
+    """An SVG of difference, interval and tolerance of each category on one axis around 0."""
     from matplotlib.ticker import MaxNLocator
 
     values = [abs(v) for f in rows for v in (f["low"], f["high"], f["new"] - f["old"], f["limit"])]

@@ -1,12 +1,13 @@
-"""Step ``finetune``: the universal landmarker, trained on with one category's garments.
+"""Step ``finetune``: continue to train the universal landmarker on the garments of one category.
 
-Three parts, so that a fleet can carry the middle one: ``prepare`` reads on the driver, ``work``
-computes anywhere, ``publish`` writes on the driver. ``run`` is the three in a row.
+The step has three parts, so that a Ray worker can run the middle one: ``prepare`` reads inputs on the
+driver, ``work`` trains without access to the workspace, ``publish`` writes the result on the driver.
+``run`` does all three in this process.
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,95 +20,109 @@ from fashion_ops.catalog.training_data import (
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
-    Job,
+    CategoryJob,
     Result,
     devices_at_hand,
     pack_folder,
     publish_files,
     unpack_folder,
 )
-from fashion_ops.inference.validation import LandmarkerJudge, watch
+from fashion_ops.inference.validation import LandmarkerValidation, validation_set
 from fashion_ops.methods.parts.history import HISTORY
-from fashion_ops.methods.parts.trainer import OnEpoch
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.training import refuse_another, train_landmarker
-from fashion_ops.params import Params, finetune_config
+from fashion_ops.methods.top_down.training import check_trained_as, finetune_config, train_landmarker
+from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
-def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; images chunk by chunk.
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob(CategoryJob):
+    """The finetuning of one category, from the universal landmarker.
+
+    Attributes:
+        config: how the network is trained, see ``finetune_config``.
+        own_channels: keep only the output channels of this category.
+    """
+
+    config: TrainLandmarker
+    own_channels: bool
+
+
+def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
+    """Collect the inputs of one category's run; images are read chunk by chunk, later.
 
     Raises:
-        ValueError: the landmarker is not the one that ``params`` say, or of another grouping.
+        ValueError: the landmarker was trained with other parameters than ``params``, or on another
+            grouping.
     """
-    run = params.categories[category].finetune
-    refuse_another(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
+    check_trained_as(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
     _, garments = load_garments(ws, "train", only=category)
     catalog = Catalog(ws.catalog.resolve())
-    watched = watch(catalog, category, params.seed)
-    return {
-        "threads": params.distributed.cpus_per_task,
-        "devices": params.distributed.devices_for(category),
-        "fit": finetune_config(params.finetune, run),
-        "flip": params.finetune.flip,
-        "own_channels": category if params.finetune.channels == "own" else None,
-        "seed": params.seed + find_category(category).id,
-        "garments": garments,
-        "watch": watched,
-        "images": ImageChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
-        "landmarker": pack_folder(ws.landmarker),
-    }
+    validation = validation_set(catalog, category, params.seed)
+    return FinetuneJob(
+        category=category,
+        config=finetune_config(
+            params.train_landmarker, params.finetune, params.categories[category].finetune
+        ),
+        own_channels=params.finetune.channels == "own",
+        seed=params.seed + find_category(category).id,
+        garments=garments,
+        validation=validation,
+        images=ImageChunks(catalog, np.append(garments.image_id, validation.images["image_id"])),
+        landmarker=pack_folder(ws.landmarker),
+        threads=params.distributed.cpus_per_task,
+        devices=params.distributed.devices_for(category),
+    )
 
 
-def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
-    """Train; touches nothing but ``checkpoint``.
+def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
+    """Train one category's landmarker; nothing but ``checkpoint`` is written.
 
-    A category without garments to learn from keeps the universal landmarker as it is.
+    A category without training garments keeps the universal landmarker unchanged.
+
+    Args:
+        job: from ``prepare``.
+        checkpoint: file that the run resumes from and that is rewritten after each epoch.
+        on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
-        files: the model folder's files as bytes; metrics: garments and last epoch's numbers.
+        The files of the model folder; number of garments and metrics of the last epoch.
     """
-    if not len(job["garments"]):
-        return {"files": {**job["landmarker"], HISTORY: b"[]\n"}, "metrics": {"garments": 0}}
-    torch.set_num_threads(job["threads"])
+    if not len(job.garments):
+        return Result({**job.landmarker, HISTORY: b"[]\n"}, {"garments": 0})
+    torch.set_num_threads(job.threads)
     with tempfile.TemporaryDirectory() as scratch:
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
-        unpack_folder(job["landmarker"], start)
+        unpack_folder(job.landmarker, start)
+        folder.mkdir()
         universal = LandmarkPredictor.load(start)
-        model, spec, garments = universal.model, universal.spec, job["garments"]
-        if own := job.get("own_channels"):
-            channels = universal.grouping.channels(find_category(own).id)
+        model, spec, garments = universal.model, universal.spec, job.garments
+        if job.own_channels:
+            channels = universal.grouping.channels(find_category(job.category).id)
             model.keep_channels(torch.from_numpy(channels))
             garments = garments.with_channels(channels)
-            spec = {**spec, "grouping": own}
-        training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
-        read_image, watched = ImageReader(job["images"], Path(scratch)), job.get("watch")
-        folder.mkdir()
-        history = train_landmarker(
-            folder,
-            model,
-            {**spec, "training": training},
-            job["fit"],
-            garments,
-            read_image,
-            label_alpha=0.0,
-            seed=job["seed"],
+            spec = {**spec, "grouping": job.category}
+        read_image = ImageReader(job.images, Path(scratch))
+        validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
+        options = TrainerOptions(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
-            judge=LandmarkerJudge(watched, spec, read_image) if watched else None,
-            devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
+            validate=validate,
+            devices=devices_at_hand(job.devices, job.config.batch_size, len(garments)),
+        )
+        history = train_landmarker(
+            job.config, model, spec, garments, read_image, folder, options, seed=job.seed
         )
         files = pack_folder(folder)
-    metrics: dict[str, Any] = {"garments": len(job["garments"]), **history[-1]}
-    return {"files": files, "metrics": metrics}
+    return Result(files, {"garments": len(garments), **history[-1]})
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.finetuned(category)`` whole."""
-    publish_files(ws.finetuned(category), result["files"])
-    return result["metrics"]
+    """Write ``ws.finetuned(category)`` whole, or not at all; returns the metrics."""
+    publish_files(ws.finetuned(category), result.files)
+    return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:

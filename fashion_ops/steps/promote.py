@@ -1,7 +1,8 @@
 """Step ``promote``: the challenger becomes champion if the gate of ``params.yaml`` holds.
 
-``measure`` finds the numbers, ``promotion.gate`` judges them, ``promotion.moves`` moves the aliases,
-one mover at a time. The decision with every number stays with the version, as JSON and as a page.
+``registry.measurements`` takes the numbers, ``registry.gate`` applies the rules, and
+``registry.transitions`` moves the aliases. The decision with every number stays with the version, as
+JSON and as a page.
 """
 
 import json
@@ -14,7 +15,8 @@ from mlflow.entities.model_registry import ModelVersion
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import gate, transitions
-from fashion_ops.registry.measurements import Measured, measure
+from fashion_ops.registry.lock import LockHeld
+from fashion_ops.registry.measurements import Measurements, measure
 from fashion_ops.reports.promotion import draw_page
 from fashion_ops.workspace import Workspace
 
@@ -26,13 +28,13 @@ def run(
 
     Args:
         params: the parameters; ``promote`` is the gate.
-        ws: the workspace, with the catalog that the challenger was judged on.
+        ws: the workspace, with the catalog that the challenger was evaluated on.
         tags: kept with the decision.
-        again: whether a version that was rolled back may come back.
+        again: allow a version that was rolled back.
 
     Returns:
-        promoted; version: of the challenger; champion: the version in use now, 0 for none; reasons:
-        why not, each with its numbers.
+        ``promoted``: whether the challenger is champion now; ``version``: number of the challenger;
+        ``champion``: number of the version in use now, 0 for none; ``reasons``: in words, with numbers.
 
     Raises:
         ValueError: nothing is registered.
@@ -43,37 +45,38 @@ def run(
     challenger, champion = _aliases(client, name)
     events = transitions.history(client, name)
     same = champion is not None and champion.version == challenger.version
-    if same and (not events or events[-1].done):  # else whoever made it so has left something undone
-        return _answer(True, challenger, challenger, "champion already")
+    if same and (not events or events[-1].done):  # an incomplete event is repaired below
+        return _result(True, challenger, challenger, "champion already")
     try:
-        with transitions.turn(client, name, f"promotion of version {challenger.version}") as turn:
-            challenger, champion = _aliases(client, name)  # they may have moved while we waited
+        purpose = f"promotion of version {challenger.version}"
+        with transitions.begin_transition(client, name, purpose) as transition:
+            challenger, champion = _aliases(client, name)  # they may have moved meanwhile
             if champion is not None and champion.version == challenger.version:
-                return _answer(True, challenger, challenger, "champion already")
-            measured = measure(params, ws, challenger, champion, again)
-            decision = decide(params, challenger, champion, measured, tags or {})
-            _keep(client, ws, challenger, decision)
+                return _result(True, challenger, challenger, "champion already")
+            measurements = measure(params, ws, challenger, champion, again)
+            decision = decide(params, challenger, champion, measurements, tags or {})
+            _record(client, ws, challenger, decision)
             why = "; ".join(decision["reasons"])
             if why:
-                turn.refuse(str(challenger.version), why)
-                return _answer(False, challenger, champion, why)
-            turn.promote(str(challenger.version), "the gate holds")
-            return _answer(True, challenger, challenger, "the gate holds")
-    except transitions.Busy as busy:
-        return _answer(False, challenger, champion, str(busy))
+                transition.refuse(str(challenger.version), why)
+                return _result(False, challenger, champion, why)
+            transition.promote(str(challenger.version), "the gate holds")
+            return _result(True, challenger, challenger, "the gate holds")
+    except LockHeld as error:
+        return _result(False, challenger, champion, str(error))
 
 
 def decide(
     params: Params,
     challenger: ModelVersion,
     champion: ModelVersion | None,
-    measured: Measured,
+    measurements: Measurements,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The decision with every number, as it is kept."""
-    findings = gate.judge(measured.facts, params.promote)
+    """Apply the gate; returns the content of promotion.json: the decision with every number."""
+    findings = gate.apply_rules(measurements.facts, params.promote)
     reasons = [f.why for f in findings if not f.passed]
-    if champion is not None and measured.facts.comparisons is None:
+    if champion is not None and measurements.facts.comparisons is None:
         reasons.append(f"version {challenger.version} could not be compared with the champion")
     return {
         "promoted": not reasons,
@@ -81,12 +84,12 @@ def decide(
         "version": int(challenger.version),
         "against": int(champion.version) if champion else None,
         "reasons": reasons,
-        "images": measured.images,
-        "judged_anew": measured.judged_anew,
+        "pictures": measurements.images,  # keys of decisions that registries in use hold
+        "judged_anew": measurements.champion_predicted_again,
         "findings": [f.to_json() for f in findings],
         "gate": params.promote.model_dump(),
         "facts": {
-            "shard": measured.digest,
+            "shard": measurements.digest,
             **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
             **tags,
         },
@@ -100,19 +103,19 @@ def _aliases(client: MlflowClient, name: str) -> tuple[ModelVersion, ModelVersio
     return challenger, registry.with_alias(client, name, registry.CHAMPION)
 
 
-def _keep(
+def _record(
     client: MlflowClient, ws: Workspace, challenger: ModelVersion, decision: Mapping[str, Any]
 ) -> None:
-    """The decision here, as the newest page, and with the version."""
+    """Keep the decision in the workspace, as the newest page, and with the version."""
     ws.promotions.mkdir(parents=True, exist_ok=True)
     page = ws.promotions / "promotion.html"
     page.write_text(draw_page(decision), encoding="utf-8")
     text = json.dumps(decision, indent=1) + "\n"
     (ws.promotions / "promotion.json").write_text(text, encoding="utf-8")
-    registry.note_decision(client, challenger, decision, page)
+    registry.record_decision(client, challenger, decision, page)
 
 
-def _answer(
+def _result(
     promoted: bool, version: ModelVersion, champion: ModelVersion | None, reasons: str
 ) -> dict[str, Any]:
     return {

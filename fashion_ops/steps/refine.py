@@ -1,7 +1,7 @@
-"""Step ``refine``: one category's PoseFix, trained on the mistakes of its finetuned landmarker.
+"""Step ``refine``: train one category's PoseFix on the errors of its finetuned landmarker.
 
-Three parts as in ``finetune``: ``prepare`` reads on the driver, ``work`` computes anywhere,
-``publish`` writes on the driver.
+Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver, ``work`` trains without access
+to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
@@ -21,132 +21,155 @@ from fashion_ops.catalog.training_data import (
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
-    Job,
+    CategoryJob,
     Result,
     devices_at_hand,
     pack_folder,
     publish_files,
     unpack_folder,
 )
-from fashion_ops.inference.validation import LandmarkerJudge, Watch, watch
+from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
 from fashion_ops.methods.artifact import read_spec
-from fashion_ops.methods.parts.trainer import OnEpoch
+from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.posefix.inference import Refiner
-from fashion_ops.methods.posefix.training import refiner_spec, save_untrained, train_refiner
+from fashion_ops.methods.posefix.training import (
+    refine_config,
+    refiner_spec,
+    save_untrained,
+    train_refiner,
+)
+from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor
-from fashion_ops.methods.top_down.score import pose_score
-from fashion_ops.params import Params, TrainingConfig
+from fashion_ops.params import Params, Refine, TrainingConfig
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 
-def prepare(params: Params, ws: Workspace, category: str) -> Job:
-    """Everything the run needs, as values: weights, garments, settings; images chunk by chunk.
+@dataclass(frozen=True, kw_only=True)
+class RefineJob(CategoryJob):
+    """The training of one category's refiner, for the finetuned landmarker.
+
+    Attributes:
+        config: learning rate, epochs and batch size, see ``refine_config``.
+        refine: what the runs of all categories share.
+    """
+
+    config: TrainingConfig
+    refine: Refine
+
+
+def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
+    """Collect the inputs of one category's run; images are read chunk by chunk, later.
 
     Raises:
         ValueError: the finetuned landmarker is of another grouping than the landmarks.
     """
-    shared, run = params.refine, params.categories[category].refine
     _, garments = load_garments(ws, "train", only=category)
     grouping, folder = used_grouping(ws), ws.finetuned(category)
-    held = read_spec(folder, METHOD)["grouping"]
-    if held == category:
+    model_grouping = read_spec(folder, METHOD)["grouping"]
+    if model_grouping == category:
         garments = garments.with_channels(grouping.channels(find_category(category).id))
-    elif held != grouping.name:
+    elif model_grouping != grouping.name:
         raise ValueError(
-            f"{folder}: a landmarker of grouping {held}, the landmarks are grouped by {grouping.name}; "
-            "run train_landmarker and finetune again"
+            f"{folder}: a landmarker of grouping {model_grouping}, the landmarks are grouped by "
+            f"{grouping.name}; run train_landmarker and finetune again"
         )
     catalog = Catalog(ws.catalog.resolve())
-    watched = watch(catalog, category, params.seed)
-    return {
-        "threads": params.distributed.cpus_per_task,
-        "devices": params.distributed.devices_for(category),
-        "category": category,
-        "refine": shared,
-        "fit": TrainingConfig(
-            lr=run.lr,
-            epochs=run.epochs,
-            batch_size=shared.batch_size,
-            weight_decay=shared.weight_decay,
-            precision=shared.precision,
-        ),
-        "seed": params.seed + find_category(category).id,
-        "garments": garments,
-        "watch": watched,
-        "images": ImageChunks(catalog, np.append(garments.image_id, watched.images["image_id"])),
-        "landmarker": pack_folder(folder),
-    }
+    validation = validation_set(catalog, category, params.seed)
+    return RefineJob(
+        category=category,
+        config=refine_config(params.refine, params.categories[category].refine),
+        refine=params.refine,
+        seed=params.seed + find_category(category).id,
+        garments=garments,
+        validation=validation,
+        images=ImageChunks(catalog, np.append(garments.image_id, validation.images["image_id"])),
+        landmarker=pack_folder(folder),
+        threads=params.distributed.cpus_per_task,
+        devices=params.distributed.devices_for(category),
+    )
 
 
-def work(job: Job, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
-    """Train; touches nothing but ``checkpoint``.
+def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
+    """Train one category's refiner; nothing but ``checkpoint`` is written.
 
-    A category without garments to learn from gets a refiner that starts from its landmarker, untrained:
-    whatever ``refine.backbone`` says, for only that one is of use before it has learned anything.
+    A category without training garments gets an untrained refiner that starts from its landmarker,
+    whatever ``refine.backbone`` says: no other backbone is of use without training.
+
+    Args:
+        job: from ``prepare``.
+        checkpoint: file that the run resumes from and that is rewritten after each epoch.
+        on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
-        files: the model folder's files as bytes; metrics: garments and last epoch's losses.
+        The files of the model folder; number of garments and metrics of the last epoch.
     """
-    torch.set_num_threads(job["threads"])
+    torch.set_num_threads(job.threads)
     with tempfile.TemporaryDirectory() as scratch:
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
-        unpack_folder(job["landmarker"], start)
+        unpack_folder(job.landmarker, start)
         folder.mkdir()
-        landmarker, category = LandmarkPredictor.load(start), find_category(job["category"])
+        landmarker = LandmarkPredictor.load(start)
         history: list[dict[str, float]] = []
-        if not len(job["garments"]):
-            save_untrained(folder, landmarker, job["refine"], category)
+        if not len(job.garments):
+            save_untrained(folder, landmarker, job.refine, find_category(job.category))
         else:
-            read_image = ImageReader(job["images"], Path(scratch))
-            history = train_refiner(
-                folder,
-                landmarker,
-                job["refine"],
-                job["fit"],
-                category,
-                job["garments"],
-                read_image,
-                seed=job["seed"],
+            read_image = ImageReader(job.images, Path(scratch))
+            options = TrainerOptions(
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
-                judge=_judge(job, landmarker, read_image),
-                devices=devices_at_hand(job["devices"], job["fit"].batch_size, len(job["garments"])),
+                validate=_validation(job, landmarker, read_image),
+                devices=devices_at_hand(job.devices, job.config.batch_size, len(job.garments)),
+            )
+            history = train_refiner(
+                job.config,
+                job.refine,
+                landmarker,
+                job.garments,
+                read_image,
+                folder,
+                options,
+                seed=job.seed,
             )
         files = pack_folder(folder)
-    metrics: dict[str, Any] = {"garments": len(job["garments"]), **(history[-1] if history else {})}
-    return {"files": files, "metrics": metrics}
+    return Result(files, {"garments": len(job.garments), **(history[-1] if history else {})})
 
 
 @dataclass(frozen=True)
-class RefinerJudge:
-    """Judges a refiner in training by what it makes of ``poses`` of its landmarker; see ``watch``."""
+class RefinerValidation:
+    """AP of a refiner in training on a validation set; a ``Validate`` of ``TrainerOptions``.
 
-    watch: Watch
+    ``spec``: the refiner's ``model.json``. ``poses``: the landmarker's predictions for the set, which
+    are refined.
+    """
+
+    data: ValidationSet
     spec: dict[str, Any]
     read_image: ImageReader
     poses: list[np.ndarray]
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         refiner = Refiner(model, {**self.spec, "flip_test": False}, next(model.parameters()).device)
-        ids, boxes, _ = self.watch.boxed
-        refined = refiner.refine_garments(self.read_image, ids, boxes, np.stack(self.poses))
-        return self.watch.judge(list(refined), [pose_score(pose) for pose in self.poses])
+        image_ids, boxes, _ = self.data.boxes
+        refined = refiner.refine_garments(self.read_image, image_ids, boxes, np.stack(self.poses))
+        return self.data.evaluate(list(refined), [pose_score(pose) for pose in self.poses])
 
 
-def _judge(job: Job, landmarker: LandmarkPredictor, read_image: ImageReader) -> RefinerJudge | None:
-    """What judges the epochs; None where the category has no validation garments."""
-    if not (watched := job.get("watch")):
+def _validation(
+    job: RefineJob, landmarker: LandmarkPredictor, read_image: ImageReader
+) -> RefinerValidation | None:
+    """None where the category has no validation garments."""
+    if not job.validation:
         return None
-    poses = LandmarkerJudge(watched, landmarker.spec, read_image).poses(landmarker.model)
-    spec = refiner_spec(job["refine"], landmarker.spec, find_category(job["category"]))
-    return RefinerJudge(watched, spec, read_image, poses)
+    predict = LandmarkerValidation(job.validation, landmarker.spec, read_image).predict
+    spec = refiner_spec(job.refine, landmarker.spec, find_category(job.category))
+    return RefinerValidation(job.validation, spec, read_image, predict(landmarker.model))
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.refined(category)`` whole."""
-    publish_files(ws.refined(category), result["files"])
-    return result["metrics"]
+    """Write ``ws.refined(category)`` whole, or not at all; returns the metrics."""
+    publish_files(ws.refined(category), result.files)
+    return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:

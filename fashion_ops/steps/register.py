@@ -1,8 +1,8 @@
-"""Step ``register``: all models of the workspace as one version of one MLflow model: the challenger.
+"""Step ``register``: all models of the workspace become one MLflow model version, the challenger.
 
-Registering the same models again makes no second version: the one that is there becomes challenger.
-With the models go what they were judged by, and what ``restore`` needs to bring their making back; the
-data go to DVC's default remote, where there is one.
+Registering the same models again makes no second version: the existing one becomes challenger. The
+version also keeps the frozen evaluation set and what ``restore`` needs; the data are pushed to DVC's
+default remote, if there is one.
 """
 
 import json
@@ -19,15 +19,15 @@ from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
-from fashion_ops.registry.checks import blocking_checks
-from fashion_ops.registry.frozen_set import CHECKS, SHARD, read_evaluation, shard_of
+from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks
+from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet, read_predictions
 from fashion_ops.registry.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-JUDGED = "evaluate"  # what is made after it or apart from it is not in the models
+EVALUATED = "evaluate"  # stages that it does not depend on are not part of a version
 
 
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -39,46 +39,46 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         tags: more tags for the version, such as the run that made it.
 
     Returns:
-        version: its number; new: whether it was made now.
+        ``version``: its number; ``new``: whether this call made it.
 
     Raises:
-        ValueError: the system was judged with boxes that no model of it finds.
-        LedgerError: files are not those that ``dvc.lock`` tells of, were not judged together, were made
-            by other code or parameters than are there now, or did not arrive at the remote.
+        ValueError: the system was evaluated with boxes that none of its models predicts.
+        LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by code or
+            parameters other than the present ones, or did not arrive at the remote.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
         raise ValueError(
-            f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model finds its own boxes and "
-            f"must be judged with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
+            f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model predicts its own boxes "
+            f"and must be evaluated with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
         )
     ledger = Ledger(ws.root)
-    ledger.verify(JUDGED)
-    if changes := ledger.changes(JUDGED):
-        told = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])
+    ledger.verify(EVALUATED)
+    if changes := ledger.changes(EVALUATED):
+        first = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])
         raise LedgerError(
-            f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be brought "
-            f"back as it is ({told}). Run `dvc repro` first"
+            f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be restored "
+            f"as it is ({first}). Run `dvc repro` first"
         )
     push(ledger)
     client = registry.connect(ws.root)
-    name, lineage = params.registration.model, ledger.digest(JUDGED)
+    name, lineage = params.registration.model, ledger.digest(EVALUATED)
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
         return {"version": int(known.version), "new": False}
     metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
-    snapped = _snapshot(ws.root, f"{name}: lineage {lineage}")
+    commit = _take_snapshot(ws.root, f"{name}: lineage {lineage}")
     all_tags = {
         registry.LINEAGE_TAG: lineage,
         "git_commit": snapshot.head(ws.root),
         "dvc_lock_md5": registry.file_md5(ledger.lock_file),
-        **({SNAPSHOT_TAG: snapped} if snapped else {}),
+        **({SNAPSHOT_TAG: commit} if commit else {}),
         **(tags or {}),
     }
     with tempfile.TemporaryDirectory() as scratch:
         models, records = Path(scratch) / "bundle", Path(scratch) / "records"
-        bundle(params, ws, models)
-        record(ws, records, snapped)
-        record_judgement(params, ws, records)
+        copy_models(params, ws, models)
+        write_origin(ws, records, commit)
+        write_evaluation(params, ws, records)
         version = registry.register(
             client,
             name,
@@ -91,8 +91,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
     return {"version": int(version.version), "new": True}
 
 
-def _snapshot(root: Path, message: str) -> str | None:
-    """The commit to restore from; without git there is none, and the version can't be restored."""
+def _take_snapshot(root: Path, message: str) -> str | None:
+    """Make the commit to restore from; None outside of git, where a version can't be restored."""
     try:
         return snapshot.take(root, message)
     except snapshot.SnapshotError as error:
@@ -100,28 +100,29 @@ def _snapshot(root: Path, message: str) -> str | None:
         return None
 
 
-def record(ws: Workspace, folder: Path, snapped: str | None) -> None:
-    """What is to be known of a version beside its models."""
+def write_origin(ws: Workspace, folder: Path, commit: str | None) -> None:
+    """Write the records of the origin of a version: lock file, metrics, packages, snapshot."""
     folder.mkdir()
     for path in (ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
         shutil.copy(path, folder / path.name)
     write_environment(folder / ENVIRONMENT)
-    if snapped:
-        snapshot.pack(ws.root, snapped, folder / CODE_BUNDLE)
+    if commit:
+        snapshot.pack(ws.root, commit, folder / CODE_BUNDLE)
 
 
-def record_judgement(params: Params, ws: Workspace, folder: Path) -> None:
-    """What the gate will judge by: the shard with its predictions, and the blocking checks."""
-    predictions = read_evaluation(ws.evaluation)
-    shard_of(Catalog(ws.catalog), params.evaluate.split, predictions).write(folder / SHARD)
-    found = json.dumps(blocking_checks(params, ws), indent=1)
-    (folder / CHECKS).write_text(found + "\n", encoding="utf-8")
+def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:
+    """Write the records that the gate decides by: the frozen set and the results of blocking checks."""
+    predictions = read_predictions(ws.evaluation)
+    frozen = FrozenSet.of_split(Catalog(ws.catalog), params.evaluate.split, predictions)
+    frozen.write(folder / FROZEN_SET)
+    checks = json.dumps(blocking_checks(params, ws), indent=1)
+    (folder / CHECKS_FILE).write_text(checks + "\n", encoding="utf-8")
 
 
-def bundle(params: Params, ws: Workspace, folder: Path) -> None:
-    """Copy all models and what tells of their making into a new folder.
+def copy_models(params: Params, ws: Workspace, folder: Path) -> None:
+    """Copy all models with parameters, ``dvc.lock`` and metrics into a new folder.
 
-    The box detector is among them if it is the one that the system was judged with.
+    The box detector is included if the system was evaluated with its boxes.
 
     Raises:
         FileNotFoundError: a model is missing.

@@ -1,9 +1,10 @@
-"""Step ``train_landmarker``: the universal landmarker, all 13 categories on grouped landmarks."""
+"""Step ``train_landmarker``: the universal landmarker, one network for all 13 categories."""
 
 import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import checkpoint_path, load_garments, used_grouping
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
 from fashion_ops.params import Params
@@ -11,32 +12,28 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Train on the train split and write ``ws.landmarker``.
+    """Train on the grouped landmarks of the train split and write ``ws.landmarker``.
 
     Returns:
-        garments: how many it was trained on; loss and heatmap: means of the last epoch.
+        garments: number of training garments; loss, heatmap and others: means of the last epoch.
     """
-    p = params.train_landmarker
-    grouping = used_grouping(ws)
-    catalog = Catalog(ws.catalog)
+    config, grouping = params.train_landmarker, used_grouping(ws)
     _, garments = load_garments(ws, "train", soft_labels=True)
     torch.manual_seed(params.seed)
-    clusters = garments.soft_labels.shape[1] if p.pseudo_label_weight else 0
-    model = Landmarker(p.backbone, grouping.num_groups, clusters, p.pretrained)
-    checkpoint = checkpoint_path(ws, "train_landmarker", p, params.seed)
+    clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
+    model = Landmarker(config.backbone, grouping.num_groups, clusters, config.pretrained)
+    checkpoint = checkpoint_path(ws, "train_landmarker", config, params.seed)
+    workers = params.distributed.loader_workers
     with publish(ws.landmarker) as folder:
         history = train_landmarker(
-            folder,
+            config,
             model,
-            landmarker_spec(p, grouping.name, clusters),
-            p,
+            landmarker_spec(config, grouping.name, clusters),
             garments,
-            catalog.image,
-            label_alpha=p.pseudo_label_weight,
+            Catalog(ws.catalog).image,
+            folder,
+            TrainerOptions(checkpoint=checkpoint, loader_workers=workers, bar=True),
             seed=params.seed,
-            checkpoint=checkpoint,
-            loader_workers=params.distributed.loader_workers,
-            bar=True,
         )
     checkpoint.unlink(missing_ok=True)
     return {"garments": len(garments), **history[-1]}

@@ -87,8 +87,8 @@ def landmark_ap(
     boxes: pd.DataFrame,
 ) -> float:
     """AP of one row on boxes; NaN where there are no boxes."""
-    models = [universal.read_as(**row.reading)]
-    tuned = {n: m.read_as(**row.reading) for n, m in finetuned.items()} if row.finetuned else {}
+    models = [universal.with_decoding(**row.reading)]
+    tuned = {n: m.with_decoding(**row.reading) for n, m in finetuned.items()} if row.finetuned else {}
     made = scoring.landmarks(models[0], tuned, judged, boxes, "landmarks", row.score)
     if not made:
         return np.nan

@@ -8,20 +8,22 @@ own training garments. Otherwise everything is as in the step ``finetune``.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import ImageChunks, TrainingGarments, load_garments
-from fashion_ops.distributed.payload import Job, pack_folder
+from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.evaluation.oks import oks
 from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.training import train_landmarker
 from fashion_ops.params import Params
 from fashion_ops.steps import finetune
+from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORIES, Category, category, load_grouping, sigmas
 from fashion_ops.workspace import Workspace, publish
 from papers.agg_finetune import runs
@@ -83,8 +85,8 @@ def warm(params: Params, request: Request, name: str) -> Path:
     ws, fresh = _prepared("warm", params, request, name, near)
     if fresh:
         job = finetune.prepare(params, ws, name)
-        job["landmarker"] = pack_folder(runs.finetuned(params, request, near))
-        finetune.publish(ws, name, finetune.work(job))
+        start = pack_folder(runs.finetuned(params, request, near))
+        finetune.publish(ws, name, finetune.work(replace(job, landmarker=start)))
     return ws.finetuned(name)
 
 
@@ -94,8 +96,8 @@ def joint(params: Params, request: Request, rare: Sequence[str]) -> Path:
     if fresh:
         job = finetune.prepare(params, ws, rare[0])
         garments = together([load_garments(ws, "train", only=name)[1] for name in rare])
-        job["garments"], job["watch"] = garments, None
-        job["images"] = ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id)
+        images = ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id)
+        job = replace(job, garments=garments, validation=None, images=images)
         finetune.publish(ws, rare[0], finetune.work(job))
     return ws.finetuned(rare[0])
 
@@ -110,7 +112,7 @@ def held(params: Params, request: Request, name: str) -> Path:
     return ws.finetuned(name)
 
 
-def train_held_out(job: Job, source: Workspace, start: Path, folder: Path) -> int:
+def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Path) -> int:
     """Train, judge each epoch on held-out garments, write the best; returns the epochs it had.
 
     Args:
@@ -119,8 +121,8 @@ def train_held_out(job: Job, source: Workspace, start: Path, folder: Path) -> in
         start: the universal landmarker.
         folder: where the model goes; exists and is empty.
     """
-    garments: TrainingGarments = job["garments"]
-    order = np.random.default_rng(job["seed"]).permutation(len(garments))
+    garments = job.garments
+    order = np.random.default_rng(job.seed).permutation(len(garments))
     out = max(1, round(HELD_OUT * len(garments)))
     unseen, seen = garments.take(order[:out]), garments.take(order[out:])
     read = Catalog(source.catalog).image
@@ -143,22 +145,19 @@ def train_held_out(job: Job, source: Workspace, start: Path, folder: Path) -> in
         if (value := judge()) > best[0]:
             best = (value, epoch, weights())
 
-    training = {**universal.spec["training"], **job["fit"].model_dump(), "flip": job["flip"]}
-    spec = {**universal.spec, "training": training}
     with tempfile.TemporaryDirectory() as scratch:
         train_landmarker(
-            Path(scratch),
+            job.config,
             model,
-            spec,
-            job["fit"],
+            universal.spec,
             seen,
             read,
-            label_alpha=0.0,
-            seed=job["seed"],
-            on_epoch=on_epoch,
+            Path(scratch),
+            TrainerOptions(on_epoch=on_epoch),
+            seed=job.seed,
         )
     model.load_state_dict(best[2])
-    save_model(folder, model, spec)
+    save_model(folder, model, {**universal.spec, "training": job.config.model_dump(mode="json")})
     return best[1]
 
 

@@ -20,7 +20,7 @@ VARIANTS = ("universal", "finetuned")
 def load(folder: Path, flip_test: bool | None = None) -> LandmarkPredictor:
     """A landmarker; ``flip_test`` None leaves it as it was trained."""
     model = LandmarkPredictor.load(folder)
-    return model if flip_test is None else model.read_as(flip_test=flip_test)
+    return model if flip_test is None else model.with_decoding(flip_test=flip_test)
 
 
 def landmarks(

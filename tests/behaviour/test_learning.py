@@ -20,8 +20,8 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.score import pose_score
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import (
     aggregate,
@@ -120,10 +120,10 @@ def test_finetuning_and_refining_help_their_category(ws, catalog):
     universal = predict(ws.landmarker, catalog, test)
     finetuned = predict(ws.finetuned(CATEGORY), catalog, test)
     refiner = Refiner.load(ws.refined(CATEGORY))
-    refined = [
-        refiner.refine_image(catalog.image(int(image_id)), box[None], pose[None])[0]
-        for image_id, box, pose in zip(test["image_id"], test["box"], finetuned, strict=True)
-    ]
+    boxes = np.stack(test["box"].to_list())
+    refined = refiner.refine_garments(
+        catalog.image, test["image_id"].to_numpy(), boxes, np.stack(finetuned)
+    )
     scores = {
         "mean shape": mean_oks(test, baseline),
         **{

@@ -20,11 +20,12 @@ from finetune_job import make_job
 
 from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
-from fashion_ops.distributed.payload import publish_files
+from fashion_ops.distributed.payload import Result, publish_files
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.methods.parts.trainer import TrainingModule
 from fashion_ops.params import Distributed
 from fashion_ops.steps import finetune
+from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 EPOCHS = 5
@@ -72,12 +73,12 @@ def job(name: str, cost: float = 1.0, **more: Any) -> Job:
 
 
 def run(jobs: list[Job], folder: Path, work: Any = chain, **settings: Any) -> dict[str, Any]:
-    landed: dict[str, Any] = {}
+    completed: dict[str, Any] = {}
     try:
-        fan_out("finetune", jobs, work, landed.__setitem__, Distributed(**settings), folder)
+        fan_out("finetune", jobs, work, completed.__setitem__, Distributed(**settings), folder)
     except FanOutError as error:
-        landed["error"] = error
-    return landed
+        completed["error"] = error
+    return completed
 
 
 def expected(name: str) -> str:
@@ -87,64 +88,64 @@ def expected(name: str) -> str:
     return state.hex()
 
 
-def test_one_failure_leaves_twelve_landed_and_names_the_thirteenth(tmp_path: Path) -> None:
+def test_one_failure_leaves_twelve_completed_and_names_the_thirteenth(tmp_path: Path) -> None:
     bad = {"error": "learning rate is NaN"}
     jobs = [job(name, **(bad if name == "skirt" else {})) for name in CATEGORY_NAMES]
-    landed = run(jobs, tmp_path)
-    error = landed.pop("error")
-    assert set(landed) == set(CATEGORY_NAMES) - {"skirt"}
-    assert {name: r["state"] for name, r in landed.items()} == {n: expected(n) for n in landed}
+    completed = run(jobs, tmp_path)
+    error = completed.pop("error")
+    assert set(completed) == set(CATEGORY_NAMES) - {"skirt"}
+    assert {name: r["state"] for name, r in completed.items()} == {n: expected(n) for n in completed}
     assert set(error.failures) == {"skirt"} and isinstance(error.failures["skirt"], ValueError)
     assert "finetune: 1 of 13 failed" in str(
         error
     ) and "skirt: ValueError: learning rate is NaN" in str(error)
-    assert not any(tmp_path.iterdir())  # what landed needs no resume point
+    assert not any(tmp_path.iterdir())  # what completed needs no resume point
 
 
 @pytest.mark.parametrize("trouble", ["die_at", "flaky_at"])
 def test_a_lost_worker_resumes_and_the_result_is_the_same(tmp_path: Path, trouble: str) -> None:
-    landed = run([job("skirt", **{trouble: 3}), job("vest")], tmp_path)
-    assert landed["skirt"]["started_at"] == 3
-    assert landed["skirt"]["state"] == expected("skirt")
-    assert landed["vest"]["started_at"] == 0
+    completed = run([job("skirt", **{trouble: 3}), job("vest")], tmp_path)
+    assert completed["skirt"]["started_at"] == 3
+    assert completed["skirt"]["state"] == expected("skirt")
+    assert completed["vest"]["started_at"] == 0
 
 
 def test_an_interrupted_driver_resumes_too_but_not_for_another_key(tmp_path: Path) -> None:
     (tmp_path / "key-skirt").write_bytes(b"5:" + bytes.fromhex(expected("skirt")))
-    landed = run([job("skirt"), job("vest")], tmp_path)
-    assert landed["skirt"]["started_at"] == 5 and landed["skirt"]["state"] == expected("skirt")
-    assert landed["vest"]["started_at"] == 0
+    completed = run([job("skirt"), job("vest")], tmp_path)
+    assert completed["skirt"]["started_at"] == 5 and completed["skirt"]["state"] == expected("skirt")
+    assert completed["vest"]["started_at"] == 0
 
 
 def test_without_retries_a_killed_worker_is_a_failure_that_keeps_its_resume_point(
     tmp_path: Path,
 ) -> None:
-    landed = run([job("skirt", die_at=2), job("vest")], tmp_path, max_retries=0)
-    assert "skirt: RuntimeError: lost after all retries" in str(landed["error"])
+    completed = run([job("skirt", die_at=2), job("vest")], tmp_path, max_retries=0)
+    assert "skirt: RuntimeError: lost after all retries" in str(completed["error"])
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
     again = run([job("skirt")], tmp_path)
     assert again["skirt"]["started_at"] == 2 and again["skirt"]["state"] == expected("skirt")
 
 
-def test_what_cannot_be_prepared_or_landed_is_a_failure_of_that_job(tmp_path: Path) -> None:
-    landed: dict[str, Any] = {}
+def test_what_cannot_be_prepared_or_recorded_is_a_failure_of_that_job(tmp_path: Path) -> None:
+    completed: dict[str, Any] = {}
 
-    def land(name: str, result: Any) -> None:
+    def on_result(name: str, result: Any) -> None:
         if name == "skirt":
             raise OSError("disk is full")
-        landed[name] = result
+        completed[name] = result
 
     def broken() -> Any:
         raise FileNotFoundError("data/catalog")
 
     jobs = [job("skirt"), job("vest"), Job("sling", "key-sling", 1, broken)]
     with pytest.raises(FanOutError) as caught:
-        fan_out("refine", jobs, chain, land, Distributed(), tmp_path)
-    assert set(landed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
+        fan_out("refine", jobs, chain, on_result, Distributed(), tmp_path)
+    assert set(completed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
 
 
-def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+def killed_in_an_epoch(job: FinetuneJob, checkpoint: Path | None, on_epoch: Any) -> tuple[Result, bool]:
     """Real training that dies in the second step of its third epoch, the first time."""
     assert checkpoint is not None
     resumed, step = checkpoint.exists(), TrainingModule.training_step
@@ -156,7 +157,7 @@ def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: A
 
     TrainingModule.training_step = deadly
     try:
-        return finetune.work(job, checkpoint, on_epoch) | {"resumed": resumed}
+        return finetune.work(job, checkpoint, on_epoch), resumed
     finally:
         TrainingModule.training_step = step
 
@@ -164,27 +165,26 @@ def killed_in_an_epoch(job: dict[str, Any], checkpoint: Path | None, on_epoch: A
 def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_path: Path) -> None:
     job = make_job(tmp_path, 3, EPOCHS)
     undisturbed = finetune.work(job)
-    landed: dict[str, Any] = {}
-    told: list[int] = []
+    completed: dict[str, Any] = {}
+    epochs: list[int] = []
     fan_out(
         "finetune",
-        [Job("skirt", "key", 1, lambda: job, "pictures", EPOCHS)],
+        [Job("skirt", "key", 1, lambda: job, "images", EPOCHS)],
         killed_in_an_epoch,
-        landed.__setitem__,
+        completed.__setitem__,
         Distributed(),
         tmp_path / "checkpoints",
         timesheet=tmp_path / "timesheet.json",
-        on_epoch=lambda name, epoch, metrics: told.append(epoch),
+        on_epoch=lambda name, epoch, metrics: epochs.append(epoch),
     )
-    assert landed["skirt"]["resumed"] and landed["skirt"]["files"] == undisturbed["files"]
-    assert landed["skirt"]["metrics"] == undisturbed["metrics"]
-    assert told == [1, 2, 3, 4, 5]
+    assert completed["skirt"] == (undisturbed, True)
+    assert epochs == [1, 2, 3, 4, 5]
     (ran,) = Timesheet.read(tmp_path / "timesheet.json").jobs
     assert [attempt.resumed for attempt in ran.attempts] == [False, True]
     assert not list(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*/landmarker")), "the dead one's files"
 
 
-def on_two_devices(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+def on_two_devices(job: FinetuneJob, checkpoint: Path | None, on_epoch: Any) -> Result:
     """As on a worker that was given two GPUs; without any, two processes take their place."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"
     try:
@@ -197,23 +197,25 @@ def test_two_devices_share_one_category_and_still_report(tmp_path: Path) -> None
     if torch.cuda.is_available():
         pytest.skip("made for processes")
     job = make_job(tmp_path, 4, 2)
-    alone = finetune.work(job)
-    landed: dict[str, Any] = {}
-    told: list[tuple[int, float]] = []
+    in_process = finetune.work(job)
+    completed: dict[str, Any] = {}
+    reported: list[tuple[int, float]] = []
     fan_out(
         "finetune",
-        [Job("skirt", "key", 1, lambda: job, "pictures", 2)],
+        [Job("skirt", "key", 1, lambda: job, "images", 2)],
         on_two_devices,
-        landed.__setitem__,
+        completed.__setitem__,
         Distributed(),
         tmp_path / "checkpoints",
-        on_epoch=lambda name, epoch, metrics: told.append((epoch, metrics["loss"])),
+        on_epoch=lambda name, epoch, metrics: reported.append((epoch, metrics["loss"])),
     )
-    assert [epoch for epoch, _ in told] == [1, 2]  # from a process that knows no Ray
-    files = landed["skirt"]["files"]
-    assert [epoch["loss"] for epoch in json.loads(files["history.json"])] == [loss for _, loss in told]
-    assert files != alone["files"]  # each its own noise
-    assert landed["skirt"]["metrics"]["loss"] == pytest.approx(alone["metrics"]["loss"], rel=0.3)
+    assert [epoch for epoch, _ in reported] == [1, 2]  # from a process that knows no Ray
+    files = completed["skirt"].files
+    assert [epoch["loss"] for epoch in json.loads(files["history.json"])] == [
+        loss for _, loss in reported
+    ]
+    assert files != in_process.files  # each its own noise
+    assert completed["skirt"].metrics["loss"] == pytest.approx(in_process.metrics["loss"], rel=0.3)
 
 
 @pytest.fixture
@@ -241,10 +243,10 @@ def large(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> bytes:
     return bytes(300_000)
 
 
-def test_a_full_disk_costs_resume_points_and_what_cannot_land(
+def test_a_full_disk_costs_resume_points_and_what_cannot_be_written(
     tmp_path: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def land(name: str, result: bytes) -> None:
+    def on_result(name: str, result: bytes) -> None:
         folder = (small_disk if name == "sling" else tmp_path) / "models" / name
         publish_files(folder, {"weights": result})
 
@@ -254,7 +256,7 @@ def test_a_full_disk_costs_resume_points_and_what_cannot_land(
             "finetune",
             jobs,
             large,
-            land,
+            on_result,
             Distributed(),
             small_disk,
             timesheet=small_disk / "t" / "sheet.json",
@@ -295,15 +297,15 @@ def test_longest_first_and_prepared_only_when_needed(tmp_path: Path) -> None:
     assert order == ["long", "middle", "short", "tiny"]
     ended = sorted(ends, key=lambda name: ends[name])
     assert ended == order
-    assert max(waiting) == 3  # the one that lands, the one that runs and the next
+    assert max(waiting) == 3  # the one that completes, the one that runs and the next
 
 
 def test_no_gpu_falls_back_to_cpus_with_a_warning(tmp_path: Path) -> None:
     if ray.is_initialized() and ray.cluster_resources().get("GPU", 0) >= 1:
         pytest.skip("this machine has a GPU")
     with pytest.warns(UserWarning, match="there is no GPU"):
-        landed = run([job("skirt")], tmp_path, gpus_per_task=1)
-    assert landed["skirt"]["state"] == expected("skirt")
+        completed = run([job("skirt")], tmp_path, gpus_per_task=1)
+    assert completed["skirt"]["state"] == expected("skirt")
 
 
 def test_a_task_larger_than_any_node_is_an_error(tmp_path: Path) -> None:

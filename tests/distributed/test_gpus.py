@@ -1,4 +1,4 @@
-"""Jobs that take several GPUs beside jobs that take one, on a real Ray that is told it had two."""
+"""Jobs that take several GPUs beside jobs that take one, on a real Ray that believes it has two."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def two_gpus() -> Iterator[None]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def look(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
+def report_devices(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
     start = time.monotonic()
     time.sleep(0.3)
     visible = os.environ["CUDA_VISIBLE_DEVICES"]
@@ -51,22 +51,24 @@ def test_a_wide_job_has_the_gpus_to_itself(
         Job(n, n, cost, lambda n=n: settings.devices_for(n), gpus=settings.gpus_for(n))
         for n, cost in names.items()
     ]
-    landed: dict[str, Any] = {}
-    fan_out("finetune", jobs, look, landed.__setitem__, settings, tmp_path)
-    assert {n: sorted(landed[n]["visible"].split(",")) for n in ("trousers", "short_sleeve_top")} == {
+    completed: dict[str, Any] = {}
+    fan_out("finetune", jobs, report_devices, completed.__setitem__, settings, tmp_path)
+    assert {
+        n: sorted(completed[n]["visible"].split(",")) for n in ("trousers", "short_sleeve_top")
+    } == {
         "trousers": ["0", "1"],
         "short_sleeve_top": ["0", "1"],  # there are no four
     }
     assert "short_sleeve_top is to take 4 GPUs, the largest node has 2" in capsys.readouterr().err
-    assert {n: landed[n]["devices"] for n in names} == {
+    assert {n: completed[n]["devices"] for n in names} == {
         "short_sleeve_top": 2,
         "trousers": 2,
         "skirt": 1,
         "vest": 1,
         "sling": 1,
     }
-    begin, end = landed["trousers"]["at"]
-    others = [landed[n]["at"] for n in names if n != "trousers"]
+    begin, end = completed["trousers"]["at"]
+    others = [completed[n]["at"] for n in names if n != "trousers"]
     assert all(b >= end or e <= begin for b, e in others)
 
 

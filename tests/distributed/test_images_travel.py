@@ -33,11 +33,11 @@ def catalog(tmp_path: Path) -> Catalog:
 
 def test_every_image_arrives_once_and_as_it_was(catalog: Catalog, tmp_path: Path) -> None:
     assert LAYOUT == SHARDS
-    wanted = np.array([116, 100, 104, 100, 108, 110, 112])
-    chunks = pickle.loads(pickle.dumps(ImageChunks(catalog, wanted, size=4)))  # to the depot
+    ids = np.array([116, 100, 104, 100, 108, 110, 112])
+    chunks = pickle.loads(pickle.dumps(ImageChunks(catalog, ids, size=4)))  # to the job store
     assert [chunk["image_id"].to_pylist() for chunk in chunks] == [[100, 104, 108, 110], [112, 116]]
     reader = ImageReader(chunks, tmp_path)
-    for image_id in wanted:
+    for image_id in ids:
         np.testing.assert_array_equal(reader(image_id), catalog.image(image_id))
     again = pickle.loads(pickle.dumps(reader))  # to a process that shares the work
     np.testing.assert_array_equal(again(116), catalog.image(116))

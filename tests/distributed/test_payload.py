@@ -30,7 +30,7 @@ def test_a_name_that_leads_out_is_refused_and_the_old_folder_stays(tmp_path, nam
 
 
 @pytest.mark.parametrize(
-    ("visible", "wanted", "batch_size", "samples", "devices"),
+    ("visible", "requested", "batch_size", "samples", "devices"),
     [
         ("0,1,2,3", 4, 16, 500, 4),
         ("0,1,2,3", 4, 16, 6, 3),  # a batch of six
@@ -40,6 +40,6 @@ def test_a_name_that_leads_out_is_refused_and_the_old_folder_stays(tmp_path, nam
         ("0,1", 2, 16, 0, 2),  # refused later, by name
     ],
 )
-def test_devices_split_the_batch_evenly(monkeypatch, visible, wanted, batch_size, samples, devices):
+def test_devices_split_the_batch_evenly(monkeypatch, visible, requested, batch_size, samples, devices):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert devices_at_hand(wanted, batch_size, samples) == devices
+    assert devices_at_hand(requested, batch_size, samples) == devices

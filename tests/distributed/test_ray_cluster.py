@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ PATIENCE = 400  # seconds; a quiet machine needs a tenth
 # ``fashion-ops finetune`` with two jobs of our making: vest is short, skirt takes a while.
 DRIVER = """
 import os, pickle, socket, sys, time
+from dataclasses import dataclass, replace
 from pathlib import Path
 import fashion_ops.distributed.by_category as fan
 from fashion_ops.cli import app
@@ -34,35 +36,43 @@ from fashion_ops.workspace import publish
 
 HOME = Path.cwd()
 
+@dataclass(frozen=True)
+class Prepared:
+    images: list
+    finetune: bytes
+    home: str
+
 def work(job, checkpoint, on_epoch):
     from fashion_ops.steps import finetune  # the driver needs no torch
 
-    def told(epoch, metrics):
+    def report(epoch, metrics):
         on_epoch(epoch, metrics)
         time.sleep(0.5)
-    given = pickle.loads(job["finetune"]) | {"images": job["images"]}
-    result = finetune.work(given, checkpoint, told)
-    return result | {"host": socket.gethostname(), "seen": os.path.exists(job["home"] + "/driver.py")}
+    given = replace(pickle.loads(job.finetune), images=job.images)
+    result = finetune.work(given, checkpoint, report)
+    seen = os.path.exists(job.home + "/driver.py")
+    return {"files": result.files, "host": socket.gethostname(), "seen": seen}
 
 def run_all(module, params, ws, categories, *_):
     step = "finetune"
 
     def prepare(name):
         images = pickle.loads((HOME / f"{name}.images").read_bytes())
-        return {"images": images, "finetune": (HOME / name).read_bytes(), "home": str(HOME)}
+        return Prepared(images, (HOME / name).read_bytes(), str(HOME))
 
-    def land(name, result):
-        with publish(HOME / "landed" / name) as folder:
+    def on_result(name, result):
+        with publish(HOME / "completed" / name) as folder:
             (folder / "result").write_bytes(pickle.dumps(result))
 
     costs = {"vest": 2.0, "skirt": 1.0}
     jobs = [
         Job(name, f"key-{name}", cost, lambda name=name: prepare(name), "images")
         for name, cost in costs.items()
-        if not (HOME / "landed" / name).exists()
+        if not (HOME / "completed" / name).exists()
     ]
     fan_out(
-        step, jobs, work, land, params.distributed, ws.checkpoints, timesheet=HOME / "timesheet.json",
+        step, jobs, work, on_result, params.distributed, ws.checkpoints,
+        timesheet=HOME / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: print(name, epoch, flush=True),
     )
 
@@ -104,21 +114,21 @@ class Driver:
 @pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
 def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> None:
     jobs = {"vest": make_job(tmp_path, 1, 1), "skirt": make_job(tmp_path, 2, EPOCHS)}
-    undisturbed = {name: finetune.work(job)["files"] for name, job in jobs.items()}
+    uninterrupted = {name: finetune.work(job).files for name, job in jobs.items()}
     with Cluster() as cluster:
         home = cluster.folder / "home"
         home.mkdir()
         (home / "driver.py").write_text(DRIVER)
-        (home / "params.yaml").write_text("fleet: {wait_for_node: 300}")
+        (home / "params.yaml").write_text("distributed: {wait_for_node: 300}")
         for name, job in jobs.items():
-            (home / name).write_bytes(pickle.dumps({**job, "pictures": None}))
-            (home / f"{name}.images").write_bytes(pickle.dumps(job["pictures"]))
+            (home / name).write_bytes(pickle.dumps(replace(job, images=[])))
+            (home / f"{name}.images").write_bytes(pickle.dumps(job.images))
         cluster.add("east")
 
         killed = Driver(cluster)
         killed.wait_for("skirt 2")
         assert killed.end(signal.SIGKILL) == -signal.SIGKILL
-        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert [path.name for path in (home / "completed").iterdir()] == ["vest"]
         assert (home / ".checkpoints" / "key-skirt").is_file()
 
         interrupted = Driver(cluster)
@@ -126,7 +136,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         assert interrupted.end(signal.SIGINT) == 130, interrupted.log.read_text()
         assert "skirt 2" not in interrupted.lines() and "vest 1" not in interrupted.lines()
         assert [path.name for path in (home / ".checkpoints").iterdir()] == ["key-skirt"]
-        assert [path.name for path in (home / "landed").iterdir()] == ["vest"]
+        assert [path.name for path in (home / "completed").iterdir()] == ["vest"]
 
         bereft = Driver(cluster)
         bereft.wait_for("skirt 6")
@@ -137,7 +147,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         assert not list((home / ".checkpoints").iterdir())
 
         results = {
-            name: pickle.loads((home / "landed" / name / "result").read_bytes()) for name in jobs
+            name: pickle.loads((home / "completed" / name / "result").read_bytes()) for name in jobs
         }
         attempts = Timesheet.read(home / "timesheet.json").jobs[0].attempts
     assert {name: result["host"] for name, result in results.items()} == {
@@ -149,6 +159,6 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         ("east", True),
         ("west", True),
     ]
-    for name, files in undisturbed.items():
-        assert results[name]["files"] == files, f"{name}: other weights than undisturbed"
-        assert len(json.loads(files["history.json"])) == jobs[name]["fit"].epochs
+    for name, files in uninterrupted.items():
+        assert results[name]["files"] == files, f"{name}: other weights than uninterrupted"
+        assert len(json.loads(files["history.json"])) == jobs[name].config.epochs

@@ -15,8 +15,8 @@ from fashion_ops.distributed.by_category import job_costs
 from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import longest_first, lower_bound, pace, tasks_at_once
-from fashion_ops.distributed.timesheet import FAILED, LANDED, Clerk, Timesheet
-from fashion_ops.params import CategorySettings, Distributed, Params, Run
+from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder, Timesheet
+from fashion_ops.params import CategorySettings, CategoryTraining, Distributed, Params
 from fashion_ops.workspace import Workspace
 
 
@@ -93,32 +93,32 @@ def test_tasks_of_a_node(node: tuple, task: tuple, slots: int) -> None:
 def test_pace_finds_start_up_and_rate() -> None:
     found = pace([(cost, 5 + 0.01 * cost) for cost in (100, 400, 2000)])
     assert (found.start, found.rate, found.unit) == (pytest.approx(5), pytest.approx(0.01), "s")
-    assert pace([(100, 30.0)]).of(50) == 15  # one job tells no start-up
-    assert pace([]).of(7) == 7 and pace([]).unit == "garment-epochs"
+    assert pace([(100, 30.0)]).duration(50) == 15  # one job tells no start-up
+    assert pace([]).duration(7) == 7 and pace([]).unit == "garment-epochs"
 
 
 def events() -> list[Event]:
     return [
-        Event("begun", "skirt", 101.0, "east"),
-        Event("begun", "vest", 102.0, "east"),
+        Event("started", "skirt", 101.0, "east"),
+        Event("started", "vest", 102.0, "east"),
         Event("epoch", "skirt", 103.0, epoch=1),
         Event("ended", "vest", 104.0),
-        Event("begun", "skirt", 106.0, "west", resumed=True),
+        Event("started", "skirt", 106.0, "west", resumed=True),
         Event("ended", "skirt", 109.0),
-        Event("begun", "sling", 104.5, "east"),
+        Event("started", "sling", 104.5, "east"),
         Event("ended", "sling", 105.0),
     ]
 
 
 def timesheet() -> Timesheet:
-    clerk = Clerk("finetune", 100.0)
-    clerk.see_slots(2)
-    clerk.see_slots(1)
-    clerk.hear(events())
-    clerk.close("vest", 5, 1, LANDED)
-    clerk.close("skirt", 9, 1, LANDED)
-    clerk.close("sling", 1, 1, FAILED)
-    return clerk.timesheet(110.0)
+    recorder = Recorder("finetune", 100.0)
+    recorder.update_slots(2)
+    recorder.update_slots(1)
+    recorder.update(events())
+    recorder.finish("vest", 5, 1, COMPLETED)
+    recorder.finish("skirt", 9, 1, COMPLETED)
+    recorder.finish("sling", 1, 1, FAILED)
+    return recorder.timesheet(110.0)
 
 
 def test_a_lost_worker_is_a_lost_bar_on_its_own_node(tmp_path: Path) -> None:
@@ -138,13 +138,13 @@ def test_a_lost_worker_is_a_lost_bar_on_its_own_node(tmp_path: Path) -> None:
 
 
 def test_a_wide_job_has_a_bar_on_each_of_its_slots(tmp_path: Path) -> None:
-    clerk = Clerk("finetune", 100.0)
-    clerk.see_slots(2)
-    for name, begun, ended in [("trousers", 101.0, 105.0), ("skirt", 105.5, 107.5)]:
-        clerk.hear([Event("begun", name, begun, "east"), Event("ended", name, ended)])
-    clerk.close("trousers", 16, 2, LANDED)
-    clerk.close("skirt", 4, 1, LANDED)
-    clerk.timesheet(107.5).write(tmp_path / "finetune.json")
+    recorder = Recorder("finetune", 100.0)
+    recorder.update_slots(2)
+    for name, started, ended in [("trousers", 101.0, 105.0), ("skirt", 105.5, 107.5)]:
+        recorder.update([Event("started", name, started, "east"), Event("ended", name, ended)])
+    recorder.finish("trousers", 16, 2, COMPLETED)
+    recorder.finish("skirt", 4, 1, COMPLETED)
+    recorder.timesheet(107.5).write(tmp_path / "finetune.json")
     read = Timesheet.read(tmp_path / "finetune.json")
     schedule = read.schedule()
     assert [(b.name, b.slot, b.start, b.end) for b in schedule.bars] == [
@@ -160,6 +160,14 @@ def test_a_broken_timesheet_is_named(tmp_path: Path) -> None:
     (tmp_path / "finetune.json").write_text('{"what": "finetune"}')
     with pytest.raises(ValueError, match=r"finetune\.json: no timesheet .*jobs.*delete it"):
         Timesheet.read(tmp_path / "finetune.json")
+
+
+def test_a_timesheet_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    timesheet().write(tmp_path / "finetune.json")
+    text = (tmp_path / "finetune.json").read_text()
+    text = text.replace('"step": "finetune"', '"what": "finetune"').replace("completed", "landed")
+    (tmp_path / "finetune.json").write_text(text)
+    assert Timesheet.read(tmp_path / "finetune.json") == timesheet()
 
 
 def test_images_of_schedules_are_the_same_each_time(tmp_path: Path) -> None:
@@ -193,7 +201,7 @@ def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, mo
     rows = [("train", 1)] * 6 + [("train", 9)] * 2 + [("validation", 9)] * 50
     pd.DataFrame(rows, columns=["split", "category_id"]).to_parquet(ws.catalog / "garments.parquet")
     params = Params()
-    skirt = CategorySettings(finetune=Run(lr=0.1, epochs=7))
+    skirt = CategorySettings(finetune=CategoryTraining(lr=0.1, epochs=7))
     params = params.model_copy(update={"categories": params.categories | {"skirt": skirt}})
     ws.params.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
     costs = job_costs("finetune", params, ws)

@@ -192,10 +192,10 @@ def test_one_learning_rate_changes_exactly_its_category(made):
 
     code = """
 from dagster import DagsterInstance, build_sensor_context
-from pipelines.automation import dvc_lock
-from pipelines.home import House
+from pipelines.resources import RepositoryResource
+from pipelines.sensors import dvc_lock
 with DagsterInstance.get() as instance:
-    context = build_sensor_context(instance=instance, resources={"house": House(root=".")})
+    context = build_sensor_context(instance=instance, resources={"repository": RepositoryResource(root=".")})
     print(dvc_lock.evaluate_tick(context).skip_message)
 """
     told = clone.python("-c", code).stdout.strip().splitlines()[-1]

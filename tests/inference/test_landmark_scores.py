@@ -13,7 +13,7 @@ from fashion_ops.evaluation.oks_nms import suppress
 from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.inference.predictor import LandmarkPipeline, Poses, average
 from fashion_ops.inference.reproduction import differences
-from fashion_ops.methods.top_down.score import pose_score
+from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.steps import evaluate
 from fashion_ops.taxonomy import category
 from fashion_ops.workspace import Workspace

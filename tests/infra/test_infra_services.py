@@ -90,11 +90,11 @@ def test_files_named_by_the_services_are_in_the_image() -> None:
     paths = {p for text in texts for p in re.findall(r"/opt/fashion-ops/(infra/[\w./]+)", text)}
     assert len(paths) == 3 and all((ROOT / path).is_file() for path in paths)
     assert os.access(INFRA / "entrypoint.sh", os.X_OK)
-    wanted = compose()["stores"]["image"].partition(":-")[2].rstrip("}")
-    assert wanted in image
+    expected = compose()["stores"]["image"].partition(":-")[2].rstrip("}")
+    assert expected in image
     tags = {c["image"].rpartition("/")[2] for m in manifests() for c in containers(m)}
     launcher = settings("postgres", "kubernetes")["run_launcher"]["config"]
-    assert tags | {launcher["job_image"].rpartition("/")[2]} == {wanted}
+    assert tags | {launcher["job_image"].rpartition("/")[2]} == {expected}
 
 
 def test_kubernetes_objects_point_to_each_other() -> None:

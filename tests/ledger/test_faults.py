@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
-from fashion_ops.ledger import Ledger, LedgerError, damaged, mend, push
+from fashion_ops.ledger import Ledger, LedgerError, damaged_outputs, push, repair_cache
 from fashion_ops.workspace import publish
 
 DVC = [sys.executable, "-m", "dvc"]
@@ -95,7 +95,7 @@ def make(root: Path, *stages: str) -> None:
     """Run and record stages as a driver does."""
     ledger = Ledger(root)
     for stage in stages:
-        snapshot = ledger.before(stage)
+        snapshot = ledger.snapshot(stage)
         sh("sh", "-c", snapshot.cmd, cwd=root)
         ledger.commit(stage, snapshot)
 
@@ -112,7 +112,7 @@ def test_a_held_lock_is_waited_for_and_dies_with_its_holder(root: Path, end: sig
     )
     make(root, "load")
     ledger = Ledger(root)
-    snapshot = ledger.before("train")
+    snapshot = ledger.snapshot("train")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE)
     try:
@@ -195,7 +195,7 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
     sh(*DVC, "remote", "add", "--default", "store", str(root.parent / "store"), cwd=root)
     make(root, "load", "train")
     ledger = Ledger(root)
-    assert damaged(ledger) == {}
+    assert damaged_outputs(ledger) == {}
     entry = ledger.entry("train")
     assert entry is not None
     cache = root / ".dvc" / "cache" / "files" / "md5"
@@ -210,17 +210,17 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
         rotten.chmod(0o444)
 
     rot()
-    assert damaged(ledger) == {"train": ["model/one"]}
+    assert damaged_outputs(ledger) == {"train": ["model/one"]}
     with pytest.raises(LedgerError, match=r"train: model/one.*check-cache"):
         push(ledger)  # a rotten object does not spread
     assert not (root.parent / "store").exists()
-    assert mend(ledger) == {"train": ["model/one"]}  # from the workspace, where it is whole
-    assert damaged(ledger) == {} and ledger.is_current("train")
+    assert repair_cache(ledger) == {"train": ["model/one"]}  # from the workspace, where it is whole
+    assert damaged_outputs(ledger) == {} and ledger.is_current("train")
     assert push(ledger) > 0
     # Where the workspace has it no more, it comes from the remote.
     rot()
     shutil.rmtree(root / "model")
-    assert mend(ledger) == {"train": ["model/one"]} and damaged(ledger) == {}
+    assert repair_cache(ledger) == {"train": ["model/one"]} and damaged_outputs(ledger) == {}
     sh(*DVC, "checkout", "model", cwd=root)
     assert ledger.is_current("train")
     # Where nobody has it, the stage is stale, and making it again gives the same bytes.
@@ -232,7 +232,7 @@ def test_a_rotten_cache_object_is_found_named_and_made_again(root: Path) -> None
     assert set(Ledger(root).stale()) == {"train"}
     sh(*DVC, "repro", cwd=root)
     again = Ledger(root).entry("train")
-    assert again == entry and damaged(Ledger(root)) == {}
+    assert again == entry and damaged_outputs(Ledger(root)) == {}
     assert CliRunner().invoke(app, ["check-cache", "--root", str(root)]).exit_code == 0
 
 
@@ -264,16 +264,16 @@ def test_a_full_disk_loses_nothing_and_records_nothing(small_disk: Path) -> None
 
     # The output fits, its copy in the cache does not: it is not recorded.
     set_params(root, size=1_000_000, word="bb")
-    snapshot = ledger.before("load")
+    snapshot = ledger.snapshot("load")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     with pytest.raises(LedgerError, match=r"load: can't be recorded.*No space left"):
         ledger.commit("load", snapshot)
     assert (root / "dvc.lock").read_bytes() == lock
-    assert damaged(ledger) == {} and not ledger.is_current("load")
+    assert damaged_outputs(ledger) == {} and not ledger.is_current("load")
 
     # Not even dvc.lock can be written.
     set_params(root, size=1000, word="c")
-    snapshot = ledger.before("load")
+    snapshot = ledger.snapshot("load")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     with (
         (root / "ballast").open("wb", buffering=0) as ballast,
@@ -289,7 +289,7 @@ def test_a_full_disk_loses_nothing_and_records_nothing(small_disk: Path) -> None
     (root / "ballast").unlink()
     ledger.commit("load", snapshot)
     make(root, "train")
-    assert clean(root) and damaged(ledger) == {}
+    assert clean(root) and damaged_outputs(ledger) == {}
 
 
 def test_a_failing_step_leaves_the_old_output(root: Path) -> None:

@@ -28,13 +28,13 @@ stages:
         - categories.${key}.lr
       outs:
         - model-${key}.txt
-  judge:
+  evaluate:
     cmd: cat model-skirt.txt model-vest.txt > score.txt
     deps: [model-skirt.txt, model-vest.txt]
     params: [categories]
     outs: [score.txt]
 """
-STAGES = ["load", "train@skirt", "train@vest", "judge"]
+STAGES = ["load", "train@skirt", "train@vest", "evaluate"]
 
 
 def sh(*command: str, cwd: Path) -> str:
@@ -69,7 +69,7 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 def make(ledger: Ledger, *stages: str) -> None:
     for stage in stages:
-        snapshot = ledger.before(stage)
+        snapshot = ledger.snapshot(stage)
         sh("sh", "-c", snapshot.cmd, cwd=ledger.root)
         ledger.commit(stage, snapshot)
 
@@ -95,7 +95,7 @@ def test_entries_equal_those_of_dvc_repro(root: Path, template: Path, tmp_path: 
     entry = ledger.entry("load")
     assert entry is not None
     assert entry.data_version == "bdd166af3a63f7be696dd17a218a6ffb"  # printf raw | md5sum
-    assert ledger.entry("judge") is not None and "judge" not in Ledger(template).entries()
+    assert ledger.entry("evaluate") is not None and "evaluate" not in Ledger(template).entries()
 
 
 def test_one_learning_rate_names_exactly_what_follows(root: Path) -> None:
@@ -105,16 +105,16 @@ def test_one_learning_rate_names_exactly_what_follows(root: Path) -> None:
     assert codes == {s.partition("@")[0]: e.code_version for s, e in ledger.entries().items()}
     set_params(root, skirt=0.2)
     stale = ledger.stale()
-    assert list(stale) == ["train@skirt", "judge"]
+    assert list(stale) == ["train@skirt", "evaluate"]
     assert "categories.skirt.lr modified" in stale["train@skirt"][0]
     assert not ledger.is_current("train@skirt") and ledger.is_current("train@vest")
     changed = {step for step, code in ledger.code_versions().items() if code != codes[step]}
-    assert changed == {"judge"}  # a step has one version for all its categories
+    assert changed == {"evaluate"}  # a step has one version for all its categories
     (root / "fashion_ops" / "train.py").write_text("v2")
     changed = {step for step, code in ledger.code_versions().items() if code != codes[step]}
-    assert changed == {"judge", "train"}
+    assert changed == {"evaluate", "train"}
     (root / "fashion_ops" / "train.py").write_text("v1")
-    make(ledger, "train@skirt", "judge")
+    make(ledger, "train@skirt", "evaluate")
     assert ledger.stale() == {}
 
 
@@ -123,24 +123,24 @@ def test_stale_reaches_everything_downstream(root: Path) -> None:
     make(ledger, *STAGES)
     (root / "raw.txt").write_text("other")
     assert next(iter(ledger.stale())) == "load" and set(ledger.stale()) == set(STAGES)
-    assert sorted(ledger.stale()["judge"]) == ["train@skirt is stale", "train@vest is stale"]
+    assert sorted(ledger.stale()["evaluate"]) == ["train@skirt is stale", "train@vest is stale"]
 
 
-@pytest.mark.parametrize("what", ["input", "parameter", "code"])
-def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, what: str) -> None:
+@pytest.mark.parametrize("changed", ["input", "parameter", "code"])
+def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, changed: str) -> None:
     ledger = Ledger(root)
     make(ledger, "load", "train@skirt")
     lock = (root / "dvc.lock").read_bytes()
-    snapshot = ledger.before("train@vest")
+    snapshot = ledger.snapshot("train@vest")
     sh("sh", "-c", snapshot.cmd, cwd=root)
-    if what == "input":
+    if changed == "input":
         (root / "data.txt").write_text("edited meanwhile")
-    elif what == "parameter":
+    elif changed == "parameter":
         set_params(root, vest=0.7)
     else:
         (root / "fashion_ops" / "train.py").write_text("v2")
     named = {"input": "data.txt", "parameter": "categories.vest.lr", "code": "fashion_ops/train.py"}
-    with pytest.raises(InputsChanged, match=named[what]):
+    with pytest.raises(InputsChanged, match=named[changed]):
         ledger.commit("train@vest", snapshot)
     assert (root / "dvc.lock").read_bytes() == lock
     # Nor may the run cache hold the false pair: DVC would restore it instead of running.
@@ -152,7 +152,7 @@ def test_inputs_that_change_while_the_stage_runs_are_refused(root: Path, what: s
 def test_changing_another_category_does_not_disturb(root: Path) -> None:
     ledger = Ledger(root)
     make(ledger, "load")
-    snapshot = ledger.before("train@vest")
+    snapshot = ledger.snapshot("train@vest")
     sh("sh", "-c", snapshot.cmd, cwd=root)
     set_params(root, skirt=0.9)
     assert ledger.commit("train@vest", snapshot).params == {"categories.vest.lr": 0.1}
@@ -161,10 +161,10 @@ def test_changing_another_category_does_not_disturb(root: Path) -> None:
 def test_errors_say_what_is_missing(root: Path) -> None:
     ledger = Ledger(root)
     with pytest.raises(LedgerError, match=r"train@vest: .*data\.txt"):
-        ledger.before("train@vest")
+        ledger.snapshot("train@vest")
     with pytest.raises(LedgerError, match="train@hat"):
-        ledger.before("train@hat")
-    snapshot = ledger.before("load")
+        ledger.snapshot("train@hat")
+    snapshot = ledger.snapshot("load")
     with pytest.raises(LedgerError, match=r"load: .*data\.txt"):
         ledger.commit("load", snapshot)
     assert ledger.entries() == {}
@@ -173,13 +173,13 @@ def test_errors_say_what_is_missing(root: Path) -> None:
 def test_digest_moves_with_every_input(root: Path) -> None:
     ledger = Ledger(root)
     make(ledger, "load")
-    seen = {ledger.before("train@vest").digest, ledger.before("train@skirt").digest}
+    seen = {ledger.snapshot("train@vest").digest, ledger.snapshot("train@skirt").digest}
     set_params(root, vest=0.3)
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     (root / "fashion_ops" / "train.py").write_text("v3")
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     (root / "data.txt").write_text("else")
-    seen.add(ledger.before("train@vest").digest)
+    seen.add(ledger.snapshot("train@vest").digest)
     assert len(seen) == 5
 
 
@@ -191,17 +191,19 @@ def test_small_numbers_read_as_dvc_reads_them(root: Path) -> None:
     assert "1e-05" in ledger.lock_file.read_text()  # to YAML 1.1 that is text
     entry = ledger.entry("train@vest")
     assert entry is not None and entry.params == {"categories.vest.lr": 1e-05}
-    assert ledger.is_current("train@vest") and entry.digest == ledger.before("train@vest").digest
+    assert ledger.is_current("train@vest") and entry.digest == ledger.snapshot("train@vest").digest
     (root / "model-vest.txt").write_text("by hand")
     assert not ledger.is_current("train@vest")
     (root / "model-vest.txt").unlink()
     assert not ledger.is_current("train@vest")
 
 
-def test_the_lock_file_does_not_depend_on_who_lands_first(root: Path, tmp_path: Path) -> None:
+def test_the_lock_file_does_not_depend_on_which_stage_completes_first(
+    root: Path, tmp_path: Path
+) -> None:
     other = Path(shutil.copytree(root, tmp_path / "other"))
     make(Ledger(root), *STAGES)
-    make(Ledger(other), "load", "train@vest", "train@skirt", "judge")
+    make(Ledger(other), "load", "train@vest", "train@skirt", "evaluate")
     assert (root / "dvc.lock").read_bytes() == (other / "dvc.lock").read_bytes()
 
 
@@ -211,7 +213,7 @@ def test_two_ledgers_see_each_other(root: Path) -> None:
     make(one, "load")
     make(two, "train@vest")
     make(one, "train@skirt")
-    assert two.is_current("load") and list(two.stale()) == ["judge"] == list(one.stale())
+    assert two.is_current("load") and list(two.stale()) == ["evaluate"] == list(one.stale())
 
 
 def test_graph_edges(root: Path) -> None:
@@ -220,8 +222,8 @@ def test_graph_edges(root: Path) -> None:
     assert ledger.graph_edges() == {
         ("load", "train@skirt"),
         ("load", "train@vest"),
-        ("train@skirt", "judge"),
-        ("train@vest", "judge"),
+        ("train@skirt", "evaluate"),
+        ("train@vest", "evaluate"),
     }
 
 
@@ -235,9 +237,9 @@ def test_verify_wants_one_story(root: Path) -> None:
     set_params(root, vest=0.3)
     make(ledger, "train@vest")
     assert ledger.digest() != digest and ledger.digest("train@skirt") == of_skirt
-    make(ledger, "judge")
+    make(ledger, "evaluate")
     digest = ledger.digest()
-    (root / "fashion_ops" / "train.py").write_text("edited later")  # what was made stays what it is
+    (root / "fashion_ops" / "train.py").write_text("edited later")  # the outputs stay what they are
     ledger.verify()
     set_params(root, skirt=0.2)
     (root / "raw.txt").write_text("other")
@@ -245,12 +247,12 @@ def test_verify_wants_one_story(root: Path) -> None:
     assert ledger.digest() != digest and ledger.digest("train@skirt") != of_skirt
     with pytest.raises(LedgerError, match="train@skirt: made from another version") as caught:
         ledger.verify()
-    assert "judge" not in str(caught.value)
+    assert "evaluate" not in str(caught.value)
     (root / "score.txt").write_text("by hand")
-    with pytest.raises(LedgerError, match="judge: its output is not the recorded one"):
+    with pytest.raises(LedgerError, match="evaluate: its output is not the recorded one"):
         ledger.verify()
-    ledger.verify("load")  # what is made from it is left out
-    assert ledger.changes("load") == {} and "judge" in ledger.changes()
+    ledger.verify("load")  # stages downstream are left out
+    assert ledger.changes("load") == {} and "evaluate" in ledger.changes()
 
 
 def test_a_folder_without_dvc_is_named(tmp_path):

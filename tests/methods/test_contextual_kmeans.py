@@ -60,7 +60,7 @@ def test_the_mean_minimises_the_masked_distance():
     left, right = rng.normal(size=(2, 40, 3, 2))
     observed = rng.random((40, 3)) < 0.8
     observed[:, 1] = True
-    space = OuterProducts.of(left, right, observed)
+    space = OuterProducts.from_landmarks(left, right, observed)
     mean = space.mean(np.ones(40, bool), space.middle())
     least = space.squared(mean[None]).sum()
     for _ in range(20):

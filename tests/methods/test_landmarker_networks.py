@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.describe import describe_landmarker
 from fashion_ops.methods.parts import backbones
-from fashion_ops.methods.parts.backbones import HRNet, landmarker_trunk
+from fashion_ops.methods.parts.backbones import HRNet, landmarker_backbone
 from fashion_ops.methods.top_down.inference import METHOD, build
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
@@ -74,7 +74,7 @@ def test_offline_weights_are_named(monkeypatch):
     monkeypatch.setattr(backbones.timm, "create_model", no_network)
     for name in ("hrnet_w18", "resnet50"):
         with pytest.raises(OSError, match=rf"'{name}\.in1k' can't be loaded .*no route to host.* null"):
-            landmarker_trunk(name, "in1k")
+            landmarker_backbone(name, "in1k")
 
 
 def test_published_pose_weights_come_as_a_file(tmp_path, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_resnet_is_saved_loaded_and_refined(tmp_path):
         torch.testing.assert_close(heat, model(crops), atol=1e-4, rtol=1e-4)
         assert heat.shape == (1, 8, 16, 16) and logits.shape == (1, 13, 2)
         refiner = LandmarkerPoseFix("resnet50", 8, 3.0).eval()
-        refiner.start_from(model.trunk, model.head, torch.arange(8), 1.0)
+        refiner.load_landmarker(model.trunk, model.head, torch.arange(8), 1.0)
         nowhere = torch.zeros(1, 8, dtype=torch.bool)
         evidence = refiner(crops, torch.zeros(1, 8, 2), nowhere)
         torch.testing.assert_close(evidence, heat, atol=1e-3, rtol=1e-3)

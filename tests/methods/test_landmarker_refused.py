@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule
@@ -45,16 +47,14 @@ def train(folder, params=TINY, grouping="skirt", k=8, checkpoint=None, seed=0, o
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     return train_landmarker(
-        folder,
+        params,
         Landmarker(params.backbone, k),
         landmarker_spec(params, grouping, 0),
-        params,
         garments(k),
         lambda _: np.zeros((30, 30, 3), np.uint8),
-        label_alpha=0.0,
+        folder,
+        TrainerOptions(checkpoint=checkpoint, on_epoch=on_epoch),
         seed=seed,
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
     )
 
 
@@ -95,13 +95,12 @@ def test_the_same_run_goes_on(tmp_path, checkpoint):
 def test_garments_of_another_grouping(tmp_path):
     with pytest.raises(ValueError, match="have 8 landmark channels, the model's grouping sling has 15"):
         train_landmarker(
-            tmp_path,
+            TINY,
             Landmarker(TINY.backbone, 15),
             landmarker_spec(TINY, "sling", 0),
-            TINY,
             garments(8),
             lambda _: np.zeros((30, 30, 3), np.uint8),
-            label_alpha=0.0,
+            tmp_path,
             seed=0,
         )
 
@@ -162,21 +161,20 @@ def test_categories_with_one_and_with_only_unlabelled_garments(ws, tmp_path):
     """One is trained on; without a labelled one the universal model stays; own channels alike."""
     params = tiny_params(ws, finetune={"batch_size": 4, "precision": "fp32", "channels": "own"})
     job = finetune.prepare(params, ws, "skirt")
-    one = {**job, "garments": job["garments"].take(np.array([0]))}
-    done = finetune.work(one)
-    assert done["metrics"]["garments"] == 1 and np.isfinite(done["metrics"]["loss"])
-    assert json.loads(done["files"]["model.json"])["grouping"] == "skirt"
-    none = finetune.work({**job, "garments": job["garments"].take(np.array([], int))})
-    assert none["files"]["weights.safetensors"] == job["landmarker"]["weights.safetensors"]
+    one = finetune.work(replace(job, garments=job.garments.take(np.array([0]))))
+    assert one.metrics["garments"] == 1 and np.isfinite(one.metrics["loss"])
+    assert json.loads(one.files["model.json"])["grouping"] == "skirt"
+    none = finetune.work(replace(job, garments=job.garments.take(np.array([], int))))
+    assert none.files["weights.safetensors"] == job.landmarker["weights.safetensors"]
 
 
 def test_balanced_sampling_draws_rare_categories_as_often(monkeypatch):
     """Of 18 skirts and 2 vests, weights 1/(.9+.02) and 1/(.1+.02): 46 % of the draws are vests."""
-    from fashion_ops.methods.parts.trainer import EpochSampler
-    from fashion_ops.methods.top_down.training import balanced
+    from fashion_ops.methods.parts.schedule import EpochSampler
+    from fashion_ops.methods.top_down.training import balanced_weights
 
     kinds = np.array([9] * 18 + [5] * 2)
-    sampler = EpochSampler(range(20), 0, balanced(kinds))  # type: ignore[arg-type]
+    sampler = EpochSampler(range(20), 0, balanced_weights(kinds))  # type: ignore[arg-type]
     drawn = []
     for epoch in range(200):
         sampler.set_epoch(epoch)
@@ -191,14 +189,14 @@ def test_masks_and_position_constraint_reach_the_loss():
     """A masked channel of another category has no gradient; PCLoss adds its own part."""
     from fashion_ops.methods.parts.augment import Warp
     from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
-    from fashion_ops.methods.top_down.decode import Reading
+    from fashion_ops.methods.top_down.decode import DecodeConfig
     from fashion_ops.methods.top_down.module import LandmarkerSettings
     from fashion_ops.taxonomy import load_grouping
 
     grouping = load_grouping("agg81")
     constraint = Constraint(2.0, left_and_right(grouping), 5)
     settings = LandmarkerSettings(
-        (32, 32), 1.0, "mse", Warp(), Reading(channel_mask=True), constraint=constraint
+        (32, 32), 1.0, "mse", Warp(), DecodeConfig(channel_mask=True), constraint=constraint
     )
     module = LandmarkerModule(Landmarker(TINY.backbone, 81), "tiny", TINY, settings, grouping, 0)
     own = garments(81)

@@ -18,10 +18,9 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.inference.predictions import predictions_table
-from fashion_ops.methods.top_down.decode import Reading
+from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
+from fashion_ops.methods.top_down.decode import DecodeConfig, pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.methods.top_down.score import pose_score
-from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.steps import aggregate, ingest, synthesize
@@ -31,8 +30,8 @@ from fashion_ops.workspace import Workspace
 SAMPLE = Path(__file__).parents[3] / "shared" / "samples" / "deepfashion2_demo"
 CROP = (192, 256)  # small, so that AP notices half a cell
 NO_FLIP, FLIP, SHIFT = "no flip", "flip", "flip and shift"
-READINGS = {
-    f"{decode}, {flip}": Reading(decode, flip_test=flip != NO_FLIP, flip_shift=flip == SHIFT)
+DECODINGS = {
+    f"{decode}, {flip}": DecodeConfig(decode, flip_test=flip != NO_FLIP, flip_shift=flip == SHIFT)
     for decode in ("argmax", "dark", "udp", "integral")
     for flip in (NO_FLIP, FLIP, SHIFT)
     if (decode, flip) != ("udp", SHIFT)
@@ -58,8 +57,8 @@ class Perfect(nn.Module):
         if mirrored:
             points[..., 0] = p.crop[0] - 1 - points[..., 0]
             points = points[:, self.mirror]
-        cells = Reading.of(p.model_dump()).cells
-        maps, labelled = heatmap_targets(points, p.crop, p.heatmap_sigma, cells)
+        grid = CellGrid(p.crop, DecodeConfig.from_spec(p.model_dump()).cells)
+        maps, labelled = heatmap_targets(points, grid, p.heatmap_sigma)
         return maps * labelled[..., None, None]
 
 
@@ -130,7 +129,7 @@ def average_precision(
     rows: pd.DataFrame,
     garments: TrainingGarments,
     grouping: Grouping | None,
-    reading: Reading,
+    decoding: DecodeConfig,
 ) -> float:
     """AP of a perfect network; grouping None is each category's own."""
     keys = ("decode", "flip_test", "flip_shift")
@@ -139,7 +138,7 @@ def average_precision(
         loss="mse",
         heatmap_sigma=2.0,
         precision="fp32",
-        **{k: getattr(reading, k) for k in keys},
+        **{k: getattr(decoding, k) for k in keys},
     )
     if grouping is not None:
         poses = predict(grouping, garments, catalog, params)
@@ -161,20 +160,20 @@ def average_precision(
     return evaluate_tables(images, rows, {"perfect": found}, {}).truth_boxes["perfect"].stats["AP"]
 
 
-@pytest.mark.parametrize("reading", READINGS.values(), ids=READINGS)
+@pytest.mark.parametrize("decoding", DECODINGS.values(), ids=DECODINGS)
 @pytest.mark.parametrize("grouping", ["none", "agg81", "semantic62", "own"])
 @pytest.mark.parametrize("data", ["synthetic", "real"])
-def test_perfect_heatmaps_are_perfect_landmarks(grouped, data, grouping, reading):
+def test_perfect_heatmaps_are_perfect_landmarks(grouped, data, grouping, decoding):
     if (data, "agg81") not in grouped:
         pytest.skip("../shared/samples is missing")
     own = grouping == "own"
     catalog, rows, garments, used = grouped[data, "agg81" if own else grouping]
     assert set(rows["category_id"]) >= {1, 2, 4, 5, 7, 8, 9, 10, 12, 13}
-    assert average_precision(catalog, rows, garments, None if own else used, reading) > 0.9995
+    assert average_precision(catalog, rows, garments, None if own else used, decoding) > 0.9995
 
 
 def test_a_shift_of_centred_cells_is_a_loss(grouped, monkeypatch):
     """The test above notices: with the shift and cells that need none, AP falls."""
     catalog, rows, garments, used = grouped["synthetic", "agg81"]
-    monkeypatch.setattr("fashion_ops.methods.top_down.decode.cell_kind", lambda *_: "centers")
-    assert average_precision(catalog, rows, garments, used, READINGS["dark, flip and shift"]) < 0.995
+    monkeypatch.setattr(DecodeConfig, "cells", "centers")
+    assert average_precision(catalog, rows, garments, used, DECODINGS["dark, flip and shift"]) < 0.995

@@ -8,8 +8,8 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
-from fashion_ops.methods.parts.trainer import fit
-from fashion_ops.methods.posefix.data import Points, neighbours, stack_points, stacked_mirror
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.posefix.data import StackedPoses, neighbours, stack_poses, stacked_mirror
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix, pose_maps
 from fashion_ops.methods.posefix.module import box_area
@@ -23,7 +23,7 @@ from fashion_ops.taxonomy import category, load_grouping
 SKIRT = category("skirt")
 GROUPING = load_grouping("agg81")
 PARAMS = Refine(precision="fp32", rotation=5)
-RUN = TrainingConfig(lr=4e-3, epochs=3, batch_size=8, precision="fp32")
+CONFIG = TrainingConfig(lr=4e-3, epochs=3, batch_size=8, precision="fp32")
 COLORS = [(255, 60, 60), (60, 255, 60), (60, 60, 255), (255, 255, 60), (255, 60, 255), (60, 255, 255)]
 
 
@@ -75,12 +75,19 @@ def skirts():
     return marked_skirts(48, seed=0)
 
 
-def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **more):
+def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **options):
     folder.mkdir()
     garments, images, _ = skirts
-    run = RUN.model_copy(update={"epochs": epochs})
+    config = CONFIG.model_copy(update={"epochs": epochs})
     return train_refiner(
-        folder, landmarker, params, run, SKIRT, garments, lambda i: images[i], seed=3, **more
+        config,
+        params,
+        landmarker,
+        garments,
+        lambda i: images[i],
+        folder,
+        TrainerOptions(**options),
+        seed=3,
     )
 
 
@@ -100,12 +107,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
     moved = truth.copy()
     moved[..., 0] += 5 * np.cos(angle)
     moved[..., 1] += 5 * np.sin(angle)
-    refined = np.concatenate(
-        [
-            refiner.refine_image(images[i], garments.boxes[i : i + 1], moved[i : i + 1])
-            for i in range(24)
-        ]
-    )
+    refined = refiner.refine_garments(lambda i: images[i], garments.image_id, garments.boxes, moved)
     error = np.linalg.norm(refined[..., :2] - truth[..., :2], axis=-1).mean()
     assert error < 0.6 * 5, f"moved by 5 px, refined to {error:.2f} px"
 
@@ -203,7 +205,7 @@ def test_image_and_crop_refinement_agree(landmarker, skirts):
     crop = torch.from_numpy(cut(images[0], matrices[0], (64, 64)).transpose(2, 0, 1).copy())[None]
     points = np.concatenate([apply_matrices(matrices, truth[:1, :, :2]), truth[:1, :, 2:]], 2)
     in_crop = refiner.refine(crop, torch.from_numpy(points).float()).numpy()
-    in_image = refiner.refine_image(images[0], garments.boxes[:1], truth[:1])
+    in_image = refiner.refine_garments(lambda _: images[0], np.zeros(1), garments.boxes[:1], truth[:1])
     assert np.allclose(apply_matrices(matrices, in_image[..., :2]), in_crop[..., :2], atol=1e-3)
 
 
@@ -270,16 +272,16 @@ def test_neighbours_are_of_the_same_image_and_overlap():
 
 def test_box_area_follows_the_zoom(skirts):
     garments, _, truth = skirts
-    stacked = stack_points(truth, garments, truth).landmarks
+    stacked = stack_poses(truth, garments, truth).landmarks
     assert stacked.shape == (48, 3 * 8 + 2, 3)
-    before = Points.of(torch.from_numpy(stacked), 8)
+    before = StackedPoses.split(torch.from_numpy(stacked), 8)
     turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]]) * 1.5  # a rotation and a zoom by 1.5
     after = torch.cat(
         [torch.from_numpy(stacked[..., :2]) @ turn.T, torch.from_numpy(stacked[..., 2:])], 2
     )
     extent = garments.boxes[:, 2:] - garments.boxes[:, :2]
     expected = torch.from_numpy(extent.prod(1) * 2.25)
-    assert torch.allclose(box_area(before, Points.of(after, 8)), expected, rtol=1e-4)
+    assert torch.allclose(box_area(before, StackedPoses.split(after, 8)), expected, rtol=1e-4)
 
 
 def test_stacked_mirror_is_an_involution_within_each_part():

@@ -11,7 +11,7 @@ from fashion_ops.methods.posefix.errors import (
     MISS,
     STEADY,
     SWAP,
-    Errors,
+    WrongPoses,
     ks_distance,
     landmark_groups,
     synthesize_errors,
@@ -38,7 +38,7 @@ def skirt():
     return c, truth, neighbour, errors
 
 
-def draw(c, truth, labelled, neighbour, seed=0) -> Errors:
+def draw(c, truth, labelled, neighbour, seed=0) -> WrongPoses:
     return synthesize_errors(
         truth,
         labelled,

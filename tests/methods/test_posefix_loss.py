@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from fashion_ops.methods.posefix.loss import coarse_to_fine, one_hot_maps
+from fashion_ops.methods.parts.heatmaps import one_hot_maps
+from fashion_ops.methods.posefix.loss import coarse_to_fine
 
 
 def test_one_hot_map_sums_to_one_and_expects_its_point():

@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.parts.backbones import landmarker_trunk
+from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.crops import apply_matrices
+from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
 from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.decode import activate
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.loss import heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker
-from fashion_ops.methods.top_down.targets import heatmap_targets
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
-from fashion_ops.params import TrainingConfig, TrainLandmarker
+from fashion_ops.params import TrainLandmarker
 from fashion_ops.taxonomy import category, load_grouping
 
 TINY = TrainLandmarker(
@@ -57,29 +58,25 @@ def drawn_skirts(n: int, seed: int = 0) -> tuple[TrainingGarments, list[np.ndarr
     return TrainingGarments(np.arange(n), np.full(n, SKIRT), np.array(boxes), landmarks, soft), images
 
 
-def train(folder, garments, images, epochs=3, **more):
+def train(folder, garments, images, epochs=3, **options):
     folder.mkdir()
     torch.manual_seed(0)
     model = Landmarker(TINY.backbone, 81, clusters=4)
-    run = TrainingConfig(
-        **{**TINY.model_dump(include=set(TrainingConfig.model_fields)), "epochs": epochs}
-    )
     return train_landmarker(
-        folder,
+        TINY.model_copy(update={"epochs": epochs}),
         model,
         landmarker_spec(TINY, "agg81", 4),
-        run,
         garments,
         lambda i: images[i],
-        label_alpha=0.1,
+        folder,
+        TrainerOptions(**options),
         seed=0,
-        **more,
     )
 
 
 def test_targets_weigh_occluded_like_visible_and_absent_not_at_all():
     landmarks = torch.tensor([[[9.5, 13.5, 2.0], [1.5, 1.5, 1.0], [0.0, 0.0, 0.0]]])
-    maps, weight = heatmap_targets(landmarks, (48, 64), 1.5)
+    maps, weight = heatmap_targets(landmarks, CellGrid((48, 64)), 1.5)
     assert maps.shape == (1, 3, 16, 12)
     assert weight.tolist() == [[1, 1, 0]]
     assert maps[0, 0, 3, 2] == 1 and maps[0, 1, 0, 0] == 1  # 9.5 px is the middle of cell 2
@@ -102,7 +99,7 @@ def test_cross_entropy_loss_by_hand():
 
 
 def test_a_softmax_map_is_read_like_a_gaussian_of_peak_one():
-    target, _ = heatmap_targets(torch.tensor([[[30.0, 21.0, 2.0]]]), (64, 64), 1.5)
+    target, _ = heatmap_targets(torch.tensor([[[30.0, 21.0, 2.0]]]), CellGrid((64, 64)), 1.5)
     heat = activate(target.log(), "cross_entropy", 1.5)
     torch.testing.assert_close(heat, target, atol=2e-3, rtol=0)
 
@@ -227,9 +224,9 @@ def test_wrong_folders_are_named(tmp_path):
 
 def test_backbone_errors():
     with pytest.raises(ValueError, match="unknown 'hrnet_w9000'"):
-        landmarker_trunk("hrnet_w9000")
+        landmarker_backbone("hrnet_w9000")
     with pytest.raises(ValueError, match=r"no pretrained weights; set train_landmarker\.pretrained"):
-        landmarker_trunk("hrnet_w8_tiny", pretrained="ms_in1k")
+        landmarker_backbone("hrnet_w8_tiny", pretrained="ms_in1k")
 
 
 def test_matrices_used_by_inference_match_training(tmp_path):

@@ -1,6 +1,7 @@
 """Aggregation & Finetuning's tables at a tiny size: rows, numbers, files; nothing is trained twice."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,10 @@ from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments
 from fashion_ops.cli import app
-from fashion_ops.distributed.payload import Job, Result
+from fashion_ops.distributed.payload import Result
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.steps import finetune, train_box_detector, train_landmarker
+from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 from papers.agg_finetune import (
@@ -30,11 +32,11 @@ from papers.agg_finetune.rare_category_remedies import nearest
 from papers.config import Request
 
 
-def untrained(job: Job, *_: object) -> Result:
+def untrained(job: FinetuneJob, *_: object) -> Result:
     """The universal landmarker as a finetuned one's folder: finetuning itself is tested elsewhere."""
-    spec = json.loads(job["landmarker"]["model.json"])
-    spec["training"] |= job["fit"].model_dump() | {"flip": job["flip"]}
-    return {"files": {**job["landmarker"], "model.json": json.dumps(spec).encode()}, "metrics": {}}
+    spec = json.loads(job.landmarker["model.json"])
+    spec["training"] |= job.config.model_dump()
+    return Result({**job.landmarker, "model.json": json.dumps(spec).encode()}, {})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -190,8 +192,8 @@ def test_held_out_garments_choose_the_epoch(ws, request_of, tmp_path, monkeypatc
     """What is judged best is written, also when it is the model before any training."""
     params = rare_category_remedies.longer(request_of().params, "skirt")
     job = finetune.prepare(params, ws, "skirt")
-    assert job["fit"].epochs == 2
-    job["garments"] = _five(load_garments(ws, "train")[1])
+    assert job.config.epochs == 2
+    job = replace(job, garments=_five(load_garments(ws, "train")[1]))
     seen = []
     for scores, epoch in (([0.1, 0.5, 0.3], 1), ([0.9, 0.5, 0.3], 0)):
         told = iter(scores)
@@ -241,7 +243,7 @@ def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
     real = inference_switches.judge.landmarks
 
     def landmarks(universal, finetuned, judged, boxes, what, score):
-        asked.append((universal.reading, len(finetuned), score))
+        asked.append((universal.decoding, len(finetuned), score))
         return real(universal, finetuned, judged, boxes, what, score)
 
     monkeypatch.setattr(inference_switches.judge, "landmarks", landmarks)

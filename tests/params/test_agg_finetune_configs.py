@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fashion_ops.methods.describe import describe
-from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params, finetune_config, load_params
+from fashion_ops.methods.top_down.training import finetune_config
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params, load_params
 from fashion_ops.params.recipes import configure
 
 ROOT = Path(__file__).parents[2]
@@ -53,10 +54,10 @@ def test_the_winner_trains_as_published(tmp_path):
     )
     assert t.lr_steps == ((7, 1e-3), (3, 1e-4), (2, 1e-5))
     for runs in p.categories.values():
-        fit = finetune_config(p.finetune, runs.finetune)
-        assert fit.weight_decay == 0 and fit.lr_steps is not None
-        assert [epochs for epochs, _ in fit.lr_steps] == [7, 3, 2]
-        assert [lr for _, lr in fit.lr_steps] == pytest.approx([1e-4, 1e-5, 1e-6])
+        config = finetune_config(p.train_landmarker, p.finetune, runs.finetune)
+        assert config.weight_decay == 0 and config.lr_steps is not None
+        assert [epochs for epochs, _ in config.lr_steps] == [7, 3, 2]
+        assert [lr for _, lr in config.lr_steps] == pytest.approx([1e-4, 1e-5, 1e-6])
     found = describe("landmarker", p)
     assert (found["parameters"], found["size"]) == (63_598_881, [384, 512])
     assert found["macs"] == pytest.approx(62.8e9, rel=0.01)
@@ -82,4 +83,4 @@ def test_the_third_place_trains_as_published(tmp_path):
 def test_drops_outside_of_the_run_are_named():
     p = Params.model_validate({"finetune": {"lr_drops": [3, 4]}})
     with pytest.raises(ValueError, match=r"finetune\.lr_drops \[3, 4\].*before the last epoch, 4"):
-        finetune_config(p.finetune, p.categories["skirt"].finetune)
+        finetune_config(p.train_landmarker, p.finetune, p.categories["skirt"].finetune)

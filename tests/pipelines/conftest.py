@@ -1,4 +1,4 @@
-"""A throw-away repository with the real dvc.yaml and code, and stages that only write small files."""
+"""A throw-away repository with the real dvc.yaml and code, and steps that only write small files."""
 
 import importlib
 import json
@@ -28,13 +28,13 @@ QUIET = {"telemetry": {"enabled": False}}
 
 
 @dataclass
-class FakeStages:
-    """Stands in for every stage. ``calls``: what ran; ``failing``: stages that raise; ``metrics``."""
+class FakeSteps:
+    """Stands in for every step. ``calls``: stages that ran; ``failing``: stages that raise."""
 
     calls: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     refined_ap: float = 0.6
-    unlike: dict[str, str] = field(default_factory=dict)  # what the registered model predicts otherwise
+    differences: dict[str, str] = field(default_factory=dict)  # of the registered model
     during: Callable[[str], None] = lambda stage: None
 
     def act(self, stage: str, params: Params) -> str:
@@ -107,13 +107,13 @@ class FakeStages:
         elif step == "evaluate":
             row = {"mean_shape": 0.1, "refined": self.refined_ap}
             category = {"box_ap": 0.6, "train": 3, "validation": 1, "landmark_ap": row}
-            judged = {
+            scores = {
                 "landmark_ap": row,
                 "landmark_ap_own_boxes": row,
                 "box_ap": 0.6,
                 "per_category": dict.fromkeys(CATEGORY_NAMES, category),
             }
-            write(ws.evaluation, {"metrics.json": json.dumps(judged), "report.html": text})
+            write(ws.evaluation, {"metrics.json": json.dumps(scores), "report.html": text})
         elif step not in ("register", "promote"):
             folders = {"synthesize": ws.raw, "aggregate": ws.grouped, "pseudo_label": ws.pseudo_labels}
             folders |= {"train_detector": ws.detector, "train_landmarker": ws.landmarker}
@@ -121,8 +121,8 @@ class FakeStages:
             folders["synthesize_alignment"] = ws.alignment_raw
             folders["ingest_alignment"] = ws.alignment_catalog
             folders |= {"drift": ws.drift}
-            judged = '{"batch": null, "measures": {}, "drifted": []}'
-            write(folders[step], {"model.json": text, "drift.json": judged})
+            drift = '{"batch": null, "measures": {}, "drifted": []}'
+            write(folders[step], {"model.json": text, "drift.json": drift})
             if step == "ingest_alignment":
                 (ws.alignment_catalog / "fld").mkdir()
                 (ws.alignment_catalog / "fld" / "garments.parquet").write_text(text)
@@ -135,10 +135,10 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def in_process(
-    what: str,
+    step: str,
     jobs: list[Job],
     work: Any,
-    land: Any,
+    on_result: Any,
     settings: Any,
     checkpoints: Path,
     on_epoch: Any,
@@ -150,15 +150,15 @@ def in_process(
         try:
             result = work(job.prepare(), None, lambda *_: None)
             on_epoch(job.name, 1, {"loss": 0.5})
-            land(job.name, result)
+            on_result(job.name, result)
         except Exception as error:
             failures[job.name] = error
     if failures:
-        raise FanOutError(what, failures, len(jobs))
+        raise FanOutError(step, failures, len(jobs))
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
+def stages(monkeypatch: pytest.MonkeyPatch) -> FakeSteps:
     import fashion_ops.distributed.by_category
     import fashion_ops.registry.tracking
 
@@ -168,7 +168,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
         package, _, own = name.rpartition(".")
         monkeypatch.setattr(importlib.import_module(package), own, module, raising=False)
 
-    fakes = FakeStages()
+    fakes = FakeSteps()
     for step in STEPS:
         put(f"fashion_ops.steps.{step}", fakes.module(step))
     monkeypatch.setattr(fashion_ops.distributed.by_category, "fan_out", in_process)
@@ -176,7 +176,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
     runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
     monkeypatch.setattr(fashion_ops.registry.tracking, "FanOutRuns", runs)
     reproduction = ModuleType("fashion_ops.inference.reproduction")
-    reproduction.differences = lambda *_: fakes.unlike  # type: ignore[attr-defined]
+    reproduction.differences = lambda *_: fakes.differences  # type: ignore[attr-defined]
     put("fashion_ops.inference.reproduction", reproduction)
     registry = ModuleType("fashion_ops.registry.client")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
@@ -190,8 +190,8 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeStages:
 
 
 @dataclass(frozen=True)
-class RepositoryResource:
-    """A repository and Dagster's memory of it."""
+class Repository:
+    """A repository and its Dagster instance."""
 
     root: Path
     instance: dg.DagsterInstance
@@ -219,13 +219,13 @@ def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def house(
+def repository(
     empty_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RepositoryResource]:
+) -> Iterator[Repository]:
     """An empty repository; the test stands in another directory."""
     root = Path(shutil.copytree(empty_repository, tmp_path / "repo"))
     for name in ("dagster", "elsewhere"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=QUIET) as instance:
-        yield RepositoryResource(root, instance)
+        yield Repository(root, instance)

@@ -1,4 +1,4 @@
-"""The sync with dvc.lock as Dagster judges it, the schedule, and runs whose process died."""
+"""The sync with dvc.lock as Dagster sees it, the schedule, and runs whose process died."""
 
 import subprocess
 from typing import Any
@@ -11,10 +11,12 @@ from dagster._core.loader import LoadingContextForTest
 from fashion_ops.params import Params, Retrain
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage
-from pipelines.automation import dvc_lock, make_schedule
 from pipelines.definitions import build
-from pipelines.home import RepositoryResource, prepare_home
-from pipelines.run_owner import DRIVER_TAG, driver, runs_in_progress
+from pipelines.home import prepare_home
+from pipelines.resources import RepositoryResource
+from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
+from pipelines.schedules import make_schedule
+from pipelines.sensors import dvc_lock
 
 UPSTREAM = (
     *("synthesize", "ingest", "aggregate", "pseudo_label", "drift"),
@@ -22,94 +24,96 @@ UPSTREAM = (
 )
 
 
-def make(house: Any, stages: Any, stage: str, text: str = "") -> None:
+def make(repository: Any, stages: Any, stage: str, text: str = "") -> None:
     """Make and record one stage as the command line would: without Dagster."""
-    snapshot = house.ledger.before(stage)
+    snapshot = repository.ledger.snapshot(stage)
     step, category = lineage.split(stage)
     module = stages.module(step)
-    params = RepositoryResource(root=str(house.root)).params()
+    params = RepositoryResource(root=str(repository.root)).params()
     if category:
-        module.publish(house.ws, category, module.work((params, category)) + text)
+        module.publish(repository.ws, category, module.work((params, category)) + text)
     else:
-        module.run(params, house.ws)
-    house.ledger.commit(stage, snapshot)
+        module.run(params, repository.ws)
+    repository.ledger.commit(stage, snapshot)
 
 
-def tick(house: Any, cursor: str | None = None) -> tuple[str, str | None]:
+def tick(repository: Any, cursor: str | None = None) -> tuple[str, str | None]:
     """One evaluation of the sensor: what it says, and its new cursor."""
     context = dg.build_sensor_context(
-        instance=house.instance,
+        instance=repository.instance,
         cursor=cursor,
-        resources={"house": RepositoryResource(root=str(house.root))},
+        resources={"repository": RepositoryResource(root=str(repository.root))},
     )
     data = dvc_lock.evaluate_tick(context)
     return str(data.skip_message), data.cursor
 
 
-def status(house: Any, *stages: str) -> list[StaleStatus]:
-    graph = build(house.root).resolve_asset_graph()
-    resolver = CachingStaleStatusResolver(house.instance, graph, LoadingContextForTest(house.instance))
+def status(repository: Any, *stages: str) -> list[StaleStatus]:
+    graph = build(repository.root).resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(
+        repository.instance, graph, LoadingContextForTest(repository.instance)
+    )
     return [resolver.get_status(dg.AssetKey(s), c) for s, c in map(lineage.split, stages)]
 
 
-def test_what_was_made_in_a_terminal_shows_as_fresh(house: Any, stages: Any) -> None:
+def test_what_was_made_in_a_terminal_shows_as_fresh(repository: Any, stages: Any) -> None:
     fresh, stale = StaleStatus.FRESH, StaleStatus.STALE
     everything = [*UPSTREAM]
     everything += [f"{step}@{name}" for step in ("finetune", "refine") for name in CATEGORY_NAMES]
     for stage in [*everything, "evaluate"]:
-        make(house, stages, stage)
-    said, cursor = tick(house)
+        make(repository, stages, stage)
+    said, cursor = tick(repository)
     assert said.startswith("reported synthesize, ingest") and said.endswith("evaluate")
-    assert set(status(house, *everything, "evaluate")) == {fresh}
-    assert tick(house, cursor)[0] == "dvc.lock is unchanged"
-    assert tick(house)[0] == "nothing new in dvc.lock"  # also after the cursor was lost
+    assert set(status(repository, *everything, "evaluate")) == {fresh}
+    assert tick(repository, cursor)[0] == "dvc.lock is unchanged"
+    assert tick(repository)[0] == "nothing new in dvc.lock"  # also after the cursor was lost
 
     # One category made anew: what was made from the old one is stale, until it is made anew too.
-    make(house, stages, "finetune@skirt", "changed")
-    assert tick(house, cursor)[0] == "reported finetune@skirt"
+    make(repository, stages, "finetune@skirt", "changed")
+    assert tick(repository, cursor)[0] == "reported finetune@skirt"
     followers = ("finetune@skirt", "refine@skirt", "refine@vest", "evaluate")
-    assert status(house, *followers) == [fresh, stale, fresh, stale]
-    make(house, stages, "refine@skirt", "changed")
-    make(house, stages, "evaluate")
-    assert tick(house, cursor)[0] == "reported refine@skirt, evaluate"
-    assert status(house, *followers) == [fresh] * 4
+    assert status(repository, *followers) == [fresh, stale, fresh, stale]
+    make(repository, stages, "refine@skirt", "changed")
+    make(repository, stages, "evaluate")
+    assert tick(repository, cursor)[0] == "reported refine@skirt, evaluate"
+    assert status(repository, *followers) == [fresh] * 4
 
     # Two changes between two ticks; evaluate is still made from the old ones.
-    make(house, stages, "finetune@vest", "changed")
-    make(house, stages, "refine@vest", "changed")
-    tick(house, cursor)
-    assert status(house, "finetune@vest", "refine@vest", "evaluate") == [fresh, fresh, stale]
+    make(repository, stages, "finetune@vest", "changed")
+    make(repository, stages, "refine@vest", "changed")
+    tick(repository, cursor)
+    assert status(repository, "finetune@vest", "refine@vest", "evaluate") == [fresh, fresh, stale]
 
 
-def test_an_event_told_late_does_not_look_fresh(house: Any, stages: Any) -> None:
+def test_an_event_told_late_does_not_look_fresh(repository: Any, stages: Any) -> None:
     """Refined from the old model, recorded; then the new model; Dagster hears of both at once."""
     for stage in (*UPSTREAM, "finetune@skirt", "refine@skirt"):
-        make(house, stages, stage)
-    make(house, stages, "finetune@skirt", "changed")
-    tick(house)
-    found = status(house, "finetune@skirt", "refine@skirt")
+        make(repository, stages, stage)
+    make(repository, stages, "finetune@skirt", "changed")
+    tick(repository)
+    found = status(repository, "finetune@skirt", "refine@skirt")
     assert found == [StaleStatus.FRESH, StaleStatus.STALE]
 
 
-def test_the_sensor_waits_for_a_run_in_progress(house: Any, stages: Any) -> None:
-    make(house, stages, "synthesize")
-    house.instance.create_run_for_job(dg_job(house), status=dg.DagsterRunStatus.STARTED)
-    said, cursor = tick(house)
+def test_the_sensor_waits_for_a_run_in_progress(repository: Any, stages: Any) -> None:
+    make(repository, stages, "synthesize")
+    repository.instance.create_run_for_job(dg_job(repository), status=dg.DagsterRunStatus.STARTED)
+    said, cursor = tick(repository)
     assert "is in progress" in said and cursor is None
-    assert lineage.latest(house.instance, "synthesize", None) is None
+    assert lineage.latest(repository.instance, "synthesize", None) is None
 
 
 def test_the_schedule_skips_current_work_and_never_overlaps(
-    house: Any, monkeypatch: pytest.MonkeyPatch
+    repository: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     retrain = make_schedule("pipeline", Retrain())
-    context = dg.build_schedule_context(instance=house.instance)
+    context = dg.build_schedule_context(instance=repository.instance)
     [request] = retrain.evaluate_tick(context).run_requests or []
     assert request.tags["fashion_ops/skip_current"] == "true"
     assert request.tags["dagster/asset_partition_range_start"] == CATEGORY_NAMES[0]
     assert request.tags["dagster/asset_partition_range_end"] == CATEGORY_NAMES[-1]
-    job, statuses = dg_job(house), dg.DagsterRunStatus
-    run = house.instance.create_run_for_job(job, status=statuses.STARTED)
+    job, statuses = dg_job(repository), dg.DagsterRunStatus
+    run = repository.instance.create_run_for_job(job, status=statuses.STARTED)
     data = retrain.evaluate_tick(context)
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is in progress"
 
@@ -121,37 +125,37 @@ def test_the_schedule_skips_current_work_and_never_overlaps(
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is queued already"
 
 
-def test_when_it_runs_stands_in_params(house: Any) -> None:
-    stopped = build(house.root).get_schedule_def("retrain")
+def test_when_it_runs_stands_in_params(repository: Any) -> None:
+    stopped = build(repository.root).get_schedule_def("retrain")
     assert (stopped.cron_schedule, stopped.execution_timezone) == ("0 3 * * 1", "UTC")
     assert stopped.default_status == dg.DefaultScheduleStatus.STOPPED
-    text = house.ws.params.read_text()
+    text = repository.ws.params.read_text()
     text = text.replace('cron: "0 3 * * 1"', 'cron: "30 4 * * *"').replace(
         "timezone: UTC\n  enabled: false", "timezone: Asia/Tokyo\n  enabled: true"
     )
-    house.ws.params.write_text(text)
-    running = build(house.root).get_schedule_def("retrain")
+    repository.ws.params.write_text(text)
+    running = build(repository.root).get_schedule_def("retrain")
     assert (running.cron_schedule, running.execution_timezone) == ("30 4 * * *", "Asia/Tokyo")
     assert running.default_status == dg.DefaultScheduleStatus.RUNNING
     with pytest.raises(ValueError, match="IANA time zone"):
         Params.model_validate({"retrain": {"timezone": "Mars/Olympus"}})
 
 
-def test_a_run_whose_process_is_gone_does_not_block(house: Any, stages: Any) -> None:
+def test_a_run_whose_process_is_gone_does_not_block(repository: Any, stages: Any) -> None:
     gone, zombie = subprocess.Popen(["true"]), subprocess.Popen(["true"])
     gone.wait()
-    host, pid, start = driver().split(":")
-    jobs, started = dg_job(house), dg.DagsterRunStatus.STARTED
+    host, pid, start = this_process().split(":")
+    jobs, started = dg_job(repository), dg.DagsterRunStatus.STARTED
 
     def begin(process: str) -> str:
-        tags = {DRIVER_TAG: process}
-        return house.instance.create_run_for_job(jobs, status=started, tags=tags).run_id
+        tags = {OWNER_TAG: process}
+        return repository.instance.create_run_for_job(jobs, status=started, tags=tags).run_id
 
     dead = [begin(f"{host}:{gone.pid}:{start}"), begin(f"{host}:{zombie.pid}:{start}")]
     dead.append(begin(f"{host}:{pid}:{int(start) - 1}"))  # another process had our pid before
-    alive = [begin(driver()), begin(f"elsewhere:{gone.pid}:{start}")]
-    assert sorted(runs_in_progress(house.instance)) == sorted(alive)
-    assert {house.instance.get_run_by_id(i).status for i in dead} == {dg.DagsterRunStatus.FAILURE}
+    alive = [begin(this_process()), begin(f"elsewhere:{gone.pid}:{start}")]
+    assert sorted(runs_in_progress(repository.instance)) == sorted(alive)
+    assert {repository.instance.get_run_by_id(i).status for i in dead} == {dg.DagsterRunStatus.FAILURE}
     zombie.wait()
 
 
@@ -169,5 +173,5 @@ def test_home_is_absolute_and_has_the_settings(tmp_path: Any, monkeypatch: pytes
     monkeypatch.delenv("DAGSTER_HOME")
 
 
-def dg_job(house: Any) -> dg.JobDefinition:
-    return build(house.root).resolve_job_def("pipeline")
+def dg_job(repository: Any) -> dg.JobDefinition:
+    return build(repository.root).resolve_job_def("pipeline")

@@ -69,9 +69,9 @@ def test_string_selections_parse() -> None:
 
 
 def test_snapshot(graph: Any) -> None:
-    shown = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
-    assert tuple(step for step in STEPS if step in shown) == STEPS and set(shown) == {*STEPS, "batches"}
-    assert {name: node.group_name for name, node in shown.items()} == {
+    nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+    assert tuple(step for step in STEPS if step in nodes) == STEPS and set(nodes) == {*STEPS, "batches"}
+    assert {name: node.group_name for name, node in nodes.items()} == {
         "batches": "data",
         "synthesize": "data",
         "ingest": "data",
@@ -91,8 +91,8 @@ def test_snapshot(graph: Any) -> None:
         "register": "registry",
         "promote": "registry",
     }
-    assert {name for name, node in shown.items() if node.is_partitioned} == set(PARTITIONED)
-    assert {name for name, node in shown.items() if node.code_version is None} == {
+    assert {name for name, node in nodes.items() if node.is_partitioned} == set(PARTITIONED)
+    assert {name for name, node in nodes.items() if node.code_version is None} == {
         *REGISTRY,
         "batches",
     }

@@ -17,13 +17,13 @@ from mortal_runs import CROWNED, HALF, RECORDED, UNCROWNED, UNRECORDED, UPLOADED
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.ticks import run_ticks, small_workspace, status
-from fashion_ops.ledger import Ledger, damaged
+from fashion_ops.ledger import Ledger, damaged_outputs
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from pipelines.run_owner import runs_in_progress
-from pipelines.steps import BATCHES, jobs
+from pipelines.steps import BATCHES, steps_by_job
 
 CHAMPION = "models:/garment-landmarks@champion"
-STEPS = jobs()["pipeline"]
+STEPS = steps_by_job()["pipeline"]
 LONG = "FASHION_OPS_LONG" in os.environ
 DOOMED = {*STEPS} - {*REGISTRY, BATCHES} if LONG else {"ingest", "finetune", "evaluate"}
 
@@ -63,13 +63,13 @@ def test_killed_in_its_steps_and_executed_again_from_the_failure(
             parent, step = killed(nursery, instance, order)
             died.append(step)
             entries = ledger.entries()
-            own = [name for name in ledger.stages() if name.partition("@")[0] == step]
-            recorded = [name for name in own if name in entries and name not in before]
-            landed = 2 if step in PARTITIONS else 0  # the third one dies
-            assert len(recorded) == landed + (moment == RECORDED), (step, moment)
+            stages = [name for name in ledger.stages() if name.partition("@")[0] == step]
+            recorded = [name for name in stages if name in entries and name not in before]
+            completed = 2 if step in PARTITIONS else 0  # the third one dies
+            assert len(recorded) == completed + (moment == RECORDED), (step, moment)
             assert all(ledger.is_current(name) for name in recorded)
-            assert not any(ledger.is_current(name) for name in own if name not in recorded)
-            assert damaged(ledger) == {}
+            assert not any(ledger.is_current(name) for name in stages if name not in recorded)
+            assert damaged_outputs(ledger) == {}
         for moment in (UPLOADED, UNCROWNED, CROWNED):
             order = Order(parent, moment)
             parent, step = killed(nursery, instance, order)

@@ -1,4 +1,4 @@
-"""Failures and overdue runs are told: to the log, and to a webhook that listens on this machine."""
+"""Alerts of failed and overdue runs, to the log and to a webhook that listens on this machine."""
 
 import json
 import sys
@@ -14,15 +14,15 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 import fashion_ops.registry
 from fashion_ops.params import Notify, Retrain
 from fashion_ops.registry import client as registry
-from pipelines import notify
-from pipelines.automation import make_schedule
+from pipelines import notify, sensors
 from pipelines.definitions import build
-from pipelines.home import RepositoryResource
+from pipelines.resources import RepositoryResource
 from pipelines.run import run
+from pipelines.schedules import make_schedule
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """What a webhook on this machine was sent."""
     bodies: list[dict[str, Any]] = []
 
@@ -43,19 +43,19 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     server.server_close()
 
 
-def test_a_failed_run_is_told_with_its_cause_and_the_champion(
-    house: Any, stages: Any, heard: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+def test_a_failed_run_is_reported_with_its_cause_and_the_champion(
+    repository: Any, stages: Any, posts: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     stages.failing["aggregate"] = ValueError("no such grouping")
-    [result] = run(house.root, house.instance, ("synthesize", "ingest", "aggregate"))
+    [result] = run(repository.root, repository.instance, ("synthesize", "ingest", "aggregate"))
     context = dg.build_run_status_sensor_context(
         sensor_name="failed_runs",
         dagster_event=result.get_run_failure_event(),
-        dagster_instance=house.instance,
+        dagster_instance=repository.instance,
         dagster_run=result.dagster_run,
     ).for_run_failure()
-    notify.failed_runs(context, house=RepositoryResource(root=str(house.root)))
-    [body] = heard
+    sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
+    [body] = posts
     assert body["event"] == "run_failed" and body["run"] == result.run_id
     assert body["steps"] == ["aggregate: ValueError: no such grouping"]
     assert body["champion"] == "the champion is still version 3"
@@ -63,61 +63,61 @@ def test_a_failed_run_is_told_with_its_cause_and_the_champion(
 
 
 def test_a_failed_tick_leaves_the_champion_and_says_so(
-    house: Any, stages: Any, heard: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    repository: Any, stages: Any, posts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a real registry, where version 2 serves and 3 is the challenger."""
     monkeypatch.setitem(sys.modules, "fashion_ops.registry.client", registry)  # the stand-in's place
     monkeypatch.setattr(fashion_ops.registry, "client", registry)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client, name = registry.connect(house.root), "garment-landmarks"
+    client, name = registry.connect(repository.root), "garment-landmarks"
     client.create_registered_model(name)
     for _ in range(3):
-        client.create_model_version(name, f"file://{house.root}/models")
+        client.create_model_version(name, f"file://{repository.root}/models")
     serving = {"previous": "1", "champion": "2", "challenger": "3"}
     for alias, version in serving.items():
         client.set_registered_model_alias(name, alias, version)
 
-    definitions = build(house.root)
+    definitions = build(repository.root)
     for failing in ("evaluate", "register"):
         stages.failing = {failing: ValueError(f"{failing} broke")}
-        context = dg.build_schedule_context(instance=house.instance)
+        context = dg.build_schedule_context(instance=repository.instance)
         [request] = make_schedule("pipeline", Retrain()).evaluate_tick(context).run_requests or []
         result = definitions.resolve_job_def("pipeline").execute_in_process(
-            instance=house.instance, tags=dict(request.tags), raise_on_error=False
+            instance=repository.instance, tags=dict(request.tags), raise_on_error=False
         )
         assert not result.success and "promote" not in stages.calls
         aliases = client.get_registered_model(name).aliases
         assert {alias: str(version) for alias, version in aliases.items()} == serving
-        told = dg.build_run_status_sensor_context(
+        failure = dg.build_run_status_sensor_context(
             sensor_name="failed_runs",
             dagster_event=result.get_run_failure_event(),
-            dagster_instance=house.instance,
+            dagster_instance=repository.instance,
             dagster_run=result.dagster_run,
         ).for_run_failure()
-        notify.failed_runs(told, house=RepositoryResource(root=str(house.root)))
-        assert heard[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
-        assert heard[-1]["text"].endswith("The champion is still version 2.")
+        sensors.failed_runs(failure, repository=RepositoryResource(root=str(repository.root)))
+        assert posts[-1]["steps"] == [f"{failing}: ValueError: {failing} broke"]
+        assert posts[-1]["text"].endswith("The champion is still version 2.")
     assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
 
 
-def test_what_is_overdue_is_told_once(house: Any, heard: list[dict[str, Any]]) -> None:
+def test_what_is_overdue_is_reported_once(repository: Any, posts: list[dict[str, Any]]) -> None:
     cursor, before = None, FreshnessState.UNKNOWN
     for state in (FreshnessState.PASS, FreshnessState.FAIL, FreshnessState.FAIL, FreshnessState.PASS):
-        house.instance.report_runless_asset_event(
+        repository.instance.report_runless_asset_event(
             FreshnessStateChange(
-                key=notify.OVERDUE, new_state=state, previous_state=before, state_change_timestamp=1.0
+                key=sensors.OVERDUE, new_state=state, previous_state=before, state_change_timestamp=1.0
             )
         )
         context = dg.build_sensor_context(
-            instance=house.instance,
+            instance=repository.instance,
             cursor=cursor,
-            resources={"house": RepositoryResource(root=str(house.root))},
+            resources={"repository": RepositoryResource(root=str(repository.root))},
         )
-        cursor = notify.overdue.evaluate_tick(context).cursor
+        cursor = sensors.overdue.evaluate_tick(context).cursor
         assert cursor == state.value
         before = state
-    assert [body["event"] for body in heard] == ["overdue"]
-    policy = build(house.root).resolve_asset_graph().get(notify.OVERDUE).freshness_policy
+    assert [body["event"] for body in posts] == ["overdue"]
+    policy = build(repository.root).resolve_asset_graph().get(sensors.OVERDUE).freshness_policy
     assert policy.fail_window.to_timedelta().days == 8
 
 
@@ -125,7 +125,7 @@ def test_nothing_fails_because_nobody_listens(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(notify.WEBHOOK, raising=False)
-    assert not notify.tell(Notify(), "run_failed", "a run failed")
+    assert not notify.send_alert(Notify(), "run_failed", "a run failed")
     secret = "http://127.0.0.1:9/secret"
-    assert not notify.tell(Notify(webhook=secret), "run_failed", "a run failed")
-    assert "could not be told" in caplog.text and "secret" not in caplog.text
+    assert not notify.send_alert(Notify(webhook=secret), "run_failed", "a run failed")
+    assert "could not be reached" in caplog.text and "secret" not in caplog.text

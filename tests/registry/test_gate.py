@@ -8,7 +8,7 @@ import pytest
 
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
 from fashion_ops.params import Promote
-from fashion_ops.registry.gate import Facts, Finding, judge, tolerance
+from fashion_ops.registry.gate import Facts, Finding, apply_rules, tolerance
 from fashion_ops.reports.promotion import draw_page
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -66,7 +66,7 @@ CASES = {
     ),
     "lower with its own boxes": (
         {"comparisons": pair(own=comparison(Difference(0.5, 0.6, -0.02, 0.0)))},
-        ["landmark AP with own boxes 0.5000 is 0.1000 below the champion's 0.6000"],
+        ["landmark AP with predicted boxes 0.5000 is 0.1000 below the champion's 0.6000"],
     ),
     "higher, by luck perhaps": (
         {"comparisons": pair(comparison(Difference(0.61, 0.6, -0.021, 0.04)))},
@@ -112,11 +112,11 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_rule(case: str) -> None:
-    changes, wanted = CASES[case]
-    findings = judge(facts(**changes), GATE)
+    changes, expected = CASES[case]
+    findings = apply_rules(facts(**changes), GATE)
     reasons = [f.why for f in findings if not f.passed]
-    assert len(reasons) == len(wanted), reasons
-    assert all(found.startswith(start) for found, start in zip(reasons, wanted, strict=True))
+    assert len(reasons) == len(expected), reasons
+    assert all(reason.startswith(start) for reason, start in zip(reasons, expected, strict=True))
     assert all(not f.why for f in findings if f.passed)
     assert {f.what for f in findings if f.rule == "promote.max_category_drop"} == (
         {f"{c.name}: landmark AP" for c in CATEGORIES if c.id != 2}
@@ -146,16 +146,16 @@ def decided(findings: list[Finding]) -> dict:
 
 def test_the_page_says_everything_that_the_decision_does() -> None:
     worse = pair(comparison(Difference(0.5, 0.6, -0.15, -0.05), vest=Difference(0.4, 0.6, -0.3, -0.1)))
-    findings = judge(facts(comparisons=worse, checks={"a_check": "<b>"}), GATE)
+    findings = apply_rules(facts(comparisons=worse, checks={"a_check": "<b>"}), GATE)
     decision = decided(findings)
     page = draw_page(decision)
     assert page.count("<circle") == 12 and page.count('class="point bad"') == 1
     assert "<td>vest</td><td>100</td><td>0.600</td><td>0.400</td>" in page
-    assert "−0.300 … −0.100" in page and "1,234 images (the champion judged anew" in page
+    assert "−0.300 … −0.100" in page and "1,234 images (the champion predicted again" in page
     assert "check a_check failed: &lt;b&gt;" in page and "max_latency_ms: 2000.0" in page
     assert "git_commit" not in page
     first = decision | {"against": None, "promoted": True, "reasons": [], "judged_anew": False}
-    first["findings"] = [f.to_json() for f in judge(facts(comparisons=None), GATE)]
+    first["findings"] = [f.to_json() for f in apply_rules(facts(comparisons=None), GATE)]
     assert "no champion yet" in draw_page(first) and "<h2>Categories" not in draw_page(first)
 
 
@@ -163,7 +163,7 @@ def test_the_page_says_everything_that_the_decision_does() -> None:
 def test_the_axis_has_round_steps_at_any_gap(gap: float) -> None:
     vest = Difference(0.5 + gap, 0.5, gap, gap)
     same = Difference(0.5, 0.5, 0.0, 0.0)
-    findings = judge(facts(comparisons=pair(comparison(same, vest=vest))), GATE)
+    findings = apply_rules(facts(comparisons=pair(comparison(same, vest=vest))), GATE)
     page = draw_page(decided([replace(f, limit=gap) for f in findings]))
     ticks = [t.replace("−", "-") for t in re.findall(r'class="tick"[^>]*>([^<]*)<', page)]
     steps = [float(t) for t in ticks]

@@ -1,4 +1,4 @@
-"""What the gate judges by: the frozen shard, its digest, the champion on it, bits and time."""
+"""What the gate decides by: the frozen set, its digest, the champion on it, bits and time."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,8 @@ from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.params import Params
 from fashion_ops.registry import measurements as module
-from fashion_ops.registry.frozen_set import CHECKS, SHARD, Shard, shard_of
+from fashion_ops.registry.checks import CHECKS_FILE
+from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet
 from fashion_ops.registry.measurements import latencies, measure
 from fashion_ops.registry.transitions import ROLLED_BACK
 from fashion_ops.workspace import Workspace
@@ -37,41 +38,43 @@ def moved(table: pd.DataFrame, by: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def shard(images, garments) -> Shard:
+def frozen(images, garments) -> FrozenSet:
     catalog: Any = SimpleNamespace(images=images, garments=garments)
-    return shard_of(catalog, "validation", tables(garments, 1, 8.0))
+    return FrozenSet.of_split(catalog, "validation", tables(garments, 1, 8.0))
 
 
-def test_the_digest_is_of_images_and_labels_not_of_ids(shard, tmp_path):
-    same = Shard(moved(shard.images, 50), moved(shard.garments, 50), {})
-    turned = Shard(shard.images[::-1], shard.garments, {})
-    assert shard.digest() == same.digest() == turned.digest()
-    shard.write(tmp_path / "kept")
-    assert Shard.read(tmp_path / "kept").digest() == shard.digest()
-    label = shard.garments.copy()
+def test_the_digest_is_of_images_and_labels_not_of_ids(frozen, tmp_path):
+    same = FrozenSet(moved(frozen.images, 50), moved(frozen.garments, 50), {})
+    turned = FrozenSet(frozen.images[::-1], frozen.garments, {})
+    assert frozen.digest() == same.digest() == turned.digest()
+    frozen.write(tmp_path / "kept")
+    assert FrozenSet.read(tmp_path / "kept").digest() == frozen.digest()
+    label = frozen.garments.copy()
     label.at[0, "landmarks"] = label.at[0, "landmarks"] + np.float32(0.5)
-    other = shard.images.assign(sha256=["x", *shard.images["sha256"][1:]])
-    fewer = shard.garments[shard.garments["image_id"] != shard.images["image_id"].iloc[-1]]
+    other = frozen.images.assign(sha256=["x", *frozen.images["sha256"][1:]])
+    fewer = frozen.garments[frozen.garments["image_id"] != frozen.images["image_id"].iloc[-1]]
     for changed in (
-        Shard(shard.images, label, {}),
-        Shard(other, shard.garments, {}),
-        Shard(shard.images[:-1], fewer, {}),
+        FrozenSet(frozen.images, label, {}),
+        FrozenSet(other, frozen.garments, {}),
+        FrozenSet(frozen.images[:-1], fewer, {}),
     ):
-        assert changed.digest() != shard.digest()
+        assert changed.digest() != frozen.digest()
 
 
-class RepositoryResource:
+class Records:
     """Versions, their records, and what their models predict on a catalog."""
 
     def __init__(self, folder: Path, images: pd.DataFrame, garments: pd.DataFrame) -> None:
         self.folder, self.predicts = folder, {}
         self.catalog = SimpleNamespace(images=images, garments=garments, image_bytes=lambda _: b"jpeg")
 
-    def version(self, number: str, shard: Shard, predicts: dict[str, pd.DataFrame], **tags: str) -> Any:
-        records = self.folder / number
-        shard.write(records / SHARD)
-        (records / CHECKS).write_text(json.dumps({"catalog_adds_up": ""}))
-        (records / "weights").write_bytes(bytes(2_000_000))
+    def version(
+        self, number: str, frozen: FrozenSet, predicts: dict[str, pd.DataFrame], **tags: str
+    ) -> Any:
+        folder = self.folder / number
+        frozen.write(folder / FROZEN_SET)
+        (folder / CHECKS_FILE).write_text(json.dumps({"catalog_adds_up": ""}))
+        (folder / "weights").write_bytes(bytes(2_000_000))
         self.predicts[number] = predicts
         return SimpleNamespace(name="garments", version=number, run_id=number, tags=tags)
 
@@ -83,18 +86,18 @@ class RepositoryResource:
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch, images, garments) -> RepositoryResource:
-    made = RepositoryResource(tmp_path, images, garments)
+def records(tmp_path, monkeypatch, images, garments) -> Records:
+    made = Records(tmp_path, images, garments)
 
     def split(
-        predictor: Any, catalog: Any, images: Any, most_found: int, most: int | None, _: str
+        predictor: Any, catalog: Any, images: Any, most_detections: int, most: int | None, _: str
     ) -> Any:
         predicted = made.predicts[predictor.number]
         return {kind: {"refined": t.iloc[:most]} for kind, t in predicted.items()}
 
     monkeypatch.setattr(module, "Catalog", lambda _: made.catalog)
     monkeypatch.setattr(module.registry, "fetch_bundle", lambda s: tmp_path / s.rpartition("/")[2])
-    monkeypatch.setattr(module.registry, "record_of", made.record)
+    monkeypatch.setattr(module.registry, "fetch_record", made.record)
     monkeypatch.setattr(module.registry, "metrics_of", lambda _: AP)
     monkeypatch.setattr(
         module.Predictor,
@@ -110,67 +113,71 @@ PARAMS = Params.model_validate({"promote": {"resamples": 100, "latency_photos": 
 WS = Workspace(Path("/nowhere"))
 
 
-def test_on_the_same_shard_the_recorded_predictions_are_compared(house, shard, garments):
+def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, frozen, garments):
     old = tables(garments, 7, 12.0)
-    challenger = house.version("2", shard, shard.predictions)
-    # The champion's catalog gave other ids; its model is not asked again.
+    challenger = records.version("2", frozen, frozen.predictions)
+    # The champion's catalog gave other ids; its model does not predict again.
     then = {k: moved(t, 50) for k, t in old.items()}
-    champion = house.version("1", Shard(moved(shard.images, 50), moved(shard.garments, 50), then), {})
-    found = measure(PARAMS, WS, challenger, champion)
-    assert not found.judged_anew and found.facts.objections == ()
-    assert found.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
-    assert None not in found.facts.latency_ms and found.images == len(shard.images)
-    truth = ground_truth(house.catalog.images, garments)
-    assert found.facts.comparisons is not None
+    champion = records.version(
+        "1", FrozenSet(moved(frozen.images, 50), moved(frozen.garments, 50), then), {}
+    )
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert not measured.champion_predicted_again and measured.facts.objections == ()
+    assert measured.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
+    assert None not in measured.facts.latency_ms and measured.images == len(frozen.images)
+    truth = ground_truth(records.catalog.images, garments)
+    assert measured.facts.comparisons is not None
     for kind in old:
-        got = found.facts.comparisons[kind].overall
-        for value, table in ((got.new, shard.predictions[kind]), (got.old, old[kind])):
-            wanted = score_landmarks(truth, detections(table, house.catalog.images)).stats["AP"]
-            assert value == pytest.approx(wanted, rel=1e-12)
-    assert found.facts.garments[9] == int(
+        got = measured.facts.comparisons[kind].overall
+        for value, table in ((got.new, frozen.predictions[kind]), (got.old, old[kind])):
+            expected = score_landmarks(truth, detections(table, records.catalog.images)).stats["AP"]
+            assert value == pytest.approx(expected, rel=1e-12)
+    assert measured.facts.garments[9] == int(
         (garments["num_labelled"][garments["category_id"] == 9] > 0).sum()
     )
 
 
-def test_on_another_shard_the_champion_predicts_anew(house, shard, garments):
-    challenger = house.version("2", shard, shard.predictions)
-    fewer = shard.garments[shard.garments["image_id"] != shard.images["image_id"].iloc[-1]]
-    its_own = Shard(shard.images[:-1], fewer, tables(fewer, 3, 5.0))
+def test_on_another_frozen_set_the_champion_predicts_anew(records, frozen, garments):
+    challenger = records.version("2", frozen, frozen.predictions)
+    fewer = frozen.garments[frozen.garments["image_id"] != frozen.images["image_id"].iloc[-1]]
+    another = FrozenSet(frozen.images[:-1], fewer, tables(fewer, 3, 5.0))
     now = tables(garments, 9, 15.0)
-    champion = house.version("1", its_own, now)
-    found = measure(PARAMS, WS, challenger, champion)
-    assert found.judged_anew and found.facts.comparisons is not None
-    wanted = score_landmarks(shard.truth(), detections(now["truth_boxes"], shard.images)).stats["AP"]
-    assert found.facts.comparisons["truth_boxes"].overall.old == pytest.approx(wanted, rel=1e-12)
+    champion = records.version("1", another, now)
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert measured.champion_predicted_again and measured.facts.comparisons is not None
+    expected = score_landmarks(
+        frozen.ground_truth(), detections(now["truth_boxes"], frozen.images)
+    ).stats["AP"]
+    assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_speaks_against_a_challenger(house, shard, garments):
-    other = {k: t.assign(score=t["score"] * np.float32(0.999)) for k, t in shard.predictions.items()}
-    broken = house.version("3", shard, other)
+def test_what_speaks_against_a_challenger(records, frozen, garments):
+    other = {k: t.assign(score=t["score"] * np.float32(0.999)) for k, t in frozen.predictions.items()}
+    broken = records.version("3", frozen, other)
     (why,) = measure(PARAMS, WS, broken, None).facts.objections
     assert why == (
         "loaded from the registry it predicts otherwise than evaluated: truth_boxes: another score, "
         "own_boxes: another score"
     )
-    rolled = house.version("4", shard, shard.predictions, **{ROLLED_BACK: "yesterday: slow"})
+    rolled = records.version("4", frozen, frozen.predictions, **{ROLLED_BACK: "yesterday: slow"})
     (why,) = measure(PARAMS, WS, rolled, None).facts.objections
     assert "version 4 was rolled back (yesterday: slow)" in why
     assert measure(PARAMS, WS, rolled, None, again=True).facts.objections == ()
-    house.catalog.garments = garments.assign(category_id=garments["category_id"].to_numpy()[::-1])
-    found = measure(PARAMS, WS, house.version("5", shard, {}), None)
-    (why,) = found.facts.objections
-    assert "other images or labels than version 5 was judged on" in why
-    assert found.facts.latency_ms == (None, None)  # and so the gate refuses
+    records.catalog.garments = garments.assign(category_id=garments["category_id"].to_numpy()[::-1])
+    measured = measure(PARAMS, WS, records.version("5", frozen, {}), None)
+    (why,) = measured.facts.objections
+    assert "other images or labels than version 5 was evaluated on" in why
+    assert measured.facts.latency_ms == (None, None)  # and so the gate refuses
 
 
 def test_times_are_medians_of_what_takes_turns(monkeypatch):
-    asked, now = [], [0.0]
+    called, now = [], [0.0]
     monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
     def predictor(name: str, cost: dict[bytes, float]) -> Any:
         def predict(photo: bytes) -> list:
-            asked.append(name)
+            called.append(name)
             now[0] += cost.get(photo, 0.1)
             return []
 
@@ -178,5 +185,5 @@ def test_times_are_medians_of_what_takes_turns(monkeypatch):
 
     pair = [predictor("a", {b"2": 9.0}), predictor("b", {b"1": 0.3, b"3": 0.3})]
     assert latencies(pair, [b"1", b"2", b"3"]) == pytest.approx([100.0, 300.0])
-    assert asked == ["a", "b"] * 5  # two to warm up
+    assert called == ["a", "b"] * 5  # two to warm up
     assert latencies(pair, []) == []

@@ -1,6 +1,6 @@
 """Register and promote against a real MLflow in SQLite, with a bundle of small files.
 
-What the gate measures is put in here from metrics.json; ``promotion`` and ``stages/test_measure`` hold
+What the gate measures is put in here from metrics.json; ``test_gate`` and ``test_measurements`` hold
 the measuring.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from measured import measured
+from mlflow.artifacts import load_dict
 
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
@@ -48,8 +49,8 @@ def metrics(ap: float, box_ap: float = 0.6, **categories: float) -> dict[str, An
     }
 
 
-def make(ws: Workspace, text: str, judged: dict[str, Any]) -> None:
-    """Models that hold ``text``, judged with these numbers, recorded in the ledger."""
+def make(ws: Workspace, text: str, scores: dict[str, Any]) -> None:
+    """Models that hold ``text``, evaluated with these numbers, recorded in the ledger."""
     shutil.rmtree(ws.root / "models", ignore_errors=True)
     folders = [ws.detector, ws.postprocess, ws.landmarker]
     folders += [f(name) for name in CATEGORY_NAMES for f in (ws.finetuned, ws.refined)]
@@ -57,16 +58,16 @@ def make(ws: Workspace, text: str, judged: dict[str, Any]) -> None:
         folder.mkdir(parents=True)
         (folder / "model.json").write_text(text)
     ws.evaluation.mkdir(parents=True, exist_ok=True)
-    (ws.evaluation / "metrics.json").write_text(json.dumps(judged))
+    (ws.evaluation / "metrics.json").write_text(json.dumps(scores))
     ledger = Ledger(ws.root)
     for stage in ("train", "evaluate"):
-        ledger.commit(stage, ledger.before(stage))
+        ledger.commit(stage, ledger.snapshot(stage))
 
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """One repository and registry for the module: MLflow needs seconds to set one up."""
-    root = tmp_path_factory.mktemp("house")
+    root = tmp_path_factory.mktemp("repository")
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=root, check=True)
     (root / "dvc.yaml").write_text(PIPELINE)
@@ -78,7 +79,7 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FASHION_OPS_ROOT", str(root))
         patch.chdir(elsewhere)
-        patch.setattr(register, "record_judgement", lambda *_: None)
+        patch.setattr(register, "write_evaluation", lambda *_: None)
         patch.setattr(promote, "measure", measured)
         yield Workspace(root)
         assert list(elsewhere.iterdir()) == []  # nothing depends on the working directory
@@ -120,12 +121,12 @@ def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:
     assert "vest" not in answer["reasons"]  # 0.05 lower is just allowed
     refused = client.get_model_version(name, "2")
     assert json.loads(refused.tags["promotion"])["against"] == 1
-    kept = client.load_dict(f"runs:/{refused.run_id}/promotion.json")
+    kept = load_dict(f"runs:/{refused.run_id}/promotion.json")
     assert kept["promoted"] is False and kept["against"] == 1
     rows = {f["what"]: (f["new"], f["old"], f["limit"], f["passed"]) for f in kept["findings"]}
     assert rows["skirt: landmark AP"] == (0.4, 0.6, 0.05, False)
     assert rows["landmark AP"] == (0.55, 0.6, 0.0, False)
-    page = registry.record_of(refused, "promotion.html").read_text()
+    page = registry.fetch_record(refused, "promotion.html").read_text()
     assert (
         "refused" in page and "version 2" in page and "<td>skirt</td><td>100</td><td>0.600</td>" in page
     )
@@ -153,14 +154,14 @@ def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:
     ]
 
     # Back: and the one that was taken out of service does not come back by itself.
-    with transitions.turn(client, name, "rollback") as turn:
-        turn.roll_back("it mistakes skirts for shorts")
+    with transitions.begin_transition(client, name, "rollback") as transition:
+        transition.roll_back("it mistakes skirts for shorts")
     assert registry.find_version(client, name, "champion").version in (1, "1")
     with (
         pytest.raises(ValueError, match="no previous version to go back to"),
-        transitions.turn(client, name, "rollback") as turn,
+        transitions.begin_transition(client, name, "rollback") as transition,
     ):
-        turn.roll_back("too far")
+        transition.roll_back("too far")
 
     # What is not as recorded can't be registered.
     (ws.landmarker / "model.json").write_text("edited by hand")

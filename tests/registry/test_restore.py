@@ -37,7 +37,7 @@ stages:
     outs: [models]
   evaluate:
     cmd: fashion-ops evaluate
-    deps: [models, data/raw, fashion_ops/judge.py]
+    deps: [models, data/raw, fashion_ops/scoring.py]
     outs: [reports/evaluation]
   apart: # nobody ever runs it
     cmd: fashion-ops apart
@@ -46,7 +46,7 @@ stages:
 """
 CLI = f"""
 import pathlib, shutil, sys, yaml
-from fashion_ops.judge import judge
+from fashion_ops.scoring import score
 params, step = yaml.safe_load(open("params.yaml")), sys.argv[1]
 folders = ["detector", "postprocess", "landmarker"]
 folders += [f"{{kind}}/{{name}}" for kind in ("finetuned", "refined") for name in {CATEGORY_NAMES!r}]
@@ -63,12 +63,12 @@ if step == "train":
 if step == "evaluate":
     shutil.rmtree("reports/evaluation", ignore_errors=True)
     seen = open("data/raw/numbers.txt").read() + open("models/landmarker/model.json").read()
-    write("reports/evaluation/metrics.json", judge(seen))
-    write("reports/evaluation/images/1.txt", judge(seen[::-1]))
+    write("reports/evaluation/metrics.json", score(seen))
+    write("reports/evaluation/images/1.txt", score(seen[::-1]))
 """
-JUDGE = """
+SCORING = """
 import hashlib, json
-def judge(seen):
+def score(seen):
     return json.dumps({"seen": hashlib.md5(seen.encode()).hexdigest(), "rule": 1})
 """
 
@@ -91,7 +91,7 @@ class RepositoryResource:
     def run(self) -> None:
         ledger = Ledger(self.ws.root)
         for stage in ("synthesize", "train", "evaluate"):
-            before = ledger.before(stage)
+            before = ledger.snapshot(stage)
             command = [sys.executable, "-m", "fashion_ops.cli", stage]
             env = {"PYTHONPATH": str(self.ws.root)}
             subprocess.run(command, cwd=self.ws.root, check=True, env=env)
@@ -114,49 +114,49 @@ class RepositoryResource:
 
 def start(root: Path) -> RepositoryResource:
     root.mkdir()
-    house = RepositoryResource(root)
+    repository = RepositoryResource(root)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     shutil.copy(ROOT / ".gitignore", root)
-    house.write("data/batches/.gitkeep", "")
-    house.write(".dvcignore", "__pycache__\n")
-    house.write("dvc.yaml", PIPELINE)
-    house.write("params.yaml", "synthesize: 3\nlr: 0.1\n")
-    house.write("fashion_ops/__init__.py", "")
-    house.write("fashion_ops/cli.py", CLI)
-    house.write("fashion_ops/judge.py", JUDGE)
-    house.git("add", "--all")
-    house.git("commit", "--quiet", "--message", "start")
-    return house
+    repository.write("data/batches/.gitkeep", "")
+    repository.write(".dvcignore", "__pycache__\n")
+    repository.write("dvc.yaml", PIPELINE)
+    repository.write("params.yaml", "synthesize: 3\nlr: 0.1\n")
+    repository.write("fashion_ops/__init__.py", "")
+    repository.write("fashion_ops/cli.py", CLI)
+    repository.write("fashion_ops/scoring.py", SCORING)
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message", "start")
+    return repository
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RepositoryResource]:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RepositoryResource]:
     """Three versions with other data, parameters and code; the last two from an uncommitted tree."""
-    root = tmp_path_factory.mktemp("way back") / "house"
+    root = tmp_path_factory.mktemp("way back") / "repository"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FASHION_OPS_ROOT", str(root))
-        patch.setattr(register, "record_judgement", lambda *_: None)  # there is nothing to judge by
-        house = start(root)
-        house.run()
-        assert house.register() == {"version": 1, "new": True}
-        house.write("params.yaml", "synthesize: 5\nlr: 0.2\n")
-        house.write("fashion_ops/judge.py", JUDGE.replace('"rule": 1', '"rule": 2'))
-        house.run()
-        house.register()
-        house.write("params.yaml", "synthesize: 7\nlr: 0.1\n")
-        house.write("fashion_ops/rules.py", "RULE = 3\n")  # new, never added
-        rules = JUDGE.replace('"rule": 1', '"rule": RULE')
-        house.write("fashion_ops/judge.py", f"from fashion_ops.rules import RULE\n{rules}")
-        house.write("secret.env", "password")
-        house.run()
-        house.register()
-        house.take_batch("monday", 11, 12)
-        house.run()
-        house.register()
-        shutil.rmtree(house.take_batch("tuesday", 13))  # later, and lost from the folder
-        yield house
+        patch.setattr(register, "write_evaluation", lambda *_: None)  # there is no catalog
+        repository = start(root)
+        repository.run()
+        assert repository.register() == {"version": 1, "new": True}
+        repository.write("params.yaml", "synthesize: 5\nlr: 0.2\n")
+        repository.write("fashion_ops/scoring.py", SCORING.replace('"rule": 1', '"rule": 2'))
+        repository.run()
+        repository.register()
+        repository.write("params.yaml", "synthesize: 7\nlr: 0.1\n")
+        repository.write("fashion_ops/rules.py", "RULE = 3\n")  # new, never added
+        rules = SCORING.replace('"rule": 1', '"rule": RULE')
+        repository.write("fashion_ops/scoring.py", f"from fashion_ops.rules import RULE\n{rules}")
+        repository.write("secret.env", "password")
+        repository.run()
+        repository.register()
+        repository.take_batch("monday", 11, 12)
+        repository.run()
+        repository.register()
+        shutil.rmtree(repository.take_batch("tuesday", 13))  # later, and lost from the folder
+        yield repository
 
 
 BATCH = "0001-monday"
@@ -165,10 +165,10 @@ NUMBERS, RATES, RULES = {1: 3, 2: 5, 3: 7, 4: 7}, {1: 0.1, 2: 0.2, 3: 0.1, 4: 0.
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_each_version_comes_back_as_it_was(
-    house: RepositoryResource, tmp_path: Path, version: int
+    repository: RepositoryResource, tmp_path: Path, version: int
 ) -> None:
-    before = (house.git("status", "--porcelain"), house.git("rev-parse", "HEAD"))
-    restored = restore(house.ws.root, MODEL, str(version), tmp_path / "back")
+    before = (repository.git("status", "--porcelain"), repository.git("rev-parse", "HEAD"))
+    restored = restore(repository.ws.root, MODEL, str(version), tmp_path / "back")
     numbers, lr, rule = NUMBERS[version], RATES[version], RULES.get(version, 3)
     root = restored.ws.root
     assert yaml.safe_load((root / "params.yaml").read_text()) == {"synthesize": numbers, "lr": lr}
@@ -178,46 +178,46 @@ def test_each_version_comes_back_as_it_was(
     batches = {p.name for p in (root / "data/batches").iterdir()} - {".gitkeep"}
     assert batches == ({BATCH, f"{BATCH}.dvc"} if version == 4 else set())
     if version == 4:
-        photos = [(w.ws.batches / BATCH / "train/image/000011.jpg") for w in (house, restored)]
+        photos = [(w.ws.batches / BATCH / "train/image/000011.jpg") for w in (repository, restored)]
         assert photos[0].read_bytes() == photos[1].read_bytes()
     assert not (root / "secret.env").exists()  # nor anything else that nobody added
     assert snapshot.git(root, "status", "--porcelain") == ""
     status = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "evaluate"]
     assert json.loads(subprocess.run(status, cwd=root, capture_output=True).stdout) == {}
     assert verify(restored) == []
-    assert (house.git("status", "--porcelain"), house.git("rev-parse", "HEAD")) == before
+    assert (repository.git("status", "--porcelain"), repository.git("rev-parse", "HEAD")) == before
 
     # What is not as recorded is named.
-    (root / "fashion_ops/judge.py").write_text(JUDGE.replace("md5", "sha1"))
+    (root / "fashion_ops/scoring.py").write_text(SCORING.replace("md5", "sha1"))
     (root / "models/landmarker/model.json").unlink()
     (root / "models/landmarker/model.json").write_text('{"lr": 9}')
     assert verify(restored) == [
         "models/landmarker/model.json: differs",
-        "reports/evaluation/metrics.json: differs",
         "reports/evaluation/images/1.txt: differs",
+        "reports/evaluation/metrics.json: differs",
     ]
-    house.git("worktree", "remove", "--force", str(restored.folder))
+    repository.git("worktree", "remove", "--force", str(restored.folder))
 
 
-def test_the_snapshot_leaves_branch_and_index_alone(house: RepositoryResource) -> None:
-    commit = registry.find_version(registry.connect(house.ws.root), MODEL, "3").tags["snapshot"]
-    assert house.git("branch", "--format=%(refname:short)", "--contains", commit) == ""
-    assert house.git("rev-parse", f"{commit}^") == house.git("rev-parse", "HEAD")
-    assert house.git("diff", "--cached", "--name-only") == ""
-    assert "fashion_ops/rules.py" in house.git("status", "--porcelain", "--untracked-files=all")
+def test_the_snapshot_leaves_branch_and_index_alone(repository: RepositoryResource) -> None:
+    commit = registry.find_version(registry.connect(repository.ws.root), MODEL, "3").tags["snapshot"]
+    assert repository.git("branch", "--format=%(refname:short)", "--contains", commit) == ""
+    assert repository.git("rev-parse", f"{commit}^") == repository.git("rev-parse", "HEAD")
+    assert repository.git("diff", "--cached", "--name-only") == ""
+    assert "fashion_ops/rules.py" in repository.git("status", "--porcelain", "--untracked-files=all")
 
 
 def test_data_gone_from_the_cache_come_from_the_remote_or_are_named(
-    house: RepositoryResource, tmp_path: Path
+    repository: RepositoryResource, tmp_path: Path
 ) -> None:
-    cache, root = house.ws.root / ".dvc/cache", house.ws.root
+    cache, root = repository.ws.root / ".dvc/cache", repository.ws.root
     aside = tmp_path / "aside"
     remote = Path(shutil.copytree(cache, tmp_path / "remote"))
     cache.rename(aside)
     with pytest.raises(LedgerError, match=r"(?s)data/raw.*no.* in a default remote"):
         restore(root, MODEL, "2", tmp_path / "back")
     assert not (tmp_path / "back").exists()
-    assert str(tmp_path / "back") not in house.git("worktree", "list")
+    assert str(tmp_path / "back") not in repository.git("worktree", "list")
     relative = os.path.relpath(remote, root / ".dvc")  # leads nowhere from the worktree's own .dvc
     (root / ".dvc/config").write_text(
         f"['remote \"store\"']\n    url = {relative}\n[core]\n    remote = store\n"
@@ -230,12 +230,12 @@ def test_data_gone_from_the_cache_come_from_the_remote_or_are_named(
 
 
 def test_another_clone_takes_the_snapshot_from_the_registry(
-    house: RepositoryResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: RepositoryResource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{house.ws.root}/.mlflow/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository.ws.root}/.mlflow/mlflow.db")
     clone, empty = tmp_path / "clone", tmp_path / "empty"
-    house.git("clone", "--quiet", "--no-tags", str(house.ws.root), str(clone))
-    (clone / ".dvc/config.local").write_text(f"[cache]\n    dir = {house.ws.root}/.dvc/cache\n")
+    repository.git("clone", "--quiet", "--no-tags", str(repository.ws.root), str(clone))
+    (clone / ".dvc/config.local").write_text(f"[cache]\n    dir = {repository.ws.root}/.dvc/cache\n")
     restored = restore(clone, MODEL, "3", tmp_path / "back")
     assert verify(restored) == []
 
@@ -246,26 +246,26 @@ def test_another_clone_takes_the_snapshot_from_the_registry(
         restore(empty, MODEL, "3", tmp_path / "nowhere")
 
 
-def test_what_cannot_be_restored_says_so(house: RepositoryResource, tmp_path: Path) -> None:
+def test_what_cannot_be_restored_says_so(repository: RepositoryResource, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no version or alias '9'; there are \[1, 2, 3, 4\]"):
-        restore(house.ws.root, MODEL, "9", tmp_path / "back")
+        restore(repository.ws.root, MODEL, "9", tmp_path / "back")
     with pytest.raises(ValueError, match="exists"):
-        restore(house.ws.root, MODEL, "challenger", tmp_path)
-    version = registry.find_version(registry.connect(house.ws.root), MODEL, "1")
-    client = registry.connect(house.ws.root)
+        restore(repository.ws.root, MODEL, "challenger", tmp_path)
+    version = registry.find_version(registry.connect(repository.ws.root), MODEL, "1")
+    client = registry.connect(repository.ws.root)
     kept = version.tags["snapshot"]
     client.delete_model_version_tag(MODEL, "1", "snapshot")
     with pytest.raises(RestoreError, match="has no snapshot"):
-        restore(house.ws.root, MODEL, "1", tmp_path / "back")
+        restore(repository.ws.root, MODEL, "1", tmp_path / "back")
     client.set_model_version_tag(MODEL, "1", "snapshot", kept)
 
 
-def test_nothing_is_registered_that_could_not_come_back(house: RepositoryResource) -> None:
-    file = house.ws.root / "fashion_ops/judge.py"
+def test_nothing_is_registered_that_could_not_come_back(repository: RepositoryResource) -> None:
+    file = repository.ws.root / "fashion_ops/scoring.py"
     text = file.read_text()
     file.write_text(text + "# edited after the run\n")
-    with pytest.raises(LedgerError, match=r"not clean.*evaluate: .*judge.py"):
-        house.register()
+    with pytest.raises(LedgerError, match=r"not clean.*evaluate: .*scoring.py"):
+        repository.register()
     file.write_text(text)
 
 
@@ -273,5 +273,5 @@ def test_outside_of_git_a_version_is_registered_and_cannot_be_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert register._snapshot(tmp_path, "message") is None
+    assert register._take_snapshot(tmp_path, "message") is None
     assert "can't be restored" in caplog.text and snapshot.head(tmp_path) == "none"

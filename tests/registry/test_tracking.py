@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fashion_ops.distributed.fan_out import FanOutError
-from fashion_ops.registry.tracking import FINISHED, FanOutRuns
+from fashion_ops.registry.tracking import FanOutRuns
 
 
 def fan_out(root: Path) -> None:
@@ -14,7 +14,7 @@ def fan_out(root: Path) -> None:
         runs.epoch("skirt", 1, {"loss": 2.0})
         runs.epoch("vest", 1, {"loss": 3.0})
         runs.epoch("skirt", 2, {"loss": 1.5, "heatmap": 1.0})
-        runs.end("skirt", FINISHED)
+        runs.completed("skirt")
         raise FanOutError("finetune", {"vest": ValueError("diverged")}, 2)
 
 
@@ -44,9 +44,9 @@ def test_children_hold_a_point_an_epoch_and_how_they_ended(
     assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.5)]
 
 
-def test_nothing_told_is_nothing_written(tmp_path: Path) -> None:
+def test_without_an_epoch_nothing_is_written(tmp_path: Path) -> None:
     with FanOutRuns(tmp_path, "finetune", {}) as runs:
-        runs.end("skirt", FINISHED)
+        runs.completed("skirt")
     assert not list(tmp_path.iterdir())
 
 
@@ -58,5 +58,5 @@ def test_a_dead_server_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with FanOutRuns(tmp_path, "refine", {}) as runs:
             for epoch in range(3):
                 runs.epoch("skirt", epoch, {"loss": 1.0})
-    said = [str(w.message) for w in caught if "not tracked" in str(w.message)]
-    assert len(said) == 1 and said[0].startswith("refine: not tracked any further in MLflow")
+    said = [str(w.message) for w in caught if "no longer logged" in str(w.message)]
+    assert len(said) == 1 and said[0].startswith("refine: no longer logged to MLflow")

@@ -1,4 +1,4 @@
-"""Aliases in a real registry: movers that are killed between any two steps, and two at once."""
+"""Aliases in a real registry: processes that are killed between any two writes, and two at once."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from movers import FORK, aliases, child, make, race, run_promotion
 
 from fashion_ops.registry import client as registry
-from fashion_ops.registry import transitions
+from fashion_ops.registry import lock, transitions
 
 WRITES = (
     "create_experiment",
@@ -54,13 +54,13 @@ def die_after(client: MlflowClient, name: str, writes: int, what: str) -> None:
 
     for method in WRITES:
         setattr(client, method, counted(getattr(client, method)))
-    with transitions.turn(client, name, what) as turn:
-        turn.promote("3", "better") if what == "promotion" else turn.roll_back("worse")
+    with transitions.begin_transition(client, name, what) as transition:
+        transition.promote("3", "better") if what == "promotion" else transition.roll_back("worse")
     os._exit(7)  # it got through
 
 
 @pytest.mark.parametrize("what", ["promotion", "rollback"])
-def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_mends(
+def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_process_repairs(
     root: Path, what: str
 ) -> None:
     before, after = (("2", "1"), ("3", "2")) if what == "promotion" else (("3", "2"), ("2", "1"))
@@ -69,22 +69,24 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
         name = f"{what}-{writes}"
         client = make(registry.connect(root), name, 3)
         for version in ("1", "2", *(("3",) if what == "rollback" else ())):
-            with transitions.turn(client, name, "setup") as turn:
-                turn.promote(version, "")
+            with transitions.begin_transition(client, name, "setup") as transition:
+                transition.promote(version, "")
         assert aliases(client, name) == before
         process = child(another_engine(root), root, die_after, name, writes, what)
         process.join()
         champion, previous = aliases(client, name)
         assert champion in (before[0], after[0]) and previous is not None
-        with transitions.turn(client, name, "next"):  # the dead one's turn is over, without waiting
+        with transitions.begin_transition(
+            client, name, "next"
+        ):  # the dead one's lock is free, without waiting
             pass
-        mended = aliases(client, name)
-        assert mended in (before, after)
+        repaired = aliases(client, name)
+        assert repaired in (before, after)
         last = transitions.history(client, name)[-1]
-        assert last.done and mended == (after if (last.what, last.version) == (what, "3") else before)
+        assert last.done and repaired == (after if (last.what, last.version) == (what, "3") else before)
         rolled = transitions.ROLLED_BACK in client.get_model_version(name, "3").tags
-        assert rolled == (what == "rollback" and mended == after)
-        outcomes.append(mended)
+        assert rolled == (what == "rollback" and repaired == after)
+        outcomes.append(repaired)
         if process.exitcode == 7:
             break
         assert process.exitcode == -signal.SIGKILL
@@ -97,16 +99,16 @@ def test_killed_between_any_two_steps_there_is_a_champion_and_the_next_mover_men
 def test_back_and_forth_leads_to_the_champion_before(root: Path) -> None:
     client = make(registry.connect(root), "line", 3)
 
-    def do(act: Callable[[transitions.Turn], object]) -> tuple[str | None, str | None]:
-        with transitions.turn(client, "line", "test") as turn:
-            act(turn)
+    def do(act: Callable[[transitions.Transition], object]) -> tuple[str | None, str | None]:
+        with transitions.begin_transition(client, "line", "test") as transition:
+            act(transition)
         return aliases(client, "line")
 
     assert do(lambda t: t.promote("1", "")) == ("1", None)
     assert do(lambda t: t.promote("2", "")) == ("2", "1")
     assert do(lambda t: t.promote("3", "")) == ("3", "2")
     assert do(lambda t: t.roll_back("bad")) == ("2", "1")
-    assert do(lambda t: t.promote("3", "mended")) == ("3", "2")
+    assert do(lambda t: t.promote("3", "repaired")) == ("3", "2")
     assert transitions.ROLLED_BACK not in client.get_model_version("line", "3").tags
     assert do(lambda t: t.roll_back("bad again")) == ("2", "1")
     assert do(lambda t: t.roll_back("bad too")) == ("1", None)
@@ -152,16 +154,16 @@ def test_four_that_race_make_one_promotion(root: Path) -> None:
     assert aliases(client, "race") == ("1", None)
 
 
-def test_a_mover_that_was_taken_for_dead_moves_nothing(
+def test_a_process_that_was_taken_for_dead_moves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make(registry.connect(root), "slow", 2)
     with (
-        pytest.raises(transitions.Busy, match="taken for dead"),
-        transitions.turn(client, "slow", "slow") as slow,
+        pytest.raises(lock.LockHeld, match="taken for dead"),
+        transitions.begin_transition(client, "slow", "slow") as slow,
     ):
-        monkeypatch.setattr(transitions, "_alive", lambda _: False)
-        with transitions.turn(client, "slow", "hasty") as hasty:
+        monkeypatch.setattr(lock, "_is_alive", lambda _: False)
+        with transitions.begin_transition(client, "slow", "hasty") as hasty:
             hasty.promote("2", "")
         slow.promote("1", "")
     assert aliases(client, "slow") == ("2", None)

@@ -22,7 +22,7 @@ from fashion_ops.ledger.lockfile import read_entries
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import transitions
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from pipelines.run_owner import DRIVER_TAG
+from pipelines.run_owner import OWNER_TAG
 
 DAGSTER = ("dagster-code", "dagster-webserver", "dagster-daemon")
 CHAMPION, CHALLENGER = f"models:/{MODEL}@champion", f"models:/{MODEL}@challenger"
@@ -110,7 +110,7 @@ def test_a_tick_survives_its_daemon_its_run_and_the_clock(week: Week) -> None:
         return entry.params["categories.skirt.finetune"]["lr"] == wanted_lr
 
     wait_for("finetune@skirt", landed)
-    driver = instance.get_run_by_id(run.run_id).tags[DRIVER_TAG]  # type: ignore[union-attr]
+    driver = instance.get_run_by_id(run.run_id).tags[OWNER_TAG]  # type: ignore[union-attr]
     os.kill(int(driver.split(":")[1]), signal.SIGKILL)
     wait_for("end of the run", lambda: week.status(run.run_id).value == "FAILURE")
 

@@ -19,7 +19,7 @@ from mortal_runs import Nursery, Order
 from stack import BUCKET, Stack, postgres_binaries, wait_for
 
 from fashion_ops.ledger import Ledger
-from pipelines.automation import what_is_stale
+from pipelines.jobs import stale_only_tags
 
 MODEL = "garment-landmarks"
 LOCATION = {"repositoryLocationName": "fashion-ops", "repositoryName": "__repository__"}
@@ -121,7 +121,7 @@ class Week:
 
     def launch(self) -> str:
         """Ask the webserver for a run of all that is stale; returns its id."""
-        tags = [{"key": k, "value": v} for k, v in what_is_stale("pipeline").items()]
+        tags = [{"key": k, "value": v} for k, v in stale_only_tags("pipeline").items()]
         job = {**LOCATION, "jobName": "pipeline"}
         given = {"selector": job, "runConfigData": {}, "executionMetadata": {"tags": tags}}
         return self._launched(self.graphql(LAUNCH, given=given)["launchRun"])

@@ -109,7 +109,7 @@ def test_a_batch_waits_until_it_is_whole_and_large_enough(repo: Repository) -> N
 
 def test_a_sound_batch_is_versioned_and_read(repo: Repository) -> None:
     before = repo.ledger.input_md5("ingest", "data/batches")
-    snapshot = repo.ledger.before("ingest")
+    snapshot = repo.ledger.snapshot("ingest")
     repo.ledger.commit("ingest", snapshot)
     assert repo.ledger.is_current("ingest")
     repo.drop("monday", 11, 12)
@@ -134,7 +134,7 @@ def test_a_sound_batch_is_versioned_and_read(repo: Repository) -> None:
     assert len(data.catalog.garments) == 5
 
     # What was deleted by mistake comes back from DVC's cache, to the same bytes.
-    repo.ledger.commit("ingest", repo.ledger.before("ingest"))
+    repo.ledger.commit("ingest", repo.ledger.snapshot("ingest"))
     shutil.rmtree(repo.ws.batches / "0001-monday")
     subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=repo.ws.root, check=True)
     assert repo.ledger.stale() == {}

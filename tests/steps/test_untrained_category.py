@@ -1,7 +1,6 @@
 """Finetuning and refining a category without a single garment: its models do as the universal one."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -14,6 +13,8 @@ from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import Refine, TrainingConfig, TrainLandmarker
 from fashion_ops.steps import finetune, refine
+from fashion_ops.steps.finetune import FinetuneJob
+from fashion_ops.steps.refine import RefineJob
 from fashion_ops.taxonomy import category, load_grouping
 
 torch.set_num_threads(1)
@@ -21,8 +22,8 @@ TINY = TrainLandmarker(backbone="hrnet_w8_tiny", crop=(64, 64), precision="fp32"
 
 
 @pytest.fixture
-def job(tmp_path):
-    """What a worker is given, with no garments in it."""
+def inputs(tmp_path):
+    """What the jobs of both steps have in common, with no garments."""
     folder = tmp_path / "landmarker"
     folder.mkdir()
     torch.manual_seed(0)
@@ -37,15 +38,11 @@ def job(tmp_path):
         soft_labels=np.zeros((0, 0), np.float32),
     )
     return {
-        "threads": 1,
-        "devices": 1,
         "category": "skirt",
-        "fit": TrainingConfig(epochs=1, precision="fp32"),
-        "flip": 0.5,
-        "refine": Refine(backbone="resnet50", flip_test=False, precision="fp32"),
         "seed": 1,
         "garments": nothing,
-        "pictures": pa.table({"image_id": np.zeros(0, np.int64), "bytes": []}),
+        "validation": None,
+        "images": [],
         "landmarker": pack_folder(folder),
     }
 
@@ -55,11 +52,11 @@ def crops() -> tuple[torch.Tensor, np.ndarray]:
     return (pixels * 255).to(torch.uint8), np.full(3, category("skirt").id)
 
 
-def test_finetuned_is_the_universal_landmarker(job, tmp_path):
-    result = finetune.work(job)
-    assert result["metrics"] == {"garments": 0}
-    assert result["files"]["history.json"] == b"[]\n"
-    unpack_folder(result["files"], tmp_path / "finetuned")
+def test_finetuned_is_the_universal_landmarker(inputs, tmp_path):
+    result = finetune.work(FinetuneJob(config=TINY, own_channels=False, **inputs))
+    assert result.metrics == {"garments": 0}
+    assert result.files["history.json"] == b"[]\n"
+    unpack_folder(result.files, tmp_path / "finetuned")
     poses = [
         LandmarkPredictor.load(tmp_path / name).predict_crops(*crops())
         for name in ("landmarker", "finetuned")
@@ -67,10 +64,12 @@ def test_finetuned_is_the_universal_landmarker(job, tmp_path):
     np.testing.assert_array_equal(*map(np.stack, poses))
 
 
-def test_refined_is_the_landmarker_whatever_its_backbone(job, tmp_path):
-    result = refine.work(job)
-    assert result["metrics"] == {"garments": 0}
-    unpack_folder(result["files"], tmp_path / "refined")
+def test_refined_is_the_landmarker_whatever_its_backbone(inputs, tmp_path):
+    published = Refine(backbone="resnet50", flip_test=False, precision="fp32")
+    config = TrainingConfig(epochs=1, precision="fp32")
+    result = refine.work(RefineJob(config=config, refine=published, **inputs))
+    assert result.metrics == {"garments": 0}
+    unpack_folder(result.files, tmp_path / "refined")
     pixels, kinds = crops()
     poses = np.stack(LandmarkPredictor.load(tmp_path / "landmarker").predict_crops(pixels, kinds))
     refiner = Refiner.load(tmp_path / "refined")

@@ -1,13 +1,13 @@
-"""Augmentation of a whole batch on its device: one affine warp and one colour change each.
+"""Augmentation of a whole batch on its device: one affine warp and one colour change for each image.
 
-Randomness comes from a generator that the caller seeds per step, so a resumed run sees what an
-undisturbed one would have seen.
+Randomness comes from a generator that the caller seeds for each step, so that a resumed run draws the
+same augmentations as an undisturbed one.
 """
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,10 +17,14 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Warp:
-    """How far an augmentation may go; zero everywhere is the plain centre crop.
+    """Strength of the augmentation; with zeros it is the centre crop.
 
-    ``flip`` is a probability, ``rotation`` a standard deviation in degrees, ``scale`` and ``shift``
-    standard deviations relative to the crop, ``color`` the largest relative change.
+    Attributes:
+        flip: probability of a horizontal flip.
+        rotation: standard deviation, degrees.
+        scale: standard deviation of the logarithm of the zoom.
+        shift: standard deviation, relative to the crop.
+        color: largest relative change of a channel.
     """
 
     flip: float = 0.0
@@ -31,13 +35,13 @@ class Warp:
 
 
 def step_generator(seed: int, step: int, device: torch.device, rank: int = 0) -> torch.Generator:
-    """The random generator of one optimisation step, on one of the devices that share it."""
+    """The random generator of one optimisation step on device number ``rank`` of a run."""
     number = seed * 1_000_003 + rank * 7_368_787_777 + step
     return torch.Generator(device=device).manual_seed(number % 2**63)
 
 
 def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """RGB in 0..1 to zero mean and unit variance by ImageNet's statistics."""
+    """RGB in 0..1 to zero mean and unit variance by the statistics of ImageNet."""
     mean = pixels.new_tensor(MEAN)[:, None, None]
     std = pixels.new_tensor(STD)[:, None, None]
     return (pixels - mean) / std
@@ -47,20 +51,20 @@ def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 @torch.autocast("cpu", enabled=False)
 def warp_batch(
     regions: UInt8[Tensor, "b 3 hr wr"],
-    landmarks_BK3: Float[Tensor, "b k 3"],
+    landmarks: Float[Tensor, "b k 3"],
     size: tuple[int, int],
-    mirror: Tensor,
+    mirror: Int[Tensor, " k"],
     warp: Warp,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
-    """Cut the middle ``size`` (width, height) out of each region under a random similarity.
+    """Cut the middle of each region under a random similarity transform.
 
     Args:
-        regions: RGB images larger than ``size`` by whatever margin the caller keeps.
-        landmarks_BK3: x, y in region pixels and visibility.
+        regions: RGB images, larger than ``size`` by a margin of the caller's choice.
+        landmarks: x, y in region pixels and visibility.
         size: crop (width, height).
         mirror: permutation (K,) of the landmarks under a horizontal flip.
-        warp: how far to go.
+        warp: strength of the augmentation.
         generator: source of randomness.
 
     Returns:
@@ -71,7 +75,7 @@ def warp_batch(
     height_r, width_r = regions.shape[-2:]
     width, height = size
     if (width_r, height_r) == size and warp == Warp(flip=warp.flip):
-        return _flip_batch(regions, landmarks_BK3, mirror, warp.flip, generator)
+        return _flip_batch(regions, landmarks, mirror, warp.flip, generator)
     normal = lambda: torch.randn(b, generator=generator, device=device)  # noqa: E731
     uniform = lambda: torch.rand(b, generator=generator, device=device)  # noqa: E731
 
@@ -86,7 +90,7 @@ def warp_batch(
     half = regions.new_tensor([(width_r - 1) / 2, (height_r - 1) / 2], dtype=torch.float32)
     middle = regions.new_tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float32)
 
-    # Linear in both axes: a row and a column added to each other, not a product of matrices.
+    # The sampling grid is the sum of a row and a column, which is cheaper than a matrix product.
     unit = 2 / regions.new_tensor([width_r, height_r], dtype=torch.float32)
     xs = torch.arange(width, device=device) - middle[0]
     ys = torch.arange(height, device=device) - middle[1]
@@ -100,9 +104,9 @@ def warp_batch(
         lift = (uniform() * 2 - 1)[:, None, None, None] * warp.color / 2
         crops = crops.mul_(gain).add_(lift).clamp_(0, 1)
 
-    points = landmarks_BK3[..., :2] - (half + shift)[:, None]
+    points = landmarks[..., :2] - (half + shift)[:, None]
     points = points @ torch.linalg.inv(linear).transpose(1, 2) + middle
-    visibility = landmarks_BK3[..., 2]
+    visibility = landmarks[..., 2]
     flipped = (flip < 0)[:, None]
     points = torch.where(flipped[..., None], points[:, mirror], points)
     visibility = torch.where(flipped, visibility[:, mirror], visibility)
@@ -111,27 +115,28 @@ def warp_batch(
 
 def _flip_batch(
     images: UInt8[Tensor, "b 3 h w"],
-    landmarks_BK3: Float[Tensor, "b k 3"],
-    mirror: Tensor,
+    landmarks: Float[Tensor, "b k 3"],
+    mirror: Int[Tensor, " k"],
     probability: float,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
-    """``warp_batch`` where nothing but flips happens: no pixel is resampled."""
+    """``warp_batch`` with flips only, without resampling."""
     height, width = images.shape[-2:]
     draw = torch.rand(len(images), generator=generator, device=images.device)
-    which = (draw < probability).nonzero().squeeze(1)
+    flipped = (draw < probability).nonzero().squeeze(1)
     pixels = images / 255
-    for i in which.tolist():
+    for i in flipped.tolist():
         pixels[i] = pixels[i].flip(-1)
-    turned = landmarks_BK3[which][:, mirror]
-    turned[..., 0] = width - 1 - turned[..., 0]
-    points = landmarks_BK3.index_copy(0, which, turned)
+    mirrored = landmarks[flipped][:, mirror]
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    points = landmarks.index_copy(0, flipped, mirrored)
     return pixels, _hide_outside(points[..., :2], points[..., 2], (width, height))
 
 
 def _hide_outside(
     points: Float[Tensor, "b k 2"], visibility: Float[Tensor, "b k"], size: tuple[int, int]
 ) -> Float[Tensor, "b k 3"]:
+    """Points and visibility together; visibility 0 for points outside the crop of this size."""
     limit = points.new_tensor([size[0] - 0.5, size[1] - 0.5])
     inside = ((points >= -0.5) & (points <= limit)).all(-1)
     return torch.cat([points, (visibility * inside)[..., None]], -1)

@@ -1,10 +1,10 @@
-"""Backbones by name: timm's networks as they are, and small ones of the same families for the demo.
+"""Backbones by name: networks of timm, and small ones of the same families for the demo.
 
-- HRNet: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one module
-  a stage, two blocks a branch). They give one map at stride 4.
-- ``SimpleBaseline``: a ResNet and three transposed convolutions, one map at stride 4 too.
-- Any name may come with pretrained weights, by timm's name of the weights, where there is a network;
-  an HRNet also with a file of published pose weights.
+- ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one
+  module a stage, two blocks a branch).
+- ``SimpleBaseline``: a ResNet and three transposed convolutions.
+- Pretrained weights are given by timm's name of the weights, which needs network access; those of an
+  HRNet also by a file of published pose weights.
 """
 
 from functools import reduce
@@ -17,8 +17,6 @@ from safetensors.torch import load_file
 from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.deconvolutions import Deconvolutions
-
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},
     "hrnet_w8_tiny": {"width": 8, "blocks": 1, "stem": 16},  # tests
@@ -29,34 +27,26 @@ FILES = (".pth", ".safetensors")
 
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
-    """Timm's HRNet configuration with one module a stage and ``blocks`` blocks a branch."""
-    config: dict[str, object] = {
-        "stem_width": stem,
-        "stage1": {
+    """Timm's configuration of an HRNet with one module a stage and ``blocks`` blocks a branch."""
+    widths = tuple(width * 2**i for i in range(4))
+    stages = [("BOTTLENECK", 1, (stem,)), *(("BASIC", blocks, widths[:n]) for n in (2, 3, 4))]
+    config: dict[str, object] = {"stem_width": stem}
+    for block, num_blocks, channels in stages:
+        config[f"stage{len(channels)}"] = {
             "num_modules": 1,
-            "num_branches": 1,
-            "block_type": "BOTTLENECK",
-            "num_blocks": (1,),
-            "num_channels": (stem,),
-            "fuse_method": "SUM",
-        },
-    }
-    for branches in (2, 3, 4):
-        config[f"stage{branches}"] = {
-            "num_modules": 1,
-            "num_branches": branches,
-            "block_type": "BASIC",
-            "num_blocks": (blocks,) * branches,
-            "num_channels": tuple(width * 2**i for i in range(branches)),
+            "num_branches": len(channels),
+            "block_type": block,
+            "num_blocks": (num_blocks,) * len(channels),
+            "num_channels": channels,
             "fuse_method": "SUM",
         }
     return config
 
 
 class _TopFusion(nn.Module):
-    """The last module of a pose network: its branches are fused into the first one only.
+    """The last module of a pose network, which fuses its branches into the first one only.
 
-    timm fuses them into all four, as a classifier needs it. Here the other three leave as they are.
+    timm fuses them into all four, as a classifier needs. Here the other three are returned unfused.
     """
 
     def __init__(self, module: HighResolutionModule) -> None:
@@ -68,7 +58,7 @@ class _TopFusion(nn.Module):
         self.register_load_state_dict_pre_hook(_drop_unused_fusions)
 
     def forward(self, x: list[Tensor]) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32 to the fused first one and the others."""
+        """Maps at strides 4, 8, 16, 32: the first fused, the others as their branches return them."""
         maps = [branch(m) for branch, m in zip(self.branches, x, strict=True)]
         to_top = self.fuse_layers[0]
         assert isinstance(to_top, nn.ModuleList)
@@ -77,25 +67,25 @@ class _TopFusion(nn.Module):
 
 
 def _drop_unused_fusions(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
-    """Model folders from before, and timm's weights, hold the three fusions that nothing reads."""
+    """Drop the three unused fusions, which timm's weights and older model folders contain."""
     used = (f"{prefix}branches.", f"{prefix}fuse_layers.0.")
     for name in [n for n in state if n.startswith(prefix) and not n.startswith(used)]:
         del state[name]
 
 
 class HRNet(nn.Module):
-    """HRNet without its classification head: image (B, 3, H, W) to its branches.
+    """HRNet without its classification head: images (B, 3, H, W) to the maps of its branches.
 
     Args:
         name: one of timm's ``hrnet_w*`` or of ``SMALL_HRNETS``.
         pretrained: name of timm weights such as ``ms_in1k``, a file of pose weights as their authors
             publish them (``pose_hrnet_w48_384x288.pth``), or None to start from scratch.
         top_only: fuse the last module into the first branch only, as the published pose network does.
-        setting: the parameter that asked for the weights, for error messages.
+        setting: name of the parameter ``pretrained``, for error messages.
 
     Raises:
-        ValueError: unknown name, or a file without this network's weights.
-        OSError: the pretrained weights can't be had (no network, no such name, no such file).
+        ValueError: unknown name, or a file without the weights of this network.
+        OSError: the pretrained weights can't be loaded (no network, no such name, no such file).
     """
 
     def __init__(
@@ -140,7 +130,7 @@ class HRNet(nn.Module):
         return net.act2(net.bn2(net.conv2(x)))
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """What comes after the stem."""
+        """Everything after the stem."""
         return self.net.stages(x)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -149,11 +139,11 @@ class HRNet(nn.Module):
 
 
 def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
-    """The trunk of a published pose network; its head is left out.
+    """Load the backbone of a published pose network; its head is ignored.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a tensor of this network is not in it, or has another shape.
+        FileNotFoundError: there is no such file.
+        ValueError: a tensor of this network is missing in it, or has another shape.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{setting}: {path} is no file; copy the published pose weights there")
@@ -162,15 +152,31 @@ def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
         if path.suffix == ".safetensors"
         else torch.load(path, map_location="cpu", weights_only=True)
     )
-    for name, own in net.state_dict().items():
-        found = weights.get(name)
-        if found is None or found.shape != own.shape:
-            there = "missing" if found is None else f"of shape {list(found.shape)}"
+    for name, tensor in net.state_dict().items():
+        loaded = weights.get(name)
+        if loaded is None or loaded.shape != tensor.shape:
+            actual = "missing" if loaded is None else f"of shape {list(loaded.shape)}"
             raise ValueError(
-                f"{setting}: {path}: {name} is {there}, must be of shape {list(own.shape)}; "
-                "is it another network's?"
+                f"{setting}: {path}: {name} is {actual}, must be of shape {list(tensor.shape)}; "
+                "are these the weights of another network?"
             )
     net.load_state_dict({name: weights[name] for name in net.state_dict()})
+
+
+class Deconvolutions(nn.Module):
+    """The neck of "Simple Baselines": three 4x4 transposed convolutions from stride 32 to 4."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential()
+        for n in (inputs, width, width):
+            deconv = nn.ConvTranspose2d(n, width, 4, 2, 1, bias=False)
+            nn.init.normal_(deconv.weight, std=0.001)
+            self.layers.extend([deconv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """The coarsest map (B, inputs, H/32, W/32) to one map (B, width, H/4, W/4), in a list."""
+        return [self.layers(maps[-1])]
 
 
 class SimpleBaseline(nn.Module):
@@ -179,10 +185,10 @@ class SimpleBaseline(nn.Module):
     Args:
         name: one of ``RESNETS``.
         pretrained: timm's name of the weights such as ``tv_in1k``, or None.
-        setting: the parameter that asked for the weights, for error messages.
+        setting: name of the parameter ``pretrained``, for error messages.
 
     Raises:
-        OSError: the pretrained weights can't be had.
+        OSError: the pretrained weights can't be loaded.
     """
 
     stem_channels = 64
@@ -199,7 +205,7 @@ class SimpleBaseline(nn.Module):
         return net.maxpool(net.act1(net.bn1(net.conv1(x))))
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """What comes after the stem."""
+        """Everything after the stem."""
         net: Any = self.net
         deep = net.layer4(net.layer3(net.layer2(net.layer1(x))))
         return [*self.neck([deep]), deep]
@@ -209,12 +215,12 @@ class SimpleBaseline(nn.Module):
         return self.stages(self.stem(x))
 
 
-def landmarker_trunk(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
-    """The trunk of a top-down landmarker by name; its first map, at stride 4, is what the head reads.
+def landmarker_backbone(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
+    """The backbone of a top-down landmarker by name; the head reads its first map, at stride 4.
 
     Raises:
         ValueError: unknown name, or weights of another network.
-        OSError: the pretrained weights can't be had.
+        OSError: the pretrained weights can't be loaded.
     """
     setting = "train_landmarker.pretrained"
     if name in RESNETS:
@@ -232,11 +238,11 @@ def load_timm(
     Args:
         name: such as ``resnet50``.
         pretrained: timm's name of the weights, such as ``tv_in1k``, or None to start from scratch.
-        setting: the parameter that asked for them, for the error message.
-        options: of ``timm.create_model``.
+        setting: name of the parameter ``pretrained``, for the error message.
+        options: arguments of ``timm.create_model``.
 
     Raises:
-        OSError: the pretrained weights can't be had (no network, no such name).
+        OSError: the pretrained weights can't be loaded (no network, no such name).
     """
     full = f"{name}.{pretrained}" if pretrained else name
     try:

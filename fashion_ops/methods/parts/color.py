@@ -1,7 +1,7 @@
-"""CenterNet's colour augmentation (its released code), for a whole batch on its device.
+"""The colour augmentation of CenterNet (released code), for a whole batch on its device.
 
-Brightness, contrast and saturation, in random order, then noise along the main axes of RGB. Each is
-affine in a pixel's colour, so the four together are one 3x3 matrix and one offset an image.
+Brightness, contrast and saturation in random order, then noise along the principal axes of RGB. Each is
+affine in the colour of a pixel, so that all four are one 3x3 matrix and one offset for each image.
 """
 
 import torch
@@ -21,31 +21,31 @@ AXES = (
 
 
 def color_change(
-    gray_mean_B: Float[Tensor, " b"], jitter: float, lighting: float, generator: torch.Generator
+    gray_mean: Float[Tensor, " b"], jitter: float, lighting: float, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
-    """A random change of each image's colours: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
+    """A random colour change for each image: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
 
     Args:
-        gray_mean_B: mean gray of each image before the change, which contrast pulls towards.
+        gray_mean: mean gray of each image before the change; contrast scales colours around it.
         jitter: brightness, contrast and saturation are each scaled by 1 + U(-jitter, jitter).
-        lighting: standard deviation of the noise along each axis, relative to its eigenvalue.
+        lighting: std of the noise along each axis, relative to its eigenvalue.
         generator: source of randomness.
     """
-    b, device = len(gray_mean_B), gray_mean_B.device
+    b, device = len(gray_mean), gray_mean.device
     alpha = 1 + (torch.rand(b, 3, generator=generator, device=device) * 2 - 1) * jitter
     order = torch.rand(b, 3, generator=generator, device=device).argsort(1)
     noise = torch.randn(b, 3, generator=generator, device=device) * lighting
     gray = torch.tensor(GRAY, device=device)
-    # Contrast and saturation blend with the gray of the unchanged image, whatever came before:
+    # Contrast and saturation blend with the gray of the original image, in any order:
     # M x + o becomes alpha (M x + o) + (1 - alpha) gray.
     matrix = torch.eye(3, device=device).repeat(b, 1, 1)
     offset = torch.zeros(b, 3, device=device)
     for place in range(3):
-        which = order[:, place : place + 1]
-        a = alpha.gather(1, which)
-        contrast, saturation = (which == 1) * (1 - a), (which == 2) * (1 - a)
+        change = order[:, place : place + 1]
+        a = alpha.gather(1, change)
+        contrast, saturation = (change == 1) * (1 - a), (change == 2) * (1 - a)
         matrix = a[..., None] * matrix + saturation[..., None] * gray
-        offset = a * offset + contrast * gray_mean_B[:, None]
+        offset = a * offset + contrast * gray_mean[:, None]
     axes, values = torch.tensor(AXES, device=device), torch.tensor(AXES_VALUES, device=device)
     return matrix, offset + (noise * values) @ axes.T
 
@@ -55,9 +55,9 @@ def color_change(
 def normalize_changed(
     pixels: Float[Tensor, "b 3 h w"], jitter: float, lighting: float, generator: torch.Generator
 ) -> Float[Tensor, "b 3 h w"]:
-    """``normalize`` of RGB in 0..1 after each image's colours have changed at random, in place.
+    """Change the colours of each image (RGB in 0..1) at random and ``normalize`` it, in place.
 
-    Image by image and channel by channel, so that the working set stays in the processor's cache.
+    Works image by image, so that the working set stays in the cache of the processor.
     """
     gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
     matrix, offset = color_change(gray_mean, jitter, lighting, generator)

@@ -1,19 +1,18 @@
-"""K-means on outer products without building them: DFA's contextual offsets (stage 3).
+"""K-means on outer products without computing them: contextual offsets of DFA (stage 3).
 
-A thing is the matrix u v^T of two vectors of d numbers, d^2 numbers that are never written down. All
-that k-means needs of them factorises:
+Each item is the matrix u v^T of two vectors of length d. Its d^2 numbers are never stored, because what
+k-means needs factorises:
 
 - |u v^T - C|^2 = |u|^2 |v|^2 - 2 u^T C v + |C|^2, where a batch of u^T C_k is one matrix product;
-- the mean of a cluster is U^T V / n, with its members' vectors as rows.
+- the mean of a cluster of n items is U^T V / n, with their vectors as rows.
 
-Memory is N x d and k x d^2 instead of N x d^2. Landmarks that are not observed make rows and columns
-of holes; they are masked as in ``pseudo_labels``.
+Memory is N x d and k x d^2 instead of N x d^2. Rows and columns of landmarks that are not observed are
+masked as in ``pseudo_labels``.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fashion_ops.methods.parts import kmeans
 
@@ -22,7 +21,7 @@ _BATCH_NUMBERS = 1 << 21  # of the largest intermediate array, 16 MiB
 
 @dataclass(frozen=True)
 class OuterProducts:
-    """Outer products of rows of ``left`` and ``right``, (N, d) each: a ``kmeans.Space``.
+    """Outer products of the rows of ``left`` and ``right``, (N, d) each: a ``kmeans.Space``.
 
     ``mask`` (N, d) says which coordinates are observed, or is None where all are.
     """
@@ -32,10 +31,10 @@ class OuterProducts:
     mask: np.ndarray | None
 
     @classmethod
-    def of(
+    def from_landmarks(
         cls, left: np.ndarray, right: np.ndarray, observed: np.ndarray | None = None
     ) -> "OuterProducts":
-        """From landmarks' vectors (N, n, 2) each and bool (N, n); None is all."""
+        """From vectors of landmarks (N, n, 2) each, and bool (N, n); None if all are observed."""
         count = len(left)
         u, v = (np.asarray(x, np.float64).reshape(count, -1) for x in (left, right))
         if observed is None or observed.all():
@@ -47,7 +46,7 @@ class OuterProducts:
         return len(self.left)
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """Squared distances (N, k) to centres (k, d, d), rescaled to d^2 where some are masked."""
+        """Squared distances (N, k) to centres (k, d, d), rescaled to all d^2 if some are masked."""
         k, d, _ = centers.shape
         step = max(1, _BATCH_NUMBERS // (k * d))
         flat = np.ascontiguousarray(centers.transpose(1, 0, 2)).reshape(d, k * d)
@@ -57,12 +56,12 @@ class OuterProducts:
         for start in range(0, len(self), step):
             rows = slice(start, start + step)
             u, v = self.left[rows], self.right[rows]
-            own = np.einsum("nd,nd->n", u, u) * np.einsum("nd,nd->n", v, v)
+            norm = np.einsum("nd,nd->n", u, u) * np.einsum("nd,nd->n", v, v)
             cross = ((u @ flat).reshape(-1, k, d) @ v[:, :, None])[..., 0]
             if self.mask is not None:
                 m = self.mask[rows]
                 size = ((m @ squares).reshape(-1, k, d) @ m[:, :, None])[..., 0]
-            total = np.maximum(own[:, None] - 2 * cross + size, 0.0)
+            total = np.maximum(norm[:, None] - 2 * cross + size, 0.0)
             out[rows] = total if self.mask is None else total * self._weight(rows)[:, None]
         return out
 
@@ -104,26 +103,22 @@ def fit_contextual(
     Args:
         left: (N, n, 2), for DFA the offsets; d is 2n.
         right: (N, n, 2), for DFA the offsets again, or the configurations.
-        observed: bool (N, n), or None; things with nothing observed are left out.
-        k: how many at most.
-        seed: of the k-means++ start.
-        initial: centres (k, d, d) to start from; their order is kept.
+        observed: bool (N, n), or None; items without an observed landmark are left out.
+        k: maximal number of centres.
+        seed: of the initial centres by k-means++.
+        initial: initial centres (k, d, d) instead; their order is kept.
     """
-    with threadpool_limits(1):  # sums in one order, whatever the number of cores
-        if observed is not None:
-            rows = observed.any(axis=1)
-            left, right, observed = left[rows], right[rows], observed[rows]
-        space = OuterProducts.of(left, right, observed)
-        if not len(space):
-            return np.zeros((0, space.left.shape[1], space.left.shape[1]))
-        if initial is not None:
-            return kmeans.lloyd(space, initial)
-        start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
-        return kmeans.largest_first(space, kmeans.lloyd(space, start))
+    if observed is not None:
+        rows = observed.any(axis=1)
+        left, right, observed = left[rows], right[rows], observed[rows]
+    space = OuterProducts.from_landmarks(left, right, observed)
+    if not len(space):
+        return np.zeros((0, space.left.shape[1], space.left.shape[1]))
+    return kmeans.fit(space, k, seed, initial)
 
 
 def contextual_distances(
     left: np.ndarray, right: np.ndarray, observed: np.ndarray | None, centers: np.ndarray
 ) -> np.ndarray:
     """Distance (N, k) of each outer product to each centre (k, d, d)."""
-    return np.sqrt(OuterProducts.of(left, right, observed).squared(centers))
+    return np.sqrt(OuterProducts.from_landmarks(left, right, observed).squared(centers))

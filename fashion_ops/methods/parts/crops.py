@@ -1,7 +1,7 @@
-"""Crops: from a box in an image to a fixed-size network input and back.
+"""Crops: from a box in an image to a network input of fixed size and back.
 
-All coordinates are pixel centres: the top-left pixel's centre is (0, 0), so resizing by s maps
-x to (x + 0.5) * s - 0.5. Affine matrices are (2, 3) and map image to crop.
+The centre of the top-left pixel is (0, 0), so that resizing by s maps x to (x + 0.5) * s - 0.5. Affine
+matrices are (2, 3) and map image pixels to crop pixels.
 """
 
 from collections.abc import Callable
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 
-def crop_matrices(boxes_N4: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
+def crop_matrices(boxes: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
     """Affine matrices (N, 2, 3) from image to crop pixels.
 
-    A box grows around its centre to the crop's aspect ratio and then by ``padding`` (1.25 in
-    "Simple Baselines" and its successors).
+    Each box is enlarged around its centre to the aspect ratio of the crop and then by ``padding`` (1.25
+    in "Simple Baselines" and its successors).
 
     Args:
-        boxes_N4: x1, y1, x2, y2 in image pixels.
+        boxes: x1, y1, x2, y2 in image pixels.
         size: crop (width, height) in pixels.
         padding: factor on the box, >= 1.
     """
-    boxes = np.asarray(boxes_N4, np.float64).reshape(-1, 4)
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     width, height = size
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
     extent = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
@@ -35,33 +35,33 @@ def crop_matrices(boxes_N4: np.ndarray, size: tuple[int, int], padding: float) -
     return matrices
 
 
-def apply_matrices(matrices_N23: np.ndarray, points_NK2: np.ndarray) -> np.ndarray:
-    """Map points (N, K, 2) by one affine matrix each."""
-    linear, shift = matrices_N23[:, :, :2], matrices_N23[:, :, 2]
-    return np.einsum("nij,nkj->nki", linear, points_NK2) + shift[:, None]
+def apply_matrices(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map points (N, K, 2) by affine matrices (N, 2, 3)."""
+    linear, shift = matrices[:, :, :2], matrices[:, :, 2]
+    return np.einsum("nij,nkj->nki", linear, points) + shift[:, None]
 
 
-def invert_matrices(matrices_N23: np.ndarray) -> np.ndarray:
+def invert_matrices(matrices: np.ndarray) -> np.ndarray:
     """Inverse affine matrices (N, 2, 3)."""
-    linear = np.linalg.inv(matrices_N23[:, :, :2])
-    return np.concatenate([linear, -linear @ matrices_N23[:, :, 2:]], axis=2)
+    linear = np.linalg.inv(matrices[:, :, :2])
+    return np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2)
 
 
-def cut(image: np.ndarray, matrix_23: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The crop (height, width, 3) uint8; outside the image is black.
 
     Averages over source pixels when the crop is much smaller than the box, so that fine prints do
     not alias.
     """
-    scale = float(np.sqrt(abs(np.linalg.det(matrix_23[:, :2]))))
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 0.5:
         sides = np.array([image.shape[1], image.shape[0]])
         ratio = np.maximum(2 * scale, 1 / sides)  # a long, thin image keeps a pixel across
         image = cv2.resize(image, None, fx=ratio[0], fy=ratio[1], interpolation=cv2.INTER_AREA)
-        linear = matrix_23[:, :2] / ratio
+        linear = matrix[:, :2] / ratio
         half_pixel = 0.5 - 0.5 * ratio  # small = (x + 0.5) * ratio - 0.5
-        matrix_23 = np.column_stack([linear, matrix_23[:, 2] + linear @ half_pixel])
-    return cv2.warpAffine(image, matrix_23, size, flags=cv2.INTER_LINEAR)
+        matrix = np.column_stack([linear, matrix[:, 2] + linear @ half_pixel])
+    return cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR)
 
 
 def cut_crops(
@@ -70,12 +70,19 @@ def cut_crops(
     matrices: np.ndarray,
     size: tuple[int, int],
 ) -> Tensor:
-    """Crops uint8 (N, 3, h, w); an image with several garments next to each other is read once."""
+    """Crops uint8 (N, 3, h, w), RGB; consecutive garments of one image read it once.
+
+    Args:
+        read_image: image id to RGB uint8 (H, W, 3).
+        image_ids: (N,) image of each crop.
+        matrices: (N, 2, 3) from image to crop pixels.
+        size: crop (width, height) in pixels.
+    """
     crops = torch.empty(len(image_ids), 3, size[1], size[0], dtype=torch.uint8)
-    last, image = None, np.empty(0)
+    previous, image = None, np.empty(0)
     for i, image_id in enumerate(image_ids):
-        if last != image_id:
-            last, image = image_id, read_image(int(image_id))
+        if image_id != previous:
+            previous, image = image_id, read_image(int(image_id))
         crops[i] = torch.from_numpy(cut(image, matrices[i], size).transpose(2, 0, 1).copy())
     return crops
 

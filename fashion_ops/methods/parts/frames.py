@@ -1,10 +1,10 @@
-"""The frames in which landmarks of a boxed garment are predicted, as exact inverses of each other.
+"""Coordinate frames in which the landmarks of a garment with a box are predicted, and their inverses.
 
-``letterbox``: the box scaled by one factor to fill a square, the short side centred (the authors'
-release of DFA). ``box_frame``: DFA's eq. 5, each axis over the box's own side. Both cut images, and
-their mirror image swaps left and right points. The box's edges meet the frame's; in a cut, the pixel
-(i, j) has its centre at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped cut and
-mirrored points agree exactly.
+``letterbox``: the box scaled by one factor to fit a square, the short side centred (as in the authors'
+release of DFA). ``box_frame``: eq. 5 of DFA, each axis relative to the side of the box. ``cut`` cuts
+images for both. The edges of the box lie on the edges of the frame; in a cut image the pixel (i, j) has
+its centre at (i + 0.5, j + 0.5) of a frame that starts at 0, so that a flipped image and mirrored
+points agree exactly.
 """
 
 from dataclasses import dataclass
@@ -17,35 +17,30 @@ SIDE = 224.0
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame a garment: ``p = xy * scale + shift``. ``scale`` and ``shift`` have shape (N, 2)."""
+    """One frame for each garment: ``p = xy * scale + shift``; ``scale`` and ``shift`` are (N, 2)."""
 
     scale: np.ndarray
     shift: np.ndarray
 
     def apply(self, xy: np.ndarray) -> np.ndarray:
-        """Pixels of the image (N, n, 2) -> the frame."""
+        """Image pixels (N, n, 2) to coordinates of the frame."""
         return xy * self.scale[:, None] + self.shift[:, None]
 
     def invert(self, points: np.ndarray) -> np.ndarray:
-        """The frame (N, n, 2) -> pixels of the image."""
+        """Coordinates of the frame (N, n, 2) to image pixels."""
         return (points - self.shift[:, None]) / self.scale[:, None]
-
-    def apply_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Offsets in pixels (N, n, 2) -> offsets in the frame."""
-        return vectors * self.scale[:, None]
-
-    def invert_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """Offsets in the frame (N, n, 2) -> offsets in pixels."""
-        return vectors / self.scale[:, None]
 
 
 def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) -> Frame:
-    """The square in which the box stands whole, centred: 0..side, or -side/2..side/2 if ``centered``.
+    """The square that encloses the box: 0..side, or -side/2..side/2 if ``centered``.
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2, with an area.
-        side: of the square; 1 with ``centered`` gives the release's -0.5..0.5.
+        side: of the square; 1 with ``centered`` gives -0.5..0.5, as in the release.
         centered: whether 0 is the middle of the box.
+
+    Raises:
+        ValueError: a box without an area.
     """
     low, size = _low_and_size(boxes)
     scale = np.repeat(side / size.max(axis=1, keepdims=True), 2, axis=1)
@@ -54,7 +49,7 @@ def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) 
 
 
 def box_frame(boxes: np.ndarray) -> Frame:
-    """DFA's eq. 5: ((x - x_centre) / width, (y - y_centre) / height), -0.5..0.5 within the box."""
+    """Eq. 5 of DFA: ((x - x_centre) / width, (y - y_centre) / height), -0.5..0.5 within the box."""
     low, size = _low_and_size(boxes)
     return Frame(1 / size, -(low + size / 2) / size)
 
@@ -69,10 +64,10 @@ def _low_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False) -> np.ndarray:
-    """The box of an image (H, W, 3) uint8 as (side, side, 3); black where the box does not reach.
+    """Cut the box out of an image (H, W, 3) uint8, as (side, side, 3); black outside the image.
 
-    Landmarks go along with ``letterbox(box, side)``, or, if ``stretch``, with ``box_frame``: each axis
-    fills the square.
+    The frame of the landmarks is ``letterbox(box, side)``. With ``stretch`` each axis fills the square,
+    and the frame is ``box_frame`` times ``side``, from 0.
     """
     box = np.asarray(box, np.float64).reshape(1, 4)
     if stretch:
@@ -87,7 +82,7 @@ def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False)
     inside = image[top : int(np.ceil(y2)) + 1, left : int(np.ceil(x2)) + 1]
     if not inside.size:
         return np.zeros((side, side, 3), np.uint8)
-    # warpAffine can't average over areas: shrink first where the box is much larger.
+    # warpAffine does not average over areas: shrink first where the box is much larger.
     matrix[:, 2] += matrix[:, :2] @ (left, top)
     while scale.max() < 0.5:
         height, width = inside.shape[:2]
@@ -97,18 +92,3 @@ def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False)
         matrix[:, :2] *= factor
         scale = scale * factor
     return cv2.warpAffine(inside, matrix, (side, side), flags=cv2.INTER_LINEAR)
-
-
-def mirror_points(points: np.ndarray, mirror: np.ndarray, side: float = 0.0) -> np.ndarray:
-    """Points (..., n, 2) of the mirrored image, left and right swapped: x becomes ``side`` - x.
-
-    ``side`` is that of the frame; 0 in a centred frame. Its own inverse.
-    """
-    out = np.array(points[..., mirror, :])
-    out[..., 0] = side - out[..., 0]
-    return out
-
-
-def mirror_values(values: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Visibilities (..., n) of the mirrored image: left and right swapped."""
-    return values[..., mirror]

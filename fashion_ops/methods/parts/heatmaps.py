@@ -1,51 +1,135 @@
-"""Heatmaps: Gaussians around landmarks, and landmarks back out of them.
+"""The heatmap codec: landmarks to heatmaps and back, and where the cells of a heatmap lie in a crop.
 
-Shapes: B batch, K channels, H rows, W columns. Heatmap coordinates are cells; the cell (0, 0) is
-centred on (0, 0), so with stride s the crop pixel x lies at (x + 0.5) / s - 0.5 cells.
+Heatmap coordinates are cells: (0, 0) is the centre of the first cell. Three conventions say which crop
+pixel that is. With stride S, a crop W pixels wide and maps of w = W / S cells:
+
+- ``centers``: ``c = (x + 1/2) / S - 1/2``, a cell stands for the middle of its S pixels.
+- ``ends``: ``c = x (w - 1) / (W - 1)``, the first and last cell stand for the first and last pixel
+  (UDP, Huang et al., CVPR 2020).
+- ``corners``: ``c = x / S``, a cell stands for its first pixel (HRNet as published).
+
+A mirror takes pixel x to ``W - 1 - x`` and cell c to ``w - 1 - c``. With ``centers`` and ``ends`` the
+maps of a crop and of its mirror image can be averaged as they are. With ``corners`` the mirrored map,
+flipped back, has every peak ``(S - 1) / S`` cells too far left; HRNet's shift by one cell to the right
+corrects that but for a quarter of a cell, and would spoil the other two.
+
+Shapes: B batch, K channels, H rows, W columns.
 """
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+Crop = tuple[int, int]  # width, height, pixels
+STRIDE = 4  # crop pixels a cell
+QUARTER = 0.25  # cells
+BACKGROUND = 0.1  # of a map's peak; ``expectation`` ignores what lies below
+
 
 def to_cells(pixels: Tensor, stride: int) -> Tensor:
-    """Crop pixels to heatmap cells."""
+    """Crop pixels to heatmap cells, convention ``centers``."""
     return (pixels + 0.5) / stride - 0.5
 
 
 def to_pixels(cells: Tensor, stride: int) -> Tensor:
-    """Heatmap cells to crop pixels."""
+    """Heatmap cells to crop pixels, convention ``centers``."""
     return (cells + 0.5) * stride - 0.5
 
 
+@dataclass(frozen=True)
+class CellGrid:
+    """The cells of the heatmaps, of stride ``STRIDE``, of a crop under one of the three conventions.
+
+    ``crop``: (width, height) in pixels. ``convention``: ``centers | ends | corners``.
+    """
+
+    crop: Crop
+    convention: str = "centers"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the heatmaps."""
+        return self.crop[0] // STRIDE, self.crop[1] // STRIDE
+
+    def to_cells(self, pixels: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
+        """Crop pixels to heatmap cells."""
+        scale, offset = self._scale_and_offset(pixels)
+        return (pixels - offset) / scale
+
+    def to_pixels(self, cells: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
+        """Heatmap cells to crop pixels."""
+        scale, offset = self._scale_and_offset(cells)
+        return cells * scale + offset
+
+    def _scale_and_offset(self, like: Tensor) -> tuple[Tensor, float]:
+        """Pixels a cell, for x and y, and the pixel of cell 0."""
+        if self.convention == "ends":
+            sides = zip(self.crop, self.size, strict=True)
+            return like.new_tensor([(pixels - 1) / (cells - 1) for pixels, cells in sides]), 0.0
+        offset = {"centers": (STRIDE - 1) / 2, "corners": 0.0}[self.convention]
+        return torch.full_like(like[..., :1], STRIDE), offset
+
+
+def heatmap_targets(
+    landmarks: Float[Tensor, "b k 3"], grid: CellGrid, sigma: float
+) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k"]]:
+    """Gaussians of peak 1 and the weight of each map: 1 if labelled (visible or occluded), else 0.
+
+    Args:
+        landmarks: x, y in crop pixels, visibility.
+        grid: the cells of the maps.
+        sigma: standard deviation in cells.
+    """
+    maps = render_gaussians(grid.to_cells(landmarks[..., :2]), grid.size, sigma)
+    return maps, (landmarks[..., 2] > 0).to(maps.dtype)
+
+
 def render_gaussians(
-    points_BK2: Float[Tensor, "b k 2"], size: tuple[int, int], sigma: float
+    points: Float[Tensor, "b k 2"], size: tuple[int, int], sigma: float
 ) -> Float[Tensor, "b k h w"]:
     """Gaussians of peak 1 at sub-cell centres.
 
     Args:
-        points_BK2: (x, y) in cells.
+        points: (x, y) in cells.
         size: (width, height) in cells.
         sigma: standard deviation in cells.
     """
     width, height = size
-    xs = torch.arange(width, device=points_BK2.device, dtype=points_BK2.dtype)
-    ys = torch.arange(height, device=points_BK2.device, dtype=points_BK2.dtype)
-    gx = torch.exp(-((xs - points_BK2[..., :1]) ** 2) / (2 * sigma**2))
-    gy = torch.exp(-((ys - points_BK2[..., 1:]) ** 2) / (2 * sigma**2))
+    xs = torch.arange(width, device=points.device, dtype=points.dtype)
+    ys = torch.arange(height, device=points.device, dtype=points.dtype)
+    gx = torch.exp(-((xs - points[..., :1]) ** 2) / (2 * sigma**2))
+    gy = torch.exp(-((ys - points[..., 1:]) ** 2) / (2 * sigma**2))
     return gy[..., :, None] * gx[..., None, :]
 
 
-def decode_peaks(heat_BKHW: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
+def one_hot_maps(cells: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
+    """One-hot maps of sub-cell points: mass 1 spread bilinearly over the four cells around a point.
+
+    A point outside the centres of the outermost cells goes to the nearest point between them.
+
+    Args:
+        cells: x, y in cells.
+        size: (width, height) in cells.
+    """
+    width, height = size
+    xs = cells.new_tensor(range(width))
+    ys = cells.new_tensor(range(height))
+    wx = (1 - (xs - cells[..., :1].clamp(0, width - 1)).abs()).clamp_min(0)
+    wy = (1 - (ys - cells[..., 1:].clamp(0, height - 1)).abs()).clamp_min(0)
+    return wy[..., :, None] * wx[..., None, :]
+
+
+def decode_peaks(heatmaps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
     """Landmarks (x, y in cells, score) by maximum and DARK's sub-cell step.
 
     The step is the Newton step of the log-heatmap's Taylor expansion at its maximum ("Distribution-
     Aware Coordinate Representation", CVPR 2020, eq. 4-8), bounded by one cell; the score is the
     maximum itself.
     """
-    heat = heat_BKHW.float()
+    heat = heatmaps.float()
     b, k, h, w = heat.shape
     score, index = heat.flatten(2).max(-1)
     x, y = index % w, index // w
@@ -67,11 +151,44 @@ def decode_peaks(heat_BKHW: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
     return torch.stack([x + step_x, y + step_y, score], -1)
 
 
-def soft_argmax(logits_BKHW: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
+def argmax_and_quarter(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
+    """x, y in cells and the peak: the highest cell and a quarter towards its higher neighbour.
+
+    As HRNet does it; a peak on the border stays where it is along that axis.
+    """
+    h, w = heat.shape[2:]
+    score, index = heat.flatten(2).max(-1)
+    x, y = index % w, index // w
+
+    def at(dx: int, dy: int) -> Tensor:
+        place = (y + dy).clamp(0, h - 1) * w + (x + dx).clamp(0, w - 1)
+        return heat.flatten(2).gather(-1, place[..., None])[..., 0]
+
+    step_x = (at(1, 0) - at(-1, 0)).sign() * QUARTER * ((x > 0) & (x < w - 1))
+    step_y = (at(0, 1) - at(0, -1)).sign() * QUARTER * ((y > 0) & (y < h - 1))
+    return torch.stack([x + step_x, y + step_y, score], -1)
+
+
+def expectation(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
+    """Integral coordinates (Sun et al., ECCV 2018) in cells, and the peak.
+
+    The mean over what rises above a tenth of the peak: a squared-error map is nowhere quite 0, and
+    its thousands of cells of background would pull the mean to the middle.
+    """
+    score = heat.amax((2, 3))
+    mass = (heat - BACKGROUND * score[..., None, None]).clamp_min(0)
+    total = mass.sum((2, 3)).clamp_min(1e-12)
+    return torch.cat([_first_moments(mass) / total[..., None], score[..., None]], -1)
+
+
+def soft_argmax(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
     """Expected (x, y) in cells under the softmax of each map (Sun et al., ECCV 2018, eq. 3)."""
-    b, k, h, w = logits_BKHW.shape
-    p = logits_BKHW.to(torch.promote_types(logits_BKHW.dtype, torch.float32))  # from bf16
-    p = p.flatten(2).softmax(-1).view(b, k, h, w)
-    xs = torch.arange(w, device=p.device, dtype=p.dtype)
-    ys = torch.arange(h, device=p.device, dtype=p.dtype)
-    return torch.stack([(p.sum(2) * xs).sum(-1), (p.sum(3) * ys).sum(-1)], -1)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # from bf16
+    return _first_moments(logits.flatten(2).softmax(-1).view(logits.shape))
+
+
+def _first_moments(mass: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
+    """Sums of x and of y in cells, weighted by the map."""
+    h, w = mass.shape[2:]
+    xs, ys = (torch.arange(n, device=mass.device, dtype=mass.dtype) for n in (w, h))
+    return torch.stack([(mass.sum(2) * xs).sum(-1), (mass.sum(3) * ys).sum(-1)], -1)

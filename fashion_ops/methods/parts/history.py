@@ -1,10 +1,10 @@
-"""How a training went, in a file beside its model: the numbers of each epoch."""
+"""The history of a training, in a file beside its model: the metrics of each epoch."""
 
 import json
 from pathlib import Path
 
 HISTORY = "history.json"
-History = list[dict[str, float]]  # in the order of epochs; empty where nothing was trained
+History = list[dict[str, float]]  # in the order of epochs; empty without training
 
 
 def write_history(folder: Path, history: History) -> None:
@@ -13,9 +13,9 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_losses(folder: Path) -> list[float]:
-    """The loss of each epoch.
+    """Read the loss of each epoch.
 
     Raises:
-        FileNotFoundError: the folder says nothing of a training.
+        FileNotFoundError: the folder has no history.
     """
     return [epoch["loss"] for epoch in json.loads((folder / HISTORY).read_text(encoding="utf-8"))]

@@ -1,18 +1,19 @@
-"""K-means by Lloyd's algorithm in any space that can tell distances to centres and take means.
+"""K-means by Lloyd's algorithm in any space that has distances and means.
 
-What a configuration is, and what is missing of it, is the space's business: ``pseudo_labels`` has
-landmark configurations with holes, ``contextual_kmeans`` outer products that are never built.
+``pseudo_labels`` defines the space of landmark configurations with missing landmarks,
+``contextual_kmeans`` that of outer products that are never computed.
 """
 
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 MAX_ROUNDS = 100
 
 
 class Space(Protocol):
-    """N things, and centres of them as arrays of any one shape."""
+    """N items, and centres of them as arrays of one shape."""
 
     def __len__(self) -> int: ...
 
@@ -21,22 +22,38 @@ class Space(Protocol):
         ...
 
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-        """The centre of the things at ``rows`` (bool); ``fallback`` where none of them is observed."""
+        """The mean of the items at ``rows`` (bool); ``fallback`` where none of them is observed."""
         ...
 
     def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
-        """One thing as a centre."""
+        """One item as a centre; ``fallback`` where it is not observed."""
         ...
 
     def middle(self) -> np.ndarray:
-        """The mean of all things: what ``fallback`` is made of."""
+        """The mean of all items, which serves as ``fallback``."""
         ...
 
 
-def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
-    """K-means++: each further centre is a thing drawn by its squared distance to the others.
+def fit(space: Space, k: int, seed: int, initial: np.ndarray | None = None) -> np.ndarray:
+    """K-means centres (k, ...), the largest cluster first.
 
-    Fewer than ``k`` come back where there are fewer different things.
+    Args:
+        space: the items, at least one.
+        k: maximal number of centres; fewer are returned if there are fewer different items.
+        seed: of the initial centres by k-means++.
+        initial: initial centres instead; their order is kept.
+    """
+    with threadpool_limits(1):  # the order of sums must not depend on the number of cores
+        if initial is not None:
+            return lloyd(space, initial)
+        start = plus_plus(space, k, np.random.default_rng(seed))
+        return largest_first(space, lloyd(space, start))
+
+
+def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Initial centres by k-means++: items drawn with probabilities by squared distance to the others.
+
+    Fewer than ``k`` are returned if there are fewer different items.
     """
     fallback = space.middle()
     centers = [space.at(int(rng.integers(len(space))), fallback)]
@@ -52,7 +69,10 @@ def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.ndarray:
-    """Centres once assignments rest; an empty cluster takes what lies farthest from its centre."""
+    """Iterate until assignments no longer change; returns the centres.
+
+    An empty cluster takes the item that is farthest from its centre.
+    """
     fallback = space.middle()
     nearest = np.full(len(space), -1)
     for _ in range(rounds):
@@ -70,6 +90,6 @@ def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.nda
 
 
 def largest_first(space: Space, centers: np.ndarray) -> np.ndarray:
-    """The centres in the order of how many things are nearest to each."""
+    """The centres sorted by the number of items nearest to each."""
     sizes = np.bincount(space.squared(centers).argmin(axis=1), minlength=len(centers))
     return centers[np.argsort(-sizes, kind="stable")]

@@ -1,8 +1,8 @@
-"""Memory that a training step frees stays with the process, for the next step to use.
+"""Keep memory that a training step frees with the process, for the next step.
 
-glibc gives every large block back to the kernel as soon as it is freed, and the kernel clears each page
-again when the next step touches it. On CPUs that is a tenth to a half of a small network's step. The
-peak is the same either way: what one step needs, the next one needs again.
+glibc returns every large block to the kernel as soon as it is freed, and the kernel clears each page
+again when the next step uses it. On CPUs that takes a tenth to a half of a step of a small network. The
+peak of memory stays the same, because every step needs as much.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library, for this process and what it forks; False where that isn't glibc."""
+    """Configure the C library of this process and its forks; False if it is not glibc."""
     name = ctypes.util.find_library("c") if sys.platform == "linux" else None
     library = ctypes.CDLL(name) if name else None
     if library is None or not hasattr(library, "gnu_get_libc_version"):

@@ -1,11 +1,11 @@
-"""Position Constraint Loss: landmarks of one side keep their places relative to each other.
+"""Position Constraint Loss: penalise errors in the relative positions of landmarks of one side.
 
 A regulariser of training (PCLoss, ``L_i = sum_j |(p_i - p_j) - (p*_i - p*_j)|^2``): with the errors
-``e = p - p*`` it is ``sum_j |e_i - e_j|^2``, so a common shift costs nothing. It is summed inside the
-left part and inside the right part and averaged over the k worst landmarks of each. The published
-slides leave open how the parts combine (here: the mean over parts and garments), k and the weight; a
-landmark on the mirror axis belongs to neither part. Models that regress give their coordinates as they
-are, heatmap models through integral coordinates (Sun et al., ECCV 2018): one ``Constraint`` for all.
+``e = p - p*`` it is ``sum_j |e_i - e_j|^2``, so that a common shift costs nothing. It is summed within
+the left part and within the right part and averaged over the k worst landmarks of each. The published
+slides do not say how the parts are combined (here: the mean over parts and garments), nor k and the
+weight. A landmark on the mirror axis belongs to neither part. Regression models pass their coordinates,
+heatmap models integral coordinates (Sun et al., ECCV 2018), to the same ``Constraint``.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,26 @@ SIDES = ("left_", "right_")
 def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tensor, "2 k"]:
     """Which of K named landmarks lie on the left and which on the right.
 
-    Landmarks that are their own mirror image lie on the axis, in neither part; of the others the name
-    tells the side.
+    Landmarks that are their own mirror image lie on the axis, in neither part. The names of the others
+    say their side.
 
     Args:
         names: such as ``left_collar``.
         mirror: permutation under a horizontal flip.
+
+    Raises:
+        ValueError: the name of a landmark with a mirror image does not say its side.
     """
-    paired = [twin != i for i, twin in enumerate(mirror)]
+    paired = [partner != i for i, partner in enumerate(mirror)]
     right = [name.startswith("right_") for name in names]
-    strangers = [n for n, p in zip(names, paired, strict=True) if p and not n.startswith(SIDES)]
-    if strangers:
-        raise ValueError(f"landmarks {strangers} have a mirror image; expected names in {SIDES}")
+    unknown = [n for n, p in zip(names, paired, strict=True) if p and not n.startswith(SIDES)]
+    if unknown:
+        raise ValueError(f"landmarks {unknown} have a mirror image; expected names in {SIDES}")
     return torch.tensor([paired, paired]) & torch.tensor([[not r for r in right], right])
 
 
 def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
-    """``sides`` of a grouping's channels."""
+    """``sides`` of the channels of a grouping."""
     parts = torch.zeros(2, grouping.num_groups, dtype=torch.bool)
     for c in grouping.categories:
         parts[:, torch.from_numpy(grouping.channels(c.id))] |= sides(c.landmark_names, c.mirror())
@@ -50,7 +53,7 @@ def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
 
 
 def undivided(landmarks: int) -> Bool[Tensor, "1 k"]:
-    """One part of all K landmarks: the loss before the slides' skeleton-like optimisation."""
+    """One part of all K landmarks: the loss of the slides before its optimisation by sides."""
     return torch.ones(1, landmarks, dtype=torch.bool)
 
 
@@ -64,14 +67,14 @@ def position_constraint_loss(
     """The mean of the ``worst`` largest ``L_i`` of each part of each instance; linear in K.
 
     ``L_i`` is divided by the number of its labelled partners. A part with fewer than two labelled
-    landmarks has none and doesn't count; one with fewer than ``worst`` averages over those it has.
+    landmarks does not count; one with fewer than ``worst`` averages over those that it has.
 
     Args:
         predicted: landmarks of N instances, in any unit (the loss has its square).
-        true: where they should be; anything where ``mask`` is False.
+        true: their labels; ignored where ``mask`` is False.
         mask: labelled landmarks.
         parts: which landmarks belong to each of P parts.
-        worst: how many of the largest are averaged, k in the paper.
+        worst: number of the largest values that are averaged, k in the paper.
 
     Raises:
         ValueError: ``worst`` is less than 1.
@@ -94,11 +97,12 @@ def position_constraint_loss(
 
 @dataclass(frozen=True)
 class Constraint:
-    """PCLoss as a training uses it.
+    """Settings of the position constraint loss in a training.
 
-    ``weight``: of the loss in the total; nothing here multiplies by it. ``parts``: which landmarks
-    belong to each of P parts (``sides``, ``left_and_right`` or ``undivided``). ``worst``: how many of
-    the largest are averaged.
+    Attributes:
+        weight: of the loss in the total; applied by the caller.
+        parts: which landmarks belong to each of P parts: ``sides``, ``left_and_right``, ``undivided``.
+        worst: number of the largest values that are averaged.
     """
 
     weight: float
@@ -111,7 +115,7 @@ class Constraint:
         true: Float[Tensor, "n k 2"],
         mask: Bool[Tensor, "n k"],
     ) -> Float[Tensor, ""]:
-        """Of a regression's coordinates, without the weight, in their unit squared."""
+        """Loss of coordinates from a regression, without the weight, in their unit squared."""
         predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))  # from bf16
         parts = self.parts.to(predicted.device)
         return position_constraint_loss(predicted, true, mask, parts, self.worst)
@@ -122,13 +126,13 @@ class Constraint:
         true: Float[Tensor, "n k 2"],
         mask: Bool[Tensor, "n k"],
     ) -> Float[Tensor, ""]:
-        """Of integral coordinates, without the weight, in longer sides of the map squared.
+        """Loss of integral coordinates, without the weight.
 
-        So one weight fits maps of every size.
+        The unit is the square of the map's longer side, so that one weight fits maps of every size.
 
         Args:
-            logits: their softmax is each landmark's density; maps with peaks near 1 (squared error)
-                must be multiplied up first, or their softmax is flat.
+            logits: their softmax is the density of each landmark; maps with peaks near 1 (squared
+                error) must be scaled up before, or their softmax is flat.
             true: (x, y) in cells.
             mask: labelled landmarks.
         """
@@ -139,12 +143,12 @@ class Constraint:
 def constraint_of(
     weight: float, worst: int, parts: Literal["sides", "whole"], mirror: np.ndarray
 ) -> Constraint | None:
-    """What the parameters of a training on alignment data ask for; None where the weight is 0.
+    """The constraint of a training on alignment data; None if the weight is 0.
 
     Args:
         weight: of the loss.
-        worst: how many of the largest are averaged.
-        parts: left and right landmarks by themselves, or all of them together.
+        worst: number of the largest values that are averaged.
+        parts: left and right landmarks separately, or all of them together.
         mirror: permutation (K,) under a horizontal flip; the first of every pair lies on one side, as
             in all point sets of ``taxonomy.alignment``.
     """
@@ -153,6 +157,6 @@ def constraint_of(
     if parts == "whole":
         return Constraint(weight, undivided(len(mirror)), worst)
     pairs = np.flatnonzero(mirror > np.arange(len(mirror)))
-    sides_2K = torch.zeros(2, len(mirror), dtype=torch.bool)
-    sides_2K[0, pairs], sides_2K[1, mirror[pairs]] = True, True
-    return Constraint(weight, sides_2K, worst)
+    both = torch.zeros(2, len(mirror), dtype=torch.bool)
+    both[0, pairs], both[1, mirror[pairs]] = True, True
+    return Constraint(weight, both, worst)

@@ -1,18 +1,17 @@
 """Pseudo-labels: clusters of landmark configurations, as soft labels (DFA, Liu et al., ECCV 2016).
 
-Landmarks are put into a common frame, the garment's box letterboxed into 224 x 224; k-means finds K
-typical configurations; a garment's label is f(k) = softmax(-d_k / T) over its distances to them. The
-paper's T = 20 only means something with distances in 224-px units and labels that sum to 1.
+Landmarks are mapped to a common frame, the box of the garment letterboxed to 224 x 224. K-means finds K
+typical configurations. The label of a garment is f(k) = softmax(-d_k / T) over its distances to them.
+The paper's T = 20 presumes distances in 224-px units and labels that sum to 1.
 
-Landmarks that are not labelled are left out of every distance, which is then rescaled by
-sqrt(2n / observed dimensions); occluded ones count like visible ones. The paper does not say what
-it does with them. Stages 2 and 3 of DFA cluster other spaces with the same functions.
+Landmarks without a label are left out of every distance, which is then rescaled by
+sqrt(2n / observed dimensions); occluded ones count like visible ones. The paper does not define either.
+Stages 2 and 3 of DFA cluster other spaces with the same functions.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fashion_ops.methods.parts import kmeans
 from fashion_ops.methods.parts.frames import SIDE as FRAME
@@ -20,12 +19,12 @@ from fashion_ops.methods.parts.frames import letterbox
 
 
 def to_frame(landmarks: np.ndarray, boxes: np.ndarray, side: float = FRAME) -> np.ndarray:
-    """Landmarks (N, n, 2) in pixels -> the square in which their box (N, 4) is letterboxed, centred."""
+    """Landmarks (N, n, 2) in pixels to the square that their box (N, 4) is letterboxed into."""
     return letterbox(boxes, side).apply(landmarks)
 
 
 def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Distance of each configuration to each centre over what is observed, rescaled to all of it.
+    """Distance of each configuration to each centre over the observed landmarks, rescaled to all.
 
     Args:
         landmarks: (N, n, 2).
@@ -33,32 +32,28 @@ def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) 
         centers: (k, n, 2).
 
     Returns:
-        (N, k), in the unit of the landmarks; 0 where nothing is observed.
+        (N, k), in the unit of the landmarks; 0 where no landmark is observed.
     """
-    space = Configurations.of(landmarks, observed)
+    space = Configurations.from_landmarks(landmarks, observed)
     return np.sqrt(space.squared(centers.reshape(len(centers), -1)))
 
 
 def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) -> np.ndarray:
     """K-means centres (k, n, 2) of configurations, the largest cluster first.
 
-    Lloyd's algorithm on masked distances, started by k-means++. Fewer than ``k`` centres come back
-    where there are fewer different configurations. A landmark that no member of a cluster shows takes
-    its mean over all configurations, or the middle of the frame if nobody shows it.
+    Lloyd's algorithm on masked distances, initialised by k-means++. Fewer than ``k`` centres are
+    returned if there are fewer different configurations. A landmark that no member of a cluster has
+    takes its mean over all configurations, or the middle of the frame if none has it.
 
     Args:
         landmarks: (N, n, 2).
-        observed: bool (N, n); configurations with nothing observed are left out.
-        k: how many at most.
-        seed: of the start.
+        observed: bool (N, n); configurations without an observed landmark are left out.
+        k: maximal number of centres.
+        seed: of the initial centres.
     """
-    with threadpool_limits(1):  # sums in one order, whatever the number of cores
-        rows = observed.any(axis=1)
-        space = Configurations.of(landmarks[rows], observed[rows])
-        centers = np.zeros((0, landmarks.shape[1] * landmarks.shape[2]))
-        if len(space):
-            start = kmeans.plus_plus(space, k, np.random.default_rng(seed))
-            centers = kmeans.largest_first(space, kmeans.lloyd(space, start))
+    rows = observed.any(axis=1)
+    space = Configurations.from_landmarks(landmarks[rows], observed[rows])
+    centers = kmeans.fit(space, k, seed) if len(space) else np.zeros((0, space.points.shape[1]))
     return centers.reshape(len(centers), *landmarks.shape[1:])
 
 
@@ -70,10 +65,10 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def temperature_of(d: np.ndarray, share: float = 0.45) -> float:
-    """The temperature of a space of any scale: a share of the median distance to the nearest centre.
+    """A temperature for spaces of any scale: a share of the median distance to the nearest centre.
 
-    In stage 1's 224-pixel space this gives the paper's 20; stages 2 and 3 cluster offsets and outer
-    products, whose unit is another.
+    In the 224-pixel space of stage 1 this gives the paper's 20; stages 2 and 3 cluster offsets and
+    outer products, which have other units.
 
     Args:
         d: (N, k) distances of training configurations.
@@ -90,7 +85,7 @@ def perplexity(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Configurations:
-    """Landmark configurations as vectors with holes: a ``kmeans.Space``.
+    """Landmark configurations as vectors with missing coordinates: a ``kmeans.Space``.
 
     ``points`` (N, 2n) are zero where ``mask`` is; ``weight`` (N,) rescales squared distances.
     """
@@ -100,7 +95,7 @@ class Configurations:
     weight: np.ndarray
 
     @classmethod
-    def of(cls, landmarks: np.ndarray, observed: np.ndarray) -> "Configurations":
+    def from_landmarks(cls, landmarks: np.ndarray, observed: np.ndarray) -> "Configurations":
         """From (N, n, 2) landmarks and bool (N, n)."""
         mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
         points = np.where(mask > 0, landmarks.reshape(mask.shape), 0.0)
@@ -111,19 +106,19 @@ class Configurations:
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
         """(N, k): |m x|^2 - 2 (m x) c + m c^2, without an (N, k, 2n) array."""
-        own = np.einsum("nd,nd->n", self.points, self.points)[:, None]
-        total = own - 2 * self.points @ centers.T + self.mask @ (centers**2).T
+        norm = np.einsum("nd,nd->n", self.points, self.points)[:, None]
+        total = norm - 2 * self.points @ centers.T + self.mask @ (centers**2).T
         return np.maximum(total, 0.0) * self.weight[:, None]
 
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-        """Where the weighted masked squared distances are least."""
+        """The point with the least sum of weighted masked squared distances."""
         return _mean(self.points[rows], self.mask[rows], self.weight[rows], fallback)
 
     def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
         return np.where(self.mask[row] > 0, self.points[row], fallback)
 
     def middle(self) -> np.ndarray:
-        """Mean of all; the middle of the frame where nobody shows a landmark."""
+        """Mean of all; the middle of the frame for a landmark that none has."""
         middle = np.full(self.points.shape[1], FRAME / 2)
         return _mean(self.points, self.mask, np.ones(len(self.points)), middle)
 

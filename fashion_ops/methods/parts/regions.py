@@ -1,7 +1,7 @@
 """Training samples: the region around each garment, with its landmarks in region pixels.
 
-A region is the crop that a model sees plus a margin for augmentation. It is cut once per garment;
-data sets that fit are kept in memory, larger ones are cut again in each epoch by the loader's workers.
+A region is the crop that a model is given plus a margin for augmentation. Regions that fit into
+``CACHE_BYTES`` are cut once and kept in memory; otherwise the loader's workers cut them in each epoch.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ CACHE_BYTES = 4 << 30
 
 
 def region_size(crop: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of the region that holds a crop and its margin."""
+    """(width, height) of the region around a crop (width, height), pixels."""
     return round(crop[0] * MARGIN), round(crop[1] * MARGIN)
 
 
 class Regions(Dataset[dict[str, torch.Tensor]]):
-    """TrainingGarments as tensors: region uint8 (3, h, w), landmarks (K, 3), category and soft label.
+    """Garments as tensors: region uint8 (3, h, w), landmarks (K, 3), category and soft label.
 
     Args:
-        garments: what to cut.
-        read_image: image id -> RGB uint8 (H, W, 3).
+        garments: boxes, landmarks and labels.
+        read_image: image id to RGB uint8 (H, W, 3).
         crop: crop (width, height) of the model, pixels.
         padding: factor on the box before cropping.
     """
@@ -42,7 +42,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         self.garments = garments
         self.read_image = read_image
         self.size = region_size(crop)
-        # The same pixels per image pixel as the crop, only further out.
+        # The scale of the crop, with the margin around it.
         self.matrices = crop_matrices(garments.boxes, crop, padding)
         self.matrices[:, :, 2] += (np.array(self.size) - np.array(crop)) / 2
         points = apply_matrices(self.matrices, garments.landmarks[:, :, :2])

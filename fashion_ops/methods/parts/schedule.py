@@ -1,32 +1,75 @@
-"""What changes over a run: the learning rate (one-cycle, or the papers' steps), auxiliary weights.
+"""What changes during a run: the order of samples, the learning rate, weights of auxiliary losses.
 
-Functions of the step alone, so a resumed run goes on where it was.
+All depend on seed, epoch and step alone, so that a resumed run equals an undisturbed one.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
+from typing import Any
 
+import numpy as np
+import torch
+from torch import distributed
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import Dataset, Sampler
 
 from fashion_ops.params import TrainingConfig
 
 
+class EpochSampler(Sampler[int]):
+    """A permutation that depends on (seed, epoch) only; Lightning calls ``set_epoch``.
+
+    With ``weights``, samples are drawn with replacement, as many as there are. The data set's
+    ``set_epoch``, if it has one, is called as well. Of D devices each takes every D-th sample, so that
+    their n-th batches together are the n-th batch of one device.
+    """
+
+    def __init__(self, dataset: Dataset[Any], seed: int, weights: np.ndarray | None = None) -> None:
+        self.dataset, self.seed, self.epoch = dataset, seed, 0
+        self.weights = None if weights is None else torch.from_numpy(weights)
+        self.size: int = len(dataset)  # type: ignore[arg-type]
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return self.size // _rank_and_world()[1]
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        rank, world = _rank_and_world()
+        if self.weights is None:
+            order = torch.randperm(self.size, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
+        return iter(order[rank::world][: len(self)].tolist())
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
 def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> LRScheduler:
-    """The schedule that ``fit`` asks for.
+    """The learning rate schedule of a run.
 
     Args:
-        optimizer: made with ``lr=config.lr``.
-        fit: ``lr_steps`` or, without them, one cycle up to ``lr`` and down.
-        steps: of the optimizer in the whole run, ``config.epochs`` times those of an epoch.
+        optimizer: created with ``lr=config.lr``.
+        config: ``lr_steps`` or, without them, one cycle up to ``lr`` and down.
+        steps: optimizer steps of the whole run, ``config.epochs`` times those of an epoch.
     """
     if config.lr_steps is None:
         steps = max(3, steps)
         rise = max(0.1, 2 / steps)  # a rise of a single step divides by zero
         return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps, pct_start=rise)
-    an_epoch = max(1, steps // config.epochs)
+    steps_an_epoch = max(1, steps // config.epochs)
     factors = [lr / config.lr for _, lr in config.lr_steps]
-    ends = list(accumulate(epochs * an_epoch for epochs, _ in config.lr_steps))
+    ends = list(accumulate(epochs * steps_an_epoch for epochs, _ in config.lr_steps))
     last = len(factors) - 1
     return LambdaLR(optimizer, lambda step: factors[min(bisect_right(ends, step), last)])
 
@@ -36,14 +79,14 @@ def auxiliary_weight(
 ) -> float:
     """DFA's schedule of an auxiliary loss (eq. 4): alpha until t1, then linearly down to 0 at t2.
 
-    As printed the ramp between t1 and t2 rises, from 0 to alpha, after which the weight is 0; the text
-    around it says that it lets go, so we let it fall (docs/decisions.md, "DFA eq. 4").
+    As printed, the ramp between t1 and t2 rises from 0 to alpha, after which the weight is 0. The text
+    around it says that the weight decreases, so ours falls (docs/decisions.md, "DFA eq. 4").
 
     Args:
-        progress: share of the run that is done, 0..1.
+        progress: completed share of the run, 0..1.
         alpha: weight at the start.
         decay: (t1, t2) as shares of the run.
-        as_printed: the rising ramp.
+        as_printed: use the rising ramp.
     """
     t1, t2 = decay
     left = min(1.0, max(0.0, (t2 - progress) / max(t2 - t1, 1e-9)))

@@ -1,14 +1,14 @@
-"""One optimisation run: Lightning for the loop, precision and checkpoints; order and noise by seed.
+"""One optimisation run, by Lightning: the base of the methods' modules, ``fit`` and its options.
 
-A run that stops and resumes equals one that never stopped, bit for bit on the same machine: the order
-of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends in a checkpoint
-written beside and moved into place.
+A run that is stopped and resumed equals an undisturbed run, bit for bit on the same machine: the order
+of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a checkpoint
+that replaces the previous one atomically.
 
-Several devices share a run as Lightning's DDP: each takes its share of every batch, so batches, steps
-and learning rates are those of a run on one. They are spawned below ``fit``; whoever calls it, and what
-it writes, stays one process. Losses are normalised within each share and gradients averaged, as in the
-published multi-GPU runs. Batch norm sees the whole batch on GPUs (a share may be a few images); on
-CPUs, where torch has no such layer, each its share.
+Several devices share a run by Lightning's DDP. Each takes its share of every batch, so that batches,
+steps and learning rates are those of a run on one device. Their processes are spawned within ``fit``;
+the caller, and what it writes, stays in one process. Losses are normalised within each share and
+gradients averaged, as in the published multi-GPU runs. On GPUs batch norm uses the whole batch (a share
+may be a few images); on CPUs, where torch has no such layer, it uses each share.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,18 +25,18 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from torch import distributed, nn
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
-from fashion_ops.methods.parts.schedule import learning_rates
+from fashion_ops.methods.parts.schedule import EpochSampler, learning_rates
 from fashion_ops.params import TrainingConfig
 
-GRADIENT_NORM = 5.0  # gradients are shortened to this
+GRADIENT_NORM = 5.0  # gradients are clipped to this norm
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to numbers by name
+Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to metrics
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TrainerOptions:
     Attributes:
         checkpoint: file that every epoch is saved to and that the run resumes from.
         on_epoch: called with (epochs done, mean losses of the epoch).
-        validate: called with the model in eval mode after each epoch; its numbers join the losses.
+        validate: called with the model in eval mode after each epoch; its metrics join the losses.
         loader_workers: processes that read and cut images.
         devices: number of devices that share each batch: GPUs, or processes where there is none. With
             several, everything given to the run must pickle, and an error in one of them is raised as
@@ -62,48 +62,11 @@ class TrainerOptions:
     bar: bool = False
 
 
-class EpochSampler(Sampler[int]):
-    """A permutation that depends on (seed, epoch) only; Lightning tells it the epoch.
-
-    With ``weights`` samples are drawn by them, with replacement, as many as there are.
-    It tells the data set in turn, if that has a ``set_epoch``. Of D devices each takes every D-th
-    sample, so that their n-th batches together are the n-th batch of one device.
-    """
-
-    def __init__(self, dataset: Dataset[Any], seed: int, weights: np.ndarray | None = None) -> None:
-        self.dataset, self.seed, self.epoch = dataset, seed, 0
-        self.weights = None if weights is None else torch.from_numpy(weights)
-        self.size: int = len(dataset)  # type: ignore[arg-type]
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
-
-    def __len__(self) -> int:
-        return self.size // _rank_and_world()[1]
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        rank, world = _rank_and_world()
-        if self.weights is None:
-            order = torch.randperm(self.size, generator=generator)
-        else:
-            order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
-        return iter(order[rank::world][: len(self)].tolist())
-
-
-def _rank_and_world() -> tuple[int, int]:
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
-
-
 class TrainingModule(L.LightningModule):
-    """Base of the methods' modules: AdamW, a learning rate and a generator per step.
+    """Base of the methods' modules: AdamW, a learning rate and a random generator for each step.
 
-    Subclasses set ``self.model`` and implement ``losses(batch, generator) -> dict`` whose ``loss``
-    entry is minimised; every entry is averaged over the epoch and kept in ``history``.
+    Subclasses set ``self.model`` and implement ``losses``. Its entry ``loss`` is minimised; all entries
+    are averaged over the epoch and kept in ``history``.
     """
 
     model: nn.Module
@@ -115,7 +78,7 @@ class TrainingModule(L.LightningModule):
         self.history: list[dict[str, float]] = []
 
     def identity(self) -> dict[str, str]:
-        """What a run must have in common with a checkpoint that it goes on from, by name."""
+        """Values, by name, that must be equal in a run and in the checkpoint that it resumes from."""
         shapes = [(name, tuple(p.shape)) for name, p in self.model.named_parameters()]
         return {
             "method": type(self).__name__,
@@ -128,24 +91,29 @@ class TrainingModule(L.LightningModule):
         checkpoint["identity"] = self.identity()
 
     def get_extra_state(self) -> dict[str, Any]:
-        """What travels with the weights, into checkpoints and back from a spawned process."""
+        """State saved with the weights, in checkpoints and when a spawned process returns."""
         return {"history": self.history}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.history = state["history"]
 
     def setup(self, stage: str) -> None:
-        _quiet()  # a spawned process knows nothing of the first one's settings
+        _quiet()  # a spawned process does not inherit the settings
 
     def losses(
         self, batch: dict[str, torch.Tensor], generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
-        """The losses of one batch."""
+        """The losses of one batch by name; ``loss`` is minimised.
+
+        Args:
+            batch: tensors on the device of the model.
+            generator: source of randomness, on the same device.
+        """
         raise NotImplementedError
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, 0..1."""
+        """Completed share of the run, 0..1."""
         return self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
 
     def on_train_epoch_start(self) -> None:
@@ -159,7 +127,7 @@ class TrainingModule(L.LightningModule):
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        # Not by the Trainer: Lightning refuses fused optimizers (for fp16's sake), 5x faster a step.
+        # Not by the Trainer, which refuses fused optimizers (because of fp16); they are 5x faster.
         clip_gradients(self)
 
     def configure_optimizers(self) -> Any:
@@ -175,7 +143,7 @@ class TrainingModule(L.LightningModule):
 
 
 class EpochEnd(L.Callback):
-    """After each epoch: judge the model, write the checkpoint, then tell the caller the numbers."""
+    """After each epoch: validate the model, write the checkpoint, report the metrics."""
 
     def __init__(
         self, checkpoint: Path | None, on_epoch: OnEpoch | None, validate: Validate | None = None
@@ -209,7 +177,7 @@ class EpochEnd(L.Callback):
 
 
 def clip_gradients(model: nn.Module) -> None:
-    """Down to ``GRADIENT_NORM``, all together; shorter ones are left alone, which spares a pass."""
+    """Clip the norm of all gradients together to ``GRADIENT_NORM``; smaller ones are not touched."""
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if norm > GRADIENT_NORM:
@@ -217,7 +185,7 @@ def clip_gradients(model: nn.Module) -> None:
 
 
 def wants_bf16(precision: str, device_type: str) -> bool:
-    """Whether ``precision`` (auto, fp32, bf16) means bf16 here: auto asks what the hardware offers."""
+    """Whether ``precision`` (auto, fp32, bf16) means bf16 here; auto depends on the hardware."""
     if precision != "auto":
         return precision == "bf16"
     if device_type == "cuda":
@@ -226,34 +194,34 @@ def wants_bf16(precision: str, device_type: str) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The autocast context of a forward pass at this precision."""
+    """The autocast context of a forward pass with this precision (auto, fp32, bf16)."""
     return torch.autocast(device.type, torch.bfloat16, enabled=wants_bf16(precision, device.type))
 
 
 def fit(
     module: TrainingModule,
     dataset: Dataset[Any],
-    options: "TrainerOptions | None" = None,
+    options: TrainerOptions | None = None,
     weights: np.ndarray | None = None,
 ) -> list[dict[str, float]]:
-    """Train ``module`` on ``dataset`` by the settings in ``module.config``.
+    """Train ``module`` on ``dataset`` with the settings in ``module.config``.
 
     Args:
         module: the model with its losses.
-        dataset: gives whole batches through ``__getitems__``.
+        dataset: returns whole batches from ``__getitems__``.
         options: how the run is carried out: checkpoint, devices, progress.
-        weights: (N,) how often each sample is drawn, relative to the others; None draws each once.
+        weights: (N,) relative frequency of each sample; None draws each once an epoch.
 
     Returns:
-        The mean losses of each epoch, and the numbers of ``options.validate``.
+        The mean losses of each epoch, and the metrics of ``options.validate``.
 
     Raises:
-        ValueError: the data set is empty, a batch can't be shared out evenly, or ``checkpoint`` is of
-            another run; says what differs.
-        FloatingPointError: the loss left the finite numbers.
+        ValueError: the data set is empty, a batch can't be divided evenly, or the checkpoint is of
+            another run; the message says what differs.
+        FloatingPointError: the loss is no longer finite.
     """
     options = options or TrainerOptions()
-    devices = options.devices
+    devices, checkpoint = options.devices, options.checkpoint
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("nothing to train on: the data set is empty")
@@ -265,12 +233,9 @@ def fit(
         )
     _quiet()
     L.seed_everything(module.seed, verbose=False)
-    checkpoint = options.checkpoint
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
     sampler = EpochSampler(dataset, module.seed, weights)
-    sampler.set_epoch(
-        _next_epoch(resume, module)
-    )  # Lightning does so only after workers have begun to read
+    sampler.set_epoch(_next_epoch(resume, module))  # Lightning does so after workers begin to read
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_size=batch // devices,
@@ -285,7 +250,7 @@ def fit(
         max_epochs=module.config.epochs,
         accelerator=accelerator,
         devices=devices,
-        # DLA owns projections that no loss reaches
+        # DLA has projections that no loss depends on
         strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
         if devices > 1
         else "auto",
@@ -299,24 +264,24 @@ def fit(
         enable_progress_bar=options.bar and sys.stderr.isatty(),
     )
     module.history = []
-    module.train()  # a loaded model comes in eval mode, which would freeze its normalisation
+    module.train()  # a loaded model is in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     return module.history
 
 
 def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:
-    """The epoch that a run goes on with, 0 without a checkpoint."""
+    """The first epoch of a resumed run; 0 without a checkpoint."""
     if checkpoint is None:
         return 0
-    held = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
-    there, here = held.get("identity", {}), module.identity()
-    differ = [f"{k} {there.get(k)} (here {v})" for k, v in here.items() if there.get(k) != v]
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    before, now = saved.get("identity", {}), module.identity()
+    differ = [f"{k} {before.get(k)} (here {v})" for k, v in now.items() if before.get(k) != v]
     if differ:
         raise ValueError(
             f"{checkpoint}: of another run, with {', '.join(differ)}; delete it to start over"
         )
-    return held["epoch"] + 1
+    return saved["epoch"] + 1
 
 
 def _whole_batch(batch: Any) -> Any:
@@ -324,7 +289,7 @@ def _whole_batch(batch: Any) -> Any:
 
 
 def _quiet() -> None:
-    """Lightning's advice (workers, tips, unused GPU) says nothing about these runs."""
+    """Silence Lightning's advice (workers, tips, unused GPU), which does not apply to these runs."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")

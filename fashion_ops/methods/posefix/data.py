@@ -1,8 +1,8 @@
-"""What a refiner trains on: garments with their true pose, the landmarker's pose and a neighbour's.
+"""Training data of a refiner: the true pose, the landmarker's prediction and a neighbour's true pose.
 
-Everything that must follow a garment through cropping and augmentation travels as points in one array
-(N, 3n + 2, 3): true landmarks, the landmarker's own outputs, landmarks of the overlapping garment, and
-two corners of the box (their distance tells the augmentation's zoom).
+All points that must follow a garment through cropping and augmentation are stacked in one array
+(N, 3n + 2, 3) in place of its landmarks: true landmarks, predicted landmarks, landmarks of the
+overlapping garment, and two corners of the box (their distance gives the zoom of the augmentation).
 """
 
 from collections.abc import Callable
@@ -10,22 +10,29 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from fashion_ops.catalog.training_data import TrainingGarments
 
 MIN_IOU = 0.1  # of two boxes whose landmarks may be confused
 
+ReadImage = Callable[[int], np.ndarray]
+Predict = Callable[[ReadImage, np.ndarray, np.ndarray, np.ndarray], list[np.ndarray]]
 
-def stack_points(own: np.ndarray, garments: TrainingGarments, truth: np.ndarray) -> TrainingGarments:
+
+def stack_poses(
+    predicted: np.ndarray, garments: TrainingGarments, truth: np.ndarray
+) -> TrainingGarments:
     """``garments`` with the array described above in place of its landmarks.
 
     Args:
-        own: the landmarker's landmarks (N, n, 3), image pixels; the score is not used.
+        predicted: the landmarker's landmarks (N, n, 3), image pixels; the score is not used.
         garments: of one category.
         truth: labelled landmarks (N, n, 3), image pixels and visibility.
     """
-    known = np.concatenate([own[..., :2], np.ones_like(own[..., :1])], 2)
+    known = np.concatenate([predicted[..., :2], np.ones_like(predicted[..., :1])], 2)
     corners = garments.boxes.reshape(-1, 2, 2)
     corners = np.concatenate([corners, np.ones_like(corners[..., :1])], 2)
     points = np.concatenate([truth, known, neighbours(garments, truth), corners], 1)
@@ -43,65 +50,45 @@ def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
     for members in np.split(order, starts[1:]):
         if len(members) < 2:
             continue
-        overlap = box_iou(garments.boxes[members])
-        np.fill_diagonal(overlap, 0)
+        boxes = torch.from_numpy(garments.boxes[members])
+        overlap = box_iou(boxes, boxes).fill_diagonal_(0).nan_to_num(0).numpy()  # nan: two empty boxes
         best = overlap.argmax(1)
         close = overlap.max(1) >= MIN_IOU
         out[members[close]] = landmarks[members[best[close]]]
     return out
 
 
-def box_iou(boxes: np.ndarray) -> np.ndarray:
-    """IoU (N, N) of every two of the boxes (N, 4)."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return inner / np.maximum(area[:, None] + area[None] - inner, 1e-9)
-
-
 @dataclass(frozen=True)
-class Points:
-    """The stacked points of a batch, taken apart; see the module's docstring."""
+class StackedPoses:
+    """The parts of a batch of stacked points (B, 3n + 2, 3); see the module's docstring."""
 
-    truth: Tensor
-    own: Tensor
-    neighbour: Tensor
-    corners: Tensor
+    truth: Float[Tensor, "b n 3"]
+    predicted: Float[Tensor, "b n 3"]
+    neighbour: Float[Tensor, "b n 3"]
+    corners: Float[Tensor, "b 2 3"]
 
     @classmethod
-    def of(cls, stacked: Tensor, n: int) -> "Points":
-        """From (B, 3n + 2, 3)."""
-        return cls(
-            stacked[:, :n], stacked[:, n : 2 * n], stacked[:, 2 * n : 3 * n], stacked[:, 3 * n :]
-        )
+    def split(cls, stacked: Float[Tensor, "b m 3"], n: int) -> "StackedPoses":
+        """Of a category with n landmarks; m is 3n + 2."""
+        return cls(*stacked.split((n, n, n, 2), 1))
 
 
-def stacked_mirror(mirror: np.ndarray) -> Tensor:
+def stacked_mirror(mirror: np.ndarray) -> Int[Tensor, " m"]:
     """The flip permutation (3n + 2,) of stacked points, from that of n landmarks."""
     n = len(mirror)
     parts = [mirror, mirror + n, mirror + 2 * n, np.arange(3 * n, 3 * n + 2)]
     return torch.from_numpy(np.concatenate(parts))
 
 
-Predict = Callable[[Callable[[int], np.ndarray], np.ndarray, np.ndarray, np.ndarray], list[np.ndarray]]
-
-
-def own_outputs(
-    predict: Predict,
-    read_image: Callable[[int], np.ndarray],
-    garments: TrainingGarments,
-    chunk: int = 1024,
+def predict_garments(
+    predict: Predict, read_image: ReadImage, garments: TrainingGarments, chunk: int = 1024
 ) -> np.ndarray:
-    """The landmarker's landmarks (N, n, 3) of one category's garments, image pixels.
+    """The landmarker's landmarks (N, n, 3) of garments of one category, image pixels.
 
-    Works in chunks, so that memory stays bounded whatever the number of garments.
+    Predicts ``chunk`` garments at a time, which bounds the memory.
     """
-    parts = [
-        predict(read_image, part.image_id, part.boxes, part.category_id)
-        for part in (
-            garments.take(np.arange(i, min(i + chunk, len(garments))))
-            for i in range(0, len(garments), chunk)
-        )
-    ]
-    return np.stack([landmarks for part in parts for landmarks in part])
+    poses: list[np.ndarray] = []
+    for start in range(0, len(garments), chunk):
+        part = garments.take(np.arange(start, min(start + chunk, len(garments))))
+        poses += predict(read_image, part.image_id, part.boxes, part.category_id)
+    return np.stack(poses)

@@ -1,21 +1,21 @@
 """Synthetic pose errors, which a refiner learns to undo (PoseFix, section 3; Ronchi & Perona, 2017).
 
-Five types, by keypoint similarity KS = exp(-d^2 / (2 * area * (2 * sigma)^2)); d_t is the distance at
-which KS is t:
+There are five types, defined by keypoint similarity KS = exp(-d^2 / (2 * area * (2 * sigma)^2)); d_t is
+the distance at which KS is t:
 
 - good: within d_.85 of the landmark; jitter: between d_.85 and d_.50;
 - inversion: within d_.50 of the mirror landmark of the same garment;
 - swap: within d_.50 of the same or the mirror landmark of an overlapping garment of the same category;
 - miss: between d_.50 and d_.10 of any of these four and further than d_.50 from the other three.
 
-A drawn point must be nearer to its centre than to the other three (swap: than to the two of its own
+A drawn point must be nearer to its centre than to the other three (swap: than to the two of the same
 garment). A type that is impossible for a landmark is left out and the others are renormalised.
 
-The published probabilities speak of people's joints. Ours keep the numbers and map three groups of
-landmarks onto the paper's three columns (face, upper, lower body) by how well they are seen and agreed
-on: STEADY collars and shoulders, MIDDLE armpits, waists, hips and openings, LOOSE sleeves, cuffs, sides
-and hems. The paper's counts of labelled joints (5 and 10 of 17) become shares of the landmarks. Where
-the paper looks at all overlapping people, we look at the garment that overlaps most.
+The published probabilities are for joints of people. Ours keep the numbers and map three groups of
+landmarks onto the paper's three columns (face, upper, lower body) by how visible and well defined they
+are: STEADY collars and shoulders, MIDDLE armpits, waists, hips and openings, LOOSE sleeves, cuffs,
+sides and hems. The paper's counts of labelled joints (5 and 10 of 17) become shares of the landmarks.
+Where the paper considers all overlapping people, we consider the garment that overlaps most.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,7 @@ from torch import Tensor
 from fashion_ops.taxonomy import Category
 
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
-OWN, NEIGHBOUR, MIRROR, NEIGHBOUR_MIRROR = range(4)  # the centres that an error may lie around
-DRAWS = 16  # points drawn a type and landmark, of which the first allowed one is taken
+DRAWS = 16  # points drawn for each type and landmark; the first allowed one is used
 FEW, SOME = 5 / 17, 10 / 17  # shares of labelled landmarks
 
 STEADY, MIDDLE, LOOSE = range(3)
@@ -63,16 +62,16 @@ def landmark_groups(category: Category) -> list[int]:
 
 
 def ks_distance(
-    area_B: Float[Tensor, " b"], sigmas_N: Float[Tensor, " n"], ks: float
+    area: Float[Tensor, " b"], sigmas: Float[Tensor, " n"], ks: float
 ) -> Float[Tensor, "b n"]:
-    """The distance at which the keypoint similarity is ``ks``, in the unit whose square ``area`` is."""
-    squared = -2 * torch.log(torch.tensor(ks)) * area_B[:, None] * (2 * sigmas_N) ** 2
+    """The distance at which the keypoint similarity is ``ks``; ``area`` in the square of its unit."""
+    squared = -2 * torch.log(torch.tensor(ks)) * area[:, None] * (2 * sigmas) ** 2
     return squared.sqrt()
 
 
 @dataclass(frozen=True)
-class Errors:
-    """Poses with errors: points (B, N, 2), which landmarks they have, and the type of each error."""
+class WrongPoses:
+    """Poses with errors: x, y of the landmarks, which of them are known, the type of each error."""
 
     points: Float[Tensor, "b n 2"]
     known: Bool[Tensor, "b n"]
@@ -80,19 +79,19 @@ class Errors:
 
 
 def type_probabilities(
-    labelled_BN: Bool[Tensor, "b n"], crowded_B: Bool[Tensor, " b"], groups_N: Tensor
+    labelled: Bool[Tensor, "b n"], crowded: Bool[Tensor, " b"], groups: Int[Tensor, " n"]
 ) -> Float[Tensor, "b n 5"]:
-    """Probability of each error type before impossible ones are left out."""
-    share = labelled_BN.float().mean(1)
+    """Probability of each error type, before impossible types are left out."""
+    share = labelled.float().mean(1)
     few, some = (share <= FEW)[:, None], (share <= SOME)[:, None]
 
     def column(values: tuple[float, float, float]) -> Tensor:
-        return labelled_BN.new_tensor(values, dtype=torch.float32)[groups_N].expand(len(share), -1)
+        return labelled.new_tensor(values, dtype=torch.float32)[groups].expand(len(share), -1)
 
     jitter = torch.where(some, column(JITTER_P["up to some"]), column(JITTER_P["more"]))
     miss = torch.where(some, column(MISS_P["up to some"]), column(MISS_P["more"]))
     miss = torch.where(few, column(MISS_P["up to few"]), miss)
-    crowd = crowded_B[:, None] & some
+    crowd = crowded[:, None] & some
     swap = torch.where(crowd, column(SWAP_P["crowded"]), column(SWAP_P["else"]))
     inversion = column(INVERSION_P)
     good = 1 - jitter - miss - inversion - swap
@@ -108,16 +107,16 @@ def synthesize_errors(
     mirror: Int[Tensor, " n"],
     groups: Int[Tensor, " n"],
     generator: torch.Generator,
-) -> Errors:
-    """Move every landmark of every pose by an error of a random type; one batch at once.
+) -> WrongPoses:
+    """Move every landmark of every pose of a batch by an error of a random type.
 
     Args:
         points: true x, y, or another estimate where ``labelled`` is false; crop pixels.
-        labelled: whose place is known.
-        neighbour: landmarks of an overlapping garment of the category; visibility 0 where none is.
+        labelled: whether the true position is known.
+        neighbour: landmarks of an overlapping garment of the category; visibility 0 for none.
         area: of the garment's box, square crop pixels.
         sigmas: OKS sigmas.
-        mirror: the landmark on the other side; itself for one on the axis.
+        mirror: the landmark on the other side; a landmark on the axis is its own mirror image.
         groups: see ``landmark_groups``.
         generator: source of randomness, on the device of ``points``.
     """
@@ -140,7 +139,8 @@ def synthesize_errors(
         2,
     )
 
-    # Where each type's points lie: the weight of each centre, and the ring around it.
+    # Each type draws from rings around centres: the weight of each centre, the radii of the ring.
+    # Centres: the landmark, the neighbour's, the mirror landmark, the neighbour's mirror landmark.
     weights = points.new_tensor(
         [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1], [1, 0.25, 0.25, 0.25]]
     )
@@ -172,5 +172,5 @@ def synthesize_errors(
     types = (uniform(b, n, 1) * ladder[..., -1:] >= ladder).sum(-1).clamp_max(4)
     first = (allowed * torch.arange(DRAWS, 0, -1, device=device)).argmax(-1)  # (b, n, 5)
     best = drawn.gather(3, first[..., None, None].expand(-1, -1, -1, 1, 2))[:, :, :, 0]
-    chosen = best.gather(2, types[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
-    return Errors(chosen, ladder[..., -1] > 0, types)
+    moved = best.gather(2, types[..., None, None].expand(-1, -1, 1, 2))[:, :, 0]
+    return WrongPoses(moved, ladder[..., -1] > 0, types)

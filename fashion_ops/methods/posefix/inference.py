@@ -1,7 +1,7 @@
-"""A trained refiner folder as an object: landmarks in, better landmarks out.
+"""A trained refiner as an object: landmarks in, refined landmarks out.
 
-Scores are those of the input: PoseFix never judges again. Refining a second time makes things worse,
-say its authors, so nobody should.
+Scores are those of the input: PoseFix predicts none. Do not refine twice: its authors report that the
+second pass makes results worse.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut_crops, invert_matrices
-from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
+from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax, to_pixels
 from fashion_ops.methods.parts.trainer import autocast
-from fashion_ops.methods.posefix.model import STRIDE, LandmarkerPoseFix, PoseFix
+from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category
 
@@ -37,7 +37,7 @@ def build(spec: dict[str, Any]) -> nn.Module:
 
 @dataclass
 class Refiner:
-    """One category's refiner, ready to refine."""
+    """The refiner of one category, ready to predict. ``spec``: its ``model.json``."""
 
     model: nn.Module
     spec: dict[str, Any]
@@ -45,11 +45,11 @@ class Refiner:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Refiner":
-        """Read a model folder.
+        """Load a model folder.
 
         Raises:
-            FileNotFoundError: no model there.
-            ValueError: a model of another method.
+            FileNotFoundError: there is no model.
+            ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, torch.device(device))
@@ -60,7 +60,7 @@ class Refiner:
 
     @property
     def crop(self) -> tuple[int, int]:
-        """Crop (width, height) in pixels; the same as its landmarker's."""
+        """Crop (width, height) in pixels, the same as the landmarker's."""
         width, height = self.spec["crop"]
         return width, height
 
@@ -68,10 +68,10 @@ class Refiner:
     def refine(
         self, crops: UInt8[Tensor, "n 3 h w"], landmarks: Float[Tensor, "n k 3"]
     ) -> Float[Tensor, "n k 3"]:
-        """Refined landmarks in crop pixels; the third column passes through.
+        """Refined landmarks in crop pixels; the scores are returned as they are.
 
         Args:
-            crops: as the landmarker saw them.
+            crops: as the landmarker was given.
             landmarks: x, y in crop pixels, score.
         """
         mirror = torch.from_numpy(self.category.mirror()).to(self.device)
@@ -88,15 +88,13 @@ class Refiner:
             out[i : i + BATCH, :, :2] = refined.to(out)
         return out
 
-    def _refine_batch(self, batch: Tensor, points: Tensor) -> Tensor:
+    def _refine_batch(
+        self, batch: Float[Tensor, "b 3 h w"], points: Float[Tensor, "b k 2"]
+    ) -> Float[Tensor, "b k 2"]:
         known = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
         with autocast(self.spec["precision"], self.device):
             logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
         return to_pixels(soft_argmax(logits), STRIDE)
-
-    def refine_image(self, image: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        """``refine_garments`` where all are on one image, RGB uint8 (H, W, 3)."""
-        return self.refine_garments(lambda _: image, np.zeros(len(boxes)), boxes, landmarks)
 
     def refine_garments(
         self,
@@ -119,5 +117,5 @@ class Refiner:
             [apply_matrices(matrices, landmarks[..., :2]), landmarks[..., 2:]], 2
         ).astype(np.float32)
         refined = self.refine(crops, torch.from_numpy(points)).numpy()
-        places = apply_matrices(invert_matrices(matrices), refined[..., :2])
-        return np.concatenate([places, landmarks[..., 2:]], 2).astype(np.float32)
+        pixels = apply_matrices(invert_matrices(matrices), refined[..., :2])
+        return np.concatenate([pixels, landmarks[..., 2:]], 2).astype(np.float32)

@@ -1,17 +1,17 @@
-"""Training a refiner: augment on the device, give it a wrong pose, ask for the right one."""
+"""Train a refiner: augmentation on the device, a wrong pose as input, the true pose as target."""
 
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
-from fashion_ops.methods.parts.heatmaps import to_cells
+from fashion_ops.methods.parts.heatmaps import STRIDE, Crop, to_cells
 from fashion_ops.methods.parts.trainer import TrainingModule
-from fashion_ops.methods.posefix.data import Points, stacked_mirror
+from fashion_ops.methods.posefix.data import StackedPoses, stacked_mirror
 from fashion_ops.methods.posefix.errors import landmark_groups, synthesize_errors
 from fashion_ops.methods.posefix.loss import coarse_to_fine
-from fashion_ops.methods.posefix.model import STRIDE
 from fashion_ops.params import TrainingConfig
 from fashion_ops.taxonomy import Category
 
@@ -20,17 +20,17 @@ from fashion_ops.taxonomy import Category
 class RefinerSettings:
     """How a refiner is trained, besides the optimisation itself.
 
-    ``own_outputs``: the share of input poses that are the landmarker's own; the others are the truth
-    with synthetic errors.
+    ``predicted_share``: the share of input poses that are predictions of the landmarker; the others are
+    the truth with synthetic errors.
     """
 
-    crop: tuple[int, int]
+    crop: Crop
     warp: Warp
-    own_outputs: float
+    predicted_share: float
 
 
 class RefinerModule(TrainingModule):
-    """A refiner on ``Regions`` of stacked points (see ``data``)."""
+    """A refiner trained on batches of ``Regions`` with stacked poses (see ``data``)."""
 
     def __init__(
         self,
@@ -55,36 +55,33 @@ class RefinerModule(TrainingModule):
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Cross entropy (coarse) and soft-argmax distance in cells (fine)."""
         s = self.settings
+        mirror = self.get_buffer("stacked_mirror")
         crops, stacked = warp_batch(
-            batch["region"],
-            batch["landmarks"],
-            s.crop,
-            self.get_buffer("stacked_mirror"),
-            s.warp,
-            generator,
+            batch["region"], batch["landmarks"], s.crop, mirror, s.warp, generator
         )
-        before, points = Points.of(batch["landmarks"], self.n), Points.of(stacked, self.n)
-        pose, known = self.input_pose(points, box_area(before, points), generator)
+        before = StackedPoses.split(batch["landmarks"], self.n)
+        poses = StackedPoses.split(stacked, self.n)
+        points, known = self.input_pose(poses, box_area(before, poses), generator)
         crops = normalize(crops).contiguous(memory_format=torch.channels_last)
-        logits = self.model(crops, pose, known)
-        weight = (points.truth[..., 2] > 0).float()
-        coarse, fine = coarse_to_fine(logits, to_cells(points.truth[..., :2], STRIDE), weight)
+        logits = self.model(crops, points, known)
+        weight = (poses.truth[..., 2] > 0).float()
+        coarse, fine = coarse_to_fine(logits, to_cells(poses.truth[..., :2], STRIDE), weight)
         return {"loss": coarse + fine, "cross_entropy": coarse, "cells": fine}
 
     def input_pose(
-        self, points: Points, area: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The pose (B, n, 2) that the network is given, and which of its landmarks are known (B, n).
+        self, poses: StackedPoses, area: Float[Tensor, " b"], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b n 2"], Bool[Tensor, "b n"]]:
+        """The pose that the network is given, and which of its landmarks are known.
 
-        A garment's pose is the landmarker's, or the truth with synthetic errors; there a landmark
-        without a label stands where the landmarker sees it.
+        The pose of a garment is the landmarker's prediction, or the truth with synthetic errors, where
+        the prediction replaces landmarks without a label.
         """
-        labelled, seen = points.truth[..., 2] > 0, points.own[..., 2] > 0
-        base = torch.where(labelled[..., None], points.truth[..., :2], points.own[..., :2])
+        labelled, visible = poses.truth[..., 2] > 0, poses.predicted[..., 2] > 0
+        base = torch.where(labelled[..., None], poses.truth[..., :2], poses.predicted[..., :2])
         errors = synthesize_errors(
             base,
             labelled,
-            points.neighbour,
+            poses.neighbour,
             area,
             self.get_buffer("sigmas"),
             self.get_buffer("mirror"),
@@ -92,14 +89,14 @@ class RefinerModule(TrainingModule):
             generator,
         )
         chance = torch.rand(len(base), 1, generator=generator, device=base.device)
-        own = chance < self.settings.own_outputs
-        pose = torch.where(own[..., None], points.own[..., :2], errors.points)
-        known = torch.where(own, seen, errors.known & (labelled | seen))
-        return pose, known
+        predicted = chance < self.settings.predicted_share
+        points = torch.where(predicted[..., None], poses.predicted[..., :2], errors.points)
+        known = torch.where(predicted, visible, errors.known & (labelled | visible))
+        return points, known
 
 
-def box_area(before: Points, after: Points) -> Tensor:
-    """Area (B,) of the boxes after augmentation, from their corners before and after it."""
+def box_area(before: StackedPoses, after: StackedPoses) -> Float[Tensor, " b"]:
+    """Area of the boxes after augmentation, square pixels, from their corners before and after it."""
     diagonal = before.corners[:, 1, :2] - before.corners[:, 0, :2]
     moved = after.corners[:, 1, :2] - after.corners[:, 0, :2]
     zoom_squared = (moved**2).sum(-1) / (diagonal**2).sum(-1).clamp_min(1e-9)

@@ -1,4 +1,4 @@
-"""From one category's garments and its finetuned landmarker to a refiner folder."""
+"""Train a refiner folder from the garments and the finetuned landmarker of one category."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,111 +12,116 @@ from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, Validate, fit
-from fashion_ops.methods.posefix.data import own_outputs, stack_points
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.posefix.data import predict_garments, stack_poses
 from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
-from fashion_ops.params import Refine, TrainingConfig
+from fashion_ops.params import CategoryTraining, Refine, TrainingConfig
 from fashion_ops.taxonomy import Category
+from fashion_ops.taxonomy import category as find_category
 
 
-def refiner_spec(params: Refine, landmarker: dict[str, Any], category: Category) -> dict[str, Any]:
-    """The ``model.json`` of a refiner; crop and padding are the landmarker's."""
+def refine_config(shared: Refine, run: CategoryTraining) -> TrainingConfig:
+    """The optimisation of one category's run: its own learning rate and epochs, the rest shared."""
+    return TrainingConfig(
+        lr=run.lr,
+        epochs=run.epochs,
+        batch_size=shared.batch_size,
+        weight_decay=shared.weight_decay,
+        precision=shared.precision,
+    )
+
+
+def refiner_spec(refine: Refine, landmarker: dict[str, Any], category: Category) -> dict[str, Any]:
+    """The content of a refiner's ``model.json``.
+
+    Args:
+        refine: section ``refine``.
+        landmarker: ``model.json`` of the landmarker, whose crop and padding the refiner shares.
+        category: whose landmarks it refines.
+    """
     return {
         "method": METHOD,
         "category": category.name,
-        "backbone": params.backbone,
-        "trunk": landmarker["backbone"] if params.backbone == "landmarker" else None,
-        "pose_sigma": params.pose_sigma,
+        "backbone": refine.backbone,
+        "trunk": landmarker["backbone"] if refine.backbone == "landmarker" else None,
+        "pose_sigma": refine.pose_sigma,
         "crop": landmarker["crop"],
         "padding": landmarker["padding"],
-        "flip_test": params.flip_test,
-        "precision": params.precision,
-        "training": params.model_dump(mode="json"),
+        "flip_test": refine.flip_test,
+        "precision": refine.precision,
+        "training": refine.model_dump(mode="json"),
     }
 
 
-def new_refiner(params: Refine, landmarker: LandmarkPredictor, category: Category) -> nn.Module:
-    """The network before training: from the landmarker's weights, or the published one."""
-    if params.backbone != "landmarker":
-        return PoseFix(params.backbone, category.num_landmarks, params.pose_sigma, params.pretrained)
-    model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, params.pose_sigma)
+def new_refiner(refine: Refine, landmarker: LandmarkPredictor, category: Category) -> nn.Module:
+    """The network before training: with the landmarker's weights, or the published network."""
+    if refine.backbone != "landmarker":
+        return PoseFix(refine.backbone, category.num_landmarks, refine.pose_sigma, refine.pretrained)
+    model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, refine.pose_sigma)
     channels = torch.from_numpy(landmarker.grouping.channels(category.id))
     gain = 1.0 if landmarker.spec["heatmap"]["loss"] == "cross_entropy" else HEATMAP_GAIN
-    model.start_from(landmarker.model.trunk, landmarker.model.head, channels, gain)
+    model.load_landmarker(landmarker.model.trunk, landmarker.model.head, channels, gain)
     return model
 
 
 def save_untrained(
-    folder: Path, landmarker: LandmarkPredictor, params: Refine, category: Category
+    folder: Path, landmarker: LandmarkPredictor, refine: Refine, category: Category
 ) -> None:
-    """Write the folder of a refiner that nothing was there to train: it does as its landmarker does.
+    """Write the folder of a refiner without training, which predicts nearly what its landmarker does.
 
     Args:
-        folder: where it goes; exists and is empty.
-        landmarker: of the category.
-        params: section ``refine``; the backbone is ``landmarker`` whatever it says.
-        category: which one.
+        folder: where the model is written; exists and is empty.
+        landmarker: finetuned for the category.
+        refine: section ``refine``; its backbone is replaced by ``landmarker``.
+        category: whose landmarks it refines.
     """
-    params = params.model_copy(update={"backbone": "landmarker"})
-    save_model(
-        folder,
-        new_refiner(params, landmarker, category),
-        refiner_spec(params, landmarker.spec, category),
-        history=[],
-    )
+    refine = refine.model_copy(update={"backbone": "landmarker"})
+    model = new_refiner(refine, landmarker, category)
+    save_model(folder, model, refiner_spec(refine, landmarker.spec, category), history=[])
 
 
 def train_refiner(
-    folder: Path,
+    config: TrainingConfig,
+    refine: Refine,
     landmarker: LandmarkPredictor,
-    params: Refine,
-    run: TrainingConfig,
-    category: Category,
     garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],
+    folder: Path,
+    options: TrainerOptions | None = None,
     *,
     seed: int,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    judge: Validate | None = None,
-    devices: int = 1,
 ) -> list[dict[str, float]]:
-    """Train a refiner of ``landmarker``'s outputs and write its folder.
+    """Train a refiner of the landmarker's predictions and write its folder.
 
     Args:
-        folder: where the model goes; exists and is empty.
-        landmarker: finetuned for the category.
-        params: section ``refine``.
-        run: learning rate, epochs, batch size.
-        category: whose garments these are.
-        garments: of this category, landmarks in the landmarker's grouping.
-        read_image: image id to RGB uint8.
-        seed: of initial weights, order, augmentation and errors.
-        checkpoint: resume point.
-        on_epoch: told the numbers of each epoch.
-        judge: adds its own to them; see ``fit``.
-        devices: how many share the run; see ``fit``.
+        config: the optimisation, see ``refine_config``.
+        refine: network, input poses and augmentation.
+        landmarker: finetuned for the category of the garments.
+        garments: training data, one or more of one category, landmarks in the landmarker's grouping.
+        read_image: image id to RGB uint8 (H, W, 3).
+        folder: where the model is written; exists and is empty.
+        options: how the run is carried out.
+        seed: of initial weights, order, augmentation and synthetic errors.
 
     Returns:
-        Mean losses of each epoch, and what ``judge`` found.
+        Mean losses of each epoch, and the metrics of ``options.validate``.
     """
+    category = find_category(int(garments.category_id[0]))
     truth = landmarker.grouping.ungroup(category.id, garments.landmarks)
-    own = own_outputs(landmarker.predict, read_image, garments)
+    predicted = predict_garments(landmarker.predict, read_image, garments)
     data = Regions(
-        stack_points(own, garments, truth), read_image, landmarker.crop, landmarker.spec["padding"]
+        stack_poses(predicted, garments, truth),
+        read_image,
+        landmarker.crop,
+        landmarker.spec["padding"],
     )
     torch.manual_seed(seed)
-    model = new_refiner(params, landmarker, category)
-    warp = Warp(params.flip, params.rotation, params.scale, params.shift, params.color)
-    settings = RefinerSettings(landmarker.crop, warp, params.own_outputs)
-    module = RefinerModule(model, run, settings, category, seed)
-    history = fit(
-        module,
-        data,
-        TrainerOptions(checkpoint=checkpoint, on_epoch=on_epoch, validate=judge, devices=devices),
-    )
-    save_model(folder, model, refiner_spec(params, landmarker.spec, category), history)
+    model = new_refiner(refine, landmarker, category)
+    warp = Warp(refine.flip, refine.rotation, refine.scale, refine.shift, refine.color)
+    settings = RefinerSettings(landmarker.crop, warp, refine.own_outputs)
+    history = fit(RefinerModule(model, config, settings, category, seed), data, options)
+    save_model(folder, model, refiner_spec(refine, landmarker.spec, category), history)
     return history

@@ -1,4 +1,4 @@
-"""A trained landmarker folder as an object: boxes in, named landmarks out."""
+"""A trained landmarker as an object: boxes in, landmarks of each category out."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.trainer import autocast
-from fashion_ops.methods.top_down.decode import Reading, decode, predict_heatmaps
+from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping
 
@@ -29,7 +30,7 @@ def build(spec: dict[str, Any]) -> Landmarker:
 
 @dataclass
 class LandmarkPredictor:
-    """A landmarker ready to predict."""
+    """A landmarker ready to predict. ``spec``: its ``model.json``."""
 
     model: Landmarker
     spec: dict[str, Any]
@@ -37,38 +38,39 @@ class LandmarkPredictor:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "LandmarkPredictor":
-        """Read a model folder.
+        """Load a model folder.
 
         Raises:
-            FileNotFoundError: no model there.
-            ValueError: a model of another method.
+            FileNotFoundError: there is no model.
+            ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, torch.device(device))
 
     @property
     def grouping(self) -> Grouping:
+        """What the output channels stand for."""
         return load_grouping(self.spec["grouping"])
 
     @property
-    def reading(self) -> Reading:
-        """How landmarks are read from the maps."""
-        return Reading.of(self.spec)
+    def decoding(self) -> DecodeConfig:
+        """How landmarks are decoded from the heatmaps."""
+        return DecodeConfig.from_spec(self.spec)
 
-    def read_as(self, **changes: Any) -> "LandmarkPredictor":
-        """The same model with another ``decode``, ``flip_test`` or ``channel_mask``.
+    def with_decoding(self, **changes: Any) -> "LandmarkPredictor":
+        """The same model with other values of ``DecodeConfig``.
 
         Raises:
-            ValueError: that reading has its cells elsewhere than the model was trained with.
+            ValueError: the new values place the cells elsewhere than in training.
         """
-        reading = replace(self.reading, **changes)
-        if reading.cells != self.reading.cells:
+        before, after = self.decoding, replace(self.decoding, **changes)
+        if after.cells != before.cells:
             raise ValueError(
-                f"decode {reading.decode!r} with flip_shift {reading.flip_shift} reads cells at their "
-                f"{reading.cells}, the model was trained with cells at their {self.reading.cells}; "
+                f"decode {after.decode!r} with flip_shift {after.flip_shift} reads cells at their "
+                f"{after.cells}, the model was trained with cells at their {before.cells}; "
                 "train it with these settings"
             )
-        return replace(self, spec={**self.spec, **asdict(reading)})
+        return replace(self, spec={**self.spec, **asdict(after)})
 
     @property
     def crop(self) -> tuple[int, int]:
@@ -79,31 +81,34 @@ class LandmarkPredictor:
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
         """Image-to-crop matrices (N, 2, 3) of boxes (N, 4).
 
-        An empty box is taken as a pixel wide; where it lies outside of its image the crop is black.
+        An empty box counts as one pixel wide; outside of its image the crop is black.
 
         Raises:
-            ValueError: a box that is not of numbers.
+            ValueError: a box is not finite.
         """
         broken = np.flatnonzero(~np.isfinite(np.reshape(boxes, (-1, 4))).all(1))
         if len(broken):
             raise ValueError(f"box {broken[0]} is {boxes[broken[0]]}, must be four finite numbers")
         return crop_matrices(boxes, self.crop, self.spec["padding"])
 
-    def predict_crops(self, crops: Tensor, category_ids: np.ndarray) -> list[np.ndarray]:
-        """Landmarks in crop pixels, (num_landmarks, 3) x, y, score a garment.
+    def predict_crops(
+        self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
+    ) -> list[np.ndarray]:
+        """Landmarks in crop pixels: for each garment (num_landmarks, 3) x, y, score.
 
         Args:
-            crops: uint8 (N, 3, h, w) as ``cut`` makes them.
-            category_ids: (N,) which landmarks to read from the groups.
+            crops: as ``cut_crops`` returns them.
+            category_ids: (N,) categories of the garments; each has its landmarks among the channels.
         """
-        groups = self.predict_channels(crops, category_ids)
-        return [self.grouping.ungroup(int(c), g) for c, g in zip(category_ids, groups, strict=True)]
+        channels = self.predict_channels(crops, category_ids)
+        pairs = zip(category_ids, channels, strict=True)
+        return [self.grouping.ungroup(int(category_id), values) for category_id, values in pairs]
 
     @torch.inference_mode()
-    def predict_channels(self, crops: Tensor, category_ids: np.ndarray) -> np.ndarray:
+    def predict_channels(self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray) -> np.ndarray:
         """All channels (N, K, 3): x, y in crop pixels, score; arguments as of ``predict_crops``."""
-        reading, grouping = self.reading, self.grouping
-        mirror = torch.from_numpy(grouping.mirror()) if reading.flip_test else None
+        decoding, grouping = self.decoding, self.grouping
+        mirror = torch.from_numpy(grouping.mirror()) if decoding.flip_test else None
         out = [np.zeros((0, grouping.num_groups, 3), np.float32)]
         for i in range(0, len(crops), BATCH):
             batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
@@ -113,12 +118,12 @@ class LandmarkPredictor:
                     batch.contiguous(memory_format=torch.channels_last),
                     mirror,
                     **self.spec["heatmap"],
-                    shift=reading.flip_shift,
+                    shift=decoding.flip_shift,
                 )
-            if reading.channel_mask:
-                own = grouping.mask[category_ids[i : i + BATCH] - 1]
-                heat = heat * torch.from_numpy(own).to(heat.device)[..., None, None]
-            out.append(decode(heat, self.crop, reading).cpu().numpy())
+            if decoding.channel_mask:
+                mask = torch.from_numpy(grouping.mask[category_ids[i : i + BATCH] - 1])
+                heat = heat * mask.to(heat.device)[..., None, None]
+            out.append(decode(heat, self.crop, decoding).cpu().numpy())
         return np.concatenate(out)
 
     def predict(
@@ -128,11 +133,16 @@ class LandmarkPredictor:
         boxes: np.ndarray,
         category_ids: np.ndarray,
     ) -> list[np.ndarray]:
-        """Landmarks in image pixels, (num_landmarks, 3) x, y, score, one array a garment."""
+        """Landmarks in image pixels: for each garment (num_landmarks, 3) x, y, score.
+
+        Args:
+            read_image: image id to RGB uint8 (H, W, 3).
+            image_ids: (N,) image of each garment; equal ids should stand together.
+            boxes: (N, 4) x1, y1, x2, y2 in image pixels.
+            category_ids: (N,) 1..13.
+        """
         matrices = self.matrices(boxes)
         crops = cut_crops(read_image, image_ids, matrices, self.crop)
+        poses = self.predict_crops(crops, category_ids)
         inverse = invert_matrices(matrices)
-        return [
-            to_image(landmarks, matrix)
-            for landmarks, matrix in zip(self.predict_crops(crops, category_ids), inverse, strict=True)
-        ]
+        return [to_image(pose, matrix) for pose, matrix in zip(poses, inverse, strict=True)]

@@ -1,28 +1,28 @@
-"""The landmarker: a trunk, one heatmap a landmark group, and a head for pseudo-labels."""
+"""The landmarker: a backbone, one heatmap a landmark group, and a head for pseudo-labels."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import landmarker_trunk
+from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 
 class Landmarker(nn.Module):
-    """Crop (B, 3, H, W) to heatmaps (B, groups, H/4, W/4) of its category and all others.
+    """Crops (B, 3, H, W) to heatmaps (B, groups, H/4, W/4) of all landmark groups.
 
     Args:
-        backbone: an HRNet or a ResNet, of ``parts.backbones.LANDMARKERS``.
+        backbone: name of an HRNet or ResNet, one of ``parts.backbones.LANDMARKERS``.
         groups: output channels, one a landmark group.
         clusters: pseudo-labels per category, or 0 for no label head.
-        pretrained: timm weights by name, for an HRNet also a file of pose weights; or None.
+        pretrained: name of timm weights, for an HRNet also a file of pose weights, or None.
     """
 
     def __init__(
         self, backbone: str, groups: int, clusters: int = 0, pretrained: str | None = None
     ) -> None:
         super().__init__()
-        self.trunk = landmarker_trunk(backbone, pretrained)
+        self.trunk = landmarker_backbone(backbone, pretrained)
         self.head = nn.Conv2d(self.trunk.channels[0], groups, 1)
         nn.init.normal_(self.head.weight, std=0.001)
         assert self.head.bias is not None
@@ -32,7 +32,7 @@ class Landmarker(nn.Module):
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
 
     def keep_channels(self, channels: Tensor) -> None:
-        """Give up all output channels but these (n,), which stay in this order."""
+        """Keep only these output channels (n,), in this order."""
         wider = self.head
         assert wider.bias is not None
         self.head = nn.Conv2d(wider.in_channels, len(channels), 1)
@@ -48,7 +48,7 @@ class Landmarker(nn.Module):
     def with_labels(
         self, x: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b g h4 w4"], Float[Tensor, "b 13 k"]]:
-        """Heatmaps and pseudo-label logits of every category."""
+        """Heatmaps, and pseudo-label logits of every category."""
         maps = self.trunk(x)
         logits = self.label_head(maps[-1].mean((2, 3)))
         return self.head(maps[0]), logits.view(-1, NUM_CATEGORIES, self.clusters)

@@ -1,7 +1,8 @@
-"""From garments and images to a landmarker folder; the universal run and the 13 finetuning runs."""
+"""Train a landmarker folder from garments and images: the universal landmarker and its finetunings."""
 
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,97 +13,122 @@ from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions, Validate, fit
-from fashion_ops.methods.top_down.decode import Reading
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
-from fashion_ops.params import TrainingConfig, TrainLandmarker
+from fashion_ops.params import CategoryTraining, Finetune, TrainLandmarker
 from fashion_ops.taxonomy import load_grouping
 
 
-def landmarker_spec(params: TrainLandmarker, grouping: str, clusters: int) -> dict[str, Any]:
-    """The ``model.json`` of a landmarker trained with these parameters."""
+def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> dict[str, Any]:
+    """The content of ``model.json`` for a landmarker trained with ``config``.
+
+    Args:
+        config: of the universal landmarker.
+        grouping: name of the grouping that the output channels follow.
+        clusters: pseudo-labels a category; 0 for a network without that head.
+    """
     return {
         "method": METHOD,
-        "backbone": params.backbone,
+        "backbone": config.backbone,
         "grouping": grouping,
         "clusters": clusters,
-        "crop": list(params.crop),
-        "padding": params.padding,
-        "heatmap": {"loss": params.loss, "sigma": params.heatmap_sigma},
-        **asdict(Reading.of(params.model_dump())),
-        "precision": params.precision,
-        "training": params.model_dump(mode="json"),
+        "crop": list(config.crop),
+        "padding": config.padding,
+        "heatmap": {"loss": config.loss, "sigma": config.heatmap_sigma},
+        **asdict(DecodeConfig.from_spec(config.model_dump())),
+        "precision": config.precision,
+        "training": config.model_dump(mode="json"),
     }
 
 
-def refuse_another(path: Path, params: TrainLandmarker, grouping: str) -> None:
-    """A landmarker that a run is to start from must be what the parameters say.
-
-    Args:
-        path: its folder.
-        params: of now.
-        grouping: of now.
+def check_trained_as(folder: Path, config: TrainLandmarker, grouping: str) -> None:
+    """Check that the landmarker in ``folder`` was trained with ``config`` on ``grouping``.
 
     Raises:
-        FileNotFoundError: no model there.
-        ValueError: another method, backbone, grouping or training; says which and what is there.
+        FileNotFoundError: there is no model.
+        ValueError: it is of another method, or a parameter differs; the message names each.
     """
-    spec = read_spec(path, METHOD)
-    there = TrainLandmarker.model_validate(spec["training"]).model_dump()
-    held = {**there, "grouping": spec["grouping"], "backbone": spec["backbone"]}
-    wanted = {**params.model_dump(), "grouping": grouping}
-    differ = [f"{k} {held[k]} (now {v})" for k, v in wanted.items() if held[k] != v]
+    spec = read_spec(folder, METHOD)
+    trained = TrainLandmarker.model_validate(spec["training"]).model_dump()
+    actual = {**trained, "grouping": spec["grouping"], "backbone": spec["backbone"]}
+    expected = {**config.model_dump(), "grouping": grouping}
+    differ = [f"{k} {actual[k]} (now {v})" for k, v in expected.items() if actual[k] != v]
     if differ:
         raise ValueError(
-            f"{path}: a landmarker of {', '.join(differ)}; run train_landmarker with these parameters, "
-            "or set them back"
+            f"{folder}: a landmarker of {', '.join(differ)}; run train_landmarker with these "
+            "parameters, or set them back"
         )
 
 
+def finetune_config(
+    universal: TrainLandmarker, shared: Finetune, run: CategoryTraining
+) -> TrainLandmarker:
+    """How one category is finetuned: the universal landmarker's settings with another optimisation.
+
+    Args:
+        universal: settings of the network that is finetuned.
+        shared: what all categories share. After each epoch of ``lr_drops`` the learning rate falls to a
+            tenth; without any it follows one cycle.
+        run: learning rate and epochs of this category.
+
+    Raises:
+        ValueError: ``lr_drops`` do not rise, or reach past the last epoch.
+    """
+    ends = [0, *shared.lr_drops, run.epochs]
+    lr_steps = None
+    if shared.lr_drops:
+        if any(a >= b for a, b in pairwise(ends)):
+            raise ValueError(
+                f"finetune.lr_drops {list(shared.lr_drops)}: must rise, and end before the last epoch, "
+                f"{run.epochs}"
+            )
+        lr_steps = tuple((b - a, run.lr / 10**i) for i, (a, b) in enumerate(pairwise(ends)))
+    changes = {
+        "lr": run.lr,
+        "epochs": run.epochs,
+        "lr_steps": lr_steps,
+        "batch_size": shared.batch_size,
+        "weight_decay": shared.weight_decay,
+        "precision": shared.precision,
+        "flip": shared.flip,
+    }
+    return TrainLandmarker.model_validate({**universal.model_dump(), **changes})
+
+
 def train_landmarker(
-    folder: Path,
+    config: TrainLandmarker,
     model: Landmarker,
     spec: dict[str, Any],
-    run: TrainingConfig,
     garments: TrainingGarments,
     read_image: Callable[[int], np.ndarray],
+    folder: Path,
+    options: TrainerOptions | None = None,
     *,
-    label_alpha: float,
     seed: int,
-    checkpoint: Path | None = None,
-    on_epoch: OnEpoch | None = None,
-    judge: Validate | None = None,
-    loader_workers: int = 0,
-    devices: int = 1,
-    bar: bool = False,
 ) -> list[dict[str, float]]:
     """Train ``model`` and write its folder.
 
+    The pseudo-label loss is used where the garments have soft labels.
+
     Args:
-        folder: where the model goes; exists and is empty.
-        model: fresh for the universal run, the universal weights for a finetuning run.
-        spec: see ``landmarker_spec``; its ``training`` says crop, augmentation and schedule.
-        run: learning rate, epochs, batch size.
-        garments: what to train on.
-        read_image: image id to RGB uint8.
-        label_alpha: starting weight of the pseudo-label loss; 0 where there are no labels.
+        config: crop, augmentation, losses and optimisation.
+        model: new for the universal landmarker; the universal one for finetuning.
+        spec: its ``model.json``, see ``landmarker_spec``; ``training`` is replaced by ``config``.
+        garments: training data, landmarks in the grouping of ``spec``.
+        read_image: image id to RGB uint8 (H, W, 3).
+        folder: where the model is written; exists and is empty.
+        options: how the run is carried out.
         seed: of order and augmentation.
-        checkpoint: resume point.
-        on_epoch: told the numbers of each epoch.
-        judge: adds its own to them; see ``fit``.
-        loader_workers: processes that cut crops, where they don't fit in memory.
-        devices: how many share the run; see ``fit``.
-        bar: show a progress bar.
 
     Returns:
-        Mean losses of each epoch, and what ``judge`` found.
+        Mean losses of each epoch, and the metrics of ``options.validate``.
 
     Raises:
         ValueError: the garments are of another grouping, or the checkpoint is of another run.
     """
-    training = TrainLandmarker.model_validate(spec["training"])
     grouping = load_grouping(spec["grouping"])
     if garments.landmarks.shape[1] != grouping.num_groups:
         raise ValueError(
@@ -110,42 +136,34 @@ def train_landmarker(
             f"{grouping.name} has {grouping.num_groups}: they must be of one grouping"
         )
     constraint = None
-    if training.position_constraint:
+    if config.position_constraint:
         parts = left_and_right(grouping)
-        constraint = Constraint(training.position_constraint, parts, training.position_constraint_k)
+        constraint = Constraint(config.position_constraint, parts, config.position_constraint_k)
     settings = LandmarkerSettings(
-        crop=training.crop,
-        heatmap_sigma=training.heatmap_sigma,
-        loss=training.loss,
-        warp=Warp(training.flip, training.rotation, training.scale, training.shift, training.color),
-        reading=Reading.of(spec),
+        crop=config.crop,
+        heatmap_sigma=config.heatmap_sigma,
+        loss=config.loss,
+        warp=Warp(config.flip, config.rotation, config.scale, config.shift, config.color),
+        decoding=DecodeConfig.from_spec(spec),
         constraint=constraint,
-        label_alpha=label_alpha,
-        label_decay=training.pseudo_label_decay,
+        label_alpha=config.pseudo_label_weight if garments.soft_labels.shape[1] else 0.0,
+        label_decay=config.pseudo_label_decay,
     )
-    module = LandmarkerModule(model, spec["backbone"], run, settings, grouping, seed)
-    data = Regions(garments, read_image, training.crop, training.padding)
+    module = LandmarkerModule(model, spec["backbone"], config, settings, grouping, seed)
     history = fit(
         module,
-        data,
-        TrainerOptions(
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-            validate=judge,
-            loader_workers=loader_workers,
-            devices=devices,
-            bar=bar,
-        ),
-        weights=balanced(garments.category_id) if training.balanced_sampling else None,
+        Regions(garments, read_image, config.crop, config.padding),
+        options,
+        weights=balanced_weights(garments.category_id) if config.balanced_sampling else None,
     )
-    save_model(folder, model, spec, history)
+    save_model(folder, model, {**spec, "training": config.model_dump(mode="json")}, history)
     return history
 
 
-def balanced(category_ids: np.ndarray) -> np.ndarray:
+def balanced_weights(category_ids: np.ndarray) -> np.ndarray:
     """Weights (N,) of class-balanced sampling: 1 / (share of the garment's category + 0.02).
 
-    So the third place of the 2020 challenge drew; the constant keeps the rarest from taking over.
+    As in the third place of the 2020 challenge; the constant bounds the weight of the rarest category.
     """
     counts = np.bincount(category_ids)
     return 1 / (counts[category_ids] / len(category_ids) + 0.02)

@@ -22,8 +22,7 @@ from torch import nn
 from fashion_ops.methods.centernet.backbones.dla import Convolution, Deformable, DLAUp, plain
 from fashion_ops.methods.centernet.backbones.hourglass import Hourglass
 from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid, TimmPyramid, TopDown
-from fashion_ops.methods.parts.backbones import SMALL_HRNETS, HRNet
-from fashion_ops.methods.parts.deconvolutions import Deconvolutions
+from fashion_ops.methods.parts.backbones import SMALL_HRNETS, Deconvolutions, HRNet
 
 # (name, pretrained, neck width) to a backbone, and a neck that makes one stride-4 map for each stack
 Build = Callable[[str, str | None, int], tuple[nn.Module, nn.Module]]

@@ -1,4 +1,4 @@
-"""Gradients are shortened as torch does it, and short ones are not touched."""
+"""Gradients are clipped as torch clips them, and small ones are not touched."""
 
 import pytest
 import torch

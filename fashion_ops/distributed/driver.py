@@ -1,0 +1,237 @@
+"""The driver's side of a fan-out: which jobs wait, run and have failed, and the calls to Ray."""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from fashion_ops.distributed.cluster import POLL_SECONDS, most_gpus, slots_now
+from fashion_ops.distributed.display import Display
+from fashion_ops.distributed.job_store import JobStore, remove_partials
+from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder
+from fashion_ops.distributed.worker import Metrics, OnEpoch, Payload, run_job
+from fashion_ops.params import Distributed
+
+Work = Callable[[Any, Path | None, OnEpoch], Any]
+
+TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is final
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a fan-out; ``name`` is unique."""
+
+    name: str
+    key: str  # name of its resume point: a hash of everything that the result depends on
+    cost: float  # in any unit; the most expensive job starts first
+    prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, just in time
+    stream: str | None = None  # field of the dataclass from ``prepare`` that is sent chunk by chunk
+    epochs: int | None = None  # for the display; None if it is unknown
+    gpus: float | None = None  # None for ``distributed.gpus_per_task``
+
+
+class Driver:
+    """The state of one fan-out.
+
+    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start
+    and ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
+    """
+
+    def __init__(
+        self,
+        step: str,
+        queue: Sequence[Job],
+        work: Work,
+        settings: Distributed,
+        gpus: float,
+        checkpoints: Path,
+        timesheet: Path | None,
+    ) -> None:
+        self.failures: dict[str, BaseException] = {}
+        self.display = Display(step, {job.name: job.epochs for job in queue})
+        self._queue, self._keys = list(queue), [job.key for job in queue]
+        self._prepared: tuple[Job, Payload] | None = None  # only one, because inputs are large
+        self._running: dict[ray.ObjectRef, Job] = {}
+        self._work = cloudpickle.dumps(work)  # pyright: ignore[reportPrivateImportUsage]
+        self._cpus, self._gpus = settings.cpus_per_task, gpus
+        self._checkpoints, self._timesheet = checkpoints, timesheet
+        self._recorder = Recorder(step, time.monotonic())
+        self._requested = 0  # tasks that an autoscaling cluster was asked for
+        self._job_store = _start_job_store(checkpoints)
+        self._options = {
+            "name": step,
+            "num_cpus": self._cpus,
+            "max_retries": settings.max_retries,
+            "retry_exceptions": TRANSIENT,
+        }
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a job waits or runs."""
+        return bool(self._queue or self._prepared or self._running)
+
+    def submit(self) -> None:
+        """Start jobs on all free slots, then prepare the next job.
+
+        A job that takes the GPUs of several slots waits until that many are free, and shorter jobs
+        wait behind it. At most as many jobs start as there are slots, because Ray lends the CPU of a
+        task that waits for the job store to the next one.
+        """
+        slots = slots_now(self._cpus, self._gpus)
+        self._recorder.update_slots(slots)
+        self._request_nodes()
+        while (free := slots - self._busy_slots()) > 0 and self._prepare_next():
+            assert self._prepared is not None
+            job, payload = self._prepared
+            gpus = self._granted_gpus(job)
+            if self._slots_of(gpus) > free and self._running:
+                break
+            self._prepared = None
+            task = ray.remote(run_job).options(**self._options, num_gpus=gpus)
+            ref = task.remote(self._work, payload, job.name, job.key, self._job_store)
+            self._running[ref] = replace(job, gpus=gpus)
+        self._prepare_next()
+
+    def wait(self) -> list[tuple[ray.ObjectRef, Job]]:
+        """Jobs whose tasks have ended; returns after ``POLL_SECONDS`` even if there is none."""
+        if not self._running:
+            time.sleep(POLL_SECONDS)
+            return []
+        refs, _ = ray.wait(list(self._running), timeout=POLL_SECONDS)
+        return [(ref, self._running.pop(ref)) for ref in refs]
+
+    def process_events(self, on_epoch: Callable[[str, int, Metrics], None] | None) -> None:
+        """Pass on what workers have reported since the last call."""
+        events = ray.get(self._job_store.take_events.remote())
+        self._recorder.update(events)
+        self.display.update(events)
+        for event in events:
+            if event.kind == "epoch" and on_epoch is not None:
+                on_epoch(event.name, event.epoch, event.metrics or {})
+
+    def finish(self, ref: ray.ObjectRef, job: Job, on_result: Callable[[str, Any], None]) -> None:
+        """Pass on the result of a job, or record why it failed."""
+        try:
+            result = ray.get(ref)
+            with _deferred_interrupt():
+                on_result(job.name, result)
+            ray.get(self._job_store.remove.remote(job.name, job.key))
+        except Exception as error:
+            self._fail(job, _cause(error))
+            return
+        self.display.complete(job.name)
+        self._record(job, COMPLETED)
+
+    def stop(self) -> None:
+        """Cancel what still runs; resume points stay, partial ones are deleted."""
+        with _deferred_interrupt():
+            for ref in self._running:
+                ray.cancel(ref, force=True)
+            ray.kill(self._job_store)
+            remove_partials(self._checkpoints, self._keys)
+            if self._requested:
+                with suppress(Exception):  # the cluster may be gone
+                    request_resources(bundles=[])
+
+    def _prepare_next(self) -> bool:
+        """Prepare the next job unless one is prepared already; returns False if there is none."""
+        while self._queue and self._prepared is None:
+            job = self._queue.pop(0)
+            try:
+                prepared, chunks = job.prepare(), 0
+                if job.stream is not None:
+                    source: Sequence[Any] = getattr(prepared, job.stream)
+                    prepared, chunks = replace(prepared, **{job.stream: ()}), len(source)
+                    ray.get(self._job_store.add_chunks.remote(job.name, source))
+                self._prepared = job, Payload(ray.put(prepared), job.stream, chunks)
+            except Exception as error:
+                self._fail(job, error)
+        return self._prepared is not None
+
+    def _requested_gpus(self, job: Job) -> float:
+        return self._gpus if job.gpus is None or not self._gpus else job.gpus
+
+    def _granted_gpus(self, job: Job) -> float:
+        """GPUs that a job gets: at most as many as the largest node has."""
+        gpus = self._requested_gpus(job)
+        if gpus > self._gpus and gpus > (most := most_gpus()):
+            self.display.warn(f"{job.name} is to take {gpus:g} GPUs, the largest node has {most:g}")
+            return max(self._gpus, most)
+        return gpus
+
+    def _slots_of(self, gpus: float) -> int:
+        """Number of slots that a task with these GPUs takes."""
+        return math.ceil(gpus / self._gpus - 1e-9) if self._gpus else 1
+
+    def _busy_slots(self) -> int:
+        return sum(self._slots_of(self._requested_gpus(job)) for job in self._running.values())
+
+    def _request_nodes(self) -> None:
+        """Tell an autoscaling cluster how many tasks there are; other clusters ignore it."""
+        jobs = [*self._queue, *self._running.values()]
+        jobs += [self._prepared[0]] if self._prepared else []
+        if os.environ.get("RAY_ADDRESS") and len(jobs) != self._requested:
+            gpus = [{"GPU": self._requested_gpus(job)} if self._gpus else {} for job in jobs]
+            request_resources(bundles=[{"CPU": float(self._cpus)} | bundle for bundle in gpus])
+            self._requested = len(jobs)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        self.failures[job.name] = error
+        self.display.fail(job.name, error)
+        self._record(job, FAILED)
+
+    def _record(self, job: Job, outcome: str) -> None:
+        width = self._slots_of(self._requested_gpus(job))
+        self._recorder.finish(job.name, job.cost, width, outcome)
+        if self._timesheet is not None:
+            try:
+                self._recorder.timesheet(time.monotonic()).write(self._timesheet)
+            except OSError as error:
+                self.display.warn(f"{self._timesheet}: not written: {error}")
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[None]:
+    """Raise the KeyboardInterrupt of a Ctrl-C only when the block is done."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):
+        yield
+        return
+    signals: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if signals:
+        raise KeyboardInterrupt
+
+
+def _cause(error: Exception) -> BaseException:
+    """The exception that the job itself raised, without Ray's wrapping."""
+    if isinstance(error, RayTaskError) and error.cause is not None:
+        return error.cause
+    if isinstance(error, RayError):
+        return RuntimeError(f"lost after all retries: {str(error).splitlines()[0]}")
+    return error
+
+
+def _start_job_store(folder: Path) -> Any:
+    """The job store as a Ray actor on the driver's node."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=here)
+    return actor.remote(str(folder.resolve()))
