@@ -1,7 +1,7 @@
 """The box of a garment, labelled or detected."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class Box:
     category_id: int
 
 
+@runtime_checkable
 class Boxed(Protocol):
     """A ``Box``, or a ``Detection``, which also has landmarks."""
 
