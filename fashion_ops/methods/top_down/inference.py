@@ -32,7 +32,7 @@ def build(spec: dict[str, Any]) -> Landmarker:
 class LandmarkPredictor:
     """A landmarker ready to predict.
 
-    ``model``: a ``Landmarker``, or any network of the same input and output. ``spec``: its ``model.json``.
+    ``model``: a ``Landmarker`` or a network of the same signature. ``spec``: its ``model.json``.
     """
 
     model: nn.Module
