@@ -85,5 +85,5 @@ class LandmarkerValidation:
     def predict(self, model: nn.Module) -> list[np.ndarray]:
         """Landmarks (n, 3) of each garment of the set: x and y in image pixels, score."""
         device = next(model.parameters()).device
-        predictor = LandmarkPredictor(model, {**self.spec, "flip_test": False}, device)  # type: ignore[arg-type]
+        predictor = LandmarkPredictor(model, {**self.spec, "flip_test": False}, device)
         return predictor.predict(self.read_image, *self.data.boxes)

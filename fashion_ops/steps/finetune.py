@@ -31,6 +31,7 @@ from fashion_ops.inference.validation import LandmarkerValidation, validation_se
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import check_trained_as, finetune_config, train_landmarker
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.taxonomy import category as find_category
@@ -99,6 +100,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         folder.mkdir()
         universal = LandmarkPredictor.load(start)
         model, spec, garments = universal.model, universal.spec, job.garments
+        assert isinstance(model, Landmarker)
         if job.own_channels:
             channels = universal.grouping.channels(find_category(job.category).id)
             model.keep_channels(torch.from_numpy(channels))

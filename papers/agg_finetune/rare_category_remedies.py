@@ -20,6 +20,7 @@ from fashion_ops.evaluation.oks import oks
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import train_landmarker
 from fashion_ops.params import Params
 from fashion_ops.steps import finetune
@@ -128,6 +129,7 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
     read = Catalog(source.catalog).image
     universal = LandmarkPredictor.load(start)
     model = universal.model
+    assert isinstance(model, Landmarker)
 
     def judge() -> float:
         model.eval()

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 from finetune_job import make_job
 
+from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import ImageReader
 from fashion_ops.distributed.display import Display
 from fashion_ops.distributed.job_store import Event
@@ -59,13 +59,14 @@ def test_the_validation_set_has_labelled_garments_of_the_category() -> None:
         }
     )
     images = pd.DataFrame({"image_id": range(100), "coco_id": range(100), "split": "validation"})
-    catalog = SimpleNamespace(garments=garments, images=images)
-    chosen = validation_set(catalog, "skirt", 0)  # type: ignore[arg-type]
+    catalog = Catalog.__new__(Catalog)  # without files: both tables as if they had been read
+    vars(catalog).update(garments=garments, images=images)
+    chosen = validation_set(catalog, "skirt", 0)
     ids = chosen.garments["garment_id"].to_numpy()
     assert len(chosen) == len(set(ids)) == MAX_GARMENTS
     assert (ids >= 20).all() and (ids % 4 != 3).all() and (ids % 10 != 0).all()
     assert set(chosen.images["image_id"]) == set(ids // 2)
-    assert not validation_set(catalog, "vest", 0)  # type: ignore[arg-type]
+    assert not validation_set(catalog, "vest", 0)
 
 
 def near(poses: Any) -> ValidationSet:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments
@@ -174,7 +175,7 @@ def test_balanced_sampling_draws_rare_categories_as_often(monkeypatch):
     from fashion_ops.methods.top_down.training import balanced_weights
 
     kinds = np.array([9] * 18 + [5] * 2)
-    sampler = EpochSampler(range(20), 0, balanced_weights(kinds))  # type: ignore[arg-type]
+    sampler = EpochSampler(TensorDataset(torch.zeros(20)), 0, balanced_weights(kinds))
     drawn = []
     for epoch in range(200):
         sampler.set_epoch(epoch)

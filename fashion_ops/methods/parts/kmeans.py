@@ -4,7 +4,7 @@
 ``contextual_kmeans`` that of outer products that are never computed.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 MAX_ROUNDS = 100
 
 
+@runtime_checkable
 class Space(Protocol):
     """N items, and centres of them as arrays of one shape."""
 

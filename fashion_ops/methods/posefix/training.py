@@ -18,6 +18,7 @@ from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.params import CategoryTraining, Refine, TrainingConfig
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category
@@ -60,10 +61,12 @@ def new_refiner(refine: Refine, landmarker: LandmarkPredictor, category: Categor
     """The network before training: with the landmarker's weights, or the published network."""
     if refine.backbone != "landmarker":
         return PoseFix(refine.backbone, category.num_landmarks, refine.pose_sigma, refine.pretrained)
+    start = landmarker.model
+    assert isinstance(start, Landmarker)
     model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, refine.pose_sigma)
     channels = torch.from_numpy(landmarker.grouping.channels(category.id))
     gain = 1.0 if landmarker.spec["heatmap"]["loss"] == "cross_entropy" else HEATMAP_GAIN
-    model.load_landmarker(landmarker.model.trunk, landmarker.model.head, channels, gain)
+    model.load_landmarker(start.trunk, start.head, channels, gain)
     return model
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
@@ -30,9 +30,12 @@ def build(spec: dict[str, Any]) -> Landmarker:
 
 @dataclass
 class LandmarkPredictor:
-    """A landmarker ready to predict. ``spec``: its ``model.json``."""
+    """A landmarker ready to predict.
 
-    model: Landmarker
+    ``model``: a ``Landmarker`` or a network of the same signature. ``spec``: its ``model.json``.
+    """
+
+    model: nn.Module
     spec: dict[str, Any]
     device: torch.device
 
