@@ -1,9 +1,9 @@
 """Catalog and prediction tables as COCO ground truth and COCO results, in memory and as files.
 
-Everything here speaks of one split, and names images by their id in the source (``coco_id``), so
-that an exported result can be scored against the data set's own annotation file. Ground truth
-follows the official converter: ``area`` is that of the box, 294 keypoints, zeros outside the category's
-own slots. Files that others wrote are read in ``coco_files``.
+Tables hold one split. Images are named by their id in the source (``coco_id``), so that exported
+results can be scored against the annotation file of the data set. Ground truth follows the official
+converter: ``area`` is that of the box, 294 keypoints, zeros outside the slots of the category.
+``coco_files`` reads files that others wrote.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,12 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from fashion_ops.evaluation.oks import Detections, GroundTruth
-from fashion_ops.evaluation.points import OwnPoints
+from fashion_ops.evaluation.instances import CategoryPoints, Detections, GroundTruth
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS, category
 
 
 def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
-    """Garments of one split (``schemas.IMAGES``, ``schemas.GARMENTS``) as ground truth.
+    """Convert garments of one split (``schemas.IMAGES``, ``schemas.GARMENTS``) to ground truth.
 
     Raises:
         ValueError: more than one split, or a garment on an image that is not in ``images``.
@@ -46,21 +45,21 @@ def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
 
 
 def detections(predictions: pd.DataFrame, images: pd.DataFrame) -> Detections:
-    """A table of predictions (``schemas.PREDICTIONS``) on images of one split.
+    """Convert predictions (``schemas.PREDICTIONS``) on images of one split to detections.
 
     Raises:
         ValueError: more than one split, or a prediction on an image that is not in ``images``.
     """
     categories = predictions["category_id"].to_numpy().astype(np.int64)
-    table = [category(int(c)) for c in categories]
-    own = np.zeros((len(table), max(c.num_landmarks for c in CATEGORIES), 2))
-    for row, (c, landmarks) in enumerate(zip(table, predictions["landmarks"], strict=True)):
-        own[row, : c.num_landmarks] = np.reshape(landmarks, (-1, 3))[:, :2]
+    kinds = [category(int(c)) for c in categories]
+    padded = np.zeros((len(kinds), max(c.num_landmarks for c in CATEGORIES), 2))
+    for row, (c, landmarks) in enumerate(zip(kinds, predictions["landmarks"], strict=True)):
+        padded[row, : c.num_landmarks] = np.reshape(landmarks, (-1, 3))[:, :2]
     boxes = _stack(predictions["box"].to_list(), 4)
-    points = OwnPoints(
-        own=own,
-        first=np.array([c.slots.start for c in table], int),
-        count=np.array([c.num_landmarks for c in table], int),
+    points = CategoryPoints(
+        landmarks=padded,
+        first=np.array([c.slots.start for c in kinds], int),
+        count=np.array([c.num_landmarks for c in kinds], int),
         center=(boxes[:, :2] + boxes[:, 2:]) / 2,
     )
     return Detections(
@@ -115,16 +114,16 @@ def annotations_dict(images: pd.DataFrame, garments: pd.DataFrame) -> dict[str, 
 
 
 def results(predictions: pd.DataFrame, images: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """COCO keypoint results, one record a prediction: image_id, category_id, 882 keypoints, score."""
-    found = detections(predictions, images)
+    """Yield COCO keypoint results: image_id, category_id, 882 keypoints and score of each prediction."""
+    arrays = detections(predictions, images)
     visibility = np.ones((NUM_LANDMARKS, 1))
-    for row in range(len(found.score)):
-        points = found.points.take(np.array([row]), slice(0, NUM_LANDMARKS))[0]
+    for row in range(len(arrays.score)):
+        points = arrays.points.take(np.array([row]), slice(0, NUM_LANDMARKS))[0]
         yield {
-            "image_id": int(found.image[row]),
-            "category_id": int(found.category[row]),
+            "image_id": int(arrays.image[row]),
+            "category_id": int(arrays.category[row]),
             "keypoints": np.hstack((points, visibility)).ravel().tolist(),
-            "score": float(found.score[row]),
+            "score": float(arrays.score[row]),
         }
 
 
@@ -134,7 +133,7 @@ def write_annotations(path: Path, images: pd.DataFrame, garments: pd.DataFrame) 
 
 
 def write_results(path: Path, predictions: pd.DataFrame, images: pd.DataFrame) -> None:
-    """Write COCO results, record by record, so that a million of them fit."""
+    """Write COCO results record by record, so that a million of them fit into memory."""
     with path.open("wb") as file:
         file.write(b"[")
         for number, record in enumerate(results(predictions, images)):
@@ -144,12 +143,16 @@ def write_results(path: Path, predictions: pd.DataFrame, images: pd.DataFrame) -
 
 
 def _stack(arrays: list[np.ndarray], width: int) -> np.ndarray:
-    """Equally long arrays as float64 (rows, width)."""
+    """Stack arrays of equal length to float64 (rows, width), also when there are none."""
     return np.stack(arrays).astype(float) if arrays else np.zeros((0, width))
 
 
 def coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """The source's image ids of rows that have an ``image_id`` of the catalog."""
+    """Image ids in the source (``coco_id``) of rows with an ``image_id`` of the catalog, int64 (rows,).
+
+    Raises:
+        ValueError: ``images`` holds several splits, or lacks an image of ``rows``.
+    """
     splits = images["split"].unique()
     if len(splits) > 1:
         raise ValueError(f"images of one split expected, got {', '.join(sorted(splits))}")

@@ -1,8 +1,8 @@
-"""Reading anyone's COCO annotation and result files, and scoring one against the other.
+"""Read COCO annotation and result files from any source, and score one against the other.
 
-Every fault is an error that names the file, the record and the value. What pycocotools quietly lets
-pass and what then spoils the numbers is refused too: NaN coordinates or scores (NaN similarity counts
-as a match there), annotation ids used twice.
+Every fault is an error that names the file, the record and the value. Values that pycocotools accepts
+and that spoil its numbers are refused too: NaN coordinates or scores (there a NaN similarity counts as
+a match), and annotation ids used twice.
 """
 
 import json
@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fashion_ops.evaluation.oks import STATS, Detections, GroundTruth, score_landmarks
-from fashion_ops.evaluation.points import SubmittedPoints
+from fashion_ops.evaluation.instances import Detections, GroundTruth, SubmittedPoints
+from fashion_ops.evaluation.oks import STATS, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES, NUM_LANDMARKS
 
 _WIDTH = 3 * NUM_LANDMARKS
 
 
 def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
-    """Official landmark AP of a result file.
+    """Compute the official landmark AP of a result file.
 
     Returns:
         ``stats``, the ten numbers in the order of ``stats_order``, and ``per_category_AP`` by category
@@ -42,10 +42,10 @@ def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
 
 
 def read_annotations(path: Path) -> GroundTruth:
-    """Ground truth from a COCO annotation file with 294 keypoints.
+    """Read ground truth from a COCO annotation file with 294 keypoints.
 
     Raises:
-        ValueError: not such a file.
+        ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
     data = _load(path)
     if not isinstance(data, dict) or not all(
@@ -108,13 +108,13 @@ def read_annotations(path: Path) -> GroundTruth:
 
 
 def read_results(path: Path, truth: GroundTruth) -> Detections:
-    """Predictions from a COCO result file: image_id, category_id, 882 keypoints, score.
+    """Read predictions from a COCO result file: image_id, category_id, 882 keypoints, score.
 
     As in pycocotools, the area of a result is that of its ``bbox`` when the first record has one,
     otherwise that of the rectangle around its keypoints.
 
     Raises:
-        ValueError: not such a file, or an image that the ground truth does not know.
+        ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
     data = _load(path)
     if not isinstance(data, list):
@@ -149,7 +149,7 @@ def _load(path: Path) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(data)  # takes NaN and Infinity, so that the record can be named
+        return json.loads(data)  # accepts NaN and Infinity, so that the record can be named
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
 
@@ -162,12 +162,12 @@ def _records(path: Path, values: list[Any]) -> list[dict[str, Any]]:
 
 
 def _field(
-    path: Path, where: str, record: dict[str, Any], name: str, fits: Callable[[Any], bool], want: str
+    path: Path, where: str, record: dict[str, Any], name: str, is_valid: Callable[[Any], bool], expected: str
 ) -> Any:
     if name not in record:
-        raise ValueError(f"{path}: {where}: {name} is missing; expected {want}")
-    if not fits(record[name]):
-        raise ValueError(f"{path}: {where}: {name} is {_short(record[name])}, expected {want}")
+        raise ValueError(f"{path}: {where}: {name} is missing; expected {expected}")
+    if not is_valid(record[name]):
+        raise ValueError(f"{path}: {where}: {name} is {_short(record[name])}, expected {expected}")
     return record[name]
 
 

@@ -15,9 +15,8 @@ import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import ground_truth
-from fashion_ops.evaluation.oks import Detections, GroundTruth
-from fashion_ops.evaluation.points import OwnPoints
-from fashion_ops.evaluation.variants import box_aps, landmark_aps
+from fashion_ops.evaluation.instances import CategoryPoints, Detections, GroundTruth
+from fashion_ops.evaluation.rescoring import box_aps, landmark_aps
 from fashion_ops.methods.centernet.candidates import (
     Candidates,
     Doubles,
@@ -95,8 +94,8 @@ class Judge:
     def _found(self, post: PostProcess) -> Detections:
         c = self.candidates
         own = [CATEGORIES[k - 1] for k in c.category]
-        points = OwnPoints(
-            own=c.points(self._sigma_landmark(post), post),
+        points = CategoryPoints(
+            landmarks=c.points(self._sigma_landmark(post), post),
             first=np.array([k.slots.start for k in own], int),
             count=np.array([k.num_landmarks for k in own], int),
             center=(self.ends[:, :2] + self.ends[:, 2:]) / 2,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
-from fashion_ops.evaluation.oks import Detections, GroundTruth
+from fashion_ops.evaluation.instances import Detections, GroundTruth
 
 SHARD, CHECKS = "evaluation", "checks.json"  # records of a version
 ROW = "refined"  # the predictions that the gate judges

@@ -19,7 +19,7 @@ from mlflow.entities.model_registry import ModelVersion
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import predict_split, start_differs
@@ -137,7 +137,7 @@ def _champions_predictions(
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, None, p.score)
     none = shard.predictions[KINDS[0]].head(0)
-    return {kind: suppress(made[kind].get(ROW, none), p.oks_nms) for kind in KINDS}, True
+    return {kind: oks_nms(made[kind].get(ROW, none), p.oks_nms) for kind in KINDS}, True
 
 
 def _renamed(own: Shard, shard: Shard) -> dict[str, pd.DataFrame]:

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from small_catalog import make_garments, make_images, make_predictions
 
-from fashion_ops.evaluation.bootstrap import compare, resampled_aps
+from bench.pycocotools_scores import reference_scores
+from fashion_ops.evaluation.bootstrap import compare, match_categories, resampled_aps
 from fashion_ops.evaluation.coco import annotations_dict, detections, ground_truth, results
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.reference import reference_scores
 
 
 def crowded(garments: pd.DataFrame, seed: int, noise: float) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def copied(table: pd.DataFrame, images: pd.DataFrame, weights: np.ndarray) -> pd
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_image_drawn_three_times_counts_as_three_copies_of_it(images, garments, new, seed):
+def test_an_image_drawn_three_times_counts_as_three_copies_of_it(images, garments, new, seed):
     count = len(images)
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count))
     assert weights.max() >= 3 and weights.min() == 0
@@ -54,9 +54,9 @@ def test_a_image_drawn_three_times_counts_as_three_copies_of_it(images, garments
         list(results(copied(new, images, weights), more)),
     )
     truth = ground_truth(images, garments)
-    (aps,) = resampled_aps(truth, detections(new, images), weights[None])
-    wanted = [reference.per_category[int(c)] for c in truth.category_ids]
-    np.testing.assert_allclose(np.nan_to_num(aps, nan=-1), wanted, rtol=1e-12)
+    (aps,) = resampled_aps(match_categories(truth, detections(new, images)), weights[None])
+    expected = [reference.per_category[int(c)] for c in truth.category_ids]
+    np.testing.assert_allclose(np.nan_to_num(aps, nan=-1), expected, rtol=1e-12)
     assert reference.stats["AP"] == pytest.approx(np.nanmean(aps), rel=1e-12)
 
 
@@ -95,7 +95,7 @@ def test_pairing_takes_the_luck_of_the_draw_out(images, garments, new):
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():
-    """40 shards of one population: its difference (0: equal models) lies inside in most of them."""
+    """40 samples of one population: its difference (0: equal models) lies inside in most of them."""
     inside = 0
     for seed in range(40):
         rng = np.random.default_rng(100 + seed)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco import (
     annotations_dict,
     detections,
@@ -17,7 +18,6 @@ from fashion_ops.evaluation.coco import (
 )
 from fashion_ops.evaluation.coco_files import read_annotations, score_files
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.reference import reference_scores
 from fashion_ops.taxonomy import category
 
 

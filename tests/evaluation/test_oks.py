@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco_files import read_annotations, read_results, score_files
 from fashion_ops.evaluation.oks import STATS, oks, score_landmarks
-from fashion_ops.evaluation.reference import reference_scores
 from fashion_ops.taxonomy import CATEGORIES, category
 
 ORACLE = Path(__file__).parents[3] / "shared" / "samples" / "oks_oracle"

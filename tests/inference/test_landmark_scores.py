@@ -9,7 +9,7 @@ import pytest
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.inference.predictor import LandmarkPipeline, Poses, average
 from fashion_ops.inference.reproduction import differences
@@ -58,15 +58,15 @@ def test_oks_nms_by_hand():
     table = predictions_table(
         [*skirts([0, 1, 3], [0.5, 0.9, 0.7]), *skirts([0], [0.1], 2), *skirts([0], [0.1], 1, 7)]
     )
-    kept = suppress(table, 0.98)
+    kept = oks_nms(table, 0.98)
     assert kept["score"].tolist() == pytest.approx([0.9, 0.7, 0.1, 0.1])  # 0 goes, 2 apart stays
-    assert len(suppress(table, 0.999)) == len(suppress(table, None)) == 5
-    assert suppress(table.head(0), 0.9).empty
+    assert len(oks_nms(table, 0.999)) == len(oks_nms(table, None)) == 5
+    assert oks_nms(table.head(0), 0.9).empty
 
 
 def test_a_suppressed_pose_suppresses_nobody():
     table = predictions_table(skirts([0, 1, 2], [0.9, 0.8, 0.7]))
-    assert suppress(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
+    assert oks_nms(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
 
 
 def test_all_channels_score_otherwise_than_own(ws):

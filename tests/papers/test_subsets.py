@@ -12,13 +12,13 @@ from pycocotools.cocoeval import COCOeval
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import annotations_dict, detections, ground_truth, results
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.subsets import (
+from fashion_ops.taxonomy import sigmas
+from papers.deepmark.subsets import (
     lies_outside,
     owners,
     score_subset_boxes,
     score_subset_landmarks,
 )
-from fashion_ops.taxonomy import sigmas
 
 SKIRT = 9
 
@@ -45,19 +45,19 @@ def crowd(garments, predictions):
 def reference(kind, annotations, found):
     """pycocotools' AP; ``area`` given with a result is kept."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, judged = COCO(), COCO()
+        truth, results = COCO(), COCO()
         truth.dataset = annotations
         truth.createIndex()
-        judged.dataset = {**annotations, "annotations": found}
-        judged.createIndex()
-        judge = COCOeval(truth, judged, kind)
+        results.dataset = {**annotations, "annotations": found}
+        results.createIndex()
+        evaluator = COCOeval(truth, results, kind)
         if kind == "keypoints":
-            judge.params.kpt_oks_sigmas = sigmas()
-            judge.params.maxDets = [20]
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return judge.stats.tolist()
+            evaluator.params.kpt_oks_sigmas = sigmas()
+            evaluator.params.maxDets = [20]
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator.stats.tolist()
 
 
 def flagged(images, garments, inside):
@@ -181,7 +181,7 @@ def test_a_wrong_category_is_the_mistake_of_the_garment_below(images, garments):
 
 
 def test_visible_only(images, garments):
-    """An occluded landmark far off counts in one way of judging and not in the other."""
+    """An occluded landmark far off counts in one score and not in the other."""
     truth = skirts(images, garments, (0, 0, 100, 100), (200, 0, 300, 100))
     points = truth["landmarks"].iloc[0].reshape(-1, 3).copy()
     points[:4, 2] = 1

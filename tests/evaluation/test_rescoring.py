@@ -7,7 +7,7 @@ import pytest
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.variants import box_aps, landmark_aps
+from fashion_ops.evaluation.rescoring import box_aps, landmark_aps
 
 
 @pytest.fixture(scope="module")
