@@ -56,7 +56,9 @@ def score_catalog(folder: Path, predictions: Path, options: ScoreOptions) -> dic
     if not (folder / "garments.parquet").is_file():
         raise ValueError(f"{folder}: not an alignment catalog, it has no garments.parquet")
     catalog = AlignmentCatalog(folder)
-    points = catalog.points(options.split, "person" if options.metric == "pcp" else options.clothes_type)
+    points = catalog.points(
+        options.split, "person" if options.metric == "pcp" else options.clothes_type
+    )
     if options.subset is not None:
         try:
             points = points.take(points.subset(options.subset))

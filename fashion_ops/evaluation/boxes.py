@@ -50,7 +50,9 @@ def score_boxes(
     evaluator.evaluate()
     evaluator.accumulate()
     evaluator.summarize()
-    precision: np.ndarray = evaluator.eval["precision"][:, :, :, 0, -1]  # (thresholds, recalls, categories)
+    precision: np.ndarray = evaluator.eval["precision"][
+        :, :, :, 0, -1
+    ]  # (thresholds, recalls, categories)
     per_category = {
         c.id: float(values[values > -1].mean()) if (values := precision[:, :, k]).max() > -1 else -1.0
         for k, c in enumerate(CATEGORIES)

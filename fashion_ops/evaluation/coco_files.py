@@ -162,7 +162,12 @@ def _records(path: Path, values: list[Any]) -> list[dict[str, Any]]:
 
 
 def _field(
-    path: Path, where: str, record: dict[str, Any], name: str, is_valid: Callable[[Any], bool], expected: str
+    path: Path,
+    where: str,
+    record: dict[str, Any],
+    name: str,
+    is_valid: Callable[[Any], bool],
+    expected: str,
 ) -> Any:
     if name not in record:
         raise ValueError(f"{path}: {where}: {name} is missing; expected {expected}")

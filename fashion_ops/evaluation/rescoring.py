@@ -89,7 +89,9 @@ def _average_precisions(
         total = int((~ignored[garments]).sum())
         for v, values in enumerate(best):
             kept = values > -np.inf
-            precision[v, k] = precision_recall(values[kept], hit[v][:, kept], skip[v][:, kept], total)[0]
+            precision[v, k] = precision_recall(values[kept], hit[v][:, kept], skip[v][:, kept], total)[
+                0
+            ]
     out = np.full(len(scores), -1.0)
     for v, values in enumerate(precision):
         known = values[values > -1]
@@ -134,9 +136,9 @@ def _match_images(
     def repeated(x: np.ndarray) -> np.ndarray:
         return np.broadcast_to(x, (v, n, size)).reshape(v * n, size)
 
-    choice = match(
-        ranked.reshape(v * n, depth, size), repeated(ignored)[None], repeated(crowd)
-    )[0].reshape(len(THRESHOLDS), v, n, depth)
+    choice = match(ranked.reshape(v * n, depth, size), repeated(ignored)[None], repeated(crowd))[
+        0
+    ].reshape(len(THRESHOLDS), v, n, depth)
     neutral = ignored[np.arange(n)[:, None], choice.clip(0)]  # (T, V, N, D)
     index = np.take_along_axis(np.broadcast_to(d, (v, *d.shape)), order, -1)
     which, image, rank = np.nonzero(present)

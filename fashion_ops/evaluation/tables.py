@@ -11,7 +11,13 @@ from fashion_ops.evaluation.oks import MAX_DETECTIONS, Scores, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES
 
 METHOD_STATS = ("AP", "AP50", "AP75", "AR")
-METHODS = ("mean_shape", "detector", "universal", "finetuned", "refined")  # order of the rows; others follow
+METHODS = (
+    "mean_shape",
+    "detector",
+    "universal",
+    "finetuned",
+    "refined",
+)  # order of the rows; others follow
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,9 @@ class Evaluation:
 
     def _without(self, column: str) -> list[str]:
         counts = self.per_category[column]
-        return [] if counts.sum() == 0 else counts.index[counts == 0].tolist()  # a sum of 0: nothing was counted
+        return (
+            [] if counts.sum() == 0 else counts.index[counts == 0].tolist()
+        )  # a sum of 0: nothing was counted
 
 
 def evaluate_tables(

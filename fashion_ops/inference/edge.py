@@ -45,19 +45,23 @@ class EdgePredictor:
             )
         return cls(Detector.load(folder, post=edge_post(folder)))
 
-    def predict(self, photo: Path | bytes, min_score: float = 0.3) -> list[Garment]:
-        """Garments of one photo, best first.
+    def predict(self, photo: Path | bytes | np.ndarray, min_score: float = 0.3) -> list[Garment]:
+        """Find the garments of one photo, best first.
 
         Args:
-            photo: an image file or its bytes, turned upright by its EXIF orientation.
-            min_score: garments below are left out.
+            photo: an image file or its bytes, turned upright by its EXIF orientation, or decoded pixels,
+                RGB uint8 (H, W, 3).
+            min_score: garments with a lower score are left out.
 
         Raises:
-            ValueError: no image; names the file.
+            ValueError: not an image; names the file.
         """
-        data = photo if isinstance(photo, bytes) else photo_bytes(photo)
-        name = "photo" if isinstance(photo, bytes) else str(photo)
-        reduced = decode_reduced(data, name, self.detector.spec["input_size"])
+        if isinstance(photo, np.ndarray):
+            reduced = Photo(photo, (photo.shape[1], photo.shape[0]))
+        else:
+            data = photo if isinstance(photo, bytes) else photo_bytes(photo)
+            name = "photo" if isinstance(photo, bytes) else str(photo)
+            reduced = decode_reduced(data, name, self.detector.spec["input_size"])
         return [
             Garment(
                 category=category(found.category_id).name,

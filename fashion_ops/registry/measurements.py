@@ -22,7 +22,7 @@ from fashion_ops.evaluation.coco import detections
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
-from fashion_ops.inference.reproduction import predict_split, start_differs
+from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.frozen_set import CHECKS, KINDS, ROW, SHARD, Shard, shard_of
@@ -113,7 +113,7 @@ def _reproduce(predictor: Predictor, catalog: Catalog, shard: Shard, p: Evaluate
     """What of the first predictions is not as evaluated."""
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, CHUNK, p.score)
-    found = {k: start_differs(shard.predictions[k], made[k].get(ROW), p, CHUNK) for k in KINDS}
+    found = {k: compare_start(shard.predictions[k], made[k].get(ROW), p, CHUNK) for k in KINDS}
     return ", ".join(f"{kind}: {what}" for kind, what in found.items() if what)
 
 

@@ -77,28 +77,37 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
     methods = [m for m in evaluation.methods.index if m in evaluation.truth_boxes]
     per_category = _by_index(evaluation.per_category)
     tuning = content.tuning
-    page = templates().get_template("report.html").render(
-        dataset=content.dataset,
-        headline=_headline(evaluation, content.num_images),
-        stats=METHOD_STATS,
-        method_rows=_method_rows(_by_index(evaluation.methods)),
-        methods=methods,
-        categories=_category_rows(per_category, methods),
-        untrained=[category(name).label for name in evaluation.untrained],
-        without_ground_truth=[category(name).label for name in evaluation.without_ground_truth],
-        gains=[(a, b) for a, b in GAINS if a in methods and b in methods],
-        chart=dot_plot(
-            [(category(name).label, [row[m] for m in methods]) for name, row in per_category.items()],
-            [_words(m) for m in methods],
-        ),
-        clusters=_cluster_rows(content.clusters),
-        worst=_worst_clusters(content.clusters),
-        min_garments=_MIN_GARMENTS,
-        tuning=tuning,
-        tuning_images=[(c, _data_url("png", data)) for c, data in (tuning.images if tuning else ())],
-        images=[(caption, _jpeg(image)) for caption, image in content.images],
-        curves=[(name, curve(v), v[0], v[-1]) for name, v in content.curves.items() if len(v)],
-        params={name: yaml.safe_dump(v, sort_keys=False) for name, v in content.params.items()},
+    page = (
+        templates()
+        .get_template("report.html")
+        .render(
+            dataset=content.dataset,
+            headline=_headline(evaluation, content.num_images),
+            stats=METHOD_STATS,
+            method_rows=_method_rows(_by_index(evaluation.methods)),
+            methods=methods,
+            categories=_category_rows(per_category, methods),
+            untrained=[category(name).label for name in evaluation.untrained],
+            without_ground_truth=[category(name).label for name in evaluation.without_ground_truth],
+            gains=[(a, b) for a, b in GAINS if a in methods and b in methods],
+            chart=dot_plot(
+                [
+                    (category(name).label, [row[m] for m in methods])
+                    for name, row in per_category.items()
+                ],
+                [_words(m) for m in methods],
+            ),
+            clusters=_cluster_rows(content.clusters),
+            worst=_worst_clusters(content.clusters),
+            min_garments=_MIN_GARMENTS,
+            tuning=tuning,
+            tuning_images=[
+                (c, _data_url("png", data)) for c, data in (tuning.images if tuning else ())
+            ],
+            images=[(caption, _jpeg(image)) for caption, image in content.images],
+            curves=[(name, curve(v), v[0], v[-1]) for name, v in content.curves.items() if len(v)],
+            params={name: yaml.safe_dump(v, sort_keys=False) for name, v in content.params.items()},
+        )
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")

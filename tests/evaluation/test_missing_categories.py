@@ -24,7 +24,9 @@ def evaluation(images, garments, predictions):
     trained = pd.concat([garments[~garments["category_id"].isin([9, 13])], others])
     predicted = predictions.copy()
     lost = predicted["category_id"].isin([9, 13])
-    predicted.loc[lost, "landmarks"] = predicted.loc[lost, "landmarks"].map(lambda v: v + np.float32(500))
+    predicted.loc[lost, "landmarks"] = predicted.loc[lost, "landmarks"].map(
+        lambda v: v + np.float32(500)
+    )
     return evaluate_tables(
         images, garments, {"refined": predicted}, {}, detector=predicted, train_garments=trained
     )
@@ -51,7 +53,9 @@ def test_the_mean_is_the_official_one(evaluation):
 
 
 def test_the_report_says_so(evaluation, tmp_path):
-    page = write_report(tmp_path, evaluation, ReportContent(dataset="x", num_images=25)).read_text(encoding="utf-8")
+    page = write_report(tmp_path, evaluation, ReportContent(dataset="x", num_images=25)).read_text(
+        encoding="utf-8"
+    )
     page = " ".join(page.split())
     assert f"No training garments: {', '.join(category(c).label for c in UNTRAINED)}." in page
     assert "the means are over the other 5 categories" in page
@@ -67,5 +71,7 @@ def test_the_log_says_so(evaluation, caplog):
 def test_nothing_is_said_where_nothing_was_counted(images, garments, tmp_path):
     uncounted = evaluate_tables(images, garments, {}, {})
     assert uncounted.untrained == []
-    page = write_report(tmp_path, uncounted, ReportContent(dataset="x", num_images=25)).read_text(encoding="utf-8")
+    page = write_report(tmp_path, uncounted, ReportContent(dataset="x", num_images=25)).read_text(
+        encoding="utf-8"
+    )
     assert "No training garments" not in page and "No garments to judge" in page

@@ -9,7 +9,7 @@ import torch
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.inference.predictor import LandmarkPipeline
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor

@@ -15,8 +15,9 @@ from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.inference.postprocess_search import Reading, grid, read_images, search
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictions import detect
-from fashion_ops.inference.predictor import LandmarkPipeline, Predictor
+from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import suppress
