@@ -26,7 +26,7 @@ _EPS = np.spacing(1)
 
 @dataclass(frozen=True)
 class Difference:
-    """AP of two models on the same images, and the confidence interval ``low``..``high`` of ``new - old``.
+    """AP of two models on the same images, and the confidence interval of ``new - old``.
 
     All values are NaN where there is no ground truth.
     """

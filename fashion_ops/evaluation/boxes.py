@@ -13,7 +13,10 @@ from fashion_ops.evaluation.coco import coco_ids
 from fashion_ops.evaluation.oks import Scores
 from fashion_ops.taxonomy import CATEGORIES
 
-BOX_STATS = tuple("AP AP50 AP75 AP(S) AP(M) AP(L) AR1 AR10 AR100 AR(S) AR(M) AR(L)".split())
+BOX_STATS = (
+    *("AP", "AP50", "AP75", "AP(S)", "AP(M)", "AP(L)"),
+    *("AR1", "AR10", "AR100", "AR(S)", "AR(M)", "AR(L)"),
+)
 _NO_AREA_RANGE = 1e12  # pixels^2; a detection of this area is ignored where it matches nothing
 
 

@@ -114,7 +114,7 @@ def annotations_dict(images: pd.DataFrame, garments: pd.DataFrame) -> dict[str, 
 
 
 def results(predictions: pd.DataFrame, images: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield COCO keypoint results: image_id, category_id, 882 keypoints and score of each prediction."""
+    """Yield a COCO keypoint result per prediction: image_id, category_id, 882 keypoints, score."""
     arrays = detections(predictions, images)
     visibility = np.ones((NUM_LANDMARKS, 1))
     for row in range(len(arrays.score)):

@@ -1,8 +1,8 @@
 """PCP, the percentage of correct parts, on the 14 joints and 10 sticks of LSP.
 
 Strict: both ends of a stick are within half its true length. Loose: the mean distance of both ends is.
-The mean is over the ten sticks, so limbs count twice, head and torso once. Strict and loose numbers, and
-observer- and person-centric ones, can't be compared, so the result names its convention.
+The mean is over the ten sticks, so limbs count twice, head and torso once. Strict and loose numbers,
+and observer- and person-centric ones, can't be compared, so the result names its convention.
 """
 
 from dataclasses import dataclass

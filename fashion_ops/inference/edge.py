@@ -49,7 +49,7 @@ class EdgePredictor:
         """Find the garments of one photo, best first.
 
         Args:
-            photo: an image file or its bytes, turned upright by its EXIF orientation, or decoded pixels,
+            photo: an image file or its bytes, turned upright by its EXIF orientation, or its pixels as
                 RGB uint8 (H, W, 3).
             min_score: garments with a lower score are left out.
 

@@ -115,7 +115,7 @@ def landmark_tables(
 
 
 def predictions_table(rows: list[tuple]) -> pd.DataFrame:
-    """Make ``schemas.PREDICTIONS`` of rows (image_id, garment_id, category_id, score, box, landmarks)."""
+    """Make ``schemas.PREDICTIONS`` of rows image_id, garment_id, category_id, score, box, landmarks."""
     columns = list(zip(*rows, strict=True)) or [[]] * 6
     return PREDICTIONS.validate(
         pd.DataFrame(

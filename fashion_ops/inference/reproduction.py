@@ -1,8 +1,8 @@
 """Check that a bundle predicts, bit for bit, what ``evaluate`` wrote.
 
-A model that was registered, fetched and loaded again must be the model that was evaluated. Networks give
-the same bits only for the same batches, so the comparison covers whole chunks of ``predictions.CHUNK``
-from the start of the split.
+A model that was registered, fetched and loaded again must be the model that was evaluated. Networks
+give the same bits only for the same batches, so the comparison covers whole chunks of
+``predictions.CHUNK`` from the start of the split.
 """
 
 from pathlib import Path

@@ -19,13 +19,10 @@ CONFIDENT = 0.2  # landmarks of a lower score are drawn hollow
 _INK, _PAPER = (22, 24, 29), (246, 246, 243)
 _MIN_SIDE, _MAX_SIDE = 640, 4096
 _SHIFT = 4  # OpenCV draws at 1/16 pixel
-_BOX_COLORS = tuple(
-    ImageColor.getrgb(color)
-    for color in (
-        "#5ec9ff #78e08f #ffbe5c #c4a0ff #ff8ca0 #6edcd2 #ffd95a "
-        "#96b4ff #ffa0de #b4d664 #f0966e #8cd6f0 #d6bea0"
-    ).split()
-)  # by category
+_BOX_COLORS = (  # by category
+    *("#5ec9ff", "#78e08f", "#ffbe5c", "#c4a0ff", "#ff8ca0", "#6edcd2", "#ffd95a"),
+    *("#96b4ff", "#ffa0de", "#b4d664", "#f0966e", "#8cd6f0", "#d6bea0"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class DrawnGarment:
 
 
 def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -> DrawnGarment:
-    """Ground truth to draw, from landmarks (n, 3) or (3n,) x, y, visibility; occluded ones are hollow."""
+    """Ground truth to draw, from landmarks (n, 3) or (3n,) with visibility; occluded ones are hollow."""
     points = np.reshape(landmarks, (-1, 3)).astype(float)
     points[:, 2] = np.choose(points[:, 2].astype(int), (0, CONFIDENT / 2, 1))
     return DrawnGarment(category_id, np.asarray(box, float), points)
@@ -118,7 +115,8 @@ def _scaled(points: np.ndarray, zoom: float) -> np.ndarray:
 
 def _box(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
     x1y1, x2y2 = _scaled(np.reshape(garment.box, (2, 2)), zoom)
-    for color, thickness in ((_INK, 3.2 * unit), (_BOX_COLORS[garment.category_id - 1], 1.6 * unit)):
+    by_category = ImageColor.getrgb(_BOX_COLORS[garment.category_id - 1])
+    for color, thickness in ((_INK, 3.2 * unit), (by_category, 1.6 * unit)):
         cv2.rectangle(
             canvas, _fixed(x1y1), _fixed(x2y2), color, max(1, round(thickness)), cv2.LINE_AA, _SHIFT
         )

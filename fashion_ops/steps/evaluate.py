@@ -2,8 +2,8 @@
 
 The methods are the mean shape, the landmarks of CenterNet, the variants of the landmark pipeline
 (universal, finetuned, refined) and, where ``evaluate.ensemble`` names further models, the ensemble of
-their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks alone, detected boxes the
-whole system; ``evaluate.boxes`` says whether they come from CenterNet, ``train_box_detector`` or a file.
+their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks alone, detected boxes
+the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_detector`` or a file.
 
 Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
 and the report.
@@ -38,7 +38,7 @@ from fashion_ops.workspace import Workspace, publish
 log = logging.getLogger(__name__)
 
 # Sections of params.yaml that the evaluated models do not depend on, left out of the report.
-UNRELATED = {"distributed", "registration", "promote", "retrain", "inbox", "drift", "notify"}
+UNRELATED = {"distributed", "registration", "promote", "retrain", "batches", "drift", "notify"}
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:

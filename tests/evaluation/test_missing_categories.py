@@ -18,7 +18,7 @@ UNTRAINED = ["skirt", "sling_dress"]
 
 @pytest.fixture(scope="module")
 def evaluation(images, garments, predictions):
-    """Skirts and sling dresses are evaluated but were never trained; eight categories have no ground truth."""
+    """Skirts and sling dresses are evaluated but untrained; eight categories have no ground truth."""
     assert set(garments["category_id"]) == SEEN
     others = garments.head(8).assign(category_id=np.int8([2, 4, 5, 6, 7, 10, 11, 12]))
     trained = pd.concat([garments[~garments["category_id"].isin([9, 13])], others])

@@ -14,8 +14,8 @@ from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.inference.postprocess_search import Reading, grid, read_images, search
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
+from fashion_ops.inference.postprocess_search import Reading, grid, read_images, search
 from fashion_ops.inference.predictions import detect
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.candidates import find_doubles, suppress_many
