@@ -1,4 +1,4 @@
-"""Ground truth and detections as arrays: what the landmark AP of ``oks`` is computed from.
+"""Ground truth and detections as arrays, the input of ``oks``.
 
 A model predicts the landmarks of its category, the official protocol compares all 294 slots. The
 other slots hold the centre of the box, here and in every export. With zeros there, correct predictions

@@ -64,8 +64,10 @@ def _correct(
 ) -> np.ndarray:
     """Which people have the stick between joints ``a`` and joints ``b`` right, bool (N,)."""
     ends = [[LSP.point_names.index(name) for name in names] for names in (a, b)]
-    true = [truth[:, joints].mean(axis=1) for joints in ends]
-    found = [predicted[:, joints].mean(axis=1) for joints in ends]
-    reach = REACH * np.linalg.norm(true[0] - true[1], axis=1)
-    distance = np.stack([np.linalg.norm(f - t, axis=1) for f, t in zip(found, true, strict=True)])
+    ends_true = [truth[:, joints].mean(axis=1) for joints in ends]
+    ends_predicted = [predicted[:, joints].mean(axis=1) for joints in ends]
+    reach = REACH * np.linalg.norm(ends_true[0] - ends_true[1], axis=1)
+    distance = np.stack(
+        [np.linalg.norm(p - t, axis=1) for p, t in zip(ends_predicted, ends_true, strict=True)]
+    )
     return (distance <= reach).all(axis=0) if strict else distance.mean(axis=0) <= reach

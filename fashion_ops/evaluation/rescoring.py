@@ -48,11 +48,11 @@ def box_aps(
     """
 
     def similarity(garments: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        found, labelled = boxes[rows].astype(float)[:, :, None], truth.boxes[garments][:, None]
-        low = np.maximum(found[..., :2], labelled[..., :2])
-        high = np.minimum(found[..., 2:], labelled[..., :2] + labelled[..., 2:])
+        predicted, labelled = boxes[rows].astype(float)[:, :, None], truth.boxes[garments][:, None]
+        low = np.maximum(predicted[..., :2], labelled[..., :2])
+        high = np.minimum(predicted[..., 2:], labelled[..., :2] + labelled[..., 2:])
         shared = (high - low).clip(0).prod(-1)
-        union = (found[..., 2:] - found[..., :2]).prod(-1) + labelled[..., 2:].prod(-1) - shared
+        union = (predicted[..., 2:] - predicted[..., :2]).prod(-1) + labelled[..., 2:].prod(-1) - shared
         return shared / np.maximum(union, np.finfo(float).tiny)
 
     none = np.zeros_like(truth.ignored)

@@ -86,14 +86,14 @@ class Predictor:
             raise ValueError(
                 f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
             )
-        found = [d for d in self.detector.detect([pixels])[0] if d.score >= min_score]
-        if not found:
+        detections = [d for d in self.detector.detect([pixels])[0] if d.score >= min_score]
+        if not detections:
             return []
         predictions = self.pipeline.predict(
             lambda _: pixels,
-            np.zeros(len(found)),
-            np.stack([d.box for d in found]),
-            np.array([d.category_id for d in found]),
+            np.zeros(len(detections)),
+            np.stack([d.box for d in detections]),
+            np.array([d.category_id for d in detections]),
             (variant,),
         )
         return [
@@ -108,7 +108,7 @@ class Predictor:
                     )
                 },
             )
-            for d, pose in zip(found, predictions[variant].landmarks, strict=True)
+            for d, pose in zip(detections, predictions[variant].landmarks, strict=True)
         ]
 
 

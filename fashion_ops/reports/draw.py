@@ -43,7 +43,7 @@ class DrawnGarment:
 
 
 def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -> DrawnGarment:
-    """Ground truth to draw, from landmarks (n, 3) or (3n,) with visibility; occluded ones are hollow."""
+    """Ground truth as a garment to draw: landmarks (n, 3) or (3n,); occluded ones are hollow."""
     points = np.reshape(landmarks, (-1, 3)).astype(float)
     points[:, 2] = np.choose(points[:, 2].astype(int), (0, CONFIDENT / 2, 1))
     return DrawnGarment(category_id, np.asarray(box, float), points)

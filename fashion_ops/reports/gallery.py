@@ -37,19 +37,19 @@ def draw_gallery(
     for image_id, name in zip(drawn["image_id"], drawn["file_name"], strict=True):
         image = read_image(int(image_id))
         truth = garments[garments["image_id"] == image_id]
-        found = predictions[predictions["image_id"] == image_id]
-        found = found[found["score"] >= MIN_SCORE]
-        labelled = [
+        predicted = predictions[predictions["image_id"] == image_id]
+        predicted = predicted[predicted["score"] >= MIN_SCORE]
+        drawn_labels = [
             labelled_garment(*row)
             for row in zip(truth["category_id"], truth["box"], truth["landmarks"], strict=True)
         ]
-        predicted = [
+        drawn_predictions = [
             DrawnGarment(kind, box, np.reshape(points, (-1, 3)), score)
             for kind, box, points, score in zip(
-                *(found[k] for k in ("category_id", "box", "landmarks", "score")), strict=True
+                *(predicted[k] for k in ("category_id", "box", "landmarks", "score")), strict=True
             )
         ]
-        pair = side_by_side(draw_garments(image, labelled), draw_garments(image, predicted))
+        pair = side_by_side(draw_garments(image, drawn_labels), draw_garments(image, drawn_predictions))
         gallery.append((name, pair))
     return gallery
 

@@ -45,7 +45,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What the report shows besides the scores.
+    """Content of the report besides the scores.
 
     Attributes:
         dataset: the evaluated data in a few words: "synthetic wardrobe, validation".
@@ -130,16 +130,18 @@ def templates() -> Environment:
 def _headline(evaluation: Evaluation, num_images: int) -> list[tuple[str, str, str]]:
     """Title, value and remark of each card at the top of the page."""
     cards = []
-    scored = {name: s.stats["AP"] for name, s in evaluation.truth_boxes.items()}
-    if scored:
-        best = max(scored, key=scored.__getitem__)
-        base = scored.get("mean_shape", 0.0)
-        remark = f"{_words(best)}, {scored[best] / base:.1f}× mean shape" if base > 0 else _words(best)
-        cards.append(("Landmark AP, ground-truth boxes", _number(scored[best]), remark))
-    own = {name: s.stats["AP"] for name, s in evaluation.own_boxes.items()}
-    if own:
-        best = max(own, key=own.__getitem__)
-        cards.append(("Landmark AP, own boxes", _number(own[best]), _words(best)))
+    on_truth = {name: s.stats["AP"] for name, s in evaluation.truth_boxes.items()}
+    if on_truth:
+        best = max(on_truth, key=on_truth.__getitem__)
+        base = on_truth.get("mean_shape", 0.0)
+        remark = (
+            f"{_words(best)}, {on_truth[best] / base:.1f}× mean shape" if base > 0 else _words(best)
+        )
+        cards.append(("Landmark AP, ground-truth boxes", _number(on_truth[best]), remark))
+    on_detected = {name: s.stats["AP"] for name, s in evaluation.own_boxes.items()}
+    if on_detected:
+        best = max(on_detected, key=on_detected.__getitem__)
+        cards.append(("Landmark AP, own boxes", _number(on_detected[best]), _words(best)))
     if evaluation.boxes is not None:
         stats = evaluation.boxes.stats
         cards.append(("Box AP", _number(stats["AP"]), f"AP50 {_number(stats['AP50'])}"))

@@ -195,11 +195,11 @@ def test_garments_land_in_the_photo_whatever_its_size(size, post):
     width, height, box = SIZES[size]
     photo = np.full((height, width, 3), 235, np.uint8)
     photo[box[1] : box[3] + 1, box[0] : box[2] + 1] = (220, 20, 20)
-    (found,) = red_finder(post).detect([photo])
-    assert found and {d.category_id for d in found} == {SKIRT}
+    (detections,) = red_finder(post).detect([photo])
+    assert detections and {d.category_id for d in detections} == {SKIRT}
     pixel = max(width, height) / 256  # one of the network's input
     edges = np.add(box, [-0.5, -0.5, 0.5, 0.5])
-    for d in found:
+    for d in detections:
         near = np.maximum(1.0 * pixel, 0.7)
         inside = np.clip(d.box, 0, [width - 1, height - 1] * 2)
         np.testing.assert_allclose(d.box, inside)
@@ -218,12 +218,12 @@ def test_a_photo_too_thin_to_see_anything_is_still_one(size):
     everywhere = RedFinder()(red)
     detector = red_finder(PostProcess())
     assert detector.detect([photo]) == [[]]
-    (found,) = replace(detector, network=lambda _: everywhere).detect([photo])
-    assert found
-    for d in found:
+    (detections,) = replace(detector, network=lambda _: everywhere).detect([photo])
+    assert detections
+    for d in detections:
         assert np.isfinite(d.landmarks).all()
         assert (d.box >= 0).all() and (d.box <= [size[0] - 1, size[1] - 1] * 2).all()
-    drawn = [DrawnGarment(d.category_id, d.box, d.landmarks, d.score) for d in found]
+    drawn = [DrawnGarment(d.category_id, d.box, d.landmarks, d.score) for d in detections]
     assert draw_garments(photo, drawn).shape[2] == 3
 
 
@@ -237,10 +237,10 @@ def test_a_batch_of_everything_is_each_alone():
     detector = red_finder(PostProcess())
     together = detector.detect(photos)
     assert together[-1] == []
-    for photo, found in zip(photos, together, strict=True):
+    for photo, detections in zip(photos, together, strict=True):
         single = detector.detect([photo])[0]
-        assert [d.score for d in single] == pytest.approx([d.score for d in found])
-        for a, b in zip(single, found, strict=True):
+        assert [d.score for d in single] == pytest.approx([d.score for d in detections])
+        for a, b in zip(single, detections, strict=True):
             np.testing.assert_allclose(a.box, b.box, atol=1e-3)
             np.testing.assert_allclose(a.landmarks, b.landmarks, atol=1e-3)
 

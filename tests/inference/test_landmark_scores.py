@@ -64,12 +64,12 @@ def test_oks_nms_by_hand():
     assert oks_nms(table.head(0), 0.9).empty
 
 
-def test_a_suppressed_pose_suppresses_nobody():
+def test_a_removed_pose_removes_no_other():
     table = predictions_table(skirts([0, 1, 2], [0.9, 0.8, 0.7]))
     assert oks_nms(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
 
 
-def test_all_channels_score_otherwise_than_own(ws):
+def test_all_channels_give_another_score_than_the_own_ones(ws):
     pipeline = LandmarkPipeline.load(ws.landmarker.parent, variants=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
@@ -83,10 +83,10 @@ def test_all_channels_score_otherwise_than_own(ws):
     peaks = model.predict_channels(_crops(model, *garments), garments[3])
     peaks[..., 2] = np.linspace(0.1, 0.9, 81)
     pipeline.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
-    own = pipeline.predict(*garments, ("universal",), "own")["universal"]
+    of_category = pipeline.predict(*garments, ("universal",), "own")["universal"]
     every = pipeline.predict(*garments, ("universal",), "all")["universal"]
     assert every.scores == pytest.approx(np.full(4, pose_score(peaks[0])))
-    for score, pose in zip(own.scores, own.landmarks, strict=True):
+    for score, pose in zip(of_category.scores, of_category.landmarks, strict=True):
         assert score == pytest.approx(pose_score(pose)) != pytest.approx(every.scores[0])
 
 
