@@ -17,7 +17,6 @@ from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detection, Detector
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_chosen
 from fashion_ops.params import PostProcess
-from fashion_ops.taxonomy import category
 
 Runtime = Literal["torch", "onnx", "openvino"]
 
@@ -62,21 +61,7 @@ class EdgePredictor:
             data = photo if isinstance(photo, bytes) else photo_bytes(photo)
             name = "photo" if isinstance(photo, bytes) else str(photo)
             reduced = decode_reduced(data, name, self.detector.spec["input_size"])
-        return [
-            Garment(
-                category=category(found.category_id).name,
-                score=found.score,
-                box=tuple(found.box.tolist()),  # type: ignore[arg-type]
-                landmarks=dict(
-                    zip(
-                        category(found.category_id).landmark_names,
-                        map(tuple, found.landmarks.tolist()),
-                        strict=True,
-                    )
-                ),
-            )
-            for found in detect_photo(self.detector, reduced, min_score)
-        ]
+        return [Garment.of(d, d.landmarks) for d in detect_photo(self.detector, reduced, min_score)]
 
 
 def edge_post(detector: Path) -> PostProcess:

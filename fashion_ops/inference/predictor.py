@@ -19,6 +19,7 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_chosen
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import Detects
+from fashion_ops.methods.parts.boxes import Boxed
 from fashion_ops.taxonomy import category
 
 
@@ -33,6 +34,14 @@ class Garment:
     score: float
     box: tuple[float, float, float, float]
     landmarks: dict[str, tuple[float, float, float]]
+
+    @classmethod
+    def of(cls, detection: Boxed, landmarks: np.ndarray) -> "Garment":
+        """Garment with the box, score and category of a detection, and landmarks (n, 3) x, y, score."""
+        kind = category(detection.category_id)
+        named = zip(kind.landmark_names, map(tuple, landmarks.tolist()), strict=True)
+        x1, y1, x2, y2 = detection.box.tolist()
+        return cls(kind.name, float(detection.score), (x1, y1, x2, y2), dict(named))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON, coordinates rounded to a hundredth of a pixel."""
@@ -96,20 +105,8 @@ class Predictor:
             np.array([d.category_id for d in detections]),
             (variant,),
         )
-        return [
-            Garment(
-                category=category(d.category_id).name,
-                score=float(d.score),
-                box=tuple(float(v) for v in d.box),  # type: ignore[arg-type]
-                landmarks={
-                    name: (float(x), float(y), float(s))
-                    for name, (x, y, s) in zip(
-                        category(d.category_id).landmark_names, pose, strict=True
-                    )
-                },
-            )
-            for d, pose in zip(detections, predictions[variant].landmarks, strict=True)
-        ]
+        landmarks = predictions[variant].landmarks
+        return [Garment.of(d, pose) for d, pose in zip(detections, landmarks, strict=True)]
 
 
 def read_photo(path: Path) -> np.ndarray:

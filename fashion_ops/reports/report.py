@@ -191,8 +191,7 @@ def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[st
 
 
 def _worst_clusters(clusters: pd.DataFrame | None) -> list[dict[str, Any]]:
-    records = _records(clusters)
-    large = [c for c in records if c["garments"] >= _MIN_GARMENTS]
+    large = [c for c in _records(clusters) if c["garments"] >= _MIN_GARMENTS]
     return sorted(large, key=lambda c: -c["error"])[:_WORST_CLUSTERS]
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict, results
 from small_catalog import make_garments, make_images, make_predictions
 
 from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.bootstrap import compare, match_categories, resampled_aps
-from fashion_ops.evaluation.coco import annotations_dict, detections, ground_truth, results
+from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 
 

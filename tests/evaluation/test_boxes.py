@@ -6,11 +6,11 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fashion_ops.evaluation.boxes import score_boxes
-from fashion_ops.evaluation.coco import annotations_dict
 
 
 def test_equals_pycocotools(images, garments, predictions):

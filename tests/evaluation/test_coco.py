@@ -6,16 +6,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict, results, write_annotations, write_results
 
 from bench.pycocotools_scores import reference_scores
-from fashion_ops.evaluation.coco import (
-    annotations_dict,
-    detections,
-    ground_truth,
-    results,
-    write_annotations,
-    write_results,
-)
+from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.coco_files import read_annotations, score_files
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.taxonomy import category

@@ -6,11 +6,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict, results
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fashion_ops.evaluation.boxes import score_boxes
-from fashion_ops.evaluation.coco import annotations_dict, detections, ground_truth, results
+from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.taxonomy import sigmas
 from papers.deepmark.subsets import (
