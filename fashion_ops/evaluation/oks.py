@@ -17,6 +17,7 @@ detections to garments.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -108,8 +109,11 @@ def match_category(
 
 
 def oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, landmark_sigmas: np.ndarray
-) -> np.ndarray:
+    points: np.ndarray,
+    landmarks: np.ndarray,
+    area: np.ndarray | np.floating,
+    landmark_sigmas: np.ndarray,
+) -> np.ndarray | np.floating:
     """OKS of predicted points with labelled garments, pair by pair.
 
     Args:
@@ -125,8 +129,8 @@ def oks(
 
 
 def _oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, variances: np.ndarray
-) -> np.ndarray:
+    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray | np.floating, variances: np.ndarray
+) -> Any:
     labelled = landmarks[..., 2] > 0
     dx, dy = points[..., 0] - landmarks[..., 0], points[..., 1] - landmarks[..., 1]
     e = (dx**2 + dy**2) / variances / (area[..., None] + _EPS) / 2
