@@ -133,7 +133,7 @@ def _oks(
 ) -> Any:
     labelled = landmarks[..., 2] > 0
     dx, dy = points[..., 0] - landmarks[..., 0], points[..., 1] - landmarks[..., 1]
-    e = (dx**2 + dy**2) / variances / (area[..., None] + _EPS) / 2
+    e = (dx**2 + dy**2) / variances / (np.asarray(area)[..., None] + _EPS) / 2
     with np.errstate(invalid="ignore"):
         return (np.exp(-e) * labelled).sum(-1) / labelled.sum(-1)
 
