@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from pycocotools.coco import COCO
 
-from fashion_ops.evaluation.oks import STATS, Detections, GroundTruth, score_landmarks
-from fashion_ops.evaluation.points import SubmittedPoints
-from fashion_ops.evaluation.reference import evaluate_reference
+from bench.pycocotools_scores import evaluate_reference
+from fashion_ops.evaluation.instances import Detections, GroundTruth, SubmittedPoints
+from fashion_ops.evaluation.oks import STATS, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS, category
 
 GARMENTS, IMAGES, PER_GARMENT = 52_490, 32_153, 20

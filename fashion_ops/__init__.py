@@ -1,4 +1,4 @@
-"""fashion-ops: train, judge and promote garment-landmark models.
+"""fashion-ops: train, evaluate and promote garment-landmark models.
 
 From Python::
 
@@ -21,15 +21,15 @@ __version__ = "0.1.0"
 
 
 def load(source: str | Path = "models:/garment-landmarks@champion", device: str = "cpu") -> Predictor:
-    """A model that predicts, from the registry or from a folder.
+    """Load a predictor from the registry or from a folder.
 
     Args:
-        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder with detector/,
-            postprocess/, landmarker/, finetuned/ and refined/ as the pipeline leaves it in ``models``.
+        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder with detector/,
+            postprocess/, landmarker/, finetuned/ and refined/ like the pipeline's ``models``.
         device: torch device.
 
     Raises:
-        FileNotFoundError: no such model; the message says what is missing.
+        FileNotFoundError: no such model; the message names what is missing.
     """
     from fashion_ops.inference.predictor import Predictor
 

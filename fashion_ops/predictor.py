@@ -1,4 +1,4 @@
-"""Alias: models registered before ``fashion_ops.inference`` existed import ``Predictor`` from here."""
+"""Alias of ``fashion_ops.inference.predictor`` for models that were registered before it existed."""
 
 from fashion_ops.inference.predictor import Predictor, decode_photo
 

@@ -1,4 +1,4 @@
-"""A small wardrobe's catalog, and all models of a workspace untrained: what judging and tables need."""
+"""A catalog of a small wardrobe, and untrained models for all steps."""
 
 import json
 
@@ -56,7 +56,7 @@ TINY = {
 
 
 def tiny_params(ws: Workspace, **sections: dict) -> Params:
-    """``TINY`` with the wardrobe in the workspace's own folder and some keys changed."""
+    """``TINY`` with the wardrobe in the workspace and some keys changed."""
     merged = {name: section | sections.get(name, {}) for name, section in TINY.items()}
     merged["ingest"] |= {"root": str(ws.raw)}
     return Params.model_validate(merged)
@@ -91,15 +91,15 @@ def make_models(params: Params, ws: Workspace) -> None:
     }
     for name in CATEGORY_NAMES:
         folders[ws.finetuned(name)] = (build_landmarker(landmarker), landmarker)
-        own = refiner | {"category": name}
-        folders[ws.refined(name)] = (build_refiner(own), own)
+        spec = refiner | {"category": name}
+        folders[ws.refined(name)] = (build_refiner(spec), spec)
     for folder, (model, spec) in folders.items():
         folder.mkdir(parents=True)
         save_model(folder, model, spec)
         (folder / "history.json").write_text("[]\n")
     ws.postprocess.mkdir()
     write_postprocess(ws.postprocess, PostProcess())
-    judged = dict.fromkeys(("AP without techniques", "AP at the start", "AP tuned"), 0.0)
-    (ws.postprocess / "metrics.json").write_text(json.dumps({"pictures": 1, **judged}))
+    aps = dict.fromkeys(("AP without techniques", "AP at the start", "AP tuned"), 0.0)
+    (ws.postprocess / "metrics.json").write_text(json.dumps({"pictures": 1, **aps}))
     ws.box_detector.mkdir()
     write_none(ws.box_detector)

@@ -1,4 +1,4 @@
-"""What one does with models: find garments in photos, export, count."""
+"""Commands for trained models: find garments in photos, export a detector, count parameters."""
 
 import json
 from pathlib import Path
@@ -9,14 +9,16 @@ import typer
 from fashion_ops.commands.shared import complain, read_params
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fashion_ops.inference.edge import EdgePredictor, Runtime
-    from fashion_ops.inference.predictor import Predictor
+    from fashion_ops.inference.predictor import Garment, Predictor
 
 CHAMPION = "models:/garment-landmarks@champion"
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, any size.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos of any size.")],
     out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
     model: Annotated[
         str,
@@ -27,16 +29,11 @@ def predict(
     min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
     runtime: Annotated[
         Literal["torch", "onnx", "openvino"],
-        typer.Option(help="The latter two run an exported folder."),
+        typer.Option(help="onnx and openvino run an exported folder."),
     ] = "torch",
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
-    import cv2
-    import numpy as np
-
     from fashion_ops.inference.predictor import read_photo
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments
-    from fashion_ops.taxonomy import category as find_category
 
     try:
         predictor = load_predictor(model, runtime)
@@ -44,56 +41,59 @@ def predict(
         complain(error)
         raise typer.Exit(2) from error
     out.mkdir(parents=True, exist_ok=True)
-    failed = 0
+    failed = False
     for photo in photos:
         try:
-            garments = predictor.predict(photo, min_score)
             pixels = read_photo(photo)
+            garments = predictor.predict(pixels, min_score)
         except ValueError as error:
-            failed += 1
+            failed = True
             complain(error)
             continue
-        (out / f"{photo.stem}.json").write_text(
-            json.dumps({"photo": photo.name, "garments": [g.to_json() for g in garments]}, indent=1)
-            + "\n"
-        )
-        drawn = draw_garments(
-            pixels,
-            [
-                DrawnGarment(
-                    find_category(g.category).id,
-                    np.array(g.box),
-                    np.array(list(g.landmarks.values())),
-                    g.score,
-                )
-                for g in garments
-            ],
-        )
-        cv2.imwrite(str(out / f"{photo.stem}.png"), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+        result = {"photo": photo.name, "garments": [g.to_json() for g in garments]}
+        (out / f"{photo.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+        _draw(out / f"{photo.stem}.png", pixels, garments)
         names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
         typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
     if failed:
         raise typer.Exit(1)
 
 
+def _draw(path: Path, pixels: "np.ndarray", garments: "list[Garment]") -> None:
+    """Write a photo with its garments drawn."""
+    import cv2
+    import numpy as np
+
+    from fashion_ops.reports.draw import DrawnGarment, draw_garments
+    from fashion_ops.taxonomy import category
+
+    drawn = [
+        DrawnGarment(
+            category(g.category).id, np.array(g.box), np.array(list(g.landmarks.values())), g.score
+        )
+        for g in garments
+    ]
+    cv2.imwrite(str(path), cv2.cvtColor(draw_garments(pixels, drawn), cv2.COLOR_RGB2BGR))
+
+
 def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
-    """What predicts: all models of a bundle in torch, or one detector in any runtime.
+    """Load all models of a bundle in torch, or one detector in any runtime.
 
     Args:
-        model: ``models:/NAME@ALIAS`` or a bundle's folder; a detector's own; an exported one.
-        runtime: onnx and openvino take an exported folder.
+        model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of a detector or its export.
+        runtime: onnx and openvino need an exported folder.
 
     Raises:
         FileNotFoundError: no such model.
-        ValueError: it is for another runtime.
+        ValueError: the model is for another runtime.
     """
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH
 
     folder = Path(model)
-    alone = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
-    if runtime == "torch" and not alone:
+    is_detector = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
+    if runtime == "torch" and not is_detector:
         import fashion_ops
 
         return fashion_ops.load(model)
@@ -104,15 +104,13 @@ def export(
     what: Annotated[Literal["detector"], typer.Argument(help="What to export.")],
     form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of models, or a detector's own.")] = Path(
-        "models"
-    ),
+    model: Annotated[Path, typer.Option(help="Folder of models, or of a detector.")] = Path("models"),
     precision: Annotated[
         Literal["fp32", "bf16", "int8"] | None,
         typer.Option(help="Default: bf16 where the CPU has it for openvino, fp32 for onnx."),
     ] = None,
     decode: Annotated[
-        bool, typer.Option("--decode/--maps", help="Whether the graph gives garments or maps.")
+        bool, typer.Option("--decode/--maps", help="Whether the graph outputs garments or maps.")
     ] = False,
     dynamic_batch: Annotated[
         bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
@@ -138,9 +136,9 @@ def export(
 
 def describe(
     method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
-    backbone: Annotated[str | None, typer.Option(help="Default: of params.yaml.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Default: that of params.yaml.")] = None,
     grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
-    category: Annotated[str | None, typer.Option(help="Of a refiner.")] = None,
+    category: Annotated[str | None, typer.Option(help="Category of a refiner.")] = None,
     size: Annotated[str | None, typer.Option(help="Pixels: 256, or WIDTHxHEIGHT.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -150,8 +148,8 @@ def describe(
     params, _ = read_params()
     try:
         pixels = descriptions.parse_size(size) if size else None
-        found = descriptions.describe(method, params, backbone, grouping, category, pixels)
+        description = descriptions.describe(method, params, backbone, grouping, category, pixels)
     except ValueError as error:
         complain(error)
         raise typer.Exit(2) from error
-    typer.echo(json.dumps(found, indent=1) if as_json else descriptions.as_text(found))
+    typer.echo(json.dumps(description, indent=1) if as_json else descriptions.as_text(description))

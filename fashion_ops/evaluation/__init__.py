@@ -1,1 +1,1 @@
-"""Judging predictions: OKS-AP, box AP, a baseline, errors by cluster, drawings and the report."""
+"""Metrics of predictions: OKS-AP, box AP, NE, PDL, PCP, errors by cluster, bootstrap, drift."""

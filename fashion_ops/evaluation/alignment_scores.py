@@ -1,7 +1,7 @@
-"""NE, PDL and PCP of predictions against an alignment catalog, as tables that say what was counted.
+"""NE, PDL and PCP of predictions on an alignment catalog, with the convention of each number.
 
 Predictions are joined by garment_id; every garment of the split must have one. Types of clothing are
-judged together in FLD's 8 slots, or one alone.
+scored together in the 8 slots of FLD, or one type alone.
 """
 
 from dataclasses import dataclass
@@ -20,56 +20,71 @@ Metric = Literal["ne", "pdl", "pcp"]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which garments and points are judged, and how. ``pixels``: of PDL, in a 224-px frame."""
+class ScoreOptions:
+    """Which metric to compute, and on which garments and points.
+
+    Attributes:
+        metric: ``ne``, ``pdl`` or ``pcp``.
+        split: garments of this split.
+        clothes_type: upper, lower or full; None for all of them together.
+        subset: a name in ``catalog.alignment.reader.SUBSETS``; None for all garments.
+        frame: the frame whose side lengths are divided by.
+        pixels: threshold of PDL, in a 224-pixel frame.
+        labels: PCP: whose left and right name the joints of the catalog.
+    """
 
     metric: Metric
     split: str = "test"
-    clothes_type: str | None = None  # None: upper, lower and full together
-    subset: str | None = None  # a name in ``catalog.alignment.reader.SUBSETS``
+    clothes_type: str | None = None
+    subset: str | None = None
     frame: normalized.FrameName = "letterbox"
     pixels: float = 15.0
-    labels: str = "observer-centric"  # PCP: by whose left and right the catalog's joints are named
+    labels: str = "observer-centric"
 
 
-def score_catalog(folder: Path, predictions: Path, wanted: Wanted) -> dict[str, Any]:
-    """Judge a parquet file of predictions (``catalog.alignment.schemas.PREDICTIONS``).
+def score_catalog(folder: Path, predictions: Path, options: ScoreOptions) -> dict[str, Any]:
+    """Score a parquet file of predictions (``catalog.alignment.schemas.PREDICTIONS``).
 
     Returns:
-        metric, what it counts (``convention``), garments, and one row a point set with the value of
-        each landmark, macro and micro; PDL also the curve over 5..50 px. PCP: strict and loose.
+        metric, split, number of garments, and rows. NE and PDL have one row per set of points with its
+        name, count, macro, micro and the value of each landmark, PDL also the curve over 5..50 px; PCP
+        has a strict and a loose row.
 
     Raises:
-        ValueError: no such catalog, split or subset; a garment without prediction.
+        ValueError: no such catalog, split or subset; a garment without a prediction.
     """
     if not (folder / "garments.parquet").is_file():
         raise ValueError(f"{folder}: not an alignment catalog, it has no garments.parquet")
     catalog = AlignmentCatalog(folder)
-    points = catalog.points(wanted.split, "person" if wanted.metric == "pcp" else wanted.clothes_type)
-    if wanted.subset is not None:
+    points = catalog.points(
+        options.split, "person" if options.metric == "pcp" else options.clothes_type
+    )
+    if options.subset is not None:
         try:
-            points = points.take(points.subset(wanted.subset))
+            points = points.take(points.subset(options.subset))
         except KeyError as error:
             raise ValueError(str(error.args[0])) from error
     if not len(points):
         splits = ", ".join(sorted(set(catalog.garments["split"])))
-        raise ValueError(f"{folder}: no such garments in split {wanted.split}; splits: {splits}")
-    found = predicted_points(predictions, points)
-    head = {"metric": wanted.metric, "split": wanted.split, "garments": len(points)}
-    if wanted.subset:
-        head["subset"] = wanted.subset
-    if wanted.metric == "pcp":
-        return head | {"rows": [_pcp(found, points, strict, wanted.labels) for strict in (True, False)]}
-    errors = normalized.errors(found, points.xy, points.box, wanted.frame)
-    names = point_set(wanted.clothes_type or "fld8").point_names
-    rows = [_row(errors, points, choice, names, wanted) for choice in ("visible", "observed")]
-    return head | {"frame": normalized.FRAME_TEXTS[wanted.frame], "rows": rows}
+        raise ValueError(f"{folder}: no such garments in split {options.split}; splits: {splits}")
+    predicted = predicted_points(predictions, points)
+    scores = {"metric": options.metric, "split": options.split, "garments": len(points)}
+    if options.subset:
+        scores["subset"] = options.subset
+    if options.metric == "pcp":
+        results = [pcp(predicted, points.xy, strict=s, labels=options.labels) for s in (True, False)]
+        rows = [{"convention": r.convention, "mean": r.mean, **r.groups} for r in results]
+        return scores | {"rows": rows}
+    errors = normalized.errors(predicted, points.xy, points.box, options.frame)
+    names = point_set(options.clothes_type or "fld8").point_names
+    rows = [_row(errors, points, choice, names, options) for choice in ("visible", "observed")]
+    return scores | {"frame": normalized.FRAME_TEXTS[options.frame], "rows": rows}
 
 
 def predicted_points(path: Path, points: AlignmentLandmarks) -> np.ndarray:
-    """Predicted landmarks (N, n, 2) of these garments, in their order.
+    """Read the predicted landmarks (N, n, 2) of N garments, in their order.
 
-    A row holds the landmarks of the garment's own type, or all of the 8 slots.
+    A row of the file holds the landmarks of the garment's type, or all of the 8 slots.
 
     Raises:
         ValueError: the file can't be read, or a garment has no row or one of another length.
@@ -88,16 +103,16 @@ def predicted_points(path: Path, points: AlignmentLandmarks) -> np.ndarray:
     width = int(points.xy.shape[1])
     out = np.zeros((len(points), width, 2))
     for i, (garment_id, kind) in enumerate(zip(points.garment_id, points.clothes_type, strict=True)):
-        own = points_of_type(int(kind))
+        of_type = points_of_type(int(kind))
         values = np.asarray(by_id[garment_id], np.float64)
         count = len(values) // 3
-        if len(values) % 3 or count not in (own.num_points, width):
+        if len(values) % 3 or count not in (of_type.num_points, width):
             raise ValueError(
                 f"{path}: garment {garment_id} has {len(values)} numbers; expected "
-                f"{3 * own.num_points}: x, y, score of each landmark of its type"
+                f"{3 * of_type.num_points}: x, y, score of each landmark of its type"
             )
-        mixed = width == NUM_SLOTS and count == own.num_points
-        out[i, own.slots if mixed else slice(None)] = values.reshape(-1, 3)[:, :2]
+        spread = width == NUM_SLOTS and count == of_type.num_points
+        out[i, of_type.slots if spread else slice(None)] = values.reshape(-1, 3)[:, :2]
     return out
 
 
@@ -106,44 +121,17 @@ def _row(
     points: AlignmentLandmarks,
     choice: normalized.PointChoice,
     names: tuple[str, ...],
-    wanted: Wanted,
+    options: ScoreOptions,
 ) -> dict[str, Any]:
+    """NE or PDL over the visible or the observed points."""
     mask = normalized.counted(points.visibility, choice)
     row: dict[str, Any] = {"points": normalized.POINT_TEXTS[choice], "count": int(mask.sum())}
-    if wanted.metric == "ne":
+    if options.metric == "ne":
         score = normalized.ne(errors, mask)
     else:
-        score = normalized.pdl(errors, mask, wanted.pixels)
-        row["pixels"] = wanted.pixels
-        row["curve"] = {
-            str(px): one.macro
-            for px, one in zip(normalized.THRESHOLDS, normalized.pdl_curve(errors, mask), strict=True)
-        }
+        score = normalized.pdl(errors, mask, options.pixels)
+        row["pixels"] = options.pixels
+        curve = normalized.pdl_curve(errors, mask)
+        row["curve"] = {str(px): s.macro for px, s in zip(normalized.THRESHOLDS, curve, strict=True)}
     each = {n: float(v) for n, v in zip(names, score.per_point, strict=True) if np.isfinite(v)}
     return row | {"macro": score.macro, "micro": score.micro, "per_landmark": each}
-
-
-def _pcp(found: np.ndarray, points: AlignmentLandmarks, strict: bool, labels: str) -> dict[str, Any]:
-    result = pcp(found, points.xy, strict=strict, labels=labels)
-    return {"convention": result.convention, "mean": result.mean, **result.groups}
-
-
-def as_text(scores: dict[str, Any]) -> str:
-    """A few lines to read: what was counted, then a number a line."""
-    where = f"{scores['split']}, {scores['garments']} garments" + (
-        f", {scores['subset']}" if "subset" in scores else ""
-    )
-    lines = [f"{scores['metric'].upper()} on {where}"]
-    if "frame" in scores:
-        lines.append(f"frame: {scores['frame']}")
-    for row in scores["rows"]:
-        if "convention" in row:
-            lines.append(row["convention"])
-            numbers = {k: v for k, v in row.items() if k != "convention"}
-        else:
-            more = f", within {row['pixels']:g} of 224 px" if "pixels" in row else ""
-            lines.append(f"points: {row['points']} ({row['count']}){more}")
-            numbers = row["per_landmark"] | {"macro": row["macro"], "micro": row["micro"]}
-            numbers |= {f"macro at {px} px": v for px, v in row.get("curve", {}).items()}
-        lines += [f"  {name:22} {value:8.4f}" for name, value in numbers.items()]
-    return "\n".join(lines)

@@ -1,11 +1,11 @@
-"""Is one model better than another, or were the images kind to it? The paired bootstrap.
+"""Paired bootstrap: is one model better than another, or is the difference due to the choice of images?
 
 Images are drawn with replacement (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch.
-13), the same ones for both models, and both are scored on them: the spread of the difference is what
-chance in the choice of images explains. Who takes which garment does not depend on other images,
-so the matching is done once; an image that was drawn three times has its detections and garments
-counted three times (of equal scores in one image, all copies of the first come before those of the
-second). Landmark AP of all areas, as ``oks`` defines it.
+13), the same ones for both models, and both are scored on them. The spread of the difference is what
+the choice of images explains. The matching in one image does not depend on other images, so it is done
+once. The detections and garments of an image that was drawn three times count three times (of equal
+scores in one image, all copies of the first come before those of the second). The score is the
+landmark AP over all areas, as ``oks`` defines it.
 
 Letters in shapes: B resamples, P images, C categories, T thresholds, D detections, J hits among them.
 """
@@ -15,19 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fashion_ops.evaluation.instances import Detections, GroundTruth
 from fashion_ops.evaluation.matching import RECALLS
-from fashion_ops.evaluation.oks import MAX_DETECTIONS, Detections, GroundTruth, match_category
+from fashion_ops.evaluation.oks import MAX_DETECTIONS, match_category
 
 _ALL_AREAS = 0
-_CHUNK = 1 << 22  # numbers of one array at once
+_CHUNK = 1 << 22  # numbers in one array at most
 _EPS = np.spacing(1)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """AP of two models on the same images, and where the difference lies with the given confidence.
+    """AP of two models on the same images, and the confidence interval of ``new - old``.
 
-    ``difference`` is ``new - old``; NaN where there is nothing to find.
+    All values are NaN where there is no ground truth.
     """
 
     new: float
@@ -42,22 +43,26 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Over all categories, and by category id."""
+    """Differences of the AP over all categories, and of each category by id."""
 
     overall: Difference
     per_category: dict[int, Difference]
 
 
 @dataclass(frozen=True)
-class _Category:
-    """One category's detections by falling score, of all images.
+class MatchedCategory:
+    """Detections of one category in all images by falling score, matched with the garments.
 
-    ``image`` (D,), ``right`` and ``wrong`` (T, D) bool; ``garments`` (P,): to be found in each.
+    Attributes:
+        image: (D,) index of the image of each detection.
+        true_positive: (T, D) bool.
+        false_positive: (T, D) bool. Detections that count neither way are in neither of the two.
+        garments: (P,) number of garments to find in each image.
     """
 
     image: np.ndarray
-    right: np.ndarray
-    wrong: np.ndarray
+    true_positive: np.ndarray
+    false_positive: np.ndarray
     garments: np.ndarray
 
 
@@ -71,23 +76,26 @@ def compare(
     seed: int,
     max_detections: int = MAX_DETECTIONS,
 ) -> Comparison:
-    """Landmark AP of two models on the same images, with the interval of the difference.
+    """Compare the landmark AP of two models on the same images.
 
     Args:
-        truth: the garments.
-        new: one model's predictions.
-        old: the other's.
+        truth: labelled garments.
+        new: predictions of the first model.
+        old: predictions of the second model.
         resamples: how many times the images are drawn.
-        confidence: share of the resamples within the interval, the same share beyond each end.
+        confidence: share of the resamples within the interval; equal shares lie beyond each end.
         seed: of the draws.
         max_detections: best predictions counted per image and category.
+
+    Returns:
+        AP of both models, and the interval of their difference.
     """
-    models = [_prepare(truth, found, max_detections) for found in (new, old)]
+    models = [match_categories(truth, detections, max_detections) for detections in (new, old)]
     once = np.ones((1, len(truth.image_ids)), np.int64)
-    aps = np.concatenate([_aps(m, once) for m in models])  # (2, C)
+    aps = np.concatenate([resampled_aps(m, once) for m in models])  # (2, C)
     draws = np.concatenate(
         [
-            np.stack([_aps(m, weights) for m in models], -1)
+            np.stack([resampled_aps(m, weights) for m in models], -1)
             for weights in _draws(len(truth.image_ids), resamples, seed)
         ]
     )  # (B, C, 2)
@@ -105,27 +113,19 @@ def compare(
     )
 
 
-def resampled_aps(
-    truth: GroundTruth, found: Detections, weights: np.ndarray, max_detections: int = MAX_DETECTIONS
-) -> np.ndarray:
-    """AP by category where each image counts ``weights`` (B, P) times: (B, C), NaN: nothing to find.
-
-    Images and categories are in the order of ``truth.image_ids`` and ``truth.category_ids``.
-    """
-    return _aps(_prepare(truth, found, max_detections), weights)
-
-
-def _prepare(truth: GroundTruth, found: Detections, max_detections: int) -> list[_Category]:
-    """Match every category once."""
+def match_categories(
+    truth: GroundTruth, detections: Detections, max_detections: int = MAX_DETECTIONS
+) -> list[MatchedCategory]:
+    """Match the detections of each category in ``truth.category_ids`` with its garments."""
     categories = []
     for category_id in truth.category_ids:
-        matched = match_category(truth, found, category_id, max_detections)
-        order = np.argsort(-found.score[matched.rows], kind="stable")
+        matched = match_category(truth, detections, category_id, max_detections)
+        order = np.argsort(-detections.score[matched.rows], kind="stable")
         hit, skip = (x[_ALL_AREAS][:, order] for x in (matched.hit, matched.skip))
         counted = truth.image[matched.garments[~matched.ignored[_ALL_AREAS]]]
         categories.append(
-            _Category(
-                np.searchsorted(truth.image_ids, found.image[matched.rows[order]]),
+            MatchedCategory(
+                np.searchsorted(truth.image_ids, detections.image[matched.rows[order]]),
                 hit & ~skip,
                 ~hit & ~skip,
                 np.bincount(np.searchsorted(truth.image_ids, counted), minlength=len(truth.image_ids)),
@@ -135,7 +135,7 @@ def _prepare(truth: GroundTruth, found: Detections, max_detections: int) -> list
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each image was drawn, a few resamples at a time: (b, P)."""
+    """Yield how often each image is drawn, (b, P), a few resamples at a time."""
     random = np.random.default_rng(seed)
     step = max(1, _CHUNK // images)
     for start in range(0, resamples, step):
@@ -143,36 +143,40 @@ def _draws(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
         yield random.multinomial(images, np.full(images, 1 / images), size)
 
 
-def _aps(categories: list[_Category], weights: np.ndarray) -> np.ndarray:
+def resampled_aps(categories: list[MatchedCategory], weights: np.ndarray) -> np.ndarray:
+    """AP of C matched categories in B resamples, (B, C); NaN where there is no ground truth.
+
+    ``weights`` (B, P) says how often each image counts, in the order of ``truth.image_ids``.
+    """
     return np.stack([_category_aps(c, weights) for c in categories], -1)
 
 
-def _category_aps(c: _Category, weights: np.ndarray) -> np.ndarray:
+def _category_aps(c: MatchedCategory, weights: np.ndarray) -> np.ndarray:
     """AP of one category, (B,).
 
-    As ``matching.precision_recall``, with hits alone: precision is highest where one was just made, so
-    the points between them never carry the envelope, and a hit that counts zero times repeats the point
-    before it. Each hit holds the recalls that it is the first to reach.
+    As ``matching.precision_recall``, but at the hits only: precision is highest right after a hit, so
+    the points between hits never carry the envelope, and a hit that counts zero times repeats the point
+    before it. Each hit accounts for the recalls that it is the first to reach.
     """
     total = weights @ c.garments
     out = np.zeros(len(weights))
     step = max(1, _CHUNK // max(1, len(c.image)))
     for start in range(0, len(weights), step):
         part = slice(start, start + step)
-        own = weights[part][:, c.image]  # (b, D)
-        for right, wrong in zip(c.right, c.wrong, strict=True):
-            at = np.flatnonzero(right)
-            true = own[:, at].cumsum(1).astype(float)  # (b, J)
-            false = (own * wrong).cumsum(1)[:, at]
+        counts = weights[part][:, c.image]  # (b, D)
+        for true_positive, false_positive in zip(c.true_positive, c.false_positive, strict=True):
+            hits = np.flatnonzero(true_positive)
+            true = counts[:, hits].cumsum(1).astype(float)  # (b, J)
+            false = (counts * false_positive).cumsum(1)[:, hits]
             precision = true / (false + true + _EPS)
             envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
             recall = true / np.maximum(total[part], 1)[:, None]
             reached = np.searchsorted(RECALLS, recall, side="right")
             out[part] += (envelope * np.diff(reached, axis=1, prepend=0)).sum(1)
-    return np.where(total > 0, out / (len(RECALLS) * len(c.right)), np.nan)
+    return np.where(total > 0, out / (len(RECALLS) * len(c.true_positive)), np.nan)
 
 
 def _mean(aps: np.ndarray) -> np.ndarray:
-    """Mean over the categories that have something to find: (B, C) -> (B,)."""
+    """Mean over the categories with ground truth: (B, C) -> (B,)."""
     known = ~np.isnan(aps)
     return np.where(known, aps, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)

@@ -1,6 +1,6 @@
-"""Box AP: COCO's detection protocol (IoU .50:.05:.95, 100 boxes an image and category).
+"""Box AP by COCO's detection protocol (IoU .50:.05:.95, 100 boxes per image and category).
 
-The work is faster-coco-eval's, whose numbers equal pycocotools' (``tests/evaluation``).
+Computed by faster-coco-eval, whose numbers equal those of pycocotools (``tests/evaluation``).
 """
 
 from typing import Any
@@ -14,22 +14,10 @@ from fashion_ops.evaluation.oks import Scores
 from fashion_ops.taxonomy import CATEGORIES
 
 BOX_STATS = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP(S)",
-    "AP(M)",
-    "AP(L)",
-    "AR1",
-    "AR10",
-    "AR100",
-    "AR(S)",
-    "AR(M)",
-    "AR(L)",
+    *("AP", "AP50", "AP75", "AP(S)", "AP(M)", "AP(L)"),
+    *("AR1", "AR10", "AR100", "AR(S)", "AR(M)", "AR(L)"),
 )
-
-
-_NOWHERE = 1e12  # pixels^2, outside of every area range: left out where it matches nothing
+_NO_AREA_RANGE = 1e12  # pixels^2; a detection of this area is ignored where it matches nothing
 
 
 def score_boxes(
@@ -40,17 +28,17 @@ def score_boxes(
     crowd: np.ndarray | None = None,
     neutral: np.ndarray | None = None,
 ) -> Scores:
-    """Box AP of predictions on one split; tables as in ``schemas``.
+    """Compute the box AP of predictions on one split.
 
     Args:
-        images: images of the split.
-        garments: ground truth.
-        predictions: what was found.
-        crowd: bool (G,), garments that are regions to ignore (COCO's ``iscrowd``); None is none.
-        neutral: bool (N,), predictions that count neither way unless they match; None is none.
+        images: ``schemas.IMAGES`` of the split.
+        garments: ``schemas.GARMENTS``, the ground truth (G rows).
+        predictions: ``schemas.PREDICTIONS`` (N rows); landmarks are not read.
+        crowd: bool (G,), garments that are regions to ignore (COCO's ``iscrowd``); None for none.
+        neutral: bool (N,), predictions that count neither way unless they match; None for none.
 
     Returns:
-        ``stats`` by the names in ``BOX_STATS``, AP of each category; -1 where there is no ground truth.
+        ``stats`` by the names in ``BOX_STATS`` and the AP of each category; -1 without ground truth.
 
     Raises:
         ValueError: more than one split, or a row on an image that is not in ``images``.
@@ -60,17 +48,19 @@ def score_boxes(
         "categories": [{"id": c.id, "name": c.name} for c in CATEGORIES],
     }
     truth = COCO({**dataset, "annotations": _records(images, garments, crowd=crowd)})
-    found = COCO({**dataset, "annotations": _records(images, predictions, neutral=neutral)})
-    judge = COCOeval_faster(truth, found, "bbox", print_function=lambda *_: None)
-    judge.evaluate()
-    judge.accumulate()
-    judge.summarize()
-    precision: np.ndarray = judge.eval["precision"][:, :, :, 0, -1]  # (thresholds, recalls, categories)
+    detections = COCO({**dataset, "annotations": _records(images, predictions, neutral=neutral)})
+    evaluator = COCOeval_faster(truth, detections, "bbox", print_function=lambda *_: None)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    evaluator.summarize()
+    precision: np.ndarray = evaluator.eval["precision"][
+        :, :, :, 0, -1
+    ]  # (thresholds, recalls, categories)
     per_category = {
         c.id: float(values[values > -1].mean()) if (values := precision[:, :, k]).max() > -1 else -1.0
         for k, c in enumerate(CATEGORIES)
     }
-    stats = np.asarray(judge.stats, float)[: len(BOX_STATS)]
+    stats = np.asarray(evaluator.stats, float)[: len(BOX_STATS)]
     return Scores(dict(zip(BOX_STATS, stats.tolist(), strict=True)), per_category)
 
 
@@ -82,7 +72,7 @@ def _records(
     neutral: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """COCO annotations (or results, where the table has scores) with boxes only."""
-    nobody = np.zeros(len(rows), bool)
+    none = np.zeros(len(rows), bool)
     scores = rows["score"].tolist() if "score" in rows else [1.0] * len(rows)
     return [
         {
@@ -90,7 +80,7 @@ def _records(
             "image_id": image,
             "category_id": category_id,
             "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": _NOWHERE if is_neutral else (x2 - x1) * (y2 - y1),
+            "area": _NO_AREA_RANGE if is_neutral else (x2 - x1) * (y2 - y1),
             "iscrowd": int(is_crowd),
             "score": score,
         }
@@ -100,8 +90,8 @@ def _records(
                 rows["category_id"].tolist(),
                 (np.asarray(box, float).tolist() for box in rows["box"]),
                 scores,
-                nobody if crowd is None else crowd,
-                nobody if neutral is None else neutral,
+                none if crowd is None else crowd,
+                none if neutral is None else neutral,
                 strict=True,
             ),
             start=1,

@@ -1,7 +1,7 @@
-"""Where a model errs: error by category and pseudo-label cluster (DFA's landmark configurations).
+"""Landmark error by category and pseudo-label cluster (DFA's landmark configurations).
 
-A cluster gathers garments of one category whose landmarks lie alike in the box, so a bad cluster is a
-pose, a view or a crop that the model has not learned.
+A cluster holds garments of one category whose landmarks have similar places in the box. A cluster with
+a large error is a pose, a view or a crop that the model has not learned.
 """
 
 import numpy as np
@@ -14,22 +14,22 @@ COLUMNS = ("category", "cluster", "garments", "error", "oks")
 
 
 def garment_errors(garments: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Error of each garment that has a labelled landmark and a prediction of its own garment_id.
+    """Error of each garment that has a labelled landmark and a prediction with its garment_id.
 
     Returns:
         garment_id, category_id, ``error`` (mean distance of labelled landmarks, x in box widths and y
         in box heights: the normalised error NE of the fashion-landmark literature, in the box instead
         of the image) and ``oks``.
     """
-    found = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
+    predicted = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
     rows = []
     columns = ("garment_id", "category_id", "box", "landmarks")
     for garment_id, kind, box, landmarks in zip(*(garments[c] for c in columns), strict=True):
         truth = np.reshape(landmarks, (-1, 3)).astype(float)
         labelled = truth[:, 2] > 0
-        if garment_id not in found or not labelled.any():
+        if garment_id not in predicted or not labelled.any():
             continue
-        points = np.reshape(found[garment_id], (-1, 3))[:, :2].astype(float)
+        points = np.reshape(predicted[garment_id], (-1, 3))[:, :2].astype(float)
         size = np.subtract(box[2:], box[:2], dtype=float)
         error = np.linalg.norm((points - truth[:, :2]) / size, axis=1)[labelled].mean()
         similarity = oks(points, truth, size.prod(), category(int(kind)).sigmas)
@@ -40,12 +40,12 @@ def garment_errors(garments: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
 def errors_by_cluster(
     garments: pd.DataFrame, predictions: pd.DataFrame, labels: pd.DataFrame
 ) -> pd.DataFrame:
-    """Mean error by category and cluster, categories in order, worst cluster first.
+    """Mean error by category and cluster; categories in order, worst cluster first.
 
     Args:
-        garments: ``schemas.GARMENTS`` of the split judged.
-        predictions: ``schemas.PREDICTIONS`` with ground-truth boxes (garment_id says which garment).
-        labels: ``schemas.PSEUDO_LABELS``; garments without a row, or of cluster -1, are left out.
+        garments: ``schemas.GARMENTS`` of the evaluated split.
+        predictions: ``schemas.PREDICTIONS`` on ground-truth boxes, joined by garment_id.
+        labels: ``schemas.PSEUDO_LABELS``; garments without a row or with cluster -1 are left out.
 
     Returns:
         The columns in ``COLUMNS``; ``error`` and ``oks`` are means over ``garments`` garments.

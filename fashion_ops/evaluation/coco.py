@@ -1,26 +1,19 @@
-"""Catalog and prediction tables as COCO ground truth and COCO results, in memory and as files.
+"""Convert catalog and prediction tables to COCO ground truth and detections as arrays.
 
-Everything here speaks of one split, and names images by their id in the source (``coco_id``), so
-that an exported result can be scored against the data set's own annotation file. Ground truth
-follows the official converter: ``area`` is that of the box, 294 keypoints, zeros outside the category's
-own slots. Files that others wrote are read in ``coco_files``.
+Tables hold one split. Images are named by their id in the source (``coco_id``), as in the annotation
+file of the data set. Ground truth follows the official converter: ``area`` is that of the box, 294
+keypoints, zeros outside the slots of the category. ``coco_files`` reads files.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import orjson
 import pandas as pd
 
-from fashion_ops.evaluation.oks import Detections, GroundTruth
-from fashion_ops.evaluation.points import OwnPoints
+from fashion_ops.evaluation.instances import CategoryPoints, Detections, GroundTruth
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS, category
 
 
 def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
-    """Garments of one split (``schemas.IMAGES``, ``schemas.GARMENTS``) as ground truth.
+    """Convert garments of one split (``schemas.IMAGES``, ``schemas.GARMENTS``) to ground truth.
 
     Raises:
         ValueError: more than one split, or a garment on an image that is not in ``images``.
@@ -46,21 +39,21 @@ def ground_truth(images: pd.DataFrame, garments: pd.DataFrame) -> GroundTruth:
 
 
 def detections(predictions: pd.DataFrame, images: pd.DataFrame) -> Detections:
-    """A table of predictions (``schemas.PREDICTIONS``) on images of one split.
+    """Convert predictions (``schemas.PREDICTIONS``) on images of one split to detections.
 
     Raises:
         ValueError: more than one split, or a prediction on an image that is not in ``images``.
     """
     categories = predictions["category_id"].to_numpy().astype(np.int64)
-    table = [category(int(c)) for c in categories]
-    own = np.zeros((len(table), max(c.num_landmarks for c in CATEGORIES), 2))
-    for row, (c, landmarks) in enumerate(zip(table, predictions["landmarks"], strict=True)):
-        own[row, : c.num_landmarks] = np.reshape(landmarks, (-1, 3))[:, :2]
+    kinds = [category(int(c)) for c in categories]
+    padded = np.zeros((len(kinds), max(c.num_landmarks for c in CATEGORIES), 2))
+    for row, (c, landmarks) in enumerate(zip(kinds, predictions["landmarks"], strict=True)):
+        padded[row, : c.num_landmarks] = np.reshape(landmarks, (-1, 3))[:, :2]
     boxes = _stack(predictions["box"].to_list(), 4)
-    points = OwnPoints(
-        own=own,
-        first=np.array([c.slots.start for c in table], int),
-        count=np.array([c.num_landmarks for c in table], int),
+    points = CategoryPoints(
+        landmarks=padded,
+        first=np.array([c.slots.start for c in kinds], int),
+        count=np.array([c.num_landmarks for c in kinds], int),
         center=(boxes[:, :2] + boxes[:, 2:]) / 2,
     )
     return Detections(
@@ -72,84 +65,17 @@ def detections(predictions: pd.DataFrame, images: pd.DataFrame) -> Detections:
     )
 
 
-def annotations_dict(images: pd.DataFrame, garments: pd.DataFrame) -> dict[str, Any]:
-    """COCO ground truth of one split, as the official converter writes it."""
-    truth = ground_truth(images, garments)
-    return {
-        "info": {"description": "fashion-ops catalog"},
-        "licenses": [],
-        "images": [
-            {"id": int(i), "file_name": str(name), "width": int(w), "height": int(h)}
-            for i, name, w, h in zip(
-                images["coco_id"], images["file_name"], images["width"], images["height"], strict=True
-            )
-        ],
-        "categories": [
-            {
-                "id": c.id,
-                "name": c.coco_name,
-                "supercategory": "clothes",
-                "keypoints": [str(k + 1) for k in range(NUM_LANDMARKS)],
-                "skeleton": [],
-            }
-            for c in CATEGORIES
-        ],
-        "annotations": [
-            {
-                "id": int(truth.ids[row]),
-                "image_id": int(truth.image[row]),
-                "category_id": int(truth.category[row]),
-                "bbox": truth.boxes[row].tolist(),
-                "area": float(truth.area[row]),
-                "iscrowd": 0,
-                "style": int(style),
-                "num_keypoints": int((truth.keypoints[row, :, 2] > 0).sum()),
-                "keypoints": truth.keypoints[row].ravel().tolist(),
-                "segmentation": [np.asarray(p, float).ravel().tolist() for p in polygons],
-            }
-            for row, (style, polygons) in enumerate(
-                zip(garments["style"], garments["polygons"], strict=True)
-            )
-        ],
-    }
-
-
-def results(predictions: pd.DataFrame, images: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """COCO keypoint results, one record a prediction: image_id, category_id, 882 keypoints, score."""
-    found = detections(predictions, images)
-    visibility = np.ones((NUM_LANDMARKS, 1))
-    for row in range(len(found.score)):
-        points = found.points.take(np.array([row]), slice(0, NUM_LANDMARKS))[0]
-        yield {
-            "image_id": int(found.image[row]),
-            "category_id": int(found.category[row]),
-            "keypoints": np.hstack((points, visibility)).ravel().tolist(),
-            "score": float(found.score[row]),
-        }
-
-
-def write_annotations(path: Path, images: pd.DataFrame, garments: pd.DataFrame) -> None:
-    """Write COCO ground truth of one split."""
-    path.write_bytes(orjson.dumps(annotations_dict(images, garments)))
-
-
-def write_results(path: Path, predictions: pd.DataFrame, images: pd.DataFrame) -> None:
-    """Write COCO results, record by record, so that a million of them fit."""
-    with path.open("wb") as file:
-        file.write(b"[")
-        for number, record in enumerate(results(predictions, images)):
-            file.write(b",\n" if number else b"\n")
-            file.write(orjson.dumps(record))
-        file.write(b"\n]\n")
-
-
 def _stack(arrays: list[np.ndarray], width: int) -> np.ndarray:
-    """Equally long arrays as float64 (rows, width)."""
+    """Stack arrays of equal length to float64 (rows, width), also when there are none."""
     return np.stack(arrays).astype(float) if arrays else np.zeros((0, width))
 
 
 def coco_ids(images: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
-    """The source's image ids of rows that have an ``image_id`` of the catalog."""
+    """Image ids in the source (``coco_id``) of rows with an ``image_id`` of the catalog, int64 (rows,).
+
+    Raises:
+        ValueError: ``images`` holds several splits, or lacks an image of ``rows``.
+    """
     splits = images["split"].unique()
     if len(splits) > 1:
         raise ValueError(f"images of one split expected, got {', '.join(sorted(splits))}")

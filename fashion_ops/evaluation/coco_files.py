@@ -1,29 +1,30 @@
-"""Reading anyone's COCO annotation and result files, and scoring one against the other.
+"""Read COCO annotation and result files from any source, and score one against the other.
 
-Every fault is an error that names the file, the record and the value. What pycocotools quietly lets
-pass and what then spoils the numbers is refused too: NaN coordinates or scores (NaN similarity counts
-as a match there), annotation ids used twice.
+Every fault is an error that names the file, the record and the value. Values that pycocotools accepts
+and that spoil its numbers are refused too: NaN coordinates or scores (there a NaN similarity counts as
+a match), and annotation ids used twice.
 """
 
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from fashion_ops.evaluation.oks import STATS, Detections, GroundTruth, score_landmarks
-from fashion_ops.evaluation.points import SubmittedPoints
+from fashion_ops.evaluation.instances import Detections, GroundTruth, SubmittedPoints
+from fashion_ops.evaluation.oks import STATS, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES, NUM_LANDMARKS
 
 _WIDTH = 3 * NUM_LANDMARKS
 
 
 def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
-    """Official landmark AP of a result file.
+    """Compute the official landmark AP of a result file.
 
     Returns:
         ``stats``, the ten numbers in the order of ``stats_order``, and ``per_category_AP`` by category
@@ -42,99 +43,90 @@ def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
 
 
 def read_annotations(path: Path) -> GroundTruth:
-    """Ground truth from a COCO annotation file with 294 keypoints.
+    """Read ground truth from a COCO annotation file with 294 keypoints.
 
     Raises:
-        ValueError: not such a file.
+        ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
     data = _load(path)
     if not isinstance(data, dict) or not all(
         isinstance(data.get(k), list) for k in ("images", "annotations")
     ):
         raise ValueError(f"{path}: not a COCO annotation file (an object with images and annotations)")
-    image_ids = [
-        _integer(path, f"image {n}", r, "id") for n, r in enumerate(_records(path, data["images"]))
-    ]
+    image_ids = [r.integer("id") for r in _records(path, "image", data["images"])]
     known = set(image_ids)
     if len(known) != len(image_ids):
         twice = next(i for i in image_ids if image_ids.count(i) > 1)
         raise ValueError(f"{path}: image id {twice} appears twice; ids must be unique")
     count = len(data["annotations"])
-    out = {name: np.zeros(count, np.int64) for name in ("ids", "image", "category")}
+    ids, image, categories = (np.zeros(count, np.int64) for _ in range(3))
     boxes, area = np.zeros((count, 4)), np.zeros(count)
     crowd, ignored = np.zeros(count, bool), np.zeros(count, bool)
     keypoints = np.zeros((count, _WIDTH))
     seen: dict[int, int] = {}
-    for n, record in enumerate(_records(path, data["annotations"])):
-        where = f"annotation {n}"
-        out["ids"][n] = identity = _integer(path, where, record, "id")
+    for n, record in enumerate(_records(path, "annotation", data["annotations"])):
+        ids[n] = identity = record.integer("id")
         if seen.setdefault(identity, n) != n:
-            raise ValueError(
-                f"{path}: {where}: id {identity} is also that of annotation {seen[identity]}"
-            )
-        out["image"][n] = image = _integer(path, where, record, "image_id")
-        if image not in known:
-            raise ValueError(f"{path}: {where}: image_id {image} is not among its {len(known)} images")
-        out["category"][n] = _category(path, where, record, "category_id")
-        keypoints[n] = _numbers(path, where, record, "keypoints", _WIDTH)
-        boxes[n] = _numbers(path, where, record, "bbox", 4)
-        area[n] = (
-            _number(path, where, record, "area") if "area" in record else boxes[n, 2] * boxes[n, 3]
-        )
-        crowd[n] = bool(record.get("iscrowd", 0))
-        ignored[n] = crowd[n] or not record.get("num_keypoints", (keypoints[n, 2::3] > 0).any())
+            raise record.error(f"id {identity} is also that of annotation {seen[identity]}")
+        image[n] = image_id = record.integer("image_id")
+        if image_id not in known:
+            raise record.error(f"image_id {image_id} is not among its {len(known)} images")
+        categories[n] = record.category("category_id")
+        keypoints[n] = record.numbers("keypoints", _WIDTH)
+        boxes[n] = record.numbers("bbox", 4)
+        area[n] = record.number("area") if "area" in record.values else boxes[n, 2] * boxes[n, 3]
+        crowd[n] = bool(record.values.get("iscrowd", 0))
+        labelled = record.values.get("num_keypoints", (keypoints[n, 2::3] > 0).any())
+        ignored[n] = crowd[n] or not labelled
     if 0 in seen:
         warnings.warn(
             f"{path}: annotation {seen[0]} has id 0; the official evaluator never counts it as found. "
             "Ids must start at 1",
             stacklevel=2,
         )
-    listed = (
-        _records(path, data["categories"])
-        if data.get("categories")
-        else [{"id": c.id} for c in CATEGORIES]
-    )
-    category_ids = sorted({_category(path, f"category {n}", r, "id") for n, r in enumerate(listed)})
+    listed = data.get("categories") or [{"id": c.id} for c in CATEGORIES]
+    category_ids = sorted({r.category("id") for r in _records(path, "category", listed)})
     return GroundTruth(
         image_ids=np.array(sorted(known), np.int64),
         category_ids=np.array(category_ids, np.int64),
+        ids=ids,
+        image=image,
+        category=categories,
         boxes=boxes,
         area=area,
         crowd=crowd,
         ignored=ignored,
         keypoints=keypoints.reshape(count, NUM_LANDMARKS, 3),
-        **out,
     )
 
 
 def read_results(path: Path, truth: GroundTruth) -> Detections:
-    """Predictions from a COCO result file: image_id, category_id, 882 keypoints, score.
+    """Read predictions from a COCO result file: image_id, category_id, 882 keypoints, score.
 
     As in pycocotools, the area of a result is that of its ``bbox`` when the first record has one,
     otherwise that of the rectangle around its keypoints.
 
     Raises:
-        ValueError: not such a file, or an image that the ground truth does not know.
+        ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
     data = _load(path)
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
-    records = _records(path, data)
-    images, categories = np.zeros(len(records), np.int64), np.zeros(len(records), np.int64)
-    score, keypoints = np.zeros(len(records)), np.zeros((len(records), _WIDTH))
-    box_area = np.zeros(len(records))
-    with_boxes = bool(records and records[0].get("bbox"))
+    images, categories = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
+    score, box_area = np.zeros(len(data)), np.zeros(len(data))
+    keypoints = np.zeros((len(data), _WIDTH))
     known_images = set(truth.image_ids.tolist())
-    for n, record in enumerate(records):
-        where = f"result {n}"
-        images[n] = image = _integer(path, where, record, "image_id")
+    with_boxes = False
+    for n, record in enumerate(_records(path, "result", data)):
+        with_boxes = bool(record.values.get("bbox")) if n == 0 else with_boxes
+        images[n] = image = record.integer("image_id")
         if image not in known_images:
-            raise ValueError(f"{path}: {where}: image_id {image} is unknown to the annotations")
-        categories[n] = _category(path, where, record, "category_id")
-        score[n] = _number(path, where, record, "score")
-        keypoints[n] = _numbers(path, where, record, "keypoints", _WIDTH)
+            raise record.error(f"image_id {image} is unknown to the annotations")
+        categories[n] = record.category("category_id")
+        score[n] = record.number("score")
+        keypoints[n] = record.numbers("keypoints", _WIDTH)
         if with_boxes:
-            box_area[n] = np.prod(_numbers(path, where, record, "bbox", 4)[2:])
+            box_area[n] = np.prod(record.numbers("bbox", 4)[2:])
     points = SubmittedPoints(keypoints.reshape(-1, NUM_LANDMARKS, 3))
     return Detections(images, categories, score, box_area if with_boxes else points.area(), points)
 
@@ -149,61 +141,59 @@ def _load(path: Path) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(data)  # takes NaN and Infinity, so that the record can be named
+        return json.loads(data)  # accepts NaN and Infinity, so that the record can be named
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}") from error
 
 
-def _records(path: Path, values: list[Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Record:
+    """One object of a file; its methods read a checked value or raise an error that names it."""
+
+    name: str
+    values: dict[str, Any]
+
+    def error(self, message: str) -> ValueError:
+        return ValueError(f"{self.name}: {message}")
+
+    def integer(self, key: str) -> int:
+        return int(self._value(key, lambda v: _finite(v) and v == int(v), "a whole number"))
+
+    def number(self, key: str) -> float:
+        return float(self._value(key, _finite, "a finite number"))
+
+    def category(self, key: str) -> int:
+        number = self.integer(key)
+        if not 1 <= number <= NUM_CATEGORIES:
+            raise self.error(f"{key} {number} is unknown; it must be 1 to {NUM_CATEGORIES}")
+        return number
+
+    def numbers(self, key: str, width: int) -> np.ndarray:
+        values = self._value(key, lambda v: isinstance(v, list), f"{width} numbers")
+        if len(values) != width:
+            raise self.error(f"{key} has {len(values)} numbers, expected {width}")
+        try:
+            out = np.array(values, float)
+        except (TypeError, ValueError):
+            out = np.full(width, np.nan)
+        if not np.isfinite(out).all():
+            bad = next(i for i, v in enumerate(values) if not _finite(v))
+            raise self.error(f"{key}[{bad}] is {_short(values[bad])}, expected a finite number")
+        return out
+
+    def _value(self, key: str, is_valid: Callable[[Any], bool], expected: str) -> Any:
+        if key not in self.values:
+            raise self.error(f"{key} is missing; expected {expected}")
+        if not is_valid(self.values[key]):
+            raise self.error(f"{key} is {_short(self.values[key])}, expected {expected}")
+        return self.values[key]
+
+
+def _records(path: Path, kind: str, values: list[Any]) -> Iterator[_Record]:
     for n, value in enumerate(values):
         if not isinstance(value, dict):
             raise ValueError(f"{path}: record {n} is {_short(value)}, expected an object")
-    return values
-
-
-def _field(
-    path: Path, where: str, record: dict[str, Any], name: str, fits: Callable[[Any], bool], want: str
-) -> Any:
-    if name not in record:
-        raise ValueError(f"{path}: {where}: {name} is missing; expected {want}")
-    if not fits(record[name]):
-        raise ValueError(f"{path}: {where}: {name} is {_short(record[name])}, expected {want}")
-    return record[name]
-
-
-def _integer(path: Path, where: str, record: dict[str, Any], name: str) -> int:
-    return int(
-        _field(path, where, record, name, lambda v: _finite(v) and v == int(v), "a whole number")
-    )
-
-
-def _category(path: Path, where: str, record: dict[str, Any], name: str) -> int:
-    number = _integer(path, where, record, name)
-    if not 1 <= number <= NUM_CATEGORIES:
-        raise ValueError(
-            f"{path}: {where}: {name} {number} is unknown; it must be 1 to {NUM_CATEGORIES}"
-        )
-    return number
-
-
-def _number(path: Path, where: str, record: dict[str, Any], name: str) -> float:
-    return float(_field(path, where, record, name, _finite, "a finite number"))
-
-
-def _numbers(path: Path, where: str, record: dict[str, Any], name: str, width: int) -> np.ndarray:
-    values = _field(path, where, record, name, lambda v: isinstance(v, list), f"{width} numbers")
-    if len(values) != width:
-        raise ValueError(f"{path}: {where}: {name} has {len(values)} numbers, expected {width}")
-    try:
-        out = np.array(values, float)
-    except (TypeError, ValueError):
-        out = np.full(width, np.nan)
-    if not np.isfinite(out).all():
-        bad = next(i for i, v in enumerate(values) if not _finite(v))
-        raise ValueError(
-            f"{path}: {where}: {name}[{bad}] is {_short(values[bad])}, expected a finite number"
-        )
-    return out
+        yield _Record(f"{path}: {kind} {n}", value)
 
 
 def _finite(value: Any) -> bool:

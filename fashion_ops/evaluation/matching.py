@@ -2,8 +2,8 @@
 
 The rules are those of pycocotools' ``evaluateImg`` and ``accumulate``, to the last bit: detections
 choose in the order of their scores; a detection prefers ground truth that counts over ground truth
-that is ignored, then the most similar, then the one listed last; a crowd may be chosen again and
-again. Where similarities come from (OKS, IoU) is not this module's business.
+that is ignored, then the most similar, then the one listed last; a crowd may be chosen repeatedly.
+The similarities (OKS, IoU) are given.
 
 Letters in shapes: A area ranges, T thresholds, N images (groups), D detections, G garments.
 """
@@ -15,15 +15,15 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 
 
 def match(similarity: np.ndarray, ignored: np.ndarray, crowd: np.ndarray) -> np.ndarray:
-    """Who takes whom, in N groups (one image and category each) of the same size.
+    """Match detections with garments in N groups (one image and category each) of the same size.
 
     Args:
         similarity: (N, D, G) float; detections by falling score; negative where there is none.
         ignored: (A, N, G) bool, ground truth that counts neither way in an area range.
-        crowd: (N, G) bool, ground truth that may be taken more than once.
+        crowd: (N, G) bool, ground truth that may be matched more than once.
 
     Returns:
-        (A, T, N, D) int: the index of the garment taken, -1 where none.
+        (A, T, N, D) int: the index of the matched garment, -1 where none.
     """
     n, depth, garments = similarity.shape
     taken = np.zeros((len(ignored), len(THRESHOLDS), n, garments), bool)
@@ -38,15 +38,15 @@ def match(similarity: np.ndarray, ignored: np.ndarray, crowd: np.ndarray) -> np.
             taken |= free
             continue
         choice = np.where(free, _preference(similarity[:, d], ignored)[:, None], -1).argmax(-1)
-        found = free.any(-1)
-        result[..., d] = np.where(found, choice, -1)
-        area, threshold, group = np.nonzero(found)
-        taken[area, threshold, group, choice[found]] = True
+        matched = free.any(-1)
+        result[..., d] = np.where(matched, choice, -1)
+        area, threshold, group = np.nonzero(matched)
+        taken[area, threshold, group, choice[matched]] = True
     return result
 
 
 def _preference(similarity: np.ndarray, ignored: np.ndarray) -> np.ndarray:
-    """Rank of each garment in a detection's eyes, higher is better: (N, G), (A, N, G) -> (A, N, G)."""
+    """Rank of each garment for a detection, higher is better: (N, G), (A, N, G) -> (A, N, G)."""
     area, n, garments = ignored.shape
     place = np.broadcast_to(np.arange(garments), ignored.shape)
     order = np.lexsort((place, np.broadcast_to(similarity, ignored.shape), ~ignored))
@@ -62,7 +62,7 @@ def precision_recall(
 
     Args:
         scores: (D,) in the order of pycocotools: images by id, then falling scores.
-        hit: (T, D) bool, the detection took a garment.
+        hit: (T, D) bool, the detection matched a garment.
         ignored: (T, D) bool, the detection counts neither way.
         num_garments: ground truth that counts.
 

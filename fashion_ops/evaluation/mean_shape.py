@@ -1,4 +1,4 @@
-"""The baseline every model must beat: the mean landmark position of a category within its box."""
+"""The mean-shape baseline: the mean position of each landmark within the box, by category."""
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,9 @@ def fit_mean_shape(garments: pd.DataFrame) -> dict[int, np.ndarray]:
     """
     shapes = {}
     for c in CATEGORIES:
-        own = garments[garments["category_id"] == c.id]
+        rows = garments[garments["category_id"] == c.id]
         total, count = np.zeros((c.num_landmarks, 2)), np.zeros((c.num_landmarks, 1))
-        for box, landmarks in zip(own["box"], own["landmarks"], strict=True):
+        for box, landmarks in zip(rows["box"], rows["landmarks"], strict=True):
             points = np.reshape(landmarks, (-1, 3)).astype(float)
             size = np.subtract(box[2:], box[:2], dtype=float)
             labelled = points[:, 2:] > 0
@@ -31,15 +31,14 @@ def fit_mean_shape(garments: pd.DataFrame) -> dict[int, np.ndarray]:
 
 
 def predict_mean_shape(shapes: dict[int, np.ndarray], boxes: pd.DataFrame) -> pd.DataFrame:
-    """Mean shapes laid into boxes.
+    """Place the mean shape of each category into boxes.
 
     Args:
         shapes: from ``fit_mean_shape``.
-        boxes: rows with image_id, garment_id, category_id, box and, from a detector, score: a table
-            of garments or of predictions.
+        boxes: garments or predictions: image_id, garment_id, category_id, box and optionally score.
 
     Returns:
-        ``schemas.PREDICTIONS``, row for row; score is the box's, or 1.
+        ``schemas.PREDICTIONS``, one row per box, with the score of the box or 1.
     """
     landmarks = []
     for kind, box in zip(boxes["category_id"], boxes["box"], strict=True):
@@ -61,11 +60,14 @@ def predict_mean_shape(shapes: dict[int, np.ndarray], boxes: pd.DataFrame) -> pd
 
 
 def mean_points(points: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """The mean shape of one kind of garment: mean of each landmark over those who show it, (n, 2).
+    """Mean position of each of n landmarks over the garments where it is observed.
 
     Args:
         points: (N, n, 2) in a common frame.
-        observed: bool (N, n). A landmark that nobody shows stands at the mean of the others.
+        observed: bool (N, n).
+
+    Returns:
+        (n, 2); a landmark that is never observed gets the mean of all observed points.
     """
     counts = observed.sum(axis=0)[:, None]
     total = np.where(observed[..., None], points, 0.0).sum(axis=0)

@@ -1,9 +1,10 @@
-"""NE and PDL, the numbers of fashion alignment, with the point set and the frame said aloud.
+"""NE and PDL, the metrics of fashion alignment, for an explicit set of points and frame.
 
-NE is the distance between predicted and true landmark over the frame's side (DFA; eq. 5 of GLE, which
-prints a division by height times width: the codes divide x by the width and y by the height). PDL is
-the share of landmarks closer than so many pixels of a 224-pixel frame. Published numbers differ by
-which points they count: visible ones (the peers' codes), or visible and occluded ones.
+NE is the distance between predicted and true landmark divided by the side of the frame (DFA; eq. 5 of
+GLE prints a division by height times width, the published code divides x by the width and y by the
+height). PDL is the percentage of landmarks within a number of pixels of a 224-pixel frame. Published
+numbers differ in the points that they count: visible ones (the published code), or visible and
+occluded ones.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 PointChoice = Literal["visible", "observed"]  # observed: visible and occluded
 FrameName = Literal["letterbox", "box"]
 SIDE = 224.0
-THRESHOLDS = tuple(range(5, 51, 5))  # pixels, of DFA's Fig. 5
+THRESHOLDS = tuple(range(5, 51, 5))  # pixels, DFA Fig. 5
 POINT_TEXTS = {"visible": "visible", "observed": "visible + occluded"}
 FRAME_TEXTS = {
     "letterbox": "box letterboxed in a square: distance over its longer side",
@@ -24,10 +25,13 @@ FRAME_TEXTS = {
 
 @dataclass(frozen=True)
 class Score:
-    """One number for each landmark and two over all.
+    """A metric for each of n landmarks and over all; NaN where no point counts.
 
-    ``macro`` is the mean of the landmarks' own means, ``micro`` the mean over all counted points;
-    NaN where nothing counts. ``counts`` (n,) says over how many points each is a mean.
+    Attributes:
+        per_point: (n,) mean of each landmark.
+        counts: (n,) points that each mean is over.
+        macro: mean of ``per_point``.
+        micro: mean over all counted points.
     """
 
     per_point: np.ndarray
@@ -43,8 +47,8 @@ def errors(
 
     Args:
         predicted: (N, n, 2), pixels of the image.
-        truth: likewise.
-        boxes: (N, 4) as x1, y1, x2, y2, of which the frame is made.
+        truth: (N, n, 2), pixels of the image.
+        boxes: (N, 4) x1, y1, x2, y2, from which the frame is made.
         frame: ``letterbox`` or ``box``, as in ``methods.parts.frames``.
     """
     size = np.asarray(boxes, np.float64)[:, 2:] - np.asarray(boxes, np.float64)[:, :2]
@@ -54,28 +58,25 @@ def errors(
 
 
 def counted(visibility: np.ndarray, points: PointChoice) -> np.ndarray:
-    """Which landmarks count: bool like ``visibility`` (COCO's: 1 occluded, 2 visible)."""
+    """Mask of the landmarks that count; ``visibility`` is COCO's: 1 occluded, 2 visible."""
     return visibility == 2 if points == "visible" else visibility > 0
 
 
 def ne(errors: np.ndarray, mask: np.ndarray) -> Score:
-    """Normalised error. ``errors`` and ``mask`` (N, n)."""
+    """Mean normalised error; ``errors`` and ``mask`` are (N, n)."""
     return _means(errors, mask)
 
 
-def pdl(errors: np.ndarray, mask: np.ndarray, pixels: float = 15.0, side: float = SIDE) -> Score:
-    """Percentage of detected landmarks: error at most ``pixels`` in a frame of ``side`` pixels."""
-    return _means(100.0 * (errors * side <= pixels), mask)
+def pdl(errors: np.ndarray, mask: np.ndarray, pixels: float = 15.0) -> Score:
+    """Percentage of detected landmarks: error at most ``pixels`` in a 224-pixel frame."""
+    return _means(100.0 * (errors * SIDE <= pixels), mask)
 
 
 def pdl_curve(
-    errors: np.ndarray,
-    mask: np.ndarray,
-    thresholds: tuple[float, ...] = THRESHOLDS,
-    side: float = SIDE,
+    errors: np.ndarray, mask: np.ndarray, thresholds: tuple[float, ...] = THRESHOLDS
 ) -> list[Score]:
-    """PDL at each threshold, as in DFA's Fig. 5."""
-    return [pdl(errors, mask, pixels, side) for pixels in thresholds]
+    """PDL at each threshold in pixels (DFA Fig. 5)."""
+    return [pdl(errors, mask, pixels) for pixels in thresholds]
 
 
 def _means(values: np.ndarray, mask: np.ndarray) -> Score:

@@ -11,18 +11,19 @@ the labelled landmarks of a category enter its OKS, so only these slots are read
 a category at once; pycocotools compares all 294 slots, one pair at a time. Two rules do read all 294:
 ground truth without any labelled landmark, and the area of a submitted result.
 
-Files and tables are turned into ``GroundTruth`` and ``Detections`` by ``coco``; the matching itself is
-in ``matching``.
+``coco`` converts tables and ``coco_files`` reads files into ``instances``; ``matching`` assigns
+detections to garments.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
+from fashion_ops.evaluation.instances import Detections, GroundTruth
 from fashion_ops.evaluation.matching import THRESHOLDS, match, precision_recall
-from fashion_ops.taxonomy import category, sigmas
+from fashion_ops.taxonomy import sigmas
 
 MAX_DETECTIONS = 20
 STATS = ("AP", "AP50", "AP75", "AP(M)", "AP(L)", "AR", "AR50", "AR75", "AR(M)", "AR(L)")
@@ -32,62 +33,14 @@ _CHUNK = 1 << 19  # landmark pairs handled at once
 
 
 @dataclass(frozen=True)
-class GroundTruth:
-    """Labelled garments: G rows over all images.
-
-    ``boxes`` (G, 4) are x, y, width, height; ``keypoints`` (G, 294, 3) are x, y, visibility, pixels.
-    ``image_ids`` and ``category_ids`` say what is evaluated, also where nothing is labelled.
-    ``ids`` start at 1: pycocotools takes a match with id 0 for no match, and so do we.
-    """
-
-    image_ids: np.ndarray
-    category_ids: np.ndarray
-    ids: np.ndarray
-    image: np.ndarray
-    category: np.ndarray
-    boxes: np.ndarray
-    area: np.ndarray
-    crowd: np.ndarray
-    ignored: np.ndarray
-    keypoints: np.ndarray
-
-
-class Points(Protocol):
-    """Where the predicted points of the detections come from."""
-
-    def take(self, rows: np.ndarray, slots: slice) -> np.ndarray:
-        """x, y of some slots of some detections (all of one category), shape (n, slots, 2)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Detections:
-    """Predictions: N rows in the order of submission, which decides between equal scores.
-
-    ``area`` (N,) is that of the rectangle around all 294 submitted points, pixels^2.
-    """
-
-    image: np.ndarray
-    category: np.ndarray
-    score: np.ndarray
-    area: np.ndarray
-    points: Points
-
-
-@dataclass(frozen=True)
 class Scores:
-    """Results as fractions; -1 where there is no ground truth.
+    """AP and AR as fractions; -1 where there is no ground truth.
 
-    ``stats`` maps the names in ``STATS``; ``per_category`` maps category ids to AP.
+    ``stats`` maps the names in ``STATS`` to values, ``per_category`` category ids to AP.
     """
 
     stats: dict[str, float]
     per_category: dict[int, float]
-
-    @property
-    def by_name(self) -> dict[str, float]:
-        """AP by category name."""
-        return {category(c).name: ap for c, ap in self.per_category.items()}
 
 
 def score_landmarks(
@@ -95,17 +48,19 @@ def score_landmarks(
     detections: Detections,
     *,
     max_detections: int = MAX_DETECTIONS,
-    oks_sigmas: np.ndarray | None = None,
 ) -> Scores:
-    """The ten official numbers and the AP of each category.
+    """Compute the ten official numbers and the AP of each category.
 
-    ``oks_sigmas`` replaces the official 294 (shape = number of slots). The caller makes sure that
-    every detection's image exists; detections of categories that are not evaluated are left out.
+    Args:
+        truth: labelled garments.
+        detections: predictions on images of ``truth``; the caller checks that they exist. Those of
+            categories that are not evaluated are left out.
+        max_detections: best predictions counted per image and category.
     """
     shape = (len(THRESHOLDS), 101, len(truth.category_ids), len(AREAS))
     precision, recall = -np.ones(shape), -np.ones((shape[0], *shape[2:]))
     for k, category_id in enumerate(truth.category_ids):
-        matched = match_category(truth, detections, category_id, max_detections, oks_sigmas)
+        matched = match_category(truth, detections, category_id, max_detections)
         scores, hit, skip = detections.score[matched.rows], matched.hit, matched.skip
         for a, ignored in enumerate(matched.ignored):
             precision[:, :, k, a], recall[:, k, a] = precision_recall(
@@ -119,10 +74,14 @@ def score_landmarks(
 
 @dataclass(frozen=True)
 class Matched:
-    """One category's detections and garments after the matching, each by image.
+    """Detections and garments of one category after the matching, each ordered by image.
 
-    ``rows`` (D,) of the detections, ``garments`` (G,) of the ground truth; ``hit`` and ``skip``
-    (areas, thresholds, D): took a garment, counts neither way; ``ignored`` (areas, G): not to be found.
+    Attributes:
+        rows: (D,) indices into the detections.
+        garments: (G,) indices into the ground truth.
+        hit: (areas, thresholds, D) bool, the detection matched a garment.
+        skip: (areas, thresholds, D) bool, the detection counts neither as true nor as false.
+        ignored: (areas, G) bool, the garment counts neither as found nor as missed.
     """
 
     rows: np.ndarray
@@ -137,35 +96,44 @@ def match_category(
     detections: Detections,
     category_id: int,
     max_detections: int = MAX_DETECTIONS,
-    oks_sigmas: np.ndarray | None = None,
 ) -> Matched:
-    """Who takes whom in one category, in all images at once."""
-    variances = (2 * (sigmas() if oks_sigmas is None else oks_sigmas)) ** 2
+    """Match the detections of one category with its garments, in all images at once."""
+    variances = (2 * sigmas()) ** 2
     garments = np.flatnonzero((truth.category == category_id) & np.isin(truth.image, truth.image_ids))
     garments = garments[np.argsort(truth.image[garments], kind="stable")]
     rows = _best(detections, np.flatnonzero(detections.category == category_id), max_detections)
     area = truth.area[garments]
     ignored = truth.ignored[garments] | (area < AREAS[:, :1]) | (area > AREAS[:, 1:])  # (A, G)
-    hit, skip = _judge(truth, detections, garments, rows, ignored, variances)
+    hit, skip = _match_images(truth, detections, garments, rows, ignored, variances)
     return Matched(rows, garments, hit, skip, ignored)
 
 
 def oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, landmark_sigmas: np.ndarray
-) -> np.ndarray:
-    """OKS of pairs: points (..., L, 2), landmarks (..., L, 3), area (...), sigmas (L,) -> (...).
+    points: np.ndarray,
+    landmarks: np.ndarray,
+    area: np.ndarray | np.floating,
+    landmark_sigmas: np.ndarray,
+) -> np.ndarray | np.floating:
+    """OKS of predicted points with labelled garments, pair by pair.
 
-    NaN where no landmark is labelled.
+    Args:
+        points: (..., L, 2) predicted x, y in pixels.
+        landmarks: (..., L, 3) labelled x, y, visibility; visibility 0 is not labelled.
+        area: (...) of the garments, pixels^2.
+        landmark_sigmas: (L,).
+
+    Returns:
+        (...), NaN where no landmark is labelled.
     """
     return _oks(points, landmarks, area, (2 * landmark_sigmas) ** 2)
 
 
 def _oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, variances: np.ndarray
-) -> np.ndarray:
+    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray | np.floating, variances: np.ndarray
+) -> Any:
     labelled = landmarks[..., 2] > 0
     dx, dy = points[..., 0] - landmarks[..., 0], points[..., 1] - landmarks[..., 1]
-    e = (dx**2 + dy**2) / variances / (area[..., None] + _EPS) / 2
+    e = (dx**2 + dy**2) / variances / (np.asarray(area)[..., None] + _EPS) / 2
     with np.errstate(invalid="ignore"):
         return (np.exp(-e) * labelled).sum(-1) / labelled.sum(-1)
 
@@ -173,7 +141,7 @@ def _oks(
 def _oks_of_unlabelled(
     points: np.ndarray, box: np.ndarray, area: float, variances: np.ndarray
 ) -> np.ndarray:
-    """The official stand-in where nothing is labelled: distance of all slots to the tripled box."""
+    """The official OKS with an unlabelled garment, by the distance of all slots to its tripled box."""
     low, high = box[:2] - box[2:], box[:2] + 2 * box[2:]
     d = np.maximum(0, low - points) + np.maximum(0, points - high)
     e = (d**2).sum(-1) / variances / (area + _EPS) / 2
@@ -181,13 +149,13 @@ def _oks_of_unlabelled(
 
 
 def _best(detections: Detections, rows: np.ndarray, max_detections: int) -> np.ndarray:
-    """Rows by image, then falling score (equal scores as submitted), the best of each image."""
+    """Best rows of each image, by image and falling score (equal scores in order of submission)."""
     rows = rows[np.lexsort((-detections.score[rows], detections.image[rows]))]
     _, start, count = np.unique(detections.image[rows], return_index=True, return_counts=True)
     return rows[np.arange(len(rows)) - np.repeat(start, count) < max_detections]
 
 
-def _judge(
+def _match_images(
     truth: GroundTruth,
     detections: Detections,
     garments: np.ndarray,
@@ -195,7 +163,7 @@ def _judge(
     ignored: np.ndarray,
     variances: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of one category: did each detection hit, and is it left out; two (A, T, D) bool arrays."""
+    """``Matched.hit`` and ``Matched.skip`` of one category, two (areas, thresholds, D) bool arrays."""
     shape = (len(AREAS), len(THRESHOLDS), len(rows))
     outside = (detections.area[rows] < AREAS[:, :1]) | (detections.area[rows] > AREAS[:, 1:])
     hit, skip = np.zeros(shape, bool), np.repeat(outside[:, None], len(THRESHOLDS), 1)
@@ -210,22 +178,32 @@ def _judge(
         taken = choice >= 0
         target = np.take_along_axis(g[None, None], choice.clip(0), -1)  # (A, T, N, D)
         neutral = ignored[np.arange(len(AREAS))[:, None, None, None], target]
-        found = taken & (truth.ids[garments[target]] != 0)
-        hit[:, :, d[real]] = found[:, :, real]
-        skip[:, :, d[real]] = np.where(found, neutral, (taken & neutral) | skip[:, :, d])[:, :, real]
+        matched = taken & (truth.ids[garments[target]] != 0)
+        hit[:, :, d[real]] = matched[:, :, real]
+        skip[:, :, d[real]] = np.where(matched, neutral, (taken & neutral) | skip[:, :, d])[:, :, real]
     return hit, skip
 
 
 def image_groups(
     detection_image: np.ndarray, garment_image: np.ndarray, num_slots: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images with both, batched by number of garments: indices (N, D) padded with -1, (N, G)."""
+    """Batch images by their number of garments, so that each batch is compared at once.
+
+    Args:
+        detection_image: image of each detection, sorted.
+        garment_image: image of each garment, sorted.
+        num_slots: landmark slots to compare, which bounds the size of a batch.
+
+    Yields:
+        Indices of detections (N, D), padded with -1, and of garments (N, G) of N images. Images without
+        a garment or without a detection are left out.
+    """
     d_ids, d_start, d_count = np.unique(detection_image, return_index=True, return_counts=True)
     g_ids, g_start, g_count = np.unique(garment_image, return_index=True, return_counts=True)
     _, in_d, in_g = np.intersect1d(d_ids, g_ids, return_indices=True)
     for num_garments in np.unique(g_count[in_g]):
-        mine = g_count[in_g] == num_garments
-        dets, start, firsts = d_count[in_d[mine]], d_start[in_d[mine]], g_start[in_g[mine]]
+        same = g_count[in_g] == num_garments
+        dets, start, firsts = d_count[in_d[same]], d_start[in_d[same]], g_start[in_g[same]]
         depth = int(dets.max())
         step = max(1, _CHUNK // (depth * int(num_garments) * max(num_slots, 1)))
         for i in range(0, len(dets), step):
@@ -248,10 +226,10 @@ def pairwise_oks(
     landmarks = truth.keypoints[garments, slots][:, None]
     out = _oks(points, landmarks, truth.area[garments][:, None], variances[slots])
     for i, g in np.argwhere(~(landmarks[:, 0, :, :, 2] > 0).any(-1)):
-        everywhere = detections.points.take(rows[i], slice(0, len(variances)))
+        all_slots = detections.points.take(rows[i], slice(0, len(variances)))
         garment = garments[i, g]
         out[i, :, g] = _oks_of_unlabelled(
-            everywhere, truth.boxes[garment], float(truth.area[garment]), variances
+            all_slots, truth.boxes[garment], float(truth.area[garment]), variances
         )
     return out
 

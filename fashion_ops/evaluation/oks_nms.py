@@ -1,8 +1,7 @@
-"""OKS-NMS: of two predicted garments whose landmarks nearly coincide the worse one goes.
+"""OKS-NMS: of two predicted garments with nearly the same landmarks, drop the lower-scored one.
 
 As in human pose estimation (Papandreou et al., CVPR 2017, 3.3), within an image and category. The
-similarity is COCO's, with every landmark counted and the mean of both boxes' areas in the place of the
-labelled one's.
+similarity is COCO's OKS over all landmarks, with the mean area of both boxes as the garment's area.
 """
 
 import numpy as np
@@ -11,12 +10,12 @@ import pandas as pd
 from fashion_ops.taxonomy import category
 
 
-def suppress(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame:
-    """``schemas.PREDICTIONS`` without garments that repeat a better one; the order stays.
+def oks_nms(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame:
+    """Remove predictions that repeat a better one; the rest keeps its order.
 
     Args:
-        predictions: of any images.
-        threshold: OKS above which two are the same; None keeps all.
+        predictions: ``schemas.PREDICTIONS`` of any images.
+        threshold: OKS above which two predictions are the same garment; None keeps all.
     """
     if threshold is None:
         return predictions
@@ -30,22 +29,22 @@ def suppress(predictions: pd.DataFrame, threshold: float | None) -> pd.DataFrame
         if len(rows) > 1:
             best_first = rows[np.argsort(-scores[rows], kind="stable")]
             points = np.stack([np.reshape(landmarks[row], (-1, 3))[:, :2] for row in best_first])
-            alike = _similarities(points, boxes[best_first], int(category_ids[rows[0]]))
-            keep[best_first] = _greedy(alike, threshold)
+            similarity = _similarities(points, boxes[best_first], int(category_ids[rows[0]]))
+            keep[best_first] = _greedy(similarity, threshold)
     return predictions[keep].reset_index(drop=True)
 
 
-def _greedy(alike: np.ndarray, threshold: float) -> np.ndarray:
-    """Which of n garments, best first, stay: (n,) from their similarities (n, n)."""
-    keep = np.ones(len(alike), bool)
-    for i in range(len(alike)):
+def _greedy(similarity: np.ndarray, threshold: float) -> np.ndarray:
+    """Which of n garments, best first, are kept: bool (n,) from their similarities (n, n)."""
+    keep = np.ones(len(similarity), bool)
+    for i in range(len(similarity)):
         if keep[i]:
-            keep[i + 1 :] &= alike[i, i + 1 :] <= threshold
+            keep[i + 1 :] &= similarity[i, i + 1 :] <= threshold
     return keep
 
 
 def _similarities(points: np.ndarray, boxes: np.ndarray, category_id: int) -> np.ndarray:
-    """OKS (n, n) of every two of n garments of one category: landmarks (n, K, 2), boxes (n, 4)."""
+    """Pairwise OKS (n, n) of garments of one category, from landmarks (n, K, 2) and boxes (n, 4)."""
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     distance = ((points[:, None] - points[None]) ** 2).sum(-1)
     both = (area[:, None] + area[None])[..., None] / 2 + np.spacing(1)

@@ -1,4 +1,4 @@
-"""All numbers of one evaluation: methods by boxes, categories by methods."""
+"""The tables of an evaluation: scores of each method, and of each category by method."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,27 @@ from fashion_ops.evaluation.oks import MAX_DETECTIONS, Scores, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES
 
 METHOD_STATS = ("AP", "AP50", "AP75", "AR")
-METHODS = ("mean_shape", "detector", "universal", "finetuned", "refined")  # order of rows, others after
+METHODS = (
+    "mean_shape",
+    "detector",
+    "universal",
+    "finetuned",
+    "refined",
+)  # order of the rows; others follow
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured; fractions, -1 where there is no ground truth.
+    """Scores as fractions; -1 where there is no ground truth.
 
-    ``methods``: one row a method (index: its name); AP, AP50, AP75, AR with ground-truth boxes, and
-    ``own_AP`` with the detector's boxes; NaN where a method was not run that way.
-    ``per_category``: one row a category (index: its name); train, validation (garments), box_AP, and
-    AP with ground-truth boxes by method.
-    ``truth_boxes``, ``own_boxes``: the scores of each method; ``boxes``: box AP of the detector.
+    Attributes:
+        methods: one row per method (index: its name) with AP, AP50, AP75 and AR on ground-truth boxes,
+            and ``own_AP`` on detected boxes; NaN where a method was not run on these boxes.
+        per_category: one row per category (index: its name) with the number of train and validation
+            garments, box_AP, and the AP of each method on ground-truth boxes.
+        truth_boxes: scores of each method on ground-truth boxes.
+        own_boxes: scores of each method on detected boxes.
+        boxes: box AP of the detector; None where no detector was evaluated.
     """
 
     methods: pd.DataFrame
@@ -33,17 +42,19 @@ class Evaluation:
 
     @property
     def untrained(self) -> list[str]:
-        """Categories without a training garment, by name; they count in the mean like any other."""
+        """Names of categories without a training garment; they count in the mean like any other."""
         return self._without("train")
 
     @property
-    def unjudged(self) -> list[str]:
-        """Categories without a garment on the split judged, by name; no mean knows of them."""
+    def without_ground_truth(self) -> list[str]:
+        """Names of categories without a garment in the evaluated split; the means leave them out."""
         return self._without("validation")
 
     def _without(self, column: str) -> list[str]:
         counts = self.per_category[column]
-        return [] if counts.sum() == 0 else counts.index[counts == 0].tolist()  # 0: not counted at all
+        return (
+            [] if counts.sum() == 0 else counts.index[counts == 0].tolist()
+        )  # a sum of 0: nothing was counted
 
 
 def evaluate_tables(
@@ -56,32 +67,32 @@ def evaluate_tables(
     train_garments: pd.DataFrame | None = None,
     max_detections: int = MAX_DETECTIONS,
 ) -> Evaluation:
-    """Score every method on one split.
+    """Score all methods on one split.
 
     Args:
         images: ``schemas.IMAGES`` of the split.
         garments: ``schemas.GARMENTS`` of the split.
-        truth_boxes: method -> ``schemas.PREDICTIONS`` made with ground-truth boxes and categories.
-        own_boxes: method -> ``schemas.PREDICTIONS`` on the detector's boxes. A method may be in one
-            of the two only. Rows stand in the order of ``METHODS``, then in that of mention.
-        detector: the boxes to judge by box AP (its landmarks are not looked at).
-        train_garments: for the count of training garments.
+        truth_boxes: method -> ``schemas.PREDICTIONS`` on ground-truth boxes and categories.
+        own_boxes: method -> ``schemas.PREDICTIONS`` on detected boxes. A method may be in only one of
+            the two. The rows follow ``METHODS``, then the order of the dicts.
+        detector: ``schemas.PREDICTIONS`` whose boxes are scored by box AP; None for no box AP.
+        train_garments: ``schemas.GARMENTS`` of the train split, which are counted.
         max_detections: best predictions counted per image and category; 20 is official.
 
     Raises:
-        ValueError: more than one split, or a prediction on an image of another.
+        ValueError: more than one split, or a prediction on an image of another split.
     """
     truth = ground_truth(images, garments)
 
-    def judge(tables: dict[str, pd.DataFrame]) -> dict[str, Scores]:
+    def score(tables: dict[str, pd.DataFrame]) -> dict[str, Scores]:
         return {
             name: score_landmarks(truth, detections(table, images), max_detections=max_detections)
             for name, table in tables.items()
         }
 
-    by_truth, by_own = judge(truth_boxes), judge(own_boxes)
-    mentioned = dict.fromkeys((*by_truth, *by_own))
-    names = [*(m for m in METHODS if m in mentioned), *(m for m in mentioned if m not in METHODS)]
+    by_truth, by_own = score(truth_boxes), score(own_boxes)
+    given = dict.fromkeys((*by_truth, *by_own))
+    names = [*(m for m in METHODS if m in given), *(m for m in given if m not in METHODS)]
     boxes = None if detector is None else score_boxes(images, garments, detector)
     nan = float("nan")
     methods = pd.DataFrame.from_dict(
@@ -111,7 +122,6 @@ def evaluate_tables(
 
 
 def _counts(garments: pd.DataFrame) -> list[int]:
-    """Garments of each category."""
-    return np.bincount(np.asarray(garments["category_id"], int), minlength=len(CATEGORIES) + 1)[
-        1:
-    ].tolist()
+    """Number of garments of each category."""
+    ids = np.asarray(garments["category_id"], int)
+    return np.bincount(ids, minlength=len(CATEGORIES) + 1)[1:].tolist()

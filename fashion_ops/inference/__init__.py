@@ -1,1 +1,1 @@
-"""Trained models at work: prediction, export, post-processing search, reproduction of predictions."""
+"""Inference with trained models: predictors, export, post-processing search, reproduction."""

@@ -17,7 +17,6 @@ from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detection, Detector
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
-from fashion_ops.taxonomy import category
 
 Runtime = Literal["torch", "onnx", "openvino"]
 
@@ -49,34 +48,24 @@ class EdgePredictor:
             )
         return cls(Detector.load(folder, post=edge_postprocess(folder)))
 
-    def predict(self, photo: Path | bytes, min_score: float = 0.3) -> list[Garment]:
-        """Detect the garments of one photo, best first.
+    def predict(self, photo: Path | bytes | np.ndarray, min_score: float = 0.3) -> list[Garment]:
+        """Find the garments of one photo, best first.
 
         Args:
-            photo: an image file or its bytes; turned upright by its EXIF orientation.
-            min_score: garments below are left out.
+            photo: an image file or its bytes, turned upright by its EXIF orientation, or its pixels as
+                RGB uint8 (H, W, 3).
+            min_score: garments with a lower score are left out.
 
         Raises:
-            ValueError: it is no image; the message names the file.
+            ValueError: not an image; names the file.
         """
-        data = photo if isinstance(photo, bytes) else photo_bytes(photo)
-        name = "photo" if isinstance(photo, bytes) else str(photo)
-        reduced = decode_reduced(data, name, self.detector.spec["input_size"])
-        return [
-            Garment(
-                category=category(detection.category_id).name,
-                score=detection.score,
-                box=tuple(detection.box.tolist()),  # type: ignore[arg-type]
-                landmarks=dict(
-                    zip(
-                        category(detection.category_id).landmark_names,
-                        map(tuple, detection.landmarks.tolist()),
-                        strict=True,
-                    )
-                ),
-            )
-            for detection in detect_photo(self.detector, reduced, min_score)
-        ]
+        if isinstance(photo, np.ndarray):
+            reduced = Photo(photo, (photo.shape[1], photo.shape[0]))
+        else:
+            data = photo if isinstance(photo, bytes) else photo_bytes(photo)
+            name = "photo" if isinstance(photo, bytes) else str(photo)
+            reduced = decode_reduced(data, name, self.detector.spec["input_size"])
+        return [Garment.of(d, d.landmarks) for d in detect_photo(self.detector, reduced, min_score)]
 
 
 def edge_postprocess(detector: Path) -> PostProcess:

@@ -15,9 +15,8 @@ import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import ground_truth
-from fashion_ops.evaluation.oks import Detections, GroundTruth
-from fashion_ops.evaluation.points import OwnPoints
-from fashion_ops.evaluation.variants import box_aps, landmark_aps
+from fashion_ops.evaluation.instances import CategoryPoints, Detections, GroundTruth
+from fashion_ops.evaluation.rescoring import box_aps, landmark_aps
 from fashion_ops.methods.centernet.candidates import Candidates, concatenate, decode_candidates
 from fashion_ops.methods.centernet.decode import TOP, grouping_slots
 from fashion_ops.methods.centernet.inference import BATCH, Detector
@@ -107,13 +106,13 @@ class PostprocessScorer:
 
     def _detections(self, post: PostProcess) -> Detections:
         categories = [CATEGORIES[k - 1] for k in self.candidates.category]
-        points = OwnPoints(
-            own=self.candidates.points(self._sigma_landmark(post), post),
+        points = CategoryPoints(
+            landmarks=self.candidates.points(self._sigma_landmark(post), post),
             first=np.array([c.slots.start for c in categories], int),
             count=np.array([c.num_landmarks for c in categories], int),
             center=(self.clipped_boxes[:, :2] + self.clipped_boxes[:, 2:]) / 2,
         )
-        unused = np.zeros(len(categories))  # ``evaluation.variants`` reads no scores and no areas
+        unused = np.zeros(len(categories))  # ``evaluation.rescoring`` reads no scores and no areas
         return Detections(self.coco_ids, self.candidates.category, unused, unused, points)
 
 

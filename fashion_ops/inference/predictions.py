@@ -1,4 +1,4 @@
-"""Predictions of every row on a split, as tables; not a step itself."""
+"""Predictions on a split as tables (``schemas.PREDICTIONS``): detections, and landmarks by variant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +8,25 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.schemas import PREDICTIONS
-from fashion_ops.inference.predictor import VARIANTS, LandmarkPipeline, Poses, average
+from fashion_ops.inference.landmark_pipeline import (
+    VARIANTS,
+    LandmarkPipeline,
+    ScoredLandmarks,
+    average,
+)
 from fashion_ops.methods.detection.sources import BoxSource, GarmentBox
 from fashion_ops.progress import track
 
-CHUNK = 64  # images or garments at a time, which bounds the memory
+CHUNK = 64  # images or garments predicted at a time, which bounds the memory
+BOX_KINDS = ("truth_boxes", "own_boxes")  # ground-truth boxes, detected boxes
 
 Tables = dict[str, pd.DataFrame]
 
 
 def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.DataFrame:
-    """A source's garments on every image, as a table of predictions.
+    """Garments that a source finds on each image, as a table of predictions.
 
-    A source of mere boxes has no landmarks: theirs are empty.
+    Landmarks are empty where the source has boxes only.
     """
     rows = []
     ids = images["image_id"].to_list()
@@ -31,11 +37,17 @@ def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.D
 
 
 def detection_rows(
-    image_ids: Sequence[int], found: Sequence[Sequence[GarmentBox]], max_detections: int
+    image_ids: Sequence[int], detections: Sequence[Sequence[GarmentBox]], max_detections: int
 ) -> list[tuple]:
-    """The best of each image and category, as ``predictions_table`` takes them."""
+    """The first detections of each image and category, as rows of ``predictions_table``.
+
+    Args:
+        image_ids: of the images.
+        detections: of each image, best first.
+        max_detections: kept per image and category.
+    """
     rows = []
-    for image_id, garments in zip(image_ids, found, strict=True):
+    for image_id, garments in zip(image_ids, detections, strict=True):
         kept: dict[int, int] = {}
         for d in garments:
             kept[d.category_id] = kept.get(d.category_id, 0) + 1
@@ -49,26 +61,26 @@ def landmark_tables(
     pipeline: LandmarkPipeline,
     catalog: Catalog,
     boxes: pd.DataFrame,
-    what: str,
+    label: str,
     score: str = "own",
-    others: Sequence[LandmarkPipeline] = (),
-    rows: tuple[str, ...] = VARIANTS,
+    ensemble: Sequence[LandmarkPipeline] = (),
+    variants: Sequence[str] = VARIANTS,
 ) -> Tables:
-    """Universal, finetuned and refined landmarks on given boxes, as tables of predictions.
+    """Predict landmarks in given boxes, as tables of predictions by variant.
 
     Args:
-        cascade: the landmark models.
-        catalog: where the images are.
-        boxes: rows with image_id, garment_id, category_id, box and, from a detector, score.
-        what: for the progress bar.
-        score: whose peaks count, see ``LandmarkPipeline.judge``.
-        others: further model sets; with them there is one more row, ``ensemble``, the mean of all
-            sets' finetuned landmarks.
-        rows: which of the three.
+        pipeline: the landmark models.
+        catalog: provides the images.
+        boxes: image_id, garment_id, category_id, box and, from a detector, score.
+        label: name of the boxes in the progress bar.
+        score: whose peaks count, see ``LandmarkPipeline.predict``.
+        ensemble: further landmark models. With them there is one more variant, ``ensemble``: the mean
+            of the finetuned landmarks of all models.
+        variants: which of ``VARIANTS`` to predict; an ensemble needs ``finetuned``.
     """
     boxes = boxes.sort_values("image_id", kind="stable")
-    parts: dict[str, list[Poses]] = {}
-    for start in track(range(0, len(boxes), CHUNK), f"landmarks, {what}", -(-len(boxes) // CHUNK)):
+    parts: dict[str, list[ScoredLandmarks]] = {}
+    for start in track(range(0, len(boxes), CHUNK), f"landmarks, {label}", -(-len(boxes) // CHUNK)):
         chunk = boxes.iloc[start : start + CHUNK]
         garments = (
             catalog.image,
@@ -76,33 +88,33 @@ def landmark_tables(
             np.stack(chunk["box"].to_list()),
             chunk["category_id"].to_numpy(np.int64),
         )
-        found = pipeline.predict(*garments, rows, score)
-        if others:
-            sets = [c.predict(*garments, ("finetuned",), score)["finetuned"] for c in others]
-            found["ensemble"] = average([found["finetuned"], *sets])
-        for row, poses in found.items():
-            parts.setdefault(row, []).append(poses)
+        predictions = pipeline.predict(*garments, variants, score)
+        if ensemble:
+            others = [p.predict(*garments, ("finetuned",), score)["finetuned"] for p in ensemble]
+            predictions["ensemble"] = average([predictions["finetuned"], *others])
+        for variant, part in predictions.items():
+            parts.setdefault(variant, []).append(part)
     box_scores = boxes["score"].to_numpy() if "score" in boxes else np.ones(len(boxes))
     keys = ("image_id", "garment_id", "category_id", "box")
     return {
-        row: predictions_table(
+        variant: predictions_table(
             [
-                (image_id, garment_id, kind, box_score * sure, box, pose.ravel())
-                for image_id, garment_id, kind, box, box_score, sure, pose in zip(
+                (image_id, garment_id, category_id, box_score * pose_score, box, pose.ravel())
+                for image_id, garment_id, category_id, box, box_score, pose_score, pose in zip(
                     *(boxes[k] for k in keys),
                     box_scores,
-                    np.concatenate([p.scores for p in poses]),
-                    [landmarks for p in poses for landmarks in p.landmarks],
+                    np.concatenate([p.scores for p in chunks]),
+                    [pose for p in chunks for pose in p.landmarks],
                     strict=True,
                 )
             ]
         )
-        for row, poses in parts.items()
+        for variant, chunks in parts.items()
     }
 
 
 def predictions_table(rows: list[tuple]) -> pd.DataFrame:
-    """Rows (image_id, garment_id, category_id, score, box, landmarks) as ``schemas.PREDICTIONS``."""
+    """Make ``schemas.PREDICTIONS`` of rows image_id, garment_id, category_id, score, box, landmarks."""
     columns = list(zip(*rows, strict=True)) or [[]] * 6
     return PREDICTIONS.validate(
         pd.DataFrame(
@@ -118,9 +130,9 @@ def predictions_table(rows: list[tuple]) -> pd.DataFrame:
     )
 
 
-def write_predictions(folder: Path, truth_boxes: Tables, own_boxes: Tables) -> None:
-    """One parquet file a row and kind of boxes."""
-    for kind, tables in (("truth_boxes", truth_boxes), ("own_boxes", own_boxes)):
+def write_predictions(folder: Path, tables: dict[str, Tables]) -> None:
+    """Write one parquet file per kind of boxes and method: ``truth_boxes/refined.parquet``."""
+    for kind, by_method in tables.items():
         (folder / kind).mkdir(parents=True)
-        for row, table in tables.items():
-            table.to_parquet(folder / kind / f"{row}.parquet", index=False)
+        for method, table in by_method.items():
+            table.to_parquet(folder / kind / f"{method}.parquet", index=False)

@@ -1,8 +1,8 @@
-"""Does a bundle predict, bit for bit, what ``evaluate`` wrote of it? Not a step itself.
+"""Check that a bundle predicts, bit for bit, what ``evaluate`` wrote.
 
-A model that was registered, fetched and loaded again must be the model that was judged. Networks give
-the same bits only for the same batches, so whole chunks of ``predictions.CHUNK`` are compared, from the
-start of the split.
+A model that was registered, fetched and loaded again must be the model that was evaluated. Networks
+give the same bits only for the same batches, so the comparison covers whole chunks of
+``predictions.CHUNK`` from the start of the split.
 """
 
 from pathlib import Path
@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.evaluation.oks_nms import suppress
-from fashion_ops.inference.predictions import CHUNK, Tables, detect, landmark_tables
-from fashion_ops.inference.predictor import VARIANTS, Predictor
+from fashion_ops.evaluation.oks_nms import oks_nms
+from fashion_ops.inference.landmark_pipeline import VARIANTS
+from fashion_ops.inference.predictions import BOX_KINDS, CHUNK, Tables, detect, landmark_tables
+from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.workspace import Workspace
-
-KINDS = ("truth_boxes", "own_boxes")
 
 
 def predict_split(
@@ -26,59 +25,61 @@ def predict_split(
     catalog: Catalog,
     images: pd.DataFrame,
     max_detections: int,
-    most: int | None,
+    limit: int | None,
     score: str = "own",
 ) -> dict[str, Tables]:
-    """Predictions of every row by kind of boxes, as ``evaluate`` makes them.
+    """Predict a split as ``evaluate`` does, before OKS-NMS.
 
     Args:
-        predictor: a bundle's.
-        catalog: where the images are.
-        images: of the split.
-        max_detections: of an image and category.
-        most: predictions of each kind, a multiple of ``CHUNK``; None for the whole split.
+        predictor: a loaded bundle.
+        catalog: provides the images.
+        images: ``schemas.IMAGES`` of the split.
+        max_detections: detections kept per image and category.
+        limit: number of predictions per kind of boxes, a multiple of ``CHUNK``; None for all.
         score: ``evaluate.score``.
+
+    Returns:
+        Kind of boxes -> variant -> ``schemas.PREDICTIONS``.
     """
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
-    labelled = garments.sort_values("image_id", kind="stable").iloc[:most]
-    found = _found(predictor, catalog, images, max_detections, most)
+    labelled = garments.sort_values("image_id", kind="stable").iloc[:limit]
+    detected = _detect_first(predictor, catalog, images, max_detections, limit)
     pipeline = predictor.pipeline
     return {
         "truth_boxes": landmark_tables(pipeline, catalog, labelled, "ground-truth boxes", score=score),
-        "own_boxes": landmark_tables(pipeline, catalog, found, "own boxes", score=score),
+        "own_boxes": landmark_tables(pipeline, catalog, detected, "own boxes", score=score),
     }
 
 
-def _found(
-    predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, most: int | None
+def _detect_first(
+    predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, limit: int | None
 ) -> pd.DataFrame:
-    """The first garments found, from as many images as it takes."""
+    """The first ``limit`` detections, from as many images as needed."""
     source = DetectedBoxes(predictor.detector, catalog.image)
-    if most is None:
+    if limit is None:
         return detect(source, images, max_detections)
     tables: list[pd.DataFrame] = []
     for start in range(0, len(images), CHUNK):
-        chunk = images.iloc[start : start + CHUNK]
-        tables.append(detect(source, chunk, max_detections))
-        if sum(map(len, tables)) >= most:
+        tables.append(detect(source, images.iloc[start : start + CHUNK], max_detections))
+        if sum(map(len, tables)) >= limit:
             break
-    found = pd.concat(tables, ignore_index=True).sort_values("image_id", kind="stable")
-    return found.iloc[:most]
+    detected = pd.concat(tables, ignore_index=True).sort_values("image_id", kind="stable")
+    return detected.iloc[:limit]
 
 
 def differences(
-    bundle: Path, params: Params, ws: Workspace, most: int | None = CHUNK
+    bundle: Path, params: Params, ws: Workspace, limit: int | None = CHUNK
 ) -> dict[str, str]:
-    """Where a bundle's predictions are not those in ``ws.evaluation``; nothing means bit for bit equal.
+    """Compare the predictions of a bundle with those in ``ws.evaluation``.
 
     Args:
-        bundle: a folder of models, such as ``registry.fetch_bundle`` gives.
-        params: those of the evaluation.
-        ws: holds the catalog that was judged and its evaluation.
-        most: predictions compared of each row and kind of boxes; None for all.
+        bundle: a folder of models, such as ``registry.fetch_bundle`` returns.
+        params: parameters of the evaluation.
+        ws: workspace with the evaluated catalog and its evaluation.
+        limit: predictions compared per variant and kind of boxes; None for all.
 
     Returns:
-        "truth_boxes/refined" and the like -> what differs.
+        "truth_boxes/refined" and the like -> what differs; empty when no bit differs.
 
     Raises:
         FileNotFoundError: there is no evaluation, or a model is missing.
@@ -86,39 +87,43 @@ def differences(
     predictor, catalog = Predictor.load(bundle), Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == params.evaluate.split]
     p = params.evaluate
-    made = predict_split(predictor, catalog, images, p.max_detections, most, p.score)
-    found = {}
-    for kind in KINDS:
-        for row in VARIANTS:
-            path = ws.evaluation / "predictions" / kind / f"{row}.parquet"
-            if what := start_differs(pd.read_parquet(path), made[kind].get(row), p, most):
-                found[f"{kind}/{row}"] = what
-    return found
+    made = predict_split(predictor, catalog, images, p.max_detections, limit, p.score)
+    different = {}
+    for kind in BOX_KINDS:
+        for variant in VARIANTS:
+            path = ws.evaluation / "predictions" / kind / f"{variant}.parquet"
+            recorded = pd.read_parquet(path)
+            if difference := compare_start(recorded, made[kind].get(variant), p, limit):
+                different[f"{kind}/{variant}"] = difference
+    return different
 
 
-def start_differs(
-    recorded: pd.DataFrame, made: pd.DataFrame | None, p: Evaluate, most: int | None
+def compare_start(
+    recorded: pd.DataFrame, made: pd.DataFrame | None, p: Evaluate, limit: int | None
 ) -> str:
-    """What of the first predictions made is not as recorded, in words; "" where no bit differs.
+    """Compare the first predictions with recorded ones.
 
     Args:
-        recorded: all that ``evaluate`` wrote of a row and kind of boxes.
-        made: by ``predict_split``; None where it found nothing.
-        p: as the evaluation was.
-        most: as ``predict_split`` was told.
+        recorded: all predictions that ``evaluate`` wrote for a variant and kind of boxes.
+        made: the predictions of ``predict_split``; None where there were no boxes.
+        p: the parameters of the evaluation.
+        limit: as given to ``predict_split``.
+
+    Returns:
+        What differs, in words; "" when no bit differs.
     """
     table = recorded.head(0) if made is None else made
     if p.oks_nms is None:
-        return _difference(recorded.iloc[:most], table)
-    whole = table["image_id"]
-    if most is not None:  # the last image may have more garments
-        whole = whole[whole != whole.max()]
-    table = suppress(table[table["image_id"].isin(whole)], p.oks_nms)
-    return _difference(recorded[recorded["image_id"].isin(whole)], table)
+        return _difference(recorded.iloc[:limit], table)
+    complete = table["image_id"]
+    if limit is not None:  # the last image may have more garments
+        complete = complete[complete != complete.max()]
+    table = oks_nms(table[table["image_id"].isin(complete)], p.oks_nms)
+    return _difference(recorded[recorded["image_id"].isin(complete)], table)
 
 
 def _difference(recorded: pd.DataFrame, made: pd.DataFrame) -> str:
-    """Which columns of two tables of predictions differ, in words; empty when no bit does."""
+    """Name the columns in which two tables of predictions differ; "" when no bit does."""
     if len(recorded) != len(made):
         return f"{len(made)} predictions, {len(recorded)} were evaluated"
     columns = [name for name in recorded.columns if _bits(recorded[name]) != _bits(made[name])]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
-from fashion_ops.evaluation.oks import Detections, GroundTruth
+from fashion_ops.evaluation.instances import Detections, GroundTruth
 
 FROZEN_SET = "evaluation"  # folder among the artifacts of a version's run
 VARIANT = "refined"  # the predictions that the gate compares

@@ -19,10 +19,10 @@ from mlflow.entities.model_registry import ModelVersion
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
-from fashion_ops.inference.reproduction import predict_split, start_differs
+from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
@@ -116,7 +116,7 @@ def _differences(predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: E
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, CHUNK, p.score)
     differences = {
-        kind: start_differs(frozen.predictions[kind], made[kind].get(VARIANT), p, CHUNK)
+        kind: compare_start(frozen.predictions[kind], made[kind].get(VARIANT), p, CHUNK)
         for kind in BOX_KINDS
     }
     return ", ".join(f"{kind}: {text}" for kind, text in differences.items() if text)
@@ -145,7 +145,7 @@ def _predict(
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, None, p.score)
     empty = frozen.predictions[BOX_KINDS[0]].head(0)
-    return {kind: suppress(made[kind].get(VARIANT, empty), p.oks_nms) for kind in BOX_KINDS}
+    return {kind: oks_nms(made[kind].get(VARIANT, empty), p.oks_nms) for kind in BOX_KINDS}
 
 
 def _compare(frozen: FrozenSet, old: dict[str, pd.DataFrame], params: Params) -> dict[str, Comparison]:

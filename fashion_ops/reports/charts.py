@@ -1,7 +1,7 @@
-"""The report's charts as inline SVG, coloured by the page's style sheet (classes ``m0``, ``m1``, ...).
+"""Charts of the report as inline SVG, coloured by its style sheet (classes ``m0``, ``m1``, ...).
 
-Written by hand and not by a plotting library: they follow the page's light and dark colours, and the
-same numbers give the same bytes.
+No plotting library is used, so that charts follow the light and dark colours of the page, and the same
+numbers give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ _LABEL, _WIDTH, _ROW = 170, 860, 30
 
 
 def dot_plot(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) -> Markup:
-    """One line a row, one dot a series on an axis from 0 to 1.
+    """Draw one line per row with a dot per series, on an axis from 0 to 1.
 
     Args:
-        rows: label and one value per name; negative and NaN values are left out.
+        rows: label and one value per series; negative and NaN values are left out.
         names: of the series, in the order of their colours.
     """
     bottom = 8 + _ROW * len(rows)
@@ -28,12 +28,12 @@ def dot_plot(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) 
     for number, (label, values) in enumerate(rows):
         y = 8 + _ROW * (number + 0.5)
         parts.append(f'<text class="label" x="{_LABEL - 14}" y="{y + 4:.1f}">{escape(label)}</text>')
-        shown = [(k, v) for k, v in enumerate(values) if v >= 0]
-        if not shown:
+        known = [(k, v) for k, v in enumerate(values) if v >= 0]
+        if not known:
             continue
-        low, high = min(v for _, v in shown), max(v for _, v in shown)
+        low, high = min(v for _, v in known), max(v for _, v in known)
         parts.append(f'<line class="span" x1="{_x(low):.1f}" x2="{_x(high):.1f}" y1="{y}" y2="{y}"/>')
-        for k, value in shown:
+        for k, value in known:
             title = f"{escape(label)}, {escape(names[k])}: {value:.3f}"
             place = f'class="m{k}" cx="{_x(value):.1f}" cy="{y}" r="6"'
             parts.append(f"<circle {place}><title>{title}</title></circle>")
@@ -41,7 +41,7 @@ def dot_plot(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) 
 
 
 def curve(values: Sequence[float]) -> Markup:
-    """A small line over the epochs, from its smallest to its largest value."""
+    """Draw a small line of one value per epoch, scaled from the smallest to the largest value."""
     width, height, edge = 190, 56, 5
     low, high = min(values), max(values)
     scale = (height - 2 * edge) / (high - low) if high > low else 0.0

@@ -1,62 +1,40 @@
-"""Garments on a photo: box, category, score, skeleton and landmarks, the left side in one colour.
+"""Draw garments on a photo: box, category, score, skeleton, and landmarks coloured by side.
 
 "Left" is the left of the numbering figure: the viewer's left on a garment seen from the front, the
-viewer's right on one seen from behind. Sizes follow the image and the garment; small images are
+viewer's right on one seen from behind. Marks scale with the image and the garment. Small images are
 enlarged first, so that thirty landmarks stay apart.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from fashion_ops.taxonomy import Category, category
+from fashion_ops.taxonomy import category
 
 LEFT, RIGHT, CENTER = (45, 140, 255), (255, 138, 0), (255, 255, 255)
-SURE = 0.2  # landmarks of a lower score are drawn hollow
+CONFIDENT = 0.2  # landmarks of a lower score are drawn hollow
 _INK, _PAPER = (22, 24, 29), (246, 246, 243)
 _MIN_SIDE, _MAX_SIDE = 640, 4096
 _SHIFT = 4  # OpenCV draws at 1/16 pixel
-_BOX_COLORS = (
-    *(
-        (94, 201, 255),
-        (120, 224, 143),
-        (255, 190, 92),
-        (196, 160, 255),
-        (255, 140, 160),
-        (110, 220, 210),
-    ),
-    *(
-        (255, 217, 90),
-        (150, 180, 255),
-        (255, 160, 222),
-        (180, 214, 100),
-        (240, 150, 110),
-        (140, 214, 240),
-    ),
-    (214, 190, 160),
+_BOX_COLORS = (  # by category
+    *("#5ec9ff", "#78e08f", "#ffbe5c", "#c4a0ff", "#ff8ca0", "#6edcd2", "#ffd95a"),
+    *("#96b4ff", "#ffa0de", "#b4d664", "#f0966e", "#8cd6f0", "#d6bea0"),
 )
-
-
-class Drawable(Protocol):
-    """Anything with a category, a box x1, y1, x2, y2, landmarks (n, 3) x, y, score, and a score."""
-
-    @property
-    def category_id(self) -> int: ...
-    @property
-    def box(self) -> np.ndarray: ...
-    @property
-    def landmarks(self) -> np.ndarray: ...
-    @property
-    def score(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
 class DrawnGarment:
-    """A garment to draw; landmarks of score 0 are left out, without ``score`` none is written."""
+    """A garment to draw, in pixels of the image.
+
+    Attributes:
+        category_id: 1..13.
+        box: (4,) x1, y1, x2, y2.
+        landmarks: (n, 3) x, y, score; those with score 0 are not drawn.
+        score: of the garment; None writes no score.
+    """
 
     category_id: int
     box: np.ndarray
@@ -65,19 +43,19 @@ class DrawnGarment:
 
 
 def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -> DrawnGarment:
-    """Ground truth: landmarks (n, 3) or (3n,) with visibility; occluded ones are drawn hollow."""
+    """Ground truth as a garment to draw: landmarks (n, 3) or (3n,); occluded ones are hollow."""
     points = np.reshape(landmarks, (-1, 3)).astype(float)
-    points[:, 2] = np.choose(points[:, 2].astype(int), (0, SURE / 2, 1))
+    points[:, 2] = np.choose(points[:, 2].astype(int), (0, CONFIDENT / 2, 1))
     return DrawnGarment(category_id, np.asarray(box, float), points)
 
 
 def draw_garments(
-    image_rgb: np.ndarray, garments: Sequence[Drawable], *, legend: bool = True
+    image_rgb: np.ndarray, garments: Sequence[DrawnGarment], *, legend: bool = True
 ) -> np.ndarray:
-    """Draw garments on an image.
+    """Draw garments on a copy of an image.
 
     Args:
-        image_rgb: (H, W, 3) uint8; not changed.
+        image_rgb: (H, W, 3) uint8.
         garments: what to draw, in pixels of ``image_rgb``.
         legend: add a strip below that explains the colours.
 
@@ -98,16 +76,14 @@ def draw_garments(
     image = Image.fromarray(canvas)
     _labels(image, garments, zoom, unit)
     canvas = np.array(image)
-    if legend:
-        hollow = any(((g.landmarks[:, 2] > 0) & (g.landmarks[:, 2] < SURE)).any() for g in garments)
-        canvas = np.vstack((canvas, _legend(size[0], unit, hollow)))
-    return canvas
+    if not legend:
+        return canvas
+    hollow = any(((g.landmarks[:, 2] > 0) & (g.landmarks[:, 2] < CONFIDENT)).any() for g in garments)
+    return np.vstack((canvas, _legend(size[0], unit, hollow)))
 
 
-def side_by_side(
-    truth: np.ndarray, prediction: np.ndarray, captions: tuple[str, str] = ("labelled", "predicted")
-) -> np.ndarray:
-    """Two drawn images of one photo beside each other, each under its caption."""
+def side_by_side(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Put two drawn images of one photo beside each other, each under its caption."""
     height, width = (max(a, b) for a, b in zip(truth.shape[:2], prediction.shape[:2], strict=True))
     unit = (height * width) ** 0.5 / 640
     top, gap = round(34 * unit), round(10 * unit)
@@ -117,7 +93,7 @@ def side_by_side(
         out[top : top + image.shape[0], left : left + image.shape[1]] = image
     page = Image.fromarray(out)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(17 * unit)
-    for number, caption in enumerate(captions):
+    for number, caption in enumerate(("labelled", "predicted")):
         at = (number * (width + gap) + 6 * unit, top / 2)
         draw.text(at, caption, fill=_INK, font=font, anchor="lm")
     return np.array(page)
@@ -133,20 +109,21 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 
 
 def _scaled(points: np.ndarray, zoom: float) -> np.ndarray:
-    """Pixel centres of the photo to pixel centres of the enlarged image."""
+    """Convert pixel centres of the photo to pixel centres of the enlarged image."""
     return (np.asarray(points, float) + 0.5) * zoom - 0.5
 
 
-def _box(canvas: np.ndarray, garment: Drawable, zoom: float, unit: float) -> None:
+def _box(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
     x1y1, x2y2 = _scaled(np.reshape(garment.box, (2, 2)), zoom)
-    for color, thickness in ((_INK, 3.2 * unit), (_BOX_COLORS[garment.category_id - 1], 1.6 * unit)):
+    by_category = ImageColor.getrgb(_BOX_COLORS[garment.category_id - 1])
+    for color, thickness in ((_INK, 3.2 * unit), (by_category, 1.6 * unit)):
         cv2.rectangle(
             canvas, _fixed(x1y1), _fixed(x2y2), color, max(1, round(thickness)), cv2.LINE_AA, _SHIFT
         )
 
 
-def _landmarks(canvas: np.ndarray, garment: Drawable, zoom: float, unit: float) -> None:
-    kind: Category = category(int(garment.category_id))
+def _landmarks(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
+    kind = category(int(garment.category_id))
     points = _scaled(garment.landmarks[:, :2], zoom)
     scores = garment.landmarks[:, 2]
     box = np.asarray(garment.box, float) * zoom
@@ -164,7 +141,7 @@ def _landmarks(canvas: np.ndarray, garment: Drawable, zoom: float, unit: float) 
             continue
         _disc(canvas, point, 5.6 * unit, _INK)
         _disc(canvas, point, 4.4 * unit, color)
-        if score < SURE:
+        if score < CONFIDENT:
             _disc(canvas, point, 2.6 * unit, _INK)
 
 
@@ -172,8 +149,8 @@ def _disc(canvas: np.ndarray, point: np.ndarray, radius: float, color: tuple[int
     cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _labels(image: Image.Image, garments: Sequence[Drawable], zoom: float, unit: float) -> None:
-    """Category and score on a chip at each box's corner, moved down where two would collide."""
+def _labels(image: Image.Image, garments: Sequence[DrawnGarment], zoom: float, unit: float) -> None:
+    """Write category and score at the corner of each box, moved down where two labels would overlap."""
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(15 * unit)
     pad, height = 5 * unit, 22 * unit
     placed: list[tuple[float, float, float, float]] = []
@@ -188,14 +165,14 @@ def _labels(image: Image.Image, garments: Sequence[Drawable], zoom: float, unit:
         while any(x < c and a < x + width and y < d and b < y + height for a, b, c, d in placed):
             y += 1
         y = min(y, image.height - height)
-        chip = (x, y, x + width, y + height)
-        placed.append(chip)
-        draw.rounded_rectangle(chip, 4 * unit, fill=_BOX_COLORS[garment.category_id - 1])
+        label = (x, y, x + width, y + height)
+        placed.append(label)
+        draw.rounded_rectangle(label, 4 * unit, fill=_BOX_COLORS[garment.category_id - 1])
         draw.text((x + pad, y + height / 2), text, fill=_INK, font=font, anchor="lm")
 
 
 def _legend(width: int, unit: float, hollow: bool) -> np.ndarray:
-    """A strip that says which colour is which side."""
+    """A strip that explains the colours."""
     entries = [("left side", LEFT, False), ("right side", RIGHT, False), ("centre", CENTER, False)]
     if hollow:
         entries.append(("hidden or unsure", CENTER, True))

@@ -9,55 +9,54 @@ import pandas as pd
 
 from fashion_ops.reports.draw import DrawnGarment, draw_garments, labelled_garment, side_by_side
 
-DRAWN = 0.25  # garments below this score are not drawn
-
-Image = tuple[str, np.ndarray]
+MIN_SCORE = 0.25  # predictions of a lower score are not drawn
 
 
-def draw_images(
+def draw_gallery(
     read_image: Callable[[int], np.ndarray],
     images: pd.DataFrame,
     garments: pd.DataFrame,
-    found: pd.DataFrame,
+    predictions: pd.DataFrame,
     count: int,
-) -> list[Image]:
-    """Truth beside prediction for ``count`` images spread over the split.
+) -> list[tuple[str, np.ndarray]]:
+    """Draw labels beside predictions for ``count`` images spread over the split.
 
     Args:
-        read_image: image id to RGB uint8.
+        read_image: image id -> RGB uint8.
         images: ``schemas.IMAGES`` of the split.
         garments: ``schemas.GARMENTS`` of the split.
-        found: ``schemas.PREDICTIONS`` on the detector's boxes.
+        predictions: ``schemas.PREDICTIONS`` on detected boxes.
         count: how many images.
 
     Returns:
-        (file name, RGB image) each.
+        File name and drawn RGB image of each.
     """
-    places = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
-    chosen = images.iloc[np.unique(places)]
-    drawn = []
-    for image_id, name in zip(chosen["image_id"], chosen["file_name"], strict=True):
+    rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+    drawn = images.iloc[np.unique(rows)]
+    gallery = []
+    for image_id, name in zip(drawn["image_id"], drawn["file_name"], strict=True):
         image = read_image(int(image_id))
         truth = garments[garments["image_id"] == image_id]
-        sure = found[(found["image_id"] == image_id) & (found["score"] >= DRAWN)]
-        labelled = [
+        predicted = predictions[predictions["image_id"] == image_id]
+        predicted = predicted[predicted["score"] >= MIN_SCORE]
+        drawn_labels = [
             labelled_garment(*row)
             for row in zip(truth["category_id"], truth["box"], truth["landmarks"], strict=True)
         ]
-        predicted = [
+        drawn_predictions = [
             DrawnGarment(kind, box, np.reshape(points, (-1, 3)), score)
             for kind, box, points, score in zip(
-                *(sure[k] for k in ("category_id", "box", "landmarks", "score")), strict=True
+                *(predicted[k] for k in ("category_id", "box", "landmarks", "score")), strict=True
             )
         ]
-        pair = side_by_side(draw_garments(image, labelled), draw_garments(image, predicted))
-        drawn.append((name, pair))
-    return drawn
+        pair = side_by_side(draw_garments(image, drawn_labels), draw_garments(image, drawn_predictions))
+        gallery.append((name, pair))
+    return gallery
 
 
-def write_images(folder: Path, images: list[Image]) -> None:
-    """The drawn images as PNG files."""
+def write_gallery(folder: Path, gallery: list[tuple[str, np.ndarray]]) -> None:
+    """Write drawn images as PNG files, named after the photos, into a new folder."""
     folder.mkdir()
-    for name, image in images:
+    for name, image in gallery:
         target = folder / f"{Path(name).stem}.png"
         cv2.imwrite(str(target), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

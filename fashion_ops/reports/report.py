@@ -1,14 +1,13 @@
-"""The HTML report of an evaluation: one file that opens anywhere, the same bytes for the same numbers.
+"""The HTML report of an evaluation: one self-contained file, the same bytes for the same numbers.
 
-Layout and wording are in ``report.html`` (Jinja), looks in ``style.html``, charts in ``charts``; here
-the numbers are put into the order in which they are read. Nothing in it tells a time, a host or a path
-of this machine.
+This module arranges the numbers. Layout and wording are in ``report.html`` (Jinja), the style sheet in
+``style.html``, the charts in ``charts``. The page holds no time, host or local path.
 """
 
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,20 @@ from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
 from fashion_ops.reports.charts import curve, dot_plot
 from fashion_ops.taxonomy import category
 
-STEPS = (("finetuned", "universal"), ("refined", "finetuned"))  # gains shown per category
+GAINS = (("finetuned", "universal"), ("refined", "finetuned"))  # differences shown per category
 _IMAGE_WIDTH = 1200
-_WORST, _ENOUGH = 10, 3  # clusters listed; garments that a listed cluster has at least
+_WORST_CLUSTERS, _MIN_GARMENTS = 10, 3  # clusters listed, and garments in each at least
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How the detector's post-processing was chosen, for the report.
+    """Result of the search for the post-processing parameters of the detector.
 
-    ``values``: parameter, the paper's value, the chosen one, None where its technique is off;
-    ``aps``: what was judged -> landmark AP on ``num_images`` images; ``images``: caption and PNG.
+    Attributes:
+        values: name of a parameter, value in the paper, value found (None: its technique is off).
+        aps: name of a setting -> its landmark AP.
+        num_images: images that the AP was computed on.
+        images: caption and PNG file of each plot.
     """
 
     values: Sequence[tuple[str, float, float | None]]
@@ -41,62 +43,71 @@ class Tuning:
     images: Sequence[tuple[str, bytes]]
 
 
-def write_report(
-    folder: Path,
-    evaluation: Evaluation,
-    *,
-    dataset: str,
-    num_images: int,
-    clusters: pd.DataFrame | None = None,
-    tuning: Tuning | None = None,
-    images: Sequence[tuple[str, np.ndarray]] = (),
-    curves: Mapping[str, Sequence[float]] | None = None,
-    params: Mapping[str, Any] | None = None,
-    facts: Mapping[str, str] | None = None,
-) -> Path:
-    """Write ``report.html`` into an existing folder.
+@dataclass(frozen=True)
+class ReportContent:
+    """Content of the report besides the scores.
+
+    Attributes:
+        dataset: the evaluated data in a few words: "synthetic wardrobe, validation".
+        num_images: number of evaluated images, as in the headline.
+        clusters: from ``clusters.errors_by_cluster``, for one method.
+        tuning: result of ``tune_postprocess``.
+        images: caption and RGB image (H, W, 3) uint8 each, from ``draw``.
+        curves: name of a training run -> loss of each epoch.
+        params: name of a section of params.yaml -> its values.
+    """
+
+    dataset: str
+    num_images: int
+    clusters: pd.DataFrame | None = None
+    tuning: Tuning | None = None
+    images: Sequence[tuple[str, np.ndarray]] = ()
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -> Path:
+    """Write ``report.html`` into an existing folder and return its path.
 
     Args:
-        folder: where to.
-        evaluation: the numbers, from ``tables.evaluate_tables``.
-        dataset: what was judged, in a few words: "synthetic wardrobe, validation".
-        num_images: how many images were judged.
-        clusters: from ``clusters.errors_by_cluster``, of the method that the report is about.
-        tuning: what ``tune_postprocess`` found.
-        images: caption and RGB image, from ``draw``.
-        curves: name of a training run -> loss of each epoch.
-        params: the parameters, section by section.
-        facts: further lines of "How it was made": grouping, hash of dvc.lock, and the like.
-
-    Returns:
-        The path of the report.
+        folder: where the file is written.
+        evaluation: the scores, from ``tables.evaluate_tables``.
+        content: everything else on the page.
     """
-    environment = templates()
     methods = [m for m in evaluation.methods.index if m in evaluation.truth_boxes]
     per_category = _by_index(evaluation.per_category)
-    page = environment.get_template("report.html").render(
-        dataset=dataset,
-        headline=_headline(evaluation, num_images),
-        stats=METHOD_STATS,
-        methods=_method_rows(_by_index(evaluation.methods)),
-        judged=methods,
-        categories=_category_rows(per_category, methods),
-        untrained=[category(name).label for name in evaluation.untrained],
-        unjudged=[category(name).label for name in evaluation.unjudged],
-        gains=[(a, b) for a, b in STEPS if a in methods and b in methods],
-        chart=dot_plot(
-            [(category(name).label, [row[m] for m in methods]) for name, row in per_category.items()],
-            [_words(m) for m in methods],
-        ),
-        clusters=_cluster_rows(clusters),
-        worst=_worst_clusters(clusters),
-        enough=_ENOUGH,
-        tuning=tuning,
-        tuning_images=[(c, _data("png", data)) for c, data in (tuning.images if tuning else ())],
-        images=[(caption, _jpeg(image)) for caption, image in images],
-        curves=[(name, curve(v), v[0], v[-1]) for name, v in (curves or {}).items() if len(v)],
-        params={name: yaml.safe_dump(value, sort_keys=False) for name, value in (params or {}).items()},
-        facts=facts or {},
+    tuning = content.tuning
+    page = (
+        templates()
+        .get_template("report.html")
+        .render(
+            dataset=content.dataset,
+            headline=_headline(evaluation, content.num_images),
+            stats=METHOD_STATS,
+            method_rows=_method_rows(_by_index(evaluation.methods)),
+            methods=methods,
+            categories=_category_rows(per_category, methods),
+            untrained=[category(name).label for name in evaluation.untrained],
+            without_ground_truth=[category(name).label for name in evaluation.without_ground_truth],
+            gains=[(a, b) for a, b in GAINS if a in methods and b in methods],
+            chart=dot_plot(
+                [
+                    (category(name).label, [row[m] for m in methods])
+                    for name, row in per_category.items()
+                ],
+                [_words(m) for m in methods],
+            ),
+            clusters=_cluster_rows(content.clusters),
+            worst=_worst_clusters(content.clusters),
+            min_garments=_MIN_GARMENTS,
+            tuning=tuning,
+            tuning_images=[
+                (c, _data_url("png", data)) for c, data in (tuning.images if tuning else ())
+            ],
+            images=[(caption, _jpeg(image)) for caption, image in content.images],
+            curves=[(name, curve(v), v[0], v[-1]) for name, v in content.curves.items() if len(v)],
+            params={name: yaml.safe_dump(v, sort_keys=False) for name, v in content.params.items()},
+        )
     )
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -104,7 +115,7 @@ def write_report(
 
 
 def templates() -> Environment:
-    """The HTML pages of this folder, with the report's filters; all of them include style.html."""
+    """Jinja environment of the HTML pages in this folder, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("fashion_ops.reports", "."),
         autoescape=True,
@@ -117,18 +128,20 @@ def templates() -> Environment:
 
 
 def _headline(evaluation: Evaluation, num_images: int) -> list[tuple[str, str, str]]:
-    """Cards: what, number, remark."""
+    """Title, value and remark of each card at the top of the page."""
     cards = []
-    scored = {name: s.stats["AP"] for name, s in evaluation.truth_boxes.items()}
-    if scored:
-        best = max(scored, key=scored.__getitem__)
-        base = scored.get("mean_shape", 0.0)
-        remark = f"{_words(best)}, {scored[best] / base:.1f}× mean shape" if base > 0 else _words(best)
-        cards.append(("Landmark AP, ground-truth boxes", _number(scored[best]), remark))
-    own = {name: s.stats["AP"] for name, s in evaluation.own_boxes.items()}
-    if own:
-        best = max(own, key=own.__getitem__)
-        cards.append(("Landmark AP, own boxes", _number(own[best]), _words(best)))
+    on_truth = {name: s.stats["AP"] for name, s in evaluation.truth_boxes.items()}
+    if on_truth:
+        best = max(on_truth, key=on_truth.__getitem__)
+        base = on_truth.get("mean_shape", 0.0)
+        remark = (
+            f"{_words(best)}, {on_truth[best] / base:.1f}× mean shape" if base > 0 else _words(best)
+        )
+        cards.append(("Landmark AP, ground-truth boxes", _number(on_truth[best]), remark))
+    on_detected = {name: s.stats["AP"] for name, s in evaluation.own_boxes.items()}
+    if on_detected:
+        best = max(on_detected, key=on_detected.__getitem__)
+        cards.append(("Landmark AP, own boxes", _number(on_detected[best]), _words(best)))
     if evaluation.boxes is not None:
         stats = evaluation.boxes.stats
         cards.append(("Box AP", _number(stats["AP"]), f"AP50 {_number(stats['AP50'])}"))
@@ -138,7 +151,7 @@ def _headline(evaluation: Evaluation, num_images: int) -> list[tuple[str, str, s
 
 
 def _method_rows(methods: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with value, "is the best of its column" and "has a bar"."""
+    """Name and cells of each row; a cell is (value, is the best of its column, has a bar)."""
     best: dict[str, float] = {}
     for row in methods.values():
         best |= {c: v for c, v in row.items() if v > best.get(c, 0.0)}
@@ -159,7 +172,7 @@ def _category_rows(per_category: dict[str, dict[str, Any]], methods: list[str]) 
                 "cells": [(row[m], row[m] == best) for m in methods],
                 "gains": [
                     row[a] - row[b] if min(row[a], row[b]) >= 0 else math.nan
-                    for a, b in STEPS
+                    for a, b in GAINS
                     if a in methods and b in methods
                 ],
             }
@@ -168,7 +181,7 @@ def _category_rows(per_category: dict[str, dict[str, Any]], methods: list[str]) 
 
 
 def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Categories with their clusters, each with ``heat`` 0..1 relative to the largest error."""
+    """Clusters by category, each with ``heat``: its error as a fraction of the largest one."""
     rows: dict[str, list[dict[str, Any]]] = {}
     records = _records(clusters)
     top = max((c["error"] for c in records), default=0.0) or 1.0
@@ -178,25 +191,22 @@ def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[st
 
 
 def _worst_clusters(clusters: pd.DataFrame | None) -> list[dict[str, Any]]:
-    records = _records(clusters)
-    full = [c for c in records if c["garments"] >= _ENOUGH]
-    return sorted(full, key=lambda c: -c["error"])[:_WORST]
+    large = [c for c in _records(clusters) if c["garments"] >= _MIN_GARMENTS]
+    return sorted(large, key=lambda c: -c["error"])[:_WORST_CLUSTERS]
 
 
 def _by_index(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return {
-        str(name): {str(k): v for k, v in row.items()} for name, row in table.to_dict("index").items()
-    }
+    return dict(zip(map(str, table.index), _records(table), strict=True))
 
 
 def _records(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    return (
-        [] if table is None else [{str(k): v for k, v in r.items()} for r in table.to_dict("records")]
-    )
+    if table is None:
+        return []
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _jpeg(image: np.ndarray) -> str:
-    """An image as a data address, at most 1200 pixels wide."""
+    """Data URL of an RGB image as JPEG, at most 1200 pixels wide."""
     height, width = image.shape[:2]
     if width > _IMAGE_WIDTH:
         size = (_IMAGE_WIDTH, round(height * _IMAGE_WIDTH / width))
@@ -204,10 +214,10 @@ def _jpeg(image: np.ndarray) -> str:
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85]
     )
-    return _data("jpeg", data.tobytes())
+    return _data_url("jpeg", data.tobytes())
 
 
-def _data(kind: str, content: bytes) -> str:
+def _data_url(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 

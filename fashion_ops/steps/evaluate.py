@@ -1,10 +1,12 @@
-"""Step ``evaluate``: judge every model on the validation split, with its boxes and with our own.
+"""Step ``evaluate``: score every model on a split, on ground-truth boxes and on detected boxes.
 
-Rows: mean shape, CenterNet's own landmarks, universal, finetuned, refined and, where ``evaluate``
-names further model sets, the ensemble of their finetuned landmarks and ours. With ground-truth boxes
-the landmarkers alone are judged; with our own, the whole system: those of CenterNet, of
-``train_box_detector`` or of a file, as ``evaluate.boxes`` says. Writes ``ws.evaluation``:
-metrics.json, the tables as CSV, every prediction as parquet, the images and the report.
+The methods are the mean shape, the landmarks of CenterNet, the variants of the landmark pipeline
+(universal, finetuned, refined) and, where ``evaluate.ensemble`` names further models, the ensemble of
+their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks alone, detected boxes
+the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_detector`` or a file.
+
+Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
+and the report.
 """
 
 import json
@@ -16,72 +18,73 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.clusters import errors_by_cluster
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.box_sources import open_boxes
-from fashion_ops.inference.predictions import detect, landmark_tables, write_predictions
-from fashion_ops.inference.predictor import LandmarkPipeline
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
+from fashion_ops.inference.predictions import Tables, detect, landmark_tables, write_predictions
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
-from fashion_ops.reports.gallery import draw_images, write_images
+from fashion_ops.reports.gallery import draw_gallery, write_gallery
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
-from fashion_ops.reports.report import Tuning, write_report
+from fashion_ops.reports.report import ReportContent, Tuning, write_report
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
 
 log = logging.getLogger(__name__)
 
-# Sections that no judged model depends on.
-NOT_JUDGED = {"distributed", "registration", "promote", "retrain", "inbox", "drift", "notify"}
+# Sections of params.yaml that the evaluated models do not depend on, left out of the report.
+UNRELATED = {"distributed", "registration", "promote", "retrain", "batches", "drift", "notify"}
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Judge and report.
+    """Evaluate all models and write the report.
 
     Returns:
-        The headline numbers: landmark AP by row with ground-truth boxes and with our own, box AP.
+        Landmark AP of each method on both kinds of boxes, box AP, and numbers of categories without
+        training garments or ground truth.
+
+    Raises:
+        ValueError: the split holds no garments.
     """
+    p = params.evaluate
     catalog = Catalog(ws.catalog)
-    split = params.evaluate.split
-    images = catalog.images[catalog.images["split"] == split]
-    garments = catalog.garments[catalog.garments["split"] == split]
+    images = catalog.images[catalog.images["split"] == p.split]
+    garments = catalog.garments[catalog.garments["split"] == p.split]
     train = catalog.garments[catalog.garments["split"] == "train"]
     if garments.empty:
-        raise ValueError(f"{ws.catalog}: no garments in split {split!r}; nothing to judge")
+        raise ValueError(f"{ws.catalog}: no garments in split {p.split!r}; nothing to evaluate")
 
     shapes = fit_mean_shape(train)
-    source = open_boxes(params.evaluate.boxes, ws, catalog, images)
-    detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
-    alone = detect(DetectedBoxes(detector, catalog.image), images, params.evaluate.max_detections)
-    found = detect(source, images, params.evaluate.max_detections)
+    box_source = open_boxes(p.boxes, ws, catalog, images)
+    centernet = DetectedBoxes(
+        Detector.load(ws.detector, post=read_postprocess(ws.postprocess)), catalog.image
+    )
+    centernet_landmarks = detect(centernet, images, p.max_detections)
+    boxes = detect(box_source, images, p.max_detections)
     pipeline = LandmarkPipeline.load(ws.detector.parent)
-    others = [
-        LandmarkPipeline.load(ws.root / folder, rows=("finetuned",))
-        for folder in params.evaluate.ensemble
-    ]
+    ensemble = [LandmarkPipeline.load(ws.root / e, variants=("finetuned",)) for e in p.ensemble]
 
-    def tables(boxes: pd.DataFrame, what: str) -> dict[str, pd.DataFrame]:
-        made = landmark_tables(
-            pipeline, catalog, boxes, what, score=params.evaluate.score, others=others
-        )
-        return {row: suppress(table, params.evaluate.oks_nms) for row, table in made.items()}
+    def landmarks(boxes: pd.DataFrame, label: str) -> Tables:
+        tables = landmark_tables(pipeline, catalog, boxes, label, p.score, ensemble)
+        return {variant: oks_nms(table, p.oks_nms) for variant, table in tables.items()}
 
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
-    truth_boxes |= tables(garments, "ground-truth boxes")
-    own_boxes = {"mean_shape": predict_mean_shape(shapes, found), "detector": alone}
-    own_boxes |= tables(found, "own boxes")
+    truth_boxes |= landmarks(garments, "ground-truth boxes")
+    own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), "detector": centernet_landmarks}
+    own_boxes |= landmarks(boxes, "own boxes")
     evaluation = evaluate_tables(
         images,
         garments,
         truth_boxes,
         own_boxes,
-        detector=found,
+        detector=boxes,
         train_garments=train,
-        max_detections=params.evaluate.max_detections,
+        max_detections=p.max_detections,
     )
     labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
@@ -92,47 +95,44 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
         evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
         clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
-        write_predictions(folder / "predictions", truth_boxes, own_boxes)
-        images = draw_images(
-            catalog.image, images, garments, own_boxes["refined"], params.evaluate.pictures
-        )
-        write_images(folder / "pictures", images)
-        write_report(
-            folder,
-            evaluation,
-            dataset=f"{params.ingest.source} layout, {split} split",
+        write_predictions(folder / "predictions", {"truth_boxes": truth_boxes, "own_boxes": own_boxes})
+        gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
+        write_gallery(folder / "pictures", gallery)
+        content = ReportContent(
+            dataset=f"{params.ingest.source} layout, {p.split} split",
             num_images=len(images),
             clusters=clusters,
-            tuning=tuning_facts(ws),
-            images=images,
+            tuning=tuning_result(ws),
+            images=gallery,
             curves=training_curves(ws),
-            params=params.model_dump(mode="json", by_alias=True, exclude=NOT_JUDGED),
+            params=params.model_dump(mode="json", by_alias=True, exclude=UNRELATED),
         )
+        write_report(folder, evaluation, content)
     return {
-        **{f"AP {row}": ap for row, ap in metrics["landmark_ap"].items()},
-        **{f"AP {row}, own boxes": ap for row, ap in metrics["landmark_ap_own_boxes"].items()},
+        **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
+        **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(evaluation.untrained)),
-        "categories without garments to judge": float(len(evaluation.unjudged)),
+        "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),
     }
 
 
 def headline(evaluation: Evaluation) -> dict[str, Any]:
-    """What ``metrics.json`` holds; AP as fractions."""
+    """The content of ``metrics.json``; AP as fractions."""
     methods, categories = evaluation.methods, evaluation.per_category
-    rows = [c for c in categories.columns if c in evaluation.truth_boxes]
+    on_truth = [c for c in categories.columns if c in evaluation.truth_boxes]
     return {
         "landmark_ap": methods["AP"].dropna().to_dict(),
         "landmark_ap_own_boxes": methods["own_AP"].dropna().to_dict(),
         "box_ap": evaluation.boxes.stats["AP"] if evaluation.boxes else -1.0,
         "categories_without_training": evaluation.untrained,
-        "categories_without_validation": evaluation.unjudged,
+        "categories_without_validation": evaluation.without_ground_truth,
         "per_category": {
             name: {
                 "box_ap": row["box_AP"],
                 "train": int(row["train"]),
                 "validation": int(row["validation"]),
-                "landmark_ap": {r: row[r] for r in rows},
+                "landmark_ap": {method: row[method] for method in on_truth},
             }
             for name, row in categories.iterrows()
         },
@@ -140,11 +140,11 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def warn_of_missing(evaluation: Evaluation) -> None:
-    """Name the categories that no model has seen, and those that nothing can be said of."""
+    """Log the categories without training garments and those without ground truth."""
     if evaluation.untrained:
         log.warning("no training garments, counted in the mean: %s", ", ".join(evaluation.untrained))
-    if evaluation.unjudged:
-        log.warning("no garments to judge, not in the mean: %s", ", ".join(evaluation.unjudged))
+    if missing := evaluation.without_ground_truth:
+        log.warning("no garments to evaluate, not in the mean: %s", ", ".join(missing))
 
 
 def training_curves(ws: Workspace) -> dict[str, list[float]]:
@@ -159,21 +159,21 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
     return {name: read_losses(folder) for name, folder in folders.items()}
 
 
-def tuning_facts(ws: Workspace) -> Tuning:
-    """What ``tune_postprocess`` chose and how it came to that."""
+def tuning_result(ws: Workspace) -> Tuning:
+    """The result of ``tune_postprocess`` for the report."""
     post = read_postprocess(ws.postprocess)
     metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
-    is_on = {
+    technique_is_on = {
         "sigma_center": post.smooth,
         "sigma_landmark": post.smooth,
         "gamma": post.blend,
         "alpha": post.rescore,
     }
-    files = {"AP over both sigmas": "sigmas.png", "AP along gamma and alpha": "curves.png"}
+    plots = {"AP over both sigmas": "sigmas.png", "AP along gamma and alpha": "curves.png"}
     return Tuning(
         values=[
             (LABELS[name], PAPER["DeepFashion2, Hourglass"][name], getattr(post, name) if on else None)
-            for name, on in is_on.items()
+            for name, on in technique_is_on.items()
         ],
         aps={
             name.removeprefix("AP "): metrics[name]
@@ -182,7 +182,7 @@ def tuning_facts(ws: Workspace) -> Tuning:
         num_images=metrics["pictures"],
         images=[
             (caption, path.read_bytes())
-            for caption, name in files.items()
+            for caption, name in plots.items()
             if (path := ws.postprocess / name).is_file()
         ],
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -93,7 +93,7 @@ def landmark_ap(
     if not made:
         return np.nan
     table = made["finetuned" if row.finetuned else "universal"]
-    return scoring.score(request, judged, suppress(table, row.oks_nms)).stats["AP"]
+    return scoring.score(request, judged, oks_nms(table, row.oks_nms)).stats["AP"]
 
 
 def puzzle_table(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from fashion_ops.evaluation.oks import Scores
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictions import Tables, detect, landmark_tables
-from fashion_ops.inference.predictor import LandmarkPipeline
 from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import category
@@ -39,13 +39,13 @@ def landmarks(
         judged: the images.
         boxes: garments, or what a source found.
         what: for the progress bar.
-        score: whose peaks count, see ``LandmarkPipeline.judge``.
+        score: whose peaks count, see ``LandmarkPipeline.predict``.
     """
     pipeline = LandmarkPipeline(
         universal, {category(n).id: model for n, model in finetuned.items()}, {}
     )
-    rows = VARIANTS if finetuned else VARIANTS[:1]
-    return landmark_tables(pipeline, judged.catalog, boxes, what, score=score, rows=rows)
+    variants = VARIANTS if finetuned else VARIANTS[:1]
+    return landmark_tables(pipeline, judged.catalog, boxes, what, score=score, variants=variants)
 
 
 def score(request: Request, judged: Judged, predictions: pd.DataFrame) -> Scores:

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from fashion_ops.evaluation.subsets import ATTRIBUTES, score_subset_boxes, score_subset_landmarks
 from papers.config import Request
 from papers.decode_variants import described, detect_ways, load_detector
 from papers.deepmark import paper
+from papers.deepmark.subsets import ATTRIBUTES, score_subset_boxes, score_subset_landmarks
 from papers.deepmark.technique_variants import combined, parameters
 from papers.evaluation_set import Judged, load_judged
 from papers.table import Column, PaperColumn, Table
@@ -48,7 +48,7 @@ def run(request: Request) -> Table:
         notes=(
             *notes,
             "Garments of the other levels are regions to ignore, neither missed nor falsely found "
-            "(`fashion_ops/evaluation/subsets.py`); the paper does not say what it did with them.",
+            "(`papers/deepmark/subsets.py`); the paper does not say what it did with them.",
             "Visible: landmarks of visibility 2 only; a garment without any is ignored.",
         ),
     )

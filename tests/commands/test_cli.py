@@ -1,4 +1,4 @@
-"""The command line: names, errors, and the scores of somebody else's results."""
+"""The command line: names, errors, and scores of other people's results."""
 
 import json
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_every_command_answers() -> None:
     assert {"finetune", "promote", "restore", "pseudo-label", "check-cache"} < set(command.commands)
     assert {"ablate", "distributed", "fleet", "gle"} < set(command.commands)
     for name, sub in command.commands.items():
-        own = [[name, inner] for inner in sub.commands] if isinstance(sub, TyperGroup) else [[name]]
-        for words in own:
-            shown = runner.invoke(app, [*words, "--help"])
-            assert shown.exit_code == 0 and "Usage" in shown.output, words
+        calls = [[name, inner] for inner in sub.commands] if isinstance(sub, TyperGroup) else [[name]]
+        for words in calls:
+            done = runner.invoke(app, [*words, "--help"])
+            assert done.exit_code == 0 and "Usage" in done.output, words

@@ -42,16 +42,16 @@ def test_normalised_error_of_a_known_shift(catalogs, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     moved = predictions(catalogs / "fld", tmp_path / "p.parquet", (3, 4))
     common = ("--annotations", catalogs / "fld", "--predictions", moved, "--metric")
-    found = json.loads(call("score", *common, "ne", "--json").stdout)
+    scores = json.loads(call("score", *common, "ne", "--json").stdout)
     points = AlignmentCatalog(catalogs / "fld").points("test")
     sides = (points.box[:, 2:] - points.box[:, :2]).max(axis=1)
-    for row, mask in zip(found["rows"], (points.visibility == 2, points.observed), strict=True):
+    for row, mask in zip(scores["rows"], (points.visibility == 2, points.observed), strict=True):
         expected = (5 / sides)[:, None].repeat(8, axis=1)
         assert row["count"] == mask.sum() and row["micro"] == pytest.approx(
             expected[mask].mean(), rel=1e-5
         )
         assert set(row["per_landmark"]) <= {"left_collar", "right_hem", *row["per_landmark"]}
-    assert [row["points"] for row in found["rows"]] == ["visible", "visible + occluded"]
+    assert [row["points"] for row in scores["rows"]] == ["visible", "visible + occluded"]
     text = call("score", *common, "pdl", "--pixels", 15, "--frame", "box").stdout
     assert "box stretched to a square" in text and "within 15 of 224 px" in text
     assert "macro at 50 px" in text
@@ -79,8 +79,8 @@ def test_pseudo_labels_from_a_table_alone(tmp_path, monkeypatch):
     train, val = folder / "fld_upper_train.csv", folder / "fld_upper_val.csv"
     done = call("pseudo-label", train, "--also", val, "--out", tmp_path / "labels")
     assert done.exit_code == 0, done.output
-    own = done.stdout.split("fld_upper_val.csv")[1].splitlines()
-    values = {line[:30].strip(): float(line[30:]) for line in own[1:]}
+    printed = done.stdout.split("fld_upper_val.csv")[1].splitlines()
+    values = {line[:30].strip(): float(line[30:]) for line in printed[1:]}
     assert values["perplexity, T=1, median"] == pytest.approx(1.0, abs=0.005)
     assert values["perplexity, T=20"] == pytest.approx(5.6, abs=0.4)
     assert values["perplexity, T=20, all rows"] == pytest.approx(5.6, abs=0.4)

@@ -6,18 +6,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict, results, write_annotations, write_results
 
-from fashion_ops.evaluation.coco import (
-    annotations_dict,
-    detections,
-    ground_truth,
-    results,
-    write_annotations,
-    write_results,
-)
+from bench.pycocotools_scores import reference_scores
+from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.coco_files import read_annotations, score_files
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.reference import reference_scores
 from fashion_ops.taxonomy import category
 
 
@@ -25,9 +19,9 @@ def test_tables_files_and_pycocotools_give_the_same_numbers(tmp_path, images, ga
     scores = score_landmarks(ground_truth(images, garments), detections(predictions, images))
     write_annotations(tmp_path / "gt.json", images, garments)
     write_results(tmp_path / "found.json", predictions, images)
-    filed = score_files(tmp_path / "gt.json", tmp_path / "found.json")
-    assert filed["stats"] == list(scores.stats.values())
-    assert filed["per_category_AP"] == {str(c): ap for c, ap in scores.per_category.items()}
+    from_files = score_files(tmp_path / "gt.json", tmp_path / "found.json")
+    assert from_files["stats"] == list(scores.stats.values())
+    assert from_files["per_category_AP"] == {str(c): ap for c, ap in scores.per_category.items()}
     reference = reference_scores(annotations_dict(images, garments), list(results(predictions, images)))
     assert scores.stats == pytest.approx(reference.stats, abs=1e-12)
     assert 0.1 < scores.stats["AP"] < 0.9
@@ -41,10 +35,10 @@ def test_ground_truth_follows_the_official_converter(images, garments):
     assert first["bbox"] == [x1, y1, x2 - x1, y2 - y1]
     assert first["area"] == (x2 - x1) * (y2 - y1)
     keypoints = np.reshape(first["keypoints"], (294, 3))
-    own = category(int(garment["category_id"])).slots
-    assert np.array_equal(keypoints[own].ravel(), garment["landmarks"])
+    slots = category(int(garment["category_id"])).slots
+    assert np.array_equal(keypoints[slots].ravel(), garment["landmarks"])
     assert first["num_keypoints"] == garment["num_labelled"] == (keypoints[:, 2] > 0).sum()
-    keypoints[own] = 0
+    keypoints[slots] = 0
     assert not keypoints.any()
     assert len(data["categories"]) == 13
     assert data["categories"][0]["name"] == "short_sleeved_shirt"
@@ -53,9 +47,9 @@ def test_ground_truth_follows_the_official_converter(images, garments):
 def test_unused_slots_hold_the_box_centre(images, predictions):
     record, row = next(results(predictions, images)), predictions.iloc[0]
     keypoints = np.reshape(record["keypoints"], (294, 3))
-    own = category(int(row["category_id"])).slots
-    assert np.array_equal(keypoints[own, :2], row["landmarks"].reshape(-1, 3)[:, :2])
-    rest = np.delete(keypoints, np.r_[own], 0)
+    slots = category(int(row["category_id"])).slots
+    assert np.array_equal(keypoints[slots, :2], row["landmarks"].reshape(-1, 3)[:, :2])
+    rest = np.delete(keypoints, np.r_[slots], 0)
     x1, y1, x2, y2 = row["box"].astype(float)
     assert np.array_equal(rest[:, :2], np.tile([(x1 + x2) / 2, (y1 + y2) / 2], (len(rest), 1)))
     assert record["image_id"] == images.set_index("image_id")["coco_id"][row["image_id"]]
@@ -79,9 +73,9 @@ def test_box_centre_spares_predictions_for_unlabelled_garments(images, garments)
     one["box"] = [np.float32([300, 300, 390, 390]), *one["box"][1:]]
     exact["box"] = one["box"]
     exact["landmarks"] = [blank + 340, *exact["landmarks"][1:]]
-    truth, found = ground_truth(images, one), detections(exact, images)
+    truth, predicted = ground_truth(images, one), detections(exact, images)
     assert truth.ignored.tolist() == [True, False, False]
-    assert score_landmarks(truth, found).stats["AP"] == pytest.approx(1)
+    assert score_landmarks(truth, predicted).stats["AP"] == pytest.approx(1)
     padded = list(results(exact, images))
     for record in padded:
         keypoints = np.reshape(record["keypoints"], (294, 3))

@@ -30,22 +30,22 @@ def test_errors_over_the_frames_side():
 
 
 def test_the_point_set_changes_the_number():
-    own = errors(PREDICTED, TRUTH, BOXES)
-    visible = ne(own, counted(VISIBILITY, "visible"))
+    distances = errors(PREDICTED, TRUTH, BOXES)
+    visible = ne(distances, counted(VISIBILITY, "visible"))
     np.testing.assert_allclose(visible.per_point, [0.175, np.nan])
     assert (visible.macro, visible.micro) == pytest.approx((0.175, 0.175))
     assert visible.counts.tolist() == [2, 0]
-    both = ne(own, counted(VISIBILITY, "observed"))
+    both = ne(distances, counted(VISIBILITY, "observed"))
     np.testing.assert_allclose(both.per_point, [0.175, 0.1])
     assert both.macro == pytest.approx(0.1375) and both.micro == pytest.approx(0.45 / 3)
 
 
 def test_detected_landmarks():
-    own = errors(PREDICTED, TRUTH, BOXES)  # in a frame of 224: 56, 22.4, 22.4, 0 pixels
+    distances = errors(PREDICTED, TRUTH, BOXES)  # in a frame of 224: 56, 22.4, 22.4, 0 pixels
     mask = np.ones((2, 2), bool)
-    assert pdl(own, mask, 22.5).micro == pytest.approx(75)
-    assert pdl(own, mask, 22).per_point.tolist() == [0, 50]
-    curve = [score.micro for score in pdl_curve(own, mask, (0, 25, 56, 60))]
+    assert pdl(distances, mask, 22.5).micro == pytest.approx(75)
+    assert pdl(distances, mask, 22).per_point.tolist() == [0, 50]
+    curve = [score.micro for score in pdl_curve(distances, mask, (0, 25, 56, 60))]
     assert curve == pytest.approx([25, 75, 100, 100])
 
 
@@ -67,13 +67,13 @@ def test_the_mean_shape_on_real_landmarks():
     shape = mean_points(letterbox(train.box).apply(train.xy), train.visibility > 0)
     frame = letterbox(val.box)
     predicted = frame.invert(np.repeat(shape[None], len(val.xy), axis=0))
-    own = errors(predicted, val.xy, val.box)
+    distances = errors(predicted, val.xy, val.box)
     visible = counted(val.visibility, "visible")
-    assert ne(own, visible).micro == pytest.approx(0.170, abs=0.002)
-    assert ne(own, visible).macro == pytest.approx(0.170, abs=0.002)
-    assert pdl(own, visible, 15).micro == pytest.approx(17, abs=1)
-    assert pdl(own, visible, 15).macro == pytest.approx(17, abs=1)
-    assert ne(own, counted(val.visibility, "observed")).micro == pytest.approx(0.164, abs=0.003)
+    assert ne(distances, visible).micro == pytest.approx(0.170, abs=0.002)
+    assert ne(distances, visible).macro == pytest.approx(0.170, abs=0.002)
+    assert pdl(distances, visible, 15).micro == pytest.approx(17, abs=1)
+    assert pdl(distances, visible, 15).macro == pytest.approx(17, abs=1)
+    assert ne(distances, counted(val.visibility, "observed")).micro == pytest.approx(0.164, abs=0.003)
 
 
 def person():
@@ -116,9 +116,9 @@ def test_torso_is_between_middles_and_limbs_weigh_twice():
     names = point_set("lsp14").point_names
     hips = [names.index("right_hip"), names.index("left_hip")]
     moved[0, hips] += [[-25, 0], [25, 0]]  # their middle stays: the torso is right, both thighs wrong
-    found = pcp(moved, truth)
-    assert found.groups["torso"] == 100 and found.groups["upper_legs"] == 0
-    assert found.mean == pytest.approx(80)
+    scores = pcp(moved, truth)
+    assert scores.groups["torso"] == 100 and scores.groups["upper_legs"] == 0
+    assert scores.mean == pytest.approx(80)
 
 
 def test_a_stick_of_no_length():

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco_files import read_annotations, read_results, score_files
 from fashion_ops.evaluation.oks import STATS, oks, score_landmarks
-from fashion_ops.evaluation.reference import reference_scores
 from fashion_ops.taxonomy import CATEGORIES, category
 
 ORACLE = Path(__file__).parents[3] / "shared" / "samples" / "oks_oracle"
@@ -59,14 +59,14 @@ def add_garment(rng, kind: int, image: int, annotations: list, results: list) ->
         annotations.append({**annotation, "id": len(annotations) + 1})
     for _ in range(rng.choice([0, 1, 2, 15])):
         filler = rng.choice([0.0, 1.0, 9.0])
-        found = np.full((294, 3), filler) * (x + w / 2, y + h / 2, 1)
+        keypoints = np.full((294, 3), filler) * (x + w / 2, y + h / 2, 1)
         noise = rng.choice([0.0, 0.03, 0.1]) * np.sqrt(w * h)
-        found[slots, :2] = points + rng.normal(0, 1, (n, 2)) * noise
+        keypoints[slots, :2] = points + rng.normal(0, 1, (n, 2)) * noise
         record = {
             "image_id": image,
             "category_id": kind if rng.random() < 0.9 else int(rng.integers(1, 14)),
             "score": float(rng.choice([0.1, 0.5, 0.5, 0.9, rng.random()])),
-            "keypoints": found.ravel().tolist(),
+            "keypoints": keypoints.ravel().tolist(),
         }
         results += [record] * int(rng.choice([1, 1, 1, 3]))
 
@@ -144,8 +144,8 @@ def test_equals_the_official_evaluator(case):
     if case == "missing":
         pytest.skip("no ../shared/samples/oks_oracle here")
     expected = json.loads((ORACLE / "expected.json").read_text())
-    truth, found = case.split("/")
-    scores = score_files(ORACLE / expected["gt"][truth], ORACLE / f"pred_{found}.json")
+    truth, predicted = case.split("/")
+    scores = score_files(ORACLE / expected["gt"][truth], ORACLE / f"pred_{predicted}.json")
     assert scores["stats"] == pytest.approx(expected["cases"][case]["stats"], abs=1e-6)
     assert scores["per_category_AP"] == pytest.approx(
         expected["cases"][case]["per_category_AP"], abs=1e-6

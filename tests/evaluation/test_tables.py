@@ -42,10 +42,10 @@ def test_mean_shape_averages_labelled_landmarks_within_the_box(garments):
 def test_error_is_in_box_widths_and_heights(garments):
     truth = np.tile([10.0, 20, 2], (8, 1))
     truth[6:, 2] = 0
-    found = truth + np.array([3, 8, 0])  # 0.03 widths, 0.04 heights: 0.05
-    found[6:, :2] = 999  # not labelled, not counted
+    predicted = truth + np.array([3, 8, 0])  # 0.03 widths, 0.04 heights: 0.05
+    predicted[6:, :2] = 999  # not labelled, not counted
     rows = skirts(garments, [truth, truth], [[0, 0, 100, 200]] * 2)
-    predictions = rows.assign(landmarks=[np.float32(found).ravel(), np.float32(truth).ravel()])
+    predictions = rows.assign(landmarks=[np.float32(predicted).ravel(), np.float32(truth).ravel()])
     errors = garment_errors(rows, predictions)
     assert errors["error"].tolist() == pytest.approx([0.05, 0])
     variances = (2 * category(9).sigmas[:6]) ** 2
@@ -60,13 +60,13 @@ def test_clusters_worst_first(garments, predictions):
     ).astype({"cluster": "int16"})
     table = errors_by_cluster(garments, predictions, labels)
     assert table["garments"].sum() == (labels["cluster"] >= 0).sum()
-    for _, own in table.groupby("category"):
-        assert own["error"].is_monotonic_decreasing
+    for _, rows in table.groupby("category"):
+        assert rows["error"].is_monotonic_decreasing
     assert errors_by_cluster(garments, predictions, labels.head(0)).empty
     row = table.iloc[0]
     kind = garments["category_id"] == category(row["category"]).id
-    mine = garments[kind & (labels["cluster"] == row["cluster"]).to_numpy()]
-    assert row["error"] == pytest.approx(garment_errors(mine, predictions)["error"].mean())
+    members = garments[kind & (labels["cluster"] == row["cluster"]).to_numpy()]
+    assert row["error"] == pytest.approx(garment_errors(members, predictions)["error"].mean())
 
 
 def test_evaluate_tables(images, garments, predictions):

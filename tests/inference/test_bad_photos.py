@@ -11,14 +11,18 @@ import torch
 from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
-import fashion_ops.inference.edge
+import fashion_ops.commands.models
+import fashion_ops.inference.predictor
+import fashion_ops.methods.centernet.deploy.photo
 from fashion_ops.catalog.images import probe_bytes
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.cli import app
+from fashion_ops.inference.edge import EdgePredictor
+from fashion_ops.inference.landmark_pipeline import ScoredLandmarks
 from fashion_ops.inference.predictor import Predictor, decode_photo, read_photo
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.params import PostProcess
-from fashion_ops.reports.draw import draw_garments
+from fashion_ops.reports.draw import DrawnGarment, draw_garments
 from fashion_ops.taxonomy import category, load_grouping
 
 torch.set_num_threads(1)
@@ -143,7 +147,7 @@ class RedFinder:
 
     def __call__(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         grouping, side = load_grouping(GROUPING), images.shape[-1] // 4
-        own = torch.from_numpy(grouping.channels(SKIRT))
+        channels = torch.from_numpy(grouping.channels(SKIRT))
         sizes = {"hm": 13, "wh": 2, "hps": 2 * grouping.num_groups, "reg": 2, "hp_offset": 2}
         sizes["hm_hp"] = grouping.num_groups
         maps = {name: torch.zeros(len(images), n, side, side) for name, n in sizes.items()}
@@ -163,9 +167,9 @@ class RedFinder:
             maps["hm"][n, SKIRT - 1, y, x] = 0.9
             maps["wh"][n, :, y, x] = torch.tensor([x2 - x1, y2 - y1])
             maps["reg"][n, :, y, x] = torch.tensor([(x1 + x2) / 2 - x, (y1 + y2) / 2 - y])
-            along = torch.linspace(0, 1, len(own))
-            maps["hps"][n, 2 * own, y, x] = x1 + along * (x2 - x1) - x
-            maps["hps"][n, 2 * own + 1, y, x] = y1 + along * (y2 - y1) - y
+            along = torch.linspace(0, 1, len(channels))
+            maps["hps"][n, 2 * channels, y, x] = x1 + along * (x2 - x1) - x
+            maps["hps"][n, 2 * channels + 1, y, x] = y1 + along * (y2 - y1) - y
         return maps
 
 
@@ -191,11 +195,11 @@ def test_garments_land_in_the_photo_whatever_its_size(size, post):
     width, height, box = SIZES[size]
     photo = np.full((height, width, 3), 235, np.uint8)
     photo[box[1] : box[3] + 1, box[0] : box[2] + 1] = (220, 20, 20)
-    (found,) = red_finder(post).detect([photo])
-    assert found and {d.category_id for d in found} == {SKIRT}
+    (detections,) = red_finder(post).detect([photo])
+    assert detections and {d.category_id for d in detections} == {SKIRT}
     pixel = max(width, height) / 256  # one of the network's input
     edges = np.add(box, [-0.5, -0.5, 0.5, 0.5])
-    for d in found:
+    for d in detections:
         near = np.maximum(1.0 * pixel, 0.7)
         inside = np.clip(d.box, 0, [width - 1, height - 1] * 2)
         np.testing.assert_allclose(d.box, inside)
@@ -214,12 +218,13 @@ def test_a_photo_too_thin_to_see_anything_is_still_one(size):
     everywhere = RedFinder()(red)
     detector = red_finder(PostProcess())
     assert detector.detect([photo]) == [[]]
-    (found,) = replace(detector, network=lambda _: everywhere).detect([photo])
-    assert found
-    for d in found:
+    (detections,) = replace(detector, network=lambda _: everywhere).detect([photo])
+    assert detections
+    for d in detections:
         assert np.isfinite(d.landmarks).all()
         assert (d.box >= 0).all() and (d.box <= [size[0] - 1, size[1] - 1] * 2).all()
-    assert draw_garments(photo, found).shape[2] == 3
+    drawn = [DrawnGarment(d.category_id, d.box, d.landmarks, d.score) for d in detections]
+    assert draw_garments(photo, drawn).shape[2] == 3
 
 
 def test_a_batch_of_everything_is_each_alone():
@@ -232,10 +237,10 @@ def test_a_batch_of_everything_is_each_alone():
     detector = red_finder(PostProcess())
     together = detector.detect(photos)
     assert together[-1] == []
-    for photo, found in zip(photos, together, strict=True):
-        alone = detector.detect([photo])[0]
-        assert [d.score for d in alone] == pytest.approx([d.score for d in found])
-        for a, b in zip(alone, found, strict=True):
+    for photo, detections in zip(photos, together, strict=True):
+        single = detector.detect([photo])[0]
+        assert [d.score for d in single] == pytest.approx([d.score for d in detections])
+        for a, b in zip(single, detections, strict=True):
             np.testing.assert_allclose(a.box, b.box, atol=1e-3)
             np.testing.assert_allclose(a.landmarks, b.landmarks, atol=1e-3)
 
@@ -243,20 +248,25 @@ def test_a_batch_of_everything_is_each_alone():
 class Echo:
     """Stands in for the landmark models: three points of each box."""
 
-    def predict(self, read_image, image_ids, boxes, category_ids, rows) -> dict:
+    def predict(self, read_image, image_ids, boxes, category_ids, variants) -> dict:
         read_image(0)
         poses = []
         for (x1, y1, x2, y2), c in zip(boxes, category_ids, strict=True):
             along = np.linspace(0, 1, category(int(c)).num_landmarks)[:, None]
             xy = np.array([x1, y1]) + along * np.array([x2 - x1, y2 - y1])
             poses.append(np.column_stack([xy, np.ones(len(xy))]))
-        return dict.fromkeys(rows, poses)
+        return dict.fromkeys(variants, ScoredLandmarks(poses, np.ones(len(poses))))
 
 
-@pytest.fixture
-def predict(tmp_path, monkeypatch):
+@pytest.fixture(params=["bundle", "detector"])
+def predict(tmp_path, monkeypatch, request):
     """``fashion-ops predict`` with the stand-ins; returns exit code, output and the folder."""
-    predictor = Predictor(red_finder(PostProcess()), Echo())  # type: ignore[arg-type]
+    detector = red_finder(PostProcess())
+    predictor = (
+        Predictor(detector, Echo())  # type: ignore[arg-type]
+        if request.param == "bundle"
+        else EdgePredictor(detector)
+    )
     monkeypatch.setattr(fashion_ops.commands.models, "load_predictor", lambda *_: predictor)
 
     def run(**photos: bytes):
@@ -275,7 +285,7 @@ def garments(out: Path, name: str) -> list:
     return json.loads((out / f"{name}.json").read_text())["garments"]
 
 
-def test_a_photo_without_garments_gives_an_empty_list_and_a_image(predict):
+def test_a_photo_without_garments_gives_an_empty_list_and_an_image(predict):
     blank = Image.new("RGB", (300, 200), (235, 235, 235))
     code, printed, out = predict(blank=encoded(blank))
     assert code == 0 and "no garment" in printed
@@ -302,3 +312,15 @@ def test_predict_takes_turned_and_gray_photos_and_names_the_broken_one(predict):
     assert sorted(p.name for p in out.iterdir()) == sorted(
         f"{name}.{kind}" for name in ("turned", "gray", "dot") for kind in ("json", "png")
     )
+
+
+def test_predict_decodes_each_photo_once(predict, monkeypatch):
+    decoded = []
+    for module in (fashion_ops.inference.predictor, fashion_ops.methods.centernet.deploy.photo):
+        monkeypatch.setattr(
+            module,
+            "decode_rgb",
+            lambda data, name, **k: decoded.append(Path(name).stem) or decode_rgb(data, name, **k),
+        )
+    assert predict(one=encoded(scene()), two=encoded(scene(), "JPEG"))[0] == 0
+    assert decoded == ["one", "two"]

@@ -172,8 +172,8 @@ def test_predictions_of_a_folder_are_those_of_its_box_detector(ws: Workspace) ->
     predictor = Predictor.load(ws.detector.parent)
     photo = Catalog(ws.catalog).image(int(judged_images(ws)["image_id"].iloc[0]))
     (boxes,) = BoxDetector.load(ws.box_detector).detect([photo])
-    told = predictor.predict(photo, min_score=0.0, row="universal")
-    assert [g.box for g in told] == [tuple(b.box.tolist()) for b in boxes] and told
+    garments = predictor.predict(photo, min_score=0.0, variant="universal")
+    assert [g.box for g in garments] == [tuple(b.box.tolist()) for b in boxes] and garments
 
 
 @pytest.mark.parametrize("boxes", [DETECTOR, BOX_DETECTOR])

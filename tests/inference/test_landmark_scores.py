@@ -1,4 +1,4 @@
-"""Scores over own and all channels, ensembles, OKS-NMS: by hand, and through ``evaluate``."""
+"""Scores over a category's or all channels, ensembles, OKS-NMS: by hand and through ``evaluate``."""
 
 import json
 import shutil
@@ -9,9 +9,9 @@ import pytest
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.evaluation.oks_nms import suppress
+from fashion_ops.evaluation.oks_nms import oks_nms
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLandmarks, average
 from fashion_ops.inference.predictions import predictions_table
-from fashion_ops.inference.predictor import LandmarkPipeline, Poses, average
 from fashion_ops.inference.reproduction import differences
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.steps import evaluate
@@ -34,8 +34,8 @@ def test_peaks_that_are_too_low_do_not_count():
 
 
 def test_an_ensemble_is_the_mean():
-    one = Poses([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]))
-    two = Poses([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]))
+    one = ScoredLandmarks([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]))
+    two = ScoredLandmarks([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]))
     mean = average([one, two])
     np.testing.assert_allclose(mean.landmarks[0], [[2, 3, 0.6]])
     assert mean.scores.tolist() == [pytest.approx(0.4)]
@@ -58,19 +58,19 @@ def test_oks_nms_by_hand():
     table = predictions_table(
         [*skirts([0, 1, 3], [0.5, 0.9, 0.7]), *skirts([0], [0.1], 2), *skirts([0], [0.1], 1, 7)]
     )
-    kept = suppress(table, 0.98)
+    kept = oks_nms(table, 0.98)
     assert kept["score"].tolist() == pytest.approx([0.9, 0.7, 0.1, 0.1])  # 0 goes, 2 apart stays
-    assert len(suppress(table, 0.999)) == len(suppress(table, None)) == 5
-    assert suppress(table.head(0), 0.9).empty
+    assert len(oks_nms(table, 0.999)) == len(oks_nms(table, None)) == 5
+    assert oks_nms(table.head(0), 0.9).empty
 
 
-def test_a_suppressed_pose_suppresses_nobody():
+def test_a_removed_pose_removes_no_other():
     table = predictions_table(skirts([0, 1, 2], [0.9, 0.8, 0.7]))
-    assert suppress(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
+    assert oks_nms(table, 0.98)["score"].tolist() == pytest.approx([0.9, 0.7])
 
 
-def test_all_channels_score_otherwise_than_own(ws):
-    pipeline = LandmarkPipeline.load(ws.landmarker.parent, rows=("universal",))
+def test_all_channels_give_another_score_than_the_own_ones(ws):
+    pipeline = LandmarkPipeline.load(ws.landmarker.parent, variants=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
     garments = (
@@ -83,10 +83,10 @@ def test_all_channels_score_otherwise_than_own(ws):
     peaks = model.predict_channels(_crops(model, *garments), garments[3])
     peaks[..., 2] = np.linspace(0.1, 0.9, 81)
     pipeline.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
-    own = pipeline.predict(*garments, ("universal",), "own")["universal"]
+    of_category = pipeline.predict(*garments, ("universal",), "own")["universal"]
     every = pipeline.predict(*garments, ("universal",), "all")["universal"]
     assert every.scores == pytest.approx(np.full(4, pose_score(peaks[0])))
-    for score, pose in zip(own.scores, own.landmarks, strict=True):
+    for score, pose in zip(of_category.scores, of_category.landmarks, strict=True):
         assert score == pytest.approx(pose_score(pose)) != pytest.approx(every.scores[0])
 
 
@@ -97,14 +97,14 @@ def _crops(model, read_image, image_ids, boxes, _):
 
 
 def test_evaluate_with_all_of_it(ws, tmp_path):
-    """An ensemble with itself is itself; a bundle still reproduces what was judged, NMS and all."""
+    """An ensemble with itself is itself; a bundle still reproduces what was evaluated, with NMS."""
     shutil.copytree(ws.landmarker.parent, ws.root / "again" / "models")
-    chosen = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "pictures": 0}
-    params = tiny_params(ws, evaluate=chosen)
+    switches = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "pictures": 0}
+    params = tiny_params(ws, evaluate=switches)
     evaluate.run(params, ws)
     metrics = json.loads((ws.evaluation / "metrics.json").read_text())["landmark_ap"]
     assert metrics["ensemble"] == metrics["finetuned"]
     folder = ws.evaluation / "predictions" / "truth_boxes"
-    one, two = (pd.read_parquet(folder / f"{row}.parquet") for row in ("finetuned", "ensemble"))
+    one, two = (pd.read_parquet(folder / f"{name}.parquet") for name in ("finetuned", "ensemble"))
     pd.testing.assert_frame_equal(one, two)
     assert differences(ws.landmarker.parent, params, ws) == {}

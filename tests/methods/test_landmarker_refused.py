@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.inference.predictor import LandmarkPipeline
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions

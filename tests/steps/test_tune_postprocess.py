@@ -14,9 +14,10 @@ from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.postprocess_search import SearchSpace, build_scorers, grid, search
 from fashion_ops.inference.predictions import detect
-from fashion_ops.inference.predictor import LandmarkPipeline, Predictor
+from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess

@@ -7,7 +7,7 @@ import pytest
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.variants import box_aps, landmark_aps
+from fashion_ops.evaluation.rescoring import box_aps, landmark_aps
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +47,18 @@ def scorings(crowded) -> np.ndarray:
 
 
 def test_each_scoring_gets_the_ap_of_the_scorers(images, unlabelled, crowded, scorings):
-    truth, found = ground_truth(images, unlabelled), detections(crowded, images)
-    landmark = landmark_aps(truth, found, scorings)
-    box = box_aps(truth, found, np.stack(crowded["box"].to_list()), scorings)
+    truth, predicted = ground_truth(images, unlabelled), detections(crowded, images)
+    landmark = landmark_aps(truth, predicted, scorings)
+    box = box_aps(truth, predicted, np.stack(crowded["box"].to_list()), scorings)
     for v, scores in enumerate(scorings):
         table = crowded.assign(score=scores)[scores >= 0]
-        alone = score_landmarks(truth, detections(table, images)).stats["AP"]
-        assert landmark[v] == pytest.approx(alone, abs=1e-12)
+        single = score_landmarks(truth, detections(table, images)).stats["AP"]
+        assert landmark[v] == pytest.approx(single, abs=1e-12)
         boxes = score_boxes(images, unlabelled, table).stats["AP"] if len(table) else 0.0
         assert box[v] == pytest.approx(boxes, abs=1e-9)
     assert landmark[0] > 0.05 and box[0] > 0.05 and len(set(landmark)) == 5
 
 
 def test_nothing_to_find(images, garments, crowded, scorings):
-    truth, found = ground_truth(images, garments.head(0)), detections(crowded, images)
-    assert landmark_aps(truth, found, scorings).tolist() == [-1.0] * 5
+    truth, predicted = ground_truth(images, garments.head(0)), detections(crowded, images)
+    assert landmark_aps(truth, predicted, scorings).tolist() == [-1.0] * 5

@@ -1,13 +1,12 @@
 """AP on a part of the garments: the small ones, the heavily occluded ones, the visible landmarks only.
 
-DeepFashion2 judges by scale, occlusion, zoom-in and viewpoint (Ge et al., CVPR 2019; DeepMark++ Table
-5); how garments of the other levels are treated was never published. Here they are neither missed nor
-falsely found:
+DeepFashion2 reports AP by scale, occlusion, zoom-in and viewpoint (Ge et al., CVPR 2019; DeepMark++
+Table 5), but not how garments of the other levels are treated. Here they count neither way:
 
-- they are COCO's crowd regions, so what finds one counts neither way, as in pycocotools;
-- a detection that finds nothing but lies on one of them (box IoU at least .5, and more than on any
-  garment of the subset) counts neither way either. COCO alone would ask it to fit ever better as the
-  threshold rises and count it as false from there on; a small subset would drown in others' mistakes.
+- They are COCO's crowd regions, so a detection that matches one counts neither way, as in pycocotools.
+- A detection without a match that lies on one of them (box IoU at least .5, and more than with any
+  garment of the subset) counts neither way either. Under COCO's rule alone it would turn into a false
+  positive as the threshold rises, and false positives of other levels would dominate a small subset.
 
 With all garments inside, both scores are the ordinary ones. "Visible only" takes occluded landmarks
 (visibility 1) as not labelled; a garment without any visible one is then ignored by the official rule.
@@ -20,7 +19,8 @@ import pandas as pd
 
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
-from fashion_ops.evaluation.oks import MAX_DETECTIONS, GroundTruth, Scores, score_landmarks
+from fashion_ops.evaluation.instances import GroundTruth
+from fashion_ops.evaluation.oks import MAX_DETECTIONS, Scores, score_landmarks
 
 ATTRIBUTES: dict[str, tuple[str, str, str]] = {
     "scale": ("small", "moderate", "large"),
@@ -29,7 +29,7 @@ ATTRIBUTES: dict[str, tuple[str, str, str]] = {
     "viewpoint": ("no wear", "frontal", "side or back"),
 }
 """Columns of the catalog's garments and what their values 1, 2, 3 mean; 0 is unknown."""
-_ON = 0.5  # box IoU from which a detection lies on a garment: the loosest threshold of the protocol
+_MIN_IOU = 0.5  # box IoU from which a detection lies on a garment: the protocol's lowest threshold
 
 
 def score_subset_landmarks(
@@ -48,7 +48,7 @@ def score_subset_landmarks(
         garments: ``schemas.GARMENTS`` of the split.
         predictions: ``schemas.PREDICTIONS`` on these images.
         inside: bool (G,), the garments that count.
-        visible_only: judge by landmarks of visibility 2 alone.
+        visible_only: count landmarks of visibility 2 only.
         max_detections: best predictions counted per image and category.
 
     Raises:
@@ -59,19 +59,17 @@ def score_subset_landmarks(
         truth = _only_visible(truth)
     truth = replace(truth, crowd=~inside, ignored=truth.ignored | ~inside)
     found = detections(predictions, images)
-    # An area outside of every range: left out where it finds nothing, by COCO's own rule.
-    found = replace(
-        found, area=np.where(lies_outside(garments, predictions, inside), np.inf, found.area)
-    )
-    return score_landmarks(truth, found, max_detections=max_detections)
+    # COCO's rule: a detection with an area outside of every range is ignored where it matches nothing.
+    area = np.where(lies_outside(garments, predictions, inside), np.inf, found.area)
+    return score_landmarks(truth, replace(found, area=area), max_detections=max_detections)
 
 
 def score_subset_boxes(
     images: pd.DataFrame, garments: pd.DataFrame, predictions: pd.DataFrame, inside: np.ndarray
 ) -> Scores:
     """Box AP on some garments of one split; arguments and errors as ``score_subset_landmarks``."""
-    elsewhere = lies_outside(garments, predictions, inside)
-    return score_boxes(images, garments, predictions, crowd=~inside, neutral=elsewhere)
+    outside = lies_outside(garments, predictions, inside)
+    return score_boxes(images, garments, predictions, crowd=~inside, neutral=outside)
 
 
 def lies_outside(garments: pd.DataFrame, predictions: pd.DataFrame, inside: np.ndarray) -> np.ndarray:
@@ -88,18 +86,18 @@ def owners(garments: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
     """The row of the garment that each prediction lies on, -1 where there is none; int (N,)."""
     rows = pd.Series(np.arange(len(garments))).groupby(garments["image_id"].to_numpy()).indices
     boxes, kinds = _boxes(garments), garments["category_id"].to_numpy()
-    found, found_kinds = _boxes(predictions), predictions["category_id"].to_numpy()
+    predicted, predicted_kinds = _boxes(predictions), predictions["category_id"].to_numpy()
     out = np.full(len(predictions), -1)
     by_image = pd.Series(np.arange(len(predictions))).groupby(predictions["image_id"].to_numpy())
-    for image_id, mine in by_image.indices.items():
-        own = rows.get(image_id)
-        if own is None:
+    for image_id, of_image in by_image.indices.items():
+        labelled = rows.get(image_id)
+        if labelled is None:
             continue
-        iou = _iou(found[mine], boxes[own])
-        same = found_kinds[mine][:, None] == kinds[own]
-        rank = np.where(iou >= _ON, iou + 2 * same, -1.0)
+        iou = _iou(predicted[of_image], boxes[labelled])
+        same = predicted_kinds[of_image][:, None] == kinds[labelled]
+        rank = np.where(iou >= _MIN_IOU, iou + 2 * same, -1.0)
         best = rank.argmax(1)
-        out[mine] = np.where(rank.max(1) >= 0, own[best], -1)
+        out[of_image] = np.where(rank.max(1) >= 0, labelled[best], -1)
     return out
 
 
@@ -117,5 +115,5 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = (high - low).clip(0).prod(-1)
-    whole = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)
-    return shared / np.maximum(whole - shared, np.finfo(float).tiny)
+    total = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)
+    return shared / np.maximum(total - shared, np.finfo(float).tiny)

@@ -6,19 +6,20 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from coco_export import annotations_dict, results
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fashion_ops.evaluation.boxes import score_boxes
-from fashion_ops.evaluation.coco import annotations_dict, detections, ground_truth, results
+from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
-from fashion_ops.evaluation.subsets import (
+from fashion_ops.taxonomy import sigmas
+from papers.deepmark.subsets import (
     lies_outside,
     owners,
     score_subset_boxes,
     score_subset_landmarks,
 )
-from fashion_ops.taxonomy import sigmas
 
 SKIRT = 9
 
@@ -42,22 +43,22 @@ def crowd(garments, predictions):
     return pd.concat([predictions, poor], ignore_index=True)
 
 
-def reference(kind, annotations, found):
+def reference(kind, annotations, predicted):
     """pycocotools' AP; ``area`` given with a result is kept."""
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, judged = COCO(), COCO()
+        truth, results = COCO(), COCO()
         truth.dataset = annotations
         truth.createIndex()
-        judged.dataset = {**annotations, "annotations": found}
-        judged.createIndex()
-        judge = COCOeval(truth, judged, kind)
+        results.dataset = {**annotations, "annotations": predicted}
+        results.createIndex()
+        evaluator = COCOeval(truth, results, kind)
         if kind == "keypoints":
-            judge.params.kpt_oks_sigmas = sigmas()
-            judge.params.maxDets = [20]
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    return judge.stats.tolist()
+            evaluator.params.kpt_oks_sigmas = sigmas()
+            evaluator.params.maxDets = [20]
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator.stats.tolist()
 
 
 def flagged(images, garments, inside):
@@ -68,13 +69,13 @@ def flagged(images, garments, inside):
 
 
 def test_landmarks_equal_pycocotools_with_crowd_flags(images, garments, crowd, inside):
-    found = list(results(crowd, images))
+    predicted = list(results(crowd, images))
     elsewhere = lies_outside(garments, crowd, inside)
     assert 10 < elsewhere.sum() < len(crowd) - 10
     areas = detections(crowd, images).area
-    for number, (record, area, out) in enumerate(zip(found, areas, elsewhere, strict=True), 1):
+    for number, (record, area, out) in enumerate(zip(predicted, areas, elsewhere, strict=True), 1):
         record |= {"id": number, "area": 1e12 if out else float(area)}
-    stats = reference("keypoints", flagged(images, garments, inside), found)
+    stats = reference("keypoints", flagged(images, garments, inside), predicted)
     scores = score_subset_landmarks(images, garments, crowd, inside)
     assert list(scores.stats.values()) == pytest.approx(stats, abs=1e-9)
     assert 0.1 < scores.stats["AP"] < 0.9
@@ -82,11 +83,11 @@ def test_landmarks_equal_pycocotools_with_crowd_flags(images, garments, crowd, i
 
 def test_boxes_equal_pycocotools_with_crowd_flags(images, garments, crowd, inside):
     elsewhere = lies_outside(garments, crowd, inside)
-    found = []
+    predicted = []
     for number, (row, out) in enumerate(zip(crowd.itertuples(), elsewhere, strict=True), 1):
         x1, y1, x2, y2 = row.box.astype(float).tolist()
         coco_id = images.loc[images["image_id"] == row.image_id, "coco_id"].item()
-        found.append(
+        predicted.append(
             {
                 "id": number,
                 "image_id": coco_id,
@@ -97,7 +98,7 @@ def test_boxes_equal_pycocotools_with_crowd_flags(images, garments, crowd, insid
                 "iscrowd": 0,
             }
         )
-    stats = reference("bbox", flagged(images, garments, inside), found)
+    stats = reference("bbox", flagged(images, garments, inside), predicted)
     scores = score_subset_boxes(images, garments, crowd, inside)
     assert list(scores.stats.values()) == pytest.approx(stats, abs=1e-9)
     assert 0.1 < scores.stats["AP"] < 0.9
@@ -175,25 +176,25 @@ def test_a_wrong_category_is_the_mistake_of_the_garment_below(images, garments):
         landmarks=[np.zeros(42, np.float32)] * 2
     )
     assert lies_outside(truth, wrong, np.array([True, False])).tolist() == [False, True]
-    # Its own category first: a top over a dress belongs to the top.
+    # The same category first: a top over a dress belongs to the top.
     dress = truth.assign(category_id=[SKIRT, 8], box=[truth["box"].iloc[0]] * 2)
     assert owners(dress, wrong.head(1)).tolist() == [1]
 
 
 def test_visible_only(images, garments):
-    """An occluded landmark far off counts in one way of judging and not in the other."""
+    """An occluded landmark far off counts in one score and not in the other."""
     truth = skirts(images, garments, (0, 0, 100, 100), (200, 0, 300, 100))
     points = truth["landmarks"].iloc[0].reshape(-1, 3).copy()
     points[:4, 2] = 1
     hidden = skirts(images, garments, (200, 0, 300, 100), visibility=1)["landmarks"].iloc[0]
-    found = found_like(truth, [0.9, 0.8])
+    predicted = found_like(truth, [0.9, 0.8])
     truth["landmarks"] = [points.ravel(), hidden]
     moved = points.copy()
     moved[:4, :2] += 400
-    found["landmarks"] = [moved.ravel(), hidden]
+    predicted["landmarks"] = [moved.ravel(), hidden]
     everything = np.ones(2, bool)
-    both = score_subset_landmarks(images, truth, found, everything).stats
-    visible = score_subset_landmarks(images, truth, found, everything, visible_only=True).stats
+    both = score_subset_landmarks(images, truth, predicted, everything).stats
+    visible = score_subset_landmarks(images, truth, predicted, everything, visible_only=True).stats
     # Half of the landmarks are right: OKS .5. At .75 the better scored one is wrong, the other right:
     # precision 1/2 up to recall 1/2, which is 51 of the 101 recalls.
     assert both["AP75"] == pytest.approx(0.5 * 51 / 101, abs=1e-9)

@@ -1,0 +1,143 @@
+"""The landmark models of a bundle, run one after another on the same crops.
+
+``universal`` serves all categories, ``finetuned`` holds a copy of it trained for one category, and
+``refined`` a PoseFix model per category that corrects the finetuned landmarks. These three are the
+variants of a prediction.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
+from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.top_down.decode import pose_score
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.taxonomy import CATEGORIES
+
+VARIANTS = ("universal", "finetuned", "refined")
+
+
+class ScoredLandmarks(NamedTuple):
+    """Landmarks of N garments, (num_landmarks, 3) x, y, score each, and scores (N,) of the garments."""
+
+    landmarks: list[np.ndarray]
+    scores: np.ndarray
+
+
+def average(members: Sequence[ScoredLandmarks]) -> ScoredLandmarks:
+    """Ensemble: the mean of landmarks and scores that several models predict for the same garments."""
+    landmarks = [np.mean(poses, 0) for poses in zip(*(m.landmarks for m in members), strict=True)]
+    return ScoredLandmarks(landmarks, np.mean([m.scores for m in members], 0))
+
+
+@dataclass(frozen=True)
+class LandmarkPipeline:
+    """The universal landmarker, and the finetuned landmarker and refiner of each category id."""
+
+    universal: LandmarkPredictor
+    finetuned: dict[int, LandmarkPredictor]
+    refined: dict[int, Refiner]
+
+    @classmethod
+    def load(
+        cls, bundle: Path, device: str = "cpu", variants: Sequence[str] = VARIANTS
+    ) -> "LandmarkPipeline":
+        """Load the models of a bundle that these variants need, for every category.
+
+        Raises:
+            FileNotFoundError: a model is missing; names the folder.
+            ValueError: a model was trained for other crops or another grouping than the universal one.
+        """
+        universal = LandmarkPredictor.load(bundle / "landmarker", device)
+        finetuned, refined = {}, {}
+        for c in CATEGORIES:
+            if {"finetuned", "refined"} & set(variants):
+                folder = bundle / "finetuned" / c.name
+                finetuned[c.id] = LandmarkPredictor.load(folder, device)
+                _check_matches(folder, finetuned[c.id].spec, universal.spec, c.name)
+            if "refined" in variants:
+                folder = bundle / "refined" / c.name
+                refined[c.id] = Refiner.load(folder, device)
+                _check_matches(folder, refined[c.id].spec, universal.spec, c.name)
+        return cls(universal, finetuned, refined)
+
+    def predict(
+        self,
+        read_image: Callable[[int], np.ndarray],
+        image_ids: np.ndarray,
+        boxes: np.ndarray,
+        category_ids: np.ndarray,
+        variants: Sequence[str] = VARIANTS,
+        score: str = "own",
+    ) -> dict[str, ScoredLandmarks]:
+        """Predict landmarks and a score for every garment.
+
+        Args:
+            read_image: image id -> RGB uint8 (H, W, 3).
+            image_ids: (N,) image of each garment; equal ids should be adjacent.
+            boxes: (N, 4) x1, y1, x2, y2 in pixels of the image.
+            category_ids: (N,) 1..13.
+            variants: which of ``VARIANTS`` to return.
+            score: whose peaks make the score of a garment: ``own`` for the landmarks of its category,
+                ``all`` for every channel. A refiner has no peaks and keeps the finetuned score.
+
+        Returns:
+            Landmarks in pixels of the image, by variant.
+        """
+        matrices = self.universal.matrices(boxes)
+        crops = cut_crops(read_image, image_ids, matrices, self.universal.crop)
+        inverse = invert_matrices(matrices)
+        predictions = {
+            v: ScoredLandmarks([np.empty(0)] * len(boxes), np.zeros(len(boxes))) for v in variants
+        }
+
+        def store(variant: str, rows: np.ndarray, poses: list[np.ndarray], scores: np.ndarray) -> None:
+            if variant in predictions:
+                predictions[variant].scores[rows] = scores
+                for row, pose in zip(rows, poses, strict=True):
+                    predictions[variant].landmarks[row] = to_image(pose, inverse[row])
+
+        if "universal" in variants:
+            predicted = _predict_crops(self.universal, crops, category_ids, score)
+            store("universal", np.arange(len(boxes)), *predicted)
+        if {"finetuned", "refined"} & set(variants):
+            for c in np.unique(category_ids):
+                rows = np.flatnonzero(category_ids == c)
+                of_category = crops[rows]
+                poses, scores = _predict_crops(
+                    self.finetuned[int(c)], of_category, category_ids[rows], score
+                )
+                store("finetuned", rows, poses, scores)
+                if "refined" in variants:
+                    refined = self.refined[int(c)].refine(
+                        of_category, torch.from_numpy(np.stack(poses))
+                    )
+                    store("refined", rows, list(refined.cpu().numpy()), scores)
+        return predictions
+
+
+def _predict_crops(
+    model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
+) -> ScoredLandmarks:
+    """Landmarks in crop pixels, and scores of their garments."""
+    channels = model.predict_channels(crops, category_ids)
+    poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
+    scored = poses if score == "own" else channels
+    return ScoredLandmarks(poses, np.array([pose_score(pose) for pose in scored]))
+
+
+def _check_matches(
+    folder: Path, spec: dict[str, Any], universal: dict[str, Any], category_name: str
+) -> None:
+    """Check that the model of a category works on the crops and channels of the universal one."""
+    for name in ("crop", "padding", "grouping"):
+        value, expected = spec.get(name), universal[name]
+        if value not in (None, expected) and (name, value) != ("grouping", category_name):
+            raise ValueError(
+                f"{folder}: made for {name} {value}, the landmarker beside it has {expected}"
+            )
