@@ -4,6 +4,10 @@ import os
 import signal
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Before anything imports the library: every function of it checks its annotations, shapes included.
+install_import_hook("fashion_ops", "annotations.check")
 
 # Two threads that wait for each other on a busy machine are twenty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
