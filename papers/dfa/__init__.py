@@ -1,4 +1,4 @@
-"""DFA's tables and figures (Liu et al., ECCV 2016), one file each, ``run(request) -> Table``.
+"""DFA's tables and figures (Liu et al., ECCV 2016), one file each, ``run(config) -> Table``.
 
 ``runs`` trains what they compare, once for all of them. Tables 1 and 5 describe, figures 4 and 8 to 11
 are images: ``dfa_stage`` draws figure 4's clusters. The paper's own numbers are in ``paper``.

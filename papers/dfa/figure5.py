@@ -7,10 +7,10 @@ import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import counted, pdl_curve
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import paper
 from papers.dfa.curves import draw_curves
-from papers.dfa.data import identify
+from papers.alignment import identify
 from papers.dfa.runs import STAGE_1, STAGE_3, Runs, described, open_runs
 from papers.table import Column, Table
 
@@ -24,9 +24,9 @@ METHODS = {
 PIXELS = tuple(range(5, 51, 5))
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """PDL at 5 to 50 px of the 224-px frame; the first seed."""
-    runs = open_runs(request, request.params.dfa_stage.source)[:1]
+    runs = open_runs(config, config.params.dfa_stage.source)[:1]
     curves = {name: _curves(runs[0], row) for name, row in METHODS.items()}
     table = pd.DataFrame(
         {f"{subject}: {name}": curve for name, own in curves.items() for subject, curve in own.items()},
@@ -62,10 +62,10 @@ def draw(table: Table, path: Path) -> None:
 def _curves(runs: Runs, name: str) -> dict[str, np.ndarray]:
     """By landmark name and clothing type."""
     off = runs.errors(name)
-    rows = runs.judged.rows
+    rows = runs.test.rows
     mask = counted(rows.visibility, "visible")
     out = {}
-    for k, point in enumerate(runs.judged.points.point_names):
+    for k, point in enumerate(runs.test.points.point_names):
         out[point.replace("_", " ")] = _percent(off[:, [k]], mask[:, [k]])
     for number, kind in enumerate(CLOTHES_TYPES, 1):
         own = rows.clothes_type == number

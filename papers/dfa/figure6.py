@@ -7,10 +7,10 @@ import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import SUBSETS
 from fashion_ops.evaluation.normalized_error import counted, pdl
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import paper
 from papers.dfa.curves import draw_bars
-from papers.dfa.data import identify
+from papers.alignment import identify
 from papers.dfa.figure5 import METHODS
 from papers.dfa.runs import Runs, described, open_runs
 from papers.dfa.table3 import NAMES
@@ -19,9 +19,9 @@ from papers.table import Column, Table
 PIXELS = 15
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """PDL of each method on each subset; the first seed."""
-    runs = open_runs(request, request.params.dfa_stage.source)[:1]
+    runs = open_runs(config, config.params.dfa_stage.source)[:1]
     table = pd.DataFrame(
         [_scores(runs[0], row) for row in METHODS.values()],
         index=pd.Index(METHODS, name="method"),
@@ -52,6 +52,6 @@ def draw(table: Table, path: Path) -> None:
 
 def _scores(runs: Runs, name: str) -> list[float]:
     off = runs.errors(name)
-    mask = counted(runs.judged.rows.visibility, "visible")
-    picked = [runs.judged.rows.subset(key) for key in SUBSETS]
+    mask = counted(runs.test.rows.visibility, "visible")
+    picked = [runs.test.rows.subset(key) for key in SUBSETS]
     return [pdl(off[rows], mask[rows], PIXELS).micro if rows.any() else np.nan for rows in picked]

@@ -28,9 +28,9 @@ from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish
-from papers.config import Request
+from papers.config import TableConfig
 
-JUDGED = "test"
+TEST = "test"
 MEAN = "mean shape"
 
 
@@ -91,14 +91,14 @@ class Runs:
         return self._load("train")
 
     @cached_property
-    def judged(self) -> Split:
-        return self._load(JUDGED)
+    def test(self) -> Split:
+        return self._load(TEST)
 
     def _load(self, split: str) -> Split:
         return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
 
     def row(self, name: str) -> tuple[Stage, dict[str, Estimate]]:
-        """A row's stage, trained if need be, and what it says of ``train`` and the judged split."""
+        """A row's stage, trained if need be, and what it says of ``train`` and the evaluated split."""
         folder = self.folder / f"seed{self.seed}" / _slug(name)
         if not folder.is_dir():
             self._train(name, folder)
@@ -117,7 +117,7 @@ class Runs:
         )  # fmt: skip
         found = {
             name: stage.predict(split.crops, known.get(name))
-            for name, split in (("train", self.train), (JUDGED, self.judged))
+            for name, split in (("train", self.train), (TEST, self.test))
         }
         with publish(folder) as fresh:
             stage.save(fresh)
@@ -126,13 +126,13 @@ class Runs:
             (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     def positions(self, name: str) -> np.ndarray:
-        """Judged positions (N, n, 2), normalised, of a row, the mean shape or another method."""
+        """EvaluationSet positions (N, n, 2), normalised, of a row, the mean shape or another method."""
         if name == MEAN:
             own = self.train.shapes
             shape = mean_points(own.positions, own.observed)
-            return np.broadcast_to(shape, self.judged.shapes.positions.shape)
+            return np.broadcast_to(shape, self.test.shapes.positions.shape)
         if name in ROWS:
-            return self.row(name)[1][JUDGED].positions
+            return self.row(name)[1][TEST].positions
         path = self.folder / f"seed{self.seed}" / f"{_slug(name)}.safetensors"
         if not path.is_file():
             make = self._deeppose if name.startswith("DeepPose") else self._idpr
@@ -142,8 +142,8 @@ class Runs:
         return load_file(path)["positions"]
 
     def errors(self, name: str) -> np.ndarray:
-        """Distances (N, n) of the judged landmarks over the side of the frame."""
-        split = self.judged
+        """Distances (N, n) of the evaluated landmarks over the side of the frame."""
+        split = self.test
         found = split.to_pixels(self.positions(name))
         return errors(found, split.rows.xy, split.rows.box, self.params.frame)
 
@@ -152,11 +152,11 @@ class Runs:
         own = self.train
         model = train_deeppose(self.params, own.crops, own.shapes, own.points.mirror, self.seed, first)
         return {
-            f"DeepPose (stage {stage})": model.predict(self.judged.crops, stage) for stage in (1, 2, 3)
+            f"DeepPose (stage {stage})": model.predict(self.test.crops, stage) for stage in (1, 2, 3)
         }
 
     def _idpr(self) -> dict[str, np.ndarray]:
-        own, judged = self.train, self.judged
+        own, evaluated = self.train, self.test
         args = (own.crops, own.shapes, own.points.mirror)
         links = tree_links(self.kind)
         plain = train_idpr(self.params.model_copy(update={"clusters": 0}), *args, links, self.seed)
@@ -165,7 +165,7 @@ class Runs:
             labelled = train_idpr(self.params, *args, links, self.seed)
             routed = add_routing(labelled, self.params, *args, self.seed)
             models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
-        return {n: m.predict(judged.crops, judged.shapes.slots) for n, m in models.items()}
+        return {n: m.predict(evaluated.crops, evaluated.shapes.slots) for n, m in models.items()}
 
 
 def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]]:
@@ -183,36 +183,36 @@ def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]
     return out
 
 
-def open_runs(request: Request, source: str) -> list[Runs]:
+def open_runs(config: TableConfig, source: str) -> list[Runs]:
     """The runs of a source's catalog, one a seed.
 
     Raises:
         FileNotFoundError: there is no such catalog yet.
     """
-    folder = request.ws.alignment_catalog / source
+    folder = config.ws.alignment_catalog / source
     if not (folder / "garments.parquet").is_file():
         raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
-    params = request.params.dfa_stage
+    params = config.params.dfa_stage
     changes: dict[str, Any] = {"source": source, "per_type": False}
-    if request.epochs is not None:
-        changes |= {"epochs": request.epochs, "lr_steps": None}
-    if request.backbones:
-        changes["backbone"] = request.backbones[0]
+    if config.epochs is not None:
+        changes |= {"epochs": config.epochs, "lr_steps": None}
+    if config.backbones:
+        changes["backbone"] = config.backbones[0]
     params = DfaStage.model_validate(params.model_dump() | changes)
     digest = hashlib.sha256(params.model_dump_json().encode())
     digest.update((folder / "garments.parquet").read_bytes())
-    where = request.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
+    where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
-    seeds = request.seeds or (request.params.seed,)
+    seeds = config.seeds or (config.params.seed,)
     return [Runs(where, params, AlignmentCatalog(folder), seed) for seed in seeds]
 
 
 def described(runs: list[Runs], what: str) -> str:
-    """What was judged, and with which networks."""
+    """What was evaluated, and with which networks."""
     p, first = runs[0].params, runs[0]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
     return (
-        f"{what}, {len(first.judged)} test garments, trained on {len(first.train)}; {p.backbone} "
+        f"{what}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
         f"{p.input_size}x{p.input_size}, {p.epochs} epochs a network, {seeds}"
     )
 

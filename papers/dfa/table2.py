@@ -5,11 +5,11 @@ import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import counted, ne
 from fashion_ops.methods.alignment.dfa.routing import HARD
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
+from papers.alignment import identify
 from papers.dfa.runs import (
-    JUDGED,
+    TEST,
     MEAN,
     ROWS,
     STAGE_1,
@@ -29,9 +29,9 @@ COLUMNS = (
 SPREAD = "s.d. of average"
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """NE over visible landmarks, the mean over landmarks, then over seeds."""
-    runs = open_runs(request, request.params.dfa_stage.source)
+    runs = open_runs(config, config.params.dfa_stage.source)
     rows = [_row(runs, name) for name in (MEAN, *ROWS)]
     table = pd.DataFrame(
         rows, index=pd.Index([MEAN, *ROWS], name="stage and component"), columns=[*COLUMNS, SPREAD]
@@ -63,7 +63,7 @@ def _row(runs: list[Runs], name: str) -> list[float]:
 
 
 def _scores(runs: Runs, name: str) -> list[float]:
-    score = ne(runs.errors(name), counted(runs.judged.rows.visibility, "visible"))
+    score = ne(runs.errors(name), counted(runs.test.rows.visibility, "visible"))
     return [*score.per_point, score.macro]
 
 
@@ -88,7 +88,7 @@ def _gains(runs: list[Runs]) -> list[str]:
 
 
 def _notes(runs: list[Runs]) -> list[str]:
-    hard = [float((r.row(STAGE_3)[1][JUDGED].branch == HARD).mean()) for r in runs]
+    hard = [float((r.row(STAGE_3)[1][TEST].branch == HARD).mean()) for r in runs]
     epsilon = runs[0].params.epsilon
     cut = "the median of stage 2's G" if epsilon is None else f"{epsilon:g}"
     return [

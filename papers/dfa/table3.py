@@ -5,21 +5,21 @@ import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import SUBSETS
 from fashion_ops.evaluation.normalized_error import counted, ne
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
+from papers.alignment import identify
 from papers.dfa.runs import MEAN, Runs, described, open_runs
 from papers.table import Column, PaperColumn, Table
 
 NAMES = dict(zip(SUBSETS, paper.COLUMNS_3, strict=True))
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """NE over visible landmarks of each subset's garments, mean over seeds."""
-    runs = open_runs(request, request.params.dfa_stage.source)
+    runs = open_runs(config, config.params.dfa_stage.source)
     names = [MEAN, *paper.TABLE_3]
     rows = [np.mean([_scores(r, name) for r in runs], axis=0) for name in names]
-    counts = [int(runs[0].judged.rows.subset(s).sum()) for s in SUBSETS]
+    counts = [int(runs[0].test.rows.subset(s).sum()) for s in SUBSETS]
     what, same = identify(runs[0].catalog)
     return Table(
         name="table3",
@@ -47,9 +47,9 @@ def run(request: Request) -> Table:
 
 def _scores(runs: Runs, name: str) -> list[float]:
     off = runs.errors(name)
-    mask = counted(runs.judged.rows.visibility, "visible")
+    mask = counted(runs.test.rows.visibility, "visible")
     out = []
     for key in SUBSETS:
-        rows = runs.judged.rows.subset(key)
+        rows = runs.test.rows.subset(key)
         out.append(ne(off[rows], mask[rows]).macro if rows.any() else float("nan"))
     return out

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.evaluation.pcp import pcp
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
+from papers.alignment import identify
 from papers.dfa.runs import MEAN, STAGE_3, Runs, described, open_runs
 from papers.table import Column, PaperColumn, Table
 
@@ -20,11 +20,11 @@ METHODS = {
 }
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """Strict PCP in percent, mean over seeds."""
-    runs = open_runs(request, "lsp")
-    judged = [[_score(r, name) for r in runs] for name in METHODS.values()]
-    rows = [np.mean([values for values, _ in per_seed], axis=0) for per_seed in judged]
+    runs = open_runs(config, "lsp")
+    evaluated = [[_score(r, name) for r in runs] for name in METHODS.values()]
+    rows = [np.mean([values for values, _ in per_seed], axis=0) for per_seed in evaluated]
     what, same = identify(runs[0].catalog)
     return Table(
         name="table4",
@@ -47,7 +47,7 @@ def run(request: Request) -> Table:
 
 
 def _score(runs: Runs, name: str) -> tuple[list[float], str]:
-    split = runs.judged
+    split = runs.test
     found = pcp(split.to_pixels(runs.positions(name)), split.rows.xy)
     groups = [found.groups[name.replace(" ", "_")] for name in paper.COLUMNS_4[:-1]]
     return [*groups, found.mean], found.convention

@@ -18,7 +18,7 @@ from papers.alignment import (
     load_fld,
     outliers,
 )
-from papers.config import Request
+from papers.config import TableConfig
 from papers.gle import paper
 from papers.table import Column, PaperColumn, Table
 
@@ -27,13 +27,13 @@ FIRST = "k = 0"
 WAYS = {f"k = {k}": {"modules": k} for k in range(4)}  # column -> settings
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """Train every column with every seed on FLD's training garments and judge the test garments."""
-    data = load_fld(request)
-    base = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
-    if request.epochs is not None:
-        base = base.model_copy(update={"epochs": request.epochs})
-    seeds = request.seeds or SEEDS
+    data = load_fld(config)
+    base = GLESettings() if config.training_config is None else read_yaml(GLESettings, config.training_config)
+    if config.epochs is not None:
+        base = base.model_copy(update={"epochs": config.epochs})
+    seeds = config.seeds or SEEDS
     seen = data.test.visibility == VISIBLE
     observed = data.test.observed
     rows: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
@@ -64,7 +64,7 @@ def run(request: Request) -> Table:
         rows=table,
         ours=f"{data.name}, mean of {len(seeds)} seeds; {describe(base)}",
         theirs="FLD (k = 3) and DeepFashion (k = 2), VGG-16 at 224 pixels with ImageNet's weights",
-        same_data=data.same,
+        same_data=data.is_papers_data,
         paper=(
             PaperColumn("k = 2", dict(zip(names, paper.DEEPFASHION, strict=True)), "DeepFashion"),
             PaperColumn("k = 3", dict(zip(names, paper.FLD, strict=True)), "FLD"),

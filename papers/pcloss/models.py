@@ -25,7 +25,7 @@ from papers.alignment import (
     load_fld,
     outliers,
 )
-from papers.config import Request
+from papers.config import TableConfig
 from papers.table import Column, Table
 
 Train = Callable[[dict, int], np.ndarray]  # settings of PCLoss, seed -> (N, 8, 2) in image pixels
@@ -44,14 +44,14 @@ def ways(weight: float) -> dict[str, dict]:
     return out
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """Train every row with every seed on FLD's training garments and judge the test garments."""
-    data = load_fld(request)
-    gle = GLESettings() if request.config is None else read_yaml(GLESettings, request.config)
-    dfa = request.params.dfa_stage.model_copy(update=PLAIN)
-    if request.epochs is not None:
-        gle = gle.model_copy(update={"epochs": request.epochs})
-        dfa = dfa.model_copy(update={"epochs": request.epochs})
+    data = load_fld(config)
+    gle = GLESettings() if config.training_config is None else read_yaml(GLESettings, config.training_config)
+    dfa = config.params.dfa_stage.model_copy(update=PLAIN)
+    if config.epochs is not None:
+        gle = gle.model_copy(update={"epochs": config.epochs})
+        dfa = dfa.model_copy(update={"epochs": config.epochs})
     splits = [
         load_split(data.catalog, split, JOINT, dfa.input_size, dfa.frame) for split in ("train", "test")
     ]
@@ -59,7 +59,7 @@ def run(request: Request) -> Table:
         "regression": partial(_regress, splits[0], splits[1], dfa),
         "heatmap": partial(_heatmaps, data, gle),
     }
-    seeds = request.seeds or SEEDS
+    seeds = config.seeds or SEEDS
     seen = data.test.visibility == VISIBLE
     observed = data.test.observed
     runs: dict[str, list[tuple[float, ...]]] = {}

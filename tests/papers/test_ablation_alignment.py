@@ -16,7 +16,7 @@ from fashion_ops.workspace import Workspace
 from papers import alignment
 from papers.alignment import distances, duplicates, load_fld, outliers
 from papers.applications import attributes, localisations, retrieval
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import figure7
 from papers.gle import table1
 from papers.pcloss import models
@@ -26,15 +26,15 @@ SETTINGS = "backbone: tiny\ncrop: [32, 32]\nepochs: 1\nbatch_size: 8\nprecision:
 
 
 @pytest.fixture(scope="module")
-def aligned(tmp_path_factory) -> Request:
-    """A request on catalogs of the four benchmarks of garments; tiny settings."""
+def aligned(tmp_path_factory) -> TableConfig:
+    """A config on catalogs of the four benchmarks of garments; tiny settings."""
     root = tmp_path_factory.mktemp("aligned")
     ws = Workspace(root)
     twin = write_twin(root / "twin", items=8)
     for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
-    return Request(Params(), ws, seeds=(0,), config=root / "gle.yaml")
+    return TableConfig(Params(), ws, seeds=(0,), config=root / "gle.yaml")
 
 
 def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
@@ -42,7 +42,7 @@ def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
     table = table1.run(aligned)
     data = load_fld(aligned)
-    settings = read_yaml(GLESettings, aligned.config).model_copy(update={"modules": 3})
+    settings = read_yaml(GLESettings, aligned.training_config).model_copy(update={"modules": 3})
     model = train_gle(data.train, data.catalog.image, settings, seed=0)
     found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
     score = ne(distances(found[..., :2], data.test), data.test.visibility == 2)

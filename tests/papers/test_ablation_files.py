@@ -11,7 +11,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.cli import app
 from fashion_ops.taxonomy import CATEGORIES
 from papers.deepmark import FIGURES, TABLES, paper
-from papers.evaluation_set import identify, load_judged
+from papers.evaluation_set import identify, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 from papers.write import csv_frame, draw, markdown, write_table
 
@@ -51,7 +51,7 @@ def test_markdown_puts_the_papers_numbers_beside_ours_and_marks_them():
         "| way | AP | paper (another data set) | time, ms | paper (another machine) | remark |" in lines
     )
     assert "| first | 0.500 | 0.250 | 12.3 | 50.0 |  |" in lines
-    assert "| second | — | — | 7.0 | 60.0 | nothing judged |" in lines
+    assert "| second | — | — | 7.0 | 60.0 | nothing evaluated |" in lines
     assert "**Another data set**" in text and "`fashion-ops ablate x --table 9`" in text
     assert "- A note." in lines and "![A table](table9.png)" in lines
 
@@ -109,23 +109,23 @@ def test_papers_numbers():
         assert network + techniques + decode == pytest.approx(total, abs=0.0015)
 
 
-def test_the_wardrobe_is_another_data_set(request_of, ws):
-    judged = load_judged(request_of())
-    assert not judged.same
+def test_the_wardrobe_is_another_data_set(config_of, ws):
+    evaluated = load_evaluation_set(config_of())
+    assert not evaluated.same
     # Garments were taken out of the catalog by hand, so the manifest no longer vouches for it.
-    assert judged.name.startswith("a data set of your own, 24 validation images")
+    assert evaluated.name.startswith("a data set of your own, 24 validation images")
     manifest = json.loads((ws.raw / "wardrobe.json").read_text())
-    counts = judged.catalog.garments["split"].value_counts()
+    counts = evaluated.catalog.garments["split"].value_counts()
     for split in manifest["splits"]:
         manifest["splits"][split]["garments"] = int(counts[split])
     other = ws.root / "other"
     other.mkdir(exist_ok=True)
     (other / "wardrobe.json").write_text(json.dumps(manifest))
-    assert identify(judged.catalog, other) == "synthetic wardrobe"
+    assert identify(evaluated.catalog, other) == "synthetic wardrobe"
 
 
-def test_a_drawn_part_says_so(request_of):
-    one, other = load_judged(request_of(images=5)), load_judged(request_of(images=5))
+def test_a_drawn_part_says_so(config_of):
+    one, other = load_evaluation_set(config_of(images=5)), load_evaluation_set(config_of(images=5))
     assert "5 of 24 validation images" in one.name
     assert one.images["image_id"].tolist() == other.images["image_id"].tolist()
     assert set(one.garments["image_id"]) <= set(one.images["image_id"])

@@ -27,7 +27,7 @@ from papers.agg_finetune import (
     training_switches,
 )
 from papers.agg_finetune.rare_category_remedies import nearest
-from papers.config import Request
+from papers.config import TableConfig
 
 
 def untrained(job: Job, *_: object) -> Result:
@@ -54,9 +54,9 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def request_of(ws):
-    """Makes a request on the workspace."""
-    return lambda **options: Request(tiny_params(ws), ws, **options)
+def config_of(ws):
+    """Makes a config on the workspace."""
+    return lambda **options: TableConfig(tiny_params(ws), ws, **options)
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def test_papers_numbers():
 
 
 @pytest.fixture(scope="module")
-def second(request_of):
-    return table2.run(request_of(images=3))
+def second(config_of):
+    return table2.run(config_of(images=3))
 
 
-def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, request_of):
+def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, config_of):
     rows = second.rows
     assert list(rows.index)[-2:] == ["ground truth, 81", "ground truth, all of it"]
     assert set(paper.TABLE_2) < set(rows.index)
@@ -98,48 +98,48 @@ def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, reque
     assert rows["AP_kps"].between(0, 1).all()
 
 
-def test_table2_trains_what_the_rows_say(second, request_of):
-    request = request_of()
-    plain = table2.variant(table2.ROWS["Cascade R-CNN, 294 channels"], request.params)
-    spec = LandmarkPredictor.load(runs.universal(plain, request).landmarker).spec
+def test_table2_trains_what_the_rows_say(second, config_of):
+    config = config_of()
+    plain = table2.variant(table2.ROWS["Cascade R-CNN, 294 channels"], config.params)
+    spec = LandmarkPredictor.load(runs.universal(plain, config).landmarker).spec
     assert (spec["grouping"], spec["training"]["flip"]) == ("none", 0.0)
     flips = []
     for label in ("+ finetune", "+ hflip train"):
-        own = table2.variant(table2.ROWS[label], request.params)
-        folder = runs.finetuned(own, request, "skirt")
+        own = table2.variant(table2.ROWS[label], config.params)
+        folder = runs.finetuned(own, config, "skirt")
         flips.append(LandmarkPredictor.load(folder).spec["training"]["flip"])
     assert flips == [0.0, 0.5]
 
 
-def test_table2_trains_once(second, request_of, no_training):
-    request = request_of()
+def test_table2_trains_once(second, config_of, no_training):
+    config = config_of()
     for row in table2.ROWS.values():
-        own = table2.variant(row, request.params)
-        made = runs.all_finetuned(own, request) if row.finetune else runs.universal(own, request)
+        own = table2.variant(row, config.params)
+        made = runs.all_finetuned(own, config) if row.finetune else runs.universal(own, config)
         assert made
     for kind in ("cascade_rcnn", "htc"):
-        runs.box_detector(runs.changed(request.params, train_box_detector={"kind": kind}), request)
+        runs.box_detector(runs.changed(config.params, train_box_detector={"kind": kind}), config)
 
 
-def test_table3_is_of_the_workspaces_own_models(request_of, no_training):
-    table = table3.run(request_of())
+def test_table3_is_of_the_workspaces_own_models(config_of, no_training):
+    table = table3.run(config_of())
     rows = table.rows
     assert list(rows.index) == [*CATEGORY_NAMES, "mean"]
     assert rows.loc["mean", ["train", "validation"]].tolist() == [
         rows["train"].iloc[:-1].sum(),
         rows["validation"].iloc[:-1].sum(),
     ]
-    judged = rows.iloc[:-1][list(table3.APS)].astype(float)
-    assert judged.mean().tolist() == pytest.approx(rows.loc["mean", list(table3.APS)].tolist())
+    evaluated = rows.iloc[:-1][list(table3.APS)].astype(float)
+    assert evaluated.mean().tolist() == pytest.approx(rows.loc["mean", list(table3.APS)].tolist())
     assert {p.column for p in table.paper} == {*table3.APS, "gain"}
 
 
 @pytest.fixture(scope="module")
-def gained(request_of):
-    return gain.run(request_of(seeds=(1,)))
+def gained(config_of):
+    return gain.run(config_of(seeds=(1,)))
 
 
-def test_gain_is_what_the_models_differ_by(gained, request_of):
+def test_gain_is_what_the_models_differ_by(gained, config_of):
     rows = gained.rows
     counts = rows["train"].iloc[:13]
     assert counts.is_monotonic_increasing and set(counts.index) == set(CATEGORY_NAMES)
@@ -148,27 +148,27 @@ def test_gain_is_what_the_models_differ_by(gained, request_of):
     assert rows.loc["rarest", "gain"] == pytest.approx(own.iloc[:5].mean())
     difference = rows.loc["rarest", "gain"] - rows.loc["commonest", "gain"]
     assert rows.loc["rarest - commonest", "gain"] == pytest.approx(difference)
-    for answer in rare_category_remedies.ANSWERS:
+    for answer in rare_category_remedies.REMEDIES:
         told = rows[f"gain, {answer}"]
         assert told.iloc[:13].notna().sum() == 5 and told.notna().sum() == 6  # and their mean
 
 
-def test_gain_trains_once(gained, request_of, no_training, monkeypatch):
+def test_gain_trains_once(gained, config_of, no_training, monkeypatch):
     monkeypatch.setattr(
         rare_category_remedies, "train_held_out", lambda *_: pytest.fail("trained again")
     )
-    request = request_of()
+    config = config_of()
     rare = gained.rows.index[:5].tolist()
-    for answer in rare_category_remedies.ANSWERS:
+    for answer in rare_category_remedies.REMEDIES:
         rare_category_remedies.train(
-            answer, runs.changed(request.params, seed=1), request, rare[0], rare
+            answer, runs.changed(config.params, seed=1), config, rare[0], rare
         )
 
 
 def test_answers_need_shared_channels(ws):
     own = tiny_params(ws, finetune={"channels": "own"})
     with pytest.raises(ValueError, match=r"finetune\.channels is own: .*set it to grouping"):
-        gain.run(Request(own, ws))
+        gain.run(TableConfig(own, ws))
 
 
 def test_intervals_are_students():
@@ -186,9 +186,9 @@ def test_the_nearest_category_shares_most_channels():
     assert nearest("shorts", even) == "trousers"
 
 
-def test_held_out_garments_choose_the_epoch(ws, request_of, tmp_path, monkeypatch):
-    """What is judged best is written, also when it is the model before any training."""
-    params = rare_category_remedies.longer(request_of().params, "skirt")
+def test_held_out_garments_choose_the_epoch(ws, config_of, tmp_path, monkeypatch):
+    """What is evaluated best is written, also when it is the model before any training."""
+    params = rare_category_remedies.longer(config_of().params, "skirt")
     job = finetune.prepare(params, ws, "skirt")
     assert job["fit"].epochs == 2
     job["garments"] = _five(load_garments(ws, "train")[1])
@@ -235,17 +235,17 @@ def test_perfect_landmarks_have_oks_1(ws):
     assert rare_category_remedies.mean_oks(Perfect(), some, lambda _: None) == pytest.approx(1.0)  # type: ignore[arg-type]
 
 
-def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
+def test_puzzle_switches_what_its_rows_say(ws, config_of, monkeypatch):
     """The mask leaves the own channels alone to score: as own-channel scores, bit for bit."""
     asked = []
     real = inference_switches.judge.landmarks
 
-    def landmarks(universal, finetuned, judged, boxes, what, score):
+    def landmarks(universal, finetuned, evaluated, boxes, what, score):
         asked.append((universal.reading, len(finetuned), score))
-        return real(universal, finetuned, judged, boxes, what, score)
+        return real(universal, finetuned, evaluated, boxes, what, score)
 
     monkeypatch.setattr(inference_switches.judge, "landmarks", landmarks)
-    table = inference_switches.run(request_of(images=6))
+    table = inference_switches.run(config_of(images=6))
     assert list(table.rows.index) == list(inference_switches.ROWS)
     masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
     assert masked.equals(own.rename("channel mask at test"))
@@ -256,8 +256,8 @@ def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
     assert table.paper[0].values == {inference_switches.BASE: 0.652}
 
 
-def test_puzzle_training_trains_what_its_rows_say(request_of):
-    params = request_of().params
+def test_puzzle_training_trains_what_its_rows_say(config_of):
+    params = config_of().params
     made = {
         name: training_switches.variant(params, **own) for name, own in training_switches.ROWS.items()
     }
