@@ -17,7 +17,7 @@ in ``matching``.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -151,8 +151,11 @@ def match_category(
 
 
 def oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, landmark_sigmas: np.ndarray
-) -> np.ndarray:
+    points: np.ndarray,
+    landmarks: np.ndarray,
+    area: np.ndarray | np.floating,
+    landmark_sigmas: np.ndarray,
+) -> np.ndarray | np.floating:
     """OKS of pairs: points (..., L, 2), landmarks (..., L, 3), area (...), sigmas (L,) -> (...).
 
     NaN where no landmark is labelled.
@@ -161,8 +164,8 @@ def oks(
 
 
 def _oks(
-    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray, variances: np.ndarray
-) -> np.ndarray:
+    points: np.ndarray, landmarks: np.ndarray, area: np.ndarray | np.floating, variances: np.ndarray
+) -> Any:
     labelled = landmarks[..., 2] > 0
     dx, dy = points[..., 0] - landmarks[..., 0], points[..., 1] - landmarks[..., 1]
     e = (dx**2 + dy**2) / variances / (area[..., None] + _EPS) / 2

@@ -118,7 +118,7 @@ class Detector:
         fitted = [cut(image, m, (side, side)) for image, m in zip(images, matrices, strict=True)]
         return torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2), matrices
 
-    def maps(self, images: Tensor) -> Maps:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Six maps of fitted images, fused with those of the mirrored ones if ``post.flip``."""
         maps = self.network(images)
         if not self.post.flip:
@@ -126,7 +126,7 @@ class Detector:
         mirror = torch.from_numpy(self.grouping.mirror()).to(maps["hm"].device)
         return merge_flipped(maps, self.network(images.flip(-1)), mirror)
 
-    def decode(self, maps: Maps, min_score: float) -> Decoded:
+    def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
         """Garments in the maps, in input pixels, doubles and all."""
         slots = grouping_slots(self.grouping).to(maps["hm"].device)
         return decode(maps, slots, self.post, min_score)

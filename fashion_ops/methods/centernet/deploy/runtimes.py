@@ -39,7 +39,7 @@ class OnnxNetwork:
         options.log_severity_level = 3
         return cls(graph, onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]))
 
-    def __call__(self, images: Tensor) -> Maps:
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
         values = self.session.run(None, {INPUT: _pixels(images, self.graph)})
         return {k: torch.from_numpy(v) for k, v in zip(self.graph.outputs, values, strict=True)}
@@ -65,7 +65,7 @@ class OpenvinoNetwork:
             config["INFERENCE_NUM_THREADS"] = threads
         return cls(graph, ov.Core().compile_model(path, "CPU", config).create_infer_request())
 
-    def __call__(self, images: Tensor) -> Maps:
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Fitted images uint8 (B, 3, S, S) to the graph's outputs by name."""
         values = self.request.infer([_pixels(images, self.graph)], share_inputs=True)
         return {k: torch.from_numpy(values[i]) for i, k in enumerate(self.graph.outputs)}
@@ -122,7 +122,7 @@ class ExportedDetector(Detector):
         path = folder / NETWORK[graph.format]
         return cls(network.open(path, graph, threads), spec, chosen, graph=graph)
 
-    def decode(self, maps: Maps, min_score: float) -> Decoded:
+    def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
         """Garments in what the graph gives, in input pixels, doubles and all."""
         if self.graph.gives == "maps":
             return super().decode(maps, min_score)
