@@ -49,7 +49,9 @@ def deepmark(
     backbones: Annotated[
         str | None, typer.Option(help="Table 1 and figures: the rows, as in small,mdla34.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: images in a training step.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Figure 4: images in a training step.")
+    ] = None,
 ) -> None:
     """DeepMark++ (2020): a table or a figure of section 4."""
     options = {"images": images, "epochs": epochs, "backbones": _list(backbones), "batch": batch}

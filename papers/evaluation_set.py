@@ -43,8 +43,8 @@ class EvaluationSet:
     def landmarks(self, predictions: pd.DataFrame, max_detections: int) -> Scores:
         """Landmark AP of ``schemas.PREDICTIONS`` on these images."""
         truth = ground_truth(self.images, self.garments)
-        found = detections(predictions, self.images)
-        return score_landmarks(truth, found, max_detections=max_detections)
+        rows = detections(predictions, self.images)
+        return score_landmarks(truth, rows, max_detections=max_detections)
 
     def boxes(self, predictions: pd.DataFrame) -> Scores:
         """Box AP of ``schemas.PREDICTIONS`` on these images."""

@@ -42,9 +42,7 @@ def run(config: TableConfig) -> Table:
             "finetune.channels is own: the remedies share channels between categories; set it to "
             "grouping, or leave the remedies out (--remedies '')"
         )
-    train_counts = dict(
-        zip(CATEGORY_NAMES, garment_counts(evaluated.training_garments()), strict=True)
-    )
+    train_counts = dict(zip(CATEGORY_NAMES, garment_counts(evaluated.training_garments()), strict=True))
     validation_counts = dict(zip(CATEGORY_NAMES, garment_counts(evaluated.garments), strict=True))
     order = sorted(CATEGORY_NAMES, key=lambda name: train_counts[name])
     known = [name for name in order if train_counts[name] and validation_counts[name]]
@@ -86,8 +84,8 @@ def run(config: TableConfig) -> Table:
         same_data=evaluated.is_papers_data,
         paper=(PaperColumn("gain", papers_gains()),),
         notes=(
-            f"`{MEAN}`: all categories with training and validation garments; `{RAREST}` and `{COMMONEST}`: the "
-            f"{EXTREME} with the fewest and with the most training garments.",
+            f"`{MEAN}`: all categories with training and validation garments; `{RAREST}` and "
+            f"`{COMMONEST}`: the {EXTREME} with the fewest and with the most training garments.",
             "± 95 %: half the interval of the mean over the seeds (Student's t).",
             *(f"`{r}`: {REMEDIES[r]}; on the {EXTREME} rarest." for r in remedies),
             *_seed_notes(gains),

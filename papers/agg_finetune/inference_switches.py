@@ -1,4 +1,4 @@
-"""Table ``inference_switches``: may inference explain that a plain network beats the challenge's winner?
+"""Table ``inference_switches``: can inference explain why a plain network beats the winner?
 
 With ground-truth boxes svip-lab report 0.702 for a plain network of 294 channels, the winner 0.652
 (Table 2). Each row switches one of their differences at test on the workspace's models;
@@ -60,7 +60,9 @@ def run(config: TableConfig) -> Table:
     """Evaluate each switch on ground-truth boxes and on those of ``evaluate.boxes``."""
     evaluated, ws = load_evaluation_set(config), config.ws
     universal = scoring.load_landmarker(ws.landmarker, flip_test=False)
-    tuned = {name: scoring.load_landmarker(ws.finetuned(name), flip_test=False) for name in CATEGORY_NAMES}
+    tuned = {
+        name: scoring.load_landmarker(ws.finetuned(name), flip_test=False) for name in CATEGORY_NAMES
+    }
     boxes = both_boxes(config, evaluated)
     values = {
         label: [landmark_ap((universal, tuned), row, config, evaluated, one) for one in boxes]

@@ -2,8 +2,8 @@
 
 ``warm`` starts from the finetuned model of the nearest category instead of the universal one. ``joint``
 trains one model for all rare categories together. ``longer`` trains twice the epochs. ``held`` trains
-twice the epochs and keeps the epoch (or the universal model) with the best OKS on a held-out part of the
-category's training garments. Everything else is as in the step ``finetune``.
+twice the epochs and keeps the epoch (or the universal model) with the best OKS on a held-out part of
+the category's training garments. Everything else is as in the step ``finetune``.
 """
 
 import tempfile

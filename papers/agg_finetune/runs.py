@@ -38,7 +38,9 @@ def with_epochs(config: TableConfig) -> Params:
         name: {**runs.model_dump(), "finetune": {"lr": runs.finetune.lr, "epochs": config.epochs}}
         for name, runs in config.params.categories.items()
     }
-    return with_changes(config.params, train_landmarker=run, train_box_detector=run, categories=categories)
+    return with_changes(
+        config.params, train_landmarker=run, train_box_detector=run, categories=categories
+    )
 
 
 def universal(params: Params, config: TableConfig) -> Workspace:
@@ -68,7 +70,7 @@ def finetuned(params: Params, config: TableConfig, category: str) -> Path:
 
 
 def link_universal(source: Workspace, ws: Workspace) -> None:
-    """Link another workspace's universal landmarker and the labels that it was trained on into ``ws``."""
+    """Link another workspace's universal landmarker and its training labels into ``ws``."""
     _link(source.grouped, ws.grouped)
     _link(source.landmarker, ws.landmarker)
 

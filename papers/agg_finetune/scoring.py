@@ -48,9 +48,7 @@ def predict_landmarks(
     return landmark_tables(pipeline, evaluated.catalog, boxes, what, score=score, rows=rows)
 
 
-def landmark_scores(
-    config: TableConfig, evaluated: EvaluationSet, predictions: pd.DataFrame
-) -> Scores:
+def landmark_scores(config: TableConfig, evaluated: EvaluationSet, predictions: pd.DataFrame) -> Scores:
     """Landmark AP with the number of detections that step ``evaluate`` allows."""
     return evaluated.landmarks(predictions, config.params.evaluate.max_detections)
 

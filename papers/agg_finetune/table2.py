@@ -85,8 +85,9 @@ def run(config: TableConfig) -> Table:
         title="Aggregation & Finetuning Table 2: what each part is worth",
         columns=columns,
         rows=table.rename_axis("boxes"),
-        ours=f"{evaluated.name}; detectors {detector.backbone} {detector.short_side}, {detector.epochs} "
-        f"epochs; landmarkers {landmarker.backbone} {width}x{height}, {landmarker.epochs} epochs",
+        ours=f"{evaluated.name}; detectors {detector.backbone} {detector.short_side}, "
+        f"{detector.epochs} epochs; landmarkers {landmarker.backbone} {width}x{height}, "
+        f"{landmarker.epochs} epochs",
         theirs=f"{paper.DATA}; ResNeXt-101-64x4d, HRNet-w48 384x512",
         same_data=evaluated.is_papers_data,
         paper=tuple(

@@ -37,7 +37,8 @@ def run(config: TableConfig, localiser: Localiser | None = None) -> Table:
     train, test = catalog.points("train"), catalog.points("test")
     if not len(train) or not len(test):
         raise ValueError(
-            f"{catalog.folder}: needs garments in split train (has {len(train)}) and test (has {len(test)})"
+            f"{catalog.folder}: needs garments in the splits train (has {len(train)}) and test "
+            f"(has {len(test)})"
         )
     localiser = localiser or train_localiser(config)
     train_features = localiser.features(catalog, train)

@@ -1,8 +1,8 @@
 """The four localisations of section 4.4 and their features.
 
 Boxes come from the annotations. Two GLE networks predict joints and landmarks, one trained on FLD's
-joints and one on its landmarks. The backbone of the latter extracts the features of all four, unless the
-settings name a backbone with ImageNet's weights, like the paper's "off-the-shelf" ones.
+joints and one on its landmarks. The backbone of the latter extracts the features of all four, unless
+the settings name a backbone with ImageNet's weights, like the paper's "off-the-shelf" ones.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
-from papers.alignment import load_fld, open_source
+from papers.alignment import load_fld
 from papers.config import TableConfig
 
 ROWS = ("full image", "bbox", "human joints", "fashion landmarks")
@@ -64,7 +64,9 @@ class Localiser:
         return {
             "full image": whole_images(sizes.to_numpy(np.float64), SIZE),
             "bbox": garment_boxes(points.box, SIZE),
-            "human joints": patches(joints[..., :2], joints[..., 2] > MIN_CONFIDENCE, points.box, PATCH),
+            "human joints": patches(
+                joints[..., :2], joints[..., 2] > MIN_CONFIDENCE, points.box, PATCH
+            ),
             "fashion landmarks": patches(landmarks[..., :2], points.present, points.box, PATCH),
         }
 
@@ -77,7 +79,11 @@ def train_localiser(config: TableConfig) -> Localiser:
         ValueError: FLD has no joints.
     """
     data = load_fld(config)
-    settings = GLESettings() if config.training_config is None else read_yaml(GLESettings, config.training_config)
+    settings = (
+        GLESettings()
+        if config.training_config is None
+        else read_yaml(GLESettings, config.training_config)
+    )
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs, "lr_steps": None})
     landmarks = train_gle(data.train, data.catalog.image, settings, seed=config.params.seed)
@@ -128,4 +134,3 @@ def describe(catalog: AlignmentCatalog, splits: Sequence[str]) -> str:
     """A catalog and its number of garments of some splits, in words."""
     counts = catalog.garments["split"].value_counts()
     return f"{catalog.folder.name}, " + ", ".join(f"{int(counts.get(s, 0))} {s}" for s in splits)
-

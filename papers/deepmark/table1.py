@@ -79,8 +79,8 @@ def run(config: TableConfig) -> Table:
             if known
         ),
         notes=(
-            "Without techniques, NMS and flip, as in the paper's table. The paper has no row of 81 groups "
-            "(the grouping of the Aggregation and Finetuning authors).",
+            "Without techniques, NMS and flip, as in the paper's table. The paper has no row of 81 "
+            "groups (the grouping of the Aggregation and Finetuning authors).",
             f"Same seed ({config.params.seed}) and schedule for all rows; the paper does not "
             "print its own for these backbones.",
         ),

@@ -6,9 +6,9 @@ from papers.config import TableConfig
 from papers.decode_variants import (
     describe,
     detect_variants,
+    first_images,
     load_detector,
     milliseconds,
-    first_images,
 )
 from papers.deepmark import paper
 from papers.deepmark.technique_variants import load_postprocess, single_techniques
@@ -28,7 +28,7 @@ def run(config: TableConfig) -> Table:
     for predictions in detect_variants(detector, variants, evaluated, most).values():
         points, boxes = evaluated.landmarks(predictions, most), evaluated.boxes(predictions)
         rows.append((points.stats["AP"], boxes.stats["AP"]))
-    table = pd.DataFrame(rows, index=pd.Index(variants, name="way"), columns=["AP_pt", "AP_box"])
+    table = pd.DataFrame(rows, index=pd.Index(variants, name="variant"), columns=["AP_pt", "AP_box"])
     images = first_images(evaluated, TIMED)
     readers = {name: detector.with_post(variant) for name, variant in variants.items()}
     times = milliseconds(

@@ -42,7 +42,7 @@ def run(config: TableConfig) -> Table:
             (evaluated.landmarks(table, most).stats["AP"], evaluated.boxes(table).stats["AP"])
             for table in predictions.values()
         ],
-        index=pd.Index(predictions, name="way"),
+        index=pd.Index(predictions, name="variant"),
         columns=["AP_pt", "AP_box"],
     )
     known = {row: values for row, values in paper.TABLE_4.items() if row in predictions}

@@ -2,7 +2,8 @@
 
 The operations are counted and not measured, so the table needs neither images nor a trained model and
 its numbers must equal the paper's. The network is counted like the paper's (thop of 2020). The paper
-gives no rule for the rest. Our rule, with K landmark maps, C = 13 centre maps of s^2 cells, s = side / 4, and G garments of L landmarks each:
+gives no rule for the rest. Our rule, with K landmark maps, C = 13 centre maps of s^2 cells, s = side /
+4, and G garments of L landmarks each:
 
 - techniques: (C + K) s^2 9 for the 3x3 smoothing; a landmark takes s^2 + 4 s for its mask (each cell
   once, the rows' factors, the best row, two lines of a Gaussian), 4 for the blend and 1 for the score;

@@ -82,7 +82,9 @@ def training_step(
     return {"ms": min(times[1:]), **_memory(device, idle)}
 
 
-def inference(images: str, backbone: str, grouping: str, size: int, device: str, threads: int) -> Numbers:
+def inference(
+    images: str, backbone: str, grouping: str, size: int, device: str, threads: int
+) -> Numbers:
     """Measure inference: peak memory, and the time of the fastest image with all four techniques.
 
     The network is untrained; its score threshold is set so that it detects ``KEPT`` garments.

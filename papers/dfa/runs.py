@@ -1,7 +1,7 @@
-"""What the tables compare: trained once for each seed, kept below ``.checkpoints``.
+"""The models that the tables compare, trained once for each seed and kept below ``.checkpoints``.
 
-A row is a stage trained in one way on top of the row that it continues. Rows of a table that is made
-again, and rows that another table has made already, are read and not trained.
+A row is one stage of DFA, trained with some settings on top of the row that it continues. Rows that
+were trained before, for whichever table, are read from disk.
 """
 
 import hashlib
@@ -28,6 +28,7 @@ from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish
+from papers.alignment import open_source
 from papers.config import TableConfig
 
 TEST = "test"
@@ -36,7 +37,14 @@ MEAN = "mean shape"
 
 @dataclass(frozen=True)
 class Row:
-    """How one stage is trained, and what it goes on from."""
+    """How one stage is trained.
+
+    Attributes:
+        stage: 1 to 3.
+        changes: keys of ``dfa_stage`` that differ.
+        space: of the pseudo-labels.
+        after: the row that it continues.
+    """
 
     stage: int
     changes: dict[str, Any]
@@ -67,13 +75,13 @@ ROWS: dict[str, Row] = {
 
 @dataclass
 class Runs:
-    """One seed's trainings on one catalog.
+    """The training runs of one seed on one catalog.
 
-    Args:
-        folder: where trained rows are kept.
-        params: DFA's, as the table uses them.
+    Attributes:
+        folder: for trained rows.
+        params: of DFA.
         catalog: of the images.
-        seed: of everything.
+        seed: of initial weights, augmentation and clustering.
     """
 
     folder: Path
@@ -83,7 +91,7 @@ class Runs:
 
     @cached_property
     def kind(self) -> str:
-        """The one model that serves the whole catalog."""
+        """The kind of garment, or person, that one model for the whole catalog serves."""
         return kinds_of(self.catalog, per_type=False)[0]
 
     @cached_property
@@ -98,7 +106,7 @@ class Runs:
         return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
 
     def row(self, name: str) -> tuple[Stage, dict[str, Estimate]]:
-        """A row's stage, trained if need be, and what it says of ``train`` and the evaluated split."""
+        """A row's stage, trained if missing, and its estimates for the training and the test split."""
         folder = self.folder / f"seed{self.seed}" / _slug(name)
         if not folder.is_dir():
             self._train(name, folder)
@@ -115,49 +123,51 @@ class Runs:
             row.stage, params, self.train.crops, self.train.shapes, self.train.points.mirror,
             self.seed, before, row.space,
         )  # fmt: skip
-        found = {
+        estimates = {
             name: stage.predict(split.crops, known.get(name))
             for name, split in (("train", self.train), (TEST, self.test))
         }
         with publish(folder) as fresh:
             stage.save(fresh)
-            write_estimates(fresh / "estimates.safetensors", found)
+            write_estimates(fresh / "estimates.safetensors", estimates)
             seconds = round(time.monotonic() - start, 1)
             (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     def positions(self, name: str) -> np.ndarray:
-        """EvaluationSet positions (N, n, 2), normalised, of a row, the mean shape or another method."""
+        """Normalised test positions (N, n, 2) of a row, the mean shape or another method."""
         if name == MEAN:
-            own = self.train.shapes
-            shape = mean_points(own.positions, own.observed)
+            shapes = self.train.shapes
+            shape = mean_points(shapes.positions, shapes.observed)
             return np.broadcast_to(shape, self.test.shapes.positions.shape)
         if name in ROWS:
             return self.row(name)[1][TEST].positions
         path = self.folder / f"seed{self.seed}" / f"{_slug(name)}.safetensors"
         if not path.is_file():
             make = self._deeppose if name.startswith("DeepPose") else self._idpr
-            for other, found in make().items():
+            for other, positions in make().items():
                 target = path.with_name(f"{_slug(other)}.safetensors")
-                save_file({"positions": np.ascontiguousarray(found)}, target)
+                save_file({"positions": np.ascontiguousarray(positions)}, target)
         return load_file(path)["positions"]
 
     def errors(self, name: str) -> np.ndarray:
-        """Distances (N, n) of the evaluated landmarks over the side of the frame."""
+        """Distances (N, n) of the test landmarks over the side of the frame."""
         split = self.test
-        found = split.to_pixels(self.positions(name))
-        return errors(found, split.rows.xy, split.rows.box, self.params.frame)
+        predicted = split.to_pixels(self.positions(name))
+        return errors(predicted, split.rows.xy, split.rows.box, self.params.frame)
 
     def _deeppose(self) -> dict[str, np.ndarray]:
         first, _ = self.row("1 direct regression")
-        own = self.train
-        model = train_deeppose(self.params, own.crops, own.shapes, own.points.mirror, self.seed, first)
+        train = self.train
+        model = train_deeppose(
+            self.params, train.crops, train.shapes, train.points.mirror, self.seed, first
+        )
         return {
             f"DeepPose (stage {stage})": model.predict(self.test.crops, stage) for stage in (1, 2, 3)
         }
 
     def _idpr(self) -> dict[str, np.ndarray]:
-        own, evaluated = self.train, self.test
-        args = (own.crops, own.shapes, own.points.mirror)
+        train, test = self.train, self.test
+        args = (train.crops, train.shapes, train.points.mirror)
         links = tree_links(self.kind)
         plain = train_idpr(self.params.model_copy(update={"clusters": 0}), *args, links, self.seed)
         models = {"IDPR": plain}
@@ -165,11 +175,11 @@ class Runs:
             labelled = train_idpr(self.params, *args, links, self.seed)
             routed = add_routing(labelled, self.params, *args, self.seed)
             models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
-        return {n: m.predict(evaluated.crops, evaluated.shapes.slots) for n, m in models.items()}
+        return {n: m.predict(test.crops, test.shapes.slots) for n, m in models.items()}
 
 
 def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]]:
-    """The tree of each kind of garment that one model serves: its slots (n,), and its links."""
+    """The trees that one model serves: a mask of slots (n,) and links between slots for each."""
     if kind == PERSON:
         points = point_set("lsp14")
         return [(np.ones(points.num_points, bool), points.links)]
@@ -184,14 +194,12 @@ def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]
 
 
 def open_runs(config: TableConfig, source: str) -> list[Runs]:
-    """The runs of a source's catalog, one a seed.
+    """The runs on the catalog of a source, one for each seed.
 
     Raises:
-        FileNotFoundError: there is no such catalog yet.
+        FileNotFoundError: the catalog does not exist yet.
     """
-    folder = config.ws.alignment_catalog / source
-    if not (folder / "garments.parquet").is_file():
-        raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
+    catalog = open_source(config, source)
     params = config.params.dfa_stage
     changes: dict[str, Any] = {"source": source, "per_type": False}
     if config.epochs is not None:
@@ -200,19 +208,19 @@ def open_runs(config: TableConfig, source: str) -> list[Runs]:
         changes["backbone"] = config.backbones[0]
     params = DfaStage.model_validate(params.model_dump() | changes)
     digest = hashlib.sha256(params.model_dump_json().encode())
-    digest.update((folder / "garments.parquet").read_bytes())
+    digest.update((catalog.folder / "garments.parquet").read_bytes())
     where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
     seeds = config.seeds or (config.params.seed,)
-    return [Runs(where, params, AlignmentCatalog(folder), seed) for seed in seeds]
+    return [Runs(where, params, catalog, seed) for seed in seeds]
 
 
-def described(runs: list[Runs], what: str) -> str:
-    """What was evaluated, and with which networks."""
+def describe(runs: list[Runs], data_name: str) -> str:
+    """The evaluation set and the networks, in words."""
     p, first = runs[0].params, runs[0]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
     return (
-        f"{what}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
+        f"{data_name}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
         f"{p.input_size}x{p.input_size}, {p.epochs} epochs a network, {seeds}"
     )
 

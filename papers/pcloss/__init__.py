@@ -1,3 +1,3 @@
-"""PCLoss on a regression and on a heatmap model: ``run(config) -> Table``."""
+"""PCLoss on a regression and on a heatmap model."""
 
 TABLES = ("models",)

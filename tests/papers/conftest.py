@@ -24,7 +24,7 @@ from papers.config import TableConfig
 from papers.deepmark.savings import make_batch
 from papers.evaluation_set import load_evaluation_set
 
-NEVER_TRAINED, NEVER_JUDGED = "skirt", "sling"
+NEVER_TRAINED, NEVER_EVALUATED = "skirt", "sling"
 SPEC = {
     "method": "centernet",
     "backbone": "tiny",
@@ -40,7 +40,7 @@ SPEC = {
 @pytest.fixture(scope="session")
 def gaps() -> tuple[str, str]:
     """The category that was never trained, and the one that is never evaluated."""
-    return NEVER_TRAINED, NEVER_JUDGED
+    return NEVER_TRAINED, NEVER_EVALUATED
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +66,11 @@ def ws(tmp_path_factory, params) -> Workspace:
     path = made.catalog / "garments.parquet"
     table = pd.read_parquet(path)
     never_trained = (table["split"] == "train") & (table["category_id"] == category(NEVER_TRAINED).id)
-    never_judged = (table["split"] == "validation") & (
-        table["category_id"] == category(NEVER_JUDGED).id
+    never_evaluated = (table["split"] == "validation") & (
+        table["category_id"] == category(NEVER_EVALUATED).id
     )
-    assert never_trained.any() and never_judged.any()
-    table[~never_trained & ~never_judged].reset_index(drop=True).to_parquet(path)
+    assert never_trained.any() and never_evaluated.any()
+    table[~never_trained & ~never_evaluated].reset_index(drop=True).to_parquet(path)
     torch.manual_seed(0)
     model: CenterNet = build(SPEC)
     with torch.no_grad():

@@ -15,9 +15,8 @@ from fashion_ops.params import Params, read_yaml
 from fashion_ops.workspace import Workspace
 from papers import alignment
 from papers.alignment import distances, duplicates, load_fld, outliers
-from papers.applications import attributes, localisations, retrieval
+from papers.applications import attributes, figure7, localisations, retrieval
 from papers.config import TableConfig
-from papers.dfa import figure7
 from papers.gle import table1
 from papers.pcloss import models
 from papers.write import write_table
@@ -39,7 +38,9 @@ def aligned(tmp_path_factory) -> TableConfig:
 
 def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     """Column by column; the paper's average is the mean of its eight landmarks."""
-    monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
+    monkeypatch.setattr(
+        table1, "VARIANTS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}}
+    )
     table = table1.run(aligned)
     data = load_fld(aligned)
     settings = read_yaml(GLESettings, aligned.training_config).model_copy(update={"modules": 3})
@@ -62,12 +63,12 @@ def test_pcloss_table(aligned, monkeypatch):
     small = {"backbone": "tiny", "input_size": 32, "epochs": 1, "batch_size": 8, "precision": "fp32"}
     params = Params.model_validate({"dfa_stage": small})
     on = {"position_constraint": 5.0, "position_constraint_k": 2}
-    ways = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
-    monkeypatch.setattr(models, "ways", lambda weight: ways)
+    variants = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
+    monkeypatch.setattr(models, "variants", lambda weight: variants)
     table = models.run(replace(aligned, params=params))
-    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in ways]
+    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in variants]
     for model in ("regression", "heatmap"):
-        without, off, parts = (table.rows.loc[f"{model}, {way}", "NE"] for way in ways)
+        without, off, parts = (table.rows.loc[f"{model}, {variant}", "NE"] for variant in variants)
         assert without == off and without != parts and 0 < parts < 2
     assert sum("seeds than without" in note for note in table.notes) == 4
 
@@ -124,13 +125,13 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
     assert (table.rows["hit@20"] == 1).all()  # the gallery has six images
-    asked, offered = retrieval.sides_of_shop(localisations.open_source(aligned, "in_shop"))
+    asked, offered = retrieval.in_shop(localisations.open_source(aligned, "in_shop"))
     assert len(asked) == 4 and len(offered) == 8 and set(asked.item_id) == set(offered.item_id)
     assert not set(asked.image_id) & set(offered.image_id)
     assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
     assert (table.rows["In-shop hit@20"] == 1).all()
     assert "4 queries, 8 images of 4 items to find, In-shop" in table.ours
-    queries, shop = retrieval.sides_of_pairs(
+    queries, shop = retrieval.consumer_to_shop(
         localisations.open_source(aligned, "consumer_to_shop"), ("test",)
     )
     assert set(queries.item_id) == set(shop.item_id) and not set(queries.image_id) & set(shop.image_id)

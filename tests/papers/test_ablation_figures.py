@@ -151,6 +151,6 @@ def test_a_remembered_network_runs_once_for_each_input():
     one, other = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     network(one), network(other), network(one.clone())
     assert network.runs == 2
-    network.forget()
+    network.clear()
     network(one)
     assert network.runs == 3

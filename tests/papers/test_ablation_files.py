@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.cli import app
 from fashion_ops.taxonomy import CATEGORIES
+from papers.command import app
 from papers.deepmark import FIGURES, TABLES, paper
 from papers.evaluation_set import identify, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
@@ -20,7 +20,7 @@ runner = CliRunner()
 
 def small(*, same_data: bool = False, **changes) -> Table:
     rows = pd.DataFrame(
-        {"AP": [0.5, np.nan], "time, ms": [12.3456, 7.0], "remark": ["", "nothing judged"]},
+        {"AP": [0.5, np.nan], "time, ms": [12.3456, 7.0], "remark": ["", "nothing evaluated"]},
         index=pd.Index(["first", "second"], name="way"),
     )
     fields = {
@@ -45,14 +45,14 @@ def small(*, same_data: bool = False, **changes) -> Table:
 
 
 def test_markdown_puts_the_papers_numbers_beside_ours_and_marks_them():
-    text = markdown(small(), "fashion-ops ablate x --table 9")
+    text = markdown(small(), "python -m papers x --table 9")
     lines = text.splitlines()
     assert (
         "| way | AP | paper (another data set) | time, ms | paper (another machine) | remark |" in lines
     )
     assert "| first | 0.500 | 0.250 | 12.3 | 50.0 |  |" in lines
     assert "| second | — | — | 7.0 | 60.0 | nothing evaluated |" in lines
-    assert "**Another data set**" in text and "`fashion-ops ablate x --table 9`" in text
+    assert "**Another data set**" in text and "`python -m papers x --table 9`" in text
     assert "- A note." in lines and "![A table](table9.png)" in lines
 
 
@@ -111,7 +111,7 @@ def test_papers_numbers():
 
 def test_the_wardrobe_is_another_data_set(config_of, ws):
     evaluated = load_evaluation_set(config_of())
-    assert not evaluated.same
+    assert not evaluated.is_papers_data
     # Garments were taken out of the catalog by hand, so the manifest no longer vouches for it.
     assert evaluated.name.startswith("a data set of your own, 24 validation images")
     manifest = json.loads((ws.raw / "wardrobe.json").read_text())
@@ -155,7 +155,7 @@ def here(tmp_path, monkeypatch):
 
 
 def ablate(*arguments):
-    return runner.invoke(app, ["ablate", "deepmark", *arguments])
+    return runner.invoke(app, ["deepmark", *arguments])
 
 
 def test_unknown_tables_list_the_known(here):
@@ -184,5 +184,5 @@ def test_the_command_writes_and_prints_a_table(here, ws):
         "table7.png",
     ]
     text = (here / "docs" / "x" / "table7.md").read_text()
-    assert "`fashion-ops ablate deepmark --table 7 --images 6`" in text
+    assert "`python -m papers deepmark --table 7 --images 6`" in text
     assert text in done.output

@@ -54,7 +54,7 @@ def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
     detector = Detector.load(refiners.detector)
     found = detect(DetectedBoxes(detector, evaluated.catalog.image), evaluated.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
-    moved = table4.refined(folders, evaluated, found)
+    moved = table4.refine(folders, evaluated, found)
     for row in (0, len(found) - 1):
         own = found.iloc[row]
         refiner = table4.Refiner.load(folders[int(own["category_id"])])
@@ -129,15 +129,17 @@ def test_table6_is_the_papers():
 
 
 def test_table7_names_what_is_missing(config_of, oracle, gaps, monkeypatch):
-    never_trained, never_judged = gaps
+    never_trained, never_evaluated = gaps
     monkeypatch.setattr(table7, "load_detector", lambda _: oracle)
     table = table7.run(config_of())
     rows = table.rows
     assert list(rows.index) == [*CATEGORY_NAMES, "mean"]
     assert rows.loc[never_trained, "train"] == 0
     assert rows.loc[never_trained, "remark"] == "no training garments"
-    assert rows.loc[never_judged, "remark"] == "no validation garments"
-    assert np.isnan(rows.loc[never_judged, "AP_pt"]) and np.isnan(rows.loc[never_judged, "AP_box"])
+    assert rows.loc[never_evaluated, "remark"] == "no validation garments"
+    assert np.isnan(rows.loc[never_evaluated, "AP_pt"]) and np.isnan(
+        rows.loc[never_evaluated, "AP_box"]
+    )
     evaluated = rows.iloc[:-1][["AP_pt", "AP_box"]].astype(float)
     assert evaluated.mean().tolist() == pytest.approx(rows.loc["mean", ["AP_pt", "AP_box"]].tolist())
     assert any(never_trained in note for note in table.notes)

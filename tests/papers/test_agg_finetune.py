@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments
-from fashion_ops.cli import app
 from fashion_ops.distributed.payload import Job, Result
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.steps import finetune, train_box_detector, train_landmarker
@@ -27,6 +26,7 @@ from papers.agg_finetune import (
     training_switches,
 )
 from papers.agg_finetune.rare_category_remedies import nearest
+from papers.command import app
 from papers.config import TableConfig
 
 
@@ -75,7 +75,7 @@ def test_papers_numbers():
     assert paper.TABLE_3_MEAN[1:] == (paper.TABLE_2["+ hflip test"][1], paper.TABLE_2["+ finetune"][1])
     for name, own in paper.TABLE_3.items():
         assert own[:2] == (category(name).train_count, category(name).validation_count)
-    printed = gain.printed()
+    printed = gain.papers_gains()
     assert printed["mean"] == pytest.approx(0.028, abs=1e-3)
     assert printed["rarest"] == pytest.approx(np.mean([0.004, 0.106, 0.1, 0.013, 0.014]))
     assert printed["rarest"] > printed["commonest"]
@@ -118,7 +118,7 @@ def test_table2_trains_once(second, config_of, no_training):
         made = runs.all_finetuned(own, config) if row.finetune else runs.universal(own, config)
         assert made
     for kind in ("cascade_rcnn", "htc"):
-        runs.box_detector(runs.changed(config.params, train_box_detector={"kind": kind}), config)
+        runs.box_detector(runs.with_changes(config.params, train_box_detector={"kind": kind}), config)
 
 
 def test_table3_is_of_the_workspaces_own_models(config_of, no_training):
@@ -148,9 +148,9 @@ def test_gain_is_what_the_models_differ_by(gained, config_of):
     assert rows.loc["rarest", "gain"] == pytest.approx(own.iloc[:5].mean())
     difference = rows.loc["rarest", "gain"] - rows.loc["commonest", "gain"]
     assert rows.loc["rarest - commonest", "gain"] == pytest.approx(difference)
-    for answer in rare_category_remedies.REMEDIES:
-        told = rows[f"gain, {answer}"]
-        assert told.iloc[:13].notna().sum() == 5 and told.notna().sum() == 6  # and their mean
+    for remedy in rare_category_remedies.REMEDIES:
+        gains = rows[f"gain, {remedy}"]
+        assert gains.iloc[:13].notna().sum() == 5 and gains.notna().sum() == 6  # and their mean
 
 
 def test_gain_trains_once(gained, config_of, no_training, monkeypatch):
@@ -159,20 +159,20 @@ def test_gain_trains_once(gained, config_of, no_training, monkeypatch):
     )
     config = config_of()
     rare = gained.rows.index[:5].tolist()
-    for answer in rare_category_remedies.REMEDIES:
+    for remedy in rare_category_remedies.REMEDIES:
         rare_category_remedies.train(
-            answer, runs.changed(config.params, seed=1), config, rare[0], rare
+            remedy, runs.with_changes(config.params, seed=1), config, rare[0], rare
         )
 
 
-def test_answers_need_shared_channels(ws):
+def test_remedies_need_shared_channels(ws):
     own = tiny_params(ws, finetune={"channels": "own"})
     with pytest.raises(ValueError, match=r"finetune\.channels is own: .*set it to grouping"):
         gain.run(TableConfig(own, ws))
 
 
 def test_intervals_are_students():
-    """By hand: 1, 2, 3 have mean 2, deviation 1; t of 2 degrees at 97.5 % is 4.3027."""
+    """By hand: 1, 2, 3 have mean 2, standard deviation 1; t of 2 degrees at 97.5 % is 4.3027."""
     width = gain.half_width(pd.DataFrame([[1.0, 2.0, 3.0]]))
     assert width[0] == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
     assert np.isnan(gain.half_width(pd.DataFrame([[1.0]]))[0])
@@ -187,19 +187,19 @@ def test_the_nearest_category_shares_most_channels():
 
 
 def test_held_out_garments_choose_the_epoch(ws, config_of, tmp_path, monkeypatch):
-    """What is evaluated best is written, also when it is the model before any training."""
+    """The epoch with the best score is written, also if that is the model before training."""
     params = rare_category_remedies.longer(config_of().params, "skirt")
     job = finetune.prepare(params, ws, "skirt")
     assert job["fit"].epochs == 2
     job["garments"] = _five(load_garments(ws, "train")[1])
     seen = []
     for scores, epoch in (([0.1, 0.5, 0.3], 1), ([0.9, 0.5, 0.3], 0)):
-        told = iter(scores)
+        values = iter(scores)
 
-        def oks(model, garments, read, told=told):
+        def oks(model, garments, read, values=values):
             assert not model.model.training and len(garments) == 1  # a fifth of five
             seen.append(garments)
-            return next(told)
+            return next(values)
 
         monkeypatch.setattr(rare_category_remedies, "mean_oks", oks)
         folder = tmp_path / str(epoch)
@@ -238,13 +238,13 @@ def test_perfect_landmarks_have_oks_1(ws):
 def test_puzzle_switches_what_its_rows_say(ws, config_of, monkeypatch):
     """The mask leaves the own channels alone to score: as own-channel scores, bit for bit."""
     asked = []
-    real = inference_switches.judge.landmarks
+    real = inference_switches.scoring.predict_landmarks
 
     def landmarks(universal, finetuned, evaluated, boxes, what, score):
         asked.append((universal.reading, len(finetuned), score))
         return real(universal, finetuned, evaluated, boxes, what, score)
 
-    monkeypatch.setattr(inference_switches.judge, "landmarks", landmarks)
+    monkeypatch.setattr(inference_switches.scoring, "predict_landmarks", landmarks)
     table = inference_switches.run(config_of(images=6))
     assert list(table.rows.index) == list(inference_switches.ROWS)
     masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
@@ -286,22 +286,22 @@ def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
     )
     for name in ("data", "models", ".checkpoints"):
         (tmp_path / name).symlink_to(ws.root / name)
-    base = ["ablate", "agg-finetune", "--out", "out"]
+    base = ["agg-finetune", "--out", "out"]
     for asked, name in (
         (["--table", "3", "--images", "4"], "table3"),
-        (["--figure", "gain", "--answers", "", "--images", "4"], "gain"),
+        (["--figure", "gain", "--remedies", "", "--images", "4"], "gain"),
     ):
         done = CliRunner().invoke(app, [*base, *asked])
         assert done.exit_code == 0, done.output
         assert (tmp_path / f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
         text = (tmp_path / f"out/{name}.md").read_text()
-        assert f"`fashion-ops ablate agg-finetune {' '.join(asked[:2])}" in text and text in done.output
+        assert f"`python -m papers agg-finetune {' '.join(asked[:2])}" in text and text in done.output
         assert "paper (another data set)" in text
         assert set(pd.read_csv(tmp_path / f"out/{name}.csv")["ours_on"]) != set()
     for asked, said in (
         (["--table", "5"], "table2, table3"),
         (["--figure", "gain", "--seeds", "a"], "whole numbers"),
-        (["--figure", "gain", "--answers", "luck"], "unknown answers"),
+        (["--figure", "gain", "--remedies", "luck"], "unknown remedies"),
     ):
         done = CliRunner().invoke(app, [*base, *asked])
         assert done.exit_code == 2 and said in done.output

@@ -56,7 +56,7 @@ def config(monkeypatch, tmp_path):
         found = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
         points = point_set("lsp14" if source == "lsp" else "fld8")
         found.__dict__ |= {
-            "judged": split_of(points, (0, 0, 100, 50)),
+            "test": split_of(points, (0, 0, 100, 50)),
             "train": split_of(points, (0, 0, 100, 50)),
         }
         return [found, found]
