@@ -5,8 +5,8 @@ garments on 32,153 images, 20 predictions a garment, 294 slots. Both sides get t
 of submitted keypoints and the same ground truth, already parsed and indexed. The clock covers the
 computation of the ten numbers (``score_landmarks`` against ``evaluate``, ``accumulate`` and
 ``summarize``), not JSON parsing, pycocotools' ``loadRes`` or our areas of results. pycocotools gets
-array views instead of lists of 882 Python floats, which saves it conversions and lets the full size fit into
-6 GB.
+array views instead of lists of 882 Python floats, which saves it conversions and lets the full size
+fit into 6 GB.
 
 The numbers must agree to 1e-9, or the run fails.
 """

@@ -2,8 +2,8 @@
 
 Each tick may change a parameter, asks the schedule's guard and starts a run in its own process; the
 guard is asked again during the run. Half of the processes are killed (SIGKILL) at a random moment
-within the duration of the last whole run. Steps write small files; ledger, Dagster, MLflow and the registry's
-steps are the real ones. The table counts faults that must not happen.
+within the duration of the last whole run. Steps write small files; ledger, Dagster, MLflow and the
+registry's steps are the real ones. The table counts faults that must not happen.
 
     python -m bench.ticks [--ticks 20] [--seed 0]
 """
