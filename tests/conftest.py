@@ -1,4 +1,4 @@
-"""What all tests share: one thread a process, no telemetry, nothing outside temporary folders."""
+"""Shared by all tests: checked annotations, one thread a process, no telemetry."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-# Whoever starts the tests by `... &` in a script has them, and all that they start, ignore Ctrl-C.
+# A script that starts the tests by `... &` makes them and their children ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

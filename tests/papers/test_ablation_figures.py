@@ -97,14 +97,14 @@ def test_the_peak_is_the_processes_own():
         "import numpy as np\n"
         "from papers.subprocess_measure import peak_mib\n"
         "held = np.ones(600 << 17)\n"
-        "own = peak_mib()\n"
+        "parent = peak_mib()\n"
         "del held\n"
-        "asked = 'from papers.subprocess_measure import peak_mib; print(peak_mib())'\n"
-        "child = float(subprocess.check_output([sys.executable, '-c', asked]))\n"
-        "print(json.dumps([own, child]))\n"
+        "code = 'from papers.subprocess_measure import peak_mib; print(peak_mib())'\n"
+        "child = float(subprocess.check_output([sys.executable, '-c', code]))\n"
+        "print(json.dumps([parent, child]))\n"
     )
-    own, child = json.loads(subprocess.check_output([sys.executable, "-c", code]))
-    assert own > 600 and child < 200
+    parent, child = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    assert parent > 600 and child < 200
 
 
 def test_the_peak_stays_and_the_memory_falls():
@@ -133,9 +133,9 @@ def test_cases_take_turns_and_give_the_smallest(monkeypatch):
         return {"ms": next(values)}
 
     monkeypatch.setattr(subprocess_measure, "run_in_subprocess", pretend)
-    found = measure("x:y", {"a": {"case": 1}, "b": {"case": 2}}, 3)
+    result = measure("x:y", {"a": {"case": 1}, "b": {"case": 2}}, 3)
     assert order == [1, 2, 1, 2, 1, 2]
-    assert found == {"a": {"ms": 1}, "b": {"ms": 40}}
+    assert result == {"a": {"ms": 1}, "b": {"ms": 40}}
 
 
 def test_times_take_turns():

@@ -21,7 +21,7 @@ runner = CliRunner()
 def small(*, same_data: bool = False, **changes) -> Table:
     rows = pd.DataFrame(
         {"AP": [0.5, np.nan], "time, ms": [12.3456, 7.0], "remark": ["", "nothing evaluated"]},
-        index=pd.Index(["first", "second"], name="way"),
+        index=pd.Index(["first", "second"], name="variant"),
     )
     fields = {
         "name": "table9",
@@ -48,7 +48,8 @@ def test_markdown_puts_the_papers_numbers_beside_ours_and_marks_them():
     text = markdown(small(), "python -m papers x --table 9")
     lines = text.splitlines()
     assert (
-        "| way | AP | paper (another data set) | time, ms | paper (another machine) | remark |" in lines
+        "| variant | AP | paper (another data set) | time, ms | paper (another machine) | remark |"
+        in lines
     )
     assert "| first | 0.500 | 0.250 | 12.3 | 50.0 |  |" in lines
     assert "| second | — | — | 7.0 | 60.0 | nothing evaluated |" in lines
@@ -58,7 +59,7 @@ def test_markdown_puts_the_papers_numbers_beside_ours_and_marks_them():
 
 def test_nothing_is_marked_on_the_papers_own_data():
     text = markdown(small(same_data=True), "x")
-    assert "| way | AP | paper | time, ms | paper (another machine) | remark |" in text
+    assert "| variant | AP | paper | time, ms | paper (another machine) | remark |" in text
     assert "nother data set" not in text
 
 
@@ -85,7 +86,7 @@ def test_files_are_the_same_each_time(tmp_path):
     assert paths[2].read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_image_needs_no_numbers(tmp_path):
+def test_an_image_needs_no_numbers(tmp_path):
     empty = small(paper=()).rows.assign(AP=np.nan)
     draw(small(paper=(), rows=empty), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000

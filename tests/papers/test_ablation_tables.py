@@ -26,19 +26,19 @@ def test_table2(config_of, oracle, params, monkeypatch):
     monkeypatch.setattr(table2, "load_detector", lambda _: oracle)
     table = table2.run(config_of())
     assert list(table.rows.index) == list(paper.TABLE_2)
-    assert len(aps(table, "AP_pt").unique()) > 4  # the ways differ
+    assert len(aps(table, "AP_pt").unique()) > 4  # the rows differ
     assert 0.2 < table.rows.loc["baseline", "AP_pt"] < 0.95
     assert (table.rows["time, ms"] > 0).all()
     assert [p.column for p in table.paper] == ["AP_pt", "AP_box", "time, ms"]
-    # One row the plain way: the network run for it alone, evaluated as `evaluate` judges.
+    # One row without sharing the network's output, evaluated as in the step `evaluate`.
     evaluated = load_evaluation_set(config_of())
     off = dict.fromkeys(("smooth", "mask", "blend", "rescore", "flip"), False)
     alone = oracle.with_post(PostProcess(**off | {"mask": True}, nms="none"))
     most = params.evaluate.max_detections
-    found = detect(DetectedBoxes(alone, evaluated.catalog.image), evaluated.images, most)
+    predictions = detect(DetectedBoxes(alone, evaluated.catalog.image), evaluated.images, most)
     row = table.rows.loc["technique 4"]
-    assert row["AP_pt"] == evaluated.landmarks(found, most).stats["AP"]
-    assert row["AP_box"] == evaluated.boxes(found).stats["AP"]
+    assert row["AP_pt"] == evaluated.landmarks(predictions, most).stats["AP"]
+    assert row["AP_box"] == evaluated.boxes(predictions).stats["AP"]
 
 
 def test_table4_adds_up_and_ends_with_posefix(config_of, refiners):
@@ -52,19 +52,19 @@ def test_table4_adds_up_and_ends_with_posefix(config_of, refiners):
 def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
     evaluated = load_evaluation_set(config_of(images=3))
     detector = Detector.load(refiners.detector)
-    found = detect(DetectedBoxes(detector, evaluated.catalog.image), evaluated.images, 2)
+    predictions = detect(DetectedBoxes(detector, evaluated.catalog.image), evaluated.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
-    moved = table4.refine(folders, evaluated, found)
-    for row in (0, len(found) - 1):
-        own = found.iloc[row]
-        refiner = table4.Refiner.load(folders[int(own["category_id"])])
+    moved = table4.refine(folders, evaluated, predictions)
+    for row in (0, len(predictions) - 1):
+        garment = predictions.iloc[row]
+        refiner = table4.Refiner.load(folders[int(garment["category_id"])])
         expected = refiner.refine_image(
-            evaluated.catalog.image(int(own["image_id"])),
-            own["box"][None],
-            own["landmarks"].reshape(1, -1, 3),
+            evaluated.catalog.image(int(garment["image_id"])),
+            garment["box"][None],
+            garment["landmarks"].reshape(1, -1, 3),
         )
         np.testing.assert_allclose(moved["landmarks"].iloc[row], expected.ravel(), atol=1e-2)
-    assert moved["score"].equals(found["score"])
+    assert moved["score"].equals(predictions["score"])
 
 
 def test_table4_without_refiners_says_so(config_of, params, ws, tmp_path):
@@ -88,8 +88,8 @@ def test_table5(config_of, oracle, monkeypatch):
     counts = table.rows["garments"]
     assert counts["overall"] == len(evaluated.garments)
     for column, word in (("scale", "scale"), ("zoom_in", "zoom-in"), ("viewpoint", "viewpoint")):
-        own = counts[[r for r in counts.index if r.startswith(f"{word}:")]]
-        assert own.tolist() == [(evaluated.garments[column] == k).sum() for k in (1, 2, 3)]
+        levels = counts[[r for r in counts.index if r.startswith(f"{word}:")]]
+        assert levels.tolist() == [(evaluated.garments[column] == k).sum() for k in (1, 2, 3)]
     empty = counts == 0
     assert table.rows.loc[empty, "AP_box"].isna().all()
     assert table.rows.loc[~empty, "AP_box"].notna().all()

@@ -68,13 +68,13 @@ def no_training(monkeypatch):
 
 def test_papers_numbers():
     """Both tables agree with each other and with the text's gains."""
-    columns = np.array([own[2:] for own in paper.TABLE_3.values()])
+    columns = np.array([row[2:] for row in paper.TABLE_3.values()])
     # The printed mean of the boxes, 0.764, is rounded up from 0.7634.
     assert columns.mean(0) == pytest.approx(paper.TABLE_3_MEAN, abs=1e-3)
-    assert sum(own[0] for own in paper.TABLE_3.values()) == 312_186
+    assert sum(row[0] for row in paper.TABLE_3.values()) == 312_186
     assert paper.TABLE_3_MEAN[1:] == (paper.TABLE_2["+ hflip test"][1], paper.TABLE_2["+ finetune"][1])
-    for name, own in paper.TABLE_3.items():
-        assert own[:2] == (category(name).train_count, category(name).validation_count)
+    for name, row in paper.TABLE_3.items():
+        assert row[:2] == (category(name).train_count, category(name).validation_count)
     printed = gain.papers_gains()
     assert printed["mean"] == pytest.approx(0.028, abs=1e-3)
     assert printed["rarest"] == pytest.approx(np.mean([0.004, 0.106, 0.1, 0.013, 0.014]))
@@ -105,8 +105,8 @@ def test_table2_trains_what_the_rows_say(second, config_of):
     assert (spec["grouping"], spec["training"]["flip"]) == ("none", 0.0)
     flips = []
     for label in ("+ finetune", "+ hflip train"):
-        own = table2.variant(table2.ROWS[label], config.params)
-        folder = runs.finetuned(own, config, "skirt")
+        changed = table2.variant(table2.ROWS[label], config.params)
+        folder = runs.finetuned(changed, config, "skirt")
         flips.append(LandmarkPredictor.load(folder).spec["training"]["flip"])
     assert flips == [0.0, 0.5]
 
@@ -114,8 +114,8 @@ def test_table2_trains_what_the_rows_say(second, config_of):
 def test_table2_trains_once(second, config_of, no_training):
     config = config_of()
     for row in table2.ROWS.values():
-        own = table2.variant(row, config.params)
-        made = runs.all_finetuned(own, config) if row.finetune else runs.universal(own, config)
+        changed = table2.variant(row, config.params)
+        made = runs.all_finetuned(changed, config) if row.finetune else runs.universal(changed, config)
         assert made
     for kind in ("cascade_rcnn", "htc"):
         runs.box_detector(runs.with_changes(config.params, train_box_detector={"kind": kind}), config)
@@ -143,9 +143,9 @@ def test_gain_is_what_the_models_differ_by(gained, config_of):
     rows = gained.rows
     counts = rows["train"].iloc[:13]
     assert counts.is_monotonic_increasing and set(counts.index) == set(CATEGORY_NAMES)
-    own = rows["gain"].iloc[:13].dropna()
-    assert rows.loc["mean", "gain"] == pytest.approx(own.mean())
-    assert rows.loc["rarest", "gain"] == pytest.approx(own.iloc[:5].mean())
+    gains = rows["gain"].iloc[:13].dropna()
+    assert rows.loc["mean", "gain"] == pytest.approx(gains.mean())
+    assert rows.loc["rarest", "gain"] == pytest.approx(gains.iloc[:5].mean())
     difference = rows.loc["rarest", "gain"] - rows.loc["commonest", "gain"]
     assert rows.loc["rarest - commonest", "gain"] == pytest.approx(difference)
     for remedy in rare_category_remedies.REMEDIES:
@@ -166,9 +166,9 @@ def test_gain_trains_once(gained, config_of, no_training, monkeypatch):
 
 
 def test_remedies_need_shared_channels(ws):
-    own = tiny_params(ws, finetune={"channels": "own"})
+    params = tiny_params(ws, finetune={"channels": "own"})
     with pytest.raises(ValueError, match=r"finetune\.channels is own: .*set it to grouping"):
-        gain.run(TableConfig(own, ws))
+        gain.run(TableConfig(params, ws))
 
 
 def test_intervals_are_students():
@@ -235,13 +235,13 @@ def test_perfect_landmarks_have_oks_1(ws):
     assert rare_category_remedies.mean_oks(Perfect(), some, lambda _: None) == pytest.approx(1.0)  # type: ignore[arg-type]
 
 
-def test_puzzle_switches_what_its_rows_say(ws, config_of, monkeypatch):
-    """The mask leaves the own channels alone to score: as own-channel scores, bit for bit."""
-    asked = []
+def test_inference_switches_are_what_the_rows_say(ws, config_of, monkeypatch):
+    """With the mask only the own channels score: the same bits as with own-channel scores."""
+    calls = []
     real = inference_switches.scoring.predict_landmarks
 
     def landmarks(universal, finetuned, evaluated, boxes, what, score):
-        asked.append((universal.reading, len(finetuned), score))
+        calls.append((universal.reading, len(finetuned), score))
         return real(universal, finetuned, evaluated, boxes, what, score)
 
     monkeypatch.setattr(inference_switches.scoring, "predict_landmarks", landmarks)
@@ -249,25 +249,26 @@ def test_puzzle_switches_what_its_rows_say(ws, config_of, monkeypatch):
     assert list(table.rows.index) == list(inference_switches.ROWS)
     masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
     assert masked.equals(own.rename("channel mask at test"))
-    by_row = dict(zip(inference_switches.ROWS, asked[::2], strict=True))  # true boxes, then own
+    by_row = dict(zip(inference_switches.ROWS, calls[::2], strict=True))  # true boxes, then detected
     assert [name for name, (r, _, _) in by_row.items() if r.flip_test] == ["hflip test", "all of these"]
     assert [name for name, (_, n, _) in by_row.items() if n] == ["finetuned", "all of these"]
     assert [r.channel_mask for r, _, _ in by_row.values()].count(True) == 1
     assert table.paper[0].values == {inference_switches.BASE: 0.652}
 
 
-def test_puzzle_training_trains_what_its_rows_say(config_of):
+def test_training_switches_are_what_the_rows_say(config_of):
     params = config_of().params
     made = {
-        name: training_switches.variant(params, **own) for name, own in training_switches.ROWS.items()
+        name: training_switches.variant(params, **switches)
+        for name, switches in training_switches.ROWS.items()
     }
     changes = {
         name: {
             key: value
-            for key, value in own.train_landmarker.model_dump().items()
+            for key, value in changed.train_landmarker.model_dump().items()
             if value != params.train_landmarker.model_dump()[key]
         }
-        for name, own in made.items()
+        for name, changed in made.items()
     }
     assert list(changes.values()) == [
         {},
@@ -276,7 +277,7 @@ def test_puzzle_training_trains_what_its_rows_say(config_of):
         {"balanced_sampling": True},
         {"epochs": 3},
     ]
-    assert [own.aggregate.grouping for own in made.values()] == ["none", "agg81", *["none"] * 3]
+    assert [changed.aggregate.grouping for changed in made.values()] == ["none", "agg81", *["none"] * 3]
 
 
 def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
@@ -287,24 +288,26 @@ def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
     for name in ("data", "models", ".checkpoints"):
         (tmp_path / name).symlink_to(ws.root / name)
     base = ["agg-finetune", "--out", "out"]
-    for asked, name in (
+    for arguments, name in (
         (["--table", "3", "--images", "4"], "table3"),
         (["--figure", "gain", "--remedies", "", "--images", "4"], "gain"),
     ):
-        done = CliRunner().invoke(app, [*base, *asked])
+        done = CliRunner().invoke(app, [*base, *arguments])
         assert done.exit_code == 0, done.output
         assert (tmp_path / f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
         text = (tmp_path / f"out/{name}.md").read_text()
-        assert f"`python -m papers agg-finetune {' '.join(asked[:2])}" in text and text in done.output
+        assert (
+            f"`python -m papers agg-finetune {' '.join(arguments[:2])}" in text and text in done.output
+        )
         assert "paper (another data set)" in text
         assert set(pd.read_csv(tmp_path / f"out/{name}.csv")["ours_on"]) != set()
-    for asked, said in (
+    for arguments, message in (
         (["--table", "5"], "table2, table3"),
         (["--figure", "gain", "--seeds", "a"], "whole numbers"),
         (["--figure", "gain", "--remedies", "luck"], "unknown remedies"),
     ):
-        done = CliRunner().invoke(app, [*base, *asked])
-        assert done.exit_code == 2 and said in done.output
+        done = CliRunner().invoke(app, [*base, *arguments])
+        assert done.exit_code == 2 and message in done.output
 
 
 def test_categories_are_all_named():

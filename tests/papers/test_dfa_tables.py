@@ -53,13 +53,13 @@ def config(monkeypatch, tmp_path):
     """A config whose runs are known."""
 
     def opened(config, source):
-        found = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
+        known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
         points = point_set("lsp14" if source == "lsp" else "fld8")
-        found.__dict__ |= {
+        known.__dict__ |= {
             "test": split_of(points, (0, 0, 100, 50)),
             "train": split_of(points, (0, 0, 100, 50)),
         }
-        return [found, found]
+        return [known, known]
 
     for module in (table2, table3, table4, figure5, figure6):
         monkeypatch.setattr(module, "open_runs", opened)
@@ -81,7 +81,7 @@ def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
     assert "paper's numbers are of FLD" in (tmp_path / "table2.md").read_text()
 
 
-def test_table_3_and_figures_judge_subsets_and_types(config, tmp_path):
+def test_table_3_and_figures_evaluate_subsets_and_types(config, tmp_path):
     table = table3.run(config)
     np.testing.assert_allclose(table.rows.loc[STAGE_1].astype(float), SHIFTS[STAGE_1])
     curves = figure5.run(config)
@@ -112,9 +112,9 @@ def test_the_trees_are_trees():
         for slots, links in tree_links(kind):
             nodes = np.flatnonzero(slots)
             index = {int(n): k for k, n in enumerate(nodes)}
-            own = [(index[a], index[b]) for a, b in links]
+            pairs = [(index[a], index[b]) for a, b in links]
             unary = torch.zeros(1, len(nodes), 2)
-            assert max_sum(unary, own, lambda _: torch.zeros(1, 2, 2)).shape == (1, len(nodes))
+            assert max_sum(unary, pairs, lambda _: torch.zeros(1, 2, 2)).shape == (1, len(nodes))
 
 
 def test_no_catalog_says_what_makes_one(tmp_path):
