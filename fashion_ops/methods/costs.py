@@ -90,7 +90,7 @@ def published_operations(model: nn.Module, run: Run) -> int:
     """
     total = 0
 
-    def count(module: nn.Module, _: Any, out: Tensor) -> None:
+    def count(module: nn.Module, _: Any, out: Any) -> None:
         nonlocal total
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             taps = module.in_channels // module.groups * prod(module.kernel_size)

@@ -33,7 +33,7 @@ def aligned(tmp_path_factory) -> TableConfig:
     for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
-    return TableConfig(Params(), ws, seeds=(0,), config=root / "gle.yaml")
+    return TableConfig(Params(), ws, seeds=(0,), training_config=root / "gle.yaml")
 
 
 def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
