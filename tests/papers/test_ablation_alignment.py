@@ -125,7 +125,7 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
     assert (table.rows["hit@20"] == 1).all()  # the gallery has six images
-    queries, gallery = retrieval.in_shop(localisations.open_source(aligned, "in_shop"))
+    queries, gallery = retrieval.in_shop(alignment.open_source(aligned, "in_shop"))
     assert len(queries) == 4 and len(gallery) == 8
     assert set(queries.item_id) == set(gallery.item_id)
     assert not set(queries.image_id) & set(gallery.image_id)
@@ -133,7 +133,7 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     assert (table.rows["In-shop hit@20"] == 1).all()
     assert "4 queries, 8 images of 4 items to find, In-shop" in table.ours
     queries, shop = retrieval.consumer_to_shop(
-        localisations.open_source(aligned, "consumer_to_shop"), ("test",)
+        alignment.open_source(aligned, "consumer_to_shop"), ("test",)
     )
     assert set(queries.item_id) == set(shop.item_id) and not set(queries.image_id) & set(shop.image_id)
     assert len(queries) == 2 * len(set(shop.item_id)) and len(shop) == 3 * len(set(shop.item_id))
@@ -164,7 +164,7 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
 
 def test_places_and_features(aligned, localiser):
     """As many features as places, zeros where a type has no such landmark, images read in full."""
-    catalog = localisations.open_source(aligned, "category_attribute")
+    catalog = alignment.open_source(aligned, "category_attribute")
     points = catalog.points("test")
     features = localiser.features(catalog, points)
     width = features["bbox"].shape[1]

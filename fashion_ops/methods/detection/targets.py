@@ -17,7 +17,7 @@ from fashion_ops.methods.detection.loss import IGNORED
 _SUBPIXEL_BITS = 4
 
 
-def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+def polygon_mask(polygons: Sequence[np.ndarray] | np.ndarray, height: int, width: int) -> np.ndarray:
     """The union of a garment's polygons as uint8 (height, width), 0 or 1.
 
     DeepFashion2's later polygons repeat parts of the first, so each is filled on its own: filled
