@@ -1,1 +1,1 @@
-"""Benchmarks: each compares two things in one run and prints the ratio."""
+"""Benchmarks: each compares two implementations in one run and prints the ratio."""

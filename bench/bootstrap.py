@@ -1,7 +1,8 @@
-"""The paired bootstrap of the gate on an evaluation: intervals, and time against scoring once.
+"""The gate's paired bootstrap on an evaluation: its intervals, and its time against scoring once.
 
-``python -m bench.bootstrap [WORKSPACE]``, after the demo: refined against finetuned and finetuned
-against universal landmarks, as if they were challenger and champion.
+``python -m bench.bootstrap [WORKSPACE]`` reads the predictions of a finished evaluation, such as the
+demo's. It compares refined with finetuned and finetuned with universal landmarks, in the roles of
+challenger and champion.
 """
 
 import sys
@@ -20,7 +21,7 @@ RESAMPLES = 1000
 
 
 def main(root: Path) -> None:
-    """Print one line a pair and kind of boxes."""
+    """Print one line for each kind of boxes and pair of variants."""
     ws = Workspace(root)
     catalog = Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == "validation"]
@@ -35,13 +36,13 @@ def main(root: Path) -> None:
                 for row in pair
             )
             start = time.process_time()
-            made = compare(truth, new, old, resamples=RESAMPLES, confidence=0.95, seed=0).overall
+            interval = compare(truth, new, old, resamples=RESAMPLES, confidence=0.95, seed=0).overall
             middle = time.process_time()
             score_landmarks(truth, new)
             once = time.process_time() - middle
             print(
-                f"{kind:12} {' - '.join(pair):22} {made.difference:+.4f} "
-                f"[{made.low:+.4f}, {made.high:+.4f}]  {middle - start:.2f} s, "
+                f"{kind:12} {' - '.join(pair):22} {interval.difference:+.4f} "
+                f"[{interval.low:+.4f}, {interval.high:+.4f}]  {middle - start:.2f} s, "
                 f"{(middle - start) / (2 * once):.0f} times scoring both once"
             )
 

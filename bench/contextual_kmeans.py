@@ -2,9 +2,9 @@
 
     python -m bench.contextual_kmeans [--vectors 20000] [--size 78] [--clusters 20] [--rounds 10]
 
-Each runs in a process of its own, on one thread, from the same initial centres, for as many rounds;
-what is told is a ratio of the two. Time includes the building of what is clustered, memory is the
-peak of the process less what it held before the vectors were drawn.
+Each runs in its own process on one thread, from the same initial centres and for the same number of
+rounds; the last line has the ratios. Time includes building the clustered matrix. Memory is the peak of
+the process minus what it held before the vectors were drawn.
 """
 
 import argparse
@@ -21,7 +21,7 @@ NAMES = ("scikit-learn", "ours")
 
 
 def vectors(count: int, size: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets and configurations (count, size), around so many of each."""
+    """Offsets and configurations, each (count, size), drawn around ``clusters`` centres."""
     rng = np.random.default_rng(0)
     kind = rng.integers(clusters, size=count)
     spread = rng.normal(0, 0.05, (clusters, size))[kind] + rng.normal(0, 0.02, (count, size))
@@ -34,7 +34,7 @@ def peak() -> int:
 
 
 def work(name: str, count: int, size: int, clusters: int, rounds: int) -> dict[str, float]:
-    """Cluster once and measure."""
+    """Cluster once; seconds, bytes of memory and the sum of the absolute centres."""
     from sklearn.cluster import KMeans
 
     from fashion_ops.methods.parts import kmeans
@@ -51,22 +51,22 @@ def work(name: str, count: int, size: int, clusters: int, rounds: int) -> dict[s
     else:
         built = (left[:, :, None] * right[:, None, :]).reshape(count, -1)
         flat = initial.reshape(clusters, -1)
-        found = KMeans(clusters, init=flat, n_init=1, max_iter=rounds, tol=0, copy_x=False).fit(built)
-        centers = found.cluster_centers_.reshape(initial.shape)
+        fitted = KMeans(clusters, init=flat, n_init=1, max_iter=rounds, tol=0, copy_x=False).fit(built)
+        centers = fitted.cluster_centers_.reshape(initial.shape)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "bytes": peak() - before, "sum": float(np.abs(centers).sum())}
 
 
 def main() -> None:
-    """Both ways, one after the other, each in a process of its own."""
+    """Run both, one after the other, each in its own process, and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     for option, default in (("vectors", 20000), ("size", 78), ("clusters", 20), ("rounds", 10)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--only", choices=NAMES, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    sizes = (asked.vectors, asked.size, asked.clusters, asked.rounds)
-    if asked.only:
-        print(json.dumps(work(asked.only, *sizes)))
+    args = parser.parse_args()
+    sizes = (args.vectors, args.size, args.clusters, args.rounds)
+    if args.only:
+        print(json.dumps(work(args.only, *sizes)))
         return
     options = dict(zip(("--vectors", "--size", "--clusters", "--rounds"), map(str, sizes), strict=True))
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -77,11 +77,9 @@ def main() -> None:
         done = subprocess.run(
             command, env=os.environ | one_thread, capture_output=True, text=True, check=True
         )
-        results[name] = json.loads(done.stdout)
-        own = results[name]
-        print(
-            f"{name:13} {own['seconds']:8.2f} s  {own['bytes'] / 2**20:8.0f} MiB  |C| {own['sum']:.6f}"
-        )
+        results[name] = result = json.loads(done.stdout)
+        seconds, mib = result["seconds"], result["bytes"] / 2**20
+        print(f"{name:13} {seconds:8.2f} s  {mib:8.0f} MiB  |C| {result['sum']:.6f}")
     theirs, ours = (results[name] for name in NAMES)
     print(
         f"ours / theirs: time {ours['seconds'] / theirs['seconds']:.3f}, "

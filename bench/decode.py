@@ -1,13 +1,13 @@
-"""Decoding speed: ``methods.centernet`` on a batch against the published way, same maps, one run.
+"""Decoding speed: ``methods.centernet`` on a batch against the published code, same maps, one run.
 
-``python -m bench.decode [--batch 16] [--repeats 5]``. Maps of 64x64 (a 256-px input) of 3 to 5 garments
-an image, rendered as the detector learns them, with noise and false peaks; for 62 and 294 landmark
-groups; first the published decode, then with all four techniques. The clock covers what turns maps into
-garments in image pixels: techniques, decoding, the way back, suppression. Both sides must give the
-same garments, or the run fails. The peer is ``bench.published_decode``.
+``python -m bench.decode [--batch 16] [--repeats 5]``. Maps are 64x64 (a 256-px input) with 3 to 5
+garments an image, rendered like the detector's targets with noise and false peaks, for 62 and 294
+landmark groups. The published decode is timed first, then all four techniques. The clock covers
+everything from maps to garments in image pixels: techniques, decoding, transform to the image, NMS.
+Both sides must give the same garments, or the run fails. The peer is ``bench.published_decode``.
 
-Then the share of post-processing in the time of one 256x256 image through mDLA-34 with 62 groups,
-fp32, torch on this CPU (DeepMark++: 4.1 %).
+The last line has the share of post-processing in the time of one 256x256 image through mDLA-34 with 62
+groups, fp32, torch on this CPU (DeepMark++: 4.1 %).
 """
 
 import argparse
@@ -35,7 +35,7 @@ Maps = dict[str, torch.Tensor]
 
 
 def make_maps(batch: int, grouping: Grouping, seed: int = 0) -> Maps:
-    """Heatmaps after the sigmoid and regressions of a detector that sees 3 to 5 garments an image.
+    """Heatmaps after the sigmoid, and regressions, of a detector on images with 3 to 5 garments.
 
     The demo's detector has 0.3 false peaks above the threshold on a centre map, 2.5 on a landmark map.
     """
@@ -49,9 +49,9 @@ def make_maps(batch: int, grouping: Grouping, seed: int = 0) -> Maps:
             size = rng.uniform(50, 170, 2)
             corner = rng.uniform(0, SIDE - size)
             boxes[b, m] = [*corner, *(corner + size)]
-            own = grouping.channels(int(kinds[b, m]))
-            landmarks[b, m, own, :2] = corner + rng.random((len(own), 2)) * size
-            landmarks[b, m, own, 2] = 2
+            channels = grouping.channels(int(kinds[b, m]))
+            landmarks[b, m, channels, :2] = corner + rng.random((len(channels), 2)) * size
+            landmarks[b, m, channels, 2] = 2
     targets = make_targets(
         *(torch.from_numpy(a) for a in (boxes.astype(np.float32), kinds, landmarks.astype(np.float32))),
         SIDE,
@@ -85,17 +85,17 @@ def make_maps(batch: int, grouping: Grouping, seed: int = 0) -> Maps:
 
 
 def ours(maps: Maps, slots: torch.Tensor, post: PostProcess) -> list[list[dict[str, Any]]]:
-    """Garments of each image, as ``Detector.detect`` makes them of its maps."""
-    found = decode(maps, slots, post, THRESHOLD)
+    """Garments of each image, decoded as in ``Detector.detect``."""
+    decoded = decode(maps, slots, post, THRESHOLD)
     linear, shift = torch.from_numpy(MATRIX[:, :2]).T, torch.from_numpy(MATRIX[:, 2])
-    boxes = (found.boxes.unflatten(-1, (2, 2)) @ linear + shift).flatten(-2)
-    landmarks = found.landmarks.clone()
-    landmarks[..., :2] = found.landmarks[..., :2] @ linear + shift
+    boxes = (decoded.boxes.unflatten(-1, (2, 2)) @ linear + shift).flatten(-2)
+    landmarks = decoded.landmarks.clone()
+    landmarks[..., :2] = decoded.landmarks[..., :2] @ linear + shift
     out = []
     for n in range(len(boxes)):
-        kept, scores = nms(boxes[n], found.scores[n], found.category[n], post)
+        kept, scores = nms(boxes[n], decoded.scores[n], decoded.category[n], post)
         kept, scores = kept[scores >= THRESHOLD], scores[scores >= THRESHOLD]
-        columns = (found.category[n, kept].tolist(), scores.tolist(), boxes[n, kept].numpy())
+        columns = (decoded.category[n, kept].tolist(), scores.tolist(), boxes[n, kept].numpy())
         out.append(
             [
                 {"category": c, "score": s, "box": box, "landmarks": points}
@@ -106,34 +106,40 @@ def ours(maps: Maps, slots: torch.Tensor, post: PostProcess) -> list[list[dict[s
 
 
 def published(
-    maps: Maps, own: list[np.ndarray], post: PostProcess, early: bool
+    maps: Maps, channels: list[np.ndarray], post: PostProcess, early: bool
 ) -> list[list[dict[str, Any]]]:
     """The same by the peer, image by image."""
     return [
-        garments_of({k: v[n : n + 1] for k, v in maps.items()}, own, MATRIX, post, THRESHOLD, early)
+        garments_of(
+            {k: v[n : n + 1] for k, v in maps.items()}, channels, MATRIX, post, THRESHOLD, early
+        )
         for n in range(len(maps["hm"]))
     ]
 
 
-def compare(mine: list[list[dict[str, Any]]], theirs: list[list[dict[str, Any]]]) -> int:
-    """Fail where garments differ; returns how many there are."""
-    for a, b in zip(mine, theirs, strict=True):
+def compare(ours: list[list[dict[str, Any]]], theirs: list[list[dict[str, Any]]]) -> int:
+    """The number of garments.
+
+    Raises:
+        SystemExit: the garments differ.
+    """
+    for a, b in zip(ours, theirs, strict=True):
         if [g["category"] for g in a] != [g["category"] for g in b]:
             raise SystemExit("the garments differ")
         for one, other in zip(a, b, strict=True):
             points = one["landmarks"][: len(other["landmarks"])]
-            told = other["landmarks"][:, 2] > 1e-30  # below, float32 may round a mask to nothing
+            scored = other["landmarks"][:, 2] > 1e-30  # below, float32 may round a mask to nothing
             if (
                 abs(one["score"] - other["score"]) > 1e-4
                 or np.abs(one["box"] - other["box"]).max() > 1e-2
-                or np.abs(points - other["landmarks"])[told].max(initial=0) > 1e-2
+                or np.abs(points - other["landmarks"])[scored].max(initial=0) > 1e-2
             ):
                 raise SystemExit(f"a garment differs: box {one['box']}, by the peer {other['box']}")
-    return sum(map(len, mine))
+    return sum(map(len, ours))
 
 
 def seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median over some runs, after one that doesn't count."""
+    """Median time of several calls, after one that is not counted."""
     run()
     times = []
     for _ in range(repeats):
@@ -144,10 +150,10 @@ def seconds(run: Callable[[], Any], repeats: int) -> float:
 
 
 def main() -> None:
-    """Time both, compare the garments, print the ratios and the share."""
+    """Time both, compare the garments, print the ratios and the share of post-processing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--batch", type=int, default=16, help="images")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs; the median counts")
     arguments = parser.parse_args()
     print(
         f"batch of {arguments.batch}, maps of {SIDE // 4}x{SIDE // 4}, "
@@ -155,19 +161,19 @@ def main() -> None:
     )
     for name in ("semantic62", "none"):
         grouping = load_grouping(name)
-        slots, own = grouping_slots(grouping), [grouping.channels(c.id) for c in CATEGORIES]
+        slots, channels = grouping_slots(grouping), [grouping.channels(c.id) for c in CATEGORIES]
         maps = make_maps(arguments.batch, grouping)
-        for what, post in (("published decode", PLAIN), ("with all techniques", ALL)):
-            garments = compare(ours(maps, slots, post), published(maps, own, post, early=True))
+        for label, post in (("published decode", PLAIN), ("with all techniques", ALL)):
+            garments = compare(ours(maps, slots, post), published(maps, channels, post, early=True))
             fast = seconds(lambda p=post, m=maps, s=slots: ours(m, s, p), arguments.repeats)
-            kind, slow = (
-                seconds(lambda p=post, m=maps, o=own, e=early: published(m, o, p, e), 1)
+            prompt, slow = (
+                seconds(lambda p=post, m=maps, c=channels, e=early: published(m, c, p, e), 1)
                 for early in (True, False)
             )
             print(
-                f"{grouping.num_groups:3} groups, {what:19}: {garments} garments, fashion-ops "
-                f"{1000 * fast:6.1f} ms, published way {1000 * slow:6.1f} ms, ratio {slow / fast:.1f}x "
-                f"(threshold first: {1000 * kind:.1f} ms, {kind / fast:.1f}x)"
+                f"{grouping.num_groups:3} groups, {label:19}: {garments} garments, fashion-ops "
+                f"{1000 * fast:6.1f} ms, published {1000 * slow:6.1f} ms, ratio {slow / fast:.1f}x "
+                f"(threshold first: {1000 * prompt:.1f} ms, {prompt / fast:.1f}x)"
             )
     grouping = load_grouping("semantic62")
     slots, maps = grouping_slots(grouping), make_maps(1, grouping)

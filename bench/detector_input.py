@@ -1,15 +1,15 @@
-"""Speed of the detector's training input against CenterNet's published way, one run on two cores.
+"""Speed of the detector's training input against CenterNet's published code, one run on two cores.
 
 ``python -m bench.detector_input [--size 256] [--images 192]``. Both sides read the same JPEG files
 (sizes and bytes a pixel of DeepFashion2), draw the same random crops, flip, change colours, normalise
-and make the targets of 62 groups, in batches of 32. The peer (``bench.published_input``) is plain
-OpenCV and NumPy, a sample at a time, in two worker processes of a DataLoader, where it ends; ours reads
-in two such processes (``distributed.loader_workers: 2``) and does the rest a batch at a time in the main one,
-as in training. Network and optimizer are outside.
+and make the targets of 62 groups, in batches of 32. The peer (``bench.published_input``) processes one
+sample at a time with OpenCV and NumPy in two worker processes of a DataLoader. Ours reads in two such
+processes (``distributed.loader_workers: 2``) and processes whole batches in the main process, as in
+training. Network and optimizer are not measured.
 
-First the targets are compared on the same crops; they must agree to 1e-4 (float32 cells), or the run
-fails. Then all take turns, and each one's median round counts: by the clock, and by processor time,
-workers included, which other work on the machine disturbs less.
+The targets on the same crops are compared first; they must agree to 1e-4 (float32 cells), or the run
+fails. Then the sides take turns, and the median round of each counts: wall time, and processor time
+with workers, which other work on the machine disturbs less.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SIZES = (
 
 
 def draw_image(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
-    """Large shapes under texture and grain; JPEG needs about 0.14 bytes a pixel, as for the photos."""
+    """Large shapes under texture and grain; as JPEG about 0.14 bytes a pixel, like the photos."""
     image = np.zeros((height, width, 3))
     for cells, strength in ((4, 60), (24, 30), (120, 14)):
         coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
@@ -54,11 +54,11 @@ def draw_image(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def make_labels(sizes: np.ndarray, rng: np.random.Generator) -> list:
-    """One to three garments an image, with DeepFashion2's category shares."""
+    """Labels of one to three garments an image, with DeepFashion2's category shares."""
     shares = np.array([c.train_count for c in CATEGORIES], float)
     labels = []
     for width, height in sizes:
-        own = []
+        garments = []
         for kind in 1 + rng.choice(
             13, rng.choice([1, 2, 3], p=(0.5, 0.4, 0.1)), p=shares / shares.sum()
         ):
@@ -68,20 +68,20 @@ def make_labels(sizes: np.ndarray, rng: np.random.Generator) -> list:
             points = rng.uniform(box[:2], box[2:], (n, 2))
             visible = rng.choice(3, (n, 1), p=(0.1, 0.25, 0.65))
             grouped = GROUPING.group(int(kind), np.concatenate([points, visible], 1).astype(np.float32))
-            own.append((int(kind), box.astype(np.float32), grouped))
-        labels.append(own)
+            garments.append((int(kind), box.astype(np.float32), grouped))
+        labels.append(garments)
     return labels
 
 
 def as_garments(labels: list) -> TrainingGarments:
     """The same labels as arrays."""
-    rows = [(i, *garment) for i, own in enumerate(labels) for garment in own]
+    rows = [(i, *garment) for i, garments in enumerate(labels) for garment in garments]
     image, kind, boxes, landmarks = (np.array(column) for column in zip(*rows, strict=True))
     return TrainingGarments(image, kind, boxes, landmarks, np.zeros((len(rows), 0), np.float32))
 
 
 def our_batch(batch: dict[str, torch.Tensor], step: int, vary: bool) -> tuple[torch.Tensor, Targets]:
-    """What ``CenterNetModule.losses`` does before the network."""
+    """The work of ``CenterNetModule.losses`` before the network."""
     generator = step_generator(0, step, torch.device("cpu"))
     mirror = torch.from_numpy(GROUPING.mirror())
     warp = Warp(flip=0.5 if vary else 0.0)
@@ -92,14 +92,14 @@ def our_batch(batch: dict[str, torch.Tensor], step: int, vary: bool) -> tuple[to
 
 
 def cpu_seconds() -> float:
-    """Of this process and its workers, so far."""
+    """Processor time of this process and its workers so far."""
     this = psutil.Process()
     times = [p.cpu_times() for p in (this, *this.children(recursive=True))]
     return sum(t.user + t.system for t in times)
 
 
 def largest_difference(theirs: dict[str, torch.Tensor], ours: Targets) -> float:
-    """Over heatmaps and regression targets, in cells."""
+    """Largest difference over heatmaps and regression targets, in cells."""
     real, points = theirs["reg_mask"] > 0, theirs["hp_mask"] > 0
     side = ours.hm.shape[-1]
     image = torch.arange(len(real))[:, None] * side * side
@@ -119,9 +119,9 @@ def main() -> None:
     """Write the images, compare the targets, time both, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--size", type=int, default=256, help="side of the input, pixels")
-    parser.add_argument("--images", type=int, default=192, help="how many, a multiple of 32")
+    parser.add_argument("--images", type=int, default=192, help="number of images, a multiple of 32")
     args = parser.parse_args()
-    keep_freed_memory()  # as `fit` does; the peer's processes inherit it, too
+    keep_freed_memory()  # as in training; the peer's processes inherit it
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     rng = np.random.default_rng(0)
@@ -181,9 +181,9 @@ def main() -> None:
         for name, (wall, cpu) in median.items():
             each = 1000 * cpu / args.images
             print(f"{name:24} {args.images / wall:7.1f} images/s, {each:5.2f} ms of a core each")
-        mine = median.pop("ours, 2 processes")
+        ours_median = median.pop("ours, 2 processes")
         for name, theirs in median.items():
-            wall, cpu = theirs / mine
+            wall, cpu = theirs / ours_median
             print(f"ratio against {name}: {wall:.1f}x by the clock, {cpu:.1f}x by processor time")
 
 

@@ -1,9 +1,10 @@
-"""Inference cost of DFA against DeepPose: the same trunk, the same crops, in turns, one run.
+"""Inference cost of DFA against DeepPose: same backbone, same crops, taking turns in one run.
 
 ``python -m bench.dfa_cost [--backbone vgg16] [--size 224] [--crops 8] [--repeats 3]``. The networks
-are untrained: weights change no time. DFA with routing is 3 forward passes a garment (the router's own
-arithmetic included), the average of its two branches 4, DeepPose 1 + 8 + 8 with its patches cut from
-the crop. The paper: 100 ms against nearly 650 ms on a Titan X for 300x300.
+are untrained, since weights do not change the time. A garment takes 3 forward passes with DFA and
+routing (the router's arithmetic included), 4 with the average of both branches, and 1 + 8 + 8 with
+DeepPose, whose patches are cut from the crop. The paper measured 100 ms against nearly 650 ms on a
+Titan X for 300x300.
 """
 
 import argparse
@@ -23,33 +24,31 @@ LANDMARKS, CLUSTERS = 8, 20
 
 
 def main() -> None:
-    """Print milliseconds of a garment, processor time, and passes."""
+    """Print processor time in milliseconds a garment, and forward passes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="vgg16")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--crops", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="auto")
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.manual_seed(0)
-    spec = {"precision": given.precision}
+    spec = {"precision": args.precision}
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (300, 300, 3)).astype(np.uint8)
-    boxes = np.tile([0.0, 0.0, 300.0, 300.0], (given.crops, 1))
-    crops = Crops(np.zeros(given.crops, int), boxes, lambda _: image, given.size, "letterbox")
+    boxes = np.tile([0.0, 0.0, 300.0, 300.0], (args.crops, 1))
+    crops = Crops(np.zeros(args.crops, int), boxes, lambda _: image, args.size, "letterbox")
 
     def stage(cascade: bool, count: int = 1, routed: bool = False) -> TrainedStage:
         nets = tuple(
-            StageNet(given.backbone, given.size, LANDMARKS, CLUSTERS, cascade) for _ in range(count)
+            StageNet(args.backbone, args.size, LANDMARKS, CLUSTERS, cascade) for _ in range(count)
         )
         return TrainedStage(nets, None, spec, (rng.random(CLUSTERS), 0.5) if routed else None)
 
     stages = [stage(False), stage(True), stage(True, 2, routed=True)]
     both = TrainedStage(stages[2].nets, None, spec)
     patches = tuple(
-        PatchStage(given.backbone, given.size, LANDMARKS, None, 0.0).to(
-            memory_format=torch.channels_last
-        )
+        PatchStage(args.backbone, args.size, LANDMARKS, None, 0.0).to(memory_format=torch.channels_last)
         for _ in range(2)
     )
     for net in (n for s in stages for n in s.nets):
@@ -57,25 +56,25 @@ def main() -> None:
     deeppose = DeepPose(TrainedStage(stages[0].nets, None, spec), patches)
 
     def dfa(last: TrainedStage) -> int:
-        found, passes = None, 0
+        estimate, passes = None, 0
         for one in (*stages[:2], last):
-            found = one.predict(crops, found)
-            passes += found.passes
+            estimate = one.predict(crops, estimate)
+            passes += estimate.passes
         return passes
 
-    ways = {
+    variants = {
         "DFA, routed": lambda: dfa(stages[2]),
         "DFA, averaged": lambda: dfa(both),
         "DeepPose": lambda: deeppose.predict(crops) is None or deeppose.networks,
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    times: dict[str, list[float]] = {name: [] for name in variants}
     passes: dict[str, int] = {}
-    for turn in range(given.repeats + 1):
-        for name, way in ways.items():
+    for repeat in range(args.repeats + 1):
+        for name, predict in variants.items():
             start = time.process_time()
-            passes[name] = int(way())
-            if turn:
-                times[name].append(1000 * (time.process_time() - start) / given.crops)
+            passes[name] = int(predict())
+            if repeat:  # the first one warms up
+                times[name].append(1000 * (time.process_time() - start) / args.crops)
     milliseconds = {name: min(values) for name, values in times.items()}
     for name, value in milliseconds.items():
         share = value / milliseconds["DeepPose"]

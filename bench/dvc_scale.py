@@ -1,10 +1,9 @@
 """``dvc status`` and ``dvc repro`` with nothing to do, from 1/100 of DeepFashion2's size to all of it.
 
-As many labelled images as DeepFashion2's train split has, small and made up, in its released layout:
-once as one archive, once as a folder of loose files. Every stage gets an output (that of ``ingest`` as
-large as the images, in shards) and is recorded, so that DVC has the whole pipeline to look at. Each
-time is the least processor time of several calls, start-up of DVC included, and beside it their wall
-time, which other work on the machine prolongs.
+Small synthetic images, as many as in DeepFashion2's train split, in its released layout: once as one
+archive and once as a folder of loose files. Every stage has an output (that of ``ingest`` is as large
+as the images, in shards) and is recorded, so that DVC has to check the whole pipeline. Each time is the
+least processor time of several calls with DVC's start-up, followed by the least wall time.
 
     python -m bench.dvc_scale [--shares 0.01 0.1 1] [--layouts archive folder] [--calls 3]
 """
@@ -32,7 +31,7 @@ DVC = (sys.executable, "-m", "dvc")
 
 
 def members(share: float) -> Iterator[tuple[str, bytes]]:
-    """(path, content) of images and labels, in the released layout."""
+    """Path and content of images and labels, in the released layout."""
     rng = np.random.default_rng(0)
     ramps = [rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8) for _ in range(64)]
     images = [cv2.imencode(".jpg", ramp)[1].tobytes() for ramp in ramps]
@@ -42,7 +41,7 @@ def members(share: float) -> Iterator[tuple[str, bytes]]:
 
 
 def label(i: int) -> bytes:
-    """One pair of shorts with its ten landmarks."""
+    """The label of one pair of shorts with its ten landmarks."""
     points = [[3 + 2 * (k % 5), 4 + 8 * (k // 5), 2] for k in range(10)]
     item = {
         "segmentation": [[2, 2, 20, 2, 20, 20]],
@@ -60,7 +59,7 @@ def label(i: int) -> bytes:
 
 
 def write_data(root: Path, layout: str, share: float) -> str:
-    """Put the images into the repository; returns what ``ingest.root`` must be."""
+    """Write the images into the repository; returns the value for ``ingest.root``."""
     target = root / "data" / ("deepfashion2.zip" if layout == "archive" else "deepfashion2")
     if layout == "archive":
         target.parent.mkdir(parents=True)
@@ -76,7 +75,7 @@ def write_data(root: Path, layout: str, share: float) -> str:
 
 
 def repository(root: Path, layout: str, share: float) -> None:
-    """This repository's pipeline over these images, everything made and recorded."""
+    """Set up this repository's pipeline on these images, with every output written and recorded."""
     shutil.copytree(
         ROOT / "fashion_ops", root / "fashion_ops", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -109,7 +108,7 @@ def repository(root: Path, layout: str, share: float) -> None:
 
 
 def write_shards(folder: Path, share: float) -> None:
-    """The images' bytes as ``ingest`` packs them: files of 128 MB."""
+    """Write as many bytes as the images have in files of 128 MB, the shards of ``ingest``."""
     folder.mkdir(parents=True)
     left, number = sum(len(data) for name, data in members(share) if name.endswith(".jpg")), 0
     rng = np.random.default_rng(0)
@@ -120,7 +119,11 @@ def write_shards(folder: Path, share: float) -> None:
 
 
 def seconds(root: Path, calls: int, *command: str) -> tuple[float, float]:
-    """Least processor time of several calls, and their least wall time; nothing must be to do."""
+    """Least processor time and least wall time of several calls.
+
+    Raises:
+        RuntimeError: the command failed or found something to do.
+    """
     work, wall = [], []
     for _ in range(calls):
         start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -134,23 +137,23 @@ def seconds(root: Path, calls: int, *command: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print one row a layout and size."""
+    """Print one row for each layout and size."""
     parser = argparse.ArgumentParser(description="DVC with nothing to do, by size of the data set")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--layouts", nargs="+", default=["archive", "folder"])
     parser.add_argument("--calls", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     print("| input | images | files | `dvc status` | growth | `dvc repro` | growth |")
     print("|---|---|---|---|---|---|---|")
-    for layout in given.layouts:
+    for layout in args.layouts:
         first: tuple[float, float] | None = None  # processor times at the smallest size
-        for share in given.shares:
+        for share in args.shares:
             with tempfile.TemporaryDirectory() as scratch:
                 root = Path(scratch, "repo")
                 root.mkdir()
                 repository(root, layout, share)
-                status = seconds(root, given.calls, "status")
-                repro = seconds(root, given.calls, "repro")
+                status = seconds(root, args.calls, "status")
+                repro = seconds(root, args.calls, "repro")
             first = first or (status[0], repro[0])
             images = round(IMAGES * share)
             files = 1 if layout == "archive" else 2 * images

@@ -2,11 +2,11 @@
 
     python -m bench.edge [--backbone mdla34] [--size 256] [--threads 2] [--photos 8] [--rounds 5]
 
-mDLA-34 with 62 groups and random weights: they change no time but that of the garments found, so a
-photo's threshold lies where its four best pass; DeepFashion2 has 1.6 a photo. Each side decodes the
-JPEG, fits it, runs the network, decodes with all four techniques, suppresses doubles and maps back.
-Sides take turns, with a pause in which spinning threads fall asleep and a first photo that doesn't
-count; the median of all photos does. The last lines time decode alone, on the first side's maps.
+The network is mDLA-34 with 62 groups and random weights. Weights affect only the number of detected
+garments, so the threshold of each photo is set to give four (DeepFashion2 has 1.6 a photo). Each side
+decodes the JPEG, letterboxes it, runs the network, decodes with all four techniques, applies NMS and
+maps the garments back to the photo. Sides take turns after a pause, in which spinning threads fall
+asleep, and one uncounted photo; the median of all photos counts. The last lines time decoding alone.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PHOTO = 480  # side of the photos, pixels; DeepFashion2's are about 470 x 620
 
 
 def save_detector(folder: Path, backbone: str, size: int) -> None:
-    """A detector with random weights, centre maps with clear peaks, boxes of a third of the input."""
+    """Save a detector with random weights, clear peaks of centres, and boxes a third of the input."""
     torch.manual_seed(0)
     net = CenterNet(backbone, load_grouping(GROUPING).num_groups)
     with torch.inference_mode():
@@ -68,7 +68,7 @@ def save_detector(folder: Path, backbone: str, size: int) -> None:
 def make_sides(
     root: Path, backbone: str, size: int, jpegs: list[bytes], threads: int
 ) -> dict[str, Detector]:
-    """All that are compared, by name; the first is the one that the others are compared with."""
+    """The detectors by name; the first is the baseline of the ratios."""
     save_detector(root / "detector", backbone, size)
     eager = Detector.load(root / "detector", post=POST)
     maps = export_detector(root / "detector", root / "maps", ExportConfig("onnx"), POST)
@@ -98,21 +98,21 @@ def make_sides(
 
 
 def usual_thresholds(detector: Detector, jpegs: list[bytes], size: int) -> list[float]:
-    """For each photo the score that ``GARMENTS`` of its garments reach."""
+    """The score of each photo that ``GARMENTS`` of its detections reach."""
     images, _ = detector.letterbox([decode_reduced(data, "photo", size).pixels for data in jpegs])
-    found = decode(detector.network(images), grouping_slots(detector.grouping), POST)
-    return found.scores[:, GARMENTS - 1].tolist()
+    decoded = decode(detector.network(images), grouping_slots(detector.grouping), POST)
+    return decoded.scores[:, GARMENTS - 1].tolist()
 
 
-def seconds(act: Callable[[], object]) -> float:
-    """How long one call takes."""
+def seconds(action: Callable[[], object]) -> float:
+    """Time of one call."""
     start = time.perf_counter()
-    act()
+    action()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Time all sides and print rates, ratios, and what decode and techniques take of it."""
+    """Time all sides; print rates, ratios and the share of decoding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--backbone", default="mdla34")
     parser.add_argument("--size", type=int, default=256)
@@ -127,10 +127,10 @@ def main() -> None:
         sides = make_sides(Path(folder), args.backbone, args.size, jpegs, args.threads)
     first, eager = sides["openvino"], sides["torch fp32"]
     photos = list(zip(jpegs, usual_thresholds(eager, jpegs, args.size), strict=True))
-    garments = [len(_answer(first, *photo)) for photo in photos]
+    garments = [len(_detect(first, *photo)) for photo in photos]
     print(
         f"{args.backbone}, {GROUPING}, {args.size} x {args.size}, batch 1, {args.threads} threads, "
-        f"{args.photos} photos of {PHOTO} pixels with {statistics.mean(garments):.1f} garments found"
+        f"{args.photos} photos of {PHOTO} pixels with {statistics.mean(garments):.1f} garments each"
     )
     images = [first.letterbox([decode_reduced(d, "photo", args.size).pixels])[0] for d in jpegs]
     maps = [(first.network(p), t) for p, (_, t) in zip(images, photos, strict=True)]
@@ -139,8 +139,8 @@ def main() -> None:
     for _ in range(args.rounds):
         for name, detector in sides.items():
             time.sleep(0.05)
-            _answer(detector, *photos[-1])
-            taken[name] += [seconds(lambda p=p, s=detector: _answer(s, *p)) for p in photos]
+            _detect(detector, *photos[-1])
+            taken[name] += [seconds(lambda p=p, s=detector: _detect(s, *p)) for p in photos]
         with torch.inference_mode():
             taken["network"] += [seconds(lambda p=p: first.network(p)) for p in images]
             taken["decode"] += [seconds(lambda m=m: first.decode(*m)) for m in maps]
@@ -159,7 +159,7 @@ def main() -> None:
     )
 
 
-def _answer(detector: Detector, data: bytes, threshold: float) -> list:
+def _detect(detector: Detector, data: bytes, threshold: float) -> list:
     photo = decode_reduced(data, "photo", detector.spec["input_size"])
     return detect_photo(detector, photo, threshold)
 

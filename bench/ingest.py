@@ -1,9 +1,9 @@
-"""Ingest against the published DeepFashion2-to-COCO converter's way of working, same files, one run.
+"""Ingest against the published DeepFashion2-to-COCO converter, same files, one run.
 
-The peer is written here from its description: one process, ``json.load`` a label file, PIL opens the
-image for its size, 294 keypoint slots an item, one ``json.dump`` at the end. Ours reads labels and
-sizes only (``copy_images: false``), checks all of it, and its processes start within the time
-measured. They import this file again, so what is heavy is imported inside the functions that use it.
+The peer is written here from the converter's description: one process, ``json.load`` of each label
+file, PIL opens the image for its size, 294 keypoint slots an item, one ``json.dump`` at the end. Ours
+reads labels and sizes only (``copy_images: false``) and checks everything; starting its processes is
+part of the measured time. They import this file again, so functions import heavy modules themselves.
 
     python -m bench.ingest [--images 16000] [--workers 2]
 """
@@ -26,7 +26,7 @@ VARIANTS = 32
 
 
 def write_data(root: Path, images: int) -> None:
-    """A made-up train split in the released layout: 1.6 items an image, as in DeepFashion2."""
+    """Write a synthetic train split in the released layout: 1.6 items an image, as in DeepFashion2."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def _labels(rng: np.random.Generator) -> bytes:
 
 
 def convert(root: Path, target: Path) -> int:
-    """The peer: returns how many items it converted."""
+    """The peer; returns the number of converted items."""
     names = [f"{name}" for name in range(1, NUM_LANDMARKS + 1)]
     data: dict[str, list] = {"images": [], "annotations": [], "categories": []}
     for c in CATEGORIES:
@@ -111,23 +111,27 @@ def convert(root: Path, target: Path) -> int:
 
 
 def _clock() -> tuple[float, float]:
-    """Seconds on the wall, and of processor time of this process and those it started."""
+    """Wall time, and processor time of this process and its children, in seconds."""
     used = os.times()
     return time.perf_counter(), used.user + used.system + used.children_user + used.children_system
 
 
 def compare(images: int, workers: int) -> float:
-    """Time both on the same files; prints one line and returns how many times faster ours is."""
+    """Time both on the same files, print one line and return the ratio of wall times.
+
+    Raises:
+        RuntimeError: the numbers of items differ, or records were quarantined.
+    """
     from fashion_ops.catalog.ingest import DataSet, ingest
 
     with tempfile.TemporaryDirectory() as scratch:
         clocks = []
-        # First a handful of images, so that nobody's imports are timed.
+        # A few images first, so that imports are not timed.
         for name, count in (("warm", 8), ("timed", images)):
             root, folder = Path(scratch, name, "raw"), Path(scratch, name, "catalog")
             write_data(root, count)
             folder.mkdir()
-            os.sync()  # what was just written is not to be paid for by whoever reads first
+            os.sync()  # so that the first reader does not pay for what was just written
             for path in root.rglob("*.*"):
                 path.read_bytes()
             clocks = [_clock()]
@@ -140,7 +144,7 @@ def compare(images: int, workers: int) -> float:
         raise RuntimeError(f"{items} items converted, {totals.garments.total()} ingested")
     (ours, our_work), (theirs, their_work) = np.diff(clocks, axis=0)
     print(
-        f"ingest, labels and sizes of {images} images, {items} garments: converter's way "
+        f"ingest, labels and sizes of {images} images, {items} garments: converter "
         f"{theirs:.2f} s, ours {ours:.2f} s on {workers} processes: {theirs / ours:.1f}x "
         f"(processor time {their_work:.2f} s against {our_work:.2f} s)"
     )

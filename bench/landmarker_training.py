@@ -1,21 +1,21 @@
-"""How fast does the landmarker train? Ours against the published HRNet repository's way.
+"""Training speed of the landmarker against the published HRNet code, one run.
 
     python -m bench.landmarker_training [--backbone hrnet_w16_small] [--crop 96x128] [--batch 16]
         [--grouping agg81] [--images 64] [--rounds 3] [--threads 2]
 
-The same network, weights, batch and garments of the synthetic wardrobe, all in one run, each way in a
-process of its own, by turns:
+All variants train the same network from the same weights on the same garments of the synthetic
+wardrobe. Each has its own process, and they take turns:
 
 - published: float32; as many loader processes as threads read, warp and normalise one sample at a time
-  and draw its heatmaps in NumPy; the loss walks over the joints; Adam; loss and accuracy of each batch
-  are read. (Its printing is left out.)
-- ours, as ``train_landmarker`` does it: regions cut once and kept, one affine warp of the whole batch,
-  targets rendered and compared as tensors, bf16 where the processor has it, channels last, fused AdamW,
-  freed memory kept.
-  "cut anew" cuts the regions in each epoch, as it is done with more garments than memory takes.
+  and draw its heatmaps in NumPy; the loss loops over the joints; Adam; loss and accuracy of each batch
+  are computed. Its printing is left out.
+- ours, as in ``train_landmarker``: regions cut once and cached, one affine warp of the whole batch,
+  targets rendered and compared as tensors, bf16 where the processor supports it, channels last, fused
+  AdamW, freed memory kept.
+- ours, cut anew: the regions are cut in each epoch, as for data sets that do not fit in memory.
 
-Each way's median round counts, by the clock and by processor time, loaders included; other work on the
-machine disturbs the second less.
+The median round of each counts: wall time, and processor time with loaders, which other work on the
+machine disturbs less.
 """
 
 import argparse
@@ -50,18 +50,22 @@ from fashion_ops.steps import aggregate, ingest, synthesize
 from fashion_ops.workspace import Workspace
 
 CPU = torch.device("cpu")
-WAYS = ("published", "ours", "ours, cut anew")
-epoch: Callable[[], None]  # of the way whose process this is
+VARIANTS = ("published", "ours", "ours, cut anew")
+epoch: Callable[[], None]  # of the variant that this process runs
 
 
 class Module(LandmarkerModule):
-    """Outside of a Lightning run there is no progress to ask for."""
+    """The landmarker's module outside of a Lightning run, which would know the progress."""
 
     progress = 0.0  # type: ignore[assignment]
 
 
 def make_data(root: Path, images: int, grouping: str) -> int:
-    """A workspace with a wardrobe's catalog, its images as files by image id; how many garments."""
+    """Make a workspace with a wardrobe's catalog and its images as files named by image id.
+
+    Returns:
+        The number of garments.
+    """
     ws = Workspace(root)
     params = Params.model_validate(
         {
@@ -79,7 +83,7 @@ def make_data(root: Path, images: int, grouping: str) -> int:
 
 
 def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, batch: int) -> None:
-    """One pass over the garments, as ``fit`` makes it."""
+    """One pass over the garments, as in ``fit``."""
     order = torch.randperm(len(data)).tolist()
     for step in range(len(data) // batch):
         samples = data.__getitems__(order[step * batch : (step + 1) * batch])
@@ -92,11 +96,11 @@ def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, b
 
 
 def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader) -> None:
-    """One pass, as the released loop makes it."""
-    judge = JointsLoss()
+    """One pass over the garments, as in the released loop."""
+    criterion = JointsLoss()
     for crops, target, weight in loader:
         output = model(crops)
-        loss = judge(output, target, weight)
+        loss = criterion(output, target, weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -104,28 +108,23 @@ def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
         accuracy(output.detach().numpy(), target.numpy())
 
 
-def make_way(way: str, p: TrainLandmarker, root: Path, threads: int) -> Callable[[], None]:
-    """An epoch of this way, on the workspace at ``root``."""
+def make_epoch(variant: str, config: TrainLandmarker, root: Path, threads: int) -> Callable[[], None]:
+    """A function that trains one epoch of a variant on the workspace at ``root``."""
     ws = Workspace(root)
     catalog, grouping = Catalog(ws.catalog), used_grouping(ws)
     _, garments = load_garments(ws, "train")
     torch.manual_seed(0)
-    model = Landmarker(p.backbone, grouping.num_groups)
-    if way == "published":
+    model = Landmarker(config.backbone, grouping.num_groups)
+    if variant == "published":
         crops = PublishedCrops(
             {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]},
             garments,
             grouping.mirror(),
-            p.crop,
-            p.padding,
-            p.heatmap_sigma,
-            p.flip,
-            p.rotation,
-            p.scale,
+            config,
         )
         loader = DataLoader(
             crops,
-            p.batch_size,
+            config.batch_size,
             shuffle=True,
             drop_last=True,
             num_workers=threads,
@@ -133,36 +132,39 @@ def make_way(way: str, p: TrainLandmarker, root: Path, threads: int) -> Callable
         )
         adam = torch.optim.Adam(model.parameters(), lr=1e-4)
         return lambda: their_epoch(model, adam, loader)
-    keep_freed_memory()  # as `fit` does
+    keep_freed_memory()  # as in training
     settings = LandmarkerSettings(
-        p.crop, p.heatmap_sigma, p.loss, Warp(p.flip, p.rotation, p.scale, p.shift, p.color)
+        config.crop,
+        config.heatmap_sigma,
+        config.loss,
+        Warp(config.flip, config.rotation, config.scale, config.shift, config.color),
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = Module(model, p.backbone, p, settings, grouping, 0)
+    module = Module(model, config.backbone, config, settings, grouping, 0)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    regions = Regions(garments, catalog.image, p.crop, p.padding)
-    if way == "ours, cut anew":
+    regions = Regions(garments, catalog.image, config.crop, config.padding)
+    if variant == "ours, cut anew":
         regions._cache = None
-    return lambda: our_epoch(module, adamw, regions, p.batch_size)
+    return lambda: our_epoch(module, adamw, regions, config.batch_size)
 
 
-def begin(way: str, p: TrainLandmarker, root: Path, threads: int) -> None:
-    """Get a process ready for its one way."""
+def initialize(variant: str, config: TrainLandmarker, root: Path, threads: int) -> None:
+    """Prepare a process for its variant."""
     global epoch
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)
-    epoch = make_way(way, p, root, threads)
+    epoch = make_epoch(variant, config, root, threads)
 
 
-def turn() -> tuple[float, float]:
-    """Seconds of an epoch by the clock and of processor time."""
+def time_epoch() -> tuple[float, float]:
+    """Wall time and processor time of one epoch, seconds."""
     start, cpu = time.perf_counter(), cpu_seconds()
     epoch()
     return time.perf_counter() - start, cpu_seconds() - cpu
 
 
 def main() -> None:
-    """Make the wardrobe, time the ways by turns, print the ratios."""
+    """Make the wardrobe, time the variants in turns, print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--backbone", default="hrnet_w16_small")
     parser.add_argument("--crop", default="96x128", help="WIDTHxHEIGHT, pixels")
@@ -172,37 +174,39 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    p = TrainLandmarker(
+    config = TrainLandmarker(
         backbone=args.backbone, crop=parse_size(args.crop), batch_size=args.batch, loss="mse"
     )
-    print(
-        f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16 here: {wants_bf16('auto', 'cpu')}"
-    )
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16: {wants_bf16('auto', 'cpu')}")
     print(f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}", flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
-        seen = make_data(root, args.images, args.grouping) // args.batch * args.batch
+        garments = make_data(root, args.images, args.grouping) // args.batch * args.batch
         processes = {
-            way: stack.enter_context(
+            variant: stack.enter_context(
                 ProcessPoolExecutor(
-                    1, get_context("spawn"), initializer=begin, initargs=(way, p, root, args.threads)
+                    1,
+                    get_context("spawn"),
+                    initializer=initialize,
+                    initargs=(variant, config, root, args.threads),
                 )
             )
-            for way in WAYS
+            for variant in VARIANTS
         }
-        rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        rounds: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
         for round_ in range(args.rounds + 1):
-            for way, process in processes.items():
-                taken = process.submit(turn).result()
+            for variant, process in processes.items():
+                taken = process.submit(time_epoch).result()
                 if round_:  # the first one warms up
-                    rounds[way].append(taken)
-    median = {way: np.median(values, axis=0) for way, values in rounds.items()}
-    for way, (wall, cpu) in median.items():
-        print(f"{way:16} {seen / wall:7.1f} garments/s, {1000 * cpu / seen:7.1f} ms of a core each")
+                    rounds[variant].append(taken)
+    median = {variant: np.median(values, axis=0) for variant, values in rounds.items()}
+    for variant, (wall, cpu) in median.items():
+        rate, work = garments / wall, 1000 * cpu / garments
+        print(f"{variant:16} {rate:7.1f} garments/s, {work:7.1f} ms of a core each")
     theirs = median.pop("published")
-    for way, mine in median.items():
-        wall, cpu = theirs / mine
-        print(f"{way}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
+    for variant, ours in median.items():
+        wall, cpu = theirs / ours
+        print(f"{variant}: {wall:.2f}x by the clock, {cpu:.2f}x by processor time")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What orchestration costs: each step by Dagster and by ``dvc repro``, beside the bare stage functions.
+"""Overhead of orchestration: each step by Dagster and by ``dvc repro``, beside its bare functions.
 
     python -m bench.orchestration [--steps STEP ...]
 
-Three copies of this repository with the tests' tiny parameters: in one the stage functions are called
-one after the other in one process; in one a Dagster run does the same in process; in one
-``dvc repro`` does it, a process a stage. The overhead of a step is its time less that of its
-functions; a step with 13 categories is 13 stages. Ray's start and its workers' loading of torch are
-part of what is measured. Then the same two once more, with nothing to do.
+Three copies of this repository have the tests' tiny parameters. In one the functions of the steps are
+called one after the other in one process, in one a Dagster run does this in process, and in one ``dvc
+repro`` starts a process for each stage. The overhead of a step is its time minus that of its functions;
+a step with 13 categories is 13 stages. The time includes Ray's start and its workers' import of torch.
+Dagster and DVC then run once more with nothing to do.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from fashion_ops.workspace import Workspace
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from clone import Clone, clone_into
 
-MADE = tuple(step for step in STEPS if step not in REGISTRY)
-Spans = list[tuple[str, float, float]]  # what, from, to: seconds of time.time()
+MEASURED = tuple(step for step in STEPS if step not in REGISTRY)
+Spans = list[tuple[str, float, float]]  # name, start, end: seconds of time.time()
 Measure = Callable[[Path, Sequence[str]], Spans]
-Times = dict[str, tuple[float, float]]  # what -> processor seconds, wall seconds
+Times = dict[str, tuple[float, float]]  # name -> processor seconds, wall seconds
 
 
 def direct(root: Path, steps: Sequence[str]) -> Spans:
-    """Each step's functions in this process, imports done before."""
+    """Call each step's functions in this process, with everything imported before."""
     ws, spans = Workspace(root), []
     params = load_params(ws.params)
     modules = {step: importlib.import_module(f"fashion_ops.steps.{step}") for step in steps}
@@ -48,7 +48,7 @@ def direct(root: Path, steps: Sequence[str]) -> Spans:
 
 
 def by_dagster(root: Path, steps: Sequence[str]) -> Spans:
-    """Each step in Dagster runs of this process; ``all``: of them; ``again``: runs that skip it all."""
+    """Run Dagster in this process: spans of the steps, ``all``, and ``again``, which skips all."""
     import dagster as dg
 
     from pipelines.home import prepare_home
@@ -74,7 +74,7 @@ def by_dagster(root: Path, steps: Sequence[str]) -> Spans:
 
 
 def by_dvc(clone: Clone, steps: Sequence[str]) -> Times:
-    """Each step under ``dvc repro``, told apart by what it prints."""
+    """Times of the steps of ``dvc repro``, read off its output, and of ``again``."""
     spans: Spans = []
     step, begin = "", time.time()
     since = begin
@@ -90,24 +90,24 @@ def by_dvc(clone: Clone, steps: Sequence[str]) -> Times:
         spans += [(step, since, time.time()), ("all", begin, time.time())]
     if process.wait():
         raise SystemExit("dvc repro failed")
-    with Meter() as nothing:
+    with Meter() as idle_meter:
         start = time.time()
         clone.run("dvc", "repro", *steps)
         end = time.time()
-    return times(spans, meter) | times([("again", start, end)], nothing)
+    return times(spans, meter) | times([("again", start, end)], idle_meter)
 
 
 def times(spans: Iterable[tuple[str, float, float]], meter: Meter) -> Times:
-    """The sums of the spans of each name."""
-    found: Times = {}
+    """Sums of the spans of each name."""
+    sums: Times = {}
     for name, start, end in spans:
-        used, wall = found.get(name, (0.0, 0.0))
-        found[name] = used + meter.between(start, end), wall + end - start
-    return found
+        used, wall = sums.get(name, (0.0, 0.0))
+        sums[name] = used + meter.between(start, end), wall + end - start
+    return sums
 
 
-def within(name: str, clone: Clone, steps: Sequence[str]) -> Times:
-    """One of the functions above in a process of its own."""
+def in_subprocess(name: str, clone: Clone, steps: Sequence[str]) -> Times:
+    """Run ``direct`` or ``by_dagster`` in its own process."""
     command = [sys.executable, "-m", "bench.orchestration", "--within", name, "--root", str(clone.root)]
     command += ["--steps", *steps]
     process = subprocess.Popen(
@@ -125,7 +125,7 @@ def within(name: str, clone: Clone, steps: Sequence[str]) -> Times:
 
 
 def table(steps: Sequence[str], bare: Times, dagster: Times, dvc: Times) -> str:
-    """The three beside each other, with the overhead of a stage: processor seconds (wall seconds)."""
+    """Markdown table of the three with the overhead a stage: processor seconds (wall seconds)."""
     lines = [
         "| step | stages | functions | Dagster | more, a stage | `dvc repro` | more, a stage |",
         "|---|---|---|---|---|---|---|",
@@ -134,9 +134,9 @@ def table(steps: Sequence[str], bare: Times, dagster: Times, dvc: Times) -> str:
     for step in (*steps, "all"):
         n = stages.get(step) or sum(stages.values())
         cells = [f"{step}" if step in stages else "all", str(n), both(bare[step])]
-        for found in (dagster, dvc):
-            more = [(found[step][i] - bare[step][i]) / n for i in (0, 1)]
-            cells += [both(found[step]), f"{more[0]:+.2f} ({more[1]:+.2f})"]
+        for orchestrated in (dagster, dvc):
+            more = [(orchestrated[step][i] - bare[step][i]) / n for i in (0, 1)]
+            cells += [both(orchestrated[step]), f"{more[0]:+.2f} ({more[1]:+.2f})"]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Asset checks in Dagster's runs: {both(dagster['checks'])}."]
     lines.append(f"Again, nothing to do: Dagster {both(dagster['again'])}, dvc {both(dvc['again'])}.")
@@ -144,28 +144,28 @@ def table(steps: Sequence[str], bare: Times, dagster: Times, dvc: Times) -> str:
 
 
 def both(pair: tuple[float, float]) -> str:
-    """Processor seconds, wall seconds in parentheses."""
+    """Processor seconds with wall seconds in parentheses."""
     return f"{pair[0]:.2f} ({pair[1]:.2f})"
 
 
 def main() -> None:
     """Run all three and print the table."""
     parser = argparse.ArgumentParser("python -m bench.orchestration", description=__doc__)
-    parser.add_argument("--steps", nargs="+", choices=MADE, metavar="STEP", default=MADE)
+    parser.add_argument("--steps", nargs="+", choices=MEASURED, metavar="STEP", default=MEASURED)
     parser.add_argument("--within", choices=["direct", "by_dagster"], help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.within:
-        measure: Measure = {"direct": direct, "by_dagster": by_dagster}[given.within]
-        print(json.dumps(measure(given.root, given.steps)))
+    args = parser.parse_args()
+    if args.within:
+        measure: Measure = {"direct": direct, "by_dagster": by_dagster}[args.within]
+        print(json.dumps(measure(args.root, args.steps)))
         return
     with tempfile.TemporaryDirectory(prefix="orchestration-") as folder:
         names = ("functions", "dagster", "dvc")
         clones = {name: clone_into(Path(folder, name, "fashion-ops")) for name in names}
-        bare = within("direct", clones["functions"], given.steps)
-        dagster = within("by_dagster", clones["dagster"], given.steps)
-        dvc = by_dvc(clones["dvc"], given.steps)
-    print(table(given.steps, bare, dagster, dvc))
+        bare = in_subprocess("direct", clones["functions"], args.steps)
+        dagster = in_subprocess("by_dagster", clones["dagster"], args.steps)
+        dvc = by_dvc(clones["dvc"], args.steps)
+    print(table(args.steps, bare, dagster, dvc))
 
 
 if __name__ == "__main__":

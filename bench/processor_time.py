@@ -1,7 +1,7 @@
 """Processor time of a process and everything that it started, between any two moments.
 
-Wall time says little on a machine that others use too. ``Meter`` samples a tree of processes several
-times a second, Ray's included, and answers afterwards.
+Wall time says little on a shared machine. ``Meter`` samples a tree of processes, Ray's included,
+several times a second.
 """
 
 import os
@@ -42,7 +42,7 @@ class Meter:
         return float(last - first)
 
     def _sample(self) -> None:
-        before = lost = 0.0  # lost: used by processes that ended and were not waited for in the tree
+        before = lost = 0.0  # lost: time of processes that ended without being waited for in the tree
         while not self._stop.is_set():
             used = tree(self.pid) + lost
             lost += max(before - used, 0.0)
@@ -53,7 +53,7 @@ class Meter:
 
 
 def tree(pid: int) -> float:
-    """Processor seconds of the live processes of a tree, with what their ended children used."""
+    """Processor seconds of the live processes of a tree and of their ended children."""
     try:
         root = psutil.Process(pid)
         processes = [root, *root.children(recursive=True)]
@@ -62,5 +62,7 @@ def tree(pid: int) -> float:
     used = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            used += sum(process.cpu_times()[:4])  # own user and system time, that of ended children
+            used += sum(
+                process.cpu_times()[:4]
+            )  # user and system time, of the process and of ended children
     return used

@@ -1,11 +1,11 @@
-"""CenterNet's way from maps to garments, plain: one image, one garment, one landmark at a time.
+"""CenterNet's published decoding: one image, one garment, one landmark at a time.
 
-The peer of ``bench.decode``. Written from the description of the released code's human-pose task: top-K
-tensors over all landmark groups for each image, then an affine transform a point, lists a category
-and suppression row by row in NumPy. DeepMark++'s techniques as one would add them there: OpenCV blurs
-map by map, a mask is drawn a landmark. Cells and pixels are this project's, so that the garments can
-be compared number by number. As released, all 100 centres of an image go through everything and the
-threshold comes last, but for suppression; ``early`` is kinder: what lies under it goes at once.
+The peer of ``bench.decode``, written from the description of the released code's human-pose task: top-K
+tensors over all landmark groups for each image, then an affine transform for each point, lists for each
+category and NMS row by row in NumPy. DeepMark++'s techniques are added in the same style: OpenCV blurs
+map by map, and each landmark gets its own mask. Cells and pixels follow this project's convention, so
+that garments can be compared number by number. As released, all 100 centres of an image are decoded and
+the threshold is applied just before NMS; ``early`` applies it to the centres at once.
 """
 
 import cv2
@@ -39,7 +39,7 @@ def blurred(maps: Tensor, sigma: float) -> Tensor:
 
 
 def centers_of(maps: dict[str, Tensor]) -> tuple[np.ndarray, ...]:
-    """The best K garments: scores, category from 0, boxes (K, 4) and coarse points (K, J, 2); grid."""
+    """The best K garments: scores, categories from 0, boxes (K, 4), coarse points (K, J, 2); cells."""
     h, w = maps["hm"].shape[2:]
     scores, cells = top_cells(maps["hm"], K)
     scores, best = torch.topk(scores.flatten(), K)
@@ -60,21 +60,23 @@ def nearest(maps: dict[str, Tensor], boxes: np.ndarray, coarse: np.ndarray) -> n
     _, j, h, w = heat.shape
     score, cells = top_cells(heat, K)
     offset = maps["hp_offset"].view(2, h * w)[:, cells]
-    found = torch.stack([cells % w + offset[0], cells // w + offset[1]], -1)
+    candidates = torch.stack([cells % w + offset[0], cells // w + offset[1]], -1)
     usable = (score > 0.1).float()
     score = usable * score - (1 - usable)
-    found = torch.where(usable[..., None] > 0, found, torch.full_like(found, -10000.0))
-    distance = ((coarse_T[:, :, None].expand(j, K, K, 2) - found[:, None]) ** 2).sum(-1) ** 0.5
+    candidates = torch.where(usable[..., None] > 0, candidates, torch.full_like(candidates, -10000.0))
+    distance = ((coarse_T[:, :, None].expand(j, K, K, 2) - candidates[:, None]) ** 2).sum(-1) ** 0.5
     far, at = distance.min(2)
     score = score.gather(1, at)
-    found = found.gather(1, at[..., None].expand(j, K, 2))
+    replacement = candidates.gather(1, at[..., None].expand(j, K, 2))
     low, high = (torch.from_numpy(boxes[:, i]) for i in (slice(0, 2), slice(2, 4)))
     longest = (high - low).amax(1)
-    refused = ((found < low) | (found > high)).any(-1) | (score < 0.1) | (far > 0.3 * longest)
+    refused = (
+        ((replacement < low) | (replacement > high)).any(-1) | (score < 0.1) | (far > 0.3 * longest)
+    )
     x, y = coarse_T.floor().long().unbind(-1)
     inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)
     there = heat.view(j, -1).gather(1, y.clamp(0, h - 1) * w + x.clamp(0, w - 1)) * inside
-    place = torch.where(refused[..., None], coarse_T, found)
+    place = torch.where(refused[..., None], coarse_T, replacement)
     score = torch.where(refused, there, score)
     return torch.cat([place, score[..., None]], -1).transpose(0, 1).numpy()
 
@@ -112,7 +114,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def garments_of(
     maps: dict[str, Tensor],
-    own: list[np.ndarray],
+    channels: list[np.ndarray],
     matrix: np.ndarray,
     post: PostProcess,
     threshold: float,
@@ -122,11 +124,11 @@ def garments_of(
 
     Args:
         maps: six maps (1, C, H, W), heatmaps after the sigmoid.
-        own: channels of each category's landmarks.
+        channels: of each category's landmarks.
         matrix: (2, 3) from input to image pixels.
-        post: which techniques; suppression is hard.
+        post: switches and parameters of the techniques; NMS is hard.
         threshold: of centre and final score.
-        early: leave out a garment as soon as its centre is known to score less.
+        early: skip a garment whose centre scores less than the threshold.
     """
     if post.smooth:
         hm, hm_hp = (
@@ -141,8 +143,8 @@ def garments_of(
         if early and scores[i] < threshold:
             continue
         kind = int(category[i])
-        landmarks = np.zeros((len(own[kind]), 3), np.float32)
-        for m, j in enumerate(own[kind]):
+        landmarks = np.zeros((len(channels[kind]), 3), np.float32)
+        for m, j in enumerate(channels[kind]):
             refined = (
                 masked(heat[j], offset, coarse[i, j], boxes[i]) if points is None else points[i, j]
             )
@@ -156,16 +158,16 @@ def garments_of(
         box = to_image(boxes[i].reshape(2, 2), matrix).ravel()
         per_category[kind].append(
             {"category": kind + 1, "score": score, "box": box, "landmarks": landmarks}
-            | {"sure": bool(scores[i] >= threshold)}
+            | {"confident": bool(scores[i] >= threshold)}
         )
     kept: Rows = []
     for rows in per_category.values():
-        rows = [row for row in rows if row["sure"]]
+        rows = [row for row in rows if row["confident"]]
         rows.sort(key=lambda r: -r["score"])  # type: ignore[operator]
-        mine: Rows = []
+        remaining: Rows = []
         for row in rows:
-            if all(overlap(row["box"], other["box"]) <= IOU for other in mine):  # type: ignore[arg-type]
-                mine.append(row)
-        kept += mine
+            if all(overlap(row["box"], other["box"]) <= IOU for other in remaining):  # type: ignore[arg-type]
+                remaining.append(row)
+        kept += remaining
     kept = [row for row in kept if row["score"] >= threshold]  # type: ignore[operator]
     return sorted(kept, key=lambda r: -r["score"])  # type: ignore[operator]

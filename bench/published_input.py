@@ -1,6 +1,6 @@
-"""CenterNet's way to feed its training, plain: one image, one garment, one landmark at a time.
+"""CenterNet's published training input: one image, one garment, one landmark at a time.
 
-The peer of ``bench.detector_input``. Written from the description of the released code (OpenCV and
+The peer of ``bench.detector_input``, written from the description of the released code (OpenCV and
 NumPy, the target arrays of its multi-pose task), with this project's cell convention and radius, so
 that the targets can be compared number by number.
 """
@@ -20,13 +20,13 @@ MOST = 32  # garments an image, "max_objs"
 
 
 def radius_of(height: float, width: float) -> int:
-    """CornerNet's radius as released; of its three cases the third is always the smallest."""
+    """CornerNet's radius as released; the third of its three cases is always the smallest."""
     a, b, c = 2.8, -1.4 * (height + width), -0.3 * height * width
     return max(0, int((b + math.sqrt(b * b - 4 * a * c)) / 2))
 
 
 def draw_gaussian(plane: np.ndarray, x: int, y: int, radius: int) -> None:
-    """One Gaussian, by element-wise maximum, cut at the border."""
+    """Draw one Gaussian by element-wise maximum, cut at the border."""
     side, sigma = len(plane), (2 * radius + 1) / 6
     ys, xs = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     bell = np.exp(-(xs * xs + ys * ys) / (2 * sigma * sigma))
@@ -52,10 +52,15 @@ def change_colors(image: np.ndarray, rng: np.random.Generator) -> None:
 
 
 class PublishedInput(Dataset[dict[str, np.ndarray]]):
-    """Samples as the released code makes them.
+    """Training samples like those of the released code.
 
-    ``labels``: per image a list of (category id, box, landmarks (K, 3)). ``vary`` False leaves out
-    flips and colours, for comparison.
+    Args:
+        paths: of the images.
+        labels: for each image a list of (category id, box, landmarks (K, 3)).
+        crop: draws the random crops.
+        mirror: permutation of the landmarks under a flip.
+        size: side of the input, pixels.
+        vary: whether to flip and to change colours; False for comparing targets.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class PublishedInput(Dataset[dict[str, np.ndarray]]):
         flipped = self.vary and self.rng.random() < 0.5
         if flipped:
             image = image[:, ::-1]
-            # the same crop, seen in the mirror
+            # the same crop of the mirrored image
             matrix[0, 2] = self.size - 1 - matrix[0, 0] * (width - 1) - matrix[0, 2]
         pixels = cv2.warpAffine(image, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
         pixels = pixels.astype(np.float32) / 255.0

@@ -1,8 +1,8 @@
-"""HRNet's way to feed and judge its training, plain: one garment, one landmark at a time, in float32.
+"""HRNet's published training input, loss and accuracy: one garment, one landmark at a time, float32.
 
-The peer of ``bench.landmarker_training``. Written from the description of the released code (OpenCV and
-NumPy in a ``Dataset``, a loss that walks over the joints, the accuracy of each batch), with Aggregation
-& Finetuning's changes.
+The peer of ``bench.landmarker_training``, written from the description of the released code (OpenCV and
+NumPy in a ``Dataset``, a loss that loops over the joints, the accuracy of each batch), with the changes
+of Aggregation & Finetuning.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.augment import MEAN, STD
+from fashion_ops.params import TrainLandmarker
 
 STRIDE = 4
 
@@ -24,12 +25,9 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     Args:
         paths: of the images, by image id.
-        garments: what to crop.
+        garments: to crop.
         mirror: permutation of the landmarks under a flip.
-        crop: (width, height), pixels.
-        padding: factor on the box.
-        sigma: of the Gaussians, cells.
-        flip, rotation, scale: chance; degrees, standard deviation; standard deviation.
+        config: crop, padding, sigma of the heatmaps and augmentation.
     """
 
     def __init__(
@@ -37,16 +35,11 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         paths: dict[int, Path],
         garments: TrainingGarments,
         mirror: np.ndarray,
-        crop: tuple[int, int],
-        padding: float,
-        sigma: float,
-        flip: float,
-        rotation: float,
-        scale: float,
+        config: TrainLandmarker,
     ) -> None:
-        self.paths, self.garments, self.mirror, self.crop = paths, garments, mirror, crop
-        self.padding, self.sigma = padding, sigma
-        self.flip, self.rotation, self.scale = flip, rotation, scale
+        self.paths, self.garments, self.mirror, self.crop = paths, garments, mirror, config.crop
+        self.padding, self.sigma = config.padding, config.heatmap_sigma
+        self.flip, self.rotation, self.scale = config.flip, config.rotation, config.scale
         self.rng = np.random.default_rng(0)
 
     def __len__(self) -> int:
@@ -106,16 +99,16 @@ class PublishedCrops(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 class JointsLoss(nn.Module):
-    """Half the squared error of one joint's maps after the other, times its weight."""
+    """Half the weighted mean squared error, one joint after the other."""
 
     def forward(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Of (B, K, h, w), (B, K, h, w), (B, K, 1)."""
+        """Loss of output (B, K, h, w) and target (B, K, h, w) with weight (B, K, 1)."""
         b, k = output.shape[:2]
         predicted = output.reshape(b, k, -1).split(1, 1)
-        wanted = target.reshape(b, k, -1).split(1, 1)
+        expected = target.reshape(b, k, -1).split(1, 1)
         loss = output.new_zeros(())
         for joint in range(k):
-            p, t, w = predicted[joint].squeeze(1), wanted[joint].squeeze(1), weight[:, joint]
+            p, t, w = predicted[joint].squeeze(1), expected[joint].squeeze(1), weight[:, joint]
             loss = loss + 0.5 * nn.functional.mse_loss(p * w, t * w)
         return loss / k
 
@@ -127,16 +120,17 @@ def peaks(maps: np.ndarray) -> np.ndarray:
 
 
 def accuracy(output: np.ndarray, target: np.ndarray) -> float:
-    """Share of the landmarks within half a tenth of the maps' sides, mean over the joints with any.
+    """Share of landmarks within half a tenth of the maps' sides, averaged over labelled joints.
 
-    The released loop asks for it after every step; a peak in the first rows or columns is no label.
+    The released loop computes it after every step. A target peak in the first rows or columns counts as
+    unlabelled.
     """
-    found, wanted = peaks(output), peaks(target)
+    predicted, expected = peaks(output), peaks(target)
     tenth = np.array(output.shape[2:], np.float32) / 10
-    distances = np.full(found.shape[:2], -1.0)
-    for n in range(len(found)):
-        for k in range(found.shape[1]):
-            if wanted[n, k, 0] > 1 and wanted[n, k, 1] > 1:
-                distances[n, k] = np.linalg.norm(found[n, k] / tenth - wanted[n, k] / tenth)
+    distances = np.full(predicted.shape[:2], -1.0)
+    for n in range(len(predicted)):
+        for k in range(predicted.shape[1]):
+            if expected[n, k, 0] > 1 and expected[n, k, 1] > 1:
+                distances[n, k] = np.linalg.norm(predicted[n, k] / tenth - expected[n, k] / tenth)
     shares = [(d[d >= 0] < 0.5).mean() for d in distances.T if (d >= 0).any()]
     return float(np.mean(shares)) if shares else 0.0

@@ -2,11 +2,11 @@
 
 ``python -m bench.scoring [--garments N]``. Full size is DeepFashion2's validation split: 52,490
 garments on 32,153 images, 20 predictions a garment, 294 slots. Both sides get the same float32 array
-of submitted keypoints and the same ground truth, already parsed and indexed; the clock covers what
-turns these into the ten numbers (``score_landmarks``; ``evaluate``, ``accumulate``, ``summarize``).
-JSON parsing, pycocotools' ``loadRes`` and our area of results are outside. pycocotools gets array
-views where its users have lists of 882 Python floats, which spares it a conversion a comparison and
-lets the full size fit into 6 GB.
+of submitted keypoints and the same ground truth, already parsed and indexed. The clock covers the
+computation of the ten numbers (``score_landmarks`` against ``evaluate``, ``accumulate`` and
+``summarize``), not JSON parsing, pycocotools' ``loadRes`` or our areas of results. pycocotools gets
+array views instead of lists of 882 Python floats, which saves it conversions and lets the full size
+fit into 6 GB.
 
 The numbers must agree to 1e-9, or the run fails.
 """
@@ -29,7 +29,7 @@ GARMENTS, IMAGES, PER_GARMENT = 52_490, 32_153, 20
 
 
 def make_truth(rng: np.random.Generator, num_garments: int) -> GroundTruth:
-    """Garments with DeepFashion2's category shares; every image has at least one."""
+    """Draw garments with DeepFashion2's category shares, at least one an image."""
     num_images = max(1, num_garments * IMAGES // GARMENTS)
     shares = np.array([c.validation_count for c in CATEGORIES], float)
     kinds = 1 + rng.choice(len(CATEGORIES), num_garments, p=shares / shares.sum())
@@ -62,26 +62,26 @@ def make_truth(rng: np.random.Generator, num_garments: int) -> GroundTruth:
 
 
 def make_detections(rng: np.random.Generator, truth: GroundTruth) -> Detections:
-    """Twenty predictions a garment, from close to far; better ones tend to score higher."""
+    """Draw twenty predictions a garment with various errors; better ones tend to score higher."""
     total = len(truth.ids) * PER_GARMENT
     keypoints = np.ones((total, NUM_LANDMARKS, 3), np.float32)
     score = np.empty(total)
     for row, kind in enumerate(truth.category):
-        mine = slice(row * PER_GARMENT, (row + 1) * PER_GARMENT)
-        box, own = truth.boxes[row], category(int(kind)).slots
+        rows = slice(row * PER_GARMENT, (row + 1) * PER_GARMENT)
+        box, slots = truth.boxes[row], category(int(kind)).slots
         noise = rng.uniform(0.005, 0.3, PER_GARMENT)
-        keypoints[mine, :, :2] = box[:2] + box[2:] / 2
-        spread = rng.normal(0, 1, (PER_GARMENT, own.stop - own.start, 2)) * noise[:, None, None]
-        keypoints[mine, own, :2] = truth.keypoints[row, own, :2] + spread * np.sqrt(truth.area[row])
-        score[mine] = np.clip(1 - 2 * noise + rng.normal(0, 0.1, PER_GARMENT), 0.01, 1).round(3)
+        keypoints[rows, :, :2] = box[:2] + box[2:] / 2
+        spread = rng.normal(0, 1, (PER_GARMENT, slots.stop - slots.start, 2)) * noise[:, None, None]
+        keypoints[rows, slots, :2] = truth.keypoints[row, slots, :2] + spread * np.sqrt(truth.area[row])
+        score[rows] = np.clip(1 - 2 * noise + rng.normal(0, 0.1, PER_GARMENT), 0.01, 1).round(3)
     points = SubmittedPoints(keypoints)
     image, kinds = (np.repeat(v, PER_GARMENT) for v in (truth.image, truth.category))
     return Detections(image, kinds, score, points.area(), points)
 
 
-def as_coco(truth: GroundTruth, found: Detections) -> tuple[COCO, COCO]:
-    """The same for pycocotools, indexed; keypoints are views of the same arrays."""
-    submitted: Any = found.points
+def as_coco(truth: GroundTruth, detections: Detections) -> tuple[COCO, COCO]:
+    """Both as indexed ``COCO`` data sets, whose keypoints are views of the same arrays."""
+    submitted: Any = detections.points
     annotations = [
         {
             "id": int(truth.ids[i]),
@@ -106,11 +106,11 @@ def as_coco(truth: GroundTruth, found: Detections) -> tuple[COCO, COCO]:
         }
         for i, (image, kind, score, area, k) in enumerate(
             zip(
-                found.image.tolist(),
-                found.category.tolist(),
-                found.score.tolist(),
-                found.area.tolist(),
-                submitted.keypoints.reshape(len(found.score), -1),
+                detections.image.tolist(),
+                detections.category.tolist(),
+                detections.score.tolist(),
+                detections.area.tolist(),
+                submitted.keypoints.reshape(len(detections.score), -1),
                 strict=True,
             )
         )
@@ -132,17 +132,19 @@ def as_coco(truth: GroundTruth, found: Detections) -> tuple[COCO, COCO]:
 def main() -> None:
     """Time both, compare the numbers, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--garments", type=int, default=GARMENTS, help="how many garments")
+    parser.add_argument("--garments", type=int, default=GARMENTS, help="number of garments")
     garments = parser.parse_args().garments
     rng = np.random.default_rng(0)
     truth = make_truth(rng, garments)
-    found = make_detections(rng, truth)
-    print(f"{garments:,} garments, {len(truth.image_ids):,} images, {len(found.score):,} predictions")
+    detections = make_detections(rng, truth)
+    print(
+        f"{garments:,} garments, {len(truth.image_ids):,} images, {len(detections.score):,} predictions"
+    )
 
     start = time.perf_counter()
-    ours = score_landmarks(truth, found)
+    ours = score_landmarks(truth, detections)
     our_seconds = time.perf_counter() - start
-    coco = as_coco(truth, found)
+    coco = as_coco(truth, detections)
     start = time.perf_counter()
     reference = evaluate_reference(*coco)
     their_seconds = time.perf_counter() - start

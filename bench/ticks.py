@@ -1,9 +1,9 @@
-"""Ticks of the retraining schedule with random kills among them: what overlaps, what is lost.
+"""Ticks of the retraining schedule with random kills: counts overlapping runs and lost outputs.
 
-Each tick changes a parameter or nothing, asks the schedule's guard, and starts a run in a process of
-its own; while it runs, the guard is asked again. Half of the processes are killed (SIGKILL) at a random
-moment of the last whole run's duration. Steps write small files; ledger, Dagster, MLflow and the
-registry's steps are the real ones. The table counts what must not be.
+Each tick may change a parameter, asks the schedule's guard and starts a run in its own process; the
+guard is asked again during the run. Half of the processes are killed (SIGKILL) at a random moment
+within the duration of the last whole run. Steps write small files; ledger, Dagster, MLflow and the
+registry's steps are the real ones. The table counts faults that must not happen.
 
     python -m bench.ticks [--ticks 20] [--seed 0]
 """
@@ -35,22 +35,22 @@ CHAMPION = "models:/garment-landmarks@champion"
 
 @dataclass
 class Tally:
-    """What happened; all but the first three must be 0."""
+    """Counts of what happened; all but the first three must be 0."""
 
     runs: int = 0
     killed: int = 0
-    guarded: int = 0  # ticks that stood back before a run in progress
+    guarded: int = 0  # ticks that the guard held back during a run
     overlapping: int = 0
     lost: list[str] = field(default_factory=list)
-    half: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     no_champion: int = 0
-    status: str = ""  # what dvc says in the end
+    status: str = ""  # of DVC at the end
 
     def row(self, ticks: int) -> str:
         """The numbers as a row of the table."""
         return (
             f"| {ticks} | {self.runs} | {self.killed} | {self.guarded} | {self.overlapping} "
-            f"| {len(self.lost)} | {len(self.half)} | {self.no_champion} | {self.status} |"
+            f"| {len(self.lost)} | {len(self.incomplete)} | {self.no_champion} | {self.status} |"
         )
 
 
@@ -66,22 +66,22 @@ def small_workspace(folder: Path) -> tuple[Clone, dict[str, str]]:
 
 
 def files(clone: Clone) -> dict[str, set[str]]:
-    """The files of each output that is in its place and holds something, by stage."""
-    found = {}
+    """The non-empty files of each output in its place, by stage."""
+    names = {}
     for name, entry in clone.lock().items():
         for out in entry["outs"]:
             folder = clone.root / out["path"]
-            found[name] = {p.name for p in folder.glob("*") if p.stat().st_size}
-    return found
+            names[name] = {p.name for p in folder.glob("*") if p.stat().st_size}
+    return names
 
 
 def status(clone: Clone) -> dict[str, list]:
-    """What ``dvc status`` says of the evaluation and of all that it is made from."""
+    """``dvc status`` of the evaluation and of everything that it depends on."""
     return json.loads(clone.run("dvc", "status", "--json", "--with-deps", "evaluate").stdout)
 
 
 def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally:
-    """Let ``ticks`` ticks pass, then one good run."""
+    """Run ``ticks`` ticks and then one run without a kill."""
     from fashion_ops.ledger import Ledger, damaged_outputs
     from pipelines.jobs import why_not_now
 
@@ -107,7 +107,7 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
             tally.guarded += why_not_now(instance, "pipeline") is not None
             if moment is not None:
                 time.sleep(max(0.0, moment - (time.monotonic() - begun)))
-                with suppress(ProcessLookupError):  # it was faster than we thought
+                with suppress(ProcessLookupError):  # it has ended already
                     os.kill(pid, signal.SIGKILL)
             ended = nursery.end()
             if moment is None:
@@ -118,8 +118,10 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
                 raise RuntimeError(f"tick {tick}: {log.read_text()[-3000:]}")
             tally.lost += sorted(before - set(clone.lock()))
             there = files(clone)
-            tally.half += [name for name, names in there.items() if names and names != whole[name]]
-            tally.half += [path for paths in damaged_outputs(ledger).values() for path in paths]
+            tally.incomplete += [
+                name for name, names in there.items() if names and names != whole[name]
+            ]
+            tally.incomplete += [path for paths in damaged_outputs(ledger).values() for path in paths]
             tally.no_champion += nursery.run(Order(load=CHAMPION)) != 0
             print(tally.row(tick + 1), file=sys.stderr, flush=True)
         tally.overlapping += why_not_now(instance, "pipeline") is not None
@@ -128,8 +130,8 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
         records = instance.get_run_records(ascending=True)
         spans = [(r.start_time or 0.0, r.end_time or float("inf")) for r in records if r.start_time]
         tally.overlapping += sum(one[1] > two[0] for one, two in pairwise(spans))
-    dirty = status(clone)
-    tally.status = "clean" if not dirty else f"{len(dirty)} stages changed"
+    changed = status(clone)
+    tally.status = "clean" if not changed else f"{len(changed)} stages changed"
     return tally
 
 
@@ -138,15 +140,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Ticks with random kills")
     parser.add_argument("--ticks", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         clone, env = small_workspace(Path(scratch))
-        tally = run_ticks(clone, env, given.ticks, given.seed)
-    print("| ticks | runs | killed | waited | overlaps | lost | half | no champion | `dvc status` |")
+        tally = run_ticks(clone, env, args.ticks, args.seed)
+    print(
+        "| ticks | runs | killed | waited | overlaps | lost | incomplete | no champion | `dvc status` |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
-    print(tally.row(given.ticks), flush=True)
-    if tally.lost or tally.half:
-        print(json.dumps({"lost": tally.lost, "half": tally.half}), file=sys.stderr)
+    print(tally.row(args.ticks), flush=True)
+    if tally.lost or tally.incomplete:
+        print(json.dumps({"lost": tally.lost, "incomplete": tally.incomplete}), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a worker holds in memory: its process, a chunk of images and the model; not its images.
+"""Memory of a worker: it holds its process, the model and one chunk of images, not all images.
 
-``python -m bench.worker_memory [--megabytes 32 512]``: jobs with so many MB of images on a local Ray.
-Printed for worker and driver: by how much private memory (RssAnon, sampled) grew at most meanwhile,
-beside it the same with all images sent by value, as one table.
+``python -m bench.worker_memory [--megabytes 32 512]`` runs jobs with as many MB of images on a local
+Ray. It prints the largest growth of private memory (RssAnon, sampled) of worker and driver, with images
+sent by chunks and, for comparison, by value.
 """
 
 import argparse
@@ -29,7 +29,7 @@ A_CHUNK = 128
 
 
 class Noise:
-    """Chunks of images that don't compress; stands for ``ImageChunks``."""
+    """Chunks of incompressible images, in place of ``ImageChunks``."""
 
     def __init__(self, megabytes: int, a_chunk: int) -> None:
         self.count, self.a_chunk = megabytes * 1_000_000 // IMAGE, a_chunk
@@ -52,16 +52,16 @@ def private() -> int:
 
 
 class Peak:
-    """The largest ``private`` while it runs; a context manager."""
+    """Context manager that samples the largest ``private`` of its block."""
 
     def __enter__(self) -> "Peak":
         self.start = self.most = private()
         self.done = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread = threading.Thread(target=self._sample, daemon=True)
         self.thread.start()
         return self
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         while not self.done.wait(0.005):
             self.most = max(self.most, private())
 
@@ -80,7 +80,7 @@ class ReadJob:
 
 
 def read_all(job: ReadJob, checkpoint: Path | None, on_epoch: Any) -> tuple[int, int]:
-    """Take the images as a training does and look at each; (before, peak) bytes."""
+    """Read all images as a training run does; memory before and at the peak, bytes."""
     assert checkpoint is not None
     with Peak() as peak:
         if job.by_value:
@@ -94,16 +94,16 @@ def read_all(job: ReadJob, checkpoint: Path | None, on_epoch: Any) -> tuple[int,
 
 
 def main() -> None:
-    """Run all sizes both ways and print a table."""
+    """Run all sizes by chunks and by value, and print a table."""
     parser = argparse.ArgumentParser("python -m bench.worker_memory", description=__doc__)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[32, 512])
-    given = parser.parse_args()
+    args = parser.parse_args()
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault("RAY_AUTH_TOKEN", "bench")
     start_ray("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     rows = []
     for by_value in (False, True):
-        for megabytes in given.megabytes:
+        for megabytes in args.megabytes:
             noise = Noise(megabytes, megabytes * 1_000_000 // IMAGE if by_value else A_CHUNK)
             jobs = [
                 distributed.Job(
@@ -114,13 +114,13 @@ def main() -> None:
                     None if by_value else "images",
                 )
             ]
-            landed: dict[str, Any] = {}
+            results: dict[str, Any] = {}
             start = time.monotonic()
             with Peak() as driver, tempfile.TemporaryDirectory() as folder:
                 distributed.fan_out(
-                    "bench", jobs, read_all, landed.__setitem__, Distributed(), Path(folder)
+                    "bench", jobs, read_all, results.__setitem__, Distributed(), Path(folder)
                 )
-            before, most = landed["job"]
+            before, most = results["job"]
             rows.append(
                 (
                     "by value" if by_value else "by chunks",
@@ -131,8 +131,10 @@ def main() -> None:
                 )
             )
     print(f"{'':10} {'images':>9} {'worker':>10} {'driver':>10} {'time':>8}")
-    for way, megabytes, worker, driver_mb, seconds in rows:
-        print(f"{way:10} {megabytes:6d} MB {worker:+7.0f} MB {driver_mb:+7.0f} MB {seconds:6.1f} s")
+    for transport, megabytes, worker, driver_mb, seconds in rows:
+        print(
+            f"{transport:10} {megabytes:6d} MB {worker:+7.0f} MB {driver_mb:+7.0f} MB {seconds:6.1f} s"
+        )
 
 
 if __name__ == "__main__":

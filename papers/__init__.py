@@ -1,11 +1,13 @@
-"""The papers' tables, made again on the data set at hand: ``fashion-ops ablate PAPER --table N``.
+"""Tables and figures of the five papers, reproduced on the catalog at hand: ``python -m papers``.
 
-One package a paper, one small file a table in it. What they share lives here:
+Each paper is a package with one file a table or figure, whose ``run(config)`` returns a ``Table``. No
+paper imports another, and ``fashion_ops`` imports none of this. Shared modules:
 
-- ``request``: what was asked for;
-- ``judged``: the images and garments that are judged, and whether they are the paper's;
-- ``table``: numbers beside the paper's; ``write``: as Markdown, CSV and an image;
-- ``compare``: one network's maps read in several ways, times of several ways, interleaved;
-- ``isolated``: a measurement in a process of its own;
+- ``config``: the options of a table;
+- ``evaluation_set``: the images and garments to evaluate on, and whether they are the paper's;
+- ``table``: our numbers beside the paper's; ``write``: a table as Markdown, CSV and an image;
+- ``decode_variants``: several ways of decoding one network's maps, and their times;
+- ``alignment``: FLD's garments and the errors of fashion alignment;
+- ``subprocess_measure``: a measurement in a process of its own;
 - ``command``: the command line.
 """

@@ -1,82 +1,112 @@
-"""What the tables of fashion alignment share: FLD's garments, and what a model's errors come to."""
+"""What the tables of fashion alignment share: FLD's garments and the errors of predicted landmarks."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.evaluation.normalized_error import errors
-from papers.config import Request
-from papers.dfa.data import identify
+from papers.config import TableConfig
 
 SEEDS = (0, 1, 2)
-VISIBLE = 2  # COCO's
+VISIBLE = 2  # COCO's visibility flag
 OUTLIER = 0.15  # of the letterbox's side: 34 px of 224
-TOGETHER, APART = 0.05, 0.15  # of the side: one place, and two
+TOGETHER, APART = 0.05, 0.15  # of the side: two points at one place, and at two places
+
+_RELEASED = {  # garments of each split, as released
+    "FLD": {"train": 83_033, "val": 19_992, "test": 19_991},
+    "LSP": {"train": 1_000, "test": 1_000},
+}
+_SLACK = 0.02  # of a split's garments that quarantine may have kept out
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """Garments to train on and to judge. ``name`` says what they are; ``same``: the paper's own."""
+class AlignmentData:
+    """Garments to train and to evaluate on.
+
+    Attributes:
+        catalog: of the images.
+        train: training garments.
+        test: test garments.
+        name: what the garments are, in words.
+        is_papers_data: whether they are the released FLD.
+    """
 
     catalog: AlignmentCatalog
     train: AlignmentLandmarks
     test: AlignmentLandmarks
     name: str
-    same: bool
+    is_papers_data: bool
 
 
-def open_source(request: Request, source: str) -> AlignmentCatalog:
-    """The catalog of one alignment data set.
+def identify(catalog: AlignmentCatalog) -> tuple[str, bool]:
+    """The catalog's data set in words, and whether it is a released one, by its garments a split."""
+    counts = catalog.garments["split"].value_counts()
+    for name, splits in _RELEASED.items():
+        if all(abs(int(counts.get(s, 0)) - n) <= _SLACK * n for s, n in splits.items()):
+            return name, True
+    return f"synthetic alignment data or a data set of your own ({catalog.folder.name})", False
+
+
+def open_source(config: TableConfig, source: str) -> AlignmentCatalog:
+    """Open the catalog of one alignment data set, such as ``fld``.
 
     Raises:
-        FileNotFoundError: there is none yet.
+        FileNotFoundError: the catalog does not exist yet.
     """
-    folder: Path = request.ws.alignment_catalog / source
+    folder = config.ws.alignment_catalog / source
     if not (folder / "garments.parquet").is_file():
         raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
     return AlignmentCatalog(folder)
 
 
-def load_fld(request: Request) -> Aligned:
+def load_fld(config: TableConfig) -> AlignmentData:
     """FLD's training and test garments, all clothing types in 8 slots.
 
     Raises:
-        FileNotFoundError: there is no catalog yet.
-        ValueError: nothing to train on or to judge.
+        FileNotFoundError: the catalog does not exist yet.
+        ValueError: the catalog has no training or no test garments.
     """
-    catalog = open_source(request, "fld")
+    catalog = open_source(config, "fld")
     train, test = catalog.points("train"), catalog.points("test")
     if not len(train) or not len(test):
         raise ValueError(
-            f"{catalog.folder}: {len(train)} garments to train on and {len(test)} to judge; both needed"
+            f"{catalog.folder}: {len(train)} training and {len(test)} test garments; both are needed"
         )
-    _, real = identify(catalog)
-    kind = "FLD" if real else "synthetic FLD"
+    _, is_papers_data = identify(catalog)
+    kind = "FLD" if is_papers_data else "synthetic FLD"
     name = f"{kind}, {len(train)} training and {len(test)} test garments"
-    return Aligned(catalog, train, test, name, real)
+    return AlignmentData(catalog, train, test, name, is_papers_data)
 
 
-def distances(found: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks) -> Float[np.ndarray, "n k"]:
-    """Distances over the side of each garment's letterbox; found in pixels of the image."""
-    return errors(found, truth.xy, truth.box, frame="letterbox")
+def distances(
+    predicted: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks
+) -> Float[np.ndarray, "n k"]:
+    """Distances to the truth over the side of each garment's letterbox.
+
+    Args:
+        predicted: (x, y) in pixels of the image.
+        truth: the labelled garments.
+    """
+    return errors(predicted, truth.xy, truth.box, frame="letterbox")
 
 
-def outliers(far: Float[np.ndarray, "n k"], mask: Bool[np.ndarray, "n k"]) -> float:
-    """Per cent of landmarks that are further off than ``OUTLIER``."""
-    return 100 * float((far[mask] > OUTLIER).mean())
+def outliers(distance: Float[np.ndarray, "n k"], mask: Bool[np.ndarray, "n k"]) -> float:
+    """Percentage of the landmarks in ``mask`` whose distance exceeds ``OUTLIER``."""
+    return 100 * float((distance[mask] > OUTLIER).mean())
 
 
 def duplicates(
-    found: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks, mask: Bool[np.ndarray, "n k"]
+    predicted: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks, mask: Bool[np.ndarray, "n k"]
 ) -> float:
-    """Per cent of pairs that lie apart and are found together (PCLoss's "duplicate detection")."""
-    k = found.shape[1]
-    first, second = np.triu_indices(k, 1)
+    """Percentage of landmark pairs that lie apart and are predicted together.
+
+    PCLoss calls this "duplicate detection". Only landmarks in ``mask`` count.
+    """
+    first, second = np.triu_indices(predicted.shape[1], 1)
     side = (truth.box[:, 2:] - truth.box[:, :2]).max(1)[:, None]
     apart = np.linalg.norm(truth.xy[:, first] - truth.xy[:, second], axis=-1) / side > APART
     apart &= mask[:, first] & mask[:, second]
-    together = np.linalg.norm(found[:, first] - found[:, second], axis=-1) / side < TOGETHER
+    together = np.linalg.norm(predicted[:, first] - predicted[:, second], axis=-1) / side < TOGETHER
     return 100 * float(together[apart].mean())

@@ -1,4 +1,4 @@
-"""``python -m papers PAPER --table N``: makes a table of a paper from the catalog at hand, as files.
+"""``python -m papers PAPER --table N``: reproduces a table of a paper on the catalog at hand.
 
 Each paper is one command here and one package beside this file.
 """
@@ -6,7 +6,7 @@ Each paper is one command here and one package beside this file.
 import importlib
 import shlex
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,20 +14,25 @@ from rich.console import Console
 from fashion_ops.params import load_params
 from fashion_ops.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Make a paper's tables on the catalog at hand.")
+app = typer.Typer(no_args_is_help=True, help="Reproduce a paper's tables on the catalog at hand.")
 console = Console(stderr=True)
 
-Seeds = Annotated[str | None, typer.Option(help="Trainings of each row, as in 0,1,2, the default.")]
-Images = Annotated[int | None, typer.Option(min=1, help="Judge so many validation images, not all.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds of the training runs. Default: 0,1,2.")]
+SeedsOfParams = Annotated[
+    str | None, typer.Option(help="Seeds of the training runs, as in 0,1,2. Default: params.yaml's.")
+]
+Images = Annotated[
+    int | None, typer.Option(min=1, help="Number of validation images to evaluate on. Default: all.")
+]
 Config = Annotated[
-    Path | None, typer.Option(help="Settings of the runs, such as configs/gle/fld.yaml.")
+    Path | None, typer.Option(help="Settings of the training runs, such as configs/gle/fld.yaml.")
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Length of each training run.")]
 
 
 @app.callback()
 def papers() -> None:
-    """Keep a paper's name a word of its own, also while there is only one."""
+    """Makes each paper a subcommand, even if there is only one."""
 
 
 @app.command()
@@ -42,9 +47,11 @@ def deepmark(
         int | None, typer.Option(min=1, help="Table 1: length of each training run.")
     ] = None,
     backbones: Annotated[
-        str | None, typer.Option(help="Table 1, figures: rows, as in small,mdla34.")
+        str | None, typer.Option(help="Table 1 and figures: the rows, as in small,mdla34.")
     ] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Figure 4: images of a step.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Figure 4: images in a training step.")
+    ] = None,
 ) -> None:
     """DeepMark++ (2020): a table or a figure of section 4."""
     options = {"images": images, "epochs": epochs, "backbones": _list(backbones), "batch": batch}
@@ -53,24 +60,24 @@ def deepmark(
 
 @app.command("agg-finetune")
 def agg_finetune(
-    table: Annotated[str | None, typer.Option(help="2, 3, puzzle or puzzle_training.")] = None,
+    table: Annotated[
+        str | None, typer.Option(help="2, 3, inference_switches or training_switches.")
+    ] = None,
     figure: Annotated[str | None, typer.Option(help="gain.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"
     ),
     images: Images = None,
     epochs: Epochs = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Figure gain: trainings, as in 0,1,2. Default: params.yaml's.")
-    ] = None,
-    answers: Annotated[
+    seeds: SeedsOfParams = None,
+    remedies: Annotated[
         str | None,
-        typer.Option(help="Figure gain: of warm,joint,longer,held; empty for none. Default: all."),
+        typer.Option(help="Figure gain: of warm,joint,longer,held; '' for none. Default: all."),
     ] = None,
 ) -> None:
-    """Aggregation & Finetuning (2020): its tables, and what it left open."""
+    """Aggregation & Finetuning (2020): its tables and its open questions."""
     options = {"images": images, "epochs": epochs}
-    options |= {"seeds": _seeds(seeds), "answers": _list(answers)}
+    options |= {"seeds": _seeds(seeds), "remedies": _list(remedies)}
     make("agg_finetune", {"table": table, "figure": figure}, out, options)
 
 
@@ -82,12 +89,10 @@ def dfa(
         "reports/ablations/dfa"
     ),
     epochs: Epochs = None,
-    backbones: Annotated[str | None, typer.Option(help="Trunk, as in small or vgg16.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Trainings to average, as in 0,1,2. Default: params.yaml's.")
-    ] = None,
+    backbones: Annotated[str | None, typer.Option(help="Backbone, such as small or vgg16.")] = None,
+    seeds: SeedsOfParams = None,
 ) -> None:
-    """DFA (2016): a table or a figure of section 4; trains what it compares."""
+    """DFA (2016): a table or a figure of section 4; trains the models that it compares."""
     options = {"epochs": epochs, "backbones": _list(backbones), "seeds": _seeds(seeds)}
     make("dfa", {"table": table, "figure": figure}, out, options)
 
@@ -101,7 +106,7 @@ def gle(
     seeds: Seeds = None,
     epochs: Epochs = None,
 ) -> None:
-    """GLE (2019): Table 1 with k = 0 to 3 global-local modules; trains them all."""
+    """GLE (2019): trains models with k = 0 to 3 global-local modules, as in Table 1."""
     make("gle", "table1", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
 
 
@@ -114,7 +119,7 @@ def pcloss(
     seeds: Seeds = None,
     epochs: Epochs = None,
 ) -> None:
-    """PCLoss: a regression (DFA's stage 1) and a heatmap model (GLE) without it and with it."""
+    """PCLoss: trains a regression (DFA's stage 1) and a heatmap model (GLE) without and with it."""
     make("pcloss", "models", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
 
 
@@ -126,7 +131,7 @@ def attributes(
     config: Config = None,
     seeds: Seeds = None,
 ) -> None:
-    """DFA, section 4.4: attributes from features of four localisations; top-5 recall."""
+    """DFA, section 4.4: top-5 recall of attributes from features of four localisations."""
     make("applications", "attributes", out, {"config": config, "seeds": _seeds(seeds)})
 
 
@@ -138,60 +143,65 @@ def retrieval(
     config: Config = None,
     seeds: Seeds = None,
 ) -> None:
-    """DFA, section 4.4: the same item in the shop's images, by features of four localisations."""
+    """DFA, section 4.4: retrieval of the same item by features of four localisations."""
     make("applications", "retrieval", out, {"config": config, "seeds": _seeds(seeds)})
 
 
-def _list(given: str | None) -> tuple[str, ...] | None:
-    return None if given is None else tuple(filter(None, given.split(",")))
+def _list(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(filter(None, text.split(",")))
 
 
-def _seeds(given: str | None) -> tuple[int, ...] | None:
+def _seeds(text: str | None) -> tuple[int, ...] | None:
     try:
-        return None if given is None else tuple(int(n) for n in given.split(","))
+        return None if text is None else tuple(int(n) for n in text.split(","))
     except ValueError:
-        _stop(f"--seeds {given}: must be whole numbers, as in 0,1,2")
+        _stop(f"--seeds {text}: must be whole numbers, as in 0,1,2")
 
 
-def _words(given: dict) -> list[str]:
-    """Options as they are typed."""
+def _as_typed(options: dict[str, Any]) -> list[str]:
+    """Options as words of a command line."""
     words = []
-    for key, value in given.items():
+    for key, value in options.items():
         if value is not None:
-            said = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words.append(f"--{key} {shlex.quote(said)}")
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words.append(f"--{key} {shlex.quote(text)}")
     return words
 
 
-def make(package: str, asked: str | dict[str, str | None], out: Path, options: dict) -> None:
+def make(
+    package: str, selection: str | dict[str, str | None], out: Path, options: dict[str, Any]
+) -> None:
     """Make one table of a paper's package, write its files and print it.
 
-    Args:
-        package: whose ``TABLES`` and ``FIGURES`` there are.
-        asked: the table of a command that makes one; or what ``--table`` and ``--figure`` say.
-        out: folder for the files.
-        options: fields of ``Request``.
+    Exits with 2 unless ``selection`` is exactly one known table, and where the catalog or a model is
+    missing.
 
-    Exits with 2 where the request can't be met: not exactly one known table, no catalog, no model.
+    Args:
+        package: whose ``TABLES`` and ``FIGURES`` can be selected.
+        selection: the values of ``--table`` and ``--figure``, or the table of a command that has one.
+        out: folder for the files.
+        options: the other options of the command, which become fields of ``TableConfig``.
     """
-    from papers.config import Request
+    from papers.config import TableConfig
     from papers.write import markdown, write_table
 
     paper = importlib.import_module(f"papers.{package}")
-    if isinstance(asked, str):
-        words, names = [package if package != "applications" else asked], [asked]
+    if isinstance(selection, str):
+        words, names = [package if package != "applications" else selection], [selection]
     else:
-        words = [package.replace("_", "-"), *_words(asked)]
-        names = [f"{kind}{n}" if n.isdigit() else n for kind, n in asked.items() if n is not None]
+        words = [package.replace("_", "-"), *_as_typed(selection)]
+        names = [f"{kind}{n}" if n.isdigit() else n for kind, n in selection.items() if n is not None]
     known = (*paper.TABLES, *getattr(paper, "FIGURES", ()))
     if len(names) != 1 or names[0] not in known:
         _stop(f"expected one of {', '.join(known)}, got {', '.join(names) or 'nothing'}")
-    command = " ".join(["python", "-m", "papers", *words, *_words(options)])
+    command = " ".join(["python", "-m", "papers", *words, *_as_typed(options)])
     ws = Workspace()
+    fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
     try:
-        request = Request(load_params(ws.params), ws, **options)
-        module = importlib.import_module(f"{paper.__name__}.{names[0]}")
-        table = module.run(request)
+        config = TableConfig(load_params(ws.params), ws, **fields)
+        folder = "applications" if names[0] == "figure7" else package  # of the same paper
+        module = importlib.import_module(f"papers.{folder}.{names[0]}")
+        table = module.run(config)
     except (FileNotFoundError, ValueError) as error:
         _stop(str(error))
     typer.echo(markdown(table, command))

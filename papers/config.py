@@ -1,4 +1,4 @@
-"""What a table is made from, as the command line asked for it."""
+"""The options of a table, as the command line passes them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,19 @@ from fashion_ops.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to make a table from; None leaves a choice to the table.
+class TableConfig:
+    """The options of a table. None leaves a choice to the table.
 
-    ``images``: how many validation images to judge, drawn by the seed; None takes all.
-    ``epochs``: length of each training run. ``backbones``: rows of tables that compare backbones.
-    ``batch``: images of a measured training step. ``seeds``: a training of each; None is the
-    parameters' own. ``answers``: ways of finetuning rare categories that are trained too. ``config``:
-    a file of training settings.
+    Attributes:
+        params: the parameters of ``params.yaml``.
+        ws: the workspace with the catalog and the models.
+        images: number of validation images to evaluate on, drawn by the seed; None takes all.
+        epochs: length of each training run.
+        backbones: the rows of a table that compares backbones.
+        batch: images in a measured training step.
+        seeds: one training run for each; None takes the seed of the parameters.
+        remedies: remedies for rare categories to train (``agg_finetune.rare_category_remedies``).
+        training_config: YAML file with the settings of the training runs.
     """
 
     params: Params
@@ -25,5 +30,5 @@ class Request:
     backbones: tuple[str, ...] | None = None
     batch: int | None = None
     seeds: tuple[int, ...] | None = None
-    answers: tuple[str, ...] | None = None
-    config: Path | None = None
+    remedies: tuple[str, ...] | None = None
+    training_config: Path | None = None

@@ -1,7 +1,7 @@
-"""Measurements that need a process of their own: peak memory is a process's, and it never falls.
+"""Measurements in a process of their own: a process's peak memory never falls.
 
-``python -m papers.subprocess_measure MODULE:FUNCTION`` calls a function with the keywords that
-come in as JSON and prints its numbers as JSON; ``measure`` does that and takes turns.
+``python -m papers.subprocess_measure MODULE:FUNCTION`` reads keyword arguments as JSON from stdin,
+calls the function and prints the numbers that it returns as JSON. ``measure`` starts such processes.
 """
 
 import importlib
@@ -18,48 +18,49 @@ Numbers = dict[str, float]
 
 
 def measure(function: str, cases: Mapping[str, Mapping[str, Any]], repeats: int) -> dict[str, Numbers]:
-    """The smallest of what a function measures in each case, the cases taking turns.
+    """The smallest of what a function measures in each case. The cases take turns.
 
-    The smallest, since other jobs on the machine only ever add to a time.
+    The smallest counts, since other jobs on the machine only ever add to a time.
 
     Args:
-        function: ``module:name``, keywords to numbers.
-        cases: keywords (plain values) by name.
+        function: ``module:name`` of a function that returns ``Numbers``.
+        cases: its keyword arguments (plain values) by name of the case.
         repeats: processes a case.
 
     Raises:
-        RuntimeError: a process failed; with what it said last.
+        RuntimeError: a process failed; the message ends with the last line of its stderr.
     """
-    found: dict[str, list[Numbers]] = {name: [] for name in cases}
+    runs: dict[str, list[Numbers]] = {name: [] for name in cases}
     for _ in range(repeats):
         for name, keywords in cases.items():
-            found[name].append(run_isolated(function, keywords))
+            runs[name].append(run_in_subprocess(function, keywords))
     return {
-        name: {key: min(run[key] for run in runs) for key in runs[0]} for name, runs in found.items()
+        name: {key: min(run[key] for run in repeated) for key in repeated[0]}
+        for name, repeated in runs.items()
     }
 
 
-def run_isolated(function: str, keywords: Mapping[str, Any]) -> Numbers:
-    """One call in a new process; arguments and errors as ``measure``."""
+def run_in_subprocess(function: str, keywords: Mapping[str, Any]) -> Numbers:
+    """Call a function once in a new process; arguments and errors as in ``measure``."""
     command = [sys.executable, "-m", __name__, function]
     done = subprocess.run(command, input=json.dumps(keywords), capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no output on stderr"])[-1]
         raise RuntimeError(f"{function} with {dict(keywords)} failed ({done.returncode}): {last}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak_mib() -> float:
-    """The most memory this process ever held, MiB.
+    """Peak memory of this process, MiB.
 
-    From the kernel's high-water mark of this program. ``getrusage`` would report that of the parent if
-    it was larger, since a new process starts as a copy of it.
+    Reads the kernel's high-water mark of this program. ``getrusage`` would report the parent's peak if
+    that was larger, since a new process starts as a copy of its parent.
     """
     return _status("VmHWM") or _max_resident()
 
 
 def memory_mib() -> float:
-    """The memory this process holds now, MiB."""
+    """Memory that this process holds now, MiB."""
     return _status("VmRSS") or _max_resident()
 
 
@@ -79,7 +80,7 @@ def _max_resident() -> float:
 
 
 def machine(device: str) -> str:
-    """A device in words: the processor and its used threads, or the GPU."""
+    """Name a device: the processor with its used and available threads, or the GPU."""
     import torch
 
     if device == "cuda":
@@ -93,7 +94,7 @@ def machine(device: str) -> str:
 
 
 def devices() -> list[str]:
-    """What there is to measure on: the CPU, and the GPU where there is one."""
+    """The devices of this machine: ``cpu``, and ``cuda`` where there is a GPU."""
     import torch
 
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

@@ -1,24 +1,32 @@
 """A table of ours beside the paper's: numbers, where they come from, and what may be compared.
 
-Nothing here knows of files (``write``) or of how a number came about (the tables themselves).
+``write`` turns a ``Table`` into files; the modules of the papers compute the numbers.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
+from fashion_ops.taxonomy import CATEGORIES
+
 PAPER_DATA = "DeepFashion2"
+MEAN = "mean"  # label of the row with the mean over categories
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of our numbers.
 
-    ``paper``: what a paper's number differs by: ``data`` (judged on images), ``machine`` (measured
-    on a device), ``nothing`` (counted; holds everywhere). ``zero``: drawn as bars from zero (times,
-    sizes) and not as dots. ``drawn``: has a panel in the image. ``gain``: drawn as the change from
-    the first row, which can be compared over data sets.
+    Attributes:
+        name: header.
+        digits: after the decimal point.
+        paper: what a paper's number depends on: ``data`` (evaluated on images), ``machine`` (measured
+            on a device) or ``nothing`` (counted, the same everywhere).
+        zero: the image draws bars from zero (times, sizes) instead of dots.
+        drawn: the image has a panel for this column.
+        gain: the image draws the change from the first row, which can be compared over data sets.
     """
 
     name: str
@@ -31,7 +39,13 @@ class Column:
 
 @dataclass(frozen=True)
 class PaperColumn:
-    """The paper's numbers for one of our columns, by row label; ``setting`` where it has several."""
+    """The paper's numbers for one of our columns.
+
+    Attributes:
+        column: name of our column.
+        values: number by row label.
+        setting: tells several columns of the paper for one of ours apart.
+    """
 
     column: str
     values: dict[str, float]
@@ -40,11 +54,23 @@ class PaperColumn:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a paper, made again.
+    """A reproduced table of a paper.
 
-    ``rows``: our numbers and texts (index: row labels, its name is their header); NaN is nothing to
-    say. ``ours``, ``theirs``: what was judged or measured. ``same_data``: both are the same images.
-    ``paper_data``: the data set of the paper's numbers.
+    Attributes:
+        name: stem of the file names.
+        title: heading.
+        columns: ours, in order.
+        rows: our numbers and texts. The index holds the row labels, its name is their header; NaN is
+            an empty cell.
+        ours: what our numbers were evaluated or measured on.
+        theirs: what the paper's numbers were evaluated or measured on.
+        same_data: whether both are the same images.
+        paper: the paper's numbers.
+        notes: sentences below the table.
+        paper_data: data set of the paper's numbers.
+
+    Raises:
+        ValueError: a column has no numbers, a row of the paper is not ours, or row labels repeat.
     """
 
     name: str
@@ -60,13 +86,13 @@ class Table:
 
     def __post_init__(self) -> None:
         missing = [c.name for c in self.columns if c.name not in self.rows]
-        strangers = [
+        unknown = [
             f"{p.column}: {row}" for p in self.paper for row in p.values if row not in self.rows.index
         ]
-        if missing or strangers or not self.rows.index.is_unique:
+        if missing or unknown or not self.rows.index.is_unique:
             raise ValueError(
-                f"{self.name}: columns without numbers {missing}, paper's rows that are not ours "
-                f"{strangers}, row labels {list(self.rows.index)} must be unique"
+                f"{self.name}: columns without numbers {missing}, rows of the paper that are not ours "
+                f"{unknown}; row labels must be unique, got {list(self.rows.index)}"
             )
 
     def column(self, name: str) -> Column:
@@ -74,16 +100,28 @@ class Table:
         return next(c for c in self.columns if c.name == name)
 
     def mark(self, column: Column) -> str:
-        """Why a paper's number of this column is not ours to reach; empty where it is."""
+        """Why the paper's numbers of this column can't be compared with ours; empty if they can."""
         if column.paper == "machine":
             return "another machine"
         return "another data set" if column.paper == "data" and not self.same_data else ""
 
     def beside(self, column: Column) -> list[tuple[str, PaperColumn]]:
-        """The paper's columns beside one of ours, with their headers."""
-        out = []
+        """The paper's columns for one of ours, each with its header."""
+        columns = []
         for theirs in self.paper:
             if theirs.column == column.name:
-                said = ", ".join(filter(None, (theirs.setting, self.mark(column))))
-                out.append((f"paper ({said})" if said else "paper", theirs))
-        return out
+                remarks = ", ".join(filter(None, (theirs.setting, self.mark(column))))
+                columns.append((f"paper ({remarks})" if remarks else "paper", theirs))
+        return columns
+
+
+def garment_counts(garments: pd.DataFrame) -> list[int]:
+    """Number of garments of each category, in the order of ``CATEGORIES``."""
+    ids = garments["category_id"].to_numpy(np.int64)
+    return np.bincount(ids, minlength=len(CATEGORIES) + 1)[1:].tolist()
+
+
+def missing_garments(train: int, validation: int) -> str:
+    """A category's remark: which of its splits is empty; "" if none is."""
+    missing = [n for n, count in (("training", train), ("validation", validation)) if not count]
+    return f"no {' or '.join(missing)} garments" if missing else ""

@@ -14,13 +14,16 @@ _ROW, _PANEL = 0.36, 2.9  # inches
 def write_table(
     table: Table, folder: Path, command: str, image: Callable[[Table, Path], None] | None = None
 ) -> list[Path]:
-    """Write ``NAME.md``, ``NAME.csv`` and ``NAME.png`` into a folder, which is made if need be.
+    """Write ``NAME.md``, ``NAME.csv`` and ``NAME.png`` into a folder, which is created if missing.
 
     Args:
-        table: what to write.
-        folder: where to.
-        command: what made it, for the reader.
-        image: what draws it; None is ``draw``.
+        table: to write.
+        folder: for the files.
+        command: command line that made the table, printed in the Markdown file.
+        image: function that draws the table; None is ``draw``.
+
+    Returns:
+        The paths of the three files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{table.name}.{kind}" for kind in ("md", "csv", "png")]
@@ -31,7 +34,7 @@ def write_table(
 
 
 def markdown(table: Table, command: str) -> str:
-    """The table with a line on what stands in it, its notes and its image."""
+    """The table as Markdown: what it was evaluated on, the numbers, notes and image."""
     label = str(table.rows.index.name)
     head, body = [label], [[str(row)] for row in table.rows.index]
     for column in table.columns:
@@ -63,7 +66,7 @@ def markdown(table: Table, command: str) -> str:
 
 
 def csv_frame(table: Table) -> pd.DataFrame:
-    """Our columns, the paper's as ``NAME_paper``, and what each was measured on in every row."""
+    """Our columns, the paper's as ``NAME_paper``, and what both were evaluated on, in every row."""
     out = pd.DataFrame(index=table.rows.index)
     for column in table.columns:
         out[column.name] = table.rows[column.name]
@@ -74,7 +77,7 @@ def csv_frame(table: Table) -> pd.DataFrame:
 
 
 def draw(table: Table, path: Path) -> None:
-    """One panel a drawn column, one line a row: ours filled, the paper's hollow."""
+    """Draw one panel a column and one line a row: our numbers filled, the paper's hollow."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -89,18 +92,18 @@ def draw(table: Table, path: Path) -> None:
     panels[0].set_yticks(range(len(labels)), labels)
     panels[0].set_ylim(len(labels) - 0.5, -0.5)
     figure.suptitle(table.title, fontsize=10, x=0.01, ha="left")
-    said = {}
+    legend = {}
     for panel in panels:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
-            said.setdefault(name, handle)
-    names = sorted(said, key=lambda name: name != "ours")
-    handles = [said[name] for name in names]
+            legend.setdefault(name, handle)
+    names = sorted(legend, key=lambda name: name != "ours")
+    handles = [legend[name] for name in names]
     figure.legend(handles, names, loc="outside lower left", ncols=len(names), frameon=False, fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (matplotlib's Axes)
-    values = _shown(table.rows[column.name].astype(float).to_list(), column)
+    values = _plotted(table.rows[column.name].astype(float).to_list(), column)
     places = range(len(values))
     if column.zero:
         panel.barh(places, values, height=0.55, color=_OURS, alpha=0.8, label="ours")
@@ -108,7 +111,7 @@ def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (m
         panel.plot(values, places, "o", color=_OURS, markersize=6, label="ours")
     for (title, theirs), marker in zip(table.beside(column), "DsX", strict=False):
         points = [theirs.values.get(row, float("nan")) for row in table.rows.index]
-        points = _shown(points, column)
+        points = _plotted(points, column)
         if _comparable(column, table, theirs):
             panel.plot(points, places, marker, mfc="none", mec=_THEIRS, ms=6, ls="none", label=title)
     if column.zero and not any(value < 0 for value in values):
@@ -123,12 +126,13 @@ def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (m
         panel.spines[side].set_visible(False)
 
 
-def _shown(values: list[float], column: Column) -> list[float]:
+def _plotted(values: list[float], column: Column) -> list[float]:
+    """The values, or their change from the first one where the column says ``gain``."""
     return [value - values[0] for value in values] if column.gain else values
 
 
 def _comparable(column: Column, table: Table, theirs: PaperColumn) -> bool:
-    """Whether a paper's numbers fit our axis: not where a phone's times would squeeze ours flat."""
+    """Whether a paper's numbers fit our axis; a phone's times, for instance, would flatten ours."""
     ours = table.rows[column.name].astype(float).abs().max()
     return not column.zero or 0.1 <= max(map(abs, theirs.values.values()), default=0) / ours <= 10
 

@@ -1,4 +1,4 @@
-"""A copy of this repository with tiny parameters, in a folder of its own, and commands in it."""
+"""Copies this repository with tiny parameters into another folder, and runs commands there."""
 
 import copy
 import os
@@ -18,7 +18,7 @@ RUN = {"finetune": {"lr": 0.001, "epochs": 1}, "refine": {"lr": 0.001, "epochs":
 
 @dataclass(frozen=True)
 class Clone:
-    """A working copy; commands run in it as a user would run them, with nothing outside it."""
+    """A working copy of the repository. Commands run in it as a user would run them."""
 
     root: Path
 
@@ -61,7 +61,7 @@ class Clone:
 
 
 def tiny(params: dict) -> dict:
-    """Parameters with which the whole chain takes a minute."""
+    """The parameters changed so that the whole pipeline takes a minute."""
     params["synthesize"] |= {"train": 60, "validation": 24, "size": 128, "imbalance": 0.0}
     params["synthesize_alignment"] |= {"train": 24, "val": 8, "test": 8, "items": 4, "people": 6}
     params["pseudo_label"] |= {"clusters": 3}
@@ -74,7 +74,7 @@ def tiny(params: dict) -> dict:
 
 
 def clone_into(root: Path) -> Clone:
-    """The repository's tracked and new files, as a git repository with DVC, with tiny parameters."""
+    """Copy the pipeline's files into ``root`` as a git repository with DVC and tiny parameters."""
     for name in ("fashion_ops", "pipelines", "infra", ".dvc"):
         ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
@@ -82,10 +82,10 @@ def clone_into(root: Path) -> Clone:
         shutil.copy(ROOT / name, root / name)
     (root / "data" / "batches").mkdir(parents=True)
     shutil.copy(ROOT / "data" / "batches" / ".gitkeep", root / "data" / "batches")
-    made = Clone(root)
-    made.set_params(tiny(made.params))
-    made.run("git", "init", "--quiet")
-    made.run("git", "add", "--all")
+    clone = Clone(root)
+    clone.set_params(tiny(clone.params))
+    clone.run("git", "init", "--quiet")
+    clone.run("git", "add", "--all")
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    made.run("git", *identity, "commit", "--quiet", "--message", "start")
-    return made
+    clone.run("git", *identity, "commit", "--quiet", "--message", "start")
+    return clone

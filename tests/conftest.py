@@ -1,9 +1,13 @@
-"""What all tests share: one thread a process, no telemetry, nothing outside temporary folders."""
+"""Shared by all tests: checked annotations, one thread a process, no telemetry."""
 
 import os
 import signal
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Before anything imports the library: every function of it checks its annotations, shapes included.
+install_import_hook("fashion_ops", "annotations.check")
 
 # Two threads that wait for each other on a busy machine are twenty times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,7 +15,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-# Whoever starts the tests by `... &` in a script has them, and all that they start, ignore Ctrl-C.
+# A script that starts the tests by `... &` makes them and their children ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 Forward = Callable[[], Any]  # runs a network once
@@ -90,7 +90,7 @@ def published_operations(model: nn.Module, forward: Forward) -> int:
     """
     total = 0
 
-    def count(module: nn.Module, _: Any, out: Tensor) -> None:
+    def count(module: nn.Module, _: Any, out: Any) -> None:
         nonlocal total
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             taps = module.in_channels // module.groups * prod(module.kernel_size)

@@ -1,11 +1,11 @@
-"""Aggregation & Finetuning's tables (Lin, 2020) and its open questions: ``run(request) -> Table``.
+"""Tables of Aggregation & Finetuning (Lin, 2020) and of its open questions.
 
-Table 2 (detector, aggregation, finetuning, flips), Table 3 (categories), figure ``gain`` (finetuning
-gain against the number of garments: the paper's open question), tables ``puzzle`` and
-``puzzle_training`` (why a plain network was reported with a higher AP on ground-truth boxes). Table 1
-is other people's results. The papers' numbers are in ``paper``; models are trained once and kept by
-``runs``.
+Table 2 (detector, aggregation, finetuning, flips), Table 3 (categories), figure ``gain`` (what
+finetuning gains by number of training garments, the paper's open question), and tables
+``inference_switches`` and ``training_switches`` (why a plain network was reported with a higher AP on
+ground-truth boxes). Table 1 lists other authors' results. ``paper`` has the published numbers; ``runs``
+trains models once and keeps them.
 """
 
-TABLES = ("table2", "table3", "puzzle", "puzzle_training")
+TABLES = ("table2", "table3", "inference_switches", "training_switches")
 FIGURES = ("gain",)

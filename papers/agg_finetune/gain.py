@@ -1,8 +1,8 @@
-"""Figure ``gain``: what finetuning brings against how many garments a category is trained on.
+"""Figure ``gain``: gain of finetuning against the number of training garments of a category.
 
-The paper found no gain for the category with 543 garments and left open what to do. Judged with
-ground-truth boxes, where nothing but the landmarkers differs; several seeds give an interval. On the
-rarest categories each of ``answers`` is measured too.
+The paper found no gain for the category with 543 garments and left open what to do. AP is that on
+ground-truth boxes, where only the landmarkers differ; several seeds give an interval. On the rarest
+categories the remedies of ``rare_category_remedies`` are measured too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,54 +16,54 @@ from scipy import stats
 from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
 from papers.agg_finetune import paper, runs, scoring
-from papers.agg_finetune.rare_category_remedies import ANSWERS, train
-from papers.config import Request
-from papers.deepmark.table7 import counts
-from papers.evaluation_set import Judged, load_judged
-from papers.table import Column, PaperColumn, Table
+from papers.agg_finetune.rare_category_remedies import REMEDIES, train
+from papers.config import TableConfig
+from papers.evaluation_set import EvaluationSet, load_evaluation_set
+from papers.table import MEAN, Column, PaperColumn, Table, garment_counts
 
-EXTREME = 5  # categories that count as the rarest, and as the commonest
-MEAN, RAREST, COMMONEST, DIFFERENCE = "mean", "rarest", "commonest", "rarest - commonest"
+EXTREME = 5  # number of rarest and of commonest categories
+RAREST, COMMONEST, DIFFERENCE = "rarest", "commonest", "rarest - commonest"
 _OURS, _THEIRS = "#2b6cb0", "#c05621"
-_MARKS = dict(zip(ANSWERS, "^s*v", strict=True))
+_MARKS = dict(zip(REMEDIES, "^s*v", strict=True))
 
 
-def run(request: Request) -> Table:
-    """Train what is missing of every seed and answer; judge all on ground-truth boxes."""
-    judged, params = load_judged(request), runs.shorter(request)
-    asked = tuple(ANSWERS) if request.answers is None else request.answers
-    if unknown := sorted(set(asked) - set(ANSWERS)):
-        raise ValueError(f"unknown answers {unknown}; known: {', '.join(ANSWERS)}")
-    if asked and params.finetune.channels == "own":
+def run(config: TableConfig) -> Table:
+    """Train what is missing for each seed and remedy; evaluate everything on ground-truth boxes.
+
+    Raises:
+        ValueError: an unknown remedy, or remedies with ``finetune.channels: own``.
+    """
+    evaluated, params = load_evaluation_set(config), runs.with_epochs(config)
+    remedies = tuple(REMEDIES) if config.remedies is None else config.remedies
+    if unknown := sorted(set(remedies) - set(REMEDIES)):
+        raise ValueError(f"unknown remedies {unknown}; known: {', '.join(REMEDIES)}")
+    if remedies and params.finetune.channels == "own":
         raise ValueError(
-            "finetune.channels is own: the answers share channels between categories; set it to "
-            "grouping, or ask for none of them (--answers '')"
+            "finetune.channels is own: the remedies share channels between categories; set it to "
+            "grouping, or leave the remedies out (--remedies '')"
         )
-    everything = judged.catalog.garments
-    train_counts = dict(
-        zip(CATEGORY_NAMES, counts(everything[everything["split"] == "train"]), strict=True)
-    )
+    train_counts = dict(zip(CATEGORY_NAMES, garment_counts(evaluated.training_garments()), strict=True))
+    validation_counts = dict(zip(CATEGORY_NAMES, garment_counts(evaluated.garments), strict=True))
     order = sorted(CATEGORY_NAMES, key=lambda name: train_counts[name])
-    there = [n for n, c in zip(CATEGORY_NAMES, counts(judged.garments), strict=True) if c]
-    known = [name for name in order if train_counts[name] and name in there]
+    known = [name for name in order if train_counts[name] and validation_counts[name]]
     rare = known[:EXTREME]
-    seeds = request.seeds or (params.seed,)
-    before, gains, answered = {}, {}, {answer: {} for answer in asked}
+    seeds = config.seeds or (params.seed,)
+    before, gains, remedied = {}, {}, {remedy: {} for remedy in remedies}
     for seed in seeds:
-        own = runs.changed(params, seed=seed)
-        before[seed], after = both(own, request, judged)
+        seeded = runs.with_changes(params, seed=seed)
+        before[seed], after = ap_without_and_with(seeded, config, evaluated)
         gains[seed] = with_means(after - before[seed], known)
-        for answer in asked:
-            folders = {name: train(answer, own, request, name, rare) for name in rare}
-            better = of_folders(folders, own, request, judged) - before[seed]
-            answered[answer][seed] = with_means(better, rare)
+        for remedy in remedies:
+            folders = {name: train(remedy, seeded, config, name, rare) for name in rare}
+            gain = ap_of_models(folders, seeded, config, evaluated) - before[seed]
+            remedied[remedy][seed] = with_means(gain, rare)
     rows = pd.DataFrame(
         {
             "train": train_counts,
             "AP w/o ft": pd.DataFrame(before).mean(axis=1),
             "gain": pd.DataFrame(gains).mean(axis=1),
             "± 95 %": half_width(pd.DataFrame(gains)),
-            **{f"gain, {a}": pd.DataFrame(own).mean(axis=1) for a, own in answered.items()},
+            **{f"gain, {r}": pd.DataFrame(by_seed).mean(axis=1) for r, by_seed in remedied.items()},
         }
     ).reindex([*order, MEAN, RAREST, COMMONEST, DIFFERENCE])
     landmarker, run = params.train_landmarker, params.categories[order[0]].finetune
@@ -77,86 +77,101 @@ def run(request: Request) -> Table:
             *(Column(name) for name in rows.columns[2:]),
         ),
         rows=rows.rename_axis("category"),
-        ours=f"{judged.name}, their own boxes; {landmarker.backbone} {width}x{height}, "
+        ours=f"{evaluated.name}, their own boxes; {landmarker.backbone} {width}x{height}, "
         f"{landmarker.epochs} epochs, then {run.epochs} of finetuning; seed "
         f"{', '.join(map(str, seeds))}",
         theirs=f"{paper.DATA}; boxes of HTC, one training",
-        same_data=judged.same,
-        paper=(PaperColumn("gain", printed()),),
+        same_data=evaluated.is_papers_data,
+        paper=(PaperColumn("gain", papers_gains()),),
         notes=(
-            f"`{MEAN}`: all categories that were trained and judged; `{RAREST}` and `{COMMONEST}`: the "
-            f"{EXTREME} with the fewest and with the most training garments.",
+            f"`{MEAN}`: all categories with training and validation garments; `{RAREST}` and "
+            f"`{COMMONEST}`: the {EXTREME} with the fewest and with the most training garments.",
             "± 95 %: half the interval of the mean over the seeds (Student's t).",
-            *(f"`{a}`: {ANSWERS[a]}; on the {EXTREME} rarest." for a in asked),
+            *(f"`{r}`: {REMEDIES[r]}; on the {EXTREME} rarest." for r in remedies),
             *_seed_notes(gains),
         ),
     )
 
 
-def both(params: Params, request: Request, judged: Judged) -> tuple[pd.Series, pd.Series]:
-    """AP by category without and with finetuning, ground-truth boxes."""
-    universal = scoring.load(runs.universal(params, request).landmarker)
-    tuned = {n: scoring.load(path) for n, path in runs.all_finetuned(params, request).items()}
-    made = scoring.landmarks(universal, tuned, judged, judged.garments, f"seed {params.seed}")
-    without, after = (by_category(request, judged, made[row]) for row in scoring.VARIANTS)
+def ap_without_and_with(
+    params: Params, config: TableConfig, evaluated: EvaluationSet
+) -> tuple[pd.Series, pd.Series]:
+    """AP by category without and with finetuning, on ground-truth boxes."""
+    universal = scoring.load_landmarker(runs.universal(params, config).landmarker)
+    folders = runs.all_finetuned(params, config)
+    tuned = {name: scoring.load_landmarker(folder) for name, folder in folders.items()}
+    boxes, what = evaluated.garments, f"seed {params.seed}"
+    tables = scoring.predict_landmarks(universal, tuned, evaluated, boxes, what)
+    without, after = (ap_by_category(config, evaluated, tables[row]) for row in scoring.VARIANTS)
     return without, after
 
 
-def of_folders(
-    folders: Mapping[str, Path],
-    params: Params,
-    request: Request,
-    judged: Judged,
+def ap_of_models(
+    folders: Mapping[str, Path], params: Params, config: TableConfig, evaluated: EvaluationSet
 ) -> pd.Series:
-    """AP of some categories by the models in these folders, ground-truth boxes."""
-    universal = scoring.load(runs.universal(params, request).landmarker)
+    """AP by category of the landmarkers in these folders, on ground-truth boxes.
+
+    Args:
+        folders: finetuned landmarkers by category name.
+        params: with which the universal landmarker was trained.
+        config: options of the table.
+        evaluated: the images.
+    """
+    universal = scoring.load_landmarker(runs.universal(params, config).landmarker)
     ids = [category(name).id for name in folders]
-    boxes = judged.garments[judged.garments["category_id"].isin(ids)]
-    tuned = {name: scoring.load(path) for name, path in folders.items()}
-    made = scoring.landmarks(universal, tuned, judged, boxes, "answer")["finetuned"]
-    return by_category(request, judged, made)[list(folders)]
+    boxes = evaluated.garments[evaluated.garments["category_id"].isin(ids)]
+    tuned = {name: scoring.load_landmarker(folder) for name, folder in folders.items()}
+    tables = scoring.predict_landmarks(universal, tuned, evaluated, boxes, "remedy")
+    return ap_by_category(config, evaluated, tables["finetuned"])[list(folders)]
 
 
-def by_category(request: Request, judged: Judged, predictions: pd.DataFrame) -> pd.Series:
-    """AP of each category; NaN where there is nothing to judge."""
-    found = scoring.score(request, judged, predictions).per_category
-    return pd.Series({c.name: found[c.id] for c in CATEGORIES}).replace(-1.0, np.nan)
+def ap_by_category(
+    config: TableConfig, evaluated: EvaluationSet, predictions: pd.DataFrame
+) -> pd.Series:
+    """Landmark AP of each category; NaN for one without validation garments."""
+    scores = scoring.landmark_scores(config, evaluated, predictions).per_category
+    return pd.Series({c.name: scores[c.id] for c in CATEGORIES}).replace(-1.0, np.nan)
 
 
 def with_means(gains: pd.Series, known: Sequence[str]) -> pd.Series:
-    """Gains by category and their means; ``known``: categories that count, rarest first."""
-    own = gains[list(known)]
-    out = pd.concat([gains, pd.Series({RAREST: own.iloc[:EXTREME].mean()})])
+    """Gains by category followed by their means.
+
+    Args:
+        gains: by category name.
+        known: the categories that count for the means, rarest first.
+    """
+    counted = gains[list(known)]
+    out = pd.concat([gains, pd.Series({RAREST: counted.iloc[:EXTREME].mean()})])
     if len(known) > EXTREME:
-        out[MEAN], out[COMMONEST] = own.mean(), own.iloc[-EXTREME:].mean()
+        out[MEAN], out[COMMONEST] = counted.mean(), counted.iloc[-EXTREME:].mean()
         out[DIFFERENCE] = out[RAREST] - out[COMMONEST]
     return out
 
 
 def half_width(by_seed: pd.DataFrame) -> pd.Series:
-    """Half of the 95 % interval of each row's mean over the seeds; NaN of a single seed."""
+    """Half of the 95 % interval of each row's mean over the seeds (columns); NaN for a single seed."""
     n = by_seed.shape[1]
     return by_seed.std(axis=1, ddof=1) / n**0.5 * (stats.t.ppf(0.975, n - 1) if n > 1 else np.nan)
 
 
-def printed() -> dict[str, float]:
-    """The paper's gains, Table 3."""
+def papers_gains() -> dict[str, float]:
+    """The gains of the paper's Table 3, by category, and their means."""
     order = sorted(paper.TABLE_3, key=lambda name: paper.TABLE_3[name][0])
-    gains = pd.Series({name: own[4] - own[3] for name, own in paper.TABLE_3.items()})
+    gains = pd.Series({name: row[4] - row[3] for name, row in paper.TABLE_3.items()})
     return {str(k): float(v) for k, v in with_means(gains, order).round(6).items()}
 
 
 def _seed_notes(gains: Mapping[int, pd.Series]) -> list[str]:
     return [
-        f"Seed {seed}: mean {own[MEAN]:+.4f}, rarest {own[RAREST]:+.4f}, commonest "
-        f"{own[COMMONEST]:+.4f}."
-        for seed, own in gains.items()
-        if MEAN in own
+        f"Seed {seed}: mean {gain[MEAN]:+.4f}, rarest {gain[RAREST]:+.4f}, commonest "
+        f"{gain[COMMONEST]:+.4f}."
+        for seed, gain in gains.items()
+        if MEAN in gain
     ]
 
 
 def draw(table: Table, path: Path) -> None:
-    """Gain over the number of garments: ours with intervals, the answers, the paper's hollow."""
+    """Draw gain over the number of garments: ours with intervals, the remedies, the paper's hollow."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -168,12 +183,12 @@ def draw(table: Table, path: Path) -> None:
     x, width = ours["train"], ours["± 95 %"].fillna(0)
     style = {"color": _OURS, "ms": 6, "lw": 1, "zorder": 3}
     axes.errorbar(x, ours["gain"], width, fmt="o", label="finetuned", **style)
-    for answer, mark in _MARKS.items():
-        if (name := f"gain, {answer}") in ours:
-            hollow = {"mfc": "none", "mec": "#4a5568", "ms": 8, "label": ANSWERS[answer]}
+    for remedy, mark in _MARKS.items():
+        if (name := f"gain, {remedy}") in ours:
+            hollow = {"mfc": "none", "mec": "#4a5568", "ms": 8, "label": REMEDIES[remedy]}
             axes.plot(x, ours[name], mark, **hollow)
     theirs = pd.DataFrame(
-        {"train": {n: own[0] for n, own in paper.TABLE_3.items()}, "gain": table.paper[0].values}
+        {"train": {n: row[0] for n, row in paper.TABLE_3.items()}, "gain": table.paper[0].values}
     ).loc[list(CATEGORY_NAMES)]
     hollow = {"mfc": "none", "mec": _THEIRS, "ms": 6, "label": "paper (DeepFashion2)"}
     axes.plot(theirs["train"], theirs["gain"], "D", **hollow)
@@ -191,7 +206,7 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _label(axes, series: Iterable[tuple[pd.DataFrame, str]]) -> None:  # noqa: ANN001 (matplotlib's Axes)
-    """Write each point's category beside it, where no point and no other label is, if there is room."""
+    """Write each point's category beside it, away from points and other labels where there is room."""
     from matplotlib.transforms import Bbox
 
     axes.figure.draw_without_rendering()  # places the axes

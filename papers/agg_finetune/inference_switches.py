@@ -1,9 +1,9 @@
-"""Table ``puzzle``: what of the reading may explain that a plain network beats the challenge's winner.
+"""Table ``inference_switches``: can inference explain why a plain network beats the winner?
 
 With ground-truth boxes svip-lab report 0.702 for a plain network of 294 channels, the winner 0.652
-(Table 2). What they differ in at test is switched here one at a time on the workspace's own models;
-``puzzle_training`` has what they differ in before. The base is the winner's row: scores over all
-channels, one look, the universal landmarker.
+(Table 2). Each row switches one of their differences at test on the workspace's models;
+``training_switches`` does so for training. The base is the winner's row: scores over all channels, one
+view, the universal landmarker.
 """
 
 from collections.abc import Mapping
@@ -18,19 +18,26 @@ from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from papers.agg_finetune import paper, scoring
-from papers.config import Request
-from papers.evaluation_set import Judged, load_judged
+from papers.config import TableConfig
+from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 
 OKS_NMS = 0.9  # svip-lab's
-TRUTH, OWN = "AP, true boxes", "AP, own boxes"
-COLUMNS = (Column(TRUTH, gain=True), Column(OWN, gain=True))
+TRUE_BOXES, DETECTED = "AP, true boxes", "AP, own boxes"
+COLUMNS = (Column(TRUE_BOXES, gain=True), Column(DETECTED, gain=True))
 BASE = "winner's row"
 
 
 @dataclass(frozen=True)
 class Switches:
-    """How landmarks are read, scored and chosen among; ``finetuned``: by which models."""
+    """What a row switches at inference.
+
+    Attributes:
+        reading: keyword arguments of ``LandmarkPredictor.read_as``.
+        score: channels whose peaks make a garment's score, ``all`` or ``own``.
+        oks_nms: OKS threshold of the non-maximum suppression; None switches it off.
+        finetuned: whether the finetuned models predict.
+    """
 
     reading: Mapping[str, Any] = field(default_factory=dict)
     score: str = "all"
@@ -49,73 +56,96 @@ ROWS = {
 }
 
 
-def run(request: Request) -> Table:
-    """Judge each switch on ground-truth boxes and on those of ``evaluate.boxes``."""
-    judged, ws = load_judged(request), request.ws
-    universal = scoring.load(ws.landmarker, flip_test=False)
-    tuned = {name: scoring.load(ws.finetuned(name), flip_test=False) for name in CATEGORY_NAMES}
-    boxes = both_boxes(request, judged)
+def run(config: TableConfig) -> Table:
+    """Evaluate each switch on ground-truth boxes and on those of ``evaluate.boxes``."""
+    evaluated, ws = load_evaluation_set(config), config.ws
+    universal = scoring.load_landmarker(ws.landmarker, flip_test=False)
+    tuned = {
+        name: scoring.load_landmarker(ws.finetuned(name), flip_test=False) for name in CATEGORY_NAMES
+    }
+    boxes = both_boxes(config, evaluated)
     values = {
-        label: [landmark_ap(universal, tuned, row, request, judged, own) for own in boxes]
+        label: [landmark_ap((universal, tuned), row, config, evaluated, one) for one in boxes]
         for label, row in ROWS.items()
     }
     spec = universal.spec
-    return puzzle_table(
-        "puzzle",
+    return switches_table(
+        "inference_switches",
         "Plain network against winner: switches at test",
         values,
         BASE,
-        judged,
-        f"{spec['backbone']} {spec['crop'][0]}x{spec['crop'][1]}, grouping {spec['grouping']}",
+        f"{evaluated.name}; {spec['backbone']} {spec['crop'][0]}x{spec['crop'][1]}, grouping "
+        f"{spec['grouping']}",
+        evaluated.is_papers_data,
         "Each row switches one thing of the first; the last row has them all (the mask changes nothing "
         "where only the own channels score).",
     )
 
 
-def both_boxes(request: Request, judged: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The ground truth's boxes, and those that ``evaluate.boxes`` names."""
-    source = open_boxes(request.params.evaluate.boxes, request.ws, judged.catalog, judged.images)
-    return judged.garments, scoring.find(request, judged, source)[0]
+def both_boxes(config: TableConfig, evaluated: EvaluationSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ground-truth boxes, and the detections of ``evaluate.boxes``, with box and category."""
+    source = open_boxes(config.params.evaluate.boxes, config.ws, evaluated.catalog, evaluated.images)
+    return evaluated.garments, scoring.detect_boxes(config, evaluated, source)[0]
 
 
 def landmark_ap(
-    universal: LandmarkPredictor,
-    finetuned: Mapping[str, LandmarkPredictor],
+    models: tuple[LandmarkPredictor, Mapping[str, LandmarkPredictor]],
     row: Switches,
-    request: Request,
-    judged: Judged,
+    config: TableConfig,
+    evaluated: EvaluationSet,
     boxes: pd.DataFrame,
 ) -> float:
-    """AP of one row on boxes; NaN where there are no boxes."""
-    models = [universal.with_decoding(**row.reading)]
-    tuned = {n: m.with_decoding(**row.reading) for n, m in finetuned.items()} if row.finetuned else {}
-    made = scoring.landmarks(models[0], tuned, judged, boxes, "landmarks", row.score)
-    if not made:
+    """Landmark AP of one row on boxes; NaN where there are no boxes.
+
+    Args:
+        models: the universal landmarker, and the finetuned ones by category name.
+        row: its switches.
+        config: options of the table.
+        evaluated: the images.
+        boxes: garments or detections.
+    """
+    universal = models[0].with_decoding(**row.reading)
+    tuned = {n: m.with_decoding(**row.reading) for n, m in models[1].items()} if row.finetuned else {}
+    tables = scoring.predict_landmarks(universal, tuned, evaluated, boxes, "landmarks", row.score)
+    if not tables:
         return np.nan
-    table = made["finetuned" if row.finetuned else "universal"]
-    return scoring.score(request, judged, oks_nms(table, row.oks_nms)).stats["AP"]
+    predictions = oks_nms(tables["finetuned" if row.finetuned else "universal"], row.oks_nms)
+    return scoring.landmark_scores(config, evaluated, predictions).stats["AP"]
 
 
-def puzzle_table(
+def switches_table(
     name: str,
     title: str,
     values: Mapping[str, list[float]],
     winner: str,
-    judged: Judged,
-    network: str,
+    ours: str,
+    is_papers_data: bool,
     *notes: str,
 ) -> Table:
-    """Both puzzle tables: AP on both kinds of boxes, the winner's beside the row ``winner``."""
-    rows = pd.DataFrame.from_dict(dict(values), orient="index", columns=[TRUTH, OWN])
-    printed = {TRUTH: paper.TABLE_2["ground truth, 81"][1], OWN: paper.TABLE_2["HTC, 81"][1]}
+    """The common form of both tables of switches: AP on ground-truth and on detected boxes.
+
+    Args:
+        name: of the table.
+        title: of the table.
+        values: both APs by row label.
+        winner: label of the row that stands beside the winner's numbers.
+        ours: the evaluation set and the networks, in words.
+        is_papers_data: whether the evaluation set is the paper's.
+        notes: further notes.
+    """
+    rows = pd.DataFrame.from_dict(dict(values), orient="index", columns=[TRUE_BOXES, DETECTED])
+    printed = {
+        TRUE_BOXES: paper.TABLE_2["ground truth, 81"][1],
+        DETECTED: paper.TABLE_2["HTC, 81"][1],
+    }
     return Table(
         name=name,
         title=title,
         columns=COLUMNS,
         rows=rows.rename_axis("switch"),
-        ours=f"{judged.name}; {network}",
+        ours=ours,
         theirs=f"{paper.DATA}; the winner's, HRNet-w48 384x512, 81 channels",
-        same_data=judged.same,
+        same_data=is_papers_data,
         paper=tuple(PaperColumn(column, {winner: ap}) for column, ap in printed.items()),
         notes=(
             f"svip-lab's plain network: {paper.PLAIN[0]} on ground-truth boxes, {paper.PLAIN[1]} on "

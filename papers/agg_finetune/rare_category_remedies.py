@@ -1,9 +1,9 @@
-"""Answers to the paper's open question: how to finetune a category with few garments.
+"""Remedies for the paper's open question: how to finetune a category with few garments.
 
-``warm``: from the finetuned model of the nearest category in place of the universal one. ``joint``: one
-model for all rare categories together. ``longer``: twice the epochs. ``held``: twice the epochs, and of
-all epochs (the universal model among them) the one that does best on a held-out part of the category's
-own training garments. Otherwise everything is as in the step ``finetune``.
+``warm`` starts from the finetuned model of the nearest category instead of the universal one. ``joint``
+trains one model for all rare categories together. ``longer`` trains twice the epochs. ``held`` trains
+twice the epochs and keeps the epoch (or the universal model) with the best OKS on a held-out part of
+the category's training garments. Everything else is as in the step ``finetune``.
 """
 
 import tempfile
@@ -28,9 +28,9 @@ from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORIES, Category, category, load_grouping, sigmas
 from fashion_ops.workspace import Workspace, publish
 from papers.agg_finetune import runs
-from papers.config import Request
+from papers.config import TableConfig
 
-ANSWERS = {
+REMEDIES = {
     "warm": "warm start from the nearest category",
     "joint": "one model for the rare categories",
     "longer": "twice the epochs",
@@ -40,111 +40,115 @@ HELD_OUT = 0.2  # of a category's training garments
 LONGER = 2
 
 
-def train(answer: str, params: Params, request: Request, name: str, rare: Sequence[str]) -> Path:
-    """The folder of a rare category's landmarker, finetuned in one of ``ANSWERS``' ways."""
-    if answer == "longer":
-        return runs.finetuned(longer(params, name), request, name)
-    if answer == "joint":
-        return joint(params, request, rare)
-    if answer == "warm":
-        return warm(params, request, name)
-    return held(longer(params, name), request, name)
+def train(remedy: str, params: Params, config: TableConfig, name: str, rare: Sequence[str]) -> Path:
+    """The folder of a rare category's landmarker, finetuned with one of ``REMEDIES``."""
+    if remedy == "longer":
+        return runs.finetuned(longer(params, name), config, name)
+    if remedy == "joint":
+        return joint(params, config, rare)
+    if remedy == "warm":
+        return warm(params, config, name)
+    return held(longer(params, name), config, name)
 
 
 def nearest(name: str, counts: Sequence[int]) -> str:
-    """The category with the most output channels in common, of those that either has.
+    """The other category with the largest share of output channels in common.
 
-    Of equals the commonest.
+    The share is the intersection over the union of both categories' channels in grouping ``agg81``. Of
+    equal shares the category with more training garments counts.
 
     Args:
         name: a category.
         counts: training garments of each category, in the order of ``CATEGORIES``.
     """
     mask = load_grouping("agg81").mask
-    own = mask[category(name).id - 1]
+    channels = mask[category(name).id - 1]
     others = [c for c in CATEGORIES if c.name != name]
 
-    def likeness(c: Category) -> tuple[float, int]:
-        theirs = mask[c.id - 1]
-        return (own & theirs).sum() / (own | theirs).sum(), counts[c.id - 1]
+    def similarity(other: Category) -> tuple[float, int]:
+        theirs = mask[other.id - 1]
+        return (channels & theirs).sum() / (channels | theirs).sum(), counts[other.id - 1]
 
-    return max(others, key=likeness).name
+    return max(others, key=similarity).name
 
 
 def longer(params: Params, name: str) -> Params:
-    """Twice the epochs for one category's finetuning."""
-    own = params.categories[name]
-    run = {"lr": own.finetune.lr, "epochs": LONGER * own.finetune.epochs}
-    return runs.changed(params, categories={name: {**own.model_dump(), "finetune": run}})
+    """The parameters with twice the epochs for one category's finetuning."""
+    both = params.categories[name]
+    run = {"lr": both.finetune.lr, "epochs": LONGER * both.finetune.epochs}
+    return runs.with_changes(params, categories={name: {**both.model_dump(), "finetune": run}})
 
 
-def warm(params: Params, request: Request, name: str) -> Path:
-    """Finetuned from the nearest category's finetuned model."""
-    rows = Catalog(request.ws.catalog).garments
+def warm(params: Params, config: TableConfig, name: str) -> Path:
+    """Remedy ``warm``: finetune from the nearest category's finetuned model; returns the folder."""
+    rows = Catalog(config.ws.catalog).garments
     ids = rows.loc[rows["split"] == "train", "category_id"].to_numpy(np.int64)
     near = nearest(name, np.bincount(ids, minlength=len(CATEGORIES) + 1)[1:].tolist())
-    ws, fresh = _prepared("warm", params, request, name, near)
-    if fresh:
+    ws, untrained = _prepared("warm", params, config, name, near)
+    if untrained:
         job = finetune.prepare(params, ws, name)
-        start = pack_folder(runs.finetuned(params, request, near))
+        start = pack_folder(runs.finetuned(params, config, near))
         finetune.publish(ws, name, finetune.work(replace(job, landmarker=start)))
     return ws.finetuned(name)
 
 
-def joint(params: Params, request: Request, rare: Sequence[str]) -> Path:
-    """One model, finetuned on the garments of all rare categories; as long as the first's run."""
-    ws, fresh = _prepared("joint", params, request, *rare)
-    if fresh:
+def joint(params: Params, config: TableConfig, rare: Sequence[str]) -> Path:
+    """Remedy ``joint``: finetune one model on all rare categories, with the first one's settings."""
+    ws, untrained = _prepared("joint", params, config, *rare)
+    if untrained:
         job = finetune.prepare(params, ws, rare[0])
-        garments = together([load_garments(ws, "train", only=name)[1] for name in rare])
+        garments = concatenate([load_garments(ws, "train", only=name)[1] for name in rare])
         images = ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id)
         job = replace(job, garments=garments, validation=None, images=images)
         finetune.publish(ws, rare[0], finetune.work(job))
     return ws.finetuned(rare[0])
 
 
-def held(params: Params, request: Request, name: str) -> Path:
-    """Finetuned on a part of the garments, and stopped where the rest of them is found best."""
-    ws, fresh = _prepared("held", params, request, name)
-    if fresh:
+def held(params: Params, config: TableConfig, name: str) -> Path:
+    """Remedy ``held``: finetune on a part of the garments and keep the best epoch on the others."""
+    ws, untrained = _prepared("held", params, config, name)
+    if untrained:
         job = finetune.prepare(params, ws, name)
         with publish(ws.finetuned(name)) as folder:
-            train_held_out(job, request.ws, ws.landmarker, folder)
+            train_held_out(job, config.ws, ws.landmarker, folder)
     return ws.finetuned(name)
 
 
 def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Path) -> int:
-    """Train, judge each epoch on held-out garments, write the best; returns the epochs it had.
+    """Train, evaluate each epoch on held-out garments and write the best model.
 
     Args:
         job: of ``finetune.prepare``.
-        source: whose catalog holds the images.
-        start: the universal landmarker.
-        folder: where the model goes; exists and is empty.
+        source: workspace whose catalog holds the images.
+        start: folder of the universal landmarker.
+        folder: existing, empty folder for the model.
+
+    Returns:
+        The number of epochs that the best model was trained; 0 is the universal landmarker.
     """
     garments = job.garments
     order = np.random.default_rng(job.seed).permutation(len(garments))
     out = max(1, round(HELD_OUT * len(garments)))
-    unseen, seen = garments.take(order[:out]), garments.take(order[out:])
+    held_out, training_garments = garments.take(order[:out]), garments.take(order[out:])
     read = Catalog(source.catalog).image
     universal = LandmarkPredictor.load(start)
     model = universal.model
     assert isinstance(model, Landmarker)
 
-    def judge() -> float:
+    def evaluate() -> float:
         model.eval()
-        value = mean_oks(universal, unseen, read)
+        value = mean_oks(universal, held_out, read)
         model.train()
         return value
 
     def weights() -> dict:
         return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
-    best = (judge(), 0, weights())
+    best = (evaluate(), 0, weights())
 
     def on_epoch(epoch: int, _: dict[str, float]) -> None:
         nonlocal best
-        if (value := judge()) > best[0]:
+        if (value := evaluate()) > best[0]:
             best = (value, epoch, weights())
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -152,7 +156,7 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
             job.config,
             model,
             universal.spec,
-            seen,
+            training_garments,
             read,
             Path(scratch),
             TrainerOptions(on_epoch=on_epoch),
@@ -166,12 +170,12 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
 def mean_oks(
     model: LandmarkPredictor, garments: TrainingGarments, read: Callable[[int], np.ndarray]
 ) -> float:
-    """Mean OKS of a landmarker on labelled garments, in their own boxes.
+    """Mean OKS of a landmarker's predictions in the labelled boxes of garments.
 
     Args:
-        model: in eval mode.
+        model: in evaluation mode.
         garments: with grouped landmarks.
-        read: image id -> RGB uint8.
+        read: image id -> RGB uint8 (H, W, 3).
     """
     poses = model.predict(read, garments.image_id, garments.boxes, garments.category_id)
     values = []
@@ -184,8 +188,8 @@ def mean_oks(
     return float(np.nanmean(values))
 
 
-def together(parts: Sequence[TrainingGarments]) -> TrainingGarments:
-    """TrainingGarments of several categories as one set."""
+def concatenate(parts: Sequence[TrainingGarments]) -> TrainingGarments:
+    """The garments of several sets as one set."""
     columns = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(TrainingGarments)
@@ -193,11 +197,11 @@ def together(parts: Sequence[TrainingGarments]) -> TrainingGarments:
     return TrainingGarments(**columns)
 
 
-def _prepared(kind: str, params: Params, request: Request, *names: str) -> tuple[Workspace, bool]:
-    """The workspace of a model, and whether it is still to be trained."""
+def _prepared(kind: str, params: Params, config: TableConfig, *names: str) -> tuple[Workspace, bool]:
+    """The workspace of a model, and whether the model has yet to be trained."""
     sections = (*runs.UNIVERSAL, "finetune", *(f"categories.{n}" for n in names))
-    ws = runs.workspace(f"{kind}-{names[0]}", params, sections, request)
-    if runs.done(ws.finetuned(names[0])):
+    ws = runs.workspace(f"{kind}-{names[0]}", params, sections, config)
+    if runs.is_trained(ws.finetuned(names[0])):
         return ws, False
-    runs.start_from(runs.universal(params, request), ws)
+    runs.link_universal(runs.universal(params, config), ws)
     return ws, True

@@ -1,8 +1,8 @@
 """The models that the tables compare, each trained once and kept.
 
-A model is decided by some sections of the parameters and by the catalog; its folder below
-``.checkpoints/agg-finetune`` is named after them. One that is there is not trained again, and one that
-the workspace's own parameters ask for is the workspace's own, if its step was run.
+Some sections of the parameters and the catalog decide a model; its folder below
+``.checkpoints/agg-finetune`` is named after a hash of them. A model that exists is not trained again.
+Where the parameters are those of the workspace, the workspace's own model is used, if its step was run.
 """
 
 import hashlib
@@ -15,87 +15,89 @@ from fashion_ops.params import Params
 from fashion_ops.steps import aggregate, finetune, pseudo_label, train_box_detector, train_landmarker
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
-from papers.config import Request
+from papers.config import TableConfig
 
 UNIVERSAL = ("seed", "aggregate", "pseudo_label", "train_landmarker")
 BOXES = ("seed", "train_box_detector")
 
 
-def changed(params: Params, **sections: Any) -> Params:
-    """The parameters with keys of some sections changed; ``seed`` is a section of its own."""
+def with_changes(params: Params, **sections: Any) -> Params:
+    """The parameters with some keys of some sections changed; ``seed`` counts as a section."""
     values = params.model_dump(by_alias=True)
-    for name, own in sections.items():
-        values[name] = values[name] | own if isinstance(own, dict) else own
+    for name, value in sections.items():
+        values[name] = values[name] | value if isinstance(value, dict) else value
     return Params.model_validate(values)
 
 
-def shorter(request: Request) -> Params:
-    """The request's parameters with runs as long as it asks for."""
-    if request.epochs is None:
-        return request.params
-    run = {"epochs": request.epochs, "lr_steps": None}
+def with_epochs(config: TableConfig) -> Params:
+    """The parameters with training runs of ``config.epochs`` epochs, if that is set."""
+    if config.epochs is None:
+        return config.params
+    run = {"epochs": config.epochs, "lr_steps": None}
     categories = {
-        name: {**own.model_dump(), "finetune": {"lr": own.finetune.lr, "epochs": request.epochs}}
-        for name, own in request.params.categories.items()
+        name: {**runs.model_dump(), "finetune": {"lr": runs.finetune.lr, "epochs": config.epochs}}
+        for name, runs in config.params.categories.items()
     }
-    return changed(request.params, train_landmarker=run, train_box_detector=run, categories=categories)
+    return with_changes(
+        config.params, train_landmarker=run, train_box_detector=run, categories=categories
+    )
 
 
-def universal(params: Params, request: Request) -> Workspace:
-    """A workspace whose ``landmarker`` has these parameters."""
-    if _decisive(params, UNIVERSAL) == _decisive(request.params, UNIVERSAL) and done(
-        request.ws.landmarker
+def universal(params: Params, config: TableConfig) -> Workspace:
+    """A workspace whose ``landmarker`` was trained with these parameters; trains it if missing."""
+    if _decisive(params, UNIVERSAL) == _decisive(config.params, UNIVERSAL) and is_trained(
+        config.ws.landmarker
     ):
-        return request.ws
-    ws = workspace("universal", params, UNIVERSAL, request)
-    if not done(ws.landmarker):
+        return config.ws
+    ws = workspace("universal", params, UNIVERSAL, config)
+    if not is_trained(ws.landmarker):
         for step in (aggregate, pseudo_label, train_landmarker):
             step.run(params, ws)
     return ws
 
 
-def finetuned(params: Params, request: Request, category: str) -> Path:
-    """The folder of one category's finetuned landmarker."""
-    start, sections = universal(params, request), (*UNIVERSAL, "finetune", f"categories.{category}")
-    same = _decisive(params, sections) == _decisive(request.params, sections)
-    if start == request.ws and same and done(request.ws.finetuned(category)):
-        return request.ws.finetuned(category)
-    ws = workspace("finetuned", params, sections, request)
-    if not done(ws.finetuned(category)):
-        start_from(start, ws)
+def finetuned(params: Params, config: TableConfig, category: str) -> Path:
+    """The folder of a category's landmarker finetuned with these parameters; trains it if missing."""
+    start, sections = universal(params, config), (*UNIVERSAL, "finetune", f"categories.{category}")
+    same = _decisive(params, sections) == _decisive(config.params, sections)
+    if start == config.ws and same and is_trained(config.ws.finetuned(category)):
+        return config.ws.finetuned(category)
+    ws = workspace("finetuned", params, sections, config)
+    if not is_trained(ws.finetuned(category)):
+        link_universal(start, ws)
         finetune.run(params, ws, category)
     return ws.finetuned(category)
 
 
-def start_from(start: Workspace, ws: Workspace) -> None:
-    """Give a workspace the universal landmarker of another, and the labels it was trained on."""
-    _link(start.grouped, ws.grouped)
-    _link(start.landmarker, ws.landmarker)
+def link_universal(source: Workspace, ws: Workspace) -> None:
+    """Link another workspace's universal landmarker and its training labels into ``ws``."""
+    _link(source.grouped, ws.grouped)
+    _link(source.landmarker, ws.landmarker)
 
 
-def all_finetuned(params: Params, request: Request) -> dict[str, Path]:
-    """The folders of all 13."""
-    return {name: finetuned(params, request, name) for name in CATEGORY_NAMES}
+def all_finetuned(params: Params, config: TableConfig) -> dict[str, Path]:
+    """The folders of the finetuned landmarkers of all 13 categories."""
+    return {name: finetuned(params, config, name) for name in CATEGORY_NAMES}
 
 
-def box_detector(params: Params, request: Request) -> Path:
-    """The folder of a Cascade R-CNN or HTC with these parameters."""
-    own = request.ws.box_detector
-    if _decisive(params, BOXES) == _decisive(request.params, BOXES) and holds_detector(own):
-        return own
-    ws = workspace(str(params.train_box_detector.kind), params, BOXES, request)
-    if not done(ws.box_detector):
+def box_detector(params: Params, config: TableConfig) -> Path:
+    """The folder of a Cascade R-CNN or HTC trained with these parameters; trains it if missing."""
+    folder = config.ws.box_detector
+    if _decisive(params, BOXES) == _decisive(config.params, BOXES) and holds_detector(folder):
+        return folder
+    ws = workspace(str(params.train_box_detector.kind), params, BOXES, config)
+    if not is_trained(ws.box_detector):
         train_box_detector.run(params, ws)
     return ws.box_detector
 
 
-def done(folder: Path) -> bool:
-    """Whether there is a model: steps publish a folder whole or not at all."""
+def is_trained(folder: Path) -> bool:
+    """Whether a folder holds a model; steps publish a folder whole or not at all."""
     return (folder / SPEC).is_file()
 
 
 def _decisive(params: Params, sections: tuple[str, ...]) -> str:
-    """What decides a result, without what is as it would be by default."""
+    """The values of the sections that decide a result, as text; defaults are left out."""
     names = {name.partition(".")[0] for name in sections}
     values = params.model_dump(include=names, exclude_defaults=True)
     for name in sections:
@@ -104,24 +106,24 @@ def _decisive(params: Params, sections: tuple[str, ...]) -> str:
     return repr(sorted((name, repr(value)) for name, value in values.items()))
 
 
-def workspace(kind: str, params: Params, sections: tuple[str, ...], request: Request) -> Workspace:
-    """A workspace with the request's catalog, named after what decides its model.
+def workspace(kind: str, params: Params, sections: tuple[str, ...], config: TableConfig) -> Workspace:
+    """A workspace with the config's catalog, in a folder named after what decides its model.
 
     Args:
-        kind: first part of the name.
-        params: all of them.
-        sections: those that decide; ``categories.NAME`` is that category's finetuning.
-        request: whose catalog.
+        kind: first part of the folder's name.
+        params: all parameters.
+        sections: the sections that decide the model; ``categories.NAME`` is a category's finetuning.
+        config: of the workspace with the catalog.
     """
-    garments = (request.ws.catalog / "garments.parquet").read_bytes()
+    garments = (config.ws.catalog / "garments.parquet").read_bytes()
     decisive = _decisive(params, sections)
     digest = hashlib.sha256(decisive.encode() + garments).hexdigest()[:12]
-    ws = Workspace(request.ws.checkpoints / "agg-finetune" / f"{kind}-{digest}")
-    _link(request.ws.catalog, ws.catalog)
+    ws = Workspace(config.ws.checkpoints / "agg-finetune" / f"{kind}-{digest}")
+    _link(config.ws.catalog, ws.catalog)
     return ws
 
 
-def _link(there: Path, here: Path) -> None:
-    here.parent.mkdir(parents=True, exist_ok=True)
-    if not here.exists():
-        here.symlink_to(there.resolve(), target_is_directory=True)
+def _link(target: Path, link: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(target.resolve(), target_is_directory=True)

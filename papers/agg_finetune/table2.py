@@ -1,8 +1,8 @@
 """Table 2: detector, aggregation, finetuning, flips in training and at test; ground-truth boxes last.
 
-A training job: two universal landmarkers (294 and 81 channels, without flips as published), 13
-finetuned ones without flips and 13 with, Cascade R-CNN and HTC as ``train_box_detector`` says. What is
-trained is kept (``runs``).
+Trains two universal landmarkers (294 and 81 channels, without flips as published), 13 finetuned ones
+without flips and 13 with, Cascade R-CNN and HTC with the settings of ``train_box_detector``. ``runs``
+keeps what is trained.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import DETECTOR, Params
 from fashion_ops.taxonomy import category
 from papers.agg_finetune import paper, runs, scoring
-from papers.config import Request
-from papers.evaluation_set import Judged, load_judged
+from papers.config import TableConfig
+from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 
 CASCADE, HTC, CENTERNET, TRUTH = "cascade_rcnn", "htc", "centernet", "ground truth"
@@ -26,7 +26,7 @@ SWITCHES = ("aggregation", "finetune", "hflip train", "hflip test")
 
 @dataclass(frozen=True)
 class Row:
-    """What is switched on; ``flip_train`` is that of the finetuning runs, as in the paper."""
+    """What a row switches on. ``flip_train`` applies to the finetuning runs, as in the paper."""
 
     boxes: str
     aggregation: bool = True
@@ -54,9 +54,9 @@ ROWS = {
 }
 
 
-def run(request: Request) -> Table:
-    """Train what is missing and judge each row."""
-    judged, params = load_judged(request), runs.shorter(request)
+def run(config: TableConfig) -> Table:
+    """Train what is missing and evaluate each row."""
+    evaluated, params = load_evaluation_set(config), runs.with_epochs(config)
     rows = dict(ROWS)
     notes = [
         "The paper's row on ground-truth boxes ticks aggregation alone, and its text sets its 0.652 "
@@ -64,14 +64,14 @@ def run(request: Request) -> Table:
         "As published the universal landmarkers are trained without flips; `hflip train` is the "
         "finetuning runs'.",
     ]
-    if not (request.ws.detector / SPEC).is_file():
+    if not (config.ws.detector / SPEC).is_file():
         del rows["CenterNet, all of it"]
-        notes.append(f"No row of CenterNet: {request.ws.detector} has no model.")
-    boxes = {name: _boxes(name, params, request, judged) for name in {r.boxes for r in rows.values()}}
+        notes.append(f"No row of CenterNet: {config.ws.detector} has no model.")
+    boxes = {name: _boxes(name, params, config, evaluated) for name in {r.boxes for r in rows.values()}}
     values = {}
     for label, row in rows.items():
-        found, box_ap = boxes[row.boxes]
-        values[label] = [*row.ticks, box_ap, _landmark_ap(row, params, request, judged, found)]
+        detected, box_ap = boxes[row.boxes]
+        values[label] = [*row.ticks, box_ap, _landmark_ap(row, params, config, evaluated, detected)]
     columns = (
         *(Column(name, drawn=False) for name in SWITCHES),
         Column("AP_box"),
@@ -85,10 +85,11 @@ def run(request: Request) -> Table:
         title="Aggregation & Finetuning Table 2: what each part is worth",
         columns=columns,
         rows=table.rename_axis("boxes"),
-        ours=f"{judged.name}; detectors {detector.backbone} {detector.short_side}, {detector.epochs} "
-        f"epochs; landmarkers {landmarker.backbone} {width}x{height}, {landmarker.epochs} epochs",
+        ours=f"{evaluated.name}; detectors {detector.backbone} {detector.short_side}, "
+        f"{detector.epochs} epochs; landmarkers {landmarker.backbone} {width}x{height}, "
+        f"{landmarker.epochs} epochs",
         theirs=f"{paper.DATA}; ResNeXt-101-64x4d, HRNet-w48 384x512",
-        same_data=judged.same,
+        same_data=evaluated.is_papers_data,
         paper=tuple(
             PaperColumn(name, {label: pair[k] for label, pair in paper.TABLE_2.items()})
             for k, name in enumerate(("AP_box", "AP_kps"))
@@ -97,21 +98,24 @@ def run(request: Request) -> Table:
     )
 
 
-def _boxes(name: str, params: Params, request: Request, judged: Judged) -> tuple[pd.DataFrame, float]:
+def _boxes(
+    name: str, params: Params, config: TableConfig, evaluated: EvaluationSet
+) -> tuple[pd.DataFrame, float]:
+    """Boxes of the ground truth or of a detector, and their AP."""
     if name == TRUTH:
-        return judged.garments, 1.0
+        return evaluated.garments, 1.0
     if name == CENTERNET:
-        source = open_boxes(DETECTOR, request.ws, judged.catalog, judged.images)
+        source = open_boxes(DETECTOR, config.ws, evaluated.catalog, evaluated.images)
     else:
-        asked = runs.changed(params, train_box_detector={"kind": name})
-        detector = BoxDetector.load(runs.box_detector(asked, request))
-        source = DetectedBoxes(detector, judged.catalog.image)
-    return scoring.find(request, judged, source)
+        changed = runs.with_changes(params, train_box_detector={"kind": name})
+        detector = BoxDetector.load(runs.box_detector(changed, config))
+        source = DetectedBoxes(detector, evaluated.catalog.image)
+    return scoring.detect_boxes(config, evaluated, source)
 
 
 def variant(row: Row, params: Params) -> Params:
     """The parameters that a row's landmarkers are trained with."""
-    return runs.changed(
+    return runs.with_changes(
         params,
         aggregate={"grouping": "agg81" if row.aggregation else "none"},
         train_landmarker={"flip": 0.0},
@@ -120,16 +124,20 @@ def variant(row: Row, params: Params) -> Params:
 
 
 def _landmark_ap(
-    row: Row, params: Params, request: Request, judged: Judged, found: pd.DataFrame
+    row: Row, params: Params, config: TableConfig, evaluated: EvaluationSet, boxes: pd.DataFrame
 ) -> float:
-    own = variant(row, params)
-    universal = scoring.load(runs.universal(own, request).landmarker, row.flip_test)
-    tuned = runs.all_finetuned(own, request) if row.finetune else {}
-    there = {category(int(c)).name for c in found["category_id"].unique()}
-    finetuned = {n: scoring.load(folder, row.flip_test) for n, folder in tuned.items() if n in there}
-    made = scoring.landmarks(universal, finetuned, judged, found, "landmarks")
-    if not made:  # no boxes, no landmarks
+    """Landmark AP of a row on its boxes; 0 where there are none."""
+    changed = variant(row, params)
+    universal = scoring.load_landmarker(runs.universal(changed, config).landmarker, row.flip_test)
+    tuned = runs.all_finetuned(changed, config) if row.finetune else {}
+    names = {category(int(c)).name for c in boxes["category_id"].unique()}
+    finetuned = {
+        name: scoring.load_landmarker(folder, row.flip_test)
+        for name, folder in tuned.items()
+        if name in names
+    }
+    tables = scoring.predict_landmarks(universal, finetuned, evaluated, boxes, "landmarks")
+    if not tables:
         return 0.0
-    return scoring.score(request, judged, made["finetuned" if row.finetune else "universal"]).stats[
-        "AP"
-    ]
+    predictions = tables["finetuned" if row.finetune else "universal"]
+    return scoring.landmark_scores(config, evaluated, predictions).stats["AP"]

@@ -1,7 +1,7 @@
-"""Table ``puzzle_training``: the other half of ``puzzle``, what the networks differ in before the test.
+"""Table ``training_switches``: the counterpart of ``inference_switches``, differences in training.
 
-A training job of five universal landmarkers: svip-lab's switches one at a time on a plain network of
-294 channels, and the winner's 81. All are read as ``params.yaml`` says, with own-channel scores.
+Trains five universal landmarkers: a plain network of 294 channels with svip-lab's switches one at a
+time, and the winner's 81 channels. Inference is that of ``params.yaml`` with own-channel scores.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from papers.agg_finetune.inference_switches import (
     Switches,
     both_boxes,
     landmark_ap,
-    puzzle_table,
+    switches_table,
 )
-from papers.config import Request
-from papers.evaluation_set import load_judged
+from papers.config import TableConfig
+from papers.evaluation_set import load_evaluation_set
 from papers.table import Table
 
 LONGER = 3  # svip-lab's 210 epochs are 17.5 times the winner's 12
@@ -29,32 +29,40 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 
 
-def run(request: Request) -> Table:
-    """Train what is missing and judge each row on both kinds of boxes."""
-    judged = load_judged(request)
-    boxes = both_boxes(request, judged)
+def run(config: TableConfig) -> Table:
+    """Train what is missing and evaluate each row on both kinds of boxes."""
+    evaluated = load_evaluation_set(config)
+    boxes = both_boxes(config, evaluated)
     values = {}
     for label, switches in ROWS.items():
-        params = variant(runs.shorter(request), **switches)
-        model = scoring.load(runs.universal(params, request).landmarker)
+        params = variant(runs.with_epochs(config), **switches)
+        model = scoring.load_landmarker(runs.universal(params, config).landmarker)
         row = Switches(score="own")
-        values[label] = [landmark_ap(model, {}, row, request, judged, own) for own in boxes]
-    own = runs.shorter(request).train_landmarker
-    return puzzle_table(
-        "puzzle_training",
+        values[label] = [landmark_ap((model, {}), row, config, evaluated, one) for one in boxes]
+    training = runs.with_epochs(config).train_landmarker
+    return switches_table(
+        "training_switches",
         "Plain network against winner: switches in training",
         values,
         WINNER,
-        judged,
-        f"{own.backbone} {own.crop[0]}x{own.crop[1]}, {own.epochs} epochs, universal",
+        f"{evaluated.name}; {training.backbone} {training.crop[0]}x{training.crop[1]}, "
+        f"{training.epochs} epochs, universal",
+        evaluated.is_papers_data,
         "The mask can't do anything in training: no loss counts a map without a label. What it does "
-        "at test is in `puzzle`.",
+        "at test is in `inference_switches`.",
     )
 
 
 def variant(params: Params, grouping: str = "none", longer: int = 1, **switches: bool) -> Params:
-    """The parameters of one row."""
+    """The parameters that a row's landmarker is trained with.
+
+    Args:
+        params: of the base row.
+        grouping: of the landmarks.
+        longer: factor of the epochs; from 2 on the default schedule replaces ``lr_steps``.
+        switches: keys of ``train_landmarker``.
+    """
     training = {"epochs": longer * params.train_landmarker.epochs, **switches}
     if longer > 1:
         training |= {"lr_steps": None}
-    return runs.changed(params, aggregate={"grouping": grouping}, train_landmarker=training)
+    return runs.with_changes(params, aggregate={"grouping": grouping}, train_landmarker=training)

@@ -1,7 +1,7 @@
-"""DFA's applications (section 4.4): what features are worth by where they are taken from.
+"""DFA's applications (section 4.4): attributes and retrieval from features of four localisations.
 
-``localisations`` finds joints and landmarks and takes the features; a table each for attributes and
-retrieval, ``run(request) -> Table``.
+``localisations`` predicts joints and landmarks and extracts the features; ``attributes``, ``retrieval``
+and ``figure7`` (both) are the tables.
 """
 
 TABLES = ("attributes", "retrieval")

@@ -1,8 +1,8 @@
 """The four localisations of section 4.4 and their features.
 
-Boxes are those of the annotations; joints and landmarks are found by networks of one kind (GLE), one
-trained on FLD's joints and one on its landmarks. The trunk of the latter gives the features of all
-four, unless the settings name a backbone with ImageNet's weights, as the paper's "off-the-shelf" ones.
+Boxes come from the annotations. Two GLE networks predict joints and landmarks, one trained on FLD's
+joints and one on its landmarks. The backbone of the latter extracts the features of all four, unless
+the settings name a backbone with ImageNet's weights, like the paper's "off-the-shelf" ones.
 """
 
 from collections.abc import Sequence
@@ -19,29 +19,36 @@ from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
-from papers.alignment import load_fld, open_source
+from papers.alignment import load_fld
 from papers.applications.features import Places, extract, garment_boxes, patches, whole_images
-from papers.config import Request
+from papers.config import TableConfig
 
 ROWS = ("full image", "bbox", "human joints", "fashion landmarks")
 SIZE, PATCH = 96, 32  # pixels of a whole image or box, and of a patch
-SURE = 0.1  # height of the peak from which a joint is there
+MIN_CONFIDENCE = 0.1  # of a joint that counts as predicted
 
 
 @dataclass(frozen=True)
 class Localiser:
-    """Networks that find joints and landmarks, and the trunk that describes what is there."""
+    """Networks for joints and landmarks, and the backbone that extracts features.
+
+    Attributes:
+        landmarks: predicts the 8 slots of FLD.
+        joints: predicts 14 human joints.
+        backbone: extracts the features.
+        name: backbone and training, in words.
+    """
 
     landmarks: GLEPredictor
     joints: GLEPredictor
-    trunk: nn.Sequential
+    backbone: nn.Sequential
     name: str
 
     def features(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, np.ndarray]:
-        """Features (N, F) of these garments by localisation; F differs."""
+        """Features (N, F) of these garments by localisation; F depends on the localisation."""
         work = track(self._places(catalog, points).items(), "features", len(ROWS))
         return {
-            row: extract(self.trunk, catalog.image, points.image_id, places) for row, places in work
+            row: extract(self.backbone, catalog.image, points.image_id, places) for row, places in work
         }
 
     def _places(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, Places]:
@@ -51,70 +58,74 @@ class Localiser:
         return {
             "full image": whole_images(sizes.to_numpy(np.float64), SIZE),
             "bbox": garment_boxes(points.box, SIZE),
-            "human joints": patches(joints[..., :2], joints[..., 2] > SURE, points.box, PATCH),
+            "human joints": patches(
+                joints[..., :2], joints[..., 2] > MIN_CONFIDENCE, points.box, PATCH
+            ),
             "fashion landmarks": patches(landmarks[..., :2], points.present, points.box, PATCH),
         }
 
 
-def train_localiser(request: Request) -> Localiser:
-    """Both networks, trained on FLD's training garments.
+def train_localiser(config: TableConfig) -> Localiser:
+    """Train both networks on FLD's training garments.
 
     Raises:
-        FileNotFoundError: there is no catalog of FLD yet.
+        FileNotFoundError: the catalog of FLD does not exist yet.
         ValueError: FLD has no joints.
     """
-    data = load_fld(request)
-    settings = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
-    if request.epochs is not None:
-        settings = settings.model_copy(update={"epochs": request.epochs, "lr_steps": None})
-    landmarks = train_gle(settings, data.train, data.catalog.image, seed=request.params.seed)
+    data = load_fld(config)
+    settings = (
+        GLEConfig() if config.training_config is None else read_yaml(GLEConfig, config.training_config)
+    )
+    if config.epochs is not None:
+        settings = settings.model_copy(update={"epochs": config.epochs, "lr_steps": None})
+    landmarks = train_gle(settings, data.train, data.catalog.image, seed=config.params.seed)
     joints = train_gle(
         settings,
         joints_of(data.catalog, data.train),
         data.catalog.image,
         landmarks="lsp14",
-        seed=request.params.seed,
+        seed=config.params.seed,
     )
     if settings.pretrained:
-        trunk, name = make_backbone(settings.backbone, settings.pretrained)[0], settings.pretrained
+        backbone, data_name = (
+            make_backbone(settings.backbone, settings.pretrained)[0],
+            settings.pretrained,
+        )
     else:
-        trunk, name = landmarks.model.trunk, "FLD's landmarks"
-    assert isinstance(trunk, nn.Sequential)
-    said = f"{settings.backbone} trained on {name}, {settings.epochs} epochs"
-    return Localiser(landmarks, joints, trunk, said)
+        backbone, data_name = landmarks.model.trunk, "FLD's landmarks"
+    assert isinstance(backbone, nn.Sequential)
+    name = f"{settings.backbone} trained on {data_name}, {settings.epochs} epochs"
+    return Localiser(landmarks, joints, backbone, name)
 
 
 def joints_of(catalog: AlignmentCatalog, points: AlignmentLandmarks) -> AlignmentLandmarks:
     """The same garments with their person's 14 joints in place of the landmarks.
 
-    Garments without joints (nobody wears them) are left out.
+    Garments that nobody wears have no joints and are left out.
 
     Raises:
-        ValueError: none has any.
+        ValueError: no garment has joints, or one has another number than 14.
     """
-    own = catalog.garments.set_index("garment_id").loc[points.garment_id, "joints"]
-    rows = np.flatnonzero([len(j) > 0 for j in own])
+    column = catalog.garments.set_index("garment_id").loc[points.garment_id, "joints"]
+    rows = np.flatnonzero([len(joints) > 0 for joints in column])
     if not len(rows):
         raise ValueError(f"{catalog.folder}: no garment has joints (list_joints.txt)")
-    found = np.stack([np.asarray(own.iloc[i], np.float64) for i in rows]).reshape(len(rows), -1, 3)
-    if found.shape[1] != point_set("lsp14").num_points:
-        raise ValueError(f"{catalog.folder}: {found.shape[1]} joints a garment, expected 14")
+    joints = np.stack([np.asarray(column.iloc[i], np.float64) for i in rows]).reshape(len(rows), -1, 3)
+    if joints.shape[1] != point_set("lsp14").num_points:
+        raise ValueError(f"{catalog.folder}: {joints.shape[1]} joints a garment, expected 14")
     kept = points.take(rows)
-    visibility = found[..., 2].astype(np.int8)
+    visibility = joints[..., 2].astype(np.int8)
     return AlignmentLandmarks(
         **{
             **vars(kept),
-            "xy": found[..., :2],
+            "xy": joints[..., :2],
             "visibility": visibility,
             "present": np.ones_like(visibility, bool),
         }
     )
 
 
-def described(catalog: AlignmentCatalog, splits: Sequence[str]) -> str:
-    """What is judged, in words."""
+def describe(catalog: AlignmentCatalog, splits: Sequence[str]) -> str:
+    """A catalog and its number of garments of some splits, in words."""
     counts = catalog.garments["split"].value_counts()
     return f"{catalog.folder.name}, " + ", ".join(f"{int(counts.get(s, 0))} {s}" for s in splits)
-
-
-__all__ = ["ROWS", "Localiser", "described", "joints_of", "open_source", "train_localiser"]

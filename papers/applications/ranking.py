@@ -1,8 +1,8 @@
 """Rankings: top-k recall of attributes and hit@k of retrieval (DFA, section 4.4; DeepFashion).
 
-Recall counts an attribute as found where it is among the k best scores of an image that has it.
-"Average on 50 attributes" is ``macro``: each attribute's recall counts once. ``micro`` counts each
-image's attribute once. A hit@k is a query with its exact item among the k nearest of the gallery.
+Recall is the share of an image's attributes that are among its k best scores. ``macro`` averages over
+attributes (the paper's "average on 50 attributes"), ``micro`` over all attributes of all images. A
+query is a hit@k if its exact item is among the k nearest images of the gallery.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,13 @@ from jaxtyping import Float, Int
 
 @dataclass(frozen=True)
 class Recall:
-    """``per_attribute`` (A,) is NaN where no image has the attribute; ``macro`` leaves those out."""
+    """Top-k recall.
+
+    Attributes:
+        per_attribute: NaN for an attribute that no image has.
+        macro: mean over attributes, without those NaN.
+        micro: mean over all attributes of all images.
+    """
 
     per_attribute: Float[np.ndarray, " a"]
     macro: float
@@ -22,15 +28,15 @@ class Recall:
 
 
 def topk_recall(scores: Float[np.ndarray, "n a"], labels: Int[np.ndarray, "n a"], k: int) -> Recall:
-    """How many of the attributes that images have are among their k best scores.
+    """Share of the images' attributes that are among their k best scores.
 
     Args:
-        scores: the higher, the surer; equal scores rank by the order of the attributes.
-        labels: 1 has the attribute; everything else has it not, or isn't known.
-        k: how many scores of an image count.
+        scores: confidence of each attribute; equal scores rank by the order of the attributes.
+        labels: 1 for an attribute that the image has; anything else is absent or unknown.
+        k: number of scores of an image that count.
 
     Raises:
-        ValueError: k isn't 1 to A, or no image has any attribute.
+        ValueError: k is not in 1 to A, or no image has any attribute.
     """
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"top-{k} of {scores.shape[1]} attributes: k must be 1 to their number")
@@ -38,11 +44,11 @@ def topk_recall(scores: Float[np.ndarray, "n a"], labels: Int[np.ndarray, "n a"]
     if not has.any():
         raise ValueError("no image has any attribute: nothing to recall")
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    found = np.zeros_like(has)
-    np.put_along_axis(found, best, True, axis=1)
-    hits, positives = (found & has).sum(0), has.sum(0)
-    each = np.where(positives > 0, hits / np.maximum(positives, 1), np.nan)
-    return Recall(each, float(np.nanmean(each)), float(hits.sum() / positives.sum()))
+    predicted = np.zeros_like(has)
+    np.put_along_axis(predicted, best, True, axis=1)
+    hits, positives = (predicted & has).sum(0), has.sum(0)
+    per_attribute = np.where(positives > 0, hits / np.maximum(positives, 1), np.nan)
+    return Recall(per_attribute, float(np.nanmean(per_attribute)), float(hits.sum() / positives.sum()))
 
 
 def hits_at(
@@ -52,20 +58,23 @@ def hits_at(
     gallery_items: np.ndarray,
     ks: Sequence[int],
 ) -> dict[int, float]:
-    """Share of queries with their item among the k nearest of the gallery, in Euclidean distance.
+    """Share of queries whose item is among the k nearest gallery images, in Euclidean distance.
 
     Args:
         query: features of each query.
-        gallery: features of each image of the gallery.
-        query_items: item of each query.
-        gallery_items: item of each image of the gallery; several may show one item.
-        ks: how many of the nearest to look at.
+        gallery: features of each gallery image.
+        query_items: item id of each query.
+        gallery_items: item id of each gallery image; several images may show one item.
+        ks: the values of k.
+
+    Returns:
+        The share for each k.
 
     Raises:
-        ValueError: a query's item isn't in the gallery at all, or there is no query.
+        ValueError: a query's item is not in the gallery, or there is no query.
     """
     if not len(query):
-        raise ValueError("no queries to judge")
+        raise ValueError("no queries to evaluate")
     missing = sorted({str(i) for i in query_items} - {str(i) for i in gallery_items})
     if missing:
         raise ValueError(f"items {missing[:3]} of {len(missing)} queries are not in the gallery")

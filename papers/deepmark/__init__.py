@@ -1,7 +1,7 @@
-"""DeepMark++'s tables and figures (Sidnev et al., 2020), one file each, ``run(request) -> Table``.
+"""Tables and figures of DeepMark++ (Sidnev et al., 2020).
 
-Table 3 is other people's published results and has nothing to measure. Figure 10 (the grid search) is
-what ``tune_postprocess`` draws. The paper's own numbers are in ``paper``.
+Table 3 lists other authors' published results. Figure 10 (the grid search) is drawn by the step
+``tune_postprocess``. ``paper`` has the published numbers.
 """
 
 TABLES = ("table1", "table2", "table4", "table5", "table6", "table7")

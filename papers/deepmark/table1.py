@@ -1,8 +1,8 @@
 """Table 1: backbones, each trained with 294 landmarks, with 81 groups and with 62.
 
-A training job: each row is `aggregate` and `train_detector` in a workspace of its own below
-``.checkpoints``, on this workspace's catalog, with the same seed and schedule. A row that is done is
-not trained again, so a job that was stopped goes on where it was.
+Each row runs the steps ``aggregate`` and ``train_detector`` in its own workspace below
+``.checkpoints``, on this workspace's catalog, with the same seed and schedule. A finished row is not
+trained again, so that a stopped job resumes.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from fashion_ops.methods.centernet.inference import Detector, build
 from fashion_ops.params import Aggregate, Params
 from fashion_ops.steps import aggregate, train_detector
 from fashion_ops.workspace import Workspace
-from papers.config import Request
-from papers.decode_variants import described, detect_ways
+from papers.config import TableConfig
+from papers.decode_variants import describe, detect_variants
 from papers.deepmark import paper
 from papers.deepmark.technique_variants import BASELINE
-from papers.evaluation_set import load_judged
+from papers.evaluation_set import load_evaluation_set
 from papers.subprocess_measure import devices, machine
 from papers.table import Column, PaperColumn, Table
 
@@ -30,27 +30,28 @@ GROUPINGS = {"none": 294, "agg81": 81, "semantic62": 62}
 _SECONDS = "seconds.json"
 
 
-def run(request: Request) -> Table:
-    """Train each row and judge it without any technique, as the paper's table."""
-    judged = load_judged(request)
-    backbones = request.backbones or ("mdla34", "resnet50", "dla34_dcn")
+def run(config: TableConfig) -> Table:
+    """Train each row and evaluate it without any technique, as in the paper's table."""
+    evaluated = load_evaluation_set(config)
+    backbones = config.backbones or ("mdla34", "resnet50", "dla34_dcn")
     for backbone in backbones:
         find_backbone(backbone)
-    most = request.params.evaluate.max_detections
+    most = config.params.evaluate.max_detections
     rows, ours = {}, ""
     for backbone in backbones:
         for grouping, channels in GROUPINGS.items():
-            params = row_params(request, backbone, grouping)
-            seconds = train(params, request.ws, workspace(request, params))
-            detector = Detector.load(workspace(request, params).detector)
-            found = detect_ways(detector, {"baseline": BASELINE}, judged, most)["baseline"]
+            params = row_params(config, backbone, grouping)
+            seconds = train(params, config.ws, workspace(config, params))
+            detector = Detector.load(workspace(config, params).detector)
+            variants = {"baseline": BASELINE}
+            predictions = detect_variants(detector, variants, evaluated, most)["baseline"]
             rows[f"{backbone}, {channels}"] = (
-                judged.landmarks(found, most).stats["AP"],
-                judged.boxes(found).stats["AP"],
+                evaluated.landmarks(predictions, most).stats["AP"],
+                evaluated.boxes(predictions).stats["AP"],
                 sum(p.numel() for p in build(detector.spec).parameters()) / 1e6,
                 seconds,
             )
-            ours = described(detector, judged)
+            ours = describe(detector, evaluated)
     columns = (
         Column("AP_pt"),
         Column("AP_box"),
@@ -59,7 +60,7 @@ def run(request: Request) -> Table:
     )
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[c.name for c in columns])
     known = [b for b in backbones if b in paper.TABLE_1]
-    schedule = row_params(request, backbones[0], "none").train_detector
+    schedule = row_params(config, backbones[0], "none").train_detector
     return Table(
         name="table1",
         title="DeepMark++ Table 1: backbones, with and without semantic groups",
@@ -68,7 +69,7 @@ def run(request: Request) -> Table:
         ours=f"{ours.rpartition('; ')[0]}; {schedule.input_size}x{schedule.input_size}, trained for "
         f"{schedule.epochs} epochs on {machine(devices()[-1])}",
         theirs=f"{paper.DATA}; 256x256",
-        same_data=judged.same,
+        same_data=evaluated.is_papers_data,
         paper=tuple(
             PaperColumn(
                 name,
@@ -78,42 +79,46 @@ def run(request: Request) -> Table:
             if known
         ),
         notes=(
-            "Without techniques, NMS and flip, as the paper's table. The paper has no row of 81 groups "
-            "(the grouping of the Aggregation and Finetuning authors).",
-            f"Same seed ({request.params.seed}) and schedule for all rows; the paper does not "
+            "Without techniques, NMS and flip, as in the paper's table. The paper has no row of 81 "
+            "groups (the grouping of the Aggregation and Finetuning authors).",
+            f"Same seed ({config.params.seed}) and schedule for all rows; the paper does not "
             "print its own for these backbones.",
         ),
     )
 
 
-def row_params(request: Request, backbone: str, grouping: str) -> Params:
-    """This workspace's parameters with another backbone, grouping and, if asked for, length."""
+def row_params(config: TableConfig, backbone: str, grouping: str) -> Params:
+    """This workspace's parameters with another backbone and grouping, and ``config.epochs`` if set."""
     training = {"backbone": backbone}
-    if backbone != request.params.train_detector.backbone:
+    if backbone != config.params.train_detector.backbone:
         training |= {"neck_width": None, "head_width": None, "pretrained": None, "start_from": None}
-    if request.epochs is not None:
-        training |= {"epochs": request.epochs, "lr_steps": None}
-    sections = request.params.model_dump(by_alias=True)
+    if config.epochs is not None:
+        training |= {"epochs": config.epochs, "lr_steps": None}
+    sections = config.params.model_dump(by_alias=True)
     sections["train_detector"] |= training
     return Params.model_validate(
         sections | {"aggregate": Aggregate.model_validate({"grouping": grouping})}
     )
 
 
-def workspace(request: Request, params: Params) -> Workspace:
-    """Where a row is trained: a folder whose name changes with what decides its result."""
-    garments = request.ws.catalog / "garments.parquet"
+def workspace(config: TableConfig, params: Params) -> Workspace:
+    """The workspace of a row; its folder's name has a hash of everything that decides the result."""
+    garments = config.ws.catalog / "garments.parquet"
     decisive = params.model_dump_json(include={"seed", "aggregate", "train_detector"})
     digest = hashlib.sha256(decisive.encode() + garments.read_bytes()).hexdigest()[:12]
     name = f"{params.train_detector.backbone}-{params.aggregate.grouping}-{digest}"
-    return Workspace(request.ws.checkpoints / "deepmark-table1" / name)
+    return Workspace(config.ws.checkpoints / "deepmark-table1" / name)
 
 
 def train(params: Params, source: Workspace, ws: Workspace) -> float:
-    """Train one row unless it is done; seconds that its training took (of a resumed one, the rest)."""
-    done = ws.detector / _SECONDS
-    if (ws.detector / SPEC).is_file() and done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
+    """Train a row unless it is finished.
+
+    Returns:
+        Seconds that the training took; for a resumed one, those after the stop.
+    """
+    seconds_file = ws.detector / _SECONDS
+    if (ws.detector / SPEC).is_file() and seconds_file.is_file():
+        return json.loads(seconds_file.read_text(encoding="utf-8"))
     ws.catalog.parent.mkdir(parents=True, exist_ok=True)
     if not ws.catalog.exists():
         ws.catalog.symlink_to(Path(source.catalog).resolve(), target_is_directory=True)
@@ -121,5 +126,5 @@ def train(params: Params, source: Workspace, ws: Workspace) -> float:
     start = time.monotonic()
     train_detector.run(params, ws)
     seconds = round(time.monotonic() - start, 1)
-    done.write_text(json.dumps(seconds), encoding="utf-8")
+    seconds_file.write_text(json.dumps(seconds), encoding="utf-8")
     return seconds

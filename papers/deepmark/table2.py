@@ -2,35 +2,35 @@
 
 import pandas as pd
 
-from papers.config import Request
+from papers.config import TableConfig
 from papers.decode_variants import (
-    described,
-    detect_ways,
+    describe,
+    detect_variants,
+    first_images,
     load_detector,
     milliseconds,
-    some_images,
 )
 from papers.deepmark import paper
-from papers.deepmark.technique_variants import alone, parameters
-from papers.evaluation_set import load_judged
+from papers.deepmark.technique_variants import load_postprocess, single_techniques
+from papers.evaluation_set import load_evaluation_set
 from papers.subprocess_measure import machine
 from papers.table import Column, PaperColumn, Table
 
 TIMED = 60  # images
 
 
-def run(request: Request) -> Table:
-    """AP with the maps of each image made once; times one image at a time, ways in turns."""
-    detector, judged = load_detector(request), load_judged(request)
-    post, source = parameters(request)
-    ways, most = alone(post), request.params.evaluate.max_detections
+def run(config: TableConfig) -> Table:
+    """AP from one pass of the network; times one image at a time, the variants taking turns."""
+    detector, evaluated = load_detector(config), load_evaluation_set(config)
+    post, source = load_postprocess(config)
+    variants, most = single_techniques(post), config.params.evaluate.max_detections
     rows = []
-    for found in detect_ways(detector, ways, judged, most).values():
-        points, boxes = judged.landmarks(found, most), judged.boxes(found)
+    for predictions in detect_variants(detector, variants, evaluated, most).values():
+        points, boxes = evaluated.landmarks(predictions, most), evaluated.boxes(predictions)
         rows.append((points.stats["AP"], boxes.stats["AP"]))
-    table = pd.DataFrame(rows, index=pd.Index(ways, name="way"), columns=["AP_pt", "AP_box"])
-    images = some_images(judged, TIMED)
-    readers = {name: detector.with_post(way) for name, way in ways.items()}
+    table = pd.DataFrame(rows, index=pd.Index(variants, name="variant"), columns=["AP_pt", "AP_box"])
+    images = first_images(evaluated, TIMED)
+    readers = {name: detector.with_post(variant) for name, variant in variants.items()}
     times = milliseconds(
         {name: lambda image, r=reader: r.detect([image]) for name, reader in readers.items()},
         images,
@@ -46,17 +46,17 @@ def run(request: Request) -> Table:
         title="DeepMark++ Table 2: post-processing techniques, alone and together",
         columns=columns,
         rows=table,
-        ours=f"{described(detector, judged)} on {machine('cpu')}",
+        ours=f"{describe(detector, evaluated)} on {machine('cpu')}",
         theirs=f"{paper.DATA}; mDLA-34 256x256 on a {paper.PHONE}",
-        same_data=judged.same,
+        same_data=evaluated.is_papers_data,
         paper=tuple(
             PaperColumn(c.name, {row: values[k] for row, values in paper.TABLE_2.items()})
             for k, c in enumerate(columns)
         ),
         notes=(
             source,
-            f"Time: image in, garments out (fit, network, techniques, decode), median of "
-            f"{len(images)} images, one at a time; the ways take turns on each image.",
+            f"Time: from image to garments (letterbox, network, techniques, decode), median of "
+            f"{len(images)} images, one at a time; the rows take turns on each image.",
             "`combined` is the four techniques and NMS.",
         ),
     )

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from papers.config import Request
-from papers.decode_variants import described, detect_ways, load_detector
+from papers.config import TableConfig
+from papers.decode_variants import describe, detect_variants, load_detector
 from papers.deepmark import paper
 from papers.deepmark.subsets import ATTRIBUTES, score_subset_boxes, score_subset_landmarks
-from papers.deepmark.technique_variants import combined, parameters
-from papers.evaluation_set import Judged, load_judged
+from papers.deepmark.technique_variants import combined, load_postprocess
+from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 
 COLUMNS = (
@@ -19,17 +19,19 @@ COLUMNS = (
 )
 
 
-def run(request: Request) -> Table:
-    """All four techniques and NMS, as the paper's table; garments of other levels count neither way."""
-    detector, judged = load_detector(request), load_judged(request)
-    post, source = parameters(request)
-    most = request.params.evaluate.max_detections
-    found = detect_ways(detector, {"combined": combined(post)}, judged, most)["combined"]
+def run(config: TableConfig) -> Table:
+    """All four techniques and NMS, as in the paper's table; garments of other levels are ignored."""
+    detector, evaluated = load_detector(config), load_evaluation_set(config)
+    post, source = load_postprocess(config)
+    most = config.params.evaluate.max_detections
+    variants = {"combined": combined(post)}
+    predictions = detect_variants(detector, variants, evaluated, most)["combined"]
     rows = {
-        label: scores(judged, found, inside, most) for label, inside in subsets(judged.garments).items()
+        label: scores(evaluated, predictions, inside, most)
+        for label, inside in subsets(evaluated.garments).items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=[c.name for c in COLUMNS])
-    unknown = [name for name in ATTRIBUTES if (judged.garments[name] == 0).all()]
+    unknown = [name for name in ATTRIBUTES if (evaluated.garments[name] == 0).all()]
     notes = [source]
     if unknown:
         notes.append(f"The catalog's source does not say {', '.join(unknown)}: no garments there.")
@@ -38,16 +40,16 @@ def run(request: Request) -> Table:
         title="DeepMark++ Table 5: parts of the validation split",
         columns=COLUMNS,
         rows=table.rename_axis("garments that count"),
-        ours=described(detector, judged),
+        ours=describe(detector, evaluated),
         theirs=f"{paper.DATA}; mDLA-34 256x256",
-        same_data=judged.same,
+        same_data=evaluated.is_papers_data,
         paper=tuple(
             PaperColumn(c.name, {row: values[k] for row, values in paper.TABLE_5.items()})
             for k, c in enumerate(COLUMNS[1:])
         ),
         notes=(
             *notes,
-            "Garments of the other levels are regions to ignore, neither missed nor falsely found "
+            "Garments of the other levels are regions to ignore, neither misses nor false positives "
             "(`papers/deepmark/subsets.py`); the paper does not say what it did with them.",
             "Visible: landmarks of visibility 2 only; a garment without any is ignored.",
         ),
@@ -55,7 +57,7 @@ def run(request: Request) -> Table:
 
 
 def subsets(garments: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which garments are inside, by row label; bool (G,)."""
+    """Masks of the garments that count, by row label; bool (G,)."""
     out = {
         f"{column.replace('_', '-')}: {level}": (garments[column] == value).to_numpy()
         for column, levels in ATTRIBUTES.items()
@@ -64,18 +66,31 @@ def subsets(garments: pd.DataFrame) -> dict[str, np.ndarray]:
     return out | {"overall": np.ones(len(garments), bool)}
 
 
-def scores(judged: Judged, found: pd.DataFrame, inside: np.ndarray, most: int) -> tuple[float, ...]:
-    """One row: garments, AP of visible landmarks, of all labelled ones, of boxes; NaN without any."""
+def scores(
+    evaluated: EvaluationSet, predictions: pd.DataFrame, inside: np.ndarray, most: int
+) -> tuple[float, ...]:
+    """One row: number of garments, AP of visible and of all landmarks, AP of boxes.
+
+    Args:
+        evaluated: images and garments.
+        predictions: ``schemas.PREDICTIONS``.
+        inside: mask of the garments that count, (G,).
+        most: detections an image that count.
+
+    Returns:
+        ``COLUMNS``; an AP is NaN where no garment counts.
+    """
     points = [
         score_subset_landmarks(
-            judged.images,
-            judged.garments,
-            found,
+            evaluated.images,
+            evaluated.garments,
+            predictions,
             inside,
             visible_only=visible,
             max_detections=most,
         ).stats["AP"]
         for visible in (True, False)
     ]
-    boxes = score_subset_boxes(judged.images, judged.garments, found, inside).stats["AP"]
-    return (int(inside.sum()), *(np.nan if ap < 0 else ap for ap in (*points, boxes)))
+    boxes = score_subset_boxes(evaluated.images, evaluated.garments, predictions, inside)
+    aps = (*points, boxes.stats["AP"])
+    return (int(inside.sum()), *(np.nan if ap < 0 else ap for ap in aps))

@@ -1,8 +1,9 @@
 """Table 6: operations of an image by resolution: network, techniques, decode.
 
-Counted, not measured: it needs neither images nor a trained model, and the paper's numbers are ours
-to reach. The network is counted as the paper did (thop of 2020). For the rest it gives no rule; ours,
-with K landmark maps, C = 13 centre maps of s^2 cells, s = side / 4, and G garments of L landmarks each:
+The operations are counted and not measured, so the table needs neither images nor a trained model and
+its numbers must equal the paper's. The network is counted like the paper's (thop of 2020). The paper
+gives no rule for the rest. Our rule, with K landmark maps, C = 13 centre maps of s^2 cells, s = side /
+4, and G garments of L landmarks each:
 
 - techniques: (C + K) s^2 9 for the 3x3 smoothing; a landmark takes s^2 + 4 s for its mask (each cell
   once, the rows' factors, the best row, two lines of a Gaussian), 4 for the blend and 1 for the score;
@@ -15,7 +16,7 @@ import pandas as pd
 from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.methods.describe import describe_detector
 from fashion_ops.taxonomy import NUM_CATEGORIES, load_grouping
-from papers.config import Request
+from papers.config import TableConfig
 from papers.deepmark import paper
 from papers.table import Column, PaperColumn, Table
 
@@ -25,9 +26,9 @@ COLUMNS = ("network", "techniques", "decode", "total")
 OURS = "network, MACs of ours"
 
 
-def run(request: Request) -> Table:
-    """mDLA-34 with 62 groups, or the one backbone that was asked for."""
-    backbone = request.backbones[0] if request.backbones else "mdla34"
+def run(config: TableConfig) -> Table:
+    """mDLA-34 or the first of ``config.backbones``, with 62 groups."""
+    backbone = config.backbones[0] if config.backbones else "mdla34"
     groups = load_grouping("semantic62").num_groups
     rows = {}
     for side in SIDES:
@@ -57,9 +58,9 @@ def run(request: Request) -> Table:
         notes=(
             "Network: the published one, as thop counted in 2020 (biases and normalisation too). The "
             "paper prints these as GFLOPs; they are multiply-accumulates, and twice as many with "
-            "multiply and add counted apart. `fashion-ops describe detector` says the same by part.",
-            f"{OURS}: convolutions only, and without the two projections of the published DLA-34 that "
-            "nobody reads.",
+            "multiply and add counted apart. `fashion-ops describe detector` counts each part.",
+            f"{OURS}: convolutions only, and without the two projections of the published DLA-34 "
+            "whose output is unused.",
             "Techniques and decode: the formulas of `papers/deepmark/table6.py`, with "
             f"{GARMENTS} garments of {LANDMARKS} landmarks. The paper's rule is not published; its "
             "techniques are the smoothing alone (75 maps x cells x 9), ours count the mask too.",
@@ -68,7 +69,12 @@ def run(request: Request) -> Table:
 
 
 def after_network(side: int, groups: int) -> tuple[int, int]:
-    """Operations of the techniques and of decode; the formulas above."""
+    """Operations of the techniques and of decode by the formulas of this module's docstring.
+
+    Args:
+        side: of the input, pixels.
+        groups: number of landmark channels.
+    """
     s, landmarks = side // STRIDE, GARMENTS * LANDMARKS
     techniques = (NUM_CATEGORIES + groups) * s * s * 9 + landmarks * (s * s + 4 * s + 4 + 1)
     decode = NUM_CATEGORIES * s * s * 5 + 4 * GARMENTS + 2 * landmarks

@@ -1,8 +1,8 @@
-"""The ways of reading the maps that Tables 1, 2 and 4 compare, by the paper's names."""
+"""The post-processing variants that Tables 1, 2 and 4 compare, by the paper's names."""
 
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
-from papers.config import Request
+from papers.config import TableConfig
 
 OFF = {"smooth": False, "mask": False, "blend": False, "rescore": False, "nms": "none"}
 BASELINE = PostProcess.model_validate({**OFF, "flip": False, "scales": ()})
@@ -16,12 +16,12 @@ ALL_TECHNIQUES = {"smooth": True, "mask": True, "blend": True, "rescore": True}
 MULTI_SCALE = (0.85, 0.95, 1.1)
 
 
-def parameters(request: Request) -> tuple[PostProcess, str]:
-    """The parameters of the techniques, and where they come from.
+def load_postprocess(config: TableConfig) -> tuple[PostProcess, str]:
+    """The parameters of the techniques, and a sentence on where they come from.
 
-    ``tune_postprocess``'s choice where it was made, the paper's values otherwise.
+    The step ``tune_postprocess`` chose them if it was run; otherwise they are the paper's.
     """
-    folder = request.ws.postprocess
+    folder = config.ws.postprocess
     if (folder / FILE).is_file():
         post, source = read_postprocess(folder), "chosen by `tune_postprocess` on the same split"
     else:
@@ -31,34 +31,34 @@ def parameters(request: Request) -> tuple[PostProcess, str]:
 
 
 def combined(post: PostProcess) -> PostProcess:
-    """All four techniques and NMS, one look at the image: the last line of Table 2."""
+    """All four techniques and NMS on a single view of the image: the last row of Table 2."""
     return _with(post, ALL_TECHNIQUES | {"nms": "hard"})
 
 
-def alone(post: PostProcess) -> dict[str, PostProcess]:
-    """The rows of Table 2."""
-    ways = {"baseline": _with(post, {}), "NMS": _with(post, {"nms": "hard"})}
-    ways |= {name: _with(post, switch) for name, switch in TECHNIQUES.items()}
-    return ways | {"combined": combined(post)}
+def single_techniques(post: PostProcess) -> dict[str, PostProcess]:
+    """The rows of Table 2: each technique alone, and all together."""
+    variants = {"baseline": _with(post, {}), "NMS": _with(post, {"nms": "hard"})}
+    variants |= {name: _with(post, switch) for name, switch in TECHNIQUES.items()}
+    return variants | {"combined": combined(post)}
 
 
 def cumulative(post: PostProcess) -> dict[str, PostProcess]:
-    """The rows of Table 4 up to PoseFix: each adds to the one before."""
-    steps = {
+    """The rows of Table 4 before PoseFix: each adds something to the row before."""
+    additions = {
         "baseline": {},
         "+ post-processing": ALL_TECHNIQUES,
         "+ NMS": {"nms": "hard"},
         "+ flip": {"flip": True},
         "+ multi-scale": {"scales": MULTI_SCALE},
     }
-    ways, switches = {}, {}
-    for name, step in steps.items():
-        switches = switches | step
-        ways[name] = _with(post, switches)
-    return ways
+    variants, switches = {}, {}
+    for name, addition in additions.items():
+        switches = switches | addition
+        variants[name] = _with(post, switches)
+    return variants
 
 
 def _with(post: PostProcess, switches: dict) -> PostProcess:
-    """``post``'s parameters with everything off but ``switches``."""
+    """The parameters of ``post`` with everything switched off except ``switches``."""
     off = BASELINE.model_dump(include={*OFF, "flip", "scales"})
     return PostProcess.model_validate(post.model_dump() | off | switches)

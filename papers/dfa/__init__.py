@@ -1,7 +1,8 @@
-"""DFA's tables and figures (Liu et al., ECCV 2016), one file each, ``run(request) -> Table``.
+"""Tables and figures of DFA (Liu et al., ECCV 2016).
 
-``runs`` trains what they compare, once for all of them. Tables 1 and 5 describe, figures 4 and 8 to 11
-are images: ``dfa_stage`` draws figure 4's clusters. The paper's own numbers are in ``paper``.
+``runs`` trains the models that they compare, once for all of them. Figure 7 is in
+``papers.applications``. Tables 1 and 5 describe data, figures 4 and 8 to 11 are images; the step
+``dfa_stage`` draws figure 4's clusters. ``paper`` has the published numbers.
 """
 
 TABLES = ("table2", "table3", "table4")

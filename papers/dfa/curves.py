@@ -1,4 +1,4 @@
-"""Images of figures 5 and 6: curves by subject, bars by subset, one colour a method."""
+"""Drawings for figures 5 and 6: curves and bars with one colour a method."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,20 +13,20 @@ _COLUMNS, _PANEL = 4, (2.7, 2.2)  # panels a row; inches
 def draw_curves(
     path: Path, xs: Sequence[int], curves: Mapping[str, Mapping[str, np.ndarray]], title: str
 ) -> None:
-    """One panel a subject, one curve a method.
+    """Draw one panel a subject with one curve a method.
 
     Args:
         path: of the PNG.
         xs: distances, pixels.
         curves: method -> subject -> percent at each distance.
-        title: above all of it.
+        title: of the figure.
     """
     subjects = list(next(iter(curves.values())))
     lines = -(-len(subjects) // _COLUMNS)
     figure, axes = _figure(lines, _COLUMNS, title)
     for panel, subject in zip(axes, subjects, strict=False):
-        for color, (method, own) in zip(COLORS, curves.items(), strict=False):
-            panel.plot(xs, own[subject], color=color, linewidth=1.6, label=method)
+        for color, (method, by_subject) in zip(COLORS, curves.items(), strict=False):
+            panel.plot(xs, by_subject[subject], color=color, linewidth=1.6, label=method)
         panel.set_title(subject, fontsize=9)
         panel.set_ylim(0, 100)
         panel.set_xlabel("px of 224", fontsize=8)
@@ -36,7 +36,7 @@ def draw_curves(
 
 
 def draw_bars(path: Path, table: pd.DataFrame, title: str) -> None:
-    """Groups of bars: a group a column, a bar a row."""
+    """Draw one group of bars a column with one bar a row."""
     figure, [panel] = _figure(1, 1, title, (8.0, 3.2))
     width = 0.8 / len(table)
     for k, (color, (method, values)) in enumerate(zip(COLORS, table.iterrows(), strict=False)):

@@ -1,4 +1,4 @@
-"""Figure 5: share of detected landmarks over distance, by landmark and by clothing type."""
+"""Figure 5: percentage of detected landmarks (PDL) over distance, by landmark and clothing type."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import counted, pdl_curve
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
-from papers.config import Request
+from papers.alignment import identify
+from papers.config import TableConfig
 from papers.dfa import paper
 from papers.dfa.curves import draw_curves
-from papers.dfa.data import identify
-from papers.dfa.runs import STAGE_1, STAGE_3, Runs, described, open_runs
+from papers.dfa.runs import STAGE_1, STAGE_3, Runs, describe, open_runs
 from papers.table import Column, Table
 
 METHODS = {
@@ -24,25 +24,29 @@ METHODS = {
 PIXELS = tuple(range(5, 51, 5))
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """PDL at 5 to 50 px of the 224-px frame; the first seed."""
-    runs = open_runs(request, request.params.dfa_stage.source)[:1]
+    runs = open_runs(config, config.params.dfa_stage.source)[:1]
     curves = {name: _curves(runs[0], row) for name, row in METHODS.items()}
     table = pd.DataFrame(
-        {f"{subject}: {name}": curve for name, own in curves.items() for subject, curve in own.items()},
+        {
+            f"{subject}: {name}": curve
+            for name, by_subject in curves.items()
+            for subject, curve in by_subject.items()
+        },
         index=[f"{t} px" for t in PIXELS],
     ).T
     table.index.name = "landmark or type: method"
-    what, same = identify(runs[0].catalog)
+    data_name, is_papers_data = identify(runs[0].catalog)
 
     return Table(
         name="figure5",
         title="DFA Figure 5: detected landmarks (PDL) over distance, by landmark and clothing type",
         columns=tuple(Column(f"{t} px", 1) for t in PIXELS),
         rows=table,
-        ours=described(runs, what),
+        ours=describe(runs, data_name),
         theirs=paper.FLD,
-        same_data=same,
+        same_data=is_papers_data,
         notes=(
             "PDL in percent: visible landmarks within so many pixels of a 224-px crop. The paper's "
             "curves are an image; no numbers are printed beside them.",
@@ -51,7 +55,7 @@ def run(request: Request) -> Table:
 
 
 def draw(table: Table, path: Path) -> None:
-    """Curves: a panel a landmark and a type."""
+    """Draw one panel a landmark and a clothing type."""
     curves: dict[str, dict[str, np.ndarray]] = {}
     for name, values in table.rows.iterrows():
         subject, _, method = str(name).partition(": ")
@@ -60,19 +64,19 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _curves(runs: Runs, name: str) -> dict[str, np.ndarray]:
-    """By landmark name and clothing type."""
-    off = runs.errors(name)
-    rows = runs.judged.rows
+    """PDL at ``PIXELS`` of one method, by landmark name and clothing type."""
+    distances = runs.errors(name)
+    rows = runs.test.rows
     mask = counted(rows.visibility, "visible")
     out = {}
-    for k, point in enumerate(runs.judged.points.point_names):
-        out[point.replace("_", " ")] = _percent(off[:, [k]], mask[:, [k]])
+    for k, point in enumerate(runs.test.points.point_names):
+        out[point.replace("_", " ")] = _percent(distances[:, [k]], mask[:, [k]])
     for number, kind in enumerate(CLOTHES_TYPES, 1):
-        own = rows.clothes_type == number
-        if own.any():
-            out[f"{kind} body"] = _percent(off[own], mask[own])
+        of_type = rows.clothes_type == number
+        if of_type.any():
+            out[f"{kind} body"] = _percent(distances[of_type], mask[of_type])
     return out
 
 
-def _percent(off: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return np.array([score.micro for score in pdl_curve(off, mask, PIXELS)])
+def _percent(distances: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return np.array([score.micro for score in pdl_curve(distances, mask, PIXELS)])

@@ -1,7 +1,7 @@
-"""What the tables compare: trained once for each seed, kept below ``.checkpoints``.
+"""The models that the tables compare, trained once for each seed and kept below ``.checkpoints``.
 
-A row is a stage trained in one way on top of the row that it continues. Rows of a table that is made
-again, and rows that another table has made already, are read and not trained.
+A row is one stage of DFA, trained with some settings on top of the row that it continues. Rows that
+were trained before, for whichever table, are read from disk.
 """
 
 import hashlib
@@ -28,15 +28,23 @@ from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish
-from papers.config import Request
+from papers.alignment import open_source
+from papers.config import TableConfig
 
-JUDGED = "test"
+TEST = "test"
 MEAN = "mean shape"
 
 
 @dataclass(frozen=True)
 class Row:
-    """How one stage is trained, and what it goes on from."""
+    """How one stage is trained.
+
+    Attributes:
+        stage: 1 to 3.
+        changes: keys of ``dfa_stage`` that differ.
+        space: of the pseudo-labels.
+        after: the row that it continues.
+    """
 
     stage: int
     changes: dict[str, Any]
@@ -67,13 +75,13 @@ ROWS: dict[str, Row] = {
 
 @dataclass
 class Runs:
-    """One seed's trainings on one catalog.
+    """The training runs of one seed on one catalog.
 
-    Args:
-        folder: where trained rows are kept.
-        params: DFA's, as the table uses them.
+    Attributes:
+        folder: for trained rows.
+        params: of DFA.
         catalog: of the images.
-        seed: of everything.
+        seed: of initial weights, augmentation and clustering.
     """
 
     folder: Path
@@ -83,7 +91,7 @@ class Runs:
 
     @cached_property
     def kind(self) -> str:
-        """The one model that serves the whole catalog."""
+        """The kind of garment, or person, that one model for the whole catalog serves."""
         return kinds_of(self.catalog, per_type=False)[0]
 
     @cached_property
@@ -91,14 +99,14 @@ class Runs:
         return self._load("train")
 
     @cached_property
-    def judged(self) -> Split:
-        return self._load(JUDGED)
+    def test(self) -> Split:
+        return self._load(TEST)
 
     def _load(self, split: str) -> Split:
         return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
 
     def row(self, name: str) -> tuple[TrainedStage, dict[str, Estimate]]:
-        """A row's stage, trained if need be, and what it says of ``train`` and the judged split."""
+        """A row's stage, trained if missing, and its estimates for the training and the test split."""
         folder = self.folder / f"seed{self.seed}" / _slug(name)
         if not folder.is_dir():
             self._train(name, folder)
@@ -112,47 +120,47 @@ class Runs:
             stage, known = self.row(row.after)
             before = PreviousStage(stage, known["train"])
         stage = train_stage(params, row.stage, self.train.data, self.seed, before, row.space)
-        found = {
+        estimates = {
             name: stage.predict(split.crops, known.get(name))
-            for name, split in (("train", self.train), (JUDGED, self.judged))
+            for name, split in (("train", self.train), (TEST, self.test))
         }
         with publish(folder) as fresh:
             stage.save(fresh)
-            write_estimates(fresh / "estimates.safetensors", found)
+            write_estimates(fresh / "estimates.safetensors", estimates)
             seconds = round(time.monotonic() - start, 1)
             (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     def positions(self, name: str) -> np.ndarray:
-        """Judged positions (N, n, 2), normalised, of a row, the mean shape or another method."""
+        """Normalised test positions (N, n, 2) of a row, the mean shape or another method."""
         if name == MEAN:
-            own = self.train.shapes
-            shape = mean_points(own.positions, own.observed)
-            return np.broadcast_to(shape, self.judged.shapes.positions.shape)
+            shapes = self.train.shapes
+            shape = mean_points(shapes.positions, shapes.observed)
+            return np.broadcast_to(shape, self.test.shapes.positions.shape)
         if name in ROWS:
-            return self.row(name)[1][JUDGED].positions
+            return self.row(name)[1][TEST].positions
         path = self.folder / f"seed{self.seed}" / f"{_slug(name)}.safetensors"
         if not path.is_file():
             make = self._deeppose if name.startswith("DeepPose") else self._idpr
-            for other, found in make().items():
+            for other, positions in make().items():
                 target = path.with_name(f"{_slug(other)}.safetensors")
-                save_file({"positions": np.ascontiguousarray(found)}, target)
+                save_file({"positions": np.ascontiguousarray(positions)}, target)
         return load_file(path)["positions"]
 
     def errors(self, name: str) -> np.ndarray:
-        """Distances (N, n) of the judged landmarks over the side of the frame."""
-        split = self.judged
-        found = split.to_pixels(self.positions(name))
-        return errors(found, split.rows.xy, split.rows.box, self.params.frame)
+        """Distances (N, n) of the test landmarks over the side of the frame."""
+        split = self.test
+        predicted = split.to_pixels(self.positions(name))
+        return errors(predicted, split.rows.xy, split.rows.box, self.params.frame)
 
     def _deeppose(self) -> dict[str, np.ndarray]:
         first, _ = self.row("1 direct regression")
         model = train_deeppose(self.params, self.train.data, self.seed, first)
         return {
-            f"DeepPose (stage {stage})": model.predict(self.judged.crops, stage) for stage in (1, 2, 3)
+            f"DeepPose (stage {stage})": model.predict(self.test.crops, stage) for stage in (1, 2, 3)
         }
 
     def _idpr(self) -> dict[str, np.ndarray]:
-        data, judged = self.train.data, self.judged
+        data, test = self.train.data, self.test
         links = tree_links(self.kind)
         unlabelled = self.params.model_copy(update={"clusters": 0})
         plain = train_idpr(unlabelled, data, links, self.seed)
@@ -161,11 +169,11 @@ class Runs:
             labelled = train_idpr(self.params, data, links, self.seed)
             routed = add_routing(self.params, labelled, data, self.seed)
             models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
-        return {n: m.predict(judged.crops, judged.shapes.slots) for n, m in models.items()}
+        return {n: m.predict(test.crops, test.shapes.slots) for n, m in models.items()}
 
 
 def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]]:
-    """The tree of each kind of garment that one model serves: its slots (n,), and its links."""
+    """The trees that one model serves: a mask of slots (n,) and links between slots for each."""
     if kind == PERSON:
         points = point_set("lsp14")
         return [(np.ones(points.num_points, bool), points.links)]
@@ -179,36 +187,34 @@ def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]
     return out
 
 
-def open_runs(request: Request, source: str) -> list[Runs]:
-    """The runs of a source's catalog, one a seed.
+def open_runs(config: TableConfig, source: str) -> list[Runs]:
+    """The runs on the catalog of a source, one for each seed.
 
     Raises:
-        FileNotFoundError: there is no such catalog yet.
+        FileNotFoundError: the catalog does not exist yet.
     """
-    folder = request.ws.alignment_catalog / source
-    if not (folder / "garments.parquet").is_file():
-        raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
-    params = request.params.dfa_stage
+    catalog = open_source(config, source)
+    params = config.params.dfa_stage
     changes: dict[str, Any] = {"source": source, "per_type": False}
-    if request.epochs is not None:
-        changes |= {"epochs": request.epochs, "lr_steps": None}
-    if request.backbones:
-        changes["backbone"] = request.backbones[0]
+    if config.epochs is not None:
+        changes |= {"epochs": config.epochs, "lr_steps": None}
+    if config.backbones:
+        changes["backbone"] = config.backbones[0]
     params = DfaStage.model_validate(params.model_dump() | changes)
     digest = hashlib.sha256(params.model_dump_json().encode())
-    digest.update((folder / "garments.parquet").read_bytes())
-    where = request.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
+    digest.update((catalog.folder / "garments.parquet").read_bytes())
+    where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
-    seeds = request.seeds or (request.params.seed,)
-    return [Runs(where, params, AlignmentCatalog(folder), seed) for seed in seeds]
+    seeds = config.seeds or (config.params.seed,)
+    return [Runs(where, params, catalog, seed) for seed in seeds]
 
 
-def described(runs: list[Runs], what: str) -> str:
-    """What was judged, and with which networks."""
+def describe(runs: list[Runs], data_name: str) -> str:
+    """The evaluation set and the networks, in words."""
     p, first = runs[0].params, runs[0]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
     return (
-        f"{what}, {len(first.judged)} test garments, trained on {len(first.train)}; {p.backbone} "
+        f"{data_name}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
         f"{p.input_size}x{p.input_size}, {p.epochs} epochs a network, {seeds}"
     )
 

@@ -1,22 +1,22 @@
-"""Table 2: each stage's components, NE of each landmark; and what a garment costs at inference."""
+"""Table 2: normalised error (NE) of each landmark for the components of each stage."""
 
 import numpy as np
 import pandas as pd
 
 from fashion_ops.evaluation.normalized_error import counted, ne
 from fashion_ops.methods.alignment.dfa.routing import HARD
-from papers.config import Request
+from papers.alignment import identify
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
 from papers.dfa.runs import (
-    JUDGED,
     MEAN,
     ROWS,
     STAGE_1,
     STAGE_2,
     STAGE_3,
+    TEST,
     Runs,
-    described,
+    describe,
     open_runs,
 )
 from papers.subprocess_measure import machine
@@ -29,25 +29,25 @@ COLUMNS = (
 SPREAD = "s.d. of average"
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """NE over visible landmarks, the mean over landmarks, then over seeds."""
-    runs = open_runs(request, request.params.dfa_stage.source)
+    runs = open_runs(config, config.params.dfa_stage.source)
     rows = [_row(runs, name) for name in (MEAN, *ROWS)]
     table = pd.DataFrame(
         rows, index=pd.Index([MEAN, *ROWS], name="stage and component"), columns=[*COLUMNS, SPREAD]
     )
     if len(runs) == 1:
         table = table.drop(columns=SPREAD)
-    what, same = identify(runs[0].catalog)
+    data_name, is_papers_data = identify(runs[0].catalog)
     columns = tuple(Column(str(name), drawn=name == "average") for name in table)
     return Table(
         name="table2",
         title="DFA Table 2: components of each stage, NE by landmark",
         columns=columns,
         rows=table,
-        ours=f"{described(runs, what)}, on {machine('cpu')}",
+        ours=f"{describe(runs, data_name)}, on {machine('cpu')}",
         theirs=paper.FLD,
-        same_data=same,
+        same_data=is_papers_data,
         paper=tuple(
             PaperColumn(name, {row: v[k] for row, v in paper.TABLE_2.items()})
             for k, name in enumerate(paper.COLUMNS_2)
@@ -63,12 +63,12 @@ def _row(runs: list[Runs], name: str) -> list[float]:
 
 
 def _scores(runs: Runs, name: str) -> list[float]:
-    score = ne(runs.errors(name), counted(runs.judged.rows.visibility, "visible"))
+    score = ne(runs.errors(name), counted(runs.test.rows.visibility, "visible"))
     return [*score.per_point, score.macro]
 
 
 def _gains(runs: list[Runs]) -> list[str]:
-    """What the paper claims, seed by seed."""
+    """The paper's claims, checked seed by seed."""
     claims = (
         (STAGE_1, MEAN),
         (STAGE_1, "1 direct regression"),
@@ -81,21 +81,21 @@ def _gains(runs: list[Runs]) -> list[str]:
     lines = []
     for better, worse in claims:
         pairs = [(_scores(r, better)[-1], _scores(r, worse)[-1]) for r in runs]
-        held = sum(a <= b for a, b in pairs)
-        shown = ", ".join(f"{a:.4f} and {b:.4f}" for a, b in pairs)
-        lines.append(f"`{better}` no worse than `{worse}` in {held} of {len(runs)} seeds ({shown}).")
+        count = sum(a <= b for a, b in pairs)
+        errors = ", ".join(f"{a:.4f} and {b:.4f}" for a, b in pairs)
+        lines.append(f"`{better}` no worse than `{worse}` in {count} of {len(runs)} seeds ({errors}).")
     return lines
 
 
 def _notes(runs: list[Runs]) -> list[str]:
-    hard = [float((r.row(STAGE_3)[1][JUDGED].branch == HARD).mean()) for r in runs]
+    hard = [float((r.row(STAGE_3)[1][TEST].branch == HARD).mean()) for r in runs]
     epsilon = runs[0].params.epsilon
-    cut = "the median of stage 2's G" if epsilon is None else f"{epsilon:g}"
+    threshold = "the median of stage 2's G" if epsilon is None else f"{epsilon:g}"
     return [
         "Averages are over the landmarks that are visible (occluded and cut-off ones don't count), in "
         f"the {runs[0].params.frame} frame. The paper names no point set and has no waistline.",
         f"Hard branch: {', '.join(f'{100 * h:.0f} %' for h in hard)} of the garments, epsilon "
-        f"is {cut}.",
-        "Stage 2 goes on from `1 + plabels (T=20)`, stage 3 from `2 + plabels (offset)`; each starts "
-        "with the weights of the network before it.",
+        f"is {threshold}.",
+        "Stage 2 continues `1 + plabels (T=20)`, stage 3 `2 + plabels (offset)`; each starts "
+        "from the weights of the network before it.",
     ]

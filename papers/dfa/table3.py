@@ -5,22 +5,22 @@ import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import SUBSETS
 from fashion_ops.evaluation.normalized_error import counted, ne
-from papers.config import Request
+from papers.alignment import identify
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
-from papers.dfa.runs import MEAN, Runs, described, open_runs
+from papers.dfa.runs import MEAN, Runs, describe, open_runs
 from papers.table import Column, PaperColumn, Table
 
 NAMES = dict(zip(SUBSETS, paper.COLUMNS_3, strict=True))
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """NE over visible landmarks of each subset's garments, mean over seeds."""
-    runs = open_runs(request, request.params.dfa_stage.source)
+    runs = open_runs(config, config.params.dfa_stage.source)
     names = [MEAN, *paper.TABLE_3]
     rows = [np.mean([_scores(r, name) for r in runs], axis=0) for name in names]
-    counts = [int(runs[0].judged.rows.subset(s).sum()) for s in SUBSETS]
-    what, same = identify(runs[0].catalog)
+    counts = [int(runs[0].test.rows.subset(s).sum()) for s in SUBSETS]
+    data_name, is_papers_data = identify(runs[0].catalog)
     return Table(
         name="table3",
         title="DFA Table 3: NE by subset",
@@ -28,9 +28,9 @@ def run(request: Request) -> Table:
         rows=pd.DataFrame(
             rows, index=pd.Index(names, name="stage and component"), columns=list(NAMES.values())
         ),
-        ours=described(runs, what),
+        ours=describe(runs, data_name),
         theirs=paper.FLD,
-        same_data=same,
+        same_data=is_papers_data,
         paper=tuple(
             PaperColumn(name, {row: v[k] for row, v in paper.TABLE_3.items()})
             for k, name in enumerate(paper.COLUMNS_3)
@@ -39,17 +39,17 @@ def run(request: Request) -> Table:
             "Garments: "
             + ", ".join(f"{n} {c}" for n, c in zip(NAMES.values(), counts, strict=True))
             + ".",
-            "Subsets are the data set's own variation types; landmarks that are visible count.",
+            "Subsets are the variation types of the data set; visible landmarks count.",
         ),
         paper_data="FLD",
     )
 
 
 def _scores(runs: Runs, name: str) -> list[float]:
-    off = runs.errors(name)
-    mask = counted(runs.judged.rows.visibility, "visible")
+    distances = runs.errors(name)
+    mask = counted(runs.test.rows.visibility, "visible")
     out = []
     for key in SUBSETS:
-        rows = runs.judged.rows.subset(key)
-        out.append(ne(off[rows], mask[rows]).macro if rows.any() else float("nan"))
+        rows = runs.test.rows.subset(key)
+        out.append(ne(distances[rows], mask[rows]).macro if rows.any() else float("nan"))
     return out

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.evaluation.pcp import pcp
-from papers.config import Request
+from papers.alignment import identify
+from papers.config import TableConfig
 from papers.dfa import paper
-from papers.dfa.data import identify
-from papers.dfa.runs import MEAN, STAGE_3, Runs, described, open_runs
+from papers.dfa.runs import MEAN, STAGE_3, Runs, describe, open_runs
 from papers.table import Column, PaperColumn, Table
 
 METHODS = {
@@ -20,34 +20,36 @@ METHODS = {
 }
 
 
-def run(request: Request) -> Table:
+def run(config: TableConfig) -> Table:
     """Strict PCP in percent, mean over seeds."""
-    runs = open_runs(request, "lsp")
-    judged = [[_score(r, name) for r in runs] for name in METHODS.values()]
-    rows = [np.mean([values for values, _ in per_seed], axis=0) for per_seed in judged]
-    what, same = identify(runs[0].catalog)
+    runs = open_runs(config, "lsp")
+    scores = [[_score(r, name) for r in runs] for name in METHODS.values()]
+    rows = [np.mean([values for values, _ in per_seed], axis=0) for per_seed in scores]
+    data_name, is_papers_data = identify(runs[0].catalog)
     return Table(
         name="table4",
         title="DFA Table 4: strict PCP on human poses",
         columns=tuple(Column(name, 1) for name in paper.COLUMNS_4),
         rows=pd.DataFrame(rows, index=pd.Index(METHODS, name="method"), columns=list(paper.COLUMNS_4)),
-        ours=described(runs, what),
+        ours=describe(runs, data_name),
         theirs=paper.LSP,
-        same_data=same,
+        same_data=is_papers_data,
         paper=tuple(
             PaperColumn(name, {row: v[k] for row, v in paper.TABLE_4.items()})
             for k, name in enumerate(paper.COLUMNS_4)
         ),
         notes=(
-            f"{judged[0][0][1]}.",
-            "IDPR is our reading of it (docs/decisions.md); the paper's other rows are other authors'.",
+            f"{scores[0][0][1]}.",
+            "IDPR is this repository's reimplementation (docs/decisions.md). Other rows of the paper "
+            "are other authors' results.",
         ),
         paper_data="LSP",
     )
 
 
 def _score(runs: Runs, name: str) -> tuple[list[float], str]:
-    split = runs.judged
-    found = pcp(split.to_pixels(runs.positions(name)), split.rows.xy)
-    groups = [found.groups[name.replace(" ", "_")] for name in paper.COLUMNS_4[:-1]]
-    return [*groups, found.mean], found.convention
+    """PCP of each group of sticks and their mean, and the name of the convention."""
+    split = runs.test
+    result = pcp(split.to_pixels(runs.positions(name)), split.rows.xy)
+    groups = [result.groups[name.replace(" ", "_")] for name in paper.COLUMNS_4[:-1]]
+    return [*groups, result.mean], result.convention

@@ -1,3 +1,3 @@
-"""GLE's Table 1 (Lee et al., 2019) over the number of its modules: ``run(request) -> Table``."""
+"""Table 1 of GLE (Lee et al., 2019) over the number of its modules."""
 
 TABLES = ("table1",)

@@ -18,62 +18,64 @@ from papers.alignment import (
     load_fld,
     outliers,
 )
-from papers.config import Request
+from papers.config import TableConfig
 from papers.gle import paper
 from papers.table import Column, PaperColumn, Table
 
 AVERAGE, OCCLUDED, OUTLIERS = "Avg.", "Avg. with occluded", "outliers"
 FIRST = "k = 0"
-WAYS = {f"k = {k}": {"modules": k} for k in range(4)}  # column -> settings
+VARIANTS = {f"k = {k}": {"modules": k} for k in range(4)}  # settings by column
 
 
-def run(request: Request) -> Table:
-    """Train every column with every seed on FLD's training garments and judge the test garments."""
-    data = load_fld(request)
-    base = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
-    if request.epochs is not None:
-        base = base.model_copy(update={"epochs": request.epochs})
-    seeds = request.seeds or SEEDS
-    seen = data.test.visibility == VISIBLE
+def run(config: TableConfig) -> Table:
+    """Train each column with each seed on FLD's training garments and evaluate the test garments."""
+    data = load_fld(config)
+    base = (
+        GLEConfig() if config.training_config is None else read_yaml(GLEConfig, config.training_config)
+    )
+    if config.epochs is not None:
+        base = base.model_copy(update={"epochs": config.epochs})
+    seeds = config.seeds or SEEDS
+    visible = data.test.visibility == VISIBLE
     observed = data.test.observed
-    rows: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-    work = [(way, seed) for seed in seeds for way in WAYS]
-    for way, seed in track(work, "ablate gle"):
-        settings = base.model_copy(update=WAYS[way])
+    rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    work = [(variant, seed) for seed in seeds for variant in VARIANTS]
+    for variant, seed in track(work, "gle"):
+        settings = base.model_copy(update=VARIANTS[variant])
         model = train_gle(settings, data.train, data.catalog.image, seed=seed)
-        found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
-        far = distances(found[..., :2], data.test)
-        score = ne(far, seen)
-        rows[way].append(
+        predicted = model.predict(data.catalog.image, data.test.image_id, data.test.box)
+        distance = distances(predicted[..., :2], data.test)
+        score = ne(distance, visible)
+        rows[variant].append(
             {
                 **dict(zip(_names(), score.per_point, strict=True)),
                 AVERAGE: score.macro,
-                OCCLUDED: ne(far, observed).macro,
-                OUTLIERS: outliers(far, observed),
+                OCCLUDED: ne(distance, observed).macro,
+                OUTLIERS: outliers(distance, observed),
             }
         )
-    table = pd.DataFrame({way: pd.DataFrame(own).mean() for way, own in rows.items()})
-    notes = [_note(way, own, rows[FIRST]) for way, own in rows.items()]
+    table = pd.DataFrame({variant: pd.DataFrame(by_seed).mean() for variant, by_seed in rows.items()})
+    notes = [_note(variant, by_seed, rows[FIRST]) for variant, by_seed in rows.items()]
     table = table.drop(index=OUTLIERS)
     table.index.name = "landmark"
     names = [*_names(), AVERAGE]
     return Table(
         name="table1",
         title="GLE Table 1: normalised error by number of global-local modules",
-        columns=tuple(Column(way, 4) for way in WAYS),
+        columns=tuple(Column(variant, 4) for variant in VARIANTS),
         rows=table,
         ours=f"{data.name}, mean of {len(seeds)} seeds; {describe(base)}",
         theirs="FLD (k = 3) and DeepFashion (k = 2), VGG-16 at 224 pixels with ImageNet's weights",
-        same_data=data.same,
+        same_data=data.is_papers_data,
         paper=(
             PaperColumn("k = 2", dict(zip(names, paper.DEEPFASHION, strict=True)), "DeepFashion"),
             PaperColumn("k = 3", dict(zip(names, paper.FLD, strict=True)), "FLD"),
         ),
         notes=(
-            f"Of visible landmarks, over the longer side of the garment's box; `{AVERAGE}` is the mean "
-            f"of the landmarks' means, as in the paper. Outliers are further off than {OUTLIER}, among "
-            "visible and occluded landmarks.",
-            "All columns train equally long; with a warm start the modules join after "
+            f"Error of visible landmarks over the longer side of the garment's box; `{AVERAGE}` is the "
+            f"mean of the landmarks' means, as in the paper. Outliers are more than {OUTLIER} off, "
+            "among visible and occluded landmarks.",
+            "All columns train for as long; with a warm start the modules join after "
             f"{base.warm_start:.0%} of the run.",
             *notes,
         ),
@@ -81,14 +83,15 @@ def run(request: Request) -> Table:
     )
 
 
-def _note(way: str, own: list[dict[str, float]], first: list[dict[str, float]]) -> str:
-    averages = [run[AVERAGE] for run in own]
-    said = f"{way}: `{AVERAGE}` " + ", ".join(f"{value:.4f}" for value in averages)
-    said += f"; outliers {mean(run[OUTLIERS] for run in own):.1f} %"
-    if own is first:
-        return said + "."
+def _note(variant: str, by_seed: list[dict[str, float]], first: list[dict[str, float]]) -> str:
+    """A variant's averages by seed, and in how many seeds they are below the first variant's."""
+    averages = [run[AVERAGE] for run in by_seed]
+    note = f"{variant}: `{AVERAGE}` " + ", ".join(f"{value:.4f}" for value in averages)
+    note += f"; outliers {mean(run[OUTLIERS] for run in by_seed):.1f} %"
+    if by_seed is first:
+        return note + "."
     below = sum(a < b[AVERAGE] for a, b in zip(averages, first, strict=True))
-    return f"{said}; below {FIRST} in {below} of {len(own)} seeds."
+    return f"{note}; below {FIRST} in {below} of {len(by_seed)} seeds."
 
 
 def describe(settings: GLEConfig) -> str:

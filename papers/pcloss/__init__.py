@@ -1,3 +1,3 @@
-"""PCLoss on a regression and on a heatmap model: ``run(request) -> Table``."""
+"""PCLoss on a regression and on a heatmap model."""
 
 TABLES = ("models",)

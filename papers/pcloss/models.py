@@ -1,4 +1,4 @@
-"""PCLoss on DFA's first stage (a regression) and on GLE (heatmaps), trained without it and with it."""
+"""PCLoss on DFA's first stage (a regression) and on GLE (heatmaps): trained without and with it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,23 +19,26 @@ from papers.alignment import (
     SEEDS,
     TOGETHER,
     VISIBLE,
-    Aligned,
+    AlignmentData,
     distances,
     duplicates,
     load_fld,
     outliers,
 )
-from papers.config import Request
+from papers.config import TableConfig
 from papers.table import Column, Table
 
 Train = Callable[[dict, int], np.ndarray]  # settings of PCLoss, seed -> (N, 8, 2) in image pixels
 WEIGHTS = {"regression": 1.0, "heatmap": 0.5}
 OFF = "without"
-PLAIN = {"clusters": 0, "visibility_weight": 0.0, "per_type": False}  # of stage 1: positions only
+PLAIN = {"clusters": 0, "visibility_weight": 0.0, "per_type": False}  # stage 1 with positions only
 
 
-def ways(weight: float) -> dict[str, dict]:
-    """Without it; in two parts with k of their four landmarks; in one part, k as many of eight."""
+def variants(weight: float) -> dict[str, dict]:
+    """Settings of PCLoss by variant: off, in two parts of four landmarks, in one part of eight.
+
+    k is the number of largest distances of a part that count.
+    """
     on = {"position_constraint": weight}
     out: dict[str, dict] = {OFF: {}}
     for k in (1, 4):
@@ -44,14 +47,16 @@ def ways(weight: float) -> dict[str, dict]:
     return out
 
 
-def run(request: Request) -> Table:
-    """Train every row with every seed on FLD's training garments and judge the test garments."""
-    data = load_fld(request)
-    gle = GLEConfig() if request.config is None else read_yaml(GLEConfig, request.config)
-    dfa = request.params.dfa_stage.model_copy(update=PLAIN)
-    if request.epochs is not None:
-        gle = gle.model_copy(update={"epochs": request.epochs})
-        dfa = dfa.model_copy(update={"epochs": request.epochs})
+def run(config: TableConfig) -> Table:
+    """Train each row with each seed on FLD's training garments and evaluate the test garments."""
+    data = load_fld(config)
+    gle = (
+        GLEConfig() if config.training_config is None else read_yaml(GLEConfig, config.training_config)
+    )
+    dfa = config.params.dfa_stage.model_copy(update=PLAIN)
+    if config.epochs is not None:
+        gle = gle.model_copy(update={"epochs": config.epochs})
+        dfa = dfa.model_copy(update={"epochs": config.epochs})
     splits = [
         load_split(data.catalog, split, JOINT, dfa.input_size, dfa.frame) for split in ("train", "test")
     ]
@@ -59,29 +64,29 @@ def run(request: Request) -> Table:
         "regression": partial(_regress, splits[0], splits[1], dfa),
         "heatmap": partial(_heatmaps, data, gle),
     }
-    seeds = request.seeds or SEEDS
-    seen = data.test.visibility == VISIBLE
+    seeds = config.seeds or SEEDS
+    visible = data.test.visibility == VISIBLE
     observed = data.test.observed
     runs: dict[str, list[tuple[float, ...]]] = {}
     work = [
-        (model, way, options, seed)
+        (model, variant, settings, seed)
         for model in models
         for seed in seeds
-        for way, options in ways(WEIGHTS[model]).items()
+        for variant, settings in variants(WEIGHTS[model]).items()
     ]
-    for model, way, options, seed in track(work, "ablate pcloss"):
-        found = models[model](options, seed)
-        far = distances(found, data.test)
+    for model, variant, settings, seed in track(work, "pcloss"):
+        predicted = models[model](settings, seed)
+        distance = distances(predicted, data.test)
         numbers = (
-            ne(far, seen).macro,
-            ne(far, observed).macro,
-            outliers(far, observed),
-            duplicates(found, data.test, observed),
+            ne(distance, visible).macro,
+            ne(distance, observed).macro,
+            outliers(distance, observed),
+            duplicates(predicted, data.test, observed),
         )
-        runs.setdefault(f"{model}, {way}", []).append(numbers)
+        runs.setdefault(f"{model}, {variant}", []).append(numbers)
     names = ["NE", "NE with occluded", "outliers, %", "duplicates, %"]
     table = pd.DataFrame(
-        [np.mean(own, axis=0) for own in runs.values()],
+        [np.mean(by_seed, axis=0) for by_seed in runs.values()],
         index=pd.Index(runs, name="model"),
         columns=names,
     )
@@ -96,30 +101,30 @@ def run(request: Request) -> Table:
         notes=(
             "Regression: DFA's stage 1 with visibility and pseudo-labels off, weight "
             f"{WEIGHTS['regression']:g}; heatmap: GLE with k = {gle.modules} through integral "
-            f"coordinates, weight {WEIGHTS['heatmap']:g}. `parts`: left and right landmarks by "
-            "themselves; k: how many of the largest count.",
+            f"coordinates, weight {WEIGHTS['heatmap']:g}. `parts`: left and right landmarks "
+            "separately; k: number of the largest distances that count.",
             "NE: mean of the landmarks' means, visible landmarks. Outliers: landmarks, visible or "
-            f"occluded, further off than {OUTLIER:g} of the box's longer side; duplicates: pairs that "
-            f"lie more than {APART:g} apart and are found within {TOGETHER:g}.",
-            "The slides that describe PCLoss show their tables as images: no numbers of theirs.",
+            f"occluded, more than {OUTLIER:g} of the box's longer side off; duplicates: pairs that lie "
+            f"more than {APART:g} apart and are predicted within {TOGETHER:g}.",
+            "The slides that describe PCLoss show their tables as images; no numbers to compare with.",
             *_against_without(runs),
         ),
     )
 
 
 def _against_without(runs: dict[str, list[tuple[float, ...]]]) -> list[str]:
-    """In how many seeds NE and the share of outliers fall against the same model without."""
+    """For each variant, the number of seeds with a lower NE and with fewer outliers than without."""
     notes = []
-    for name, own in runs.items():
-        model, way = name.split(", ", 1)
+    for name, by_seed in runs.items():
+        model, variant = name.split(", ", 1)
         first = runs[f"{model}, {OFF}"]
-        if way != OFF:
-            pairs = list(zip(own, first, strict=True))
+        if variant != OFF:
+            pairs = list(zip(by_seed, first, strict=True))
             lower = sum(a[0] < b[0] for a, b in pairs)
             fewer = sum(a[2] < b[2] for a, b in pairs)
             notes.append(
-                f"{name}: NE is lower in {lower} and the share of outliers in {fewer} of {len(own)} "
-                "seeds than without."
+                f"{name}: NE is lower in {lower} and the share of outliers in {fewer} of "
+                f"{len(by_seed)} seeds than without."
             )
     return notes
 
@@ -130,7 +135,7 @@ def _regress(train: Split, test: Split, base: DfaStage, options: dict, seed: int
     return test.to_pixels(stage.predict(test.crops).positions)
 
 
-def _heatmaps(data: Aligned, base: GLEConfig, options: dict, seed: int) -> np.ndarray:
+def _heatmaps(data: AlignmentData, base: GLEConfig, options: dict, seed: int) -> np.ndarray:
     settings = base.model_copy(update=options)
     model = train_gle(settings, data.train, data.catalog.image, seed=seed)
     return model.predict(data.catalog.image, data.test.image_id, data.test.box)[..., :2]

@@ -20,11 +20,11 @@ from fashion_ops.params import Aggregate, Ingest, Params, Synthesize, TrainDetec
 from fashion_ops.steps import ingest, synthesize
 from fashion_ops.taxonomy import CATEGORIES, category
 from fashion_ops.workspace import Workspace
-from papers.config import Request
-from papers.deepmark.step_cost import make_batch
-from papers.evaluation_set import load_judged
+from papers.config import TableConfig
+from papers.deepmark.savings import make_batch
+from papers.evaluation_set import load_evaluation_set
 
-NEVER_TRAINED, NEVER_JUDGED = "skirt", "sling"
+NEVER_TRAINED, NEVER_EVALUATED = "skirt", "sling"
 SPEC = {
     "method": "centernet",
     "backbone": "tiny",
@@ -39,8 +39,8 @@ SPEC = {
 
 @pytest.fixture(scope="session")
 def gaps() -> tuple[str, str]:
-    """The category that was never trained, and the one that is never judged."""
-    return NEVER_TRAINED, NEVER_JUDGED
+    """The category that was never trained, and the one that is never evaluated."""
+    return NEVER_TRAINED, NEVER_EVALUATED
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +66,11 @@ def ws(tmp_path_factory, params) -> Workspace:
     path = made.catalog / "garments.parquet"
     table = pd.read_parquet(path)
     never_trained = (table["split"] == "train") & (table["category_id"] == category(NEVER_TRAINED).id)
-    never_judged = (table["split"] == "validation") & (
-        table["category_id"] == category(NEVER_JUDGED).id
+    never_evaluated = (table["split"] == "validation") & (
+        table["category_id"] == category(NEVER_EVALUATED).id
     )
-    assert never_trained.any() and never_judged.any()
-    table[~never_trained & ~never_judged].reset_index(drop=True).to_parquet(path)
+    assert never_trained.any() and never_evaluated.any()
+    table[~never_trained & ~never_evaluated].reset_index(drop=True).to_parquet(path)
     torch.manual_seed(0)
     model: CenterNet = build(SPEC)
     with torch.no_grad():
@@ -101,9 +101,9 @@ def refiners(ws) -> Workspace:
 
 
 @pytest.fixture
-def request_of(ws, params):
-    """Makes a request on the workspace."""
-    return lambda **options: Request(params, ws, **options)
+def config_of(ws, params):
+    """Makes a config on the workspace."""
+    return lambda **options: TableConfig(params, ws, **options)
 
 
 def oracle_maps(batch: dict[str, torch.Tensor], noise: float) -> dict[str, torch.Tensor]:
@@ -132,12 +132,12 @@ def oracle_maps(batch: dict[str, torch.Tensor], noise: float) -> dict[str, torch
 
 
 @pytest.fixture
-def oracle(request_of, ws):
-    """A detector that sees the ground truth of the judged images through noise."""
+def oracle(config_of, ws):
+    """A detector that sees the ground truth of the evaluated images through noise."""
     detector = Detector.load(ws.detector)
-    judged = load_judged(request_of())
-    ids = judged.images["image_id"].to_numpy(np.int64)
-    batch = make_batch(judged, "semantic62", SPEC["input_size"], ids)
+    evaluated = load_evaluation_set(config_of())
+    ids = evaluated.images["image_id"].to_numpy(np.int64)
+    batch = make_batch(evaluated, "semantic62", SPEC["input_size"], ids)
     maps = oracle_maps(batch, 0.3)
 
     def network(images: torch.Tensor) -> dict[str, torch.Tensor]:

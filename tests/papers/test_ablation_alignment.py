@@ -1,4 +1,4 @@
-"""Tables of GLE, PCLoss, attributes and retrieval on a small twin: what stands in them, from where."""
+"""Tables of GLE, PCLoss, attributes and retrieval on small synthetic alignment data: their contents."""
 
 from dataclasses import replace
 
@@ -14,9 +14,8 @@ from fashion_ops.params import Params, read_yaml
 from fashion_ops.workspace import Workspace
 from papers import alignment
 from papers.alignment import distances, duplicates, load_fld, outliers
-from papers.applications import attributes, localisations, perceptron, retrieval
-from papers.config import Request
-from papers.dfa import figure7
+from papers.applications import attributes, figure7, localisations, perceptron, retrieval
+from papers.config import TableConfig
 from papers.gle import table1
 from papers.pcloss import models
 from papers.write import write_table
@@ -25,26 +24,28 @@ SETTINGS = "backbone: tiny\ncrop: [32, 32]\nepochs: 1\nbatch_size: 8\nprecision:
 
 
 @pytest.fixture(scope="module")
-def aligned(tmp_path_factory) -> Request:
-    """A request on catalogs of the four benchmarks of garments; tiny settings."""
+def aligned(tmp_path_factory) -> TableConfig:
+    """A config on catalogs of the four benchmarks of garments; tiny settings."""
     root = tmp_path_factory.mktemp("aligned")
     ws = Workspace(root)
     twin = write_alignment_data(root / "twin", items=8)
     for source in ("fld", "category_attribute", "in_shop", "consumer_to_shop"):
         read_in(source, twin / source, ws.alignment_catalog / source)
     (root / "gle.yaml").write_text(SETTINGS, encoding="utf-8")
-    return Request(Params(), ws, seeds=(0,), config=root / "gle.yaml")
+    return TableConfig(Params(), ws, seeds=(0,), training_config=root / "gle.yaml")
 
 
 def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     """Column by column; the paper's average is the mean of its eight landmarks."""
-    monkeypatch.setattr(table1, "WAYS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}})
+    monkeypatch.setattr(
+        table1, "VARIANTS", {"k = 0": {"modules": 0}, "k = 3": {"modules": 3}, "k = 2": {}}
+    )
     table = table1.run(aligned)
     data = load_fld(aligned)
-    settings = read_yaml(GLEConfig, aligned.config).model_copy(update={"modules": 3})
+    settings = read_yaml(GLEConfig, aligned.training_config).model_copy(update={"modules": 3})
     model = train_gle(settings, data.train, data.catalog.image, seed=0)
-    found = model.predict(data.catalog.image, data.test.image_id, data.test.box)
-    score = ne(distances(found[..., :2], data.test), data.test.visibility == 2)
+    predicted = model.predict(data.catalog.image, data.test.image_id, data.test.box)
+    score = ne(distances(predicted[..., :2], data.test), data.test.visibility == 2)
     np.testing.assert_allclose(table.rows["k = 3"].iloc[:8], score.per_point, rtol=1e-4)
     assert table.rows.loc["Avg.", "k = 3"] == pytest.approx(score.macro, rel=1e-4)
     ours = {p.column: p for p in table.paper}
@@ -61,12 +62,12 @@ def test_pcloss_table(aligned, monkeypatch):
     small = {"backbone": "tiny", "input_size": 32, "epochs": 1, "batch_size": 8, "precision": "fp32"}
     params = Params.model_validate({"dfa_stage": small})
     on = {"position_constraint": 5.0, "position_constraint_k": 2}
-    ways = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
-    monkeypatch.setattr(models, "ways", lambda weight: ways)
+    variants = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
+    monkeypatch.setattr(models, "variants", lambda weight: variants)
     table = models.run(replace(aligned, params=params))
-    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in ways]
+    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in variants]
     for model in ("regression", "heatmap"):
-        without, off, parts = (table.rows.loc[f"{model}, {way}", "NE"] for way in ways)
+        without, off, parts = (table.rows.loc[f"{model}, {variant}", "NE"] for variant in variants)
         assert without == off and without != parts and 0 < parts < 2
     assert sum("seeds than without" in note for note in table.notes) == 4
 
@@ -80,13 +81,13 @@ def test_outliers_and_duplicates_by_hand(aligned):
     mask = np.zeros((1, 8), bool)
     mask[0, :3] = True
     test = replace(test, box=box, xy=xy, visibility=2 * mask.astype(np.int8))
-    found = xy.copy()
-    found[0, 0] = 57, 13  # 47.1 of 100 away, and within 5 of both others, which lie together anyway
-    far = distances(found, test)
-    side = np.hypot(47, 3) / far[0, 0]
-    assert side == pytest.approx(100, abs=1.01) and (far[0, 1:3] == 0).all()
-    assert outliers(far, mask) == pytest.approx(100 / 3)
-    assert duplicates(found, test, mask) == 100.0 and duplicates(xy, test, mask) == 0.0
+    predicted = xy.copy()
+    predicted[0, 0] = 57, 13  # 47.1 of 100 away, and within 5 of both others, which lie together anyway
+    distance = distances(predicted, test)
+    side = np.hypot(47, 3) / distance[0, 0]
+    assert side == pytest.approx(100, abs=1.01) and (distance[0, 1:3] == 0).all()
+    assert outliers(distance, mask) == pytest.approx(100 / 3)
+    assert duplicates(predicted, test, mask) == 100.0 and duplicates(xy, test, mask) == 0.0
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +124,15 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
     assert (table.rows["hit@20"] == 1).all()  # the gallery has six images
-    asked, offered = retrieval.sides_of_shop(localisations.open_source(aligned, "in_shop"))
-    assert len(asked) == 4 and len(offered) == 8 and set(asked.item_id) == set(offered.item_id)
-    assert not set(asked.image_id) & set(offered.image_id)
+    queries, gallery = retrieval.in_shop(alignment.open_source(aligned, "in_shop"))
+    assert len(queries) == 4 and len(gallery) == 8
+    assert set(queries.item_id) == set(gallery.item_id)
+    assert not set(queries.image_id) & set(gallery.image_id)
     assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
     assert (table.rows["In-shop hit@20"] == 1).all()
     assert "4 queries, 8 images of 4 items to find, In-shop" in table.ours
-    queries, shop = retrieval.sides_of_pairs(
-        localisations.open_source(aligned, "consumer_to_shop"), ("test",)
+    queries, shop = retrieval.consumer_to_shop(
+        alignment.open_source(aligned, "consumer_to_shop"), ("test",)
     )
     assert set(queries.item_id) == set(shop.item_id) and not set(queries.image_id) & set(shop.image_id)
     assert len(queries) == 2 * len(set(shop.item_id)) and len(shop) == 3 * len(set(shop.item_id))
@@ -139,7 +141,7 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
 
 
 def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeypatch, tmp_path):
-    """Its numbers are those of its two tables; the networks are trained once, as long as asked."""
+    """Its numbers are those of its two tables; the networks are trained once, for `epochs`."""
     lengths = []
 
     def trained(config, points, read_image, *, landmarks="fld8", seed):
@@ -161,21 +163,21 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
 
 def test_places_and_features(aligned, localiser):
     """As many features as places, zeros where a type has no such landmark, images read in full."""
-    catalog = localisations.open_source(aligned, "category_attribute")
+    catalog = alignment.open_source(aligned, "category_attribute")
     points = catalog.points("test")
-    found = localiser.features(catalog, points)
-    width = found["bbox"].shape[1]
+    features = localiser.features(catalog, points)
+    width = features["bbox"].shape[1]
     assert width == 3 + 16 + 16 + 16  # colours and three resolutions
-    assert found["fashion landmarks"].shape == (len(points), 8 * width)
-    assert found["human joints"].shape == (len(points), 14 * width)
-    parts = found["fashion landmarks"].reshape(len(points), 8, width)
+    assert features["fashion landmarks"].shape == (len(points), 8 * width)
+    assert features["human joints"].shape == (len(points), 14 * width)
+    parts = features["fashion landmarks"].reshape(len(points), 8, width)
     assert np.array_equal((parts != 0).any(2), points.present)
     image = catalog.image(int(points.image_id[0]))
     red = (image[..., 0].mean() / 255 - 0.485) / 0.229
     assert image.shape[0] >= image.shape[1]  # black on both sides of an upright image
     share = image.shape[1] / image.shape[0]
     expected = red * share + (1 - share) * (0 - 0.485) / 0.229
-    assert found["full image"][0, 0] == pytest.approx(expected, abs=0.05)
+    assert features["full image"][0, 0] == pytest.approx(expected, abs=0.05)
 
 
 def test_joints_take_the_place_of_landmarks(aligned):

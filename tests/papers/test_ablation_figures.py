@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 
 from fashion_ops.methods.centernet.model import CenterNet
 from papers import subprocess_measure
-from papers.decode_variants import Remembered, milliseconds
-from papers.deepmark import figure4, figure12, step_cost
-from papers.deepmark.steps import WholeMaps
-from papers.evaluation_set import load_judged
-from papers.subprocess_measure import measure, memory_mib, peak_mib, run_isolated
+from papers.decode_variants import CachedNetwork, milliseconds
+from papers.deepmark import figure4, figure12, savings
+from papers.deepmark.workloads import WholeMaps
+from papers.evaluation_set import load_evaluation_set
+from papers.subprocess_measure import measure, memory_mib, peak_mib, run_in_subprocess
 
 CPU = ["cpu"]
 
@@ -30,14 +30,14 @@ def in_this_process(function, keywords):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """One repeat, and in this process: starting one takes seconds, and one test does it for real."""
-    monkeypatch.setattr(step_cost, "REPEATS", 1)
-    monkeypatch.setattr(subprocess_measure, "run_isolated", in_this_process)
+    monkeypatch.setattr(savings, "REPEATS", 1)
+    monkeypatch.setattr(subprocess_measure, "run_in_subprocess", in_this_process)
     for module in (figure4, figure12):
         monkeypatch.setattr(module, "devices", lambda: CPU)
 
 
-def test_figure4(request_of):
-    table = figure4.run(request_of(backbones=("tiny",), batch=2), size=64)
+def test_figure4(config_of):
+    table = figure4.run(config_of(backbones=("tiny",), batch=2), size=64)
     assert list(table.rows.index) == [
         "tiny, whole maps, 294",
         "tiny, whole maps, 62",
@@ -50,8 +50,8 @@ def test_figure4(request_of):
     assert table.mark(table.column("time, ms")) == "another machine"
 
 
-def test_figure12(request_of):
-    table = figure12.run(request_of(backbones=("tiny",), images=4), size=64)
+def test_figure12(config_of):
+    table = figure12.run(config_of(backbones=("tiny",), images=4), size=64)
     assert list(table.rows.index) == ["tiny, 294", "tiny, 62"]
     check_savings(table)
     assert table.paper[0].values == {}  # the paper measured mDLA-34
@@ -81,9 +81,9 @@ def test_whole_maps_train_on_the_same_numbers():
         torch.testing.assert_close(a[name], b[name], atol=1e-5, rtol=1e-5)
 
 
-def test_batches_are_as_asked_also_from_few_images(request_of, tmp_path):
-    judged = load_judged(request_of(images=3))
-    step_cost.write_batch(judged, "none", 64, 8, tmp_path / "batch.safetensors")
+def test_batches_are_as_asked_also_from_few_images(config_of, tmp_path):
+    evaluated = load_evaluation_set(config_of(images=3))
+    savings.write_batch(evaluated, "none", 64, 8, tmp_path / "batch.safetensors")
     batch = load_file(tmp_path / "batch.safetensors")
     assert batch["image"].shape == (8, 3, 64, 64) and batch["landmarks"].shape[2] == 294
     assert (batch["category"] > 0).any()
@@ -97,14 +97,14 @@ def test_the_peak_is_the_processes_own():
         "import numpy as np\n"
         "from papers.subprocess_measure import peak_mib\n"
         "held = np.ones(600 << 17)\n"
-        "own = peak_mib()\n"
+        "parent = peak_mib()\n"
         "del held\n"
-        "asked = 'from papers.subprocess_measure import peak_mib; print(peak_mib())'\n"
-        "child = float(subprocess.check_output([sys.executable, '-c', asked]))\n"
-        "print(json.dumps([own, child]))\n"
+        "code = 'from papers.subprocess_measure import peak_mib; print(peak_mib())'\n"
+        "child = float(subprocess.check_output([sys.executable, '-c', code]))\n"
+        "print(json.dumps([parent, child]))\n"
     )
-    own, child = json.loads(subprocess.check_output([sys.executable, "-c", code]))
-    assert own > 600 and child < 200
+    parent, child = json.loads(subprocess.check_output([sys.executable, "-c", code]))
+    assert parent > 600 and child < 200
 
 
 def test_the_peak_stays_and_the_memory_falls():
@@ -118,11 +118,11 @@ def test_the_peak_stays_and_the_memory_falls():
 
 def test_a_failed_measurement_says_why():
     with pytest.raises(RuntimeError, match=r"math:sqrt.*takes no keyword"):
-        run_isolated("math:sqrt", {"x": 2})
+        run_in_subprocess("math:sqrt", {"x": 2})
 
 
 def test_numbers_come_back_from_a_process():
-    assert run_isolated("builtins:dict", {"ms": 1.5}) == {"ms": 1.5}
+    assert run_in_subprocess("builtins:dict", {"ms": 1.5}) == {"ms": 1.5}
 
 
 def test_cases_take_turns_and_give_the_smallest(monkeypatch):
@@ -132,10 +132,10 @@ def test_cases_take_turns_and_give_the_smallest(monkeypatch):
         order.append(keywords["case"])
         return {"ms": next(values)}
 
-    monkeypatch.setattr(subprocess_measure, "run_isolated", pretend)
-    found = measure("x:y", {"a": {"case": 1}, "b": {"case": 2}}, 3)
+    monkeypatch.setattr(subprocess_measure, "run_in_subprocess", pretend)
+    result = measure("x:y", {"a": {"case": 1}, "b": {"case": 2}}, 3)
     assert order == [1, 2, 1, 2, 1, 2]
-    assert found == {"a": {"ms": 1}, "b": {"ms": 40}}
+    assert result == {"a": {"ms": 1}, "b": {"ms": 40}}
 
 
 def test_times_take_turns():
@@ -147,10 +147,10 @@ def test_times_take_turns():
 
 
 def test_a_remembered_network_runs_once_for_each_input():
-    network = Remembered(lambda images: {"hm": images.float()})
+    network = CachedNetwork(lambda images: {"hm": images.float()})
     one, other = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     network(one), network(other), network(one.clone())
     assert network.runs == 2
-    network.forget()
+    network.clear()
     network(one)
     assert network.runs == 3

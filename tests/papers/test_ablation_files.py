@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.cli import app
 from fashion_ops.taxonomy import CATEGORIES
+from papers.command import app
 from papers.deepmark import FIGURES, TABLES, paper
-from papers.evaluation_set import identify, load_judged
+from papers.evaluation_set import identify, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 from papers.write import csv_frame, draw, markdown, write_table
 
@@ -20,8 +20,8 @@ runner = CliRunner()
 
 def small(*, same_data: bool = False, **changes) -> Table:
     rows = pd.DataFrame(
-        {"AP": [0.5, np.nan], "time, ms": [12.3456, 7.0], "remark": ["", "nothing judged"]},
-        index=pd.Index(["first", "second"], name="way"),
+        {"AP": [0.5, np.nan], "time, ms": [12.3456, 7.0], "remark": ["", "nothing evaluated"]},
+        index=pd.Index(["first", "second"], name="variant"),
     )
     fields = {
         "name": "table9",
@@ -45,20 +45,21 @@ def small(*, same_data: bool = False, **changes) -> Table:
 
 
 def test_markdown_puts_the_papers_numbers_beside_ours_and_marks_them():
-    text = markdown(small(), "fashion-ops ablate x --table 9")
+    text = markdown(small(), "python -m papers x --table 9")
     lines = text.splitlines()
     assert (
-        "| way | AP | paper (another data set) | time, ms | paper (another machine) | remark |" in lines
+        "| variant | AP | paper (another data set) | time, ms | paper (another machine) | remark |"
+        in lines
     )
     assert "| first | 0.500 | 0.250 | 12.3 | 50.0 |  |" in lines
-    assert "| second | — | — | 7.0 | 60.0 | nothing judged |" in lines
-    assert "**Another data set**" in text and "`fashion-ops ablate x --table 9`" in text
+    assert "| second | — | — | 7.0 | 60.0 | nothing evaluated |" in lines
+    assert "**Another data set**" in text and "`python -m papers x --table 9`" in text
     assert "- A note." in lines and "![A table](table9.png)" in lines
 
 
 def test_nothing_is_marked_on_the_papers_own_data():
     text = markdown(small(same_data=True), "x")
-    assert "| way | AP | paper | time, ms | paper (another machine) | remark |" in text
+    assert "| variant | AP | paper | time, ms | paper (another machine) | remark |" in text
     assert "nother data set" not in text
 
 
@@ -85,7 +86,7 @@ def test_files_are_the_same_each_time(tmp_path):
     assert paths[2].read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_image_needs_no_numbers(tmp_path):
+def test_an_image_needs_no_numbers(tmp_path):
     empty = small(paper=()).rows.assign(AP=np.nan)
     draw(small(paper=(), rows=empty), tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 1000
@@ -109,23 +110,23 @@ def test_papers_numbers():
         assert network + techniques + decode == pytest.approx(total, abs=0.0015)
 
 
-def test_the_wardrobe_is_another_data_set(request_of, ws):
-    judged = load_judged(request_of())
-    assert not judged.same
+def test_the_wardrobe_is_another_data_set(config_of, ws):
+    evaluated = load_evaluation_set(config_of())
+    assert not evaluated.is_papers_data
     # Garments were taken out of the catalog by hand, so the manifest no longer vouches for it.
-    assert judged.name.startswith("a data set of your own, 24 validation images")
+    assert evaluated.name.startswith("a data set of your own, 24 validation images")
     manifest = json.loads((ws.raw / "wardrobe.json").read_text())
-    counts = judged.catalog.garments["split"].value_counts()
+    counts = evaluated.catalog.garments["split"].value_counts()
     for split in manifest["splits"]:
         manifest["splits"][split]["garments"] = int(counts[split])
     other = ws.root / "other"
     other.mkdir(exist_ok=True)
     (other / "wardrobe.json").write_text(json.dumps(manifest))
-    assert identify(judged.catalog, other) == "synthetic wardrobe"
+    assert identify(evaluated.catalog, other) == "synthetic wardrobe"
 
 
-def test_a_drawn_part_says_so(request_of):
-    one, other = load_judged(request_of(images=5)), load_judged(request_of(images=5))
+def test_a_drawn_part_says_so(config_of):
+    one, other = load_evaluation_set(config_of(images=5)), load_evaluation_set(config_of(images=5))
     assert "5 of 24 validation images" in one.name
     assert one.images["image_id"].tolist() == other.images["image_id"].tolist()
     assert set(one.garments["image_id"]) <= set(one.images["image_id"])
@@ -155,7 +156,7 @@ def here(tmp_path, monkeypatch):
 
 
 def ablate(*arguments):
-    return runner.invoke(app, ["ablate", "deepmark", *arguments])
+    return runner.invoke(app, ["deepmark", *arguments])
 
 
 def test_unknown_tables_list_the_known(here):
@@ -184,5 +185,5 @@ def test_the_command_writes_and_prints_a_table(here, ws):
         "table7.png",
     ]
     text = (here / "docs" / "x" / "table7.md").read_text()
-    assert "`fashion-ops ablate deepmark --table 7 --images 6`" in text
+    assert "`python -m papers deepmark --table 7 --images 6`" in text
     assert text in done.output

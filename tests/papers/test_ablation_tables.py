@@ -11,9 +11,9 @@ from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
-from papers.config import Request
+from papers.config import TableConfig
 from papers.deepmark import paper, table1, table2, table4, table5, table6, table7
-from papers.evaluation_set import load_judged
+from papers.evaluation_set import load_evaluation_set
 
 
 def aps(table, name):
@@ -22,85 +22,85 @@ def aps(table, name):
     return values
 
 
-def test_table2(request_of, oracle, params, monkeypatch):
+def test_table2(config_of, oracle, params, monkeypatch):
     monkeypatch.setattr(table2, "load_detector", lambda _: oracle)
-    table = table2.run(request_of())
+    table = table2.run(config_of())
     assert list(table.rows.index) == list(paper.TABLE_2)
-    assert len(aps(table, "AP_pt").unique()) > 4  # the ways differ
+    assert len(aps(table, "AP_pt").unique()) > 4  # the rows differ
     assert 0.2 < table.rows.loc["baseline", "AP_pt"] < 0.95
     assert (table.rows["time, ms"] > 0).all()
     assert [p.column for p in table.paper] == ["AP_pt", "AP_box", "time, ms"]
-    # One row the plain way: the network run for it alone, judged as `evaluate` judges.
-    judged = load_judged(request_of())
+    # One row without sharing the network's output, evaluated as in the step `evaluate`.
+    evaluated = load_evaluation_set(config_of())
     off = dict.fromkeys(("smooth", "mask", "blend", "rescore", "flip"), False)
     alone = oracle.with_post(PostProcess(**off | {"mask": True}, nms="none"))
     most = params.evaluate.max_detections
-    found = detect(DetectedBoxes(alone, judged.catalog.image), judged.images, most)
+    predictions = detect(DetectedBoxes(alone, evaluated.catalog.image), evaluated.images, most)
     row = table.rows.loc["technique 4"]
-    assert row["AP_pt"] == judged.landmarks(found, most).stats["AP"]
-    assert row["AP_box"] == judged.boxes(found).stats["AP"]
+    assert row["AP_pt"] == evaluated.landmarks(predictions, most).stats["AP"]
+    assert row["AP_box"] == evaluated.boxes(predictions).stats["AP"]
 
 
-def test_table4_adds_up_and_ends_with_posefix(request_of, refiners):
-    table = table4.run(request_of(images=8))
+def test_table4_adds_up_and_ends_with_posefix(config_of, refiners):
+    table = table4.run(config_of(images=8))
     assert list(table.rows.index) == list(paper.TABLE_4)
     assert table.rows["AP_box"].iloc[-1] == table.rows["AP_box"].iloc[-2]
     assert {p.column for p in table.paper} == {"AP_pt"}  # the box half is scrambled
     assert [p.setting for p in table.paper] == ["512x512", "768x768"]
 
 
-def test_table4_refines_each_garment_in_its_own_image(request_of, refiners):
-    judged = load_judged(request_of(images=3))
+def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
+    evaluated = load_evaluation_set(config_of(images=3))
     detector = Detector.load(refiners.detector)
-    found = detect(DetectedBoxes(detector, judged.catalog.image), judged.images, 2)
+    predictions = detect(DetectedBoxes(detector, evaluated.catalog.image), evaluated.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
-    moved = table4.refined(folders, judged, found)
-    for row in (0, len(found) - 1):
-        own = found.iloc[row]
-        refiner = table4.Refiner.load(folders[int(own["category_id"])])
+    moved = table4.refine(folders, evaluated, predictions)
+    for row in (0, len(predictions) - 1):
+        garment = predictions.iloc[row]
+        refiner = table4.Refiner.load(folders[int(garment["category_id"])])
         expected = refiner.refine_image(
-            judged.catalog.image(int(own["image_id"])),
-            own["box"][None],
-            own["landmarks"].reshape(1, -1, 3),
+            evaluated.catalog.image(int(garment["image_id"])),
+            garment["box"][None],
+            garment["landmarks"].reshape(1, -1, 3),
         )
         np.testing.assert_allclose(moved["landmarks"].iloc[row], expected.ravel(), atol=1e-2)
-    assert moved["score"].equals(found["score"])
+    assert moved["score"].equals(predictions["score"])
 
 
-def test_table4_without_refiners_says_so(request_of, params, ws, tmp_path):
+def test_table4_without_refiners_says_so(config_of, params, ws, tmp_path):
     for name in ("data", "models"):
         (tmp_path / name).mkdir()
     (tmp_path / "data" / "catalog").symlink_to(ws.catalog)
     (tmp_path / "models" / "detector").symlink_to(ws.detector)
-    request = request_of(images=4)
-    elsewhere = type(request)(params, type(ws)(tmp_path), images=4)
+    config = config_of(images=4)
+    elsewhere = type(config)(params, type(ws)(tmp_path), images=4)
     table = table4.run(elsewhere)
     assert "+ PoseFix" not in table.rows.index and len(table.rows) == 5
     assert any("models/refined lacks short_sleeve_top" in note for note in table.notes)
 
 
-def test_table5(request_of, oracle, monkeypatch):
+def test_table5(config_of, oracle, monkeypatch):
     for module in (table2, table5):
         monkeypatch.setattr(module, "load_detector", lambda _: oracle)
-    table = table5.run(request_of())
+    table = table5.run(config_of())
     assert list(table.rows.index) == list(paper.TABLE_5)
-    judged = load_judged(request_of())
+    evaluated = load_evaluation_set(config_of())
     counts = table.rows["garments"]
-    assert counts["overall"] == len(judged.garments)
+    assert counts["overall"] == len(evaluated.garments)
     for column, word in (("scale", "scale"), ("zoom_in", "zoom-in"), ("viewpoint", "viewpoint")):
-        own = counts[[r for r in counts.index if r.startswith(f"{word}:")]]
-        assert own.tolist() == [(judged.garments[column] == k).sum() for k in (1, 2, 3)]
+        levels = counts[[r for r in counts.index if r.startswith(f"{word}:")]]
+        assert levels.tolist() == [(evaluated.garments[column] == k).sum() for k in (1, 2, 3)]
     empty = counts == 0
     assert table.rows.loc[empty, "AP_box"].isna().all()
     assert table.rows.loc[~empty, "AP_box"].notna().all()
     assert (table.rows.loc[~empty, "AP_box"] > 0.3).all()
-    combined = table2.run(request_of()).rows.loc["combined"]
+    combined = table2.run(config_of()).rows.loc["combined"]
     overall = table.rows.loc["overall"]
     assert overall["AP_pt visible and occluded"] == combined["AP_pt"]
     assert overall["AP_box"] == combined["AP_box"]
 
 
-def test_table5_where_the_source_says_nothing(request_of, ws, params, tmp_path):
+def test_table5_where_the_source_says_nothing(config_of, ws, params, tmp_path):
     (tmp_path / "models").symlink_to(ws.detector.parent)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "catalog").mkdir()
@@ -110,14 +110,14 @@ def test_table5_where_the_source_says_nothing(request_of, ws, params, tmp_path):
     garments = pd.read_parquet(ws.catalog / "garments.parquet")
     garments["viewpoint"] = np.int8(0)
     garments.to_parquet(tmp_path / "data" / "catalog" / "garments.parquet")
-    request = request_of(images=4)
-    table = table5.run(type(request)(params, type(ws)(tmp_path), images=4))
+    config = config_of(images=4)
+    table = table5.run(type(config)(params, type(ws)(tmp_path), images=4))
     assert any("does not say viewpoint" in note for note in table.notes)
     assert table.rows.loc["viewpoint: frontal"].isna().sum() == 3
 
 
 def test_table6_is_the_papers():
-    table = table6.run(Request(Params(), Workspace()))
+    table = table6.run(TableConfig(Params(), Workspace()))
     assert table.rows["network"].round(3).tolist() == [2.423, 9.691, 38.765]
     assert table.rows["total"].tolist() == pytest.approx([2.424, 9.696, 38.783], rel=2e-4)
     ours = describe_detector("mdla34", "semantic62", 256)["macs"] / 1e9
@@ -128,26 +128,28 @@ def test_table6_is_the_papers():
     assert not any(table.mark(c) for c in table.columns)
 
 
-def test_table7_names_what_is_missing(request_of, oracle, gaps, monkeypatch):
-    never_trained, never_judged = gaps
+def test_table7_names_what_is_missing(config_of, oracle, gaps, monkeypatch):
+    never_trained, never_evaluated = gaps
     monkeypatch.setattr(table7, "load_detector", lambda _: oracle)
-    table = table7.run(request_of())
+    table = table7.run(config_of())
     rows = table.rows
     assert list(rows.index) == [*CATEGORY_NAMES, "mean"]
     assert rows.loc[never_trained, "train"] == 0
     assert rows.loc[never_trained, "remark"] == "no training garments"
-    assert rows.loc[never_judged, "remark"] == "no validation garments"
-    assert np.isnan(rows.loc[never_judged, "AP_pt"]) and np.isnan(rows.loc[never_judged, "AP_box"])
-    judged = rows.iloc[:-1][["AP_pt", "AP_box"]].astype(float)
-    assert judged.mean().tolist() == pytest.approx(rows.loc["mean", ["AP_pt", "AP_box"]].tolist())
+    assert rows.loc[never_evaluated, "remark"] == "no validation garments"
+    assert np.isnan(rows.loc[never_evaluated, "AP_pt"]) and np.isnan(
+        rows.loc[never_evaluated, "AP_box"]
+    )
+    evaluated = rows.iloc[:-1][["AP_pt", "AP_box"]].astype(float)
+    assert evaluated.mean().tolist() == pytest.approx(rows.loc["mean", ["AP_pt", "AP_box"]].tolist())
     assert any(never_trained in note for note in table.notes)
     assert rows.loc[never_trained, "AP_box"] > 0.3
-    assert table.rows.loc["mean", "validation"] == len(load_judged(request_of()).garments)
+    assert table.rows.loc["mean", "validation"] == len(load_evaluation_set(config_of()).garments)
 
 
-def test_table1_trains_once(request_of, monkeypatch):
-    request = request_of(backbones=("tiny",), epochs=1, images=4)
-    table = table1.run(request)
+def test_table1_trains_once(config_of, monkeypatch):
+    config = config_of(backbones=("tiny",), epochs=1, images=4)
+    table = table1.run(config)
     assert list(table.rows.index) == ["tiny, 294", "tiny, 81", "tiny, 62"]
     parameters = table.rows["parameters, M"]
     expected = describe_detector("tiny", "semantic62", 96, head_width=16, neck_width=16)["parameters"]
@@ -155,10 +157,10 @@ def test_table1_trains_once(request_of, monkeypatch):
     assert parameters["tiny, 294"] > parameters["tiny, 81"] > parameters["tiny, 62"]
     assert (table.rows["training, s"] > 0).all()
     monkeypatch.setattr(table1.train_detector, "run", lambda *_: pytest.fail("trained again"))
-    again = table1.run(request)
+    again = table1.run(config)
     assert again.rows.equals(table.rows)
 
 
-def test_table1_knows_its_backbones(request_of):
+def test_table1_knows_its_backbones(config_of):
     with pytest.raises(ValueError, match="mdla34"):
-        table1.run(request_of(backbones=("vgg",)))
+        table1.run(config_of(backbones=("vgg",)))

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments
-from fashion_ops.cli import app
 from fashion_ops.distributed.payload import Result
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.steps import finetune, train_box_detector, train_landmarker
@@ -29,7 +28,8 @@ from papers.agg_finetune import (
     training_switches,
 )
 from papers.agg_finetune.rare_category_remedies import nearest
-from papers.config import Request
+from papers.command import app
+from papers.config import TableConfig
 
 
 def untrained(job: FinetuneJob, *_: object) -> Result:
@@ -56,9 +56,9 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def request_of(ws):
-    """Makes a request on the workspace."""
-    return lambda **options: Request(tiny_params(ws), ws, **options)
+def config_of(ws):
+    """Makes a config on the workspace."""
+    return lambda **options: TableConfig(tiny_params(ws), ws, **options)
 
 
 @pytest.fixture
@@ -70,25 +70,25 @@ def no_training(monkeypatch):
 
 def test_papers_numbers():
     """Both tables agree with each other and with the text's gains."""
-    columns = np.array([own[2:] for own in paper.TABLE_3.values()])
+    columns = np.array([row[2:] for row in paper.TABLE_3.values()])
     # The printed mean of the boxes, 0.764, is rounded up from 0.7634.
     assert columns.mean(0) == pytest.approx(paper.TABLE_3_MEAN, abs=1e-3)
-    assert sum(own[0] for own in paper.TABLE_3.values()) == 312_186
+    assert sum(row[0] for row in paper.TABLE_3.values()) == 312_186
     assert paper.TABLE_3_MEAN[1:] == (paper.TABLE_2["+ hflip test"][1], paper.TABLE_2["+ finetune"][1])
-    for name, own in paper.TABLE_3.items():
-        assert own[:2] == (category(name).train_count, category(name).validation_count)
-    printed = gain.printed()
+    for name, row in paper.TABLE_3.items():
+        assert row[:2] == (category(name).train_count, category(name).validation_count)
+    printed = gain.papers_gains()
     assert printed["mean"] == pytest.approx(0.028, abs=1e-3)
     assert printed["rarest"] == pytest.approx(np.mean([0.004, 0.106, 0.1, 0.013, 0.014]))
     assert printed["rarest"] > printed["commonest"]
 
 
 @pytest.fixture(scope="module")
-def second(request_of):
-    return table2.run(request_of(images=3))
+def second(config_of):
+    return table2.run(config_of(images=3))
 
 
-def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, request_of):
+def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, config_of):
     rows = second.rows
     assert list(rows.index)[-2:] == ["ground truth, 81", "ground truth, all of it"]
     assert set(paper.TABLE_2) < set(rows.index)
@@ -100,81 +100,81 @@ def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, reque
     assert rows["AP_kps"].between(0, 1).all()
 
 
-def test_table2_trains_what_the_rows_say(second, request_of):
-    request = request_of()
-    plain = table2.variant(table2.ROWS["Cascade R-CNN, 294 channels"], request.params)
-    spec = LandmarkPredictor.load(runs.universal(plain, request).landmarker).spec
+def test_table2_trains_what_the_rows_say(second, config_of):
+    config = config_of()
+    plain = table2.variant(table2.ROWS["Cascade R-CNN, 294 channels"], config.params)
+    spec = LandmarkPredictor.load(runs.universal(plain, config).landmarker).spec
     assert (spec["grouping"], spec["training"]["flip"]) == ("none", 0.0)
     flips = []
     for label in ("+ finetune", "+ hflip train"):
-        own = table2.variant(table2.ROWS[label], request.params)
-        folder = runs.finetuned(own, request, "skirt")
+        changed = table2.variant(table2.ROWS[label], config.params)
+        folder = runs.finetuned(changed, config, "skirt")
         flips.append(LandmarkPredictor.load(folder).spec["training"]["flip"])
     assert flips == [0.0, 0.5]
 
 
-def test_table2_trains_once(second, request_of, no_training):
-    request = request_of()
+def test_table2_trains_once(second, config_of, no_training):
+    config = config_of()
     for row in table2.ROWS.values():
-        own = table2.variant(row, request.params)
-        made = runs.all_finetuned(own, request) if row.finetune else runs.universal(own, request)
+        changed = table2.variant(row, config.params)
+        made = runs.all_finetuned(changed, config) if row.finetune else runs.universal(changed, config)
         assert made
     for kind in ("cascade_rcnn", "htc"):
-        runs.box_detector(runs.changed(request.params, train_box_detector={"kind": kind}), request)
+        runs.box_detector(runs.with_changes(config.params, train_box_detector={"kind": kind}), config)
 
 
-def test_table3_is_of_the_workspaces_own_models(request_of, no_training):
-    table = table3.run(request_of())
+def test_table3_is_of_the_workspaces_own_models(config_of, no_training):
+    table = table3.run(config_of())
     rows = table.rows
     assert list(rows.index) == [*CATEGORY_NAMES, "mean"]
     assert rows.loc["mean", ["train", "validation"]].tolist() == [
         rows["train"].iloc[:-1].sum(),
         rows["validation"].iloc[:-1].sum(),
     ]
-    judged = rows.iloc[:-1][list(table3.APS)].astype(float)
-    assert judged.mean().tolist() == pytest.approx(rows.loc["mean", list(table3.APS)].tolist())
+    evaluated = rows.iloc[:-1][list(table3.APS)].astype(float)
+    assert evaluated.mean().tolist() == pytest.approx(rows.loc["mean", list(table3.APS)].tolist())
     assert {p.column for p in table.paper} == {*table3.APS, "gain"}
 
 
 @pytest.fixture(scope="module")
-def gained(request_of):
-    return gain.run(request_of(seeds=(1,)))
+def gained(config_of):
+    return gain.run(config_of(seeds=(1,)))
 
 
-def test_gain_is_what_the_models_differ_by(gained, request_of):
+def test_gain_is_what_the_models_differ_by(gained, config_of):
     rows = gained.rows
     counts = rows["train"].iloc[:13]
     assert counts.is_monotonic_increasing and set(counts.index) == set(CATEGORY_NAMES)
-    own = rows["gain"].iloc[:13].dropna()
-    assert rows.loc["mean", "gain"] == pytest.approx(own.mean())
-    assert rows.loc["rarest", "gain"] == pytest.approx(own.iloc[:5].mean())
+    gains = rows["gain"].iloc[:13].dropna()
+    assert rows.loc["mean", "gain"] == pytest.approx(gains.mean())
+    assert rows.loc["rarest", "gain"] == pytest.approx(gains.iloc[:5].mean())
     difference = rows.loc["rarest", "gain"] - rows.loc["commonest", "gain"]
     assert rows.loc["rarest - commonest", "gain"] == pytest.approx(difference)
-    for answer in rare_category_remedies.ANSWERS:
-        told = rows[f"gain, {answer}"]
-        assert told.iloc[:13].notna().sum() == 5 and told.notna().sum() == 6  # and their mean
+    for remedy in rare_category_remedies.REMEDIES:
+        gains = rows[f"gain, {remedy}"]
+        assert gains.iloc[:13].notna().sum() == 5 and gains.notna().sum() == 6  # and their mean
 
 
-def test_gain_trains_once(gained, request_of, no_training, monkeypatch):
+def test_gain_trains_once(gained, config_of, no_training, monkeypatch):
     monkeypatch.setattr(
         rare_category_remedies, "train_held_out", lambda *_: pytest.fail("trained again")
     )
-    request = request_of()
+    config = config_of()
     rare = gained.rows.index[:5].tolist()
-    for answer in rare_category_remedies.ANSWERS:
+    for remedy in rare_category_remedies.REMEDIES:
         rare_category_remedies.train(
-            answer, runs.changed(request.params, seed=1), request, rare[0], rare
+            remedy, runs.with_changes(config.params, seed=1), config, rare[0], rare
         )
 
 
-def test_answers_need_shared_channels(ws):
-    own = tiny_params(ws, finetune={"channels": "own"})
+def test_remedies_need_shared_channels(ws):
+    params = tiny_params(ws, finetune={"channels": "own"})
     with pytest.raises(ValueError, match=r"finetune\.channels is own: .*set it to grouping"):
-        gain.run(Request(own, ws))
+        gain.run(TableConfig(params, ws))
 
 
 def test_intervals_are_students():
-    """By hand: 1, 2, 3 have mean 2, deviation 1; t of 2 degrees at 97.5 % is 4.3027."""
+    """By hand: 1, 2, 3 have mean 2, standard deviation 1; t of 2 degrees at 97.5 % is 4.3027."""
     width = gain.half_width(pd.DataFrame([[1.0, 2.0, 3.0]]))
     assert width[0] == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
     assert np.isnan(gain.half_width(pd.DataFrame([[1.0]]))[0])
@@ -188,20 +188,20 @@ def test_the_nearest_category_shares_most_channels():
     assert nearest("shorts", even) == "trousers"
 
 
-def test_held_out_garments_choose_the_epoch(ws, request_of, tmp_path, monkeypatch):
-    """What is judged best is written, also when it is the model before any training."""
-    params = rare_category_remedies.longer(request_of().params, "skirt")
+def test_held_out_garments_choose_the_epoch(ws, config_of, tmp_path, monkeypatch):
+    """The epoch with the best score is written, also if that is the model before training."""
+    params = rare_category_remedies.longer(config_of().params, "skirt")
     job = finetune.prepare(params, ws, "skirt")
     assert job.config.epochs == 2
     job = replace(job, garments=_five(load_garments(ws, "train")[1]))
     seen = []
     for scores, epoch in (([0.1, 0.5, 0.3], 1), ([0.9, 0.5, 0.3], 0)):
-        told = iter(scores)
+        values = iter(scores)
 
-        def oks(model, garments, read, told=told):
+        def oks(model, garments, read, values=values):
             assert not model.model.training and len(garments) == 1  # a fifth of five
             seen.append(garments)
-            return next(told)
+            return next(values)
 
         monkeypatch.setattr(rare_category_remedies, "mean_oks", oks)
         folder = tmp_path / str(epoch)
@@ -237,39 +237,40 @@ def test_perfect_landmarks_have_oks_1(ws):
     assert rare_category_remedies.mean_oks(Perfect(), some, lambda _: None) == pytest.approx(1.0)  # type: ignore[arg-type]
 
 
-def test_puzzle_switches_what_its_rows_say(ws, request_of, monkeypatch):
-    """The mask leaves the own channels alone to score: as own-channel scores, bit for bit."""
-    asked = []
-    real = inference_switches.judge.landmarks
+def test_inference_switches_are_what_the_rows_say(ws, config_of, monkeypatch):
+    """With the mask only the own channels score: the same bits as with own-channel scores."""
+    calls = []
+    real = inference_switches.scoring.predict_landmarks
 
-    def landmarks(universal, finetuned, judged, boxes, what, score):
-        asked.append((universal.decoding, len(finetuned), score))
-        return real(universal, finetuned, judged, boxes, what, score)
+    def landmarks(universal, finetuned, evaluated, boxes, what, score):
+        calls.append((universal.decoding, len(finetuned), score))
+        return real(universal, finetuned, evaluated, boxes, what, score)
 
-    monkeypatch.setattr(inference_switches.judge, "landmarks", landmarks)
-    table = inference_switches.run(request_of(images=6))
+    monkeypatch.setattr(inference_switches.scoring, "predict_landmarks", landmarks)
+    table = inference_switches.run(config_of(images=6))
     assert list(table.rows.index) == list(inference_switches.ROWS)
     masked, own = table.rows.loc["channel mask at test"], table.rows.loc["own-channel scores"]
     assert masked.equals(own.rename("channel mask at test"))
-    by_row = dict(zip(inference_switches.ROWS, asked[::2], strict=True))  # true boxes, then own
+    by_row = dict(zip(inference_switches.ROWS, calls[::2], strict=True))  # true boxes, then detected
     assert [name for name, (r, _, _) in by_row.items() if r.flip_test] == ["hflip test", "all of these"]
     assert [name for name, (_, n, _) in by_row.items() if n] == ["finetuned", "all of these"]
     assert [r.channel_mask for r, _, _ in by_row.values()].count(True) == 1
     assert table.paper[0].values == {inference_switches.BASE: 0.652}
 
 
-def test_puzzle_training_trains_what_its_rows_say(request_of):
-    params = request_of().params
+def test_training_switches_are_what_the_rows_say(config_of):
+    params = config_of().params
     made = {
-        name: training_switches.variant(params, **own) for name, own in training_switches.ROWS.items()
+        name: training_switches.variant(params, **switches)
+        for name, switches in training_switches.ROWS.items()
     }
     changes = {
         name: {
             key: value
-            for key, value in own.train_landmarker.model_dump().items()
+            for key, value in changed.train_landmarker.model_dump().items()
             if value != params.train_landmarker.model_dump()[key]
         }
-        for name, own in made.items()
+        for name, changed in made.items()
     }
     assert list(changes.values()) == [
         {},
@@ -278,7 +279,7 @@ def test_puzzle_training_trains_what_its_rows_say(request_of):
         {"balanced_sampling": True},
         {"epochs": 3},
     ]
-    assert [own.aggregate.grouping for own in made.values()] == ["none", "agg81", *["none"] * 3]
+    assert [changed.aggregate.grouping for changed in made.values()] == ["none", "agg81", *["none"] * 3]
 
 
 def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
@@ -288,25 +289,27 @@ def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
     )
     for name in ("data", "models", ".checkpoints"):
         (tmp_path / name).symlink_to(ws.root / name)
-    base = ["ablate", "agg-finetune", "--out", "out"]
-    for asked, name in (
+    base = ["agg-finetune", "--out", "out"]
+    for arguments, name in (
         (["--table", "3", "--images", "4"], "table3"),
-        (["--figure", "gain", "--answers", "", "--images", "4"], "gain"),
+        (["--figure", "gain", "--remedies", "", "--images", "4"], "gain"),
     ):
-        done = CliRunner().invoke(app, [*base, *asked])
+        done = CliRunner().invoke(app, [*base, *arguments])
         assert done.exit_code == 0, done.output
         assert (tmp_path / f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
         text = (tmp_path / f"out/{name}.md").read_text()
-        assert f"`fashion-ops ablate agg-finetune {' '.join(asked[:2])}" in text and text in done.output
+        assert (
+            f"`python -m papers agg-finetune {' '.join(arguments[:2])}" in text and text in done.output
+        )
         assert "paper (another data set)" in text
         assert set(pd.read_csv(tmp_path / f"out/{name}.csv")["ours_on"]) != set()
-    for asked, said in (
+    for arguments, message in (
         (["--table", "5"], "table2, table3"),
         (["--figure", "gain", "--seeds", "a"], "whole numbers"),
-        (["--figure", "gain", "--answers", "luck"], "unknown answers"),
+        (["--figure", "gain", "--remedies", "luck"], "unknown remedies"),
     ):
-        done = CliRunner().invoke(app, [*base, *asked])
-        assert done.exit_code == 2 and said in done.output
+        done = CliRunner().invoke(app, [*base, *arguments])
+        assert done.exit_code == 2 and message in done.output
 
 
 def test_categories_are_all_named():

@@ -11,7 +11,7 @@ from fashion_ops.methods.alignment.idpr.inference import max_sum
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace
-from papers.config import Request
+from papers.config import TableConfig
 from papers.dfa import figure5, figure6, paper, runs, table2, table3, table4
 from papers.dfa.runs import MEAN, ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
 from papers.write import write_table
@@ -24,7 +24,7 @@ class Known(Runs):
     """Runs whose predictions are the truth, moved to the right."""
 
     def positions(self, name):
-        return self.judged.shapes.positions + np.array([SHIFTS.get(name, 0.3), 0.0])
+        return self.test.shapes.positions + np.array([SHIFTS.get(name, 0.3), 0.0])
 
     def row(self, name):
         return None, {"test": SimpleNamespace(branch=np.array([0, 1, 1, 1, 0]))}
@@ -49,26 +49,26 @@ def split_of(points, box):
 
 
 @pytest.fixture
-def request_(monkeypatch, tmp_path):
-    """A request whose runs are known."""
+def config(monkeypatch, tmp_path):
+    """A config whose runs are known."""
 
-    def opened(request, source):
-        found = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
+    def opened(config, source):
+        known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
         points = point_set("lsp14" if source == "lsp" else "fld8")
-        found.__dict__ |= {
-            "judged": split_of(points, (0, 0, 100, 50)),
+        known.__dict__ |= {
+            "test": split_of(points, (0, 0, 100, 50)),
             "train": split_of(points, (0, 0, 100, 50)),
         }
-        return [found, found]
+        return [known, known]
 
     for module in (table2, table3, table4, figure5, figure6):
         monkeypatch.setattr(module, "open_runs", opened)
         monkeypatch.setattr(module, "identify", lambda catalog: ("known images", False))
-    return Request(Params(), Workspace(tmp_path), seeds=(0, 1))
+    return TableConfig(Params(), Workspace(tmp_path), seeds=(0, 1))
 
 
-def test_table_2_is_the_distance_over_the_longer_side(request_, tmp_path):
-    table = table2.run(request_)
+def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
+    table = table2.run(config)
     for name, shift in {n: SHIFTS[n] for n in (MEAN, *ROWS)}.items():
         np.testing.assert_allclose(table.rows.loc[name, list(table2.COLUMNS)].astype(float), shift)
     assert table.rows["s.d. of average"].max() == 0
@@ -81,15 +81,15 @@ def test_table_2_is_the_distance_over_the_longer_side(request_, tmp_path):
     assert "paper's numbers are of FLD" in (tmp_path / "table2.md").read_text()
 
 
-def test_table_3_and_figures_judge_subsets_and_types(request_, tmp_path):
-    table = table3.run(request_)
+def test_table_3_and_figures_evaluate_subsets_and_types(config, tmp_path):
+    table = table3.run(config)
     np.testing.assert_allclose(table.rows.loc[STAGE_1].astype(float), SHIFTS[STAGE_1])
-    curves = figure5.run(request_)
+    curves = figure5.run(config)
     # 0.05 of the side is 11.2 px of 224
     row = curves.rows.loc["upper body: DeepPose (stage 3)"]
     assert row.tolist() == [0, 0, *[100] * 8]
     assert len(curves.rows) == (8 + 3) * 5
-    bars = figure6.run(request_)
+    bars = figure6.run(config)
     assert bars.rows.loc["DeepPose (stage 3)"].tolist() == [100] * 5
     assert bars.rows.loc["IDPR"].tolist() == [0] * 5  # 22.4 px
     for module, made in ((figure5, curves), (figure6, bars)):
@@ -97,8 +97,8 @@ def test_table_3_and_figures_judge_subsets_and_types(request_, tmp_path):
         assert (tmp_path / f"{made.name}.png").stat().st_size > 5_000
 
 
-def test_table_4_names_its_convention(request_):
-    table = table4.run(request_)
+def test_table_4_names_its_convention(config):
+    table = table4.run(config)
     assert list(table.rows.index) == list(table4.METHODS)
     assert table.rows["mean"].between(0, 100).all()
     assert "strict PCP" in table.notes[0]
@@ -112,11 +112,11 @@ def test_the_trees_are_trees():
         for slots, links in tree_links(kind):
             nodes = np.flatnonzero(slots)
             index = {int(n): k for k, n in enumerate(nodes)}
-            own = [(index[a], index[b]) for a, b in links]
+            pairs = [(index[a], index[b]) for a, b in links]
             unary = torch.zeros(1, len(nodes), 2)
-            assert max_sum(unary, own, lambda _: torch.zeros(1, 2, 2)).shape == (1, len(nodes))
+            assert max_sum(unary, pairs, lambda _: torch.zeros(1, 2, 2)).shape == (1, len(nodes))
 
 
 def test_no_catalog_says_what_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="fashion-ops ingest_alignment"):
-        runs.open_runs(Request(Params(), Workspace(tmp_path)), "fld")
+        runs.open_runs(TableConfig(Params(), Workspace(tmp_path)), "fld")

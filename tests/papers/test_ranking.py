@@ -11,12 +11,12 @@ LABELS = np.array([[1, -1, 1, 0], [-1, 1, 1, 0], [1, 1, -1, 0]])
 
 def test_recall_by_hand():
     """Top 2: image 0 finds {0} of {0, 2}, image 1 {2} of {1, 2}, image 2 {1} of {0, 1}."""
-    found = topk_recall(SCORES, LABELS, 2)
-    np.testing.assert_allclose(found.per_attribute, [1 / 2, 1 / 2, 1 / 2, np.nan])
-    assert found.micro == pytest.approx(3 / 6) and found.macro == pytest.approx(1 / 2)
-    found = topk_recall(SCORES, LABELS, 3)  # image 2 finds attribute 0 too, 0 and 1 find one more
-    np.testing.assert_allclose(found.per_attribute, [1, 1 / 2, 1, np.nan])
-    assert found.micro == pytest.approx(5 / 6) and found.macro == pytest.approx(5 / 6)
+    result = topk_recall(SCORES, LABELS, 2)
+    np.testing.assert_allclose(result.per_attribute, [1 / 2, 1 / 2, 1 / 2, np.nan])
+    assert result.micro == pytest.approx(3 / 6) and result.macro == pytest.approx(1 / 2)
+    result = topk_recall(SCORES, LABELS, 3)  # image 2 finds attribute 0 too, 0 and 1 find one more
+    np.testing.assert_allclose(result.per_attribute, [1, 1 / 2, 1, np.nan])
+    assert result.micro == pytest.approx(5 / 6) and result.macro == pytest.approx(5 / 6)
     assert topk_recall(SCORES, LABELS, 4).micro == 1
 
 
@@ -25,8 +25,8 @@ def test_macro_counts_attributes_and_micro_counts_images():
     scores = np.tile([1.0, 0.0], (10, 1))
     labels = np.tile([1, -1], (10, 1))
     labels[9] = -1, 1
-    found = topk_recall(scores, labels, 1)
-    assert found.macro == pytest.approx(0.5) and found.micro == pytest.approx(0.9)
+    result = topk_recall(scores, labels, 1)
+    assert result.macro == pytest.approx(0.5) and result.micro == pytest.approx(0.9)
 
 
 def test_what_recall_refuses():
@@ -39,22 +39,22 @@ def test_what_recall_refuses():
 def test_hits_by_hand():
     """On a line: the gallery at 0, 1, 2, 10; a's query at 0.4 finds b first, then a."""
     gallery, items = np.array([[1.0], [0.0], [2.0], [10.0]]), np.array(["a", "b", "c", "a"])
-    query, wanted = np.array([[0.4], [9.0], [1.6]]), np.array(["a", "a", "b"])
-    found = hits_at(query, gallery, wanted, items, (1, 2, 3))
-    assert found == {1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
+    query, expected = np.array([[0.4], [9.0], [1.6]]), np.array(["a", "a", "b"])
+    result = hits_at(query, gallery, expected, items, (1, 2, 3))
+    assert result == {1: pytest.approx(1 / 3), 2: pytest.approx(2 / 3), 3: 1.0}
 
 
 def test_hits_are_by_euclidean_distance():
     rng = np.random.default_rng(0)
     query, gallery = rng.normal(size=(20, 5)), rng.normal(size=(30, 5)) * 3
     items = rng.integers(0, 6, 30)
-    wanted = rng.choice(items, 20)
+    expected = rng.choice(items, 20)
     for k in (1, 5):
         hit = 0
-        for q, w in zip(query, wanted, strict=True):
+        for q, w in zip(query, expected, strict=True):
             near = np.argsort(np.linalg.norm(gallery - q, axis=1))[:k]
             hit += w in items[near]
-        assert hits_at(query, gallery, wanted, items, (k,))[k] == pytest.approx(hit / 20)
+        assert hits_at(query, gallery, expected, items, (k,))[k] == pytest.approx(hit / 20)
 
 
 def test_what_retrieval_refuses():

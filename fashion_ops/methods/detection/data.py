@@ -28,7 +28,7 @@ class Labels:
 
     boxes: np.ndarray
     category_id: np.ndarray
-    polygons: Sequence[Sequence[np.ndarray]]
+    polygons: Sequence[Sequence[np.ndarray] | np.ndarray]
 
 
 def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:

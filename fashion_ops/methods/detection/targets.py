@@ -35,7 +35,7 @@ def mirror_boxes(boxes: Float[Tensor, "n 4"], width: int) -> Float[Tensor, "n 4"
     return torch.stack([width - x2, y1, width - x1, y2], 1)
 
 
-def polygon_mask(polygons: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+def polygon_mask(polygons: Sequence[np.ndarray] | np.ndarray, height: int, width: int) -> np.ndarray:
     """Draw the union of a garment's polygons as uint8 (height, width), 0 or 1.
 
     Later polygons of DeepFashion2 repeat parts of the first, so each is filled separately: filled

@@ -119,7 +119,7 @@ class TrainingModule(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.sums = {}
 
-    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
         losses = self.losses(batch, generator)
         for name, value in losses.items():

@@ -1,8 +1,8 @@
-"""What Figures 4 and 12 measure, as functions for a process of its own (``isolated``).
+"""What Figures 4 and 12 measure: functions for a process of their own (``subprocess_measure``).
 
-Their images come as a file that ``savings`` writes: reading a catalog takes memory, too. The memory
-reported is what came on top of the process as it was before the network was made: an interpreter and
-its libraries say nothing about a grouping.
+They read images from a file that ``savings`` writes, since reading a catalog takes memory too. They
+report the memory on top of what the process held before the network was made, because an interpreter
+and its libraries are the same for each grouping.
 """
 
 import time
@@ -22,14 +22,14 @@ from fashion_ops.params import PostProcess, TrainDetector
 from fashion_ops.taxonomy import load_grouping
 from papers.subprocess_measure import Numbers, memory_mib, peak_mib
 
-KEPT = 3  # garments that an untrained network is made to find in an image
+KEPT = 3  # garments that an untrained network is made to detect in an image
 
 
 class WholeMaps(CenterNet):
-    """CenterNet trained as published: all six maps are made, and then read where there is a target."""
+    """CenterNet trained as published: computes all six maps whole and reads them at the targets."""
 
     def at_cells(self, pixels: Tensor, centers: Tensor, points: Tensor) -> list[dict[str, Tensor]]:
-        """As of ``CenterNet``, from whole maps."""
+        """Outputs at the targets, as ``CenterNet.at_cells`` returns them, from whole maps."""
         out = self(pixels)
         for name in ("wh", "reg", "hps", "hp_offset"):
             values = out[name].permute(0, 2, 3, 1).flatten(0, 2)
@@ -40,26 +40,30 @@ class WholeMaps(CenterNet):
 def training_step(
     batch: str, backbone: str, grouping: str, whole_maps: bool, steps: int, device: str, threads: int
 ) -> Numbers:
-    """Memory of optimisation steps and the time of the fastest, after one that isn't timed.
+    """Measure training steps: peak memory, and the time of the fastest after one untimed step.
 
-    A step: batch to the device, augmentation, targets, forward, backward, AdamW.
+    A step moves the batch to the device, augments it, makes targets and runs forward, backward and
+    AdamW.
 
     Args:
-        batch: file of one batch as ``Images`` gives it.
-        backbone: of the network, untrained.
+        batch: safetensors file with a batch of ``centernet.data.Images``.
+        backbone: of the untrained network.
         grouping: of the landmarks in the batch.
-        whole_maps: as published; else the regressions are computed at targets only, as we train.
-        steps: how many to time.
-        device: where.
+        whole_maps: train as published; otherwise regressions are computed at targets only.
+        steps: number of timed steps.
+        device: ``cpu`` or ``cuda``.
         threads: of the CPU.
+
+    Returns:
+        ``ms`` of a step, and ``MiB`` and ``process MiB`` of memory.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    where, loaded, used = torch.device(device), load_file(batch), load_grouping(grouping)
+    where, loaded, landmark_grouping = torch.device(device), load_file(batch), load_grouping(grouping)
     idle = memory_mib()
-    network = (WholeMaps if whole_maps else CenterNet)(backbone, used.num_groups)
+    network = (WholeMaps if whole_maps else CenterNet)(backbone, landmark_grouping.num_groups)
     settings = DetectorSettings(Warp(flip=0.5, scale=0.1, shift=0.03, color=0.1), "published")
-    mirror = torch.from_numpy(used.mirror())
+    mirror = torch.from_numpy(landmark_grouping.mirror())
     module = CenterNetModule(network, TrainDetector(), settings, mirror, 0).to(where)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)
@@ -78,22 +82,27 @@ def training_step(
     return {"ms": min(times[1:]), **_memory(device, idle)}
 
 
-def inference(path: str, backbone: str, grouping: str, size: int, device: str, threads: int) -> Numbers:
-    """Memory and the fastest time of one image, from pixels to garments with all four techniques.
+def inference(
+    images: str, backbone: str, grouping: str, size: int, device: str, threads: int
+) -> Numbers:
+    """Measure inference: peak memory, and the time of the fastest image with all four techniques.
 
-    The network is untrained; its score threshold is such that it finds ``KEPT`` garments.
+    The network is untrained; its score threshold is set so that it detects ``KEPT`` garments.
 
     Args:
-        images: file of RGB uint8 images (H, W, 3); the first one is not timed.
+        images: safetensors file with RGB uint8 images (H, W, 3); the first one is not timed.
         backbone: of the network.
         grouping: of the landmarks.
         size: side of the network's input, pixels.
-        device: where.
+        device: ``cpu`` or ``cuda``.
         threads: of the CPU.
+
+    Returns:
+        ``ms`` of an image, and ``MiB`` and ``process MiB`` of memory.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    images = [pixels.numpy() for _, pixels in sorted(load_file(path).items())]
+    pixels = [image.numpy() for _, image in sorted(load_file(images).items())]
     where = torch.device(device)
     idle = memory_mib()
     network = CenterNet(backbone, load_grouping(grouping).num_groups).eval().to(where)
@@ -102,7 +111,7 @@ def inference(path: str, backbone: str, grouping: str, size: int, device: str, t
     post = PostProcess(flip=False)
     detector = Detector(TorchNetwork(network, "auto", where), spec, post)
     times = []
-    for image in images:
+    for image in pixels:
         maps = smoothed(detector.maps(detector.letterbox([image])[0]), post)
         threshold = float(local_maxima(maps["hm"]).flatten().topk(KEPT).values[-1])
         start = time.perf_counter()
