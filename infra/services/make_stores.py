@@ -1,4 +1,4 @@
-"""Create the stores of the services: a database each for Dagster and MLflow, a bucket for MLflow and DVC.
+"""Create the stores of the services: databases for Dagster and MLflow, a bucket for MLflow and DVC.
 
 Existing ones are not changed. Addresses and credentials come from the environment: libpq's ``PGHOST``,
 ``PGUSER``, ``PGPASSWORD``; ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``.

@@ -195,7 +195,8 @@ from dagster import DagsterInstance, build_sensor_context
 from pipelines.resources import RepositoryResource
 from pipelines.sensors import dvc_lock
 with DagsterInstance.get() as instance:
-    context = build_sensor_context(instance=instance, resources={"repository": RepositoryResource(root=".")})
+    resources = {"repository": RepositoryResource(root=".")}
+    context = build_sensor_context(instance=instance, resources=resources)
     print(dvc_lock.evaluate_tick(context).skip_message)
 """
     told = clone.python("-c", code).stdout.strip().splitlines()[-1]
