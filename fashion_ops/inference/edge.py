@@ -57,7 +57,7 @@ class EdgePredictor:
             min_score: garments with a lower score are left out.
 
         Raises:
-            ValueError: not an image; names the file.
+            ValueError: the file is missing, not an image, cut off or too large; names the file.
         """
         if isinstance(photo, np.ndarray):
             reduced = Photo(photo, (photo.shape[1], photo.shape[0]))
@@ -86,7 +86,10 @@ def edge_postprocess(detector: Path) -> PostProcess:
 
 
 def detect_photo(detector: Detector, photo: Photo, min_score: float) -> list[Detection]:
-    """Detect the garments of a photo, best first, in pixels of the whole photo."""
+    """Detect the garments of a photo, best first, in pixels of the whole photo.
+
+    Garments with a score below ``min_score`` are left out.
+    """
     limit = np.array(photo.size, np.float32) - 1
     return [
         replace(

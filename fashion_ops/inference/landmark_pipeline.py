@@ -30,7 +30,7 @@ class ScoredLandmarks(NamedTuple):
 
 
 def average(members: Sequence[ScoredLandmarks]) -> ScoredLandmarks:
-    """Ensemble: the mean of landmarks and scores that several models predict for the same garments."""
+    """Average the landmarks and scores that several models predict for the same garments."""
     landmarks = [np.mean(poses, 0) for poses in zip(*(m.landmarks for m in members), strict=True)]
     return ScoredLandmarks(landmarks, np.mean([m.scores for m in members], 0))
 
@@ -83,8 +83,9 @@ class LandmarkPipeline:
             boxes: (N, 4) x1, y1, x2, y2 in pixels of the image.
             category_ids: (N,) 1..13.
             variants: which of ``VARIANTS`` to return.
-            score: whose peaks make the score of a garment: ``own`` for the landmarks of its category,
-                ``all`` for every channel. A refiner has no peaks and keeps the finetuned score.
+            score: which heatmap peaks the score of a garment is the mean of: ``own`` takes those of its
+                category's landmarks, ``all`` those of every channel. A refiner has no heatmap peaks;
+                its landmarks keep the score of the finetuned ones.
 
         Returns:
             Landmarks in pixels of the image, by variant.
@@ -124,7 +125,7 @@ class LandmarkPipeline:
 def _predict_crops(
     model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
 ) -> ScoredLandmarks:
-    """Landmarks in crop pixels, and scores of their garments."""
+    """Predict landmarks in crop pixels, and garment scores as ``score`` says, for crops of garments."""
     channels = model.predict_channels(crops, category_ids)
     poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
     scored = poses if score == "own" else channels
@@ -134,7 +135,17 @@ def _predict_crops(
 def _check_matches(
     folder: Path, spec: dict[str, Any], universal: dict[str, Any], category_name: str
 ) -> None:
-    """Check that the model of a category works on the crops and channels of the universal one."""
+    """Check that the model of a category works on the crops and channels of the universal one.
+
+    Args:
+        folder: of the category's model, for the message.
+        spec: its ``model.json``.
+        universal: ``model.json`` of the universal landmarker.
+        category_name: also allowed as the grouping.
+
+    Raises:
+        ValueError: crop, padding or grouping differ.
+    """
     for name in ("crop", "padding", "grouping"):
         value, expected = spec.get(name), universal[name]
         if value not in (None, expected) and (name, value) != ("grouping", category_name):

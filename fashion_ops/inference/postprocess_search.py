@@ -1,4 +1,4 @@
-"""Grid search of the four post-processing techniques: AP of any setting, and the search itself.
+"""Grid search over the settings of post-processing: AP of any setting, and the search itself.
 
 ``PostprocessScorer`` runs images through the detector once and computes the AP of many settings from
 what it keeps (``methods.centernet.candidates``). The AP equals that of ``Detector.detect`` with each
@@ -49,7 +49,7 @@ class SearchSpace:
     def of(
         cls, post: PostProcess, sigma_center: Iterable[float], sigma_landmark: Iterable[float]
     ) -> "SearchSpace":
-        """Make a space; without technique 2 (smoothing) the sigmas are ignored."""
+        """Make a space; where ``post.smooth`` is off, smoothing has no sigmas and they are ignored."""
         if not post.smooth:
             return cls(post, (0.0,), (0.0,))
         return cls(post, tuple(sigma_center), tuple(sigma_landmark))
@@ -78,17 +78,23 @@ class PostprocessScorer:
     threshold: float
 
     def landmark_aps(self, posts: Sequence[PostProcess]) -> np.ndarray:
-        """Landmark AP of each setting, on the detector's own boxes."""
+        """Compute the landmark AP (S,) of S settings, in the boxes that the detector predicts."""
         return self._score(posts, lambda d, scores: landmark_aps(self.truth, d, scores))
 
     def box_aps(self, posts: Sequence[PostProcess]) -> np.ndarray:
-        """Box AP of each setting."""
+        """Compute the box AP (S,) of S settings."""
         return self._score(posts, lambda d, scores: box_aps(self.truth, d, self.clipped_boxes, scores))
 
     def _score(
         self, posts: Sequence[PostProcess], ap: Callable[[Detections, np.ndarray], np.ndarray]
     ) -> np.ndarray:
-        """Score settings; those with the same landmarks are scored together."""
+        """Compute an AP (S,) of S settings; those with the same landmarks share a call of ``ap``.
+
+        Args:
+            posts: the settings.
+            ap: takes the detections that settings share and their scores (V, U), one row a setting and
+                -1 where it lacks a detection; returns the AP (V,).
+        """
         aps = np.zeros(len(posts))
         same_landmarks = pd.DataFrame([(p.sigma_landmark, p.gamma) for p in posts]).groupby([0, 1])
         for rows in same_landmarks.indices.values():
@@ -98,13 +104,16 @@ class PostprocessScorer:
         return aps
 
     def _scores(self, post: PostProcess) -> np.ndarray:
+        """Compute the score (U,) of each candidate before NMS, negative where it is none."""
         center = self.space.sigma_center.index(post.sigma_center) if post.smooth else 0
         return self.candidates.scores(center, self._sigma_landmark(post), post)
 
     def _sigma_landmark(self, post: PostProcess) -> int:
+        """Find the index of the setting's ``sigma_landmark`` in the space."""
         return self.space.sigma_landmark.index(post.sigma_landmark) if post.smooth else 0
 
     def _detections(self, post: PostProcess) -> Detections:
+        """Make detections of all candidates with the setting's landmarks, without scores and areas."""
         categories = [CATEGORIES[k - 1] for k in self.candidates.category]
         points = CategoryPoints(
             landmarks=self.candidates.points(self._sigma_landmark(post), post),
@@ -125,15 +134,18 @@ def build_scorers(
 ) -> list[PostprocessScorer]:
     """Run the detector on images once and make a scorer for each search space.
 
-    Memory: the maps of one batch, and for each image at most ``TOP`` candidates for each
-    ``sigma_center``, each with 39 points for each ``sigma_landmark``: 6.5 kB with 21 of them.
+    Memory: the maps of one batch, and for each image at most ``TOP`` candidates per ``sigma_center``.
+    A candidate holds up to 39 points per ``sigma_landmark``: 6.5 kB with 21 values of it.
 
     Args:
         detector: its ``post.flip`` says whether maps are merged with those of the mirrored images.
         catalog: of the images.
         images: rows of the catalog's images, of one split.
-        garments: all garments on them.
+        garments: rows of the catalog's garments, all that are on these images.
         spaces: the settings to score.
+
+    Returns:
+        The scorers, in the order of ``spaces``.
     """
     slots = grouping_slots(detector.grouping)
     threshold = detector.spec["score_threshold"]
@@ -174,7 +186,7 @@ def build_scorers(
 
 
 def _to_images(c: Candidates, inverse: np.ndarray) -> Candidates:
-    """Move candidates from input to image pixels by the affine matrices (B, 2, 3) of the images."""
+    """Move candidates from input to image pixels by the affine matrices (B, 2, 3) of the B images."""
     matrices = inverse[c.image]
 
     def move(points: np.ndarray) -> np.ndarray:
@@ -187,7 +199,7 @@ def _to_images(c: Candidates, inverse: np.ndarray) -> Candidates:
 
 
 def grid(step: float, start: float) -> tuple[float, ...]:
-    """Values from 0 to 1 in steps, and the value that the search starts with."""
+    """Values from 0 to 1 in steps, and ``start``, from which the search begins; sorted, each once."""
     return tuple(sorted({*np.arange(0, 1 + 1e-9, step).round(6).tolist(), start}))
 
 
@@ -199,7 +211,7 @@ class SearchResult:
         best: the best setting.
         tried: settings by the name of the parameter that varies in them: all values of gamma and of
             alpha, and those of each sigma with the other sigma at its best value.
-        sigmas: AP (sigma_landmark, sigma_center) of all pairs; None if technique 2 is off.
+        sigmas: AP (sigma_landmark, sigma_center) of all pairs; None if smoothing is off.
     """
 
     best: PostProcess
@@ -210,7 +222,8 @@ class SearchResult:
 def search(measure: Measure, start: PostProcess, step: float) -> SearchResult:
     """Search both sigmas together, then gamma, then alpha, each with the best so far (DeepMark++ 4.1).
 
-    Of equally good settings the one nearest to ``start`` wins, so a parameter without effect stays.
+    Of equally good settings the one nearest to ``start`` wins, so a parameter without effect keeps its
+    value.
     Parameters of a technique that is off are not searched.
 
     Args:
@@ -240,6 +253,8 @@ def search(measure: Measure, start: PostProcess, step: float) -> SearchResult:
 
 
 def _nearest_best(settings: list[PostProcess], aps: np.ndarray, start: PostProcess) -> PostProcess:
+    """Choose the setting of the highest AP; of equal ones the nearest to ``start``."""
+
     def distance(post: PostProcess) -> float:
         return round(sum((getattr(post, n) - getattr(start, n)) ** 2 for n in PARAMETERS), 9)
 

@@ -24,9 +24,12 @@ Tables = dict[str, pd.DataFrame]
 
 
 def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.DataFrame:
-    """Garments that a source finds on each image, as a table of predictions.
+    """Detect the garments on images, as a table of predictions (``schemas.PREDICTIONS``).
 
-    Landmarks are empty where the source has boxes only.
+    Args:
+        source: gives boxes and, if it has them, landmarks; without them the column is empty arrays.
+        images: rows of the catalog's images.
+        max_detections: the best of each image and category that are kept.
     """
     rows = []
     ids = images["image_id"].to_list()
@@ -39,7 +42,7 @@ def detect(source: BoxSource, images: pd.DataFrame, max_detections: int) -> pd.D
 def detection_rows(
     image_ids: Sequence[int], detections: Sequence[Sequence[GarmentBox]], max_detections: int
 ) -> list[tuple]:
-    """The first detections of each image and category, as rows of ``predictions_table``.
+    """Make rows of ``predictions_table`` from the best detections of each image and category.
 
     Args:
         image_ids: of the images.
@@ -73,10 +76,13 @@ def landmark_tables(
         catalog: provides the images.
         boxes: image_id, garment_id, category_id, box and, from a detector, score.
         label: name of the boxes in the progress bar.
-        score: whose peaks count, see ``LandmarkPipeline.predict``.
+        score: ``own`` or ``all``, see ``LandmarkPipeline.predict``.
         ensemble: further landmark models. With them there is one more variant, ``ensemble``: the mean
             of the finetuned landmarks of all models.
         variants: which of ``VARIANTS`` to predict; an ensemble needs ``finetuned``.
+
+    Returns:
+        Variant -> ``schemas.PREDICTIONS``. The score is that of the box times that of the landmarks.
     """
     boxes = boxes.sort_values("image_id", kind="stable")
     parts: dict[str, list[ScoredLandmarks]] = {}
@@ -114,7 +120,12 @@ def landmark_tables(
 
 
 def predictions_table(rows: list[tuple]) -> pd.DataFrame:
-    """Make ``schemas.PREDICTIONS`` of rows image_id, garment_id, category_id, score, box, landmarks."""
+    """Make a table ``schemas.PREDICTIONS``.
+
+    Args:
+        rows: image_id, garment_id (-1 if detected), category_id, score, box (4,) and flat landmarks
+            (3n,), in this order.
+    """
     columns = list(zip(*rows, strict=True)) or [[]] * 6
     return PREDICTIONS.validate(
         pd.DataFrame(
@@ -131,8 +142,13 @@ def predictions_table(rows: list[tuple]) -> pd.DataFrame:
 
 
 def write_predictions(folder: Path, tables: dict[str, Tables]) -> None:
-    """Write one parquet file per kind of boxes and method: ``truth_boxes/refined.parquet``."""
-    for kind, by_method in tables.items():
+    """Write one parquet file per kind of boxes and variant, such as ``truth_boxes/refined.parquet``.
+
+    Args:
+        folder: existing folder, without these subfolders.
+        tables: kind of boxes -> variant -> predictions.
+    """
+    for kind, by_variant in tables.items():
         (folder / kind).mkdir(parents=True)
-        for method, table in by_method.items():
-            table.to_parquet(folder / kind / f"{method}.parquet", index=False)
+        for variant, table in by_variant.items():
+            table.to_parquet(folder / kind / f"{variant}.parquet", index=False)

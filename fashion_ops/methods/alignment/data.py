@@ -34,7 +34,7 @@ class Shapes:
 
     @property
     def observed(self) -> np.ndarray:
-        """Bool (N, n): visible or occluded."""
+        """Whether a landmark is visible or occluded, bool (N, n)."""
         return self.visibility > 0
 
     @property
@@ -43,7 +43,7 @@ class Shapes:
         return np.flatnonzero(self.observed.any(axis=1))
 
     def take(self, rows: np.ndarray) -> "Shapes":
-        """The garments at these indices, or where the boolean ``rows`` is true."""
+        """Select garments by index, or by a boolean mask (N,)."""
         return Shapes(self.positions[rows], self.visibility[rows], self.slots[rows])
 
 
@@ -64,7 +64,14 @@ class AlignmentData:
 
 @dataclass(frozen=True)
 class Split:
-    """The garments of one split that one model serves: catalog rows, crops and landmarks."""
+    """The garments of one split that one model is for.
+
+    Attributes:
+        rows: their landmarks in the catalog, in pixels of the images.
+        points: names and mirror order of their landmarks.
+        crops: their crops.
+        shapes: their landmarks, normalised in the frame of the crops.
+    """
 
     rows: AlignmentLandmarks
     points: PointSet
@@ -76,23 +83,23 @@ class Split:
 
     @property
     def data(self) -> AlignmentData:
-        """The split as training data."""
+        """The crops and landmarks of the split, as training data."""
         return AlignmentData(self.crops, self.shapes, self.points.mirror)
 
     def to_pixels(self, positions: np.ndarray) -> np.ndarray:
-        """Normalised positions (N, n, 2) as pixels of the images."""
+        """Convert normalised positions (N, n, 2) to pixels of the images."""
         return frame_of(self.crops.frame, self.rows.box).invert(positions.astype(np.float64))
 
 
 def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, frame: FrameName) -> Split:
-    """Read the garments of a split that one model serves.
+    """Read the garments of a split that one model is for.
 
     Args:
         catalog: of one source.
         split: ``train``, ``val`` or ``test``.
         kind: ``all`` (three clothing types in FLD's 8 slots), one of the types, or ``person`` (LSP).
         size: of the crops, pixels.
-        frame: of the crops and positions.
+        frame: how the square of a crop is laid over the garment, see ``frame_of``.
 
     Raises:
         ValueError: the split has no such garments.
@@ -110,7 +117,12 @@ def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, fram
 
 
 def kinds_of(catalog: AlignmentCatalog, per_type: bool) -> tuple[str, ...]:
-    """The models that a catalog needs: one for persons, one for all garments, or one per type."""
+    """List the kinds, as of ``load_split``, that a catalog needs a model for.
+
+    Args:
+        catalog: of one source; a catalog of persons needs ``person`` only.
+        per_type: one kind for each clothing type in the catalog instead of ``all``.
+    """
     types = sorted(set(catalog.garments["clothes_type"].tolist()))
     if types == [0]:
         return (PERSON,)
@@ -155,7 +167,7 @@ class AlignmentSamples(Dataset[dict[str, Tensor]]):
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """A whole batch at once, already stacked."""
+        """Load the samples at these positions as a batch, stacked along the first axis."""
         rows = self.rows[np.asarray(indices)]
         index = torch.from_numpy(rows)
         return {

@@ -46,7 +46,9 @@ class Candidates:
     landmark_score: Float[np.ndarray, "l u"]
 
     def scores(self, center: int, landmark: int, post: PostProcess) -> Float[np.ndarray, " u"]:
-        """Scores before NMS (technique 1), negative where the setting finds no garment.
+        """Compute the scores before NMS, rescored by technique 1 if ``post.rescore``.
+
+        Scores are negative where the setting finds no garment.
 
         Args:
             center: index of ``post.sigma_center`` among the C values.
@@ -60,7 +62,7 @@ class Candidates:
         return np.where(score < 0, np.float32(-1), mixed)
 
     def points(self, landmark: int, post: PostProcess) -> Float[np.ndarray, "u m 2"]:
-        """Landmarks (technique 3); arguments as of ``scores``."""
+        """Compute the landmarks, blended (technique 3) if ``post.blend``; arguments as of ``scores``."""
         if not post.blend:
             return self.refined[landmark]
         return post.gamma * self.refined[landmark] + (1 - post.gamma) * self.coarse
@@ -75,15 +77,15 @@ def decode_candidates(
     min_score: float,
     top: int,
 ) -> Candidates:
-    """Decode what ``decode`` would find with any of these sigmas.
+    """Decode every garment that ``decode`` finds with at least one of these sigmas.
 
     Args:
         maps: of a batch, as ``decode`` takes them.
         slots: of ``grouping_slots``.
         post: which techniques are on; its sigmas, gamma and alpha are ignored.
-        sigma_center: values of technique 2 for the centres; 0 does not smooth.
-        sigma_landmark: the same for the landmarks.
-        min_score: centres below are ignored.
+        sigma_center: smoothing of the centre maps (technique 2), cells; 0 does not smooth.
+        sigma_landmark: smoothing of the landmark maps, cells.
+        min_score: centres with a lower score are ignored.
         top: most garments of an image for each ``sigma_center``.
     """
     b, categories, h, w = maps["hm"].shape
@@ -128,7 +130,7 @@ def decode_candidates(
 
 
 def concatenate(parts: Sequence[Candidates]) -> Candidates:
-    """Join the candidates of several batches."""
+    """Join the candidates of several batches; ``image`` stays as it is in each."""
 
     def join(name: str) -> np.ndarray:
         axis = 1 if name in ("center_score", "refined", "landmark_score") else 0

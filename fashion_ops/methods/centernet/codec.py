@@ -24,27 +24,30 @@ def from_grid(grid: Tensor) -> Tensor:
 
 
 def flat_cells(image: Int[Tensor, " n"], cells: Int[Tensor, "n 2"], side: int) -> Int[Tensor, " n"]:
-    """Indices ``(image * side + y) * side + x`` of cells (x, y) in a batch of square maps."""
+    """Number the cells (x, y) of a batch of square maps as ``(image * side + y) * side + x``."""
     return (image * side + cells[:, 1]) * side + cells[:, 0]
 
 
 def encode_boxes(
     boxes: Float[Tensor, "n 4"], cells: Int[Tensor, "n 2"]
 ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
-    """Size ``wh`` and centre offset ``reg`` of boxes (x1, y1, x2, y2), seen from cells."""
+    """Encode boxes x1, y1, x2, y2 as their size ``wh`` and their centre's offset ``reg`` from a cell.
+
+    All are in grid coordinates; ``cells`` (x, y) need not be the cell of the centre.
+    """
     return boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2 - cells
 
 
 def decode_boxes(
     wh: Float[Tensor, "n 2"], reg: Float[Tensor, "n 2"], cells: Float[Tensor, "n 2"]
 ) -> Float[Tensor, "n 4"]:
-    """Invert ``encode_boxes``; negative sizes count as 0."""
+    """Invert ``encode_boxes``: boxes x1, y1, x2, y2 in grid coordinates; negative sizes count as 0."""
     center, extent = cells + reg, wh.clamp_min(0)
     return torch.cat([center - extent / 2, center + extent / 2], -1)
 
 
 def encode_points(points: Float[Tensor, "*n 2"], cells: Int[Tensor, "*#n 2"]) -> Float[Tensor, "*n 2"]:
-    """Offsets of points from cells."""
+    """Encode points as their offsets from cells, all in grid coordinates."""
     return points - cells
 
 
@@ -56,12 +59,13 @@ def decode_points(offsets: Float[Tensor, "*n 2"], cells: Tensor) -> Float[Tensor
 def mirror_displacements(
     hps: Float[Tensor, "b k2 h w"], mirror: Int[Tensor, " k"]
 ) -> Float[Tensor, "b k2 h w"]:
-    """Displacements of mirrored images, already turned back along x, as those of the images.
+    """Convert the displacements of mirrored images to those of the images.
 
     A displacement starts at its cell's left edge, so it mirrors as x -> 1 - x.
 
     Args:
-        hps: x and y of each of K channels, alternating (2K channels).
+        hps: displacements x and y of each of K landmarks, alternating; the map itself is already
+            flipped back along x.
         mirror: permutation of the K channels under a flip.
     """
     moved = hps.unflatten(1, (-1, 2))[:, mirror]

@@ -76,7 +76,7 @@ class Images(Dataset[dict[str, Tensor]]):
             self._cache = self._read(np.arange(len(image_ids)))
 
     def set_epoch(self, epoch: int) -> None:
-        """Select the epoch whose random crops are drawn."""
+        """Select the epoch, counted from 0, whose random crops are drawn from now on."""
         self.epoch = epoch
 
     def _read(self, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
@@ -101,7 +101,7 @@ class Images(Dataset[dict[str, Tensor]]):
         return matrix
 
     def _crop(self, index: int, out: np.ndarray) -> np.ndarray:
-        """Letterbox a random crop of an image; as ``_letterbox``."""
+        """Letterbox a random crop of an image into ``out`` and return the matrix, as ``_letterbox``."""
         assert self.random_crop is not None
         matrix, shrink = self.random_crop.draw(index, self.epoch, self.size)
         image = self.read_image(int(self.image_ids[index]), shrink)
@@ -116,11 +116,12 @@ class Images(Dataset[dict[str, Tensor]]):
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        """Load a batch.
+        """Load the images at these positions of the data set as a batch.
 
         Returns:
-            ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4), ``category`` (B, M), 0 for padding,
-            and ``landmarks`` (B, M, K, 3).
+            ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4) x1, y1, x2, y2 in input pixels,
+            ``category`` (B, M) 1..13, 0 for padding, and ``landmarks`` (B, M, K, 3) x, y in input
+            pixels and visibility.
         """
         i = np.asarray(indices)
         if self._cache is None:
@@ -156,7 +157,7 @@ def warp_images(
         generator: source of randomness.
 
     Returns:
-        Images in 0..1, boxes, which may reach beyond the input, and landmarks.
+        Images in 0..1, boxes and landmarks in their pixels; boxes may reach beyond the input.
 
     Raises:
         ValueError: ``warp`` rotates, after which boxes would no longer be tight.

@@ -63,7 +63,7 @@ class Instances:
 
 
 def grouping_slots(grouping: Grouping) -> Int[Tensor, "13 m"]:
-    """Heatmap channel of each landmark of each category; -1 pads categories with fewer than M = 39."""
+    """Look up the heatmap channel of each landmark of each category; -1 pads to M = 39 landmarks."""
     slots = np.full((len(CATEGORIES), max(c.num_landmarks for c in CATEGORIES)), -1)
     for c in CATEGORIES:
         slots[c.id - 1, : c.num_landmarks] = grouping.channels(c.id)
@@ -71,7 +71,7 @@ def grouping_slots(grouping: Grouping) -> Int[Tensor, "13 m"]:
 
 
 def smoothed(maps: Maps, post: PostProcess) -> Maps:
-    """Apply technique 2 to both kinds of heatmaps, if ``post.smooth``."""
+    """Return all maps, with smoothed heatmaps of centres and landmarks if ``post.smooth``."""
     if not post.smooth:
         return maps
     return {
@@ -86,13 +86,13 @@ def decode(
 ) -> Decoded:
     """Decode the maps of ``CenterNet.forward`` into garments.
 
-    Landmarks are refined by ``masked_maximum`` with technique 4, else by ``nearest_candidate``.
+    Landmarks are refined by ``masked_maximum`` if ``post.mask`` is on, else by ``nearest_candidate``.
 
     Args:
         maps: the six maps, heatmaps after the sigmoid.
         slots: of ``grouping_slots``.
         post: the techniques and their parameters; its flip, scales and NMS are ignored here.
-        min_score: centres below are not decoded.
+        min_score: centres with a lower score are not decoded.
         top: most garments of an image.
 
     Returns:
@@ -119,7 +119,7 @@ def decode(
 def _decode_chunk(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, min_score: float, top: int
 ) -> Decoded:
-    """Run ``decode`` on some of the images."""
+    """Do what ``decode`` does, all images of ``maps`` at once."""
     maps = smoothed(maps, post)
     scores, category, x, y = find_centers(maps["hm"], top)
     image, rank = (scores >= max(min_score, 1e-9)).nonzero(as_tuple=True)
@@ -156,7 +156,13 @@ def _decode_chunk(
 def decode_fixed(
     maps: Maps, slots: Int[Tensor, "13 m"], post: PostProcess, top: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Run ``decode`` with shapes that do not depend on the data, for a graph that is exported.
+    """Do what ``decode`` does with shapes that do not depend on the data, for a graph that is exported.
+
+    Args:
+        maps: the six maps, heatmaps after the sigmoid.
+        slots: of ``grouping_slots``.
+        post: the techniques and their parameters; its flip, scales and NMS are ignored here.
+        top: number of garments of an image.
 
     Returns:
         Boxes (B, top, 4), scores (B, top), category (B, top) and landmarks (B, top, M, 3); landmarks
@@ -191,7 +197,15 @@ def decode_fixed(
 
 
 def find_centers(heat: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Score, category from 0, x and y, (B, top) each, of the best local maxima of the centre maps."""
+    """Find the best local maxima of the centre maps, best first.
+
+    Args:
+        heat: centre maps (B, 13, H, W) after the sigmoid.
+        top: number of maxima of an image.
+
+    Returns:
+        Score, category counted from 0, and the cell's x and y, each (B, top).
+    """
     _, c, h, w = heat.shape
     scores, index = local_maxima(heat).flatten(1).topk(min(top, c * h * w))
     return scores, index // (h * w), index % w, index // w % h
@@ -205,7 +219,7 @@ def measure(
     Args:
         maps: the six maps, already smoothed.
         g: the garments.
-        slot_count: M.
+        slot_count: M, landmarks of a garment including padding.
         post: the techniques.
         fixed: whether no shape may depend on a value.
 

@@ -127,7 +127,7 @@ class Detector:
 
         Args:
             images: B images, RGB uint8 (H, W, 3), any sizes.
-            scale: of the images; the input's side changes by the same factor.
+            scale: factor on the side of the input, and so on the images in it.
 
         Returns:
             The inputs, and the affine matrices (B, 2, 3) from image to input pixels.
@@ -142,7 +142,10 @@ class Detector:
         return torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2), matrices
 
     def maps(self, images: UInt8[Tensor, "b 3 s s"]) -> dict[str, Tensor]:
-        """Run the network on letterboxed images; with ``post.flip`` also on the mirrored ones."""
+        """Compute the six maps of letterboxed images, heatmaps after the sigmoid.
+
+        With ``post.flip`` they are averaged with the maps of the mirrored images.
+        """
         maps = self.network(images)
         if not self.post.flip:
             return maps
@@ -150,7 +153,10 @@ class Detector:
         return merge_flipped(maps, self.network(images.flip(-1)), mirror)
 
     def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
-        """Decode maps into garments in input pixels, before NMS."""
+        """Decode the maps of ``maps`` into garments in input pixels, before NMS.
+
+        Centres with a score below ``min_score`` are not decoded.
+        """
         slots = grouping_slots(self.grouping).to(maps["hm"].device)
         return decode(maps, slots, self.post, min_score)
 
@@ -161,7 +167,8 @@ class Detector:
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
-            score_threshold: garments below are left out; None uses the model's own threshold.
+            score_threshold: garments with a lower score are left out; None uses the threshold in
+                ``model.json``.
         """
         threshold = self.spec["score_threshold"] if score_threshold is None else score_threshold
         detections: list[list[Detection]] = []
@@ -178,7 +185,10 @@ class Detector:
     def _detect_at(
         self, images: list[np.ndarray], threshold: float, scale: float
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Boxes, landmarks, scores and category of each image at one scale, in image pixels."""
+        """Detect at one scale, before NMS: for each image boxes, landmarks, scores and categories.
+
+        Boxes and landmarks are in image pixels.
+        """
         inputs, matrices = self.letterbox(images, scale)
         decoded = self.decode(self.maps(inputs), threshold)
         return [
@@ -193,7 +203,7 @@ class Detector:
     def _merge_scales(
         self, image: np.ndarray, scales: list[tuple[Tensor, ...]], threshold: float
     ) -> list[Detection]:
-        """Join the detections of all scales of one image by NMS and apply the threshold."""
+        """Join by NMS what ``_detect_at`` found in one image at all scales; apply the threshold."""
         boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*scales, strict=True))
         kept, final = nms(boxes, scores, categories, self.post)
         confident = final >= threshold

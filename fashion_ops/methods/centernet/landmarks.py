@@ -56,7 +56,8 @@ def masked_maximum(
     """Find the maximum of each heatmap under a Gaussian mask around ``coarse`` (technique 4, eq. 4).
 
     The Gaussian's sigma is a ninth of the box's shorter side. The score is the masked value, which is
-    the paper's "penalty in proportion to the distance".
+    the paper's "penalty in proportion to the distance". Where the mask leaves nothing, the position is
+    ``coarse``. Arguments and results are those of the module.
     """
     landmarks = (image, channel, coarse, boxes)
     if fixed:
@@ -69,7 +70,7 @@ def masked_maximum(
 def _masked_maximum(
     maps: Maps, image: Tensor, channel: Tensor, coarse: Tensor, boxes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Compute ``masked_maximum`` for some of the landmarks.
+    """Do what ``masked_maximum`` does, all landmarks at once.
 
     The Gaussian is a product of one over x and one over y, so the best cell of a row does not depend
     on y: one pass over each map finds the best row, and the best cell lies in it.
@@ -97,7 +98,8 @@ def nearest_candidate(
     """Find the local maximum of each heatmap nearest to ``coarse`` (CenterNet's refinement).
 
     ``coarse`` itself is returned, with the heatmap's value there, if the maximum lies outside the box,
-    scores at most 0.1 or is farther away than 0.3 of the box's longer side.
+    scores at most 0.1 or is farther away than 0.3 of the box's longer side. Arguments and results are
+    those of the module.
     """
     heat = maps["hm_hp"]
     _, _, h, w = heat.shape
@@ -123,10 +125,11 @@ def nearest_candidate(
 
 
 def _candidates(heat: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
-    """Scores and flat cells (B, K, T) of the local maxima of each landmark map, padded with score 0.
+    """Find the local maxima of each landmark map: their scores and flat cells y * W + x, (B, K, T) each.
 
-    T is ``CANDIDATES``. Without ``fixed``, T is the largest number of usable maxima in a map if that is
-    smaller, which avoids sorting whole maps.
+    Maps with fewer than T maxima are padded with score 0. T is ``CANDIDATES``. Without ``fixed``, T is
+    the largest number of maxima above ``MIN_CANDIDATE`` in a map if that is smaller, which avoids
+    sorting whole maps.
     """
     b, k, h, w = heat.shape
     peaks = local_maxima(heat).flatten(2)

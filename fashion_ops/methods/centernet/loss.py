@@ -49,7 +49,15 @@ class _Focal(torch.autograd.Function):
 
 
 def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Penalty-reduced focal loss, alpha 2, beta 4, divided by the positive cells (CenterNet eq. 1)."""
+    """Compute the penalty-reduced focal loss with alpha 2 and beta 4 (CenterNet eq. 1).
+
+    Args:
+        logits: of the heatmaps, before the sigmoid.
+        target: heatmaps in 0..1; cells that are 1 are positive.
+
+    Returns:
+        The sum over all cells, divided by the number of positive cells.
+    """
     return _Focal.apply(logits, target)  # type: ignore[return-value]
 
 
@@ -58,7 +66,7 @@ def masked_l1(
     target: Float[Tensor, "n c"],
     mask: Bool[Tensor, "n c"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean absolute error over the coordinates where ``mask`` is True, or over all if it is None."""
+    """Compute the mean absolute error where ``mask`` is True, or of all if it is None; 0 if of none."""
     distance = (predicted.float() - target).abs()
     if mask is None:
         return distance.sum() / max(1, distance.numel())
@@ -66,9 +74,13 @@ def masked_l1(
 
 
 def category_loss(heat: Float[Tensor, "b c h w"], targets: Targets) -> Float[Tensor, ""]:
-    """Cross-entropy between the category heatmaps' logits at the centres.
+    """Compute the mean cross-entropy over the categories at the garments' centres.
 
     It ranks the categories of a garment but does not say how high a heatmap should be.
+
+    Args:
+        heat: logits of the centre heatmaps, one channel for each category.
+        targets: says where the centres are, and their categories.
     """
     logits = heat.permute(0, 2, 3, 1).flatten(0, 2)[targets.centers].float()
     return F.cross_entropy(logits, targets.category, reduction="sum") / max(1, len(logits))

@@ -64,7 +64,7 @@ class Head(nn.Module):
         return self.out(F.relu(self.conv(features))) * self.unit
 
     def at(self, patches: Float[Tensor, "n c9"]) -> Float[Tensor, "n out"]:
-        """Compute the output at the middle of each patch (see ``extract_patches``)."""
+        """Compute the output at the middle of each 3x3 patch that ``extract_patches`` returned."""
         weight = self.conv.weight.permute(0, 2, 3, 1).flatten(1)
         hidden = F.relu(F.linear(patches, weight, self.conv.bias))
         return F.linear(hidden, self.out.weight.flatten(1), self.out.bias) * self.unit
@@ -73,7 +73,7 @@ class Head(nn.Module):
 def extract_patches(
     features: Float[Tensor, "b c h w"], cells: Int[Tensor, " n"]
 ) -> Float[Tensor, "n c9"]:
-    """Copy the 3x3 neighbourhood of each cell, (N, 9 * C), padded with zeros at the border.
+    """Copy the 3x3 neighbourhood of each cell as a vector (9 * C,), with zeros beyond the border.
 
     Args:
         features: the neck's map.
@@ -89,7 +89,14 @@ def extract_patches(
 
 
 def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = None) -> nn.ModuleDict:
-    """Make the six heads of one stack; ``inputs``, ``width`` and ``std`` as of ``Head``."""
+    """Make the six heads of one stack, by name.
+
+    Args:
+        num_landmarks: channels of the grouping.
+        inputs: channels of the map that they read.
+        width: channels inside each head.
+        std: of a regression's initial last weights, see ``Head``.
+    """
     return nn.ModuleDict(
         {
             name: Head(inputs, width, channels, UNITS.get(name), std)
@@ -146,7 +153,7 @@ class CenterNet(nn.Module):
         return self.neck(self.backbone(pixels))
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> dict[str, Tensor]:
-        """Compute the six maps of the last stack; ``hm`` and ``hm_hp`` are logits."""
+        """Compute the six maps of the last stack, by name; ``hm`` and ``hm_hp`` are logits."""
         features = self.features(pixels)[-1]
         return {name: head(features) for name, head in self.heads.items()}
 
@@ -175,6 +182,7 @@ class CenterNet(nn.Module):
 
 
 def _at_cells(features: Tensor, heads: nn.Module, centers: Tensor, points: Tensor) -> dict[str, Tensor]:
+    """Compute ``CenterNet.at_cells`` for one stack from the map that its heads read."""
     assert isinstance(heads, nn.ModuleDict)
     outputs = {name: heads[name](features) for name in ("hm", "hm_hp")}
     around_centers, around_points = (

@@ -54,7 +54,10 @@ class CenterNetModule(TrainingModule):
         self.register_buffer("mirror", mirror, persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of a batch by name and their weighted sum ``loss``, averaged over the stacks."""
+        """Compute the losses of a batch of ``Images``, by name, and their weighted sum ``loss``.
+
+        Each is the mean over the stacks. ``generator`` draws the augmentation.
+        """
         pixels, boxes, landmarks = warp_images(
             batch, self.get_buffer("mirror"), self.settings.warp, generator
         )

@@ -26,7 +26,7 @@ def nms(
     category: Int[Tensor, " n"],
     post: PostProcess,
 ) -> tuple[Int[Tensor, " kept"], Float[Tensor, " kept"]]:
-    """Suppress duplicates as ``post.nms`` says (``none``, ``hard`` or ``soft``).
+    """Suppress duplicates in one image as ``post.nms`` says (``none``, ``hard`` or ``soft``).
 
     Returns:
         Indices of the garments that remain, best first, and their scores, which soft NMS lowers.
@@ -43,9 +43,14 @@ def nms(
 def soft_nms(
     boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], category: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " kept"], Float[Tensor, " kept"]]:
-    """Gaussian soft-NMS: each kept garment multiplies the scores of the others by exp(-IoU^2 / 0.5).
+    """Apply Gaussian soft-NMS within each category.
 
-    Unlike the released code, which leaves stale copies of dropped rows behind, dropped rows are gone.
+    The best remaining garment is kept, and the scores of the others of its category are multiplied by
+    exp(-IoU^2 / 0.5), until the best score is below 0.001. The released code differs: it leaves stale
+    copies of the garments that it drops.
+
+    Returns:
+        Indices of the garments that remain, best first, and their lowered scores.
     """
     decay = torch.exp(-(box_iou(boxes, boxes) ** 2) / SOFT_SIGMA)
     decay = torch.where(category[:, None] == category, decay, torch.ones_like(decay))
@@ -71,7 +76,7 @@ class OverlapGroups:
     Attributes:
         rows: the garments of each group; -1 pads.
         decay: the factor on a garment's score (last axis) when another of its group (middle) is kept.
-        min_score: garments whose score falls below are suppressed.
+        min_score: garments whose score falls below it are suppressed.
     """
 
     rows: Int[np.ndarray, "g d"]

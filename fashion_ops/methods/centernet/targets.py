@@ -47,10 +47,17 @@ class Targets:
 
 
 def gaussian_radius(height: Tensor, width: Tensor, rule: Radius) -> Tensor:
-    """Radius in cells within which the corners may move while the box still overlaps by 0.7.
+    """Compute how far a box's corners may move, in cells, while its IoU with the box stays 0.7 or more.
 
-    ``published`` is CornerNet's formula as released, with which all published numbers were trained:
-    it divides each root by 2 instead of 2a and gives about 2.8 times the ``corrected`` radius.
+    Args:
+        height: of the boxes (n,), cells.
+        width: of the boxes (n,), cells.
+        rule: ``published`` is CornerNet's formula as released, with which all published numbers were
+            trained. It divides each root by 2 instead of 2a and gives about 2.8 times the
+            ``corrected`` radius.
+
+    Returns:
+        (n,) whole numbers as floats.
     """
     o, total, area = MIN_OVERLAP, height + width, height * width
     # a r^2 + b r + c = 0 for one corner inside, both inside, both outside
@@ -111,7 +118,7 @@ def make_targets(
     rule: Radius,
     center_reach: int = 0,
 ) -> Targets:
-    """Encode the garments of a batch.
+    """Encode the garments of a batch as the network's targets.
 
     A garment without labelled landmarks still trains centre and size (the released code drops it).
     With ``center_reach`` r > 0 the (2r+1)^2 cells around a centre learn its category, size, offset and

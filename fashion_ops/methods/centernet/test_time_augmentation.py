@@ -32,8 +32,11 @@ def merge_flipped(
 
 
 def canvas_size(size: int, scale: float, multiple: int) -> int:
-    """Side in pixels of the square input for an image letterboxed into ``size * scale`` pixels.
+    """Compute the side of the square input at another scale: ``size * scale``, rounded up.
 
-    The side is rounded up to a multiple of ``multiple``.
+    Args:
+        size: side at scale 1, pixels.
+        scale: of the test-time augmentation.
+        multiple: the side is a multiple of this, pixels.
     """
     return math.ceil(round(size * scale, 6) / multiple) * multiple

@@ -42,7 +42,7 @@ class DetectorData:
 
 
 def detector_settings(config: TrainDetector, grouping: Grouping) -> DetectorSettings:
-    """Augmentation, targets and losses of a configuration."""
+    """Derive augmentation, targets and losses from a configuration."""
     scale, shift = (0.0, 0.0) if config.random_crop else (config.scale, config.shift)
     constraint = None
     if config.position_constraint:
@@ -62,7 +62,14 @@ def detector_settings(config: TrainDetector, grouping: Grouping) -> DetectorSett
 def detector_spec(
     config: TrainDetector, grouping: Grouping, model: CenterNet, start: WarmStart | None
 ) -> dict[str, Any]:
-    """The ``model.json`` of a detector; it contains no path, so ``start_from`` is left out."""
+    """Make the ``model.json`` of a detector; it contains no path, so ``start_from`` is left out.
+
+    Args:
+        config: the configuration that the detector was trained with.
+        grouping: of its landmarks.
+        model: the network, which knows the widths.
+        start: what the warm start copied; None without one.
+    """
     spec = {
         "method": METHOD,
         "grouping": grouping.name,

@@ -77,7 +77,13 @@ class Stage(RoIHeads):
         return self.box_predictor["category"](x).float(), self.box_predictor["box"](x).float()
 
     def refine(self, deltas: Tensor, boxes: list[Tensor], sizes: Sizes) -> list[Tensor]:
-        """Apply the deltas to the boxes of each image and clip them to the image, without gradient."""
+        """Apply the deltas (n, 4) to the boxes and clip them to their images, without gradient.
+
+        Args:
+            deltas: of the boxes of all images, one image after another.
+            boxes: (n, 4) of each image.
+            sizes: (height, width) of each image.
+        """
         moved = self.box_coder.decode(deltas.detach(), boxes).reshape(-1, 4)
         parts = moved.split([len(b) for b in boxes])
         return [clip_boxes_to_image(b, size) for b, size in zip(parts, sizes, strict=True)]
@@ -118,7 +124,7 @@ class CascadeHeads(nn.Module):
             features: maps by name.
             proposals: boxes of each image.
             sizes: (height, width) of each image before padding.
-            targets: boxes, labels (and masks) of each image, to train.
+            targets: boxes, labels (and masks) of each image; None to detect.
 
         Returns:
             Without targets: boxes, labels, scores (and, with HTC, masks inside the boxes) of each
@@ -139,7 +145,10 @@ class CascadeHeads(nn.Module):
     def box_features(
         self, features: dict[str, Tensor], semantic: Semantic | None, boxes: list[Tensor]
     ) -> Float[Tensor, "n w 7 7"]:
-        """Pool the maps inside the boxes and add the semantic features pooled there."""
+        """Pool the maps to 7 x 7 inside the boxes (n, 4) of each image, all images in a row.
+
+        ``semantic``, unless it is None, is pooled in the same boxes and added.
+        """
         pooled = self.pool(features, boxes, canvas(features))
         return pooled if semantic is None else pooled + semantic.pool(boxes, POOLED)
 
@@ -151,6 +160,12 @@ class CascadeHeads(nn.Module):
         sizes: Sizes,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the proposals through all stages.
+
+        Args:
+            features: maps of the pyramid, by name.
+            semantic: output of the semantic branch; None without HTC's branches.
+            proposals: boxes (n, 4) of each image, pixels of the padded image.
+            sizes: (height, width) of each image before padding.
 
         Returns:
             For each image: boxes of the last stage (n, 4), and probabilities (n, 1 + categories),
@@ -172,7 +187,19 @@ class CascadeHeads(nn.Module):
         sizes: Sizes,
         targets: Targets,
     ) -> dict[str, Tensor]:
-        """Compute the weighted losses by name; training minimises their sum."""
+        """Compute the weighted losses; training minimises their sum.
+
+        Args:
+            features: maps of the pyramid, by name.
+            semantic: output of the semantic branch; None without HTC's branches.
+            proposals: boxes (n, 4) of each image, pixels of the padded image.
+            sizes: (height, width) of each image before padding.
+            targets: boxes, labels (and, with HTC, masks) of each image.
+
+        Returns:
+            ``category1`` and ``box1`` of the first stage and so on; with HTC also ``mask1`` and so on,
+            and ``semantic``. Each is a scalar.
+        """
         losses: dict[str, Tensor] = {}
         boxes = proposals
         for i, (stage, weight) in enumerate(zip(self.stages, LOSS_WEIGHTS, strict=True)):
@@ -209,7 +236,7 @@ class CascadeHeads(nn.Module):
 
 
 def canvas(features: dict[str, Tensor]) -> Sizes:
-    """(height, width) of the padded images, whose sides are multiples of 32."""
+    """Derive (height, width) of each padded image from the map at stride 4."""
     batch, _, height, width = features["0"].shape
     return [(4 * height, 4 * width)] * batch
 
@@ -217,12 +244,15 @@ def canvas(features: dict[str, Tensor]) -> Sizes:
 def select_detections(
     boxes: Float[Tensor, "n 4"], scores: Float[Tensor, "n c"], threshold: float
 ) -> BoxTensors:
-    """Select the garments among the boxes of one image, best first, with NMS in each category.
+    """Select the garments among the boxes of one image, with NMS in each category.
 
     Args:
-        boxes: shared by all categories.
-        scores: of each box and category, background first.
+        boxes: x1, y1, x2, y2 in pixels, shared by all categories.
+        scores: of each box and category, background first, 0..1.
         threshold: scores must be above it.
+
+    Returns:
+        The best ``MAX_DETECTIONS`` boxes, scores and labels (1 is the first category), best first.
     """
     row, category = (scores[:, 1:] > threshold).nonzero(as_tuple=True)
     labels = category + 1

@@ -18,6 +18,7 @@ DEPTH = 4  # convolutions of the semantic branch and of a mask head
 
 
 def _conv(width: int, kernel: int) -> nn.Module:
+    """Make a convolution that keeps width and size, with ReLU."""
     return Conv2dNormActivation(width, width, kernel, norm_layer=None)
 
 
@@ -34,7 +35,9 @@ class Semantic:
     features: Tensor
 
     def pool(self, boxes: list[Tensor], size: int) -> Float[Tensor, "n w s s"]:
-        """Pool the features inside the boxes to ``size`` x ``size``.
+        """Pool the features inside the boxes (n, 4) of each image to ``size`` x ``size``.
+
+        The results of all images follow each other.
 
         HTC pools to 14 x 14 and averages to 7 x 7 for the box heads, which is the same as pooling to
         7 x 7 with twice as many samples on each side.
@@ -44,7 +47,7 @@ class Semantic:
 
 
 class SemanticBranch(nn.Module):
-    """All levels resized to stride 8 and added, then four convolutions (HTC, fig. 4)."""
+    """Resizes all levels of the pyramid to stride 8, adds them and convolves the sum (HTC, fig. 4)."""
 
     def __init__(self, width: int, num_categories: int) -> None:
         super().__init__()
@@ -54,7 +57,7 @@ class SemanticBranch(nn.Module):
         self.logits = nn.Conv2d(width, num_categories + 1, 1)
 
     def forward(self, features: dict[str, Tensor]) -> Semantic:
-        """Compute the semantic maps from the pyramid's maps by name."""
+        """Compute the semantic maps from the maps of the pyramid, by name."""
         size = features[LEVEL].shape[-2:]
         levels = []
         for name, x in features.items():
@@ -87,7 +90,7 @@ class MaskHead(nn.Module):
 
         Args:
             pooled: features of the boxes.
-            before: features of the previous stage's head.
+            before: what the head of the previous stage returned here; None in the first stage.
         """
         if before is not None and self.flow is not None:
             pooled = pooled + self.flow(before)
@@ -108,7 +111,13 @@ class MaskBranch(nn.Module):
         semantic: Semantic | None,
         detections: list[dict[str, Tensor]],
     ) -> list[Float[Tensor, "_ 1 28 28"]]:
-        """Predict the masks inside the boxes of each image, 0..1, as the mean over all heads."""
+        """Predict the masks inside the boxes of each image, 0..1, as the mean over all heads.
+
+        Args:
+            features: maps of the pyramid, by name.
+            semantic: output of the semantic branch; None without it.
+            detections: ``boxes`` (n, 4) and ``labels`` (n,), 1 the first category, of each image.
+        """
         boxes = [d["boxes"] for d in detections]
         labels = torch.cat([d["labels"] for d in detections]) - 1
         rows = torch.arange(len(labels), device=labels.device)
@@ -125,7 +134,11 @@ class MaskBranch(nn.Module):
         boxes: list[Tensor],
         heads: int | None = None,
     ) -> list[Tensor]:
-        """Features of the first ``heads`` heads (None: all) for the boxes of each image."""
+        """Compute the features of the first ``heads`` heads (None: all) for the boxes of each image.
+
+        Returns:
+            For each head (n, w, 14, 14), the boxes of all images one after another.
+        """
         batch, _, height, width = features["0"].shape
         pooled = self.pool(features, boxes, [(4 * height, 4 * width)] * batch)
         if semantic is not None:
@@ -145,12 +158,12 @@ class MaskBranch(nn.Module):
         matched: list[Tensor],
         targets: list[dict[str, Tensor]],
     ) -> Float[Tensor, ""]:
-        """Cross-entropy of one head's masks of the true categories, per pixel of 28 x 28.
+        """Compute the cross-entropy of one head: each box's mask of its true category, 28 x 28 pixels.
 
         Args:
             number: of the head, 0, 1 or 2.
-            features: maps by name.
-            semantic: output of the semantic branch.
+            features: maps of the pyramid, by name.
+            semantic: output of the semantic branch; None without it.
             boxes: positive boxes of each image.
             matched: index of the garment that each box matches.
             targets: labels and masks of each image.

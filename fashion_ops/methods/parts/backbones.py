@@ -58,7 +58,7 @@ class _TopFusion(nn.Module):
         self.register_load_state_dict_pre_hook(_drop_unused_fusions)
 
     def forward(self, x: list[Tensor]) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32: the first fused, the others as their branches return them."""
+        """Apply the module to maps at strides 4, 8, 16 and 32; only the first one is fused."""
         maps = [branch(m) for branch, m in zip(self.branches, x, strict=True)]
         to_top = self.fuse_layers[0]
         assert isinstance(to_top, nn.ModuleList)
@@ -67,7 +67,7 @@ class _TopFusion(nn.Module):
 
 
 def _drop_unused_fusions(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
-    """Drop the three unused fusions, which timm's weights and older model folders contain."""
+    """Delete from ``state`` the three unused fusions, which timm's weights and older models contain."""
     used = (f"{prefix}branches.", f"{prefix}fuse_layers.0.")
     for name in [n for n in state if n.startswith(prefix) and not n.startswith(used)]:
         del state[name]
@@ -124,17 +124,17 @@ class HRNet(nn.Module):
             self.train()
 
     def stem(self, x: Tensor) -> Tensor:
-        """The first two convolutions: one map at stride 4, ``stem_channels`` wide."""
+        """Apply the first two convolutions to images (B, 3, H, W): (B, stem_channels, H/4, W/4)."""
         net = self.net
         x = net.act1(net.bn1(net.conv1(x)))
         return net.act2(net.bn2(net.conv2(x)))
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """Everything after the stem."""
+        """Turn the stem's map into the maps of the branches, at strides 4, 8, 16 and 32."""
         return self.net.stages(x)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4, 8, 16, 32."""
+        """Compute from images (B, 3, H, W) the maps at strides 4, 8, 16 and 32."""
         return self.stages(self.stem(x))
 
 
@@ -175,7 +175,7 @@ class Deconvolutions(nn.Module):
             self.layers.extend([deconv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)])
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """The coarsest map (B, inputs, H/32, W/32) to one map (B, width, H/4, W/4), in a list."""
+        """Upsample the last map, (B, inputs, H/32, W/32), and return [(B, width, H/4, W/4)]."""
         return [self.layers(maps[-1])]
 
 
@@ -200,23 +200,28 @@ class SimpleBaseline(nn.Module):
         self.channels = [256, 2048]
 
     def stem(self, x: Tensor) -> Tensor:
-        """Convolution and pooling: one map at stride 4, ``stem_channels`` wide."""
+        """Apply convolution and pooling to images (B, 3, H, W): (B, stem_channels, H/4, W/4)."""
         net: Any = self.net
         return net.maxpool(net.act1(net.bn1(net.conv1(x))))
 
     def stages(self, x: Tensor) -> list[Tensor]:
-        """Everything after the stem."""
+        """Turn the stem's map into two maps: of the neck at stride 4, of the ResNet at stride 32."""
         net: Any = self.net
         deep = net.layer4(net.layer3(net.layer2(net.layer1(x))))
         return [*self.neck([deep]), deep]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Maps at strides 4 and 32."""
+        """Compute from images (B, 3, H, W) the maps at strides 4 and 32."""
         return self.stages(self.stem(x))
 
 
 def landmarker_backbone(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
-    """The backbone of a top-down landmarker by name; the head reads its first map, at stride 4.
+    """Make the backbone of a top-down landmarker; the head reads its first map, at stride 4.
+
+    Args:
+        name: one of ``LANDMARKERS``.
+        pretrained: name of timm weights, for an HRNet also a file of pose weights; None starts
+            from scratch.
 
     Raises:
         ValueError: unknown name, or weights of another network.
@@ -233,7 +238,7 @@ def landmarker_backbone(name: str, pretrained: str | None = None) -> HRNet | Sim
 def load_timm(
     name: str, pretrained: str | None, setting: str = "pretrained", **options: Any
 ) -> nn.Module:
-    """A network of timm by name, with its published weights or without.
+    """Make a network of timm, with its published weights or from scratch.
 
     Args:
         name: such as ``resnet50``.

@@ -19,7 +19,16 @@ from fashion_ops.methods.parts.frames import letterbox
 
 
 def to_frame(landmarks: np.ndarray, boxes: np.ndarray, side: float = FRAME) -> np.ndarray:
-    """Landmarks (N, n, 2) in pixels to the square that their box (N, 4) is letterboxed into."""
+    """Map landmarks to the square that the box of their garment is letterboxed into.
+
+    Args:
+        landmarks: (N, n, 2) in pixels of the image.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels of the image.
+        side: of the square, in the unit of the result.
+
+    Returns:
+        (N, n, 2), 0..side inside the box.
+    """
     return letterbox(boxes, side).apply(landmarks)
 
 
@@ -29,7 +38,7 @@ def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) 
     Args:
         landmarks: (N, n, 2).
         observed: bool (N, n).
-        centers: (k, n, 2).
+        centers: (k, n, 2), in the unit of the landmarks.
 
     Returns:
         (N, k), in the unit of the landmarks; 0 where no landmark is observed.
@@ -48,7 +57,7 @@ def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) 
     Args:
         landmarks: (N, n, 2).
         observed: bool (N, n); configurations without an observed landmark are left out.
-        k: maximal number of centres.
+        k: largest number of centres.
         seed: of the initial centres.
     """
     rows = observed.any(axis=1)
@@ -58,27 +67,30 @@ def fit_centers(landmarks: np.ndarray, observed: np.ndarray, k: int, seed: int) 
 
 
 def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
-    """softmax(-d / T) over the last axis; rows sum to 1."""
+    """Turn distances d (..., k) into labels softmax(-d / T) over the last axis, which sums to 1.
+
+    ``temperature`` T has the unit of the distances.
+    """
     scaled = -(d - d.min(axis=-1, keepdims=True)) / temperature
     weights = np.exp(scaled)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def temperature_of(d: np.ndarray, share: float = 0.45) -> float:
-    """A temperature for spaces of any scale: a share of the median distance to the nearest centre.
+    """Derive the temperature for a space as a share of the median distance to the nearest centre.
 
     In the 224-pixel space of stage 1 this gives the paper's 20; stages 2 and 3 cluster offsets and
     outer products, which have other units.
 
     Args:
         d: (N, k) distances of training configurations.
-        share: see ``docs/decisions.md``.
+        share: of the median; 0.45 gives the paper's temperature, see ``docs/decisions.md``.
     """
     return float(max(share * np.median(d.min(axis=1)), 1e-12))
 
 
 def perplexity(labels: np.ndarray) -> np.ndarray:
-    """Exponential of the entropy of each soft label (N, k): 1 is one-hot, k uniform."""
+    """Compute the exponential (N,) of the entropy of each soft label (N, k): 1 one-hot, k uniform."""
     labels = labels.astype(np.float64)
     return np.exp(-(labels * np.log(np.maximum(labels, 1e-30))).sum(axis=-1))
 
@@ -96,7 +108,7 @@ class Configurations:
 
     @classmethod
     def from_landmarks(cls, landmarks: np.ndarray, observed: np.ndarray) -> "Configurations":
-        """From (N, n, 2) landmarks and bool (N, n)."""
+        """Flatten landmarks (N, n, 2), of which bool (N, n) says which are observed."""
         mask = np.repeat(observed, landmarks.shape[2], axis=1).astype(np.float64)
         points = np.where(mask > 0, landmarks.reshape(mask.shape), 0.0)
         return cls(points, mask, mask.shape[1] / np.maximum(mask.sum(axis=1), 1.0))
@@ -105,24 +117,37 @@ class Configurations:
         return len(self.points)
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """(N, k): |m x|^2 - 2 (m x) c + m c^2, without an (N, k, 2n) array."""
+        """Compute the weighted squared distances (N, k) to centres (k, 2n), over observed coordinates.
+
+        As |m x|^2 - 2 (m x) c + m c^2 with the mask m, which needs no array (N, k, 2n).
+        """
         norm = np.einsum("nd,nd->n", self.points, self.points)[:, None]
         total = norm - 2 * self.points @ centers.T + self.mask @ (centers**2).T
         return np.maximum(total, 0.0) * self.weight[:, None]
 
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-        """The point with the least sum of weighted masked squared distances."""
+        """Compute the point (2n,) with the least sum of weighted squared distances to some points.
+
+        ``rows`` are the indices of these points, or a boolean mask.
+
+        Coordinates that none of them has are taken from ``fallback`` (2n,).
+        """
         return _mean(self.points[rows], self.mask[rows], self.weight[rows], fallback)
 
     def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
+        """Return one point (2n,), its missing coordinates from ``fallback`` (2n,)."""
         return np.where(self.mask[row] > 0, self.points[row], fallback)
 
     def middle(self) -> np.ndarray:
-        """Mean of all; the middle of the frame for a landmark that none has."""
+        """Compute the unweighted mean (2n,) of all points, in 224-px units.
+
+        A coordinate that none has is 112, the middle of the frame.
+        """
         middle = np.full(self.points.shape[1], FRAME / 2)
         return _mean(self.points, self.mask, np.ones(len(self.points)), middle)
 
 
 def _mean(points: np.ndarray, mask: np.ndarray, weight: np.ndarray, fallback: np.ndarray) -> np.ndarray:
+    """Compute the weighted mean (2n,) over the observed coordinates, else ``fallback`` (2n,)."""
     total = weight @ mask
     return np.where(total > 0, (weight @ points) / np.maximum(total, 1e-12), fallback)

@@ -50,17 +50,19 @@ class EpochSampler(Sampler[int]):
 
 
 def _rank_and_world() -> tuple[int, int]:
+    """Return the index of this process's device and the number of devices; (0, 1) for a single one."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> LRScheduler:
-    """The learning rate schedule of a run.
+    """Make the learning rate schedule of a run; call its ``step`` after every optimizer step.
 
     Args:
         optimizer: created with ``lr=config.lr``.
-        config: ``lr_steps`` or, without them, one cycle up to ``lr`` and down.
+        config: its ``lr_steps`` give the schedule; if they are None, it is one cycle up to ``lr`` and
+            down again.
         steps: optimizer steps of the whole run, ``config.epochs`` times those of an epoch.
     """
     if config.lr_steps is None:
@@ -77,16 +79,17 @@ def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> 
 def auxiliary_weight(
     progress: float, alpha: float, decay: tuple[float, float], as_printed: bool = False
 ) -> float:
-    """DFA's schedule of an auxiliary loss (eq. 4): alpha until t1, then linearly down to 0 at t2.
+    """Weight of an auxiliary loss in DFA (eq. 4): alpha until t1, then linearly down to 0 at t2.
 
-    As printed, the ramp between t1 and t2 rises from 0 to alpha, after which the weight is 0. The text
-    around it says that the weight decreases, so ours falls (docs/decisions.md, "DFA eq. 4").
+    As printed in the paper, the ramp between t1 and t2 rises from 0 to alpha and the weight is 0
+    afterwards. The paper's text says that the weight decreases, so by default the ramp falls
+    (docs/decisions.md, "DFA eq. 4").
 
     Args:
         progress: completed share of the run, 0..1.
         alpha: weight at the start.
         decay: (t1, t2) as shares of the run.
-        as_printed: use the rising ramp.
+        as_printed: use the rising ramp of the printed equation.
     """
     t1, t2 = decay
     left = min(1.0, max(0.0, (t2 - progress) / max(t2 - t1, 1e-9)))

@@ -65,7 +65,7 @@ class TrainedStage:
 
     @torch.no_grad()
     def predict(self, crops: Crops, previous: Estimate | None = None) -> Estimate:
-        """Predict all crops, without dropout.
+        """Predict all crops, without dropout and without gradient.
 
         Args:
             crops: of the size and frame in ``spec``.
@@ -99,6 +99,7 @@ class TrainedStage:
         crops: UInt8[Tensor, "b 3 s s"],
         previous: Float[np.ndarray, "b n 2"] | None,
     ) -> Output:
+        """Run one network on a batch; ``previous`` are normalised positions, None in stage 1."""
         device = next(net.parameters()).device
         pixels = normalize(crops.to(device) / 255).contiguous(memory_format=torch.channels_last)
         positions = None if previous is None else torch.from_numpy(previous).to(device)
@@ -107,7 +108,7 @@ class TrainedStage:
             return net(pixels, positions if net.cascade else None)
 
     def save(self, folder: Path) -> None:
-        """Write the stage into an existing folder; two networks get a subfolder each."""
+        """Write the stage into an existing folder; two networks each get a subfolder."""
         spec = {**self.spec, "method": METHOD, "networks": len(self.nets)}
         spec["labels"] = None
         if self.labels is not None:
@@ -127,7 +128,7 @@ class TrainedStage:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "TrainedStage":
-        """Read what ``save`` wrote.
+        """Read a stage that ``save`` wrote; its networks run on ``device``.
 
         Raises:
             FileNotFoundError: the folder holds no stage.
@@ -148,7 +149,12 @@ class TrainedStage:
 
 
 def build(spec: dict[str, Any], pretrained: str | None = None) -> StageNet:
-    """The network that a stage's spec describes, with random or pretrained weights."""
+    """Build the network that a stage's spec describes.
+
+    Args:
+        spec: the ``model.json`` of a stage.
+        pretrained: timm's name of the backbone's weights; None initialises at random.
+    """
     return StageNet(
         spec["backbone"],
         spec["input_size"],

@@ -1,7 +1,7 @@
 """Pseudo-labels of the three stages: a space, its K centres and a temperature (eq. 1, Table 1).
 
 - ``configuration``: the true landmarks (stage 1);
-- ``offset``: delta = previous stage's estimate - truth (stage 2);
+- ``offset``: delta = the previous stage's estimate - the true landmarks (stage 2);
 - ``context``: lin(delta x delta), the outer product of the offsets with themselves (stage 3).
 
 Distances are in 224-px units (in their square for ``context``); labels are softmax(-d / T). The paper
@@ -50,12 +50,13 @@ class PseudoLabels:
     def distances(
         self, positions: np.ndarray, previous: np.ndarray | None, observed: np.ndarray
     ) -> np.ndarray:
-        """Distance of each garment to each centre (N, K).
+        """Compute the distance (N, K) of each garment to each centre, in the unit of the module.
 
         Args:
             positions: true positions (N, n, 2), normalised.
-            previous: the previous stage's positions (N, n, 2), or None for ``configuration``.
-            observed: bool (N, n).
+            previous: positions that the previous stage predicts (N, n, 2), normalised; None if the
+                space is ``configuration``, which does not use them.
+            observed: bool (N, n); landmarks that are not observed do not count.
         """
         values = space_values(self.space, positions, previous)
         if self.space == "context":
@@ -70,7 +71,14 @@ class PseudoLabels:
 
 
 def space_values(space: Space, positions: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
-    """What a space clusters, (N, n, 2) in 224-px units: positions in the frame, or offsets."""
+    """Compute the values (N, n, 2) that a space clusters, in 224-px units.
+
+    Args:
+        space: ``configuration`` clusters positions from the top left corner of the crop, ``offset``
+            and ``context`` cluster ``previous - positions``.
+        positions: true positions (N, n, 2), normalised.
+        previous: the previous stage's positions (N, n, 2), normalised; None for ``configuration``.
+    """
     if space == "configuration":
         return (positions + 0.5) * FRAME
     assert previous is not None, f"space {space!r} needs the positions of the previous stage"
@@ -85,14 +93,14 @@ def fit_labels(
     observed: np.ndarray,
     seed: int,
 ) -> PseudoLabels:
-    """Cluster the training garments.
+    """Cluster the training garments of one stage and fit the temperature of its soft labels.
 
     Args:
         config: ``clusters`` is K (fewer where there are fewer different garments), ``temperature`` the
             paper's T for configurations in 224-px units.
         space: what to cluster.
         positions: true positions (N, n, 2), normalised.
-        previous: the previous stage's positions (N, n, 2); None in stage 1.
+        previous: positions that the previous stage predicts (N, n, 2), normalised; None in stage 1.
         observed: bool (N, n); garments without any observed landmark are left out.
         seed: of the initial centres.
     """

@@ -18,12 +18,15 @@ SMALL_WIDTHS = {"small": (16, 32, 64), "tiny": (16, 16, 16)}
 
 
 def make_backbone(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
-    """A network from images (B, 3, H, W) to non-negative maps (B, C, H/8, W/8), and C.
+    """Make a network from images (B, 3, H, W) to maps (B, C, H/8, W/8) without negative values.
 
     Args:
         name: ``vgg16`` (as published), ``vgg16_bn``, or ``small`` and ``tiny`` for the demo and
             tests.
         pretrained: timm's name of ImageNet weights, such as ``tv_in1k``, or None.
+
+    Returns:
+        The network, and C.
 
     Raises:
         ValueError: the name is unknown, or the network has no pretrained weights.
@@ -46,7 +49,7 @@ def make_backbone(name: str, pretrained: str | None) -> tuple[nn.Module, int]:
 
 
 def conv_bn(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU."""
+    """Make a 3x3 convolution with batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
     )
@@ -64,7 +67,11 @@ class NonLocal(nn.Module):
         self.w = nn.Conv2d(inner, channels, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """``w(y) + x`` with ``y_i = sum_j exp(theta_i . phi_j) g_j / sum_j exp(theta_i . phi_j)``."""
+        """Add to each place a weighted mean over all places, as ``w(y) + x``.
+
+        ``y_i = sum_j exp(theta_i . phi_j) g_j / sum_j exp(theta_i . phi_j)``, where theta, phi, g and w
+        are 1x1 convolutions and i and j places.
+        """
         query, key, value = (f(x).flatten(2).transpose(1, 2) for f in (self.theta, self.phi, self.g))
         y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
         return self.w(y.transpose(1, 2).unflatten(2, x.shape[2:])) + x
@@ -79,7 +86,7 @@ class GlobalLocal(nn.Module):
         self.local = nn.Sequential(conv_bn(channels, channels), conv_bn(channels, channels))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Features with global, then local context."""
+        """Add global context to the features, then local context."""
         return self.local(self.non_local(x))
 
     @torch.no_grad()
@@ -133,17 +140,17 @@ class GLE(nn.Module):
         self.register_buffer("joined", torch.tensor(joined))
 
     def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
-        """The embedding, which is the input of the up-sampling."""
+        """Compute the embedding at stride 8, which is the input of the up-sampling."""
         x = self.trunk(x)
         return self.embed(x) if self.joined else x
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n h w"]:
-        """Heatmaps at the crop's own size; the peaks of a trained model are near 1."""
+        """Compute heatmaps as large as the crop; the peaks of a trained model are near 1."""
         return self.up(self.features(x))
 
     @torch.no_grad()
     def join(self, pixels: Float[Tensor, "b 3 h w"]) -> None:
-        """Let the modules take part from now on, as identities on the features of this batch."""
+        """Let the modules take part from now on, as identities on the features of these crops."""
         features = self.trunk(pixels)
         for module in self.embed:
             assert isinstance(module, GlobalLocal)

@@ -52,9 +52,9 @@ def make_trees(
     """Fit the relations of each kind of garment.
 
     Args:
-        shapes: of the training garments.
-        links: for each kind its slots (n,) and the links between them.
-        seed: of the clusters.
+        shapes: the landmarks of the training garments.
+        links: for each kind a mask (n,) of the landmarks that it has, and the links between them.
+        seed: of the clustering.
     """
     trees = []
     for slots, pairs in links:
@@ -67,6 +67,15 @@ def fit_relations(shapes: Shapes, links: Links, types: int, seed: int) -> tuple[
     """Cluster the relative positions of each link into at most ``types`` types, in both directions.
 
     A link whose ends are never observed together gets one type of very large spread.
+
+    Args:
+        shapes: the landmarks of the training garments of one kind.
+        links: pairs of landmark indices.
+        types: largest number of types of a relation.
+        seed: of the clustering.
+
+    Returns:
+        For each link the relation from its first to its second landmark, then the reverse.
     """
     relations = []
     for a, b in links:
@@ -78,6 +87,7 @@ def fit_relations(shapes: Shapes, links: Links, types: int, seed: int) -> tuple[
 
 
 def _relation(start: int, end: int, offsets: np.ndarray, types: int, seed: int) -> Relation:
+    """Cluster the offsets (N, 2) of ``end`` from ``start``, normalised; see ``fit_relations``."""
     if not len(offsets):
         return Relation(start, end, np.zeros((1, 2)), np.full((1, 2), 1e3))
     observed = np.ones((len(offsets), 1), bool)
@@ -90,11 +100,17 @@ def _relation(start: int, end: int, offsets: np.ndarray, types: int, seed: int) 
 
 
 def _spread(residuals: np.ndarray) -> np.ndarray:
+    """Standard deviations (2,) of the residuals (N, 2) of one type, at least ``MIN_SPREAD``."""
     return np.maximum(np.sqrt((residuals**2).mean(axis=0)) if len(residuals) else 0.0, MIN_SPREAD)
 
 
 def nearest_type(relation: Relation, positions: np.ndarray) -> np.ndarray:
-    """Type (N,) of a relation in each garment, from positions (N, n, 2)."""
+    """Find the type (N,) of a relation in each garment, an index into ``means``.
+
+    Args:
+        relation: the relation.
+        positions: (N, n, 2), normalised; both landmarks of the relation must be observed.
+    """
     offsets = positions[:, relation.end] - positions[:, relation.start]
     scaled = (offsets[:, None] - relation.means[None]) / relation.spread[None]
     return (scaled**2).sum(-1).argmin(axis=1)

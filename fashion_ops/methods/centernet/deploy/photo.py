@@ -43,7 +43,7 @@ class Photo:
 
 
 def decode_reduced(data: bytes, name: str, side: int) -> Photo:
-    """Decode a photo, a JPEG at the smallest size whose longer side is not below ``side``.
+    """Decode a photo; a JPEG at the smallest reduced size whose longer side is not below ``side``.
 
     Args:
         data: bytes of an image file; turned upright by its EXIF orientation.
@@ -51,7 +51,8 @@ def decode_reduced(data: bytes, name: str, side: int) -> Photo:
         side: of the network's input, pixels.
 
     Raises:
-        ValueError: the bytes are no image, or a truncated one.
+        ValueError: the bytes are no image, or a truncated or too large one; the message starts with
+            ``name``.
     """
     try:
         stored = probe_bytes(data)

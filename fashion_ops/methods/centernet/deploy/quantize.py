@@ -29,6 +29,7 @@ class _Images(CalibrationDataReader):
         self._images = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[override]
+        """Return the next image as the network's input, None after the last."""
         image = next(self._images, None)
         return None if image is None else {INPUT: image[None]}
 

@@ -25,14 +25,23 @@ ExportRuntime = Literal["onnx", "openvino"]
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """An ONNX file run by ONNX Runtime on the CPU."""
+    """An ONNX file run by ONNX Runtime on the CPU: an ``inference.Network``."""
 
     graph: Graph
     session: onnxruntime.InferenceSession
 
     @classmethod
     def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OnnxNetwork":
-        """Read a network; ``threads`` 0 uses all cores."""
+        """Read a network.
+
+        Args:
+            path: the ONNX file.
+            graph: its description, the ``export.json`` beside it.
+            threads: number of CPU threads; 0 uses all cores.
+
+        Raises:
+            Exception: of ONNX Runtime, if the file is missing or cannot be read.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -46,16 +55,24 @@ class OnnxNetwork:
 
 @dataclass(frozen=True)
 class OpenvinoNetwork:
-    """An IR or ONNX file run by OpenVINO on the CPU, tuned for one image at a time."""
+    """An OpenVINO IR or ONNX file run by OpenVINO on the CPU, tuned for one image at a time."""
 
     graph: Graph
     request: ov.InferRequest
 
     @classmethod
     def open(cls, path: Path, graph: Graph, threads: int = 0) -> "OpenvinoNetwork":
-        """Read a network; ``threads`` 0 uses all cores.
+        """Read a network.
 
-        An fp32 graph runs in fp32; else OpenVINO uses what is fastest on the hardware, such as bf16.
+        An fp32 graph runs in fp32; others in whatever is fastest on the hardware, such as bf16.
+
+        Args:
+            path: the IR (``.xml``) or ONNX file.
+            graph: its description, the ``export.json`` beside it.
+            threads: number of CPU threads; 0 uses all cores.
+
+        Raises:
+            RuntimeError: the file is missing or cannot be read.
         """
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if graph.precision == "fp32":
@@ -71,7 +88,13 @@ class OpenvinoNetwork:
 
 
 def _pixels(images: Tensor, graph: Graph) -> np.ndarray:
-    """Check images and convert them to the graph's input, without a copy if they are channels last."""
+    """Convert images uint8 (B, 3, S, S) to the graph's input (B, S, S, 3).
+
+    Nothing is copied if the images are channels last in memory.
+
+    Raises:
+        ValueError: the graph takes another size or number of images.
+    """
     size, batch = graph.input_size, graph.batch
     if tuple(images.shape[1:]) != (3, size, size):
         raise ValueError(f"the graph takes images (3, {size}, {size}), got {tuple(images.shape[1:])}")
@@ -97,7 +120,7 @@ class ExportedDetector(Detector):
 
         Args:
             folder: contains ``export.json``.
-            runtime: OpenVINO also reads an ONNX export.
+            runtime: ``onnx`` or ``openvino``, which also reads an ONNX export.
             post: the post-processing; None uses the folder's ``postprocess.json``.
             threads: number of CPU threads; 0 uses all cores.
 
@@ -122,7 +145,12 @@ class ExportedDetector(Detector):
         return cls(network.open(path, graph, threads), spec, post, graph=graph)
 
     def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
-        """Convert the graph's outputs into garments in input pixels, before NMS."""
+        """Convert the graph's outputs into garments in input pixels, before NMS.
+
+        Args:
+            maps: what the network returned: maps or, if the graph decodes, garments.
+            min_score: garments below may be left out.
+        """
         if self.graph.gives == "maps":
             return super().decode(maps, min_score)
         most = max(1, int((maps["scores"] >= min_score).sum(1).max()))
