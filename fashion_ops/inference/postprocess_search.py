@@ -49,7 +49,7 @@ class SearchSpace:
     def of(
         cls, post: PostProcess, sigma_center: Iterable[float], sigma_landmark: Iterable[float]
     ) -> "SearchSpace":
-        """Make a space; where ``post.smooth`` is off, smoothing has no sigmas and they are ignored."""
+        """Make a space; if ``post.smooth`` is off, the sigmas have no effect and are ignored."""
         if not post.smooth:
             return cls(post, (0.0,), (0.0,))
         return cls(post, tuple(sigma_center), tuple(sigma_landmark))

@@ -37,17 +37,17 @@ class ValidationSet:
 
     @property
     def boxes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Image id (N,), box (N, 4) and category id (N,) of each garment."""
+        """Image ids (N,), boxes (N, 4) in image pixels and category ids (N,) of the garments."""
         boxes = np.stack(self.garments["box"].to_list())
         category_ids = self.garments["category_id"].to_numpy(np.int64)
         return self.garments["image_id"].to_numpy(), boxes, category_ids
 
     def evaluate(self, landmarks: Sequence[np.ndarray], scores: Sequence[float]) -> dict[str, float]:
-        """Landmark ``AP`` of one prediction a garment.
+        """Compute the landmark ``AP`` of one prediction for each garment.
 
         Args:
-            landmarks: (n, 3) each, x and y in image pixels.
-            scores: confidence of each.
+            landmarks: (n, 3) each, x and y in image pixels; the third column is not used.
+            scores: confidence of each prediction.
         """
         columns = pd.Series([points.ravel() for points in landmarks], self.garments.index)
         predictions = self.garments.assign(score=scores, landmarks=columns)
@@ -56,7 +56,13 @@ class ValidationSet:
 
 
 def validation_set(catalog: Catalog, name: str, seed: int) -> ValidationSet:
-    """Up to ``MAX_GARMENTS`` labelled validation garments of a category, drawn by the seed."""
+    """Draw up to ``MAX_GARMENTS`` validation garments of a category that have labelled landmarks.
+
+    Args:
+        catalog: provides the garments.
+        name: of the category.
+        seed: of the drawing.
+    """
     rows = catalog.garments
     rows = rows[(rows["split"] == "validation") & (rows["category_id"] == category(name).id)]
     rows = rows[rows["num_labelled"] > 0]
@@ -83,7 +89,7 @@ class LandmarkerValidation:
         return self.data.evaluate(poses, [pose_score(pose) for pose in poses])
 
     def predict(self, model: nn.Module) -> list[np.ndarray]:
-        """Landmarks (n, 3) of each garment of the set: x and y in image pixels, score."""
+        """Predict the landmarks (n, 3) of each garment of the set: x and y in image pixels, score."""
         device = next(model.parameters()).device
         predictor = LandmarkPredictor(model, {**self.spec, "flip_test": False}, device)
         return predictor.predict(self.read_image, *self.data.boxes)

@@ -62,7 +62,7 @@ class Candidates:
         return np.where(score < 0, np.float32(-1), mixed)
 
     def points(self, landmark: int, post: PostProcess) -> Float[np.ndarray, "u m 2"]:
-        """Compute the landmarks, blended (technique 3) if ``post.blend``; arguments as of ``scores``."""
+        """Compute the landmarks, blended (technique 3) if ``post.blend``; arguments of ``scores``."""
         if not post.blend:
             return self.refined[landmark]
         return post.gamma * self.refined[landmark] + (1 - post.gamma) * self.coarse

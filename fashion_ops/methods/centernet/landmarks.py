@@ -125,7 +125,7 @@ def nearest_candidate(
 
 
 def _candidates(heat: Tensor, fixed: bool) -> tuple[Tensor, Tensor]:
-    """Find the local maxima of each landmark map: their scores and flat cells y * W + x, (B, K, T) each.
+    """Find scores and flat cells y * W + x, (B, K, T) each, of the local maxima of landmark maps.
 
     Maps with fewer than T maxima are padded with score 0. T is ``CANDIDATES``. Without ``fixed``, T is
     the largest number of maxima above ``MIN_CANDIDATE`` in a map if that is smaller, which avoids

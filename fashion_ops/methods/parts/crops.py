@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 def crop_matrices(boxes: np.ndarray, size: tuple[int, int], padding: float) -> np.ndarray:
-    """Affine matrices (N, 2, 3) from image to crop pixels.
+    """Compute the affine matrices (N, 2, 3) from image to crop pixels for N boxes.
 
     Each box is enlarged around its centre to the aspect ratio of the crop and then by ``padding`` (1.25
     in "Simple Baselines" and its successors).
 
     Args:
-        boxes: x1, y1, x2, y2 in image pixels.
+        boxes: (N, 4) x1, y1, x2, y2 in image pixels; a side counts as at least one pixel.
         size: crop (width, height) in pixels.
         padding: factor on the box, >= 1.
     """
@@ -42,16 +42,21 @@ def apply_matrices(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def invert_matrices(matrices: np.ndarray) -> np.ndarray:
-    """Inverse affine matrices (N, 2, 3)."""
+    """Invert affine matrices (N, 2, 3)."""
     linear = np.linalg.inv(matrices[:, :, :2])
     return np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2)
 
 
 def cut(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The crop (height, width, 3) uint8; outside the image is black.
+    """Cut a crop (height, width, 3) uint8 out of an image; what lies outside the image is black.
 
     Averages over source pixels when the crop is much smaller than the box, so that fine prints do
     not alias.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3) from image to crop pixels.
+        size: crop (width, height) in pixels.
     """
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 0.5:
@@ -70,7 +75,7 @@ def cut_crops(
     matrices: np.ndarray,
     size: tuple[int, int],
 ) -> Tensor:
-    """Crops uint8 (N, 3, h, w), RGB; consecutive garments of one image read it once.
+    """Cut crops uint8 (N, 3, h, w), RGB; consecutive garments of one image read it once.
 
     Args:
         read_image: image id to RGB uint8 (H, W, 3).
@@ -88,9 +93,9 @@ def cut_crops(
 
 
 def to_image(landmarks: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Landmarks (..., K, 3) from crop to image pixels by crop-to-image matrices (..., 2, 3).
+    """Move landmarks (..., K, 3) from crop to image pixels; their scores stay.
 
-    The score stays.
+    ``inverse`` are the matrices (..., 2, 3) from crop to image pixels.
     """
     points = landmarks[..., :2] @ np.swapaxes(inverse[..., :2], -1, -2) + inverse[..., None, :, 2]
     return np.concatenate([points, landmarks[..., 2:]], -1).astype(np.float32)

@@ -14,7 +14,7 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Configure the C library of this process and its forks; False if it is not glibc."""
+    """Tell glibc to keep freed memory, in this process and its forks; False where it has no effect."""
     name = ctypes.util.find_library("c") if sys.platform == "linux" else None
     library = ctypes.CDLL(name) if name else None
     if library is None or not hasattr(library, "gnu_get_libc_version"):

@@ -25,7 +25,7 @@ from fashion_ops.taxonomy import category as find_category
 
 
 def refine_config(shared: Refine, run: CategoryTraining) -> TrainingConfig:
-    """The optimisation of one category's run: its own learning rate and epochs, the rest shared."""
+    """Make the optimisation of one category: lr and epochs from ``run``, the rest from ``shared``."""
     return TrainingConfig(
         lr=run.lr,
         epochs=run.epochs,
@@ -36,7 +36,7 @@ def refine_config(shared: Refine, run: CategoryTraining) -> TrainingConfig:
 
 
 def refiner_spec(refine: Refine, landmarker: dict[str, Any], category: Category) -> dict[str, Any]:
-    """The content of a refiner's ``model.json``.
+    """Make the content of a refiner's ``model.json``.
 
     Args:
         refine: section ``refine``.
@@ -58,7 +58,13 @@ def refiner_spec(refine: Refine, landmarker: dict[str, Any], category: Category)
 
 
 def new_refiner(refine: Refine, landmarker: LandmarkPredictor, category: Category) -> nn.Module:
-    """The network before training: with the landmarker's weights, or the published network."""
+    """Build a refiner's network before training.
+
+    Args:
+        refine: its ``backbone`` is ``landmarker`` or a ResNet, which makes the published network.
+        landmarker: finetuned for the category; ``landmarker`` copies its weights.
+        category: whose landmarks are refined.
+    """
     if refine.backbone != "landmarker":
         return PoseFix(refine.backbone, category.num_landmarks, refine.pose_sigma, refine.pretrained)
     start = landmarker.model

@@ -13,10 +13,10 @@ EASY, HARD = 0, 1
 
 
 def configuration_error(offsets: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Norm of the offsets of whole configurations, rescaled from the observed to all landmarks.
+    """Compute the norm of each configuration's offsets, rescaled from its observed to all landmarks.
 
     Args:
-        offsets: (N, n, 2), normalised.
+        offsets: predicted minus true positions (N, n, 2), normalised.
         observed: bool (N, n).
 
     Returns:
@@ -29,7 +29,7 @@ def configuration_error(offsets: np.ndarray, observed: np.ndarray) -> np.ndarray
 def cluster_errors(
     errors: np.ndarray, nearest: np.ndarray, known: np.ndarray, clusters: int
 ) -> np.ndarray:
-    """Mean error e(C_k) of each cluster's members (K,); the overall mean for an empty cluster.
+    """Compute e(C_k) (K,), the mean error of each cluster's members; of all garments if it has none.
 
     Args:
         errors: (N,) of ``configuration_error``.
@@ -44,15 +44,26 @@ def cluster_errors(
 
 
 def expected_error(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """G (N,) of predicted pseudo-labels (N, K) that sum to 1 and cluster errors (K,)."""
+    """Compute the error G (N,) to expect of each garment: the cluster errors weighted by its labels.
+
+    Args:
+        labels: predicted pseudo-labels (N, K) that sum to 1.
+        errors: e(C_k) (K,), of ``cluster_errors``.
+    """
     return labels @ errors
 
 
 def halving_epsilon(labels: np.ndarray, errors: np.ndarray) -> float:
-    """The median of G, which makes as many garments easy as hard."""
+    """Compute the epsilon for which as many garments are easy as hard: the median of their G.
+
+    Arguments as of ``expected_error``.
+    """
     return float(np.median(expected_error(labels, errors)))
 
 
 def route(labels: np.ndarray, errors: np.ndarray, epsilon: float) -> np.ndarray:
-    """``EASY`` or ``HARD`` for each garment (N,); arguments as of ``expected_error``."""
+    """Choose ``EASY`` (G below ``epsilon``) or ``HARD`` for each garment (N,).
+
+    ``labels`` and ``errors`` are those of ``expected_error``.
+    """
     return np.where(expected_error(labels, errors) < epsilon, EASY, HARD)

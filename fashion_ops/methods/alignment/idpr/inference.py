@@ -28,7 +28,7 @@ class Router:
     Attributes:
         net: the network whose pooled features are read.
         head: maps these features to logits of K pseudo-labels.
-        errors: e(C_k) (K,).
+        errors: e(C_k) (K,), mean error of each cluster, see ``dfa.routing``.
         epsilon: expected error from which a garment is hard.
     """
 
@@ -39,7 +39,7 @@ class Router:
 
     @torch.no_grad()
     def branch(self, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Int[np.ndarray, " b"]:
-        """``EASY`` or ``HARD`` for each crop."""
+        """Choose ``EASY`` or ``HARD`` for each crop; ``precision`` is auto, fp32 or bf16."""
         labels = self.head(scores_of(self.net, crops, precision).pooled).softmax(-1).numpy()
         return route(labels, self.errors, self.epsilon)
 
@@ -64,7 +64,12 @@ class Idpr:
 
     @torch.no_grad()
     def predict(self, crops: Crops, slots: np.ndarray) -> np.ndarray:
-        """Positions (N, n, 2), normalised; ``slots``, bool (N, n), select each garment's tree."""
+        """Predict the positions (N, n, 2), normalised, of N garments.
+
+        Args:
+            crops: of the garments.
+            slots: bool (N, n), the landmarks of each garment's kind, which select its tree.
+        """
         out = np.zeros((len(crops), self.nets[0].landmarks, 2), np.float32)
         for rows in batches(len(crops)):
             pixels = crops.take(rows)
@@ -80,12 +85,15 @@ class Idpr:
 
 
 def batches(count: int) -> list[np.ndarray]:
-    """Indices 0..count-1 in parts of at most ``BATCH``."""
+    """Split the indices 0..count-1 into arrays of at most ``BATCH``."""
     return np.array_split(np.arange(count), max(1, -(-count // BATCH)))
 
 
 def scores_of(net: IdprNet, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Scores:
-    """A network's scores of crops, in eval mode."""
+    """Switch a network to eval mode and compute its scores of crops.
+
+    ``precision`` is ``auto``, ``fp32`` or ``bf16``.
+    """
     net.eval()
     pixels = normalize(crops / 255).contiguous(memory_format=torch.channels_last)
     with autocast(precision, pixels.device):
@@ -95,13 +103,16 @@ def scores_of(net: IdprNet, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> 
 def infer(
     scores: Scores, trees: Sequence[Tree], slots: Bool[np.ndarray, "b n"], weight: float
 ) -> Float[Tensor, "b n 2"]:
-    """The best configuration of each garment, by appearance alone where no tree fits its slots.
+    """Find the best configuration of each garment, by appearance alone where no tree fits its slots.
 
     Args:
         scores: of B crops.
         trees: those that the network was built for.
-        slots: landmarks of each garment's kind.
+        slots: the landmarks of each garment's kind, which select its tree.
         weight: of the relations relative to the appearance.
+
+    Returns:
+        Positions x, y, normalised.
     """
     places, side = scores.places, scores.side
     best = places.argmax(-1)
@@ -130,7 +141,15 @@ def infer(
 def _directed(
     relation: Relation, log_p: Float[Tensor, "b t g"], offsets: Float[Tensor, "g g 2"]
 ) -> Float[Tensor, "b g g"]:
-    """Log probability at the start minus misfit, of the best type, for all pairs of cells."""
+    """Score one direction of a link for all pairs of cells, by its best type.
+
+    The score is the type's log probability at the start minus half the squared misfit of the offset.
+
+    Args:
+        relation: from the start to the end.
+        log_p: log p(type | cell) at each cell of the start.
+        offsets: from each cell of the start (first axis) to each of the end, normalised.
+    """
     scores = []
     for t, (mean, spread) in enumerate(zip(relation.means, relation.spread, strict=True)):
         scaled = (offsets - torch.from_numpy(mean).to(offsets)) / torch.from_numpy(spread).to(offsets)
@@ -141,7 +160,17 @@ def _directed(
 def refine(
     places: Float[Tensor, "b n g"], best: Int[Tensor, "b n"], side: int, reach: float = 1.6
 ) -> Float[Tensor, "b n 2"]:
-    """Positions from cells: the mean of the cells within ``reach`` of each, weighted by probability."""
+    """Refine cells to positions: the mean of the cells around each, weighted by their probability.
+
+    Args:
+        places: log p(cell | landmark) on a grid of g = side x side cells.
+        best: index of each landmark's cell, 0..g-1.
+        side: cells along each side.
+        reach: distance from ``best`` within which cells count, in cells.
+
+    Returns:
+        x, y, normalised.
+    """
     centers = cells(side, places.device)
     squared = (centers[None, None] - centers[best][:, :, None]).square().sum(-1) * side**2
     near = places.masked_fill(squared > reach**2, float("-inf")).softmax(-1)
@@ -149,7 +178,7 @@ def refine(
 
 
 def max_sum(unary: Float[Tensor, "b n g"], links: Links, pairwise: Pairwise) -> Int[Tensor, "b n"]:
-    """The cells of the best configuration of a tree, by max-sum message passing.
+    """Find the cell of each node in the best configuration of a tree, by max-sum message passing.
 
     Args:
         unary: score of each node at each of g cells.
@@ -177,7 +206,14 @@ def max_sum(unary: Float[Tensor, "b n g"], links: Links, pairwise: Pairwise) -> 
 
 
 def _from_root(n: int, links: Links) -> list[tuple[int, int, int]]:
-    """(node, its parent, the link between them) of every node, parents first."""
+    """Order the n nodes of a tree so that parents come first.
+
+    Returns:
+        (node, its parent, index of the link between them); -1 twice for the root.
+
+    Raises:
+        ValueError: the links are not a tree.
+    """
     root = links[0][0] if links else 0
     order, visited = [(root, -1, -1)], {root}
     for node, _, _ in order:

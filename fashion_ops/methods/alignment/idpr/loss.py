@@ -17,7 +17,7 @@ def place_loss(
     observed: Bool[Tensor, "b n"],
     side: int,
 ) -> Float[Tensor, ""]:
-    """Cross entropy to a Gaussian of one cell around each observed landmark, mean over these.
+    """Compute the cross entropy to a Gaussian of one cell around each observed landmark, as their mean.
 
     Args:
         places: log p(cell | landmark).
@@ -38,7 +38,9 @@ def type_loss(
     observed: Bool[Tensor, "b n"],
     slots: Bool[Tensor, "b n"],
 ) -> Float[Tensor, ""]:
-    """Cross entropy of each relation's type at the true cell of its start, mean over relations.
+    """Compute the cross entropy of each relation's type at the true cell of its start.
+
+    The loss is the mean over relations; 0 without any.
 
     Args:
         trees: of all kinds of garments.

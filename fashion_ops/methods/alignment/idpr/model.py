@@ -67,7 +67,7 @@ class IdprNet(nn.Module):
         self.label_head = nn.Linear(channels, clusters) if clusters else None
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Scores:
-        """Scores of crops that ``normalize`` has normalised."""
+        """Compute the scores of crops that ``normalize`` has normalised."""
         x = self.features(pixels)
         pooled = x.float().mean((2, 3))
         x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
@@ -88,13 +88,13 @@ class IdprNet(nn.Module):
 
 
 def cells(side: int, device: torch.device) -> Float[Tensor, "g 2"]:
-    """Normalised positions of the centres of side x side cells, row by row."""
+    """Compute the normalised positions x, y of the centres of g = side x side cells, row by row."""
     steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
     ys, xs = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack([xs, ys], -1).view(-1, 2)
 
 
 def cell_of(positions: Float[Tensor, "b 2"], side: int) -> Int[Tensor, " b"]:
-    """The cell in which each normalised position lies, or the nearest one for positions outside."""
+    """Find the index of the cell of each normalised position; outside the grid, of the nearest one."""
     xy = ((positions + 0.5) * side).long().clamp(0, side - 1)
     return xy[:, 1] * side + xy[:, 0]

@@ -30,12 +30,12 @@ def train_idpr(
     seed: int,
     options: TrainerOptions | None = None,
 ) -> Idpr:
-    """Train one network with DFA's data and protocol.
+    """Train one network with DFA's data and protocol, and select the weight of its relations.
 
     Args:
-        config: DFA's; ``clusters`` 0 trains without pseudo-labels.
+        config: the section of DFA; ``clusters`` 0 trains without pseudo-labels.
         data: the training garments.
-        links: for each kind of garment its slots (n,) and the links of its tree.
+        links: for each kind of garment a mask (n,) of its landmarks and the links of its tree.
         seed: of weights, clusters, order and augmentation.
         options: how the training is carried out.
     """
@@ -60,11 +60,18 @@ def train_idpr(
 def add_routing(
     config: DfaStage, model: Idpr, data: AlignmentData, seed: int, options: TrainerOptions | None = None
 ) -> Idpr:
-    """Train an easy and a hard network, both starting from ``model``'s, on the garments routed to each.
+    """Train an easy and a hard network, each on the garments that a router sends to it.
 
-    The router is a linear head on the features of ``model``'s network. It learns the pseudo-labels of
-    that network's errors, as stage 2 of DFA learns those of stage 1. Arguments as of ``train_idpr``,
-    without ``checkpoint`` in ``options``.
+    Both start from the weights of ``model``. The router is a linear head on the features of the network
+    in ``model``. It learns the pseudo-labels of the errors of that network, as stage 2 of DFA learns
+    those of stage 1.
+
+    Args:
+        config: the section of DFA.
+        model: of ``train_idpr``, with one network.
+        data: the training garments.
+        seed: of the router, clusters, order and augmentation.
+        options: how both trainings are carried out; they take no ``checkpoint``.
     """
     first, shapes = model.nets[0], data.shapes
     predicted = model.predict(data.crops, shapes.slots).astype(np.float64)
@@ -85,7 +92,7 @@ def add_routing(
 
 @torch.no_grad()
 def _best_weight(model: Idpr, data: AlignmentData, seed: int) -> float:
-    """The one of ``WEIGHTS`` with the smallest mean error on some training garments."""
+    """Choose the one of ``WEIGHTS`` with the smallest mean error on up to 200 training garments."""
     count = len(data.shapes)
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(count, min(WEIGHT_GARMENTS, count), replace=False))
@@ -103,7 +110,18 @@ def _best_weight(model: Idpr, data: AlignmentData, seed: int) -> float:
 def _train_router(
     net: IdprNet, data: AlignmentData, soft: np.ndarray, precision: str, seed: int
 ) -> tuple[nn.Linear, np.ndarray]:
-    """A linear head from pooled features to the labels (N, K), and the labels that it predicts."""
+    """Train a linear head from pooled features to soft labels.
+
+    Args:
+        net: computes the features; it is not trained.
+        data: N garments.
+        soft: their soft labels (N, K).
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        seed: of the head's weights.
+
+    Returns:
+        The head, and the labels (N, K) that it predicts.
+    """
     with torch.no_grad():
         parts = batches(len(data.crops))
         x = torch.cat([scores_of(net, data.crops.take(p), precision).pooled for p in parts])
