@@ -12,15 +12,15 @@ from fashion_ops.workspace import Workspace
 
 
 def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame) -> BoxSource:
-    """Open a source of boxes.
+    """Open the source of boxes that ``evaluate.boxes`` names.
 
     Args:
         boxes: ``models/detector`` is CenterNet, without the scores of its own landmarks, as those of
-            the landmarkers are multiplied in; ``models/box_detector`` is Cascade R-CNN or HTC;
-            anything else is the path of a COCO results file, relative to the workspace's root.
+            the landmarkers are multiplied in later; ``models/box_detector`` is Cascade R-CNN or
+            HTC; anything else is the path of a COCO results file, relative to the workspace's root.
         ws: workspace of the models.
         catalog: of the images.
-        images: images of one split.
+        images: rows of the catalog's images, of one split.
 
     Raises:
         FileNotFoundError: the model does not exist.

@@ -59,15 +59,16 @@ def export_and_evaluate(
         model: the detector's folder, or a bundle that contains ``detector``.
         out: folder to write.
         config: how to export.
-        num_calibration: number of train images that INT8 is calibrated on.
-        num_images: number of images of ``evaluate.split`` that INT8 is evaluated on.
+        num_calibration: largest number of train images that INT8 is calibrated on.
+        num_images: largest number of images of ``evaluate.split`` that INT8 is evaluated on.
 
     Returns:
-        The export, and its metrics for INT8, else None.
+        The export, and the metrics if it is INT8, else None.
 
     Raises:
         FileNotFoundError: ``model`` holds no detector.
-        ValueError: ``config`` is not possible, or the network does not equal torch.
+        ValueError: ``config`` is not possible, the network does not equal torch, or INT8 finds no train
+            images.
     """
     folder = model if (model / SPEC).is_file() else model / "detector"
     post = edge_postprocess(folder)
@@ -116,7 +117,11 @@ def as_text(exported: ExportResult, metrics: QuantizationMetrics | None) -> str:
 
 
 def _calibration_images(catalog: Catalog, detector: Detector, count: int, seed: int) -> np.ndarray:
-    """Letterboxed train images uint8 (N, S, S, 3)."""
+    """Draw up to ``count`` train images and letterbox them for the detector: uint8 (N, S, S, 3).
+
+    Raises:
+        ValueError: the catalog has no train images.
+    """
     ids = draw_subset(catalog.images, "train", count, seed)["image_id"]
     if ids.empty:
         raise ValueError(f"{catalog.folder}: no train images to calibrate INT8 on")
@@ -126,6 +131,7 @@ def _calibration_images(catalog: Catalog, detector: Detector, count: int, seed: 
 def _evaluate(
     detector: Detector, catalog: Catalog, images: pd.DataFrame, max_detections: int
 ) -> dict[str, float]:
+    """Compute ``box AP`` and ``landmark AP`` of a detector on images, rows of the catalog."""
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     predictions = detect(DetectedBoxes(detector, catalog.image), images, max_detections)
     landmarks = score_landmarks(ground_truth(images, garments), detections(predictions, images))

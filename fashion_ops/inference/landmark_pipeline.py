@@ -47,11 +47,12 @@ class LandmarkPipeline:
     def load(
         cls, bundle: Path, device: str = "cpu", variants: Sequence[str] = VARIANTS
     ) -> "LandmarkPipeline":
-        """Load the models of a bundle that these variants need, for every category.
+        """Load the models of a bundle that ``variants`` need, for every category.
 
         Raises:
             FileNotFoundError: a model is missing; names the folder.
-            ValueError: a model was trained for other crops or another grouping than the universal one.
+            ValueError: a model is of another method, or was trained for other crops or another grouping
+                than the universal one.
         """
         universal = LandmarkPredictor.load(bundle / "landmarker", device)
         finetuned, refined = {}, {}

@@ -36,14 +36,14 @@ class Garment:
 
     @classmethod
     def of(cls, detection: GarmentBox, landmarks: np.ndarray) -> "Garment":
-        """Garment with the box, score and category of a detection, and landmarks (n, 3) x, y, score."""
+        """Make a garment from a detection and its landmarks (n, 3) x, y, score, in photo pixels."""
         kind = category(detection.category_id)
         named = zip(kind.landmark_names, map(tuple, landmarks.tolist()), strict=True)
         x1, y1, x2, y2 = detection.box.tolist()
         return cls(kind.name, float(detection.score), (x1, y1, x2, y2), dict(named))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON, coordinates rounded to a hundredth of a pixel."""
+        """Convert to plain values for JSON, coordinates rounded to a hundredth of a pixel."""
         return {
             "category": self.category,
             "score": round(self.score, 4),
@@ -68,6 +68,7 @@ class Predictor:
 
         Raises:
             FileNotFoundError: a model is missing; names the folder.
+            ValueError: a model is of another method, or does not match the universal landmarker.
         """
         if holds_detector(bundle / "box_detector"):
             boxes = BoxDetector.load(bundle / "box_detector", device)
@@ -87,7 +88,7 @@ class Predictor:
             variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
 
         Raises:
-            ValueError: the file is not an image, or the array has another shape or type.
+            ValueError: the file is missing or not an image, or the array has another shape or type.
         """
         pixels = read_photo(Path(image)) if isinstance(image, str | Path) else image
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -131,7 +132,7 @@ def photo_bytes(path: Path) -> bytes:
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
-    """Decode the bytes of a photo like ``read_photo``; accepts what ``ingest`` accepts.
+    """Decode the bytes of a photo as ``read_photo`` does; accepts the images that ``ingest`` accepts.
 
     Raises:
         ValueError: not an image, cut off or too large; the message starts with ``name``.

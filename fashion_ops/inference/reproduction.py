@@ -28,7 +28,7 @@ def predict_split(
     limit: int | None,
     score: str = "own",
 ) -> dict[str, Tables]:
-    """Predict a split as ``evaluate`` does, before OKS-NMS.
+    """Predict a split, or its start, as ``evaluate`` does before OKS-NMS.
 
     Args:
         predictor: a loaded bundle.
@@ -39,7 +39,7 @@ def predict_split(
         score: ``evaluate.score``.
 
     Returns:
-        Kind of boxes -> variant -> ``schemas.PREDICTIONS``.
+        Kind of boxes (``truth_boxes``, ``own_boxes``) -> variant -> ``schemas.PREDICTIONS``.
     """
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     labelled = garments.sort_values("image_id", kind="stable").iloc[:limit]
@@ -54,7 +54,11 @@ def predict_split(
 def _detect_first(
     predictor: Predictor, catalog: Catalog, images: pd.DataFrame, max_detections: int, limit: int | None
 ) -> pd.DataFrame:
-    """The first ``limit`` detections, from as many images as needed."""
+    """Detect on one chunk of images after another until there are ``limit`` detections; None: on all.
+
+    Returns:
+        ``schemas.PREDICTIONS``; with a limit its first rows in the order of image ids.
+    """
     source = DetectedBoxes(predictor.detector, catalog.image)
     if limit is None:
         return detect(source, images, max_detections)
@@ -73,7 +77,7 @@ def differences(
     """Compare the predictions of a bundle with those in ``ws.evaluation``.
 
     Args:
-        bundle: a folder of models, such as ``registry.fetch_bundle`` returns.
+        bundle: a folder of models, such as ``registry.client.fetch_bundle`` returns.
         params: parameters of the evaluation.
         ws: workspace with the evaluated catalog and its evaluation.
         limit: predictions compared per variant and kind of boxes; None for all.
@@ -107,7 +111,8 @@ def compare_start(
         recorded: all predictions that ``evaluate`` wrote for a variant and kind of boxes.
         made: the predictions of ``predict_split``; None where there were no boxes.
         p: the parameters of the evaluation.
-        limit: as given to ``predict_split``.
+        limit: as given to ``predict_split``; with OKS-NMS the last image is left out, as it may have
+            more garments.
 
     Returns:
         What differs, in words; "" when no bit differs.
@@ -123,7 +128,7 @@ def compare_start(
 
 
 def _difference(recorded: pd.DataFrame, made: pd.DataFrame) -> str:
-    """Name the columns in which two tables of predictions differ; "" when no bit does."""
+    """Say in words how two tables of predictions differ; "" when no bit does."""
     if len(recorded) != len(made):
         return f"{len(made)} predictions, {len(recorded)} were evaluated"
     columns = [name for name in recorded.columns if _bits(recorded[name]) != _bits(made[name])]
@@ -131,4 +136,5 @@ def _difference(recorded: pd.DataFrame, made: pd.DataFrame) -> str:
 
 
 def _bits(column: pd.Series) -> list[bytes]:
+    """Convert each value of a column, a number or an array, to its bytes."""
     return [np.asarray(value).tobytes() for value in column.to_numpy()]

@@ -81,7 +81,7 @@ class Pyramid(nn.Module):
             self.net = _Small(SmallPyramid(widths, blocks), self.out_channels)
 
     def train(self, mode: bool = True) -> "Pyramid":
-        """Set the mode as ``nn.Module.train``, but freeze the statistics of a pretrained batch norm."""
+        """Set the mode as ``nn.Module.train`` does, but freeze statistics of pretrained batch norms."""
         super().train(mode)
         if self.keeps_statistics:
             for module in self.modules():
@@ -90,21 +90,25 @@ class Pyramid(nn.Module):
         return self
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Compute the maps, from fine to coarse."""
+        """Compute the five maps, by name, from fine to coarse."""
         return OrderedDict((name, x.float()) for name, x in self.net(pixels).items())
 
 
 class _Small(nn.Module):
+    """A small ResNet with a pyramid that is ``width`` channels wide."""
+
     def __init__(self, backbone: SmallPyramid, width: int) -> None:
         super().__init__()
         self.trunk = backbone  # the name is part of the keys in weights.safetensors
         self.fpn = FeaturePyramidNetwork(backbone.channels, width, LastLevelMaxPool())
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Compute the five maps of images (B, 3, H, W), by name."""
         return self.fpn(OrderedDict(zip("0123", self.trunk(pixels), strict=True)))
 
 
 def _resnet(name: str, pretrained: str | None) -> BackboneWithFPN:
+    """Make torchvision's backbone with a pyramid; arguments and errors as of ``Pyramid``."""
     weights = None
     if pretrained is not None:
         known = torchvision.models.get_model_weights(name).__members__

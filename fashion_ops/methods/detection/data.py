@@ -32,10 +32,10 @@ class Labels:
 
 
 def labels_of(garments: pd.DataFrame, *, masks: bool) -> dict[int, Labels]:
-    """Group garments by image id.
+    """Group garments by image: image id -> the labels of that image; images without any are missing.
 
     Args:
-        garments: rows of the catalog.
+        garments: rows of the catalog's garments.
         masks: whether polygons are needed, as for HTC.
 
     Raises:

@@ -90,7 +90,8 @@ class BoxDetector:
 
         Args:
             images: RGB uint8 (H, W, 3), any sizes.
-            score_threshold: garments below are left out; None uses the model's own threshold.
+            score_threshold: garments with a lower score are left out; None uses the threshold in
+                ``model.json``.
         """
         threshold = self.spec["score_threshold"] if score_threshold is None else score_threshold
         mirrored = (False, True) if self.flip else (False,)
@@ -106,7 +107,14 @@ class BoxDetector:
     def _detect_view(
         self, images: Sequence[np.ndarray], threshold: float, scale: float, mirrored: bool
     ) -> list[BoxTensors]:
-        """Detect the garments of each image in one view; boxes in the image's edge coordinates."""
+        """Detect the garments of each image in one view; boxes are in edge coordinates of the image.
+
+        Args:
+            images: RGB uint8 (H, W, 3), any sizes.
+            threshold: scores must be above it.
+            scale: factor on the short and the long side.
+            mirrored: whether to mirror the images; the boxes are mirrored back.
+        """
         architecture = self.model.architecture
         device = next(self.model.parameters()).device
         sides = (architecture.short_side, architecture.long_side)
@@ -128,7 +136,10 @@ class BoxDetector:
 
 
 def _merge_views(views: list[BoxTensors], image: np.ndarray) -> list[ScoredBox]:
-    """Merge the views of one image by NMS within each category."""
+    """Merge what was found in the views of one image by NMS within each category.
+
+    Boxes are converted from edge coordinates to pixels and clipped to the image.
+    """
     merged = {name: torch.cat([view[name] for view in views]) for name in ("boxes", "scores", "labels")}
     kept = batched_nms(merged["boxes"], merged["scores"], merged["labels"], NMS_IOU)[:MAX_DETECTIONS]
     limit = merged["boxes"].new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)

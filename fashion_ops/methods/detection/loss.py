@@ -15,7 +15,9 @@ def stage_losses(
     labels: Int[Tensor, " n"],
     targets: Float[Tensor, "n 4"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Cross-entropy of the categories and smooth L1 of the positive boxes, both per sampled box.
+    """Compute the cross-entropy of the categories and the smooth L1 loss of the positive boxes.
+
+    Both are divided by the number of sampled boxes.
 
     Args:
         logits: background first.
@@ -30,6 +32,11 @@ def stage_losses(
 
 
 def semantic_loss(logits: Float[Tensor, "b c h w"], target: Int[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Cross-entropy per cell inside the images, weighted as in HTC."""
+    """Compute the mean cross-entropy of the cells inside the images, times ``SEMANTIC_WEIGHT``.
+
+    Args:
+        logits: background first.
+        target: category of each cell, 0 is background, ``IGNORED`` outside of the image.
+    """
     total = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
     return SEMANTIC_WEIGHT * total / torch.count_nonzero(target != IGNORED).clamp_min(1)

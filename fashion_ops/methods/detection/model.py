@@ -22,13 +22,13 @@ PROPOSALS = {"training": 2000, "testing": 1000}  # of a level before NMS, of an 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The part of a ``model.json`` that describes the network.
+    """The network, as a ``model.json`` describes it.
 
     Attributes:
         kind: ``cascade_rcnn`` or ``htc``.
         backbone: see ``backbones``.
-        short_side: images are resized so that their shorter side has this many pixels,
-        long_side: or so that their longer side has this many, if it would become longer.
+        short_side: images are resized so that their shorter side has this many pixels.
+        long_side: most pixels of the longer side; an image that would exceed it is resized to it.
         smallest_anchor: side of the anchors on the finest map, pixels; it doubles from map to map.
         samples: number of boxes sampled from each image for each stage in training.
     """
@@ -50,6 +50,7 @@ class _Head(RPNHead):
     """The RPN's head with outputs in fp32, as torchvision decodes boxes in the dtype of the deltas."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Compute logits and box deltas of the anchors on each map."""
         logits, deltas = super().forward(x)
         return [t.float() for t in logits], [t.float() for t in deltas]
 
@@ -100,7 +101,12 @@ class CascadeRCNN(GeneralizedRCNN):
 
 
 def proposer(width: int, smallest_anchor: int) -> RegionProposalNetwork:
-    """Make the region proposal network, with one anchor size for each map and three aspect ratios."""
+    """Make the region proposal network, with one anchor size for each map and three aspect ratios.
+
+    Args:
+        width: channels of the maps.
+        smallest_anchor: side of the anchors on the finest map, pixels; it doubles from map to map.
+    """
     anchors = AnchorGenerator(
         tuple((smallest_anchor * 2**i,) for i in range(len(STRIDES))), (ASPECTS,) * len(STRIDES)
     )
@@ -125,5 +131,9 @@ def resizer(short_sides: tuple[int, ...], long_side: int) -> GeneralizedRCNNTran
     """Make the transform that normalises, resizes and pads images to multiples of 32.
 
     In training it draws one of the short sides for each image, otherwise it uses the last one.
+
+    Args:
+        short_sides: length of the shorter side, pixels.
+        long_side: most pixels of the longer side.
     """
     return GeneralizedRCNNTransform(short_sides, long_side, list(MEAN), list(STD))  # type: ignore[arg-type]

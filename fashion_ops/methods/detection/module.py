@@ -27,7 +27,10 @@ class DetectionModule(TrainingModule):
         self.flip = flip
 
     def losses(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of a batch by name and their sum ``loss``."""
+        """Compute the losses of a batch of ``LabelledImages``, by name, and their sum ``loss``.
+
+        ``generator`` draws the flips and seeds what torchvision draws.
+        """
         device = generator.device
         flips = torch.rand(len(batch["images"]), generator=generator, device=device) < self.flip
         pairs = [
@@ -45,6 +48,7 @@ class DetectionModule(TrainingModule):
 
 
 def _mirrored(image: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mirror an image (3, H, W), its boxes in edge coordinates and its masks if it has any."""
     mirrored = {**target, "boxes": mirror_boxes(target["boxes"], image.shape[-1])}
     if "masks" in target:
         mirrored["masks"] = target["masks"].flip(-1)

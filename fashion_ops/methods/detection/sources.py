@@ -28,12 +28,12 @@ class GarmentBox(Protocol):
 
     @property
     def score(self) -> float:
-        """0..1."""
+        """Confidence, 0..1."""
         ...
 
     @property
     def category_id(self) -> int:
-        """1..13."""
+        """Id of the category, 1..13."""
         ...
 
 
@@ -53,7 +53,12 @@ class GarmentDetector(Protocol):
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> Sequence[Sequence[GarmentBox]]:
-        """Detect the garments of each image, RGB uint8 (H, W, 3), best first."""
+        """Detect the garments of each image, best first.
+
+        Args:
+            images: RGB uint8 (H, W, 3), any sizes.
+            score_threshold: garments with a lower score are left out; None uses the model's threshold.
+        """
         ...
 
 
@@ -68,12 +73,12 @@ class BoxSource(Protocol):
 
 @dataclass(frozen=True)
 class DetectedBoxes:
-    """Boxes that a detector finds.
+    """Boxes that a detector predicts.
 
     Attributes:
         detector: run on the images.
         read_image: image id to RGB uint8 (H, W, 3).
-        score_threshold: garments below are left out; None uses the detector's own threshold.
+        score_threshold: garments with a lower score are left out; None uses the model's threshold.
     """
 
     detector: GarmentDetector
@@ -159,7 +164,11 @@ def boxes_from_file(path: Path, images: pd.DataFrame) -> PrecomputedBoxes:
 
 
 def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each record with its name for error messages."""
+    """Yield each result of a file after its name for error messages.
+
+    Raises:
+        ValueError: the file is no list of results, or a key is missing.
+    """
     try:
         data = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -176,6 +185,11 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _numbers(where: str, name: str, values: Any, count: int) -> list[float]:
+    """Return a list of ``count`` finite numbers as floats.
+
+    Raises:
+        ValueError: ``values`` is none; the message names ``where`` and ``name``.
+    """
     real = isinstance(values, list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v) for v in values
     )

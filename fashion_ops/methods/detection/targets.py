@@ -1,8 +1,9 @@
 """Targets that torchvision does not make: boxes in its coordinates, masks, the semantic map.
 
 torchvision's boxes are in edge coordinates: they start at the image's edge, half a pixel before the
-centre of the first pixel, where the catalog's start; so resizing is a mere factor. torchvision does the
-matching, sampling and box coding (``RoIHeads.select_training_samples``).
+centre of the first pixel, which is where the catalog's coordinates start. So resizing an image only
+multiplies them. torchvision does the matching, sampling and box coding
+(``RoIHeads.select_training_samples``).
 """
 
 from collections.abc import Sequence
@@ -20,17 +21,17 @@ _SUBPIXEL_BITS = 4
 
 
 def to_edges(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """Convert boxes from the catalog's pixels to edge coordinates."""
+    """Convert boxes from the catalog's pixels to edge coordinates, which are larger by 0.5."""
     return boxes + 0.5
 
 
 def from_edges(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
-    """Convert boxes from edge coordinates to the catalog's pixels."""
+    """Convert boxes from edge coordinates to the catalog's pixels, which are smaller by 0.5."""
     return boxes - 0.5
 
 
 def mirror_boxes(boxes: Float[Tensor, "n 4"], width: int) -> Float[Tensor, "n 4"]:
-    """Mirror boxes in edge coordinates in an image of this width."""
+    """Mirror boxes, in edge coordinates, in an image ``width`` pixels wide."""
     x1, y1, x2, y2 = boxes.unbind(1)
     return torch.stack([width - x2, y1, width - x1, y2], 1)
 
@@ -38,8 +39,8 @@ def mirror_boxes(boxes: Float[Tensor, "n 4"], width: int) -> Float[Tensor, "n 4"
 def polygon_mask(polygons: Sequence[np.ndarray] | np.ndarray, height: int, width: int) -> np.ndarray:
     """Draw the union of a garment's polygons as uint8 (height, width), 0 or 1.
 
-    Later polygons of DeepFashion2 repeat parts of the first, so each is filled separately: filled
-    together, what two of them cover would count as outside.
+    Each polygon is filled separately. Later polygons of DeepFashion2 repeat parts of the first, and if
+    they were filled together, an area that two of them cover would count as outside.
 
     Args:
         polygons: flat x, y lists in the catalog's pixels.
@@ -56,7 +57,7 @@ def polygon_mask(polygons: Sequence[np.ndarray] | np.ndarray, height: int, width
 def semantic_map(
     masks: UInt8[Tensor, "g h w"], labels: Int[Tensor, " g"], canvas: tuple[int, int]
 ) -> Int[Tensor, "ch cw"]:
-    """Category of each pixel, 0 without a garment, ``IGNORED`` outside of the image.
+    """Draw the category of each pixel, 0 without a garment, ``IGNORED`` outside of the image.
 
     Where garments overlap, the smaller one is drawn on top, as a top in front of a dress.
 
@@ -78,8 +79,8 @@ def resize_semantic_map(maps: Int[Tensor, "b h w"], size: tuple[int, int]) -> In
 
 
 def equal_to_any(boxes: Float[Tensor, "n 4"], truth: Float[Tensor, "g 4"]) -> Bool[Tensor, " n"]:
-    """Whether each box equals a ground-truth box.
+    """Find the boxes that equal a ground-truth box.
 
-    torchvision adds those to the proposals in training; they are not refined further.
+    torchvision adds the ground-truth boxes to the proposals in training; they are not refined further.
     """
     return (boxes[:, None] == truth[None]).all(-1).any(1)

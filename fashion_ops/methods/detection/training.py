@@ -18,7 +18,7 @@ from fashion_ops.params import TrainBoxDetector
 
 
 def detector_spec(config: TrainBoxDetector) -> dict[str, Any]:
-    """The ``model.json`` of a box detector."""
+    """Make the ``model.json`` of a box detector trained with ``config``."""
     return {
         "method": METHOD,
         **vars(Architecture.of(config.model_dump())),

@@ -24,14 +24,14 @@ SIDES = ("left_", "right_")
 
 
 def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tensor, "2 k"]:
-    """Which of K named landmarks lie on the left and which on the right.
+    """Find which of K landmarks lie on the left (first row) and which on the right (second row).
 
     Landmarks that are their own mirror image lie on the axis, in neither part. The names of the others
     say their side.
 
     Args:
-        names: such as ``left_collar``.
-        mirror: permutation under a horizontal flip.
+        names: of the landmarks, such as ``left_collar``.
+        mirror: permutation (K,) of the landmarks under a horizontal flip.
 
     Raises:
         ValueError: the name of a landmark with a mirror image does not say its side.
@@ -45,7 +45,7 @@ def sides(names: Sequence[str], mirror: Sequence[int] | np.ndarray) -> Bool[Tens
 
 
 def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
-    """``sides`` of the channels of a grouping."""
+    """Find which channels of a grouping hold left landmarks (row 0) and which right ones (row 1)."""
     parts = torch.zeros(2, grouping.num_groups, dtype=torch.bool)
     for c in grouping.categories:
         parts[:, torch.from_numpy(grouping.channels(c.id))] |= sides(c.landmark_names, c.mirror())
@@ -53,7 +53,7 @@ def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
 
 
 def undivided(landmarks: int) -> Bool[Tensor, "1 k"]:
-    """One part of all K landmarks: the loss of the slides before its optimisation by sides."""
+    """Put all K landmarks into one part, as in the slides before they divide it by sides."""
     return torch.ones(1, landmarks, dtype=torch.bool)
 
 
@@ -64,9 +64,9 @@ def position_constraint_loss(
     parts: Bool[Tensor, "p k"],
     worst: int,
 ) -> Float[Tensor, ""]:
-    """The mean of the ``worst`` largest ``L_i`` of each part of each instance; linear in K.
+    """Compute the mean of the ``worst`` largest ``L_i`` of each part of each instance.
 
-    ``L_i`` is divided by the number of its labelled partners. A part with fewer than two labelled
+    ``L_i`` (see the module) is divided by the number of its labelled partners. A part with fewer than two labelled
     landmarks does not count; one with fewer than ``worst`` averages over those that it has.
 
     Args:
@@ -115,7 +115,10 @@ class Constraint:
         true: Float[Tensor, "n k 2"],
         mask: Bool[Tensor, "n k"],
     ) -> Float[Tensor, ""]:
-        """Loss of coordinates from a regression, without the weight, in their unit squared."""
+        """Compute the loss of coordinates from a regression, without the weight, in their unit squared.
+
+        Arguments as of ``position_constraint_loss``.
+        """
         predicted = predicted.to(torch.promote_types(predicted.dtype, torch.float32))  # from bf16
         parts = self.parts.to(predicted.device)
         return position_constraint_loss(predicted, true, mask, parts, self.worst)
@@ -126,13 +129,13 @@ class Constraint:
         true: Float[Tensor, "n k 2"],
         mask: Bool[Tensor, "n k"],
     ) -> Float[Tensor, ""]:
-        """Loss of integral coordinates, without the weight.
+        """Compute the loss of the integral coordinates of heatmaps, without the weight.
 
         The unit is the square of the map's longer side, so that one weight fits maps of every size.
 
         Args:
-            logits: their softmax is the density of each landmark; maps with peaks near 1 (squared
-                error) must be scaled up before, or their softmax is flat.
+            logits: their softmax is the density of each landmark. Maps with peaks near 1, as squared
+                error trains them, must be scaled up before, or their softmax is flat.
             true: (x, y) in cells.
             mask: labelled landmarks.
         """
@@ -143,12 +146,12 @@ class Constraint:
 def constraint_of(
     weight: float, worst: int, parts: Literal["sides", "whole"], mirror: np.ndarray
 ) -> Constraint | None:
-    """The constraint of a training on alignment data; None if the weight is 0.
+    """Make the constraint of a training on alignment data; None if the weight is 0.
 
     Args:
         weight: of the loss.
         worst: number of the largest values that are averaged.
-        parts: left and right landmarks separately, or all of them together.
+        parts: ``sides`` takes left and right landmarks separately, ``whole`` all of them together.
         mirror: permutation (K,) under a horizontal flip; the first of every pair lies on one side, as
             in all point sets of ``taxonomy.alignment``.
     """

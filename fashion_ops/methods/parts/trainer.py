@@ -88,22 +88,25 @@ class TrainingModule(L.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the identity to a checkpoint."""
         checkpoint["identity"] = self.identity()
 
     def get_extra_state(self) -> dict[str, Any]:
-        """State saved with the weights, in checkpoints and when a spawned process returns."""
+        """Return the history, saved with the weights in checkpoints and when a spawned process ends."""
         return {"history": self.history}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``get_extra_state`` returned."""
         self.history = state["history"]
 
     def setup(self, stage: str) -> None:
+        """Silence Lightning in each process."""
         _quiet()  # a spawned process does not inherit the settings
 
     def losses(
         self, batch: dict[str, torch.Tensor], generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
-        """The losses of one batch by name; ``loss`` is minimised.
+        """Compute the losses of one batch, by name; ``loss`` is minimised.
 
         Args:
             batch: tensors on the device of the model.
@@ -117,9 +120,11 @@ class TrainingModule(L.LightningModule):
         return self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
 
     def on_train_epoch_start(self) -> None:
+        """Begin new sums of the losses."""
         self.sums = {}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+        """Compute the losses of a batch, add them to the epoch's sums, return the one to minimise."""
         generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
         losses = self.losses(batch, generator)
         for name, value in losses.items():
@@ -127,10 +132,12 @@ class TrainingModule(L.LightningModule):
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradients."""
         # Not by the Trainer, which refuses fused optimizers (because of fp16); they are 5x faster.
         clip_gradients(self)
 
     def configure_optimizers(self) -> Any:
+        """Make AdamW, without weight decay for biases and norms, and the learning rate schedule."""
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [
@@ -151,6 +158,11 @@ class EpochEnd(L.Callback):
         self.checkpoint, self.on_epoch, self.validate = checkpoint, on_epoch, validate
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Append the epoch's mean losses and metrics to the history, save and report them.
+
+        Raises:
+            FloatingPointError: the mean of ``loss`` is not finite.
+        """
         assert isinstance(pl_module, TrainingModule)
         names = list(pl_module.sums)
         sums = torch.tensor([pl_module.sums[name] for name in names], dtype=torch.float64)
@@ -185,7 +197,12 @@ def clip_gradients(model: nn.Module) -> None:
 
 
 def wants_bf16(precision: str, device_type: str) -> bool:
-    """Whether ``precision`` (auto, fp32, bf16) means bf16 here; auto depends on the hardware."""
+    """Whether ``precision`` means bf16: ``bf16`` does, ``auto`` does if the hardware supports it.
+
+    Args:
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        device_type: ``cuda`` or ``cpu``.
+    """
     if precision != "auto":
         return precision == "bf16"
     if device_type == "cuda":
@@ -194,7 +211,10 @@ def wants_bf16(precision: str, device_type: str) -> bool:
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """The autocast context of a forward pass with this precision (auto, fp32, bf16)."""
+    """Make the autocast context of a forward pass on ``device``.
+
+    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``wants_bf16``.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=wants_bf16(precision, device.type))
 
 
@@ -209,7 +229,7 @@ def fit(
     Args:
         module: the model with its losses.
         dataset: returns whole batches from ``__getitems__``.
-        options: how the run is carried out: checkpoint, devices, progress.
+        options: how the run is carried out; None is the defaults.
         weights: (N,) relative frequency of each sample; None draws each once an epoch.
 
     Returns:
@@ -271,7 +291,11 @@ def fit(
 
 
 def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:
-    """The first epoch of a resumed run; 0 without a checkpoint."""
+    """Read from a checkpoint the epoch, counted from 0, that a run resumes with; 0 if it is None.
+
+    Raises:
+        ValueError: the checkpoint is of another run; the message says what differs.
+    """
     if checkpoint is None:
         return 0
     saved = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
@@ -285,6 +309,7 @@ def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:
 
 
 def _whole_batch(batch: Any) -> Any:
+    """Return what ``__getitems__`` of the data set returned, which is a batch already."""
     return batch
 
 

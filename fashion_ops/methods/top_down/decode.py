@@ -38,21 +38,24 @@ class DecodeConfig:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "DecodeConfig":
-        """From a ``model.json`` or the values of ``TrainLandmarker``; a missing key has its default."""
+        """Take the settings from a ``model.json`` or the values of a ``TrainLandmarker``.
+
+        Other keys are ignored; a missing one has its default.
+        """
         return cls(**{name: spec[name] for name in cls.__dataclass_fields__ if name in spec})
 
     @property
     def cells(self) -> str:
-        """The convention of the cells, in training as in prediction; see ``parts.heatmaps``."""
+        """The convention of the cells (``centers | ends | corners``), in training and prediction."""
         if self.decode == "udp":
             return "ends"
         return "corners" if self.flip_shift else "centers"
 
 
 def activate(output: Float[Tensor, "b k h w"], loss: str, sigma: float) -> Float[Tensor, "b k h w"]:
-    """The network's output as heatmaps, with peaks near 1 where the network is confident.
+    """Convert a network's output to heatmaps, with peaks near 1 where the network is confident.
 
-    With the loss ``mse`` the output is the heatmap. With ``cross_entropy`` its softmax is a density;
+    With ``loss`` ``mse`` the output is the heatmap. With ``cross_entropy`` its softmax is a density;
     that of a Gaussian with ``sigma`` (cells) has a peak of 1 / (2 pi sigma^2) and is scaled to 1.
     """
     output = output.float()
@@ -70,10 +73,10 @@ def predict_heatmaps(
     *,
     shift: bool = False,
 ) -> Float[Tensor, "b k h4 w4"]:
-    """Heatmaps of normalised crops.
+    """Predict the heatmaps of crops, with or without the flip test.
 
     Args:
-        model: crops to network output.
+        model: network from crops to the output that ``activate`` takes.
         crops: as ``normalize`` returns them.
         mirror: permutation of the channels under a flip; the heatmaps are averaged with those of the
             mirrored crops. None: no flip test.
@@ -91,7 +94,13 @@ def predict_heatmaps(
 
 
 def decode(heat: Float[Tensor, "b k h w"], crop: Crop, config: DecodeConfig) -> Float[Tensor, "b k 3"]:
-    """x, y in crop pixels and the score (height of the peak, 0..1) of each channel."""
+    """Decode each heatmap to x, y in crop pixels and a score, the height of its peak, 0..1.
+
+    Args:
+        heat: of ``predict_heatmaps``.
+        crop: (width, height) of the crops, pixels.
+        config: its ``decode`` says how the peak is located.
+    """
     if config.decode == "argmax":
         cells = argmax_and_quarter(heat)
     elif config.decode == "integral":
@@ -103,11 +112,11 @@ def decode(heat: Float[Tensor, "b k h w"], crop: Crop, config: DecodeConfig) -> 
 
 
 def pose_score(pose: np.ndarray) -> float:
-    """Confidence of a pose: the mean of its peaks above ``MIN_PEAK``, 0 when there is none.
+    """Compute the confidence of a pose: the mean of its peaks above ``MIN_PEAK``, 0 if there is none.
 
     Args:
-        pose: (K, 3) x, y, peak of a category's landmarks, or of all channels as the challenge's winner
-            has it.
+        pose: (K, 3) x, y and height of the peak, of a category's landmarks or, as the winner of the
+            challenge does it, of all channels.
     """
     peaks = pose[:, 2][pose[:, 2] > MIN_PEAK]
     return float(peaks.mean()) if len(peaks) else 0.0

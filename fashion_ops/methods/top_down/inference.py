@@ -23,7 +23,7 @@ BATCH = 64
 
 
 def build(spec: dict[str, Any]) -> Landmarker:
-    """The untrained network that a ``model.json`` describes."""
+    """Build the untrained network that a ``model.json`` describes."""
     groups = load_grouping(spec["grouping"]).num_groups
     return Landmarker(spec["backbone"], groups, spec["clusters"])
 
@@ -41,7 +41,7 @@ class LandmarkPredictor:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "LandmarkPredictor":
-        """Load a model folder.
+        """Load a folder written by ``train_landmarker``; the network runs on ``device``.
 
         Raises:
             FileNotFoundError: there is no model.
@@ -52,7 +52,7 @@ class LandmarkPredictor:
 
     @property
     def grouping(self) -> Grouping:
-        """What the output channels stand for."""
+        """The grouping of the landmarks, which says what each output channel stands for."""
         return load_grouping(self.spec["grouping"])
 
     @property
@@ -61,7 +61,7 @@ class LandmarkPredictor:
         return DecodeConfig.from_spec(self.spec)
 
     def with_decoding(self, **changes: Any) -> "LandmarkPredictor":
-        """The same model with other values of ``DecodeConfig``.
+        """Return the same model with other values of ``DecodeConfig``, given by name.
 
         Raises:
             ValueError: the new values place the cells elsewhere than in training.
@@ -82,9 +82,9 @@ class LandmarkPredictor:
         return width, height
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
-        """Image-to-crop matrices (N, 2, 3) of boxes (N, 4).
+        """Compute the matrices (N, 2, 3) from image to crop pixels of boxes (N, 4) x1, y1, x2, y2.
 
-        An empty box counts as one pixel wide; outside of its image the crop is black.
+        A side of a box counts as at least one pixel. A box may reach beyond its image.
 
         Raises:
             ValueError: a box is not finite.
@@ -97,11 +97,11 @@ class LandmarkPredictor:
     def predict_crops(
         self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
     ) -> list[np.ndarray]:
-        """Landmarks in crop pixels: for each garment (num_landmarks, 3) x, y, score.
+        """Predict landmarks in crop pixels: for each garment (num_landmarks, 3) x, y, score.
 
         Args:
             crops: as ``cut_crops`` returns them.
-            category_ids: (N,) categories of the garments; each has its landmarks among the channels.
+            category_ids: (N,) 1..13; selects the channels that hold a garment's landmarks.
         """
         channels = self.predict_channels(crops, category_ids)
         pairs = zip(category_ids, channels, strict=True)
@@ -109,7 +109,7 @@ class LandmarkPredictor:
 
     @torch.inference_mode()
     def predict_channels(self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray) -> np.ndarray:
-        """All channels (N, K, 3): x, y in crop pixels, score; arguments as of ``predict_crops``."""
+        """Predict all K channels, as ``predict_crops``: (N, K, 3) x, y in crop pixels, score."""
         decoding, grouping = self.decoding, self.grouping
         mirror = torch.from_numpy(grouping.mirror()) if decoding.flip_test else None
         out = [np.zeros((0, grouping.num_groups, 3), np.float32)]
@@ -136,7 +136,7 @@ class LandmarkPredictor:
         boxes: np.ndarray,
         category_ids: np.ndarray,
     ) -> list[np.ndarray]:
-        """Landmarks in image pixels: for each garment (num_landmarks, 3) x, y, score.
+        """Predict landmarks in image pixels: for each garment (num_landmarks, 3) x, y, score.
 
         Args:
             read_image: image id to RGB uint8 (H, W, 3).

@@ -17,10 +17,11 @@ def heatmap_loss(
     weight: Float[Tensor, "b k"],
     kind: str,
 ) -> Float[Tensor, ""]:
-    """One of two losses, averaged over the labelled maps.
+    """Compute one of two losses, averaged over the labelled maps.
 
     ``mse``: half the squared error, summed over cells. Simple Baselines averages over all maps and
-    cells; over the labelled maps only, the loss does not depend on how many groups a category uses.
+    cells. Averaged over the labelled maps only, the loss does not depend on how many groups a category
+    uses.
     ``cross_entropy``: between the softmax of the map and the Gaussian normalised to sum 1, minus the
     entropy of the latter, so that a perfect map has loss 0.
 
@@ -42,10 +43,11 @@ def heatmap_loss(
 
 
 def as_logits(heat: Float[Tensor, "b k h w"], kind: str) -> Float[Tensor, "b k h w"]:
-    """Maps whose softmax is the density of each landmark, for integral coordinates in training.
+    """Convert a network's output to logits, whose softmax is the density of each landmark.
 
-    A map trained with ``mse`` is such a density up to a factor: its logarithm is returned, the map
-    clamped to at least ``FLOOR``.
+    Integral coordinates in training need them. An output trained with ``cross_entropy`` is returned as
+    it is. One trained with ``mse`` is a density up to a factor: its logarithm is returned, after
+    clamping it to at least ``FLOOR``.
     """
     return heat if kind == "cross_entropy" else heat.float().clamp_min(FLOOR).log()
 
@@ -53,6 +55,12 @@ def as_logits(heat: Float[Tensor, "b k h w"], kind: str) -> Float[Tensor, "b k h
 def label_loss(
     logits: Float[Tensor, "b 13 k"], soft_label: Float[Tensor, "b k"], category_id: Int[Tensor, " b"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy between the soft pseudo-label of each garment and the logits of its category."""
+    """Compute the mean cross entropy between soft pseudo-labels and the logits of each category.
+
+    Args:
+        logits: of the K pseudo-labels of each category.
+        soft_label: of each garment; sums to 1.
+        category_id: 1..13, of each garment.
+    """
     of_category = logits[range(len(logits)), category_id - 1]
     return F.cross_entropy(of_category.float(), soft_label)

@@ -32,7 +32,7 @@ class Landmarker(nn.Module):
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
 
     def keep_channels(self, channels: Tensor) -> None:
-        """Keep only these output channels (n,), in this order."""
+        """Reduce the head, in place, to these output channels (n,), in this order."""
         wider = self.head
         assert wider.bias is not None
         self.head = nn.Conv2d(wider.in_channels, len(channels), 1)
@@ -42,13 +42,13 @@ class Landmarker(nn.Module):
             self.head.bias.copy_(wider.bias[channels])
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b g h4 w4"]:
-        """Heatmaps; the peaks of a trained model are near 1."""
+        """Compute the head's output for normalised crops; ``decode.activate`` makes heatmaps of it."""
         return self.head(self.trunk(x)[0])
 
     def with_labels(
         self, x: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b g h4 w4"], Float[Tensor, "b 13 k"]]:
-        """Heatmaps, and pseudo-label logits of every category."""
+        """Compute the output of ``forward`` and the logits of the K pseudo-labels of each category."""
         maps = self.trunk(x)
         logits = self.label_head(maps[-1].mean((2, 3)))
         return self.head(maps[0]), logits.view(-1, NUM_CATEGORIES, self.clusters)

@@ -64,13 +64,18 @@ class LandmarkerModule(TrainingModule):
         self.register_buffer("channels", torch.from_numpy(grouping.mask), persistent=False)
 
     def identity(self) -> dict[str, str]:
-        """Adds the grouping, the backbone and every setting by name."""
+        """Return the identity of the base with the grouping, the backbone and every setting by name."""
         settings = {f.name: str(getattr(self.settings, f.name)) for f in fields(self.settings)}
         names = {"grouping": self.grouping, "backbone": self.backbone}
         return {**super().identity(), **settings, **names}
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Heatmap loss; position constraint loss if set; pseudo-label loss until its weight is 0."""
+        """Compute ``heatmap``, ``position`` if set and ``label`` until its weight is 0; ``loss`` sums up.
+
+        Args:
+            batch: of ``Regions``.
+            generator: draws the augmentation.
+        """
         s = self.settings
         mirror = self.get_buffer("mirror")
         crops, landmarks = warp_batch(

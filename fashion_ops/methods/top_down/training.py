@@ -23,7 +23,7 @@ from fashion_ops.taxonomy import load_grouping
 
 
 def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> dict[str, Any]:
-    """The content of ``model.json`` for a landmarker trained with ``config``.
+    """Make the content of ``model.json`` for a landmarker trained with ``config``.
 
     Args:
         config: of the universal landmarker.
@@ -66,7 +66,7 @@ def check_trained_as(folder: Path, config: TrainLandmarker, grouping: str) -> No
 def finetune_config(
     universal: TrainLandmarker, shared: Finetune, run: CategoryTraining
 ) -> TrainLandmarker:
-    """How one category is finetuned: the universal landmarker's settings with another optimisation.
+    """Make the configuration of one category: the universal one with another optimisation.
 
     Args:
         universal: settings of the network that is finetuned.
@@ -161,9 +161,9 @@ def train_landmarker(
 
 
 def balanced_weights(category_ids: np.ndarray) -> np.ndarray:
-    """Weights (N,) of class-balanced sampling: 1 / (share of the garment's category + 0.02).
+    """Compute weights (N,) of class-balanced sampling: 1 / (share of the garment's category + 0.02).
 
-    As in the third place of the 2020 challenge; the constant bounds the weight of the rarest category.
+    The third place of the 2020 challenge did so. The constant bounds the weight of the rarest category.
     """
     counts = np.bincount(category_ids)
     return 1 / (counts[category_ids] / len(category_ids) + 0.02)
