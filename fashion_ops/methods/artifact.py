@@ -29,7 +29,7 @@ def save_model(
     """Write the weights, ``spec`` and, if given, the history of the training.
 
     Args:
-        folder: exists.
+        folder: existing folder.
         model: any network.
         spec: content of ``model.json``, which ``load_model`` builds the network from.
         history: metrics of each epoch, in order.
@@ -42,7 +42,7 @@ def save_model(
 
 
 def read_spec(folder: Path, method: str) -> dict[str, Any]:
-    """Read the ``model.json`` of a folder that must hold a model of ``method``, and no pickle.
+    """Read the ``model.json`` of a folder; check that the model is of ``method`` and no file a pickle.
 
     Raises:
         FileNotFoundError: there is no model.
@@ -65,7 +65,7 @@ def load_model(
     build: Callable[[dict[str, Any]], Model],
     device: str | torch.device = "cpu",
 ) -> tuple[Model, dict[str, Any]]:
-    """Load the network of a model folder, in eval mode, and its spec.
+    """Load the network of a model folder, in eval mode, and its spec, the content of ``model.json``.
 
     Args:
         folder: a model folder.
@@ -76,6 +76,7 @@ def load_model(
     Raises:
         FileNotFoundError: there is no model.
         ValueError: the model is of another method, or the weights do not fit the network of the spec.
+        UnsafeModel: some file in the folder could run code when it is loaded.
     """
     spec = read_spec(folder, method)
     model = build(spec)

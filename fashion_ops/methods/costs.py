@@ -15,12 +15,15 @@ Forward = Callable[[], Any]  # runs a network once
 
 
 def _deformable_flops(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
-    """FLOPs of torchvision's operator: those of a plain convolution with these weights, 2 for a MAC."""
+    """Count the FLOPs, 2 a MAC, of torchvision's operator as those of a plain convolution.
+
+    ``x``, ``weight`` and ``out_shape`` are the shapes of its input, weights and output.
+    """
     return 2 * x[0] * prod(weight) * prod(out_shape[2:])
 
 
 def _macs(forward: Forward) -> tuple[int, dict[str, int]]:
-    """MACs of a forward pass, in all and of each module by its dotted name within the model."""
+    """Count the MACs of a forward pass: in all, and by the dotted name of each module in the model."""
     counted = {torch.ops.torchvision.deform_conv2d: _deformable_flops}
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
         forward()
@@ -33,7 +36,7 @@ def _macs(forward: Forward) -> tuple[int, dict[str, int]]:
 
 
 def _parts(model: nn.Module) -> dict[str, str]:
-    """Displayed name of each part and its dotted name within the model; each head is a part."""
+    """List the parts of a model: displayed name -> dotted name in the model. Each head is a part."""
     parts = {}
     for name, child in model.named_children():
         if name == "heads":
@@ -44,14 +47,19 @@ def _parts(model: nn.Module) -> dict[str, str]:
 
 
 def _under(part: str, modules: dict[str, int]) -> int:
-    """MACs of a part, also if only modules inside of it were called."""
+    """Add up the MACs of a part, also if only modules inside of it were called.
+
+    Args:
+        part: its dotted name.
+        modules: MACs by dotted name.
+    """
     inside = {n for n in modules if n == part or n.startswith(f"{part}.")}
     tops = (n for n in inside if not any(n.startswith(f"{m}.") for m in inside))
     return sum(modules[n] for n in tops)
 
 
 def costs(model: nn.Module, infer: Forward, train: Forward) -> dict[str, Any]:
-    """Count ``parameters``, ``macs``, ``parts`` and ``training_only`` of a description.
+    """Count ``parameters``, ``macs``, ``parts`` and ``training_only``; ``describe`` defines them.
 
     Args:
         model: on the meta device.
@@ -87,6 +95,10 @@ def published_operations(model: nn.Module, forward: Forward) -> int:
 
     Each output value of a convolution, plain or transposed, costs its taps and its bias; each value of
     a batch norm costs 2. Functions outside of modules are not counted.
+
+    Args:
+        model: on the meta device.
+        forward: runs the model.
     """
     total = 0
 

@@ -194,7 +194,8 @@ def describe_refiner(backbone: str, category: str, size: Size) -> Description:
     """Describe the PoseFix of one category.
 
     Args:
-        backbone: a ResNet for the published network, or the HRNet of the landmarker it starts from.
+        backbone: a ResNet makes the published network; an HRNet is that of the landmarker from which
+            the refiner starts.
         category: name of the category whose landmarks it refines.
         size: crop (width, height), pixels.
 
@@ -220,7 +221,7 @@ def describe_refiner(backbone: str, category: str, size: Size) -> Description:
 
 
 def parse_size(text: str) -> Size:
-    """Parse ``256`` or ``288x384`` as (width, height).
+    """Parse ``256``, the side of a square, or ``288x384`` as (width, height), pixels.
 
     Raises:
         ValueError: the text is neither.
@@ -232,7 +233,7 @@ def parse_size(text: str) -> Size:
 
 
 def as_text(description: Description) -> str:
-    """Format a description as text."""
+    """Format a description of any method as lines of text."""
     d = description
     if d["method"] in alignment.METHODS:
         return alignment.as_text(d)
@@ -273,9 +274,11 @@ def as_text(description: Description) -> str:
 
 
 def _outputs(channels: dict[str, int]) -> Description:
+    """Make the entries ``channels`` and ``output_channels`` of a description."""
     return {"channels": channels, "output_channels": sum(channels.values())}
 
 
 def _check(width: int, height: int, multiple: int) -> None:
+    """Raise ``ValueError`` unless both sides, in pixels, are positive multiples of ``multiple``."""
     if width % multiple or height % multiple or not width or not height:
         raise ValueError(f"size {width}x{height}: both sides must be multiples of {multiple}")

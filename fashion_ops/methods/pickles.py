@@ -52,7 +52,7 @@ def refuse_pickles(folder: Path) -> None:
 
 
 def suspicion(path: Path) -> str:
-    """Why a file may be a pickle, in words; empty for a harmless file."""
+    """Say in words why a file may be a pickle; empty for a harmless file."""
     if path.suffix.lower() in SUFFIXES:
         return f"files called {path.suffix.lower()} hold pickles"
     with path.open("rb") as file:
@@ -69,7 +69,9 @@ def suspicion(path: Path) -> str:
 
 
 def is_pickle(file: BinaryIO) -> bool:
-    """Whether a file starts with a pickle; bytes after the first call do not matter, the call has run.
+    """Whether a file, open at its start, starts with a pickle.
+
+    Bytes after the first call do not matter, as an unpickler would have made the call by then.
 
     Protocols 2 and later are declared in the first two bytes; two more valid instructions must follow.
     Protocols 0 and 1 are letters, as any text is: a file is a pickle if it would call a function.
@@ -108,7 +110,7 @@ def _step(stack: list[object], instruction: pickletools.OpcodeInfo) -> bool:
 
 
 def _is_zlib(head: bytes) -> bool:
-    """Two bytes may match by chance: the data must also unpack."""
+    """Whether bytes start a zlib stream; as two bytes may match by chance, they must also unpack."""
     if head[:1] != b"\x78" or int.from_bytes(head[:2]) % 31:
         return False
     try:

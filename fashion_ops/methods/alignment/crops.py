@@ -20,7 +20,15 @@ CACHE_BYTES = 4 << 30
 
 
 def frame_of(name: FrameName, boxes: np.ndarray) -> Frame:
-    """The transform from image pixels to normalised positions for boxes (N, 4): x1, y1, x2, y2."""
+    """Make the transform from image pixels to normalised positions for N boxes.
+
+    Args:
+        name: of the frame, see the module.
+        boxes: (N, 4) x1, y1, x2, y2 in image pixels.
+
+    Raises:
+        ValueError: a box without an area.
+    """
     return box_frame(boxes) if name == "box" else letterbox(boxes, 1.0, centered=True)
 
 
@@ -57,22 +65,23 @@ class Crops:
         return len(self.image_id)
 
     def take(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 s s"]:
-        """The crops of these rows."""
+        """Return the crops with these indices, RGB."""
         if self._cache is not None:
             return self._cache[torch.from_numpy(np.asarray(rows))]
         return torch.stack([self._cut(int(i)) for i in rows])
 
     def _cut(self, i: int) -> Tensor:
+        """Cut one crop uint8 (3, S, S) out of its image."""
         image = self.read_image(int(self.image_id[i]))
         crop = cut(image, self.boxes[i], self.size, stretch=self.frame == "box")
         return torch.from_numpy(crop.transpose(2, 0, 1).copy())
 
 
 def to_pixels(positions, size: int):  # noqa: ANN001, ANN201 (arrays or tensors)
-    """Normalised positions as pixels of a crop whose first pixel has its centre at 0."""
+    """Convert normalised positions to pixels of a crop of side ``size``, whose first pixel is at 0."""
     return (positions + 0.5) * size - 0.5
 
 
 def from_pixels(pixels, size: int):  # noqa: ANN001, ANN201 (arrays or tensors)
-    """Inverse of ``to_pixels``."""
+    """Convert pixels of a crop of side ``size`` to normalised positions; inverse of ``to_pixels``."""
     return (pixels + 0.5) / size - 0.5

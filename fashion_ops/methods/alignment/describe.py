@@ -24,7 +24,7 @@ def describe_alignment(
     size: int | None = None,
     landmarks: int = 8,
 ) -> dict[str, Any]:
-    """Count the networks of a method, those that one garment passes, and what they compute.
+    """Count the networks of a method, the forward passes of one garment, and what they compute.
 
     Args:
         method: ``dfa`` or ``deeppose``.
@@ -32,7 +32,7 @@ def describe_alignment(
         backbone: a name of ``alignment.vgg``; None takes that of ``config``.
         size: side of the crop, pixels; None takes 224 for a VGG other than that of ``config``, else the
             size of ``config``.
-        landmarks: N.
+        landmarks: N, number of landmarks.
 
     Returns:
         ``networks``: trained networks; ``passes``: forward passes of one garment, with routing if
@@ -59,7 +59,10 @@ def describe_alignment(
 def _stage(
     method: str, number: int, config: DfaStage, name: str, size: int, landmarks: int
 ) -> dict[str, int]:
-    """The counts of one stage."""
+    """Count one stage: its ``networks``, ``passes``, ``parameters`` and ``macs``.
+
+    ``name`` is the backbone, ``size`` the side of the crop in pixels, ``number`` the stage, 1 to 3.
+    """
     networks = passes = 1
     with torch.device("meta"):
         pixels, previous = torch.empty(1, 3, size, size), torch.empty(1, landmarks, 2)
@@ -78,7 +81,7 @@ def _stage(
 
 
 def as_text(description: dict[str, Any]) -> str:
-    """A description as lines to read."""
+    """Format a description of ``describe_alignment`` as lines of text."""
     d = description
     lines = [
         f"{d['method']}: {d['backbone']}, {d['landmarks']} landmarks, crops of {d['size'][0]} pixels",

@@ -66,12 +66,17 @@ class VGGBackbone(nn.Module):
                 )  # not registered: the head owns its copy
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b w"]:
-        """Features fc6 of crops that ``normalize`` has normalised."""
+        """Compute fc6, before its ReLU, of crops that ``normalize`` has normalised."""
         return self.fc6(torch.flatten(self.pool(self.features(pixels)), 1))
 
 
 def load_vgg(name: str, pretrained: str | None) -> VGG:
-    """A torchvision VGG, with pretrained weights if ``pretrained`` names any.
+    """Make a VGG of torchvision.
+
+    Args:
+        name: one of ``VGGS``.
+        pretrained: torchvision's name of the weights, such as ``IMAGENET1K_V1``; None initialises at
+            random.
 
     Raises:
         ValueError: torchvision has no such weights.

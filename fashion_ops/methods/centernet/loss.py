@@ -25,6 +25,7 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, target: Tensor) -> Tensor:
+        """Compute ``focal`` and keep its gradient."""
         logits, target = logits.permute(0, 2, 3, 1), target.permute(0, 2, 3, 1)  # as in memory
         gradient = torch.empty_like(logits)
         total = logits.new_zeros((), dtype=torch.float32)
@@ -44,6 +45,7 @@ class _Focal(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN001
+        """Return the kept gradient of ``logits``; ``target`` has none."""
         (gradient,) = ctx.saved_tensors
         return gradient * (grad / ctx.positives).to(gradient.dtype), None
 

@@ -17,13 +17,13 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Warp:
-    """Strength of the augmentation; with zeros it is the centre crop.
+    """Strength of the augmentation; with zeros everywhere it cuts the centre crop.
 
     Attributes:
         flip: probability of a horizontal flip.
-        rotation: standard deviation, degrees.
+        rotation: standard deviation of the angle, degrees.
         scale: standard deviation of the logarithm of the zoom.
-        shift: standard deviation, relative to the crop.
+        shift: standard deviation of the shift, relative to the crop.
         color: largest relative change of a channel.
     """
 
@@ -35,13 +35,13 @@ class Warp:
 
 
 def step_generator(seed: int, step: int, device: torch.device, rank: int = 0) -> torch.Generator:
-    """The random generator of one optimisation step on device number ``rank`` of a run."""
+    """Make the random generator of one optimisation step on device number ``rank`` of a run."""
     number = seed * 1_000_003 + rank * 7_368_787_777 + step
     return torch.Generator(device=device).manual_seed(number % 2**63)
 
 
 def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """RGB in 0..1 to zero mean and unit variance by the statistics of ImageNet."""
+    """Normalise RGB in 0..1 to zero mean and unit variance by the statistics of ImageNet."""
     mean = pixels.new_tensor(MEAN)[:, None, None]
     std = pixels.new_tensor(STD)[:, None, None]
     return (pixels - mean) / std
@@ -120,7 +120,7 @@ def _flip_batch(
     probability: float,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b k 3"]]:
-    """``warp_batch`` with flips only, without resampling."""
+    """Do what ``warp_batch`` does with flips only, without resampling."""
     height, width = images.shape[-2:]
     draw = torch.rand(len(images), generator=generator, device=images.device)
     flipped = (draw < probability).nonzero().squeeze(1)
@@ -136,7 +136,7 @@ def _flip_batch(
 def _hide_outside(
     points: Float[Tensor, "b k 2"], visibility: Float[Tensor, "b k"], size: tuple[int, int]
 ) -> Float[Tensor, "b k 3"]:
-    """Points and visibility together; visibility 0 for points outside the crop of this size."""
+    """Join points in crop pixels and visibility, which is set to 0 outside the crop (width, height)."""
     limit = points.new_tensor([size[0] - 0.5, size[1] - 0.5])
     inside = ((points >= -0.5) & (points <= limit)).all(-1)
     return torch.cat([points, (visibility * inside)[..., None]], -1)

@@ -23,13 +23,16 @@ AXES = (
 def color_change(
     gray_mean: Float[Tensor, " b"], jitter: float, lighting: float, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b 3 3"], Float[Tensor, "b 3"]]:
-    """A random colour change for each image: ``x -> matrix x + offset``, RGB in 0..1, not clipped.
+    """Draw a random colour change ``x -> matrix x + offset`` for each image, RGB in 0..1, not clipped.
 
     Args:
         gray_mean: mean gray of each image before the change; contrast scales colours around it.
         jitter: brightness, contrast and saturation are each scaled by 1 + U(-jitter, jitter).
         lighting: std of the noise along each axis, relative to its eigenvalue.
         generator: source of randomness.
+
+    Returns:
+        The matrices and the offsets.
     """
     b, device = len(gray_mean), gray_mean.device
     alpha = 1 + (torch.rand(b, 3, generator=generator, device=device) * 2 - 1) * jitter
@@ -58,6 +61,15 @@ def normalize_changed(
     """Change the colours of each image (RGB in 0..1) at random and ``normalize`` it, in place.
 
     Works image by image, so that the working set stays in the cache of the processor.
+
+    Args:
+        pixels: RGB in 0..1; overwritten.
+        jitter: as of ``color_change``.
+        lighting: as of ``color_change``.
+        generator: source of randomness.
+
+    Returns:
+        ``pixels``.
     """
     gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
     matrix, offset = color_change(gray_mean, jitter, lighting, generator)

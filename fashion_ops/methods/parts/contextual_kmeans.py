@@ -34,7 +34,7 @@ class OuterProducts:
     def from_landmarks(
         cls, left: np.ndarray, right: np.ndarray, observed: np.ndarray | None = None
     ) -> "OuterProducts":
-        """From vectors of landmarks (N, n, 2) each, and bool (N, n); None if all are observed."""
+        """Flatten landmarks (N, n, 2) each; ``observed``, bool (N, n), is None if all are."""
         count = len(left)
         u, v = (np.asarray(x, np.float64).reshape(count, -1) for x in (left, right))
         if observed is None or observed.all():
@@ -46,7 +46,7 @@ class OuterProducts:
         return len(self.left)
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """Squared distances (N, k) to centres (k, d, d), rescaled to all d^2 if some are masked."""
+        """Compute squared distances (N, k) to centres (k, d, d), from observed entries to all d^2."""
         k, d, _ = centers.shape
         step = max(1, _BATCH_NUMBERS // (k * d))
         flat = np.ascontiguousarray(centers.transpose(1, 0, 2)).reshape(d, k * d)
@@ -66,7 +66,7 @@ class OuterProducts:
         return out
 
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-        """The mean matrix (d, d) of the products at ``rows``."""
+        """Compute the mean matrix (d, d) of the products at ``rows``, else ``fallback`` (d, d)."""
         u, v = self.left[rows], self.right[rows]
         if self.mask is None:
             return u.T @ v / max(len(u), 1)
@@ -75,16 +75,19 @@ class OuterProducts:
         return np.where(total > 0, (u * weight).T @ v / np.maximum(total, 1e-12), fallback)
 
     def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
+        """Compute one product (d, d), its masked entries from ``fallback`` (d, d)."""
         product = np.outer(self.left[row], self.right[row])
         if self.mask is None:
             return product
         return np.where(np.outer(self.mask[row], self.mask[row]) > 0, product, fallback)
 
     def middle(self) -> np.ndarray:
+        """Compute the mean (d, d) of all products; 0 where none is observed."""
         d = self.left.shape[1]
         return self.mean(np.ones(len(self), bool), np.zeros((d, d)))
 
     def _weight(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Compute the factor of each item that rescales its observed entries to all d^2."""
         assert self.mask is not None
         return self.mask.shape[1] ** 2 / np.maximum(self.mask[rows].sum(axis=1), 1.0) ** 2
 
@@ -98,15 +101,15 @@ def fit_contextual(
     *,
     initial: np.ndarray | None = None,
 ) -> np.ndarray:
-    """K-means centres (k, d, d) of outer products, the largest cluster first.
+    """Compute the k-means centres (k, d, d) of outer products, the largest cluster first.
 
     Args:
         left: (N, n, 2), for DFA the offsets; d is 2n.
         right: (N, n, 2), for DFA the offsets again, or the configurations.
         observed: bool (N, n), or None; items without an observed landmark are left out.
-        k: maximal number of centres.
+        k: largest number of centres; fewer are returned if there are fewer different items.
         seed: of the initial centres by k-means++.
-        initial: initial centres (k, d, d) instead; their order is kept.
+        initial: centres (k, d, d) to start from instead; their order is kept.
     """
     if observed is not None:
         rows = observed.any(axis=1)
@@ -120,5 +123,8 @@ def fit_contextual(
 def contextual_distances(
     left: np.ndarray, right: np.ndarray, observed: np.ndarray | None, centers: np.ndarray
 ) -> np.ndarray:
-    """Distance (N, k) of each outer product to each centre (k, d, d)."""
+    """Compute the distance (N, k) of each outer product to each centre (k, d, d).
+
+    The other arguments are those of ``fit_contextual``.
+    """
     return np.sqrt(OuterProducts.from_landmarks(left, right, observed).squared(centers))

@@ -23,16 +23,16 @@ class Frame:
     shift: np.ndarray
 
     def apply(self, xy: np.ndarray) -> np.ndarray:
-        """Image pixels (N, n, 2) to coordinates of the frame."""
+        """Convert image pixels (N, n, 2) to coordinates of the frame."""
         return xy * self.scale[:, None] + self.shift[:, None]
 
     def invert(self, points: np.ndarray) -> np.ndarray:
-        """Coordinates of the frame (N, n, 2) to image pixels."""
+        """Convert coordinates of the frame (N, n, 2) to image pixels."""
         return (points - self.shift[:, None]) / self.scale[:, None]
 
 
 def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) -> Frame:
-    """The square that encloses the box: 0..side, or -side/2..side/2 if ``centered``.
+    """Make the frame whose square encloses the box: 0..side, or -side/2..side/2 if ``centered``.
 
     Args:
         boxes: (N, 4) as x1, y1, x2, y2, with an area.
@@ -49,12 +49,23 @@ def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) 
 
 
 def box_frame(boxes: np.ndarray) -> Frame:
-    """Eq. 5 of DFA: ((x - x_centre) / width, (y - y_centre) / height), -0.5..0.5 within the box."""
+    """Make the frame of DFA's eq. 5, in which a box (N, 4) runs from -0.5 to 0.5 along both axes.
+
+    A point is ((x - x_centre) / width, (y - y_centre) / height).
+
+    Raises:
+        ValueError: a box without an area.
+    """
     low, size = _low_and_size(boxes)
     return Frame(1 / size, -(low + size / 2) / size)
 
 
 def _low_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x1, y1 and width, height of boxes, (N, 2) each.
+
+    Raises:
+        ValueError: a box without an area.
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     size = boxes[:, 2:] - boxes[:, :2]
     if len(size) and size.min() <= 0:
@@ -64,10 +75,14 @@ def _low_and_size(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(image: np.ndarray, box: np.ndarray, side: int, *, stretch: bool = False) -> np.ndarray:
-    """Cut the box out of an image (H, W, 3) uint8, as (side, side, 3); black outside the image.
+    """Cut the box out of an image as uint8 (side, side, 3); what lies outside the image is black.
 
-    The frame of the landmarks is ``letterbox(box, side)``. With ``stretch`` each axis fills the square,
-    and the frame is ``box_frame`` times ``side``, from 0.
+    Args:
+        image: (H, W, 3) uint8.
+        box: (4,) x1, y1, x2, y2 in image pixels.
+        side: of the square, pixels.
+        stretch: whether each axis of the box fills the square; landmarks are then in ``box_frame``,
+            times ``side``, from 0. Otherwise they are in ``letterbox(box, side)``.
     """
     box = np.asarray(box, np.float64).reshape(1, 4)
     if stretch:

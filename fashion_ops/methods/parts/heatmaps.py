@@ -30,12 +30,12 @@ BACKGROUND = 0.1  # of a map's peak; ``expectation`` ignores what lies below
 
 
 def to_cells(pixels: Tensor, stride: int) -> Tensor:
-    """Crop pixels to heatmap cells, convention ``centers``."""
+    """Convert crop pixels to heatmap cells, convention ``centers``; ``stride`` is pixels a cell."""
     return (pixels + 0.5) / stride - 0.5
 
 
 def to_pixels(cells: Tensor, stride: int) -> Tensor:
-    """Heatmap cells to crop pixels, convention ``centers``."""
+    """Convert heatmap cells to crop pixels, convention ``centers``; ``stride`` is pixels a cell."""
     return (cells + 0.5) * stride - 0.5
 
 
@@ -51,21 +51,24 @@ class CellGrid:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the heatmaps."""
+        """(width, height) of the heatmaps, cells."""
         return self.crop[0] // STRIDE, self.crop[1] // STRIDE
 
     def to_cells(self, pixels: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
-        """Crop pixels to heatmap cells."""
+        """Convert crop pixels x, y to heatmap cells."""
         scale, offset = self._scale_and_offset(pixels)
         return (pixels - offset) / scale
 
     def to_pixels(self, cells: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
-        """Heatmap cells to crop pixels."""
+        """Convert heatmap cells x, y to crop pixels."""
         scale, offset = self._scale_and_offset(cells)
         return cells * scale + offset
 
     def _scale_and_offset(self, like: Tensor) -> tuple[Tensor, float]:
-        """Pixels a cell, for x and y, and the pixel of cell 0."""
+        """Return the number of pixels a cell, for x and y, and the pixel of cell 0.
+
+        ``like`` gives dtype and device.
+        """
         if self.convention == "ends":
             sides = zip(self.crop, self.size, strict=True)
             return like.new_tensor([(pixels - 1) / (cells - 1) for pixels, cells in sides]), 0.0
@@ -76,12 +79,15 @@ class CellGrid:
 def heatmap_targets(
     landmarks: Float[Tensor, "b k 3"], grid: CellGrid, sigma: float
 ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b k"]]:
-    """Gaussians of peak 1 and the weight of each map: 1 if labelled (visible or occluded), else 0.
+    """Encode landmarks as Gaussians of peak 1.
 
     Args:
         landmarks: x, y in crop pixels, visibility.
         grid: the cells of the maps.
         sigma: standard deviation in cells.
+
+    Returns:
+        The maps, and the weight of each: 1 if its landmark is labelled (visible or occluded), else 0.
     """
     maps = render_gaussians(grid.to_cells(landmarks[..., :2]), grid.size, sigma)
     return maps, (landmarks[..., 2] > 0).to(maps.dtype)
@@ -90,10 +96,10 @@ def heatmap_targets(
 def render_gaussians(
     points: Float[Tensor, "b k 2"], size: tuple[int, int], sigma: float
 ) -> Float[Tensor, "b k h w"]:
-    """Gaussians of peak 1 at sub-cell centres.
+    """Draw one Gaussian of peak 1 on each map, also centred between cells.
 
     Args:
-        points: (x, y) in cells.
+        points: the centres x, y in cells.
         size: (width, height) in cells.
         sigma: standard deviation in cells.
     """
@@ -106,9 +112,9 @@ def render_gaussians(
 
 
 def one_hot_maps(cells: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
-    """One-hot maps of sub-cell points: mass 1 spread bilinearly over the four cells around a point.
+    """Draw one-hot maps of points: mass 1 spread bilinearly over the four cells around a point.
 
-    A point outside the centres of the outermost cells goes to the nearest point between them.
+    A point beyond the centres of the outermost cells is first moved to the nearest point within them.
 
     Args:
         cells: x, y in cells.
@@ -123,7 +129,7 @@ def one_hot_maps(cells: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Float[
 
 
 def decode_peaks(heatmaps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
-    """Landmarks (x, y in cells, score) by maximum and DARK's sub-cell step.
+    """Decode heatmaps to x, y in cells and a score, by the maximum and the sub-cell step of DARK.
 
     The step is the Newton step of the log-heatmap's Taylor expansion at its maximum ("Distribution-
     Aware Coordinate Representation", CVPR 2020, eq. 4-8), bounded by one cell; the score is the
@@ -152,9 +158,10 @@ def decode_peaks(heatmaps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
 
 
 def argmax_and_quarter(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
-    """x, y in cells and the peak: the highest cell and a quarter towards its higher neighbour.
+    """Decode heatmaps to x, y in cells and the height of the peak, as HRNet does.
 
-    As HRNet does it; a peak on the border stays where it is along that axis.
+    The position is the highest cell, moved a quarter of a cell towards its higher neighbour along each
+    axis. A peak on the border is not moved along that axis.
     """
     h, w = heat.shape[2:]
     score, index = heat.flatten(2).max(-1)
@@ -170,10 +177,10 @@ def argmax_and_quarter(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]
 
 
 def expectation(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
-    """Integral coordinates (Sun et al., ECCV 2018) in cells, and the peak.
+    """Decode heatmaps to integral coordinates (Sun et al., ECCV 2018) in cells and the peak's height.
 
-    The mean over what rises above a tenth of the peak: a squared-error map is nowhere quite 0, and
-    its thousands of cells of background would pull the mean to the middle.
+    The mean is taken over what rises above a tenth of the peak. A map trained with squared error is
+    nowhere quite 0, and its thousands of background cells would pull the mean to the middle.
     """
     score = heat.amax((2, 3))
     mass = (heat - BACKGROUND * score[..., None, None]).clamp_min(0)
@@ -182,13 +189,13 @@ def expectation(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
 
 
 def soft_argmax(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
-    """Expected (x, y) in cells under the softmax of each map (Sun et al., ECCV 2018, eq. 3)."""
+    """Compute the mean x, y in cells under the softmax of each map (Sun et al., ECCV 2018, eq. 3)."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # from bf16
     return _first_moments(logits.flatten(2).softmax(-1).view(logits.shape))
 
 
 def _first_moments(mass: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 2"]:
-    """Sums of x and of y in cells, weighted by the map."""
+    """Sum up x and y, in cells, weighted by each map."""
     h, w = mass.shape[2:]
     xs, ys = (torch.arange(n, device=mass.device, dtype=mass.dtype) for n in (w, h))
     return torch.stack([(mass.sum(2) * xs).sum(-1), (mass.sum(3) * ys).sum(-1)], -1)

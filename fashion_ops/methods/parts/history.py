@@ -13,7 +13,7 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_losses(folder: Path) -> list[float]:
-    """Read the loss of each epoch.
+    """Read the ``loss`` of each epoch, in order; empty without training.
 
     Raises:
         FileNotFoundError: the folder has no history.

@@ -16,33 +16,39 @@ MAX_ROUNDS = 100
 class Space(Protocol):
     """N items, and centres of them as arrays of one shape."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """N."""
+        ...
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """Squared distances (N, k) to centres (k, ...)."""
+        """Compute the squared distances (N, k) of the items to centres (k, ...)."""
         ...
 
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
-        """The mean of the items at ``rows`` (bool); ``fallback`` where none of them is observed."""
+        """Compute the mean of the items in ``rows``, bool (N,).
+
+        A coordinate that none of them has is taken from ``fallback``, an array like a centre.
+        """
         ...
 
     def at(self, row: int, fallback: np.ndarray) -> np.ndarray:
-        """One item as a centre; ``fallback`` where it is not observed."""
+        """Return one item as a centre; a coordinate that it lacks is taken from ``fallback``."""
         ...
 
     def middle(self) -> np.ndarray:
-        """The mean of all items, which serves as ``fallback``."""
+        """Compute the mean of all items, which serves as ``fallback``."""
         ...
 
 
 def fit(space: Space, k: int, seed: int, initial: np.ndarray | None = None) -> np.ndarray:
-    """K-means centres (k, ...), the largest cluster first.
+    """Compute the k-means centres (k, ...), the largest cluster first.
 
     Args:
         space: the items, at least one.
-        k: maximal number of centres; fewer are returned if there are fewer different items.
+        k: largest number of centres; fewer are returned if there are fewer different items.
         seed: of the initial centres by k-means++.
-        initial: initial centres instead; their order is kept.
+        initial: centres (k, ...) to start from instead; ``k`` and ``seed`` are then ignored, and the
+            order of the centres is kept.
     """
     with threadpool_limits(1):  # the order of sums must not depend on the number of cores
         if initial is not None:
@@ -52,9 +58,10 @@ def fit(space: Space, k: int, seed: int, initial: np.ndarray | None = None) -> n
 
 
 def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Initial centres by k-means++: items drawn with probabilities by squared distance to the others.
+    """Draw initial centres (k, ...) by k-means++.
 
-    Fewer than ``k`` are returned if there are fewer different items.
+    Each is an item, drawn with a probability proportional to its squared distance to the nearest centre
+    drawn before. Fewer than ``k`` are returned if there are fewer different items.
     """
     fallback = space.middle()
     centers = [space.at(int(rng.integers(len(space))), fallback)]
@@ -70,9 +77,9 @@ def plus_plus(space: Space, k: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.ndarray:
-    """Iterate until assignments no longer change; returns the centres.
+    """Iterate Lloyd's algorithm until assignments no longer change, at most ``rounds`` times.
 
-    An empty cluster takes the item that is farthest from its centre.
+    An empty cluster takes the item that is farthest from its centre. Returns the centres, in order.
     """
     fallback = space.middle()
     nearest = np.full(len(space), -1)
@@ -91,6 +98,6 @@ def lloyd(space: Space, centers: np.ndarray, rounds: int = MAX_ROUNDS) -> np.nda
 
 
 def largest_first(space: Space, centers: np.ndarray) -> np.ndarray:
-    """The centres sorted by the number of items nearest to each."""
+    """Sort the centres by the number of items nearest to each, most first."""
     sizes = np.bincount(space.squared(centers).argmin(axis=1), minlength=len(centers))
     return centers[np.argsort(-sizes, kind="stable")]

@@ -53,7 +53,7 @@ def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
 
 
 def undivided(landmarks: int) -> Bool[Tensor, "1 k"]:
-    """Put all K landmarks into one part, as in the slides before they divide it by sides."""
+    """Put all K landmarks into one part, as the slides do before they divide them by sides."""
     return torch.ones(1, landmarks, dtype=torch.bool)
 
 
@@ -66,8 +66,9 @@ def position_constraint_loss(
 ) -> Float[Tensor, ""]:
     """Compute the mean of the ``worst`` largest ``L_i`` of each part of each instance.
 
-    ``L_i`` (see the module) is divided by the number of its labelled partners. A part with fewer than two labelled
-    landmarks does not count; one with fewer than ``worst`` averages over those that it has.
+    ``L_i`` (see the module) is divided by the number of its labelled partners. A part with fewer than
+    two labelled landmarks does not count; one with fewer than ``worst`` averages over all it has. Time
+    is linear in K.
 
     Args:
         predicted: landmarks of N instances, in any unit (the loss has its square).

@@ -18,7 +18,7 @@ CACHE_BYTES = 4 << 30
 
 
 def region_size(crop: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) of the region around a crop (width, height), pixels."""
+    """Compute the (width, height) of the region around a crop (width, height), pixels."""
     return round(crop[0] * MARGIN), round(crop[1] * MARGIN)
 
 
@@ -29,7 +29,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         garments: boxes, landmarks and labels.
         read_image: image id to RGB uint8 (H, W, 3).
         crop: crop (width, height) of the model, pixels.
-        padding: factor on the box before cropping.
+        padding: factor on the box, >= 1.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
             self._cache = torch.from_numpy(self.cut_all())
 
     def cut_all(self) -> np.ndarray:
-        """Every region, uint8 (N, 3, h, w); each image is read once."""
+        """Cut every region, uint8 (N, 3, h, w); each image is read once."""
         out = np.empty((len(self.garments), 3, self.size[1], self.size[0]), np.uint8)
         order = np.argsort(self.garments.image_id, kind="stable")
         last, image = None, np.empty(0)
@@ -69,7 +69,12 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         return {key: value[0] for key, value in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        """A whole batch at once, already stacked."""
+        """Load a batch.
+
+        Returns:
+            ``region`` uint8 (B, 3, h, w), ``landmarks`` (B, K, 3) x, y in region pixels and visibility,
+            ``category`` (B,) 1..13 and ``soft_label`` (B, k).
+        """
         i = np.asarray(indices)
         if self._cache is not None:
             regions = self._cache[torch.from_numpy(i)]

@@ -32,6 +32,7 @@ class EpochSampler(Sampler[int]):
         self.size: int = len(dataset)  # type: ignore[arg-type]
 
     def set_epoch(self, epoch: int) -> None:
+        """Select the epoch, counted from 0, whose order is drawn; also tells the data set."""
         self.epoch = epoch
         if hasattr(self.dataset, "set_epoch"):
             self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]

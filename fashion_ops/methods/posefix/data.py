@@ -25,7 +25,7 @@ Predict = Callable[[ReadImage, np.ndarray, np.ndarray, np.ndarray], list[np.ndar
 def stack_poses(
     predicted: np.ndarray, garments: TrainingGarments, truth: np.ndarray
 ) -> TrainingGarments:
-    """``garments`` with the array described above in place of its landmarks.
+    """Return ``garments`` with the array that the module describes in place of its landmarks.
 
     Args:
         predicted: the landmarker's landmarks (N, n, 3), image pixels; the score is not used.
@@ -40,9 +40,13 @@ def stack_poses(
 
 
 def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
-    """For each garment the landmarks (N, n, 3) of the one in its image that overlaps it most.
+    """Find for each garment the landmarks (N, n, 3) of the one in its image that overlaps it most.
 
-    Zeros where no other garment reaches a box IoU of ``MIN_IOU``. All garments are of one category.
+    They are zeros where no other garment reaches a box IoU of ``MIN_IOU``.
+
+    Args:
+        garments: N garments of one category.
+        landmarks: of the garments (N, n, 3).
     """
     out = np.zeros_like(landmarks)
     order = np.argsort(garments.image_id, kind="stable")
@@ -69,12 +73,12 @@ class StackedPoses:
 
     @classmethod
     def split(cls, stacked: Float[Tensor, "b m 3"], n: int) -> "StackedPoses":
-        """Of a category with n landmarks; m is 3n + 2."""
+        """Split stacked points of a category with n landmarks; m is 3n + 2."""
         return cls(*stacked.split((n, n, n, 2), 1))
 
 
 def stacked_mirror(mirror: np.ndarray) -> Int[Tensor, " m"]:
-    """The flip permutation (3n + 2,) of stacked points, from that of n landmarks."""
+    """Extend the permutation (n,) of landmarks under a flip to stacked points (3n + 2,)."""
     n = len(mirror)
     parts = [mirror, mirror + n, mirror + 2 * n, np.arange(3 * n, 3 * n + 2)]
     return torch.from_numpy(np.concatenate(parts))
@@ -83,9 +87,13 @@ def stacked_mirror(mirror: np.ndarray) -> Int[Tensor, " m"]:
 def predict_garments(
     predict: Predict, read_image: ReadImage, garments: TrainingGarments, chunk: int = 1024
 ) -> np.ndarray:
-    """The landmarker's landmarks (N, n, 3) of garments of one category, image pixels.
+    """Predict landmarks (N, n, 3) x, y in image pixels and score, of N garments of one category.
 
-    Predicts ``chunk`` garments at a time, which bounds the memory.
+    Args:
+        predict: such as ``LandmarkPredictor.predict``.
+        read_image: image id to RGB uint8 (H, W, 3).
+        garments: at least one.
+        chunk: number of garments predicted at a time, which bounds the memory.
     """
     poses: list[np.ndarray] = []
     for start in range(0, len(garments), chunk):

@@ -46,7 +46,7 @@ SWAP_P = {"crowded": (0.02, 0.15, 0.10), "else": (0.01, 0.06, 0.03)}
 
 
 def landmark_groups(category: Category) -> list[int]:
-    """STEADY, MIDDLE or LOOSE for each landmark of a category, by its name."""
+    """Choose STEADY, MIDDLE or LOOSE for each landmark of a category, by its name."""
 
     def group(name: str) -> int:
         stem = name.removeprefix("left_").removeprefix("right_")
@@ -64,14 +64,26 @@ def landmark_groups(category: Category) -> list[int]:
 def ks_distance(
     area: Float[Tensor, " b"], sigmas: Float[Tensor, " n"], ks: float
 ) -> Float[Tensor, "b n"]:
-    """The distance at which the keypoint similarity is ``ks``; ``area`` in the square of its unit."""
+    """Compute the distance at which the keypoint similarity is ``ks``.
+
+    Args:
+        area: of each garment's box; the distance is in the unit of its root.
+        sigmas: OKS sigmas.
+        ks: 0..1.
+    """
     squared = -2 * torch.log(torch.tensor(ks)) * area[:, None] * (2 * sigmas) ** 2
     return squared.sqrt()
 
 
 @dataclass(frozen=True)
 class WrongPoses:
-    """Poses with errors: x, y of the landmarks, which of them are known, the type of each error."""
+    """Poses with errors.
+
+    Attributes:
+        points: x, y in crop pixels.
+        known: landmarks for which some type of error was possible.
+        types: ``GOOD`` to ``MISS``.
+    """
 
     points: Float[Tensor, "b n 2"]
     known: Bool[Tensor, "b n"]
@@ -81,7 +93,13 @@ class WrongPoses:
 def type_probabilities(
     labelled: Bool[Tensor, "b n"], crowded: Bool[Tensor, " b"], groups: Int[Tensor, " n"]
 ) -> Float[Tensor, "b n 5"]:
-    """Probability of each error type, before impossible types are left out."""
+    """Look up the probabilities of ``GOOD`` to ``MISS``, before impossible types are left out.
+
+    Args:
+        labelled: whether the true position is known.
+        crowded: whether the garment overlaps another one of its category.
+        groups: see ``landmark_groups``.
+    """
     share = labelled.float().mean(1)
     few, some = (share <= FEW)[:, None], (share <= SOME)[:, None]
 
@@ -113,7 +131,8 @@ def synthesize_errors(
     Args:
         points: true x, y, or another estimate where ``labelled`` is false; crop pixels.
         labelled: whether the true position is known.
-        neighbour: landmarks of an overlapping garment of the category; visibility 0 for none.
+        neighbour: x, y in crop pixels and visibility of the landmarks of an overlapping garment of the
+            category; visibility 0 where there is none.
         area: of the garment's box, square crop pixels.
         sigmas: OKS sigmas.
         mirror: the landmark on the other side; a landmark on the axis is its own mirror image.

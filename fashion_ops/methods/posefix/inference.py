@@ -28,7 +28,7 @@ BATCH = 64
 
 
 def build(spec: dict[str, Any]) -> nn.Module:
-    """The untrained network that a ``model.json`` describes."""
+    """Build the untrained network that a ``model.json`` describes."""
     n = find_category(spec["category"]).num_landmarks
     if spec["backbone"] == "landmarker":
         return LandmarkerPoseFix(spec["trunk"], n, spec["pose_sigma"])
@@ -45,7 +45,7 @@ class Refiner:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Refiner":
-        """Load a model folder.
+        """Load a folder written by ``train_refiner``; the network runs on ``device``.
 
         Raises:
             FileNotFoundError: there is no model.
@@ -56,6 +56,7 @@ class Refiner:
 
     @property
     def category(self) -> Category:
+        """The category whose landmarks it refines."""
         return find_category(self.spec["category"])
 
     @property
@@ -68,7 +69,7 @@ class Refiner:
     def refine(
         self, crops: UInt8[Tensor, "n 3 h w"], landmarks: Float[Tensor, "n k 3"]
     ) -> Float[Tensor, "n k 3"]:
-        """Refined landmarks in crop pixels; the scores are returned as they are.
+        """Refine landmarks in crop pixels; the scores are returned as they are.
 
         Args:
             crops: as the landmarker was given.
@@ -91,6 +92,7 @@ class Refiner:
     def _refine_batch(
         self, batch: Float[Tensor, "b 3 h w"], points: Float[Tensor, "b k 2"]
     ) -> Float[Tensor, "b k 2"]:
+        """Refine points in crop pixels, all of them known, on normalised crops, without flip test."""
         known = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
         with autocast(self.spec["precision"], self.device):
             logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
@@ -103,7 +105,7 @@ class Refiner:
         boxes: np.ndarray,
         landmarks: np.ndarray,
     ) -> np.ndarray:
-        """Refined landmarks (N, n, 3) of garments of this category, image pixels.
+        """Refine landmarks (N, n, 3) of garments of this category, in image pixels.
 
         Args:
             read_image: image id to RGB uint8 (H, W, 3).

@@ -16,13 +16,16 @@ def coarse_to_fine(
     cells: Float[Tensor, "b n 2"],
     weight: Float[Tensor, "b n"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """(cross entropy, L1), each a mean over the labelled landmarks.
+    """Compute the cross entropy and the L1 distance, each a mean over the labelled landmarks.
 
     Args:
         logits: over the cells, for each landmark.
         cells: true x, y in cells.
-        weight: 1 where labelled, 0 elsewhere. (Published: a mean over all landmarks with zeros for
-            the others; ours does not shrink with the number of unlabelled ones.)
+        weight: 1 where labelled, 0 elsewhere. The published loss is a mean over all landmarks, with
+            zeros for the others; this one does not shrink with the number of unlabelled ones.
+
+    Returns:
+        Cross entropy (coarse) and L1 distance in cells (fine).
     """
     size = (logits.shape[-1], logits.shape[-2])
     target = one_hot_maps(cells, size).flatten(2)

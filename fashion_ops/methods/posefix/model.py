@@ -38,7 +38,7 @@ def pose_maps(
     stride: int,
     sigma: float,
 ) -> Float[Tensor, "b n h w"]:
-    """Gaussians of peak 1 at the input pose; a zero map for an unknown landmark.
+    """Draw Gaussians of peak 1 at the input pose; the map of an unknown landmark is zero.
 
     Args:
         points: x, y in crop pixels.
@@ -98,9 +98,9 @@ class PoseFix(nn.Module):
 
 
 class LandmarkerPoseFix(nn.Module):
-    """The network of a landmarker that also reads a pose.
+    """The network of a landmarker that also takes a pose.
 
-    The logits are those of a posterior: evidence from the image plus ``log(Gaussian + floor)``
+    Its logits are those of a posterior: evidence from the image plus ``log(Gaussian + floor)``
     around the input landmark, weighted by a learned exponent for each landmark. The floor lets evidence
     outweigh an input that is far off.
 

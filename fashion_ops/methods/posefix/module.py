@@ -53,7 +53,12 @@ class RefinerModule(TrainingModule):
         self.register_buffer("groups", groups, persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross entropy (coarse) and soft-argmax distance in cells (fine)."""
+        """Compute ``cross_entropy``, ``cells`` (distance of the soft-argmax) and their sum ``loss``.
+
+        Args:
+            batch: of ``Regions`` with stacked poses.
+            generator: draws augmentation and synthetic errors.
+        """
         s = self.settings
         mirror = self.get_buffer("stacked_mirror")
         crops, stacked = warp_batch(
@@ -71,10 +76,18 @@ class RefinerModule(TrainingModule):
     def input_pose(
         self, poses: StackedPoses, area: Float[Tensor, " b"], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b n 2"], Bool[Tensor, "b n"]]:
-        """The pose that the network is given, and which of its landmarks are known.
+        """Draw the poses that the network is given as input.
 
-        The pose of a garment is the landmarker's prediction, or the truth with synthetic errors, where
-        the prediction replaces landmarks without a label.
+        With probability ``predicted_share`` the pose of a garment is the landmarker's prediction,
+        otherwise the truth with synthetic errors. There the prediction replaces unlabelled landmarks.
+
+        Args:
+            poses: in crop pixels.
+            area: of each garment's box, square crop pixels.
+            generator: source of randomness.
+
+        Returns:
+            x, y in crop pixels, and which landmarks of a pose are known.
         """
         labelled, visible = poses.truth[..., 2] > 0, poses.predicted[..., 2] > 0
         base = torch.where(labelled[..., None], poses.truth[..., :2], poses.predicted[..., :2])
@@ -96,7 +109,12 @@ class RefinerModule(TrainingModule):
 
 
 def box_area(before: StackedPoses, after: StackedPoses) -> Float[Tensor, " b"]:
-    """Area of the boxes after augmentation, square pixels, from their corners before and after it."""
+    """Compute the area of the boxes after augmentation, in square crop pixels.
+
+    Args:
+        before: the batch before augmentation, in region pixels.
+        after: the same after it, in crop pixels; its corners give the zoom.
+    """
     diagonal = before.corners[:, 1, :2] - before.corners[:, 0, :2]
     moved = after.corners[:, 1, :2] - after.corners[:, 0, :2]
     zoom_squared = (moved**2).sum(-1) / (diagonal**2).sum(-1).clamp_min(1e-9)

@@ -103,7 +103,7 @@ def train_refiner(
     *,
     seed: int,
 ) -> list[dict[str, float]]:
-    """Train a refiner of the landmarker's predictions and write its folder.
+    """Train a refiner for the predictions of a landmarker and write its folder.
 
     Args:
         config: the optimisation, see ``refine_config``.

@@ -70,7 +70,9 @@ class LandmarkerModule(TrainingModule):
         return {**super().identity(), **settings, **names}
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Compute ``heatmap``, ``position`` if set and ``label`` until its weight is 0; ``loss`` sums up.
+        """Compute the losses ``heatmap``, ``position`` if set, and ``label`` until its weight is 0.
+
+        ``loss`` is their weighted sum.
 
         Args:
             batch: of ``Regions``.

@@ -21,11 +21,11 @@ class DeepPose:
 
     @property
     def networks(self) -> int:
-        """How many CNNs there are; each garment passes through all of them."""
+        """Number of CNNs; each garment passes through all of them."""
         return 1 + sum(len(stage.nets) for stage in self.patches)
 
     def predict(self, crops: Crops, stages: int = 3) -> np.ndarray:
-        """Positions (N, n, 2), normalised, after the first ``stages`` stages."""
+        """Predict positions (N, n, 2), normalised, with the first ``stages`` (1 to 3) stages."""
         positions = self.first.predict(crops).positions
         for stage in self.patches[: stages - 1]:
             positions = correct(stage, crops, positions, self.first.spec["precision"])
@@ -34,7 +34,7 @@ class DeepPose:
 
 @torch.no_grad()
 def correct(stage: PatchStage, crops: Crops, previous: np.ndarray, precision: str) -> np.ndarray:
-    """Positions (N, n, 2) as one stage corrects them.
+    """Correct positions by one stage; returns new ones (N, n, 2), normalised.
 
     Args:
         stage: stage 2 or 3.

@@ -32,7 +32,7 @@ class PatchNet(nn.Module):
         nn.init.zeros_(self.offset.bias)
 
     def forward(self, patches: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b 2"]:
-        """Corrections from patches that ``normalize`` has normalised."""
+        """Predict corrections x, y, in sides of the patch, from normalised patches."""
         x = self.dropout(F.relu(self.trunk(patches)))
         x = self.dropout(F.relu(self.fc7(x)))
         with full_precision():
@@ -40,7 +40,7 @@ class PatchNet(nn.Module):
 
 
 class PatchStage(nn.Module):
-    """Stage 2 or 3: one ``PatchNet`` per landmark; arguments as of ``PatchNet``."""
+    """Stage 2 or 3: one ``PatchNet`` for each of ``landmarks``; other arguments as of ``PatchNet``."""
 
     def __init__(
         self, backbone: str, input_size: int, landmarks: int, pretrained: str | None, dropout: float
@@ -53,7 +53,12 @@ class PatchStage(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "b 3 s s"], previous: Float[Tensor, "b n 2"]
     ) -> Float[Tensor, "b n 2"]:
-        """Corrected positions, normalised, from whole normalised crops and current positions."""
+        """Correct normalised positions.
+
+        Args:
+            pixels: whole crops that ``normalize`` has normalised.
+            previous: current positions.
+        """
         offsets = [net(cut_patches(pixels, previous[:, i])) for i, net in enumerate(self.nets)]
         return previous + PATCH * torch.stack(offsets, 1)
 

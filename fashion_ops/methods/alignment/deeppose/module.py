@@ -27,7 +27,7 @@ class PatchModule(AlignmentModule):
         self.model = model
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The position loss of the corrected landmarks."""
+        """Compute the position loss of the corrected landmarks, ``loss``."""
         pixels, positions, visibility = self.augment(batch, generator)
         n = positions.shape[1] // 2
         corrected = self.model(pixels, positions[:, n:])

@@ -22,7 +22,7 @@ def train_deeppose(
     """Train 1 + N + N networks with DFA's protocol, without pseudo-labels.
 
     Args:
-        config: DFA's.
+        config: the section of DFA.
         data: the training garments.
         seed: of weights, order and augmentation.
         first: a trained stage 1 (DFA's "direct regression"); None trains it.

@@ -13,7 +13,10 @@ from torch.nn import functional as F
 def position_loss(
     predicted: Float[Tensor, "b n 2"], true: Float[Tensor, "b n 2"], observed: Bool[Tensor, "b n"]
 ) -> Float[Tensor, ""]:
-    """Half the squared distance over the observed landmarks of each garment, mean over the batch."""
+    """Compute half the squared distance over the observed landmarks, as a mean over garments.
+
+    Positions are normalised.
+    """
     squared = (predicted - true).square().sum(-1)
     return 0.5 * (squared * observed).sum() / max(1, len(predicted))
 
@@ -21,7 +24,7 @@ def position_loss(
 def visibility_loss(
     logits: Float[Tensor, "b n 3"], state: Int[Tensor, "b n"], slots: Bool[Tensor, "b n"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy of the visibility states, mean over the landmarks in ``slots``.
+    """Compute the cross entropy of the visibility states, as a mean over the landmarks in ``slots``.
 
     Args:
         logits: of visible, occluded and inexistent.
@@ -33,5 +36,10 @@ def visibility_loss(
 
 
 def label_loss(logits: Float[Tensor, "b k"], soft: Float[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Half the squared distance between predicted and true soft labels, mean over the batch."""
+    """Compute half the squared distance between predicted and true labels, as a mean over garments.
+
+    Args:
+        logits: their softmax is the predicted label.
+        soft: the true label; sums to 1.
+    """
     return 0.5 * (logits.softmax(-1) - soft).square().sum(-1).mean()

@@ -87,7 +87,7 @@ class StageNet(nn.Module):
 
         Args:
             pixels: crops that ``normalize`` has normalised.
-            previous: positions of the previous stage; a cascade network needs them.
+            previous: positions of the previous stage, normalised; needed if ``cascade`` is True.
             share: how much of the gradient of visibility and pseudo-labels reaches the backbone; their
                 heads always receive all of it.
         """
@@ -107,9 +107,9 @@ class StageNet(nn.Module):
             )
 
     def warm_start(self, other: "StageNet") -> None:
-        """Copy backbone and fc7 from a network of the previous stage, or all weights of an equal one.
+        """Copy all weights of an equal network, or those that fit from one of the previous stage.
 
-        A network of stage 2 then starts by predicting that the previous positions are right.
+        A network of stage 2 then starts by predicting nearly the positions of stage 1.
         """
         if other.cascade == self.cascade and other.clusters == self.clusters:
             self.load_state_dict(other.state_dict())
@@ -125,7 +125,10 @@ class StageNet(nn.Module):
 
 
 def _copy_columns(target: nn.Linear, source: nn.Linear) -> None:
-    """Copy ``source`` into the first columns of a layer that is at least as wide."""
+    """Copy the weights of ``source`` into the first columns of ``target``, and its bias.
+
+    ``target`` has as many outputs and at least as many inputs.
+    """
     with torch.no_grad():
         target.weight[:, : source.in_features].copy_(source.weight)
         target.bias.copy_(source.bias)

@@ -42,9 +42,11 @@ class AlignmentModule(TrainingModule):
     def augment(
         self, batch: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b m 2"], Float[Tensor, "b m"]]:
-        """Warp a batch: normalised pixels, normalised positions and visibility of its m points.
+        """Warp a batch of ``AlignmentSamples`` at random.
 
-        The points are the true landmarks, then the previous positions if the samples hold any.
+        Returns:
+            Normalised pixels; normalised positions and visibility of its m points, which are the true
+            landmarks, then the previous positions if the samples hold any.
         """
         size = batch["crop"].shape[-1]
         pixels, points = warp_batch(
@@ -88,7 +90,9 @@ class StageModule(AlignmentModule):
         )
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The losses of eq. 3, and the position constraint (PCLoss) if its weight is not 0.
+        """Compute, by name, the losses of eq. 3 and the position constraint whose weight is not 0.
+
+        ``loss`` is their weighted sum. ``generator`` draws the augmentation.
 
         The gradient of visibility and pseudo-labels into the backbone falls to 0 (eq. 4). Their heads
         go on learning, because stage 3 is routed by the pseudo-labels of stage 2.
@@ -122,14 +126,17 @@ class StageModule(AlignmentModule):
         previous: Float[Tensor, "b n 2"] | None,
         observed: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b k"]:
-        """Pseudo-labels of the warped crops: a mirrored garment belongs to another cluster."""
+        """Compute the pseudo-labels of warped crops, as a mirrored garment belongs to another cluster.
+
+        Positions are normalised; ``previous`` is None in stage 1.
+        """
         assert self.labels is not None
         estimates = None if previous is None else previous.double().cpu().numpy()
         soft = self.labels.soft(true.double().cpu().numpy(), estimates, observed.cpu().numpy())
         return torch.from_numpy(soft).to(true)
 
     def configure_optimizers(self) -> Any:
-        """AdamW as for all methods, or the paper's SGD with momentum."""
+        """Make AdamW as for all methods, or the paper's SGD with momentum, and the schedule."""
         if self.config.optimizer == "adamw":
             return super().configure_optimizers()
         optimizer = torch.optim.SGD(

@@ -39,7 +39,7 @@ def train_stage(
 
     Args:
         config: of all three stages; ``clusters`` 0 trains without pseudo-labels.
-        number: of the stage.
+        number: of the stage, 1 to 3.
         data: the training garments.
         seed: of weights, clusters, order and augmentation.
         previous: the previous stage, from whose weights this one starts; None for stage 1.
@@ -78,7 +78,14 @@ def train_stage(
 def stage_spec(
     config: DfaStage, number: int, landmarks: int, labels: PseudoLabels | None
 ) -> dict[str, Any]:
-    """What ``model.json`` needs to rebuild the networks of a stage and to feed them."""
+    """Make what ``model.json`` needs to rebuild the networks of a stage and to prepare their input.
+
+    Args:
+        config: that the stage is trained with.
+        number: of the stage, 1 to 3.
+        landmarks: n.
+        labels: the pseudo-labels of the stage, or None.
+    """
     keys = {"backbone", "input_size", "frame", "dropout", "precision"}
     return {
         "stage": number,
@@ -92,7 +99,15 @@ def stage_spec(
 def _partition(
     config: DfaStage, number: int, shapes: Shapes, previous: PreviousStage | None
 ) -> tuple[list[np.ndarray], tuple[np.ndarray, float] | None]:
-    """The garments that each network of a stage trains on, and the router between two networks."""
+    """Choose the garments that each network of a stage is trained on.
+
+    Returns:
+        Indices of the garments of each network, and the router between two networks (``errors`` and
+        epsilon), or None.
+
+    Raises:
+        ValueError: stage 3 is routed and stage 2 has no pseudo-labels.
+    """
     if number < 3 or config.branches == "one":
         return [shapes.labelled], None
     if config.branches == "average":
@@ -115,11 +130,11 @@ def split_by_route(
         config: ``epsilon`` None takes the value that halves the garments.
         shapes: of the training garments.
         labels: their predicted pseudo-labels (N, K).
-        errors: e(C_k) (K,).
+        errors: e(C_k) (K,), mean error of each cluster, see ``routing``.
 
     Returns:
-        Indices of the easy and of the hard garments (all labelled garments in place of fewer than a
-        batch), and the router: ``errors`` and epsilon.
+        Indices of the easy and of the hard garments, and the router: ``errors`` and epsilon. A part
+        with fewer garments than a batch is replaced by all labelled garments.
     """
     labelled, epsilon = shapes.labelled, config.epsilon
     if epsilon is None:
@@ -133,7 +148,10 @@ def split_by_route(
 def _initial_network(
     config: DfaStage, spec: dict[str, Any], previous: PreviousStage | None
 ) -> StageNet:
-    """A network with the previous stage's weights, or with pretrained or random ones in stage 1."""
+    """Build a network that starts from the weights of the previous stage.
+
+    In stage 1, where ``previous`` is None, weights are pretrained or random.
+    """
     if previous is None:
         return build(spec, config.pretrained)
     net = build(spec)
@@ -142,7 +160,10 @@ def _initial_network(
 
 
 def scale_epochs(config: DfaStage, count: int, total: int) -> DfaStage:
-    """A config with as many optimisation steps on ``count`` garments as on all ``total`` of them."""
+    """Raise the epochs so that training on ``count`` garments takes as many steps as on all ``total``.
+
+    The epochs of ``lr_steps`` are raised by the same factor.
+    """
     epochs = max(1, round(config.epochs * total / max(count, 1)))
     steps = config.lr_steps
     if epochs == config.epochs:

@@ -26,7 +26,7 @@ BATCH = 64
 
 
 def build(spec: dict[str, Any]) -> GLE:
-    """The untrained network that a ``model.json`` describes."""
+    """Build the untrained network that a ``model.json`` describes."""
     config = GLEConfig.model_validate(spec["settings"])
     return GLE(config.backbone, point_set(spec["points"]).num_points, config.modules)
 
@@ -47,7 +47,7 @@ class GLEPredictor:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device = "cpu") -> "GLEPredictor":
-        """Read a model folder.
+        """Read a folder written by ``save_gle``; the network runs on ``device``.
 
         Raises:
             FileNotFoundError: the folder holds no model.
@@ -81,7 +81,7 @@ class GLEPredictor:
 
     @torch.inference_mode()
     def predict_crops(self, crops: UInt8[Tensor, "n 3 h w"]) -> Float[np.ndarray, "n k 3"]:
-        """As ``predict``, from crops, with x and y in crop pixels."""
+        """Predict the landmarks of crops, with x and y in crop pixels; otherwise as ``predict``."""
         out = [np.zeros((0, point_set(self.spec["points"]).num_points, 3))]
         for i in range(0, len(crops), BATCH):
             batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
@@ -93,7 +93,7 @@ class GLEPredictor:
         return np.concatenate(out)
 
     def _peaks(self, heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
-        """The network's output as heatmaps whose confident peaks are near 1."""
+        """Convert the network's output to heatmaps whose confident peaks are near 1."""
         if self.config.loss == "mse":
             return heat
         density = heat.flatten(2).softmax(2).view_as(heat)

@@ -38,7 +38,14 @@ class GLEModule(TrainingModule):
         self.register_buffer("mirror", torch.from_numpy(mirror), persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """The heatmap loss, and PCLoss on integral coordinates if its weight is not 0."""
+        """Compute the losses ``heatmap`` and, if its weight is not 0, ``position_constraint``.
+
+        ``loss`` is their weighted sum. The modules join when it is their time.
+
+        Args:
+            batch: of ``Regions``.
+            generator: draws the augmentation.
+        """
         config, model = self.config, self.model
         assert isinstance(model, GLE)
         mirror = self.get_buffer("mirror")

@@ -10,7 +10,7 @@ from torch import Tensor
 def cone_targets(
     points: Float[Tensor, "b k 2"], size: tuple[int, int], radius: float
 ) -> Float[Tensor, "b k h w"]:
-    """``exp(-d / (2 radius))`` around each landmark, where d is the distance (not its square).
+    """Draw ``exp(-d / (2 radius))`` around each landmark, where d is the distance (not its square).
 
     The paper only says "probability". Its published numbers were trained with this target (radius 8 at
     224 pixels): a peak of 1 that falls to a half at a distance of 1.39 radii.
@@ -28,5 +28,8 @@ def cone_targets(
 
 
 def peak_of_density(radius: float) -> float:
-    """The factor that gives a density of this shape a peak of 1: the volume of the cone."""
+    """Compute the factor that scales a density shaped like ``cone_targets`` to a peak of 1.
+
+    It is the volume below the cone; ``radius`` is in pixels.
+    """
     return 8 * math.pi * radius**2

@@ -27,11 +27,13 @@ def train_gle(
     seed: int = 0,
     options: TrainerOptions | None = None,
 ) -> GLEPredictor:
-    """Train a network; landmarks that a garment does not have add no loss.
+    """Train a network and return it ready to predict; ``save_gle`` writes its folder.
+
+    Landmarks that a garment does not have add no loss.
 
     Args:
-        config: of the run.
-        points: the training garments, in the slots of ``landmarks``.
+        config: network, targets, augmentation and optimisation.
+        points: the training garments, with the landmarks of the point set ``landmarks``.
         read_image: returns the RGB uint8 image of an image id.
         landmarks: name of the point set.
         seed: of weights, order and augmentation.
@@ -53,13 +55,13 @@ def train_gle(
 
 
 def save_gle(folder: Path, predictor: GLEPredictor) -> None:
-    """Write the model folder; creates it if needed."""
+    """Write a model folder, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     save_model(folder, predictor.model, predictor.spec)
 
 
 def as_garments(points: AlignmentLandmarks) -> TrainingGarments:
-    """Rows of the alignment catalog in the form of ``Regions``; the clothes type is the category."""
+    """Convert rows of the alignment catalog for ``Regions``; the clothes type is the category."""
     return TrainingGarments(
         points.image_id,
         points.clothes_type.astype(np.int64),

@@ -41,7 +41,11 @@ class IdprModule(AlignmentModule):
         self.model, self.trees, self.labels = model, trees, labels
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Cross entropies of places and types; the pseudo-labels' loss, weighted by DFA's eq. 4."""
+        """Compute the losses ``place``, ``type`` and, with pseudo-labels, ``label``.
+
+        ``loss`` is their weighted sum; the weight of ``label`` follows DFA's eq. 4, the others are 1.
+        ``generator`` draws the augmentation.
+        """
         pixels, true, visibility = self.augment(batch, generator)
         observed = visibility > 0
         out: Scores = self.model(pixels)

@@ -52,7 +52,9 @@ class Backbone:
     regression_std: float | None = None
 
     def width_of_neck(self, name: str, width: int | None) -> int:
-        """Return ``width``, or the default if it is None.
+        """Return ``width``, or the default of this backbone if it is None.
+
+        ``name`` is that of the backbone, for the error message.
 
         Raises:
             ValueError: the neck has another, fixed width.
@@ -74,6 +76,7 @@ SMALL: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 def _refuse_pretrained(name: str, pretrained: str | None) -> None:
+    """Raise ``ValueError`` if pretrained weights are requested of a backbone that has none."""
     if pretrained:
         raise ValueError(
             f"backbone {name!r} has no pretrained weights, got {pretrained!r}; "
@@ -82,12 +85,14 @@ def _refuse_pretrained(name: str, pretrained: str | None) -> None:
 
 
 def _small(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
+    """Make a small ResNet and its feature pyramid; a ``Build``."""
     _refuse_pretrained(name, pretrained)
     backbone = SmallPyramid(*SMALL[name])
     return backbone, TopDown(backbone.channels, width)
 
 
 def _hrnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
+    """Make an HRNet and its feature pyramid; a ``Build``."""
     backbone = HRNet(name, pretrained)
     return backbone, TopDown(backbone.channels, width)
 
@@ -95,16 +100,19 @@ def _hrnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn
 def _dla(
     name: str, pretrained: str | None, width: int, *, conv: Convolution
 ) -> tuple[nn.Module, nn.Module]:
+    """Make DLA-34 and its neck of ``conv``; with ``conv`` given a ``Build``, whose width is fixed."""
     backbone = TimmPyramid("dla34", pretrained)
     return backbone, DLAUp(conv, backbone.channels)
 
 
 def _resnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
+    """Make a ResNet of timm and three transposed convolutions; a ``Build``."""
     backbone = TimmPyramid(name, pretrained, strides=(32,))
     return backbone, Deconvolutions(backbone.channels[-1], width)
 
 
 def _hourglass(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
+    """Make an hourglass, which contains its neck; a ``Build``, whose width is fixed."""
     _refuse_pretrained(name, pretrained)
     return Hourglass(), nn.Identity()
 

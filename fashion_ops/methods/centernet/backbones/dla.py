@@ -51,7 +51,7 @@ class Deformable(nn.Module):
 
 
 def bilinear_up(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """Make a depthwise upsampling by 2 or 4, initialised as bilinear interpolation."""
+    """Make a depthwise upsampling by ``factor`` (2 or 4), initialised as bilinear interpolation."""
     up = nn.ConvTranspose2d(
         channels, channels, 2 * factor, factor, factor // 2, groups=channels, bias=False
     )
@@ -83,7 +83,7 @@ class IterativeUp(nn.Module):
         self.merge = nn.ModuleList(node(conv, width, width) for _ in factors)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Return as many maps, all of the first one's size; each aggregates those up to it."""
+        """Return as many maps, all as large as the first; each aggregates the maps up to its own."""
         out = [maps[0]]
         for project, up, merge, x in zip(self.project, self.up, self.merge, maps[1:], strict=True):
             out.append(merge(up(project(x)) + out[-1]))
@@ -108,7 +108,7 @@ class DLAUp(nn.Module):
         self.last = IterativeUp(conv, channels[:3], [2, 4])
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Return one map (B, channels[0], H/4, W/4), the only stack."""
+        """Merge maps at strides 4, 8, 16, 32 and return [(B, channels[0], H/4, W/4)], for one stack."""
         maps = list(maps)
         ends = []
         for i, stage in zip((2, 1, 0), self.stages, strict=True):
@@ -126,9 +126,13 @@ class Unused(NamedTuple):
 
 
 def unused_projections(height: int, width: int) -> Unused:
-    """Costs of the layers of the published DLA-34 that timm's lacks, for an image of this size.
+    """Count the costs of the layers that the published DLA-34 has and timm's lacks.
 
     Levels 3 and 4 each have a 1x1 convolution with batch norm whose output is not used.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
     """
     parameters = macs = norm_operations = 0
     for inputs, outputs, stride in ((64, 128, 8), (128, 256, 16)):

@@ -48,7 +48,7 @@ class SmallPyramid(nn.Module):
             inputs = width
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return maps at strides 4, 8, 16, 32."""
+        """Compute from images (B, 3, H, W) the maps at strides 4, 8, 16 and 32."""
         x = self.stem(x)
         maps = []
         for stage in self.stages:
@@ -58,7 +58,12 @@ class SmallPyramid(nn.Module):
 
 
 class TimmPyramid(nn.Module):
-    """A timm network's maps at the given strides.
+    """A timm network that returns its maps at some strides.
+
+    Args:
+        name: of the network.
+        pretrained: timm's name of the weights such as ``tv_in1k``, or None.
+        strides: of the maps, from fine to coarse.
 
     Raises:
         OSError: the pretrained weights can't be loaded.
@@ -75,7 +80,7 @@ class TimmPyramid(nn.Module):
         self.channels = [widths[i] for i in self.levels]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the maps, from fine to coarse."""
+        """Compute from images (B, 3, H, W) the maps at ``strides``, from fine to coarse."""
         maps = self.net(x)
         return [maps[i] for i in self.levels]
 
@@ -89,7 +94,7 @@ class TopDown(nn.Module):
         self.out = conv_bn(width, width, 3)
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        """Merge maps, from fine to coarse, into one map (B, width, H/4, W/4), the only stack."""
+        """Merge maps, given from fine to coarse, and return [(B, width, H/4, W/4)], for one stack."""
         x = self.lateral[-1](maps[-1])
         for lateral, fine in zip(reversed(self.lateral[:-1]), reversed(maps[:-1]), strict=True):
             x = F.interpolate(x, scale_factor=2.0) + lateral(fine)

@@ -71,7 +71,7 @@ class _ServedNetwork(nn.Module):
         self.register_buffer("slots", slots)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images uint8 (B, S, S, 3) to outputs in the order of ``MAPS`` or ``GARMENTS``."""
+        """Compute from images uint8 (B, S, S, 3) the outputs, in the order of the graph."""
         maps = self.model(normalize(images.permute(0, 3, 1, 2).float() / 255))
         maps = {k: v.sigmoid() if k.startswith("hm") else v for k, v in maps.items()}
         if self.post is None:
@@ -135,6 +135,12 @@ def export_detector(
 
 
 def _check_config(config: ExportConfig, post: PostProcess, calibration: np.ndarray | None) -> None:
+    """Check that an export is possible.
+
+    Raises:
+        ValueError: a format without this precision, INT8 without images, or a decoding graph with flip
+            or scales.
+    """
     if config.format == "onnx" and config.precision == "bf16":
         raise ValueError(
             "precision bf16: ONNX Runtime has no bf16 convolutions for CPUs; use the format openvino, "
@@ -150,21 +156,28 @@ def _check_config(config: ExportConfig, post: PostProcess, calibration: np.ndarr
 
 
 def _noise(size: int, count: int) -> Tensor:
-    """Random images uint8 (count, 3, size, size), channels last in memory, the same in every call."""
+    """Draw random images uint8 (count, 3, size, size), channels last in memory, the same every time."""
     rng = np.random.default_rng(0)
     return torch.from_numpy(rng.integers(0, 256, (count, size, size, 3), np.uint8)).permute(0, 3, 1, 2)
 
 
 @torch.inference_mode()
 def _eager(served: _ServedNetwork, images: Tensor) -> tuple[Tensor, ...]:
+    """Run the network in torch on images uint8 (B, 3, S, S)."""
     return served(images.permute(0, 2, 3, 1))
 
 
 def _write_onnx(served: _ServedNetwork, graph: Graph, path: Path) -> None:
-    """Write the graph as ONNX, without metadata that tells where it was made.
+    """Write a network as an ONNX file, without metadata that tells where it was made.
+
+    Args:
+        served: the network.
+        graph: its description, which gives size, outputs and whether the batch is dynamic.
+        path: file to write.
 
     Raises:
-        ValueError: it has an operator outside the ONNX standard, or one that OpenVINO can't read.
+        ValueError: it has an operator outside the ONNX standard or one that OpenVINO can't read, or its
+            batch size is fixed against the description.
     """
     dynamic = graph.batch is None
     example = torch.zeros(2 if dynamic else 1, graph.input_size, graph.input_size, 3, dtype=torch.uint8)
@@ -203,7 +216,10 @@ def _write_onnx(served: _ServedNetwork, graph: Graph, path: Path) -> None:
 
 
 def _align(outputs: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Reorder garments to those of ``expected`` that are nearest, as close scores may change places."""
+    """Reorder garments as in ``expected``, since garments with close scores may change places.
+
+    Each garment of ``expected`` gets the nearest one of its category. Maps are returned as they are.
+    """
     if "boxes" not in expected:
         return outputs
     distance = torch.cdist(expected["boxes"], outputs["boxes"])
@@ -216,7 +232,10 @@ def _align(outputs: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str,
 def _differences(
     outputs: dict[str, Tensor], expected: dict[str, Tensor], median: bool = False
 ) -> dict[str, float]:
-    """Largest absolute difference of each output; with ``median``, the median over garments of it."""
+    """Compute the largest absolute difference of each output, by name.
+
+    With ``median``, the largest one is taken of each garment, and then the median over the garments.
+    """
     differences = {}
     for name, value in expected.items():
         far = (outputs[name] - value).abs().double()

@@ -43,7 +43,7 @@ class ExportConfig:
 
 
 class Port(Section):
-    """An input or output of a graph: type, shape ("batch" for any number of images) and meaning."""
+    """An input or output of a graph; "batch" in its shape stands for any number of images."""
 
     dtype: str
     shape: tuple[int | str, ...]
@@ -62,7 +62,7 @@ class Graph(Section):
     outputs: dict[str, Port]
 
     def write(self, folder: Path) -> None:
-        """Write ``export.json`` into a folder."""
+        """Write ``export.json`` into an existing folder."""
         (folder / GRAPH).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
