@@ -104,7 +104,7 @@ class PostprocessScorer:
         return aps
 
     def _scores(self, post: PostProcess) -> np.ndarray:
-        """Compute the score (U,) of each candidate before NMS, negative where it is none."""
+        """Compute the scores (U,) before NMS, negative where the setting finds no garment."""
         center = self.space.sigma_center.index(post.sigma_center) if post.smooth else 0
         return self.candidates.scores(center, self._sigma_landmark(post), post)
 

@@ -153,7 +153,7 @@ class Detector:
         return merge_flipped(maps, self.network(images.flip(-1)), mirror)
 
     def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
-        """Decode the maps of ``maps`` into garments in input pixels, before NMS.
+        """Decode what the method ``maps`` returned into garments in input pixels, before NMS.
 
         Centres with a score below ``min_score`` are not decoded.
         """

@@ -20,7 +20,10 @@ UNITS = {"wh": 8.0, "hps": 8.0, "reg": 1.0, "hp_offset": 1.0}
 
 
 def head_channels(num_landmarks: int) -> dict[str, int]:
-    """Number of output channels of each head, for a grouping with ``num_landmarks`` channels."""
+    """Look up the number of output channels of each head, by name.
+
+    ``num_landmarks`` is the number of channels of the grouping.
+    """
     return {
         "hm": NUM_CATEGORIES,  # heatmaps of centres, one for each category
         "wh": 2,  # width and height in cells

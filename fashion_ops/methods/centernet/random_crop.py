@@ -53,7 +53,7 @@ class RandomCrop:
 
 
 def border(length: int) -> int:
-    """Distance that the centre keeps from both ends of a side of ``length`` pixels.
+    """Compute the distance that the centre keeps from both ends of a side of ``length`` pixels.
 
     It is 128 pixels, halved until the two distances leave something between them.
     """

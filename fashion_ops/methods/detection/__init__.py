@@ -4,4 +4,9 @@ Cai & Vasconcelos, "Cascade R-CNN", CVPR 2018; Chen et al., "Hybrid Task Cascade
 detectors of Aggregation & Finetuning's Table 2. torchvision provides proposals, anchors, pooling, box
 coding, matching, sampling and resizing; this package adds the cascade, the interleaved mask branch and
 the semantic branch.
+
+- ``backbones``  backbones with a feature pyramid by name;
+- ``cascade``    the box heads;
+- ``htc``        the mask branch and the semantic branch;
+- ``sources``    where boxes come from: a detector, or a file of COCO results.
 """

@@ -1,1 +1,13 @@
-"""What several methods share: crops, augmentation, heatmaps, backbones, fitting, pseudo-labels."""
+"""What several methods share.
+
+- ``crops``, ``frames``      from a box in an image to a network input and back, two conventions;
+- ``regions``                training samples: the region around each garment;
+- ``augment``, ``color``     augmentation of a batch;
+- ``heatmaps``               landmarks to heatmaps and back;
+- ``backbones``              backbones by name;
+- ``trainer``, ``schedule``  one optimisation run: base of the modules, learning rate, sample order;
+- ``history``, ``memory``    metrics of each epoch in a file; keeping freed memory for the next step;
+- ``position_constraint``    the position constraint loss;
+- ``pseudo_labels``          clusters of landmarks as soft labels, by ``kmeans``; ``contextual_kmeans``
+                             clusters their outer products.
+"""

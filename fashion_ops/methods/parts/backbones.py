@@ -27,7 +27,13 @@ FILES = (".pth", ".safetensors")
 
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
-    """Timm's configuration of an HRNet with one module a stage and ``blocks`` blocks a branch."""
+    """Make timm's configuration of an HRNet with one module a stage.
+
+    Args:
+        width: channels of the branch at stride 4; each coarser one has twice as many.
+        blocks: number of blocks of a branch.
+        stem: channels of the stem.
+    """
     widths = tuple(width * 2**i for i in range(4))
     stages = [("BOTTLENECK", 1, (stem,)), *(("BASIC", blocks, widths[:n]) for n in (2, 3, 4))]
     config: dict[str, object] = {"stem_width": stem}
@@ -139,7 +145,12 @@ class HRNet(nn.Module):
 
 
 def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
-    """Load the backbone of a published pose network; its head is ignored.
+    """Load the weights of a published pose network into ``net``, an HRNet; its head is ignored.
+
+    Args:
+        net: timm's network.
+        path: ``.safetensors`` or ``.pth`` file.
+        setting: name of the parameter that gives the path, for error messages.
 
     Raises:
         FileNotFoundError: there is no such file.

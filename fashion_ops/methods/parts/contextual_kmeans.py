@@ -46,7 +46,10 @@ class OuterProducts:
         return len(self.left)
 
     def squared(self, centers: np.ndarray) -> np.ndarray:
-        """Compute squared distances (N, k) to centres (k, d, d), from observed entries to all d^2."""
+        """Compute the squared distances (N, k) to centres (k, d, d).
+
+        Only observed entries count; their sum is rescaled to all d^2.
+        """
         k, d, _ = centers.shape
         step = max(1, _BATCH_NUMBERS // (k * d))
         flat = np.ascontiguousarray(centers.transpose(1, 0, 2)).reshape(d, k * d)

@@ -49,7 +49,7 @@ def letterbox(boxes: np.ndarray, side: float = SIDE, *, centered: bool = False) 
 
 
 def box_frame(boxes: np.ndarray) -> Frame:
-    """Make the frame of DFA's eq. 5, in which a box (N, 4) runs from -0.5 to 0.5 along both axes.
+    """Make the frame of DFA's eq. 5, in which each box (N, 4) runs from -0.5 to 0.5 along both axes.
 
     A point is ((x - x_centre) / width, (y - y_centre) / height).
 

@@ -53,7 +53,7 @@ def left_and_right(grouping: Grouping) -> Bool[Tensor, "2 k"]:
 
 
 def undivided(landmarks: int) -> Bool[Tensor, "1 k"]:
-    """Put all K landmarks into one part, as the slides do before they divide them by sides."""
+    """Put all K landmarks into one part, as the slides do before they divide them into sides."""
     return torch.ones(1, landmarks, dtype=torch.bool)
 
 

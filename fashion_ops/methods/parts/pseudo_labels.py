@@ -128,9 +128,8 @@ class Configurations:
     def mean(self, rows: np.ndarray, fallback: np.ndarray) -> np.ndarray:
         """Compute the point (2n,) with the least sum of weighted squared distances to some points.
 
-        ``rows`` are the indices of these points, or a boolean mask.
-
-        Coordinates that none of them has are taken from ``fallback`` (2n,).
+        ``rows`` are the indices of these points, or a boolean mask. Coordinates that none of them has
+        are taken from ``fallback`` (2n,).
         """
         return _mean(self.points[rows], self.mask[rows], self.weight[rows], fallback)
 

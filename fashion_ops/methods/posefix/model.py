@@ -91,7 +91,13 @@ class PoseFix(nn.Module):
         points: Float[Tensor, "b n 2"],
         known: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b n h4 w4"]:
-        """Logits over the cells for every landmark; crops normalised, points in crop pixels."""
+        """Compute logits over the cells for every landmark.
+
+        Args:
+            crops: that ``normalize`` has normalised.
+            points: x, y of the input pose in crop pixels.
+            known: which landmarks the input pose has.
+        """
         pose = pose_maps(points, known, crops.shape[-2:], stride=1, sigma=self.pose_sigma)
         x = torch.cat([crops, POSE_GAIN * pose.to(crops.dtype)], 1)
         return self.head(self.neck(self.trunk(x)[-1])).float()
@@ -142,7 +148,13 @@ class LandmarkerPoseFix(nn.Module):
         points: Float[Tensor, "b n 2"],
         known: Bool[Tensor, "b n"],
     ) -> Float[Tensor, "b n h4 w4"]:
-        """Logits over the cells for every landmark; crops normalised, points in crop pixels."""
+        """Compute logits over the cells for every landmark.
+
+        Args:
+            crops: that ``normalize`` has normalised.
+            points: x, y of the input pose in crop pixels.
+            known: which landmarks the input pose has.
+        """
         hw = crops.shape[-2:]
         pose = pose_maps(points, known, hw, stride=STRIDE, sigma=self.pose_sigma)
         x = self.trunk.stem(crops) + self.read_pose(pose)

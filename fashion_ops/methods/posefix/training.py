@@ -1,4 +1,4 @@
-"""Train a refiner folder from the garments and the finetuned landmarker of one category."""
+"""Training a refiner: from garments and the finetuned landmarker of one category to a model folder."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The output of a landmarker to landmarks in crop pixels, with the flip test, and their confidence."""
+"""From a landmarker's output to landmarks in crop pixels, with the flip test, and their confidence."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Train a landmarker folder from garments and images: the universal landmarker and its finetunings."""
+"""Training a landmarker, universal or finetuned: from garments and images to a model folder."""
 
 from collections.abc import Callable
 from dataclasses import asdict

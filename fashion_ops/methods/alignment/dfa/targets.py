@@ -66,7 +66,7 @@ class PseudoLabels:
     def soft(
         self, positions: np.ndarray, previous: np.ndarray | None, observed: np.ndarray
     ) -> np.ndarray:
-        """Soft labels (N, K) that sum to 1; arguments as of ``distances``."""
+        """Compute soft labels (N, K) that sum to 1; arguments as of ``distances``."""
         return soft_labels(self.distances(positions, previous, observed), self.temperature)
 
 

@@ -159,10 +159,11 @@ class GLE(nn.Module):
 
 
 def _up_sampling(channels: int, landmarks: int, norm: bool) -> nn.Sequential:
-    """Up-sampling from stride 8 to 1 by three transposed convolutions.
+    """Make the up-sampling from stride 8 to 1, by three transposed convolutions, to ``landmarks`` maps.
 
     For 512 channels the widths are those of the released code. The published network has no batch
-    normalisation here (``norm`` False); backbones that train from scratch with it need it here too.
+    normalisation here (``norm`` False). Where the backbone is trained from scratch with batch
+    normalisation, the up-sampling needs it too.
     """
     base = max(16, channels // 8)
     widths = (base, max(16, base // 2), max(16, base // 4))

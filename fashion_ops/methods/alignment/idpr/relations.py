@@ -100,7 +100,7 @@ def _relation(start: int, end: int, offsets: np.ndarray, types: int, seed: int) 
 
 
 def _spread(residuals: np.ndarray) -> np.ndarray:
-    """Standard deviations (2,) of the residuals (N, 2) of one type, at least ``MIN_SPREAD``."""
+    """Compute the root mean squares (2,) of residuals (N, 2), not below ``MIN_SPREAD``."""
     return np.maximum(np.sqrt((residuals**2).mean(axis=0)) if len(residuals) else 0.0, MIN_SPREAD)
 
 

@@ -60,7 +60,7 @@ def quantize(source: Path, target: Path, images: np.ndarray) -> None:
 
 
 def last_convolutions(network: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that feed no other convolution, apart from depthwise ones."""
+    """List the names of convolutions whose output reaches no other convolution but depthwise ones."""
     feeding: set[str] = set()
     last = []
     for node in reversed(network.graph.node):

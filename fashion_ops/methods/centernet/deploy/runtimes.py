@@ -159,7 +159,7 @@ class ExportedDetector(Detector):
     def detect(
         self, images: list[np.ndarray], score_threshold: float | None = None
     ) -> list[list[Detection]]:
-        """Detect garments as ``Detector.detect``, one image at a time if the graph takes only one."""
+        """Do what ``Detector.detect`` does, one image at a time if the graph takes only one."""
         if self.graph.batch is None:
             return super().detect(images, score_threshold)
         detections: list[list[Detection]] = []
