@@ -23,7 +23,7 @@ Runtime = Literal["torch", "onnx", "openvino"]
 
 @dataclass(frozen=True)
 class EdgePredictor:
-    """Predicts garments with a single detector."""
+    """Predicts garments with a single detector and the landmarks that it predicts itself."""
 
     detector: Detector
 

@@ -61,9 +61,9 @@ class PostprocessScorer:
 
     Attributes:
         space: the settings it can score.
-        candidates: all garments that any setting finds, in image pixels.
+        candidates: all garments that any setting predicts, in image pixels.
         clipped_boxes: (U, 4) boxes of the candidates, clipped to the image.
-        overlaps: candidates that suppress each other.
+        overlaps: groups of candidates between which NMS acts.
         coco_ids: (U,) COCO id of each candidate's image.
         truth: the garments on the images.
         threshold: detections with a lower score are left out.
@@ -159,7 +159,7 @@ def build_scorers(
         with torch.inference_mode():
             maps = detector.maps(inputs)
             for n, space in enumerate(spaces):
-                found = decode_candidates(
+                candidates = decode_candidates(
                     maps,
                     slots.to(maps["hm"].device),
                     space.post,
@@ -168,18 +168,19 @@ def build_scorers(
                     threshold,
                     TOP,
                 )
-                found = _to_images(found, invert_matrices(matrices))
-                clipped[n].append(found.boxes.clip(0, limits[found.image]).astype(np.float32))
-                batches[n].append(replace(found, image=found.image + start))
+                candidates = _to_images(candidates, invert_matrices(matrices))
+                boxes = candidates.boxes.clip(0, limits[candidates.image])
+                clipped[n].append(boxes.astype(np.float32))
+                batches[n].append(replace(candidates, image=candidates.image + start))
     truth = ground_truth(images, garments)
     coco_ids = images["coco_id"].to_numpy()
     scorers = []
-    for space, parts, boxes in zip(spaces, batches, clipped, strict=True):
+    for space, parts, part_boxes in zip(spaces, batches, clipped, strict=True):
         c = concatenate(parts)
         overlaps = group_overlapping(c.image, c.category, c.boxes, space.post.nms)
         scorers.append(
             PostprocessScorer(
-                space, c, np.concatenate(boxes), overlaps, coco_ids[c.image], truth, threshold
+                space, c, np.concatenate(part_boxes), overlaps, coco_ids[c.image], truth, threshold
             )
         )
     return scorers

@@ -27,7 +27,7 @@ ReadImage = Callable[[int], np.ndarray]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Labelled garments of one category and their images: the columns that the evaluation reads."""
+    """Labelled garments of one category and their images, with the columns that ``evaluate`` needs."""
 
     images: pd.DataFrame
     garments: pd.DataFrame

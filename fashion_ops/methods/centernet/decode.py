@@ -34,9 +34,13 @@ IN_CACHE = 1 << 20  # cells of the landmark maps decoded at once on a CPU, 4 MB
 
 @dataclass(frozen=True)
 class Decoded:
-    """The best N garments of each image, best first, in input pixels; padded with score 0.
+    """The best N garments of each image, best first; images with fewer are padded with score 0.
 
-    Categories count from 1, landmarks are x, y, score.
+    Attributes:
+        boxes: x1, y1, x2, y2 in input pixels.
+        scores: 0..1.
+        category: ids, counted from 1.
+        landmarks: x, y in input pixels and score.
     """
 
     boxes: Float[Tensor, "b n 4"]
@@ -47,9 +51,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Instances:
-    """D garments of a batch by the cell (x, y) of their centre, and their P landmarks.
+    """D garments of a batch as flat lists, and their P landmarks.
 
-    ``category`` counts from 0. ``channel`` is the heatmap of a landmark, -1 for a padding slot.
+    Attributes:
+        image: index of each garment's image in the batch.
+        x: cell of its centre.
+        y: cell of its centre.
+        category: counted from 0.
+        score: of its centre.
+        owner: index of each landmark's garment.
+        slot: index of the landmark in the order of its category.
+        channel: heatmap of the landmark; -1 for a padding slot.
     """
 
     image: Int[Tensor, " d"]
@@ -57,8 +69,8 @@ class Instances:
     y: Int[Tensor, " d"]
     category: Int[Tensor, " d"]
     score: Float[Tensor, " d"]
-    owner: Int[Tensor, " p"]  # index of the landmark's garment
-    slot: Int[Tensor, " p"]  # index of the landmark in the category's order
+    owner: Int[Tensor, " p"]
+    slot: Int[Tensor, " p"]
     channel: Int[Tensor, " p"]
 
 

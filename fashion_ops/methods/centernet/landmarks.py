@@ -88,8 +88,8 @@ def _masked_maximum(
     offset = maps["hp_offset"][image, :, y, x]
     position = decode_points(offset, torch.stack([x, y], -1))
     # The mask may leave nothing; not every runtime keeps subnormal numbers.
-    found = score > torch.finfo(score.dtype).tiny
-    return torch.where(found[:, None], position, coarse), score
+    has_peak = score > torch.finfo(score.dtype).tiny
+    return torch.where(has_peak[:, None], position, coarse), score
 
 
 def nearest_candidate(

@@ -18,7 +18,17 @@ from fashion_ops.params import TrainingConfig
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """Augmentation, targets and losses of a training run; see ``TrainDetector`` for the values."""
+    """Augmentation, targets and losses of a training run.
+
+    Attributes:
+        warp: flip, zoom, shift and colour change.
+        center_radius: rule of the Gaussians' radius, see ``gaussian_radius``.
+        center_reach: cells around a centre that regress too, see ``make_targets``.
+        category_weight: weight of ``category_loss``.
+        jitter: see ``color_change``.
+        lighting: see ``color_change``.
+        constraint: position constraint on the displacements, or None.
+    """
 
     warp: Warp
     center_radius: Radius

@@ -60,7 +60,7 @@ def detector_settings(config: TrainDetector, grouping: Grouping) -> DetectorSett
 
 
 def detector_spec(
-    config: TrainDetector, grouping: Grouping, model: CenterNet, start: WarmStart | None
+    config: TrainDetector, grouping: Grouping, model: CenterNet, warm: WarmStart | None
 ) -> dict[str, Any]:
     """Make the ``model.json`` of a detector; it contains no path, so ``start_from`` is left out.
 
@@ -68,7 +68,7 @@ def detector_spec(
         config: the configuration that the detector was trained with.
         grouping: of its landmarks.
         model: the network, which knows the widths.
-        start: what the warm start copied; None without one.
+        warm: what the warm start copied; None without one.
     """
     spec = {
         "method": METHOD,
@@ -81,8 +81,8 @@ def detector_spec(
         "std": STD,
         "training": config.model_dump(mode="json", exclude={"start_from"}),
     }
-    if start is not None:
-        spec["start"] = {"sha256": start.sha256, "fresh": start.fresh}
+    if warm is not None:
+        spec["start"] = {"sha256": warm.sha256, "fresh": warm.fresh}
     return spec
 
 
@@ -116,7 +116,7 @@ def train_detector(
     torch.manual_seed(seed)
     groups = data.grouping.num_groups
     model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, config.pretrained)
-    start = None if initial_weights is None else warm_start(model, initial_weights)
+    warm = None if initial_weights is None else warm_start(model, initial_weights)
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)
     module = CenterNetModule(model, config, settings, mirror, seed)
@@ -126,5 +126,5 @@ def train_detector(
     ids = data.images["image_id"].to_numpy()
     images = Images(ids, data.garments, data.read_image, config.input_size, crop)
     history = fit(module, images, options)
-    save_model(folder, model, detector_spec(config, data.grouping, model, start), history)
-    return history, start
+    save_model(folder, model, detector_spec(config, data.grouping, model, warm), history)
+    return history, warm

@@ -26,7 +26,7 @@ ALL_STAGES = 5
 
 @dataclass(frozen=True)
 class Widths:
-    """Channels of the pyramid's maps and of the two layers of the box heads."""
+    """Channels of the pyramid's maps (``pyramid``) and of the two layers of a box head (``head``)."""
 
     pyramid: int = 256
     head: int = 1024

@@ -47,7 +47,12 @@ class Semantic:
 
 
 class SemanticBranch(nn.Module):
-    """Resizes all levels of the pyramid to stride 8, adds them and convolves the sum (HTC, fig. 4)."""
+    """Resizes all levels of the pyramid to stride 8, adds them and convolves the sum (HTC, fig. 4).
+
+    Args:
+        width: channels of the levels and of the features.
+        num_categories: without the background.
+    """
 
     def __init__(self, width: int, num_categories: int) -> None:
         super().__init__()
@@ -98,7 +103,13 @@ class MaskHead(nn.Module):
 
 
 class MaskBranch(nn.Module):
-    """The mask heads of all stages; each gets the features of the previous head for the same boxes."""
+    """The mask heads of all stages; each gets the features of the previous head for the same boxes.
+
+    Args:
+        width: channels of the pyramid's maps and of the heads.
+        num_categories: without the background.
+        stages: number of heads.
+    """
 
     def __init__(self, width: int, num_categories: int, stages: int) -> None:
         super().__init__()

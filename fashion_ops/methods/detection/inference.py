@@ -136,7 +136,7 @@ class BoxDetector:
 
 
 def _merge_views(views: list[BoxTensors], image: np.ndarray) -> list[ScoredBox]:
-    """Merge what was found in the views of one image by NMS within each category.
+    """Merge the detections in the views of one image by NMS within each category.
 
     Boxes are converted from edge coordinates to pixels and clipped to the image.
     """

@@ -1,7 +1,7 @@
 """Augmentation of a whole batch on its device: one affine warp and one colour change for each image.
 
 Randomness comes from a generator that the caller seeds for each step, so that a resumed run draws the
-same augmentations as an undisturbed one.
+same augmentations as an uninterrupted one.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """What changes during a run: the order of samples, the learning rate, weights of auxiliary losses.
 
-All depend on seed, epoch and step alone, so that a resumed run equals an undisturbed one.
+All depend on seed, epoch and step alone, so that a resumed run equals an uninterrupted one.
 """
 
 from bisect import bisect_right
@@ -19,11 +19,16 @@ from fashion_ops.params import TrainingConfig
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation that depends on (seed, epoch) only; Lightning calls ``set_epoch``.
+    """Draws the order of samples, which depends on (seed, epoch) only; Lightning calls ``set_epoch``.
 
-    With ``weights``, samples are drawn with replacement, as many as there are. The data set's
-    ``set_epoch``, if it has one, is called as well. Of D devices each takes every D-th sample, so that
-    their n-th batches together are the n-th batch of one device.
+    Of D devices each takes every D-th sample, so that their n-th batches together are the n-th batch of
+    one device.
+
+    Args:
+        dataset: of N samples; its ``set_epoch``, if it has one, is called with each epoch.
+        seed: of the run.
+        weights: (N,) relative frequencies, with which N samples are drawn with replacement; None draws
+            each sample once.
     """
 
     def __init__(self, dataset: Dataset[Any], seed: int, weights: np.ndarray | None = None) -> None:

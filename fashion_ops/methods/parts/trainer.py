@@ -1,7 +1,7 @@
 """One optimisation run, by Lightning: the base of the methods' modules, ``fit`` and its options.
 
-A run that is stopped and resumed equals an undisturbed run, bit for bit on the same machine: the order
-of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a checkpoint
+A run that is stopped and resumed equals an uninterrupted one, bit for bit on the same machine: the
+order of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a checkpoint
 that replaces the previous one atomically.
 
 Several devices share a run by Lightning's DDP. Each takes its share of every batch, so that batches,
@@ -196,7 +196,7 @@ def clip_gradients(model: nn.Module) -> None:
         nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, norm)
 
 
-def wants_bf16(precision: str, device_type: str) -> bool:
+def uses_bf16(precision: str, device_type: str) -> bool:
     """Whether ``precision`` means bf16: ``bf16`` does, ``auto`` does if the hardware supports it.
 
     Args:
@@ -213,9 +213,9 @@ def wants_bf16(precision: str, device_type: str) -> bool:
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Make the autocast context of a forward pass on ``device``.
 
-    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``wants_bf16``.
+    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``uses_bf16``.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=wants_bf16(precision, device.type))
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device.type))
 
 
 def fit(
@@ -276,7 +276,7 @@ def fit(
         else "auto",
         sync_batchnorm=devices > 1 and accelerator == "cuda",
         use_distributed_sampler=False,
-        precision="bf16-mixed" if wants_bf16(module.config.precision, accelerator) else "32-true",
+        precision="bf16-mixed" if uses_bf16(module.config.precision, accelerator) else "32-true",
         callbacks=[EpochEnd(checkpoint, options.on_epoch, options.validate)],
         logger=False,
         enable_checkpointing=False,

@@ -37,7 +37,13 @@ def build(spec: dict[str, Any]) -> nn.Module:
 
 @dataclass
 class Refiner:
-    """The refiner of one category, ready to predict. ``spec``: its ``model.json``."""
+    """The refiner of one category, ready to predict.
+
+    Attributes:
+        model: a ``PoseFix`` or ``LandmarkerPoseFix``.
+        spec: its ``model.json``.
+        device: where the network is.
+    """
 
     model: nn.Module
     spec: dict[str, Any]

@@ -24,7 +24,7 @@ from fashion_ops.methods.parts.backbones import (
 )
 from fashion_ops.methods.parts.heatmaps import STRIDE, render_gaussians, to_cells
 
-POSE_GAIN = 4.4  # published: peaks of 255 beside pixels of +-127; ours are divided by their std
+POSE_GAIN = 4.4  # published: peaks of 255 beside pixels of +-127; here pixels are divided by their std
 PRIOR_SIGMA = 1.5  # cells
 PRIOR_FLOOR = 1e-5  # how unlikely a landmark far from its input is, before any evidence
 HEATMAP_GAIN = 8.0  # makes logits of a heatmap whose peaks are 1

@@ -20,8 +20,11 @@ from fashion_ops.taxonomy import Category
 class RefinerSettings:
     """How a refiner is trained, besides the optimisation itself.
 
-    ``predicted_share``: the share of input poses that are predictions of the landmarker; the others are
-    the truth with synthetic errors.
+    Attributes:
+        crop: (width, height) in pixels.
+        warp: augmentation.
+        predicted_share: share of input poses that are predictions of the landmarker; the others are the
+            truth with synthetic errors.
     """
 
     crop: Crop
@@ -30,7 +33,15 @@ class RefinerSettings:
 
 
 class RefinerModule(TrainingModule):
-    """A refiner trained on batches of ``Regions`` with stacked poses (see ``data``)."""
+    """Trains a refiner on batches of ``Regions`` with stacked poses (see ``data``).
+
+    Args:
+        model: the network.
+        config: the optimisation.
+        settings: augmentation and input poses.
+        category: whose landmarks it refines.
+        seed: of order, augmentation and synthetic errors.
+    """
 
     def __init__(
         self,

@@ -67,12 +67,12 @@ def new_refiner(refine: Refine, landmarker: LandmarkPredictor, category: Categor
     """
     if refine.backbone != "landmarker":
         return PoseFix(refine.backbone, category.num_landmarks, refine.pose_sigma, refine.pretrained)
-    start = landmarker.model
-    assert isinstance(start, Landmarker)
+    network = landmarker.model
+    assert isinstance(network, Landmarker)
     model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, refine.pose_sigma)
     channels = torch.from_numpy(landmarker.grouping.channels(category.id))
     gain = 1.0 if landmarker.spec["heatmap"]["loss"] == "cross_entropy" else HEATMAP_GAIN
-    model.load_landmarker(start.trunk, start.head, channels, gain)
+    model.load_landmarker(network.trunk, network.head, channels, gain)
     return model
 
 

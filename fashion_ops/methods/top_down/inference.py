@@ -32,7 +32,10 @@ def build(spec: dict[str, Any]) -> Landmarker:
 class LandmarkPredictor:
     """A landmarker ready to predict.
 
-    ``model``: a ``Landmarker`` or a network of the same signature. ``spec``: its ``model.json``.
+    Attributes:
+        model: a ``Landmarker`` or a network of the same signature.
+        spec: its ``model.json``.
+        device: where the network is.
     """
 
     model: nn.Module

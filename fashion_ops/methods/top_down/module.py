@@ -43,7 +43,16 @@ class LandmarkerSettings:
 
 
 class LandmarkerModule(TrainingModule):
-    """A landmarker trained on batches of ``Regions``; ``backbone`` is the name of its network."""
+    """Trains a landmarker on batches of ``Regions``.
+
+    Args:
+        model: the network.
+        backbone: name of its backbone.
+        config: the optimisation.
+        settings: targets, losses and augmentation.
+        grouping: of the output channels.
+        seed: of order and augmentation.
+    """
 
     def __init__(
         self,

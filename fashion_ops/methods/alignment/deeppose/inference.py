@@ -14,7 +14,7 @@ from fashion_ops.methods.parts.trainer import autocast
 
 @dataclass(frozen=True)
 class DeepPose:
-    """Stage 1 and the patch stages that follow it."""
+    """A trained DeepPose: stage 1 (``first``) and the patch stages 2 and 3 that correct it."""
 
     first: TrainedStage
     patches: tuple[PatchStage, ...]

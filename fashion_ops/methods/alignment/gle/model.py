@@ -56,7 +56,7 @@ def conv_bn(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class NonLocal(nn.Module):
-    """Eq. 1-3: each place adds the average over all places, weighted by embedded Gaussians."""
+    """Non-local block (eq. 1-3): adds to each place a mean over all places, weighted by similarity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class NonLocal(nn.Module):
 
 
 class GlobalLocal(nn.Module):
-    """Eq. 4: ``z = F2(F1(non_local(x)))``."""
+    """Global-local module (eq. 4): a non-local block and two 3x3 convolutions, ``F2(F1(NL(x)))``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

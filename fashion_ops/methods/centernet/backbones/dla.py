@@ -118,7 +118,7 @@ class DLAUp(nn.Module):
 
 
 class Unused(NamedTuple):
-    """Costs of layers of a published network whose output is not used."""
+    """Costs of layers of a published network whose output it does not use."""
 
     parameters: int
     macs: int

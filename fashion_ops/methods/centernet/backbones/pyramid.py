@@ -86,7 +86,12 @@ class TimmPyramid(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Feature pyramid: coarse maps are upsampled and added to finer ones, down to stride 4."""
+    """Feature pyramid: coarse maps are upsampled and added to finer ones, down to stride 4.
+
+    Args:
+        channels: of the maps, from fine to coarse.
+        width: channels of the result.
+    """
 
     def __init__(self, channels: list[int], width: int) -> None:
         super().__init__()

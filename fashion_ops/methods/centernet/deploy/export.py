@@ -92,7 +92,7 @@ def export_detector(
 
     Args:
         model: folder written by ``train_detector``.
-        out: folder that is replaced as a whole, only after the network was found to equal torch.
+        out: folder that is replaced as a whole, and only if the network equals torch.
         config: how to export.
         post: the post-processing, part of the graph if it decodes; then flip and scales must be off.
         calibration: letterboxed images uint8 (N, S, S, 3) for ``int8``.
