@@ -203,7 +203,7 @@ class Detector:
     def _merge_scales(
         self, image: np.ndarray, scales: list[tuple[Tensor, ...]], threshold: float
     ) -> list[Detection]:
-        """Join by NMS the detections in one image at all scales (``_detect_at``); apply the threshold."""
+        """Join the detections in one image at all scales by NMS and apply the threshold."""
         boxes, landmarks, scores, categories = (torch.cat(x) for x in zip(*scales, strict=True))
         kept, final = nms(boxes, scores, categories, self.post)
         confident = final >= threshold

@@ -1,8 +1,8 @@
 """One optimisation run, by Lightning: the base of the methods' modules, ``fit`` and its options.
 
 A run that is stopped and resumed equals an uninterrupted one, bit for bit on the same machine: the
-order of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a checkpoint
-that replaces the previous one atomically.
+order of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a
+checkpoint that replaces the previous one atomically.
 
 Several devices share a run by Lightning's DDP. Each takes its share of every batch, so that batches,
 steps and learning rates are those of a run on one device. Their processes are spawned within ``fit``;
