@@ -199,7 +199,7 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
         return
     from fashion_ops.distributed.by_category import run_all
     from fashion_ops.distributed.fan_out import FanOutError
-    from fashion_ops.registry.tracking import FanOutRuns
+    from fashion_ops.registry.tracking import CategoryRuns
 
     def log_epoch(category: str, epoch: int, metrics: Mapping[str, float]) -> None:
         facts = {"epoch": epoch, **metadata.numbers(metrics)}
@@ -210,7 +210,7 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
         context.log_event(dg.AssetObservation(step, partition=category, metadata=facts))
 
     try:
-        recorder = FanOutRuns.of_categories(ws, step, params)
+        recorder = CategoryRuns.of_categories(ws, step, params)
         run_all(module, params, ws, keys, recorder, log_completed, log_epoch, log_page)
     except FanOutError as error:
         causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}

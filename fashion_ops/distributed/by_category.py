@@ -35,13 +35,13 @@ class CategoryStep(Protocol):
 
 
 class EpochRecorder(Protocol):
-    """Records the epochs of each category while it runs, such as ``registry.tracking.FanOutRuns``."""
+    """Records the epochs of each category while it runs, such as ``registry.tracking.CategoryRuns``."""
 
     def __enter__(self) -> "EpochRecorder": ...
     def __exit__(self, *error: Any) -> None: ...
-    def epoch(self, name: str, epoch: int, metrics: Mapping[str, float]) -> None: ...
-    def completed(self, name: str) -> None: ...
-    def page(self, name: str) -> str | None: ...
+    def epoch(self, category: str, epoch: int, metrics: Mapping[str, float]) -> None: ...
+    def completed(self, category: str) -> None: ...
+    def page(self, category: str) -> str | None: ...
 
 
 def run_all(
@@ -119,13 +119,21 @@ def run_all(
 
 
 def unfinished(step: str, ws: Workspace) -> list[str]:
-    """Categories that the ledger does not call current, such as those left by an interrupted run."""
+    """Categories whose result of ``step`` is missing or stale, such as those of an interrupted run."""
     ledger = Ledger(ws.root)
     return [name for name in CATEGORY_NAMES if not ledger.is_current(f"{step}@{name}")]
 
 
 def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
-    """Number of training garments x epochs, by category name.
+    """Expected work of each category: its number of training garments x epochs.
+
+    Args:
+        step: ``finetune`` or ``refine``.
+        params: ``categories`` has the epochs.
+        ws: workspace with the catalog.
+
+    Returns:
+        The product by name of the category, for all 13.
 
     Raises:
         FileNotFoundError: there is no catalog.
@@ -140,7 +148,7 @@ def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
-    """The timesheet of the last run of the step; None before its first run.
+    """The timesheet of the last fan-out of ``finetune`` or ``refine``; None before the first one.
 
     Raises:
         ValueError: the file is not a timesheet.

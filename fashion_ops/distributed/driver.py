@@ -105,7 +105,7 @@ class Driver:
         self._prepare_next()
 
     def wait(self) -> list[tuple[ray.ObjectRef, Job]]:
-        """Jobs whose tasks have ended; returns after ``POLL_SECONDS`` even if there is none."""
+        """Wait until a task ends, at most ``POLL_SECONDS``; returns the ended tasks with their jobs."""
         if not self._running:
             time.sleep(POLL_SECONDS)
             return []
@@ -113,7 +113,10 @@ class Driver:
         return [(ref, self._running.pop(ref)) for ref in refs]
 
     def process_events(self, on_epoch: Callable[[str, int, Metrics], None] | None) -> None:
-        """Pass on what workers have reported since the last call."""
+        """Show and record what workers have reported since the last call.
+
+        ``on_epoch`` is called with (job name, epochs done, metrics) for each epoch among it.
+        """
         events = ray.get(self._job_store.take_events.remote())
         self._recorder.update(events)
         self.display.update(events)
@@ -122,7 +125,7 @@ class Driver:
                 on_epoch(event.name, event.epoch, event.metrics or {})
 
     def finish(self, ref: ray.ObjectRef, job: Job, on_result: Callable[[str, Any], None]) -> None:
-        """Pass on the result of a job, or record why it failed."""
+        """Call ``on_result`` with name and result of a job that has ended, or record why it failed."""
         try:
             result = ray.get(ref)
             with _deferred_interrupt():
@@ -135,7 +138,10 @@ class Driver:
         self._record(job, COMPLETED)
 
     def stop(self) -> None:
-        """Cancel what still runs; resume points stay, partial ones are deleted."""
+        """Cancel running tasks and the job store.
+
+        Complete resume points stay, half-written ones are deleted.
+        """
         with _deferred_interrupt():
             for ref in self._running:
                 ray.cancel(ref, force=True)
@@ -161,6 +167,7 @@ class Driver:
         return self._prepared is not None
 
     def _requested_gpus(self, job: Job) -> float:
+        """GPUs that a job asks for; 0 if this fan-out runs on CPUs."""
         return self._gpus if job.gpus is None or not self._gpus else job.gpus
 
     def _granted_gpus(self, job: Job) -> float:
@@ -176,6 +183,7 @@ class Driver:
         return math.ceil(gpus / self._gpus - 1e-9) if self._gpus else 1
 
     def _busy_slots(self) -> int:
+        """Number of slots that the running jobs take."""
         return sum(self._slots_of(self._requested_gpus(job)) for job in self._running.values())
 
     def _request_nodes(self) -> None:
@@ -188,11 +196,13 @@ class Driver:
             self._requested = len(jobs)
 
     def _fail(self, job: Job, error: BaseException) -> None:
+        """Note that a job failed for good, show it, and write the timesheet."""
         self.failures[job.name] = error
         self.display.fail(job.name, error)
         self._record(job, FAILED)
 
     def _record(self, job: Job, outcome: str) -> None:
+        """Record that a job is ``COMPLETED`` or ``FAILED``, and write the timesheet."""
         width = self._slots_of(self._requested_gpus(job))
         self._recorder.finish(job.name, job.cost, width, outcome)
         if self._timesheet is not None:
@@ -222,7 +232,10 @@ def _deferred_interrupt() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> BaseException:
-    """The exception that the job itself raised, without Ray's wrapping."""
+    """The exception that the job itself raised, without Ray's wrapping.
+
+    If the job raised none because its worker was lost, the result is a RuntimeError that says so.
+    """
     if isinstance(error, RayTaskError) and error.cause is not None:
         return error.cause
     if isinstance(error, RayError):
@@ -231,7 +244,7 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _start_job_store(folder: Path) -> Any:
-    """The job store as a Ray actor on the driver's node."""
+    """Start the job store as a Ray actor on the driver's node, with its resume points in ``folder``."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=here)
     return actor.remote(str(folder.resolve()))

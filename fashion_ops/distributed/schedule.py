@@ -103,7 +103,12 @@ def longest_first(
 def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task: float) -> int:
     """Number of tasks that a node with these resources runs at once.
 
-    A task that needs a fraction of a GPU runs on one GPU.
+    Args:
+        cpus: CPUs of the node.
+        gpus: GPUs of the node.
+        cpus_per_task: CPUs of a task.
+        gpus_per_task: GPUs of a task. A fraction below 1 must fit on one GPU: with 0.4, each GPU runs
+            two tasks. 0 for tasks that need none.
     """
     most = math.floor(cpus / cpus_per_task)
     if gpus_per_task >= 1:
@@ -130,7 +135,11 @@ UNMEASURED = Pace(0.0, 1.0, "garment-epochs")
 
 
 def pace(measured: Sequence[tuple[float, float]]) -> Pace:
-    """Fit start and rate to (cost, seconds) of real jobs by least squares."""
+    """Fit ``Pace`` to (cost, seconds) of finished jobs by least squares.
+
+    If the fit makes no sense, such as with one job, ``start`` is 0 and ``rate`` the mean; without jobs
+    the result is ``UNMEASURED``.
+    """
     if not measured or sum(cost for cost, _ in measured) == 0:
         return UNMEASURED
     cost, seconds = np.array(measured, float).T

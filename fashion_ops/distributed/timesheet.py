@@ -69,7 +69,11 @@ class Timesheet:
             raise ValueError(f"{path}: no timesheet of a fan-out ({error!r}); delete it") from error
 
     def schedule(self) -> Schedule:
-        """The bars of all attempts; a slot is a lane of a node, and lanes of a node are adjacent."""
+        """The schedule that was measured, with one bar for each attempt.
+
+        Ray does not tell which slot a task ran on. Attempts of a node that overlap get different slots,
+        an attempt takes the first slot of its node that is free, and the slots of a node are adjacent.
+        """
         rows = sorted(
             (attempt.node, attempt.start, attempt.end, job.name, attempt is not job.attempts[-1])
             for job in self.jobs
@@ -96,6 +100,7 @@ class Timesheet:
 
 
 def _job_record(job: dict[str, Any]) -> JobRecord:
+    """Read a ``JobRecord`` from its JSON object."""
     outcome = COMPLETED if job["outcome"] == "landed" else job["outcome"]  # "landed" in older files
     attempts = tuple(Attempt(**attempt) for attempt in job["attempts"])
     return JobRecord(job["name"], job["cost"], job["width"], outcome, attempts)
@@ -110,7 +115,7 @@ class Recorder:
         self._jobs: list[JobRecord] = []
 
     def update(self, events: Iterable[Event]) -> None:
-        """Record what workers reported."""
+        """Record the starts and later reports of workers as attempts of their jobs."""
         for event in events:
             now = event.time - self._start
             attempts = self._attempts.setdefault(event.name, [])

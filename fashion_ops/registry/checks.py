@@ -38,6 +38,7 @@ class Check:
 
     @property
     def name(self) -> str:
+        """Name of the function; the asset check in Dagster has it too."""
         return self.run.__name__
 
 
@@ -95,7 +96,7 @@ def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
 
 
 def every_category_trained(params: Params, ws: Workspace) -> Outcome:
-    """All 13 categories have training garments, a finetuned and a refined model, and metrics."""
+    """Each of the 13 categories has training garments, a finetuned model and a refined model."""
     per_category = _metrics(ws)["per_category"]
     missing = [
         name
@@ -107,7 +108,7 @@ def every_category_trained(params: Params, ws: Workspace) -> Outcome:
 
 
 def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
-    """Landmark AP of the refined landmarks is ``evaluate.min_gain`` above that of the mean shape."""
+    """Landmark AP of the refined landmarks is over ``evaluate.min_gain`` above that of the mean shape."""
     ap, min_gain = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
     return Outcome(
         ap["refined"] - ap["mean_shape"] > min_gain,
@@ -118,8 +119,8 @@ def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
 def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
     """The challenger, loaded from the registry, gives the evaluated predictions bit for bit.
 
-    A tag of the version keeps the result, so that the check runs once. The gate of ``promote`` compares
-    again.
+    A tag of the version keeps a positive result, so that the comparison is not repeated. The gate of
+    ``promote`` compares again.
     """
     from fashion_ops.registry import client as registry
 
@@ -150,7 +151,7 @@ def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
     """Run the blocking checks of all steps before ``register``.
 
     Returns:
-        By name of the check, its numbers if it failed and an empty text if it passed.
+        For each check by name, an empty text if it passed, else the numbers that it failed with.
     """
     outcomes = {
         check.name: check.run(params, ws)
@@ -164,15 +165,17 @@ def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
 
 
 def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
+    """These columns of ``schemas.IMAGES`` of the catalog."""
     return pd.read_parquet(ws.catalog / "images.parquet", columns=list(columns))
 
 
 def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
-    """The file name of one image for each value of ``key`` that occurs in more than one split."""
+    """For each value of the column ``key`` that occurs in several splits, one image's file name."""
     splits = images.groupby(key)["split"].nunique()
     shared = images[images[key].isin(splits.index[splits > 1])]
     return shared.drop_duplicates(key)["file_name"].tolist()
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
+    """The content of metrics.json, which step ``evaluate`` wrote."""
     return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))

@@ -49,7 +49,7 @@ class NewBatches:
     incomplete: list[str]
 
     def why_wait(self, min_images: int) -> str | None:
-        """Why no batch is processed yet; None if there are ``min_images`` or more, or an archive."""
+        """The reason to process no batch yet; None if there are ``min_images`` images or an archive."""
         if not self.num_images:
             names = ", ".join(self.incomplete)
             if names:
@@ -66,9 +66,9 @@ class BatchResults:
     """What became of the complete batches.
 
     Args:
-        accepted: folder names below ``data/batches``.
-        rejected: the reason by name.
-        waiting: why all others wait; "" if none does.
+        accepted: names of the new folders in ``data/batches``.
+        rejected: why each refused batch was refused, by its name.
+        waiting: why the other batches wait; "" if none does.
     """
 
     accepted: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class BatchResults:
 
 
 def find_batches(ws: Workspace) -> NewBatches:
-    """List the batches in ``data/inbox``; images are counted by file names, nothing is opened."""
+    """List the batches in ``data/inbox`` and count their images by file names; no file is opened."""
     if not ws.inbox.is_dir():
         return NewBatches({}, [])
     names = sorted(p.name for p in ws.inbox.iterdir() if not p.name.startswith("."))
@@ -87,10 +87,11 @@ def find_batches(ws: Workspace) -> NewBatches:
 
 
 def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
-    """Check the complete batches if they have enough images, and add valid ones to the training data.
+    """Check the complete batches in ``data/inbox`` and add the valid ones to the training data.
 
-    A crash loses nothing: a batch is in the inbox or among the accepted ones, and a batch that was
-    accepted but not yet versioned is versioned by the next call.
+    Nothing happens before they have ``batches.min_images`` images together. A crash loses nothing: a
+    batch is in the inbox or among the accepted ones, and a batch that was accepted but not yet
+    versioned is versioned by the next call.
 
     Raises:
         LedgerError: DVC could not version a batch.
@@ -127,7 +128,13 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
 
 
 def _as_folder(batch: Path, scratch: Path) -> Path:
-    """The batch as a folder; an archive is unpacked into ``scratch``."""
+    """The batch as a folder; an archive is unpacked into ``scratch``, which must not exist yet.
+
+    Raises:
+        InvalidBatchError: the batch is neither folder nor archive, or holds a link, or a file of the
+            archive is refused.
+        ValueError: the archive can't be read.
+    """
     if is_archive(batch):
         scratch.mkdir()
         if refused := unpack(batch, scratch):
@@ -141,11 +148,20 @@ def _as_folder(batch: Path, scratch: Path) -> Path:
 
 
 def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) -> pd.DataFrame:
-    """Ingest a batch into a catalog in ``scratch`` and return split, name and checksum of its images.
+    """Ingest a batch into a catalog of its own, to see whether it is valid.
+
+    Args:
+        content: folder of the batch.
+        scratch: new folder for the catalog.
+        params: ``ingest`` limits the share of refused records.
+        known: name by sha256 of the images that the training data have already.
+
+    Returns:
+        One row per image: split, file_name, sha256.
 
     Raises:
-        ValueError: too many records are refused, the batch has a validation split, or some of its
-            images are already ``known`` (checksum -> name).
+        ValueError: too many records are refused, the batch has a split other than train, or some of
+            its images are known.
     """
     scratch.mkdir()
     section = params.ingest
@@ -174,12 +190,12 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
 
 
 def _digests(images: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    """Checksum and name of each image."""
+    """(sha256, file name) of each row of ``images``."""
     return zip(images["sha256"].tolist(), images["file_name"].tolist(), strict=True)
 
 
 def _known_images(ws: Workspace) -> dict[str, str]:
-    """sha256 -> name of each image of the catalog."""
+    """File name by sha256 of all images in the catalog; empty if there is no catalog yet."""
     path = ws.catalog / "images.parquet"
     if not path.is_file():
         return {}
@@ -188,7 +204,16 @@ def _known_images(ws: Workspace) -> dict[str, str]:
 
 
 def _accept(ws: Workspace, name: str, content: Path) -> Path:
-    """Move a batch to ``data/batches`` under the next number, then clear its remains from the inbox."""
+    """Move a batch to ``data/batches`` under the next number, and delete what is left in the inbox.
+
+    Args:
+        ws: the workspace.
+        name: name of the batch in the inbox.
+        content: folder with its files: the batch itself, or its unpacked archive.
+
+    Returns:
+        The new folder, such as ``data/batches/0001-NAME``.
+    """
     last = max((number(p.name) for p in folders(ws.batches)), default=0)
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name).strip(".-") or "batch"
     folder = ws.batches / f"{last + 1:04d}-{plain}"
@@ -201,12 +226,15 @@ def _accept(ws: Workspace, name: str, content: Path) -> Path:
 
 
 def _reject(ws: Workspace, name: str, reason: str) -> None:
-    """Move a batch to ``data/rejected`` and write its reason; an older one of that name is kept."""
+    """Move a batch from the inbox to ``data/rejected``, and write the reason into a file beside it.
+
+    If a rejected batch has this name already, the new one is called NAME-2, NAME-3 and so on.
+    """
     ws.rejected.mkdir(parents=True, exist_ok=True)
-    target, again = ws.rejected / name, 1
+    target, number_of_name = ws.rejected / name, 1
     while target.exists():
-        again += 1
-        target = ws.rejected / f"{name}-{again}"
+        number_of_name += 1
+        target = ws.rejected / f"{name}-{number_of_name}"
     target.with_name(f"{target.name}{REASON_SUFFIX}").write_text(
         f"{name}: {reason}\n", encoding="utf-8"
     )
@@ -215,6 +243,7 @@ def _reject(ws: Workspace, name: str, reason: str) -> None:
 
 
 def _count_images(batch: Path) -> int:
+    """Number of image files in a folder and below; 0 for an archive."""
     if not batch.is_dir():
         return 0
     return sum(p.suffix.lower() in IMAGE_SUFFIXES for p in batch.rglob("*"))

@@ -52,7 +52,7 @@ class FinetuneJob(CategoryJob):
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
-    """Collect the inputs of one category's run; images are read chunk by chunk, later.
+    """Collect the inputs of ``work`` for one category, by name; images are read later, in chunks.
 
     Raises:
         ValueError: the landmarker was trained with other parameters than ``params``, or on another
@@ -122,11 +122,11 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.finetuned(category)`` whole, or not at all; returns the metrics."""
+    """Write the model to ``ws.finetuned(category)``, as a whole or not at all; returns its metrics."""
     publish_files(ws.finetuned(category), result.files)
     return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Finetune one category in this process."""
+    """Finetune one category in this process; writes ``ws.finetuned(category)``, returns its metrics."""
     return publish(ws, category, work(prepare(params, ws, category)))

@@ -87,13 +87,23 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def _configurations(garments: pa.Table, category: Category) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (N, n, 2) in the frame of their boxes, and which are labelled (N, n)."""
+    """Landmark configurations of the garments of one category.
+
+    Args:
+        garments: ``landmarks`` and ``box`` of N garments.
+        category: their category, with n landmarks.
+
+    Returns:
+        x, y of each landmark in the 224-px frame of its box, (N, n, 2); and which landmarks are
+        labelled, bool (N, n).
+    """
     points = _values(garments["landmarks"]).reshape(-1, category.num_landmarks, 3)
     boxes = _values(garments["box"]).reshape(-1, 4)
     return to_frame(points[..., :2], boxes), points[..., 2] > 0
 
 
 def _values(column: pa.ChunkedArray) -> np.ndarray:
+    """The numbers of a column of lists, all lists concatenated."""
     return column.combine_chunks().flatten().to_numpy()
 
 
@@ -104,6 +114,15 @@ def _write(
     labels: np.ndarray,
     centers: list[tuple[int, int, int, np.ndarray]],
 ) -> None:
+    """Write labels.parquet and centers.parquet.
+
+    Args:
+        folder: of the output.
+        garment_ids: of the N garments.
+        clusters: (N,); -1 for none.
+        labels: soft labels (N, K).
+        centers: rows of ``CENTERS``.
+    """
     offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
     soft = pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1)))
     target = folder / "labels.parquet"

@@ -59,7 +59,7 @@ class RefineJob(CategoryJob):
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
-    """Collect the inputs of one category's run; images are read chunk by chunk, later.
+    """Collect the inputs of ``work`` for one category, by name; images are read later, in chunks.
 
     Raises:
         ValueError: the finetuned landmarker is of another grouping than the landmarks.
@@ -167,11 +167,14 @@ def _validation(
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.refined(category)`` whole, or not at all; returns the metrics."""
+    """Write the model to ``ws.refined(category)``, as a whole or not at all; returns its metrics."""
     publish_files(ws.refined(category), result.files)
     return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Refine one category in this process."""
+    """Train one category's refiner in this process.
+
+    Writes ``ws.refined(category)`` and returns its metrics.
+    """
     return publish(ws, category, work(prepare(params, ws, category)))
