@@ -20,13 +20,13 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
-OnComplete = Callable[[str, dict[str, float], LockEntry, str | None], None]
+OnComplete = Callable[[str, dict[str, float], LockEntry, str | None], None]  # see ``run_all``
 OnEpoch = Callable[[str, int, Mapping[str, float]], None]
 OnPage = Callable[[str, str], None]
 
 
 class CategoryStep(Protocol):
-    """The module of a step that runs once per category, such as ``fashion_ops.steps.finetune``."""
+    """The module of a step that runs once per category: ``steps.finetune`` or ``steps.refine``."""
 
     __name__: str
     prepare: Callable[[Params, Workspace, str], CategoryJob]
@@ -35,13 +35,21 @@ class CategoryStep(Protocol):
 
 
 class EpochRecorder(Protocol):
-    """Records the epochs of each category while it runs, such as ``registry.tracking.CategoryRuns``."""
+    """Records the training of each category, such as ``registry.tracking.CategoryRuns`` does."""
 
     def __enter__(self) -> "EpochRecorder": ...
     def __exit__(self, *error: Any) -> None: ...
-    def epoch(self, category: str, epoch: int, metrics: Mapping[str, float]) -> None: ...
-    def completed(self, category: str) -> None: ...
-    def page(self, category: str) -> str | None: ...
+    def epoch(self, category: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of a category after ``epoch`` epochs."""
+        ...
+
+    def completed(self, category: str) -> None:
+        """Record that the model of a category is published."""
+        ...
+
+    def page(self, category: str) -> str | None:
+        """Address of a page that shows the category's training; None if there is none yet."""
+        ...
 
 
 def run_all(
@@ -158,4 +166,5 @@ def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
 
 
 def _timesheet_path(ws: Workspace, step: str) -> Path:
+    """The file of the last timesheet of a step."""
     return ws.checkpoints / "timesheets" / f"{step}.json"

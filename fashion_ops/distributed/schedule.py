@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bar:
-    """One interval of one job on one slot; ``start`` < ``end``, from the start of the fan-out."""
+    """One interval of one job on one slot; times count from the start of the fan-out."""
 
     name: str
     slot: int
@@ -35,12 +35,12 @@ class Schedule:
 
     @property
     def makespan(self) -> float:
-        """Time until the last job is done."""
+        """Time from the start of the fan-out to its end, in the unit of the bars."""
         return max([self.end, *(bar.end for bar in self.bars)])
 
     @property
     def lower_bound(self) -> float:
-        """A makespan that no schedule of these jobs on these slots can beat."""
+        """A makespan that no schedule of these jobs on these slots can beat; see ``lower_bound``."""
         spent: dict[str, float] = {}
         for bar in self.bars:
             share = (bar.end - bar.start) / self.widths.get(bar.name, 1)
@@ -53,11 +53,13 @@ def lower_bound(
 ) -> float:
     """A makespan that no schedule can beat: the largest of three bounds.
 
-    These are the longest job, all work spread evenly over the slots, and jobs that must share a slot:
-    of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest ones.
+    - The duration of the longest job.
+    - All work, spread evenly over the slots.
+    - For each k, the k + 1 shortest of the k * slots + 1 longest jobs: some slot runs at least k + 1 of
+      these jobs.
 
     Args:
-        durations: duration of each job on one slot, by name.
+        durations: duration of each job on one slot, by name, in any unit; the result has the same.
         slots: number of slots.
         widths: number of slots by name, for jobs that take several slots at once.
     """
@@ -75,10 +77,10 @@ def longest_first(
     """Assign the longest remaining job to the slot that is free first, until all are assigned.
 
     Args:
-        durations: duration of each job on one slot, by name.
+        durations: duration of each job on one slot, by name, in any unit.
         slots: number of slots.
-        widths: number of slots by name, for jobs that take several slots at once (at most all) and are
-            that many times as fast.
+        widths: number of slots by name, for jobs that take several slots at once and are that many
+            times as fast. More than ``slots`` counts as all.
 
     Raises:
         ValueError: there is no slot.

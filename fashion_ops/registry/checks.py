@@ -43,7 +43,10 @@ class Check:
 
 
 def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
-    """Garment ids are unique, and each garment lies on an image of the catalog and of its split."""
+    """Garment ids are unique, each garment's image is in its split, and no image is without a garment.
+
+    An empty catalog fails.
+    """
     images = _images(ws, "image_id", "split")
     garments = pd.read_parquet(
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
@@ -65,7 +68,10 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
 
 
 def quarantine_share(params: Params, ws: Workspace) -> Outcome:
-    """At most the share ``ingest.max_quarantined`` of all records is in quarantine."""
+    """At most the share ``ingest.max_quarantined`` of all records is in quarantine.
+
+    A catalog without any record fails.
+    """
     limit = params.ingest.max_quarantined
     rows = pd.read_parquet(ws.catalog / "quarantine.parquet", columns=["num_records"])
     quarantined = int(rows["num_records"].sum())
@@ -77,7 +83,10 @@ def quarantine_share(params: Params, ws: Workspace) -> Outcome:
 
 
 def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
-    """No image is in two splits, and no shop/user pair if ``ingest.pair_ids`` is ``global``."""
+    """No image is in two splits, and no shop/user pair if ``ingest.pair_ids`` is ``global``.
+
+    Images are compared by sha256; those without one, which stay outside of the catalog, are not.
+    """
     ids = params.ingest.pair_ids
     images = _images(ws, "split", "file_name", "sha256", "pair_id")
     leaked = _in_two_splits(images[images["sha256"] != ""], "sha256")
@@ -108,7 +117,7 @@ def every_category_trained(params: Params, ws: Workspace) -> Outcome:
 
 
 def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
-    """Landmark AP of the refined landmarks is over ``evaluate.min_gain`` above that of the mean shape."""
+    """Landmark AP of the refined landmarks beats that of the mean shape by ``evaluate.min_gain``."""
     ap, min_gain = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
     return Outcome(
         ap["refined"] - ap["mean_shape"] > min_gain,

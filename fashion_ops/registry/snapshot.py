@@ -85,12 +85,12 @@ def take(root: Path, message: str) -> str:
 
 
 def pack(root: Path, commit: str, target: Path) -> None:
-    """Write a snapshot as a git bundle, which any clone that has its parent commit can unpack."""
+    """Write the snapshot ``commit`` as a git bundle, which any clone with its parent can ``unpack``."""
     git(root, "bundle", "create", "--quiet", str(target.resolve()), f"{TAGS}/{commit}", f"^{commit}^")
 
 
 def has(root: Path, commit: str) -> bool:
-    """Whether the repository at ``root`` has a commit."""
+    """Whether the repository at ``root`` has this commit; False outside of git."""
     try:
         git(root, "cat-file", "-e", f"{commit}^{{commit}}")
     except SnapshotError:
@@ -99,10 +99,10 @@ def has(root: Path, commit: str) -> bool:
 
 
 def unpack(root: Path, commit: str, bundle: Path) -> None:
-    """Import a snapshot from its bundle.
+    """Import the snapshot ``commit`` from a git bundle that ``pack`` wrote, with its tag.
 
     Raises:
-        SnapshotError: this repository lacks the commit that the snapshot was made on.
+        SnapshotError: the repository at ``root`` lacks the commit that the snapshot was made on.
     """
     ref = f"{TAGS}/{commit}"
     try:
@@ -115,7 +115,11 @@ def unpack(root: Path, commit: str, bundle: Path) -> None:
 
 
 def open_worktree(root: Path, commit: str, folder: Path) -> Path:
-    """Check a commit out into a new worktree; returns the folder in it that corresponds to ``root``."""
+    """Check a commit out into the new worktree ``folder``.
+
+    Returns:
+        The folder in it that corresponds to ``root``, which may be a sub-folder of its repository.
+    """
     git(root, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
     return folder.resolve() / git(root, "rev-parse", "--show-prefix")
 

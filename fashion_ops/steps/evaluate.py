@@ -151,7 +151,7 @@ def warn_of_missing(evaluation: Evaluation) -> None:
 
 
 def training_curves(ws: Workspace) -> dict[str, list[float]]:
-    """Loss of each epoch of every trained model, by a name for the report such as ``finetune skirt``."""
+    """Loss of each epoch of every trained model, by its name in the report (``finetune skirt``)."""
     folders = {
         "detector": ws.detector,
         **({"box detector": ws.box_detector} if holds_detector(ws.box_detector) else {}),

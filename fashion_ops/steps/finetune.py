@@ -22,7 +22,7 @@ from fashion_ops.catalog.training_data import (
 from fashion_ops.distributed.payload import (
     CategoryJob,
     Result,
-    devices_at_hand,
+    count_devices,
     pack_folder,
     publish_files,
     unpack_folder,
@@ -81,7 +81,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
 def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
     """Train one category's landmarker; nothing but ``checkpoint`` is written.
 
-    A category without training garments keeps the universal landmarker unchanged.
+    A category without training garments gets the universal landmarker unchanged.
 
     Args:
         job: from ``prepare``.
@@ -112,7 +112,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
             checkpoint=checkpoint,
             on_epoch=on_epoch,
             validate=validate,
-            devices=devices_at_hand(job.devices, job.config.batch_size, len(garments)),
+            devices=count_devices(job.devices, job.config.batch_size, len(garments)),
         )
         history = train_landmarker(
             job.config, model, spec, garments, read_image, folder, options, seed=job.seed

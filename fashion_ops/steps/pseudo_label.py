@@ -1,4 +1,4 @@
-"""Step ``pseudo_label``: K typical landmark configurations per category, and a label per garment.
+"""Step ``pseudo_label``: K typical landmark configurations per category, a soft label per garment.
 
 Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The centres are fitted on
 the train split alone. The landmarker learns the labels beside its landmarks (DFA), and the report
@@ -40,14 +40,14 @@ CENTERS = pa.schema(
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Cluster the garments of ``ws.catalog`` and write ``ws.pseudo_labels``.
 
-    A category with fewer different garments than ``clusters`` gets fewer centres; its labels are padded
-    with zeros to the length of the others. A garment without any labelled landmark, or of a category
-    without centres, has cluster -1 and a uniform label.
+    With K = ``pseudo_label.clusters``: a category with fewer than K different configurations gets fewer
+    centres, and its labels are padded with zeros to length K. A garment without any labelled landmark,
+    or of a category without centres, has cluster -1 and a uniform label.
 
     Returns:
-        clusters: number of centres over all categories; perplexity: of the soft labels, mean over the
-        garments that have a cluster (1 is one-hot, ``clusters`` is uniform); unlabelled: number of
-        garments without a cluster.
+        clusters: number of centres over all categories; perplexity: mean perplexity of the soft labels
+        of the garments that have a cluster (1 if they are one-hot, K if uniform); unlabelled: number
+        of garments without a cluster.
     """
     catalog = Catalog(ws.catalog)
     k, temperature = params.pseudo_label.clusters, params.pseudo_label.temperature

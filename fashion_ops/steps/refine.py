@@ -23,7 +23,7 @@ from fashion_ops.catalog.training_data import (
 from fashion_ops.distributed.payload import (
     CategoryJob,
     Result,
-    devices_at_hand,
+    count_devices,
     pack_folder,
     publish_files,
     unpack_folder,
@@ -119,7 +119,7 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 validate=_validation(job, landmarker, read_image),
-                devices=devices_at_hand(job.devices, job.config.batch_size, len(job.garments)),
+                devices=count_devices(job.devices, job.config.batch_size, len(job.garments)),
             )
             history = train_refiner(
                 job.config,
