@@ -31,9 +31,9 @@ TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a fan-out; ``name`` is unique."""
+    """One job of a fan-out."""
 
-    name: str
+    name: str  # unique
     key: str  # name of its resume point: a hash of everything that the result depends on
     cost: float  # in any unit; the most expensive job starts first
     prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, just in time
@@ -45,8 +45,9 @@ class Job:
 class Driver:
     """The state of one fan-out.
 
-    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start
-    and ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
+    A slot is the CPUs and GPUs of one task with the default number of GPUs. The arguments are those of
+    ``fan_out``, but ``queue`` holds the jobs in the order of their start and ``gpus`` is the number of
+    GPUs of one slot, from ``usable_gpus``.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Driver:
         self._cpus, self._gpus = settings.cpus_per_task, gpus
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
-        self._requested = 0  # tasks that an autoscaling cluster was asked for
+        self._requested = 0  # number of tasks that an autoscaling cluster was last told
         self._job_store = _start_job_store(checkpoints)
         self._options = {
             "name": step,
@@ -85,9 +86,9 @@ class Driver:
     def submit(self) -> None:
         """Start jobs on all free slots, then prepare the next job.
 
-        A job that takes the GPUs of several slots waits until that many are free, and shorter jobs
-        wait behind it. At most as many jobs start as there are slots, because Ray lends the CPU of a
-        task that waits for the job store to the next one.
+        A job that takes the GPUs of several slots waits until that many are free, and the jobs after
+        it wait too. Slots are counted here and not left to Ray, which would start more tasks than there
+        are slots: it gives the CPU of a task that waits for the job store to another task.
         """
         slots = slots_now(self._cpus, self._gpus)
         self._recorder.update_slots(slots)
@@ -167,11 +168,11 @@ class Driver:
         return self._prepared is not None
 
     def _requested_gpus(self, job: Job) -> float:
-        """GPUs that a job asks for; 0 if this fan-out runs on CPUs."""
+        """Number of GPUs that a job requests; 0 if this fan-out runs on CPUs."""
         return self._gpus if job.gpus is None or not self._gpus else job.gpus
 
     def _granted_gpus(self, job: Job) -> float:
-        """GPUs that a job gets: at most as many as the largest node has."""
+        """Number of GPUs that a job gets; with a warning, at most as many as the largest node has."""
         gpus = self._requested_gpus(job)
         if gpus > self._gpus and gpus > (most := most_gpus()):
             self.display.warn(f"{job.name} is to take {gpus:g} GPUs, the largest node has {most:g}")
@@ -187,7 +188,7 @@ class Driver:
         return sum(self._slots_of(self._requested_gpus(job)) for job in self._running.values())
 
     def _request_nodes(self) -> None:
-        """Tell an autoscaling cluster how many tasks there are; other clusters ignore it."""
+        """Tell an autoscaling Ray cluster how many tasks wait or run; other clusters ignore it."""
         jobs = [*self._queue, *self._running.values()]
         jobs += [self._prepared[0]] if self._prepared else []
         if os.environ.get("RAY_ADDRESS") and len(jobs) != self._requested:
@@ -214,7 +215,7 @@ class Driver:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[None]:
-    """Raise the KeyboardInterrupt of a Ctrl-C only when the block is done."""
+    """Delay the KeyboardInterrupt of a Ctrl-C within the block until the block is done."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) == signal.SIG_IGN

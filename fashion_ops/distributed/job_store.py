@@ -104,7 +104,7 @@ class JobStore:
 
 
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
-    """Delete from ``folder`` the half-written resume points that interrupted saves of these keys left."""
+    """Delete half-written resume points of these keys, which interrupted saves left in ``folder``."""
     for key in keys:
         partial_of(folder / key).unlink(missing_ok=True)
 

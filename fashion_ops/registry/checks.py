@@ -52,17 +52,17 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
     )
     joined = garments.merge(images, on="image_id", how="left", suffixes=("", "_image"))
-    strays = (joined["split"] != joined["split_image"]).tolist().count(True)
-    twice = len(garments) - garments["garment_id"].nunique()
-    empty = len(images) - garments["image_id"].nunique()
+    misplaced = (joined["split"] != joined["split_image"]).tolist().count(True)
+    duplicate_ids = len(garments) - garments["garment_id"].nunique()
+    empty_images = len(images) - garments["image_id"].nunique()
     return Outcome(
-        strays == twice == empty == 0 and len(garments) > 0,
+        misplaced == duplicate_ids == empty_images == 0 and len(garments) > 0,
         {
             "images": len(images),
             "garments": len(garments),
-            "garments without their image": strays,
-            "garment ids given twice": twice,
-            "images without a garment": empty,
+            "garments without their image": misplaced,
+            "garment ids given twice": duplicate_ids,
+            "images without a garment": empty_images,
         },
     )
 

@@ -50,7 +50,7 @@ _BATCH = 100  # parameters that MLflow accepts in one call
 def connect(root: Path) -> MlflowClient:
     """Connect MLflow to ``MLFLOW_TRACKING_URI``, by default to a SQLite file in ``root/.mlflow``.
 
-    Creates the experiment where it is missing.
+    Creates the experiment ``EXPERIMENT`` if it does not exist.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
     location = None
@@ -80,9 +80,12 @@ def register(
         name: name of the registered model.
         bundle: folder with the models, ``params.yaml`` and ``dvc.lock``.
         records: folder whose files become artifacts of the version's run.
-        metrics: nested metrics, as ``evaluate`` wrote them.
+        metrics: nested metrics, as ``evaluate`` wrote them; only finite numbers are logged.
         params: nested parameters of ``params.yaml``.
         tags: tags of the version and of its run.
+
+    Returns:
+        The new version.
     """
     python_model = Path(__file__).with_name("pyfunc.py")
     package = importlib.metadata.version("fashion-ops")

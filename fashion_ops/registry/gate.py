@@ -75,7 +75,12 @@ def tolerance(gate: Promote, garments: int) -> float:
 
 
 def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
-    """Check landmark AP and box AP of the challenger against ``min_ap`` and ``min_box_ap``."""
+    """Check that landmark AP and box AP of the challenger reach ``min_ap`` and ``min_box_ap``.
+
+    Args:
+        metrics: see ``Facts.metrics``.
+        gate: the limits.
+    """
     values = (
         ("landmark AP", metrics.get("landmark_ap", {}).get("refined"), gate.min_ap, "min_ap"),
         ("box AP", metrics.get("box_ap"), gate.min_box_ap, "min_box_ap"),
@@ -164,7 +169,11 @@ def _budgets(facts: Facts, gate: Promote) -> Iterator[Finding]:
 
 
 def _checks(checks: Mapping[str, str]) -> Iterator[Finding]:
-    """One finding for each blocking check, by ``Facts.checks``; it fails if none was recorded."""
+    """One finding for each blocking check; a single failed one if no check was recorded.
+
+    Args:
+        checks: see ``Facts.checks``.
+    """
     if not checks:
         yield Finding("checks", "blocking checks", False, "no checks were recorded with this version")
     for name, failure in checks.items():

@@ -29,7 +29,12 @@ class SnapshotError(RuntimeError):
 
 
 def git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Run a git command in ``root`` and return its output.
+    """Run a git command in ``root`` and return its output without surrounding white space.
+
+    Args:
+        root: the working directory.
+        arguments: of ``git``.
+        env: environment variables to add or replace.
 
     Raises:
         SnapshotError: the command failed, or git is not installed.
@@ -60,7 +65,14 @@ def head(root: Path) -> str:
 
 
 def take(root: Path, message: str) -> str:
-    """Make and tag a snapshot of ``root``; returns the hash of the commit.
+    """Make and tag a snapshot of the repository at ``root``.
+
+    Args:
+        root: of the repository; the working tree, index and branch stay as they are.
+        message: of the commit.
+
+    Returns:
+        Hash of the commit.
 
     Raises:
         SnapshotError: ``root`` is not in a git repository, or the repository has no commit.

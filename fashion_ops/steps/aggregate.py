@@ -66,6 +66,9 @@ def group_landmarks(grouping: Grouping, category_ids: np.ndarray, landmarks: np.
 
     Returns:
         float32 (N, num_groups, 3), zeros where a category has no such group.
+
+    Raises:
+        ValueError: the grouping does not have all categories.
     """
     lengths = np.array([c.num_landmarks for c in CATEGORIES])[category_ids - 1]
     starts = np.cumsum(lengths) - lengths

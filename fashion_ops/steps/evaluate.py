@@ -45,8 +45,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Evaluate all models and write ``ws.evaluation``, with the report.
 
     Returns:
-        Landmark AP of each method on both kinds of boxes, box AP, and numbers of categories without
-        training garments or ground truth.
+        Landmark AP of each method on ground-truth boxes and on detected boxes, box AP, and the numbers
+        of categories without training garments and without ground truth.
 
     Raises:
         ValueError: the catalog has no garments in ``evaluate.split``.
@@ -151,7 +151,11 @@ def warn_of_missing(evaluation: Evaluation) -> None:
 
 
 def training_curves(ws: Workspace) -> dict[str, list[float]]:
-    """Loss of each epoch of every trained model, by its name in the report (``finetune skirt``)."""
+    """Loss of each epoch of every trained model, by its name in the report (``finetune skirt``).
+
+    Raises:
+        FileNotFoundError: a model was not trained.
+    """
     folders = {
         "detector": ws.detector,
         **({"box detector": ws.box_detector} if holds_detector(ws.box_detector) else {}),

@@ -52,9 +52,10 @@ class FinetuneJob(CategoryJob):
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
-    """Collect the inputs of ``work`` for one category, by name; images are read later, in chunks.
+    """Collect the inputs of ``work`` for the category with this name; images are read later, in chunks.
 
     Raises:
+        FileNotFoundError: there is no landmarker yet.
         ValueError: the landmarker was trained with other parameters than ``params``, or on another
             grouping.
     """
@@ -85,11 +86,12 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that the run resumes from and that is rewritten after each epoch.
+        checkpoint: file that training resumes from if it exists, and that is rewritten after each
+            epoch; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
-        The files of the model folder; number of garments and metrics of the last epoch.
+        The files of the model folder; as metrics the number of garments and those of the last epoch.
     """
     if not len(job.garments):
         return Result({**job.landmarker, HISTORY: b"[]\n"}, {"garments": 0})

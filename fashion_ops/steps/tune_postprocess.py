@@ -35,9 +35,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Search on a subset of a split and write ``ws.postprocess``.
 
     Returns:
-        Number of images; landmark AP on the detector's own boxes without the techniques, with the
-        values that the search starts from and with the best ones; box AP without the techniques and
-        with the best values; the best values.
+        The content of metrics.json (number of images; landmark AP on the detector's boxes without the
+        techniques, with the values that the search starts from and with the best values; box AP
+        without the techniques and with the best values), and the best values by parameter.
 
     Raises:
         ValueError: there are no garments in the split.
