@@ -68,7 +68,7 @@ def make_asset(
     elif step.name in REGISTRY:
         body = run_registry_step
     elif step.name == BATCHES:
-        body = take_batches
+        body = run_batches
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
@@ -150,20 +150,20 @@ def run_registry_step(context: Context, repository: RepositoryResource) -> dg.Ma
     return dg.MaterializeResult(metadata=metadata.numbers(metrics) | link)
 
 
-def take_batches(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
+def run_batches(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
     """Check the complete batches in ``data/inbox`` and version the valid ones.
 
     The data version of the asset is the md5 of the folder with all accepted batches.
     """
-    from fashion_ops.steps.batches import take  # a second of imports that a page need not wait for
+    from fashion_ops.steps.batches import process_batches  # slow to import, so not at the start
 
-    taken = take(repository.params(), repository.workspace, repository.ledger)
+    results = process_batches(repository.params(), repository.workspace, repository.ledger)
     md5 = repository.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
-    say(f"{BATCHES}: {', '.join(taken.accepted) or taken.waiting or 'nothing sound'}")
+    say(f"{BATCHES}: {', '.join(results.accepted) or results.waiting or 'nothing sound'}")
     facts = {
-        "accepted": ", ".join(taken.accepted) or "none",
-        "rejected": "; ".join(f"{name}: {why}" for name, why in taken.rejected.items()) or "none",
-        "waiting": taken.waiting or "nothing",
+        "accepted": ", ".join(results.accepted) or "none",
+        "rejected": "; ".join(f"{name}: {why}" for name, why in results.rejected.items()) or "none",
+        "waiting": results.waiting or "nothing",
         "dvc md5": md5,
     }
     return dg.MaterializeResult(data_version=dg.DataVersion(md5), metadata=facts)

@@ -85,8 +85,8 @@ def _input(
 ) -> tuple[str, str]:
     """The two provenance tags of one input.
 
-    For an input with partitions Dagster compares event pointers instead of versions. If its events report
-    another version than the one that was read, the pointer is ``STALE_POINTER``.
+    For an input with partitions Dagster compares event pointers instead of versions. If its events
+    report another version than the one that was read, the pointer is ``STALE_POINTER``.
 
     Args:
         instance: holds the events of the inputs.

@@ -21,7 +21,7 @@ from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
 OnComplete = Callable[[str, dict[str, float], LockEntry, str | None], None]  # see ``run_all``
-OnEpoch = Callable[[str, int, Mapping[str, float]], None]
+OnCategoryEpoch = Callable[[str, int, Mapping[str, float]], None]
 OnPage = Callable[[str, str], None]
 
 
@@ -59,7 +59,7 @@ def run_all(
     categories: Iterable[str],
     recorder: EpochRecorder,
     on_complete: OnComplete,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: OnCategoryEpoch | None = None,
     on_page: OnPage | None = None,
 ) -> None:
     """Run a step for these categories, the one with the longest training first.

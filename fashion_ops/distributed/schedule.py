@@ -1,8 +1,8 @@
 """Schedules: when each job of a fan-out runs, expected or measured.
 
-Jobs start longest first on equal slots (list scheduling, whose makespan is at most 4/3 of the optimum;
-Graham, 1969). ``lower_bound`` is a makespan that no schedule can beat. Durations come from the
-timesheet of the last run. Nothing here runs or draws anything.
+Jobs start longest first on equal slots; a slot is the CPUs and GPUs of one task. The makespan of such a
+list schedule is at most 4/3 of the optimum (Graham, 1969), and ``lower_bound`` is a makespan that no
+schedule can beat. Durations come from the timesheet of the last run. This module only computes.
 """
 
 import heapq
@@ -129,7 +129,7 @@ class Pace:
     unit: str  # s, or garment-epochs if nothing was measured
 
     def duration(self, cost: float) -> float:
-        """Duration of a job with this cost (garments x epochs)."""
+        """Duration, in ``unit``, of a job with this cost (garments x epochs)."""
         return self.start + self.rate * cost
 
 

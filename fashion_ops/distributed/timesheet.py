@@ -1,9 +1,9 @@
 """The timesheet of a fan-out: which worker ran which job from when to when, kept as a JSON file.
 
-It is written again whenever a job ends, so that a driver that is killed leaves one too. ``plan`` needs
-it after the Ray cluster has gone: MLflow's child runs start with the first epoch, not with the worker,
-and know neither nodes nor lost workers; Ray's timeline ends with the cluster and knows neither the cost
-of a job nor whether it was resumed. It is a log and no output of a step.
+It is written again whenever a job ends, so that a killed driver leaves one too. The command ``plan``
+reads it after the Ray cluster has gone. Neither MLflow nor Ray could replace it: MLflow's child runs
+start with the first epoch and lack nodes and lost workers; Ray's timeline ends with the cluster and
+lacks the cost of a job and whether it was resumed. It is a log and not an output of a step.
 """
 
 import json
@@ -125,11 +125,11 @@ class Recorder:
                 attempts[-1] = replace(attempts[-1], end=now)
 
     def update_slots(self, slots: int) -> None:
-        """Record how many tasks can run at once now."""
+        """Record how many tasks can run at once now; the timesheet keeps the largest number."""
         self._slots = max(self._slots, slots)
 
     def finish(self, name: str, cost: float, width: int, outcome: str) -> None:
-        """Record that a job is completed or failed."""
+        """Record a finished job; the fields are those of ``JobRecord``."""
         attempts = tuple(self._attempts.pop(name, ()))
         self._jobs.append(JobRecord(name, cost, width, outcome, attempts))
 

@@ -70,7 +70,7 @@ class Ledger(Repository):
             raise LedgerError(f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first.")
 
     def stages(self) -> list[str]:
-        """Names of all stages of ``dvc.yaml`` in its order, one for each category of a step."""
+        """Names of all stages in the order of ``dvc.yaml``; a step with partitions has one for each."""
         with self.locked():
             return list(self.defined)
 

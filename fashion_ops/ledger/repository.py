@@ -40,7 +40,7 @@ class Repository:
         self.defined: dict[str, PipelineStage] = {}
 
     def open(self) -> None:
-        """Read DVC's settings again.
+        """Open DVC's ``Repo``; called again, it reads changed settings.
 
         Raises:
             LedgerError: ``root`` is not a DVC repository.

@@ -86,7 +86,7 @@ def find_batches(ws: Workspace) -> NewBatches:
     return NewBatches(complete, [name for name in batches if name not in complete])
 
 
-def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
+def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
     """Check the complete batches in ``data/inbox`` and add the valid ones to the training data.
 
     Nothing happens before they have ``batches.min_images`` images together. A crash loses nothing: a

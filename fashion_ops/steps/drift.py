@@ -103,8 +103,8 @@ def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndar
         is_new: bool (N,): which of them are in the batch.
 
     Returns:
-        Ranks between 0 and 1, shape (M,), of the new garments that have a labelled landmark and whose
-        category has centres and ``MIN_GARMENTS`` garments before the batch.
+        Ranks from 0 (typical) to 1 (unusual), shape (M,), of the new garments that have a labelled
+        landmark and whose category has centres and ``MIN_GARMENTS`` garments before the batch.
     """
     centers = pd.read_parquet(ws.pseudo_labels / "centers.parquet")
     parts = []

@@ -167,7 +167,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
 
 
 def tuning_result(ws: Workspace) -> Tuning:
-    """The values and APs that step ``tune_postprocess`` found, and its plots, for the report."""
+    """Read what step ``tune_postprocess`` wrote: its best values, APs and plots, for the report."""
     post = read_postprocess(ws.postprocess)
     metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
     technique_is_on = {

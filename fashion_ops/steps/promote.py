@@ -137,7 +137,7 @@ def _record(
 def _result(
     promoted: bool, challenger: ModelVersion, champion: ModelVersion | None, reasons: str
 ) -> dict[str, Any]:
-    """What ``run`` returns."""
+    """The dict that ``run`` returns; ``champion`` is the version that is champion now."""
     return {
         "promoted": promoted,
         "version": int(challenger.version),
