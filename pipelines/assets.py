@@ -159,7 +159,7 @@ def run_batches(context: Context, repository: RepositoryResource) -> dg.Material
 
     results = process_batches(repository.params(), repository.workspace, repository.ledger)
     md5 = repository.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
-    say(f"{BATCHES}: {', '.join(results.accepted) or results.waiting or 'nothing sound'}")
+    say(f"{BATCHES}: {', '.join(results.accepted) or results.waiting or 'no valid batch'}")
     facts = {
         "accepted": ", ".join(results.accepted) or "none",
         "rejected": "; ".join(f"{name}: {why}" for name, why in results.rejected.items()) or "none",

@@ -13,7 +13,9 @@ from fashion_ops.distributed.job_store import Event
 class Display:
     """Context manager that shows running jobs, their epochs, metrics and nodes, and how many are done.
 
-    ``epochs`` is the number of epochs of each job by name, None where it is unknown.
+    Args:
+        step: name of the step, with which each line begins.
+        epochs: number of epochs of each job, by name; None where it is unknown.
     """
 
     def __init__(self, step: str, epochs: Mapping[str, int | None]) -> None:

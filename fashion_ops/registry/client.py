@@ -115,12 +115,15 @@ def register(
 
 
 def run_page(experiment: str, run: str) -> str:
-    """Address of a run's page, on the tracking server or where ``make ui`` serves a local one."""
+    """Address of the page of a run, by the ids of the experiment and the run.
+
+    It is on the tracking server; for a local registry, where ``make ui`` serves its pages.
+    """
     return f"{_pages()}/#/experiments/{experiment}/runs/{run}"
 
 
 def version_page(name: str, version: int) -> str:
-    """Address of the page of a model version."""
+    """Address of the page of a model version, on the same server as ``run_page``."""
     return f"{_pages()}/#/models/{name}/versions/{version}"
 
 

@@ -62,7 +62,7 @@ class CategoryRuns:
         self._end(category, FINISHED)
 
     def _end(self, category: str, status: str) -> None:
-        """Have the thread end the run of a category with a status of MLflow, if it has one."""
+        """Tell the thread to end a category's run, if there is one, with this status of MLflow."""
         self._queue.put((category, status))
 
     def __enter__(self) -> "CategoryRuns":

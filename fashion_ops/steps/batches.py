@@ -56,7 +56,7 @@ class NewBatches:
                 return f"no batch is ready; not marked as {READY_SUFFIX}: {names}"
             return "nothing there"
         total = sum(self.num_images.values())
-        if total >= min_images or 0 in self.num_images.values():  # archives are opened only later
+        if total >= min_images or 0 in self.num_images.values():  # 0: an archive, opened later
             return None
         return f"{total} images are ready, batches.min_images is {min_images}"
 
@@ -89,9 +89,12 @@ def find_batches(ws: Workspace) -> NewBatches:
 def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
     """Check the complete batches in ``data/inbox`` and add the valid ones to the training data.
 
-    Nothing happens before they have ``batches.min_images`` images together. A crash loses nothing: a
-    batch is in the inbox or among the accepted ones, and a batch that was accepted but not yet
-    versioned is versioned by the next call.
+    Nothing happens until they have ``batches.min_images`` images together or include an archive, whose
+    images are not counted yet. Invalid batches are moved to ``data/rejected``; valid ones wait in the
+    inbox if they have too few images together.
+
+    A crash loses nothing: a batch is in the inbox or among the accepted ones, and a batch that was
+    accepted but not yet versioned is versioned by the next call.
 
     Raises:
         LedgerError: DVC could not version a batch.
@@ -110,7 +113,7 @@ def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResul
             try:
                 content = _as_folder(ws.inbox / name, Path(scratch, str(i)))
                 images = _check(content, Path(scratch, f"catalog-{i}"), params, known)
-            except ValueError as error:  # InvalidBatchError, and whatever a source finds wrong
+            except ValueError as error:  # InvalidBatchError, or an error of a source
                 results.rejected[name] = str(error)
                 _reject(ws, name, str(error))
                 continue
@@ -118,7 +121,7 @@ def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResul
             valid.append((name, content, len(images)))
         total = sum(count for _, _, count in valid)
         if total < min_images:
-            results.waiting = f"{total} sound images, batches.min_images is {min_images}"
+            results.waiting = f"{total} images in valid batches, batches.min_images is {min_images}"
             return results
         for name, content, _ in valid:
             folder = _accept(ws, name, content)
@@ -219,7 +222,7 @@ def _accept(ws: Workspace, name: str, content: Path) -> Path:
     folder = ws.batches / f"{last + 1:04d}-{plain}"
     ws.batches.mkdir(parents=True, exist_ok=True)
     content.rename(folder)
-    if (ws.inbox / name).is_file():  # the archive that it was
+    if (ws.inbox / name).is_file():  # the archive that it was unpacked from
         (ws.inbox / name).unlink()
     (ws.inbox / f"{name}{READY_SUFFIX}").unlink(missing_ok=True)
     return folder
