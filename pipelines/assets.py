@@ -4,9 +4,9 @@ An asset hashes its inputs, calls the step, and records the result in ``dvc.lock
 partitions takes any number of them and logs each one, with its own data version, when it completes;
 categories run in parallel on Ray.
 
-Tags of a run: ``fashion_ops/skip_current`` skips what the ledger calls current (without it, a
-materialization runs everything); ``fashion_ops/categories`` names the categories to run, which need not
-be a range.
+Tags of a run: ``fashion_ops/skip_current`` skips what is current in the ledger (without it, a
+materialization runs everything); ``fashion_ops/categories`` names the categories to run, separated by
+commas (a range of Dagster partitions could only name neighbours).
 """
 
 import importlib
@@ -37,7 +37,12 @@ Context = dg.AssetExecutionContext
 
 
 def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
-    """All assets of the repository at ``root``, with the versions of its code at this moment."""
+    """Make all assets of the repository at ``root``.
+
+    Args:
+        root: of the repository.
+        retrain: ``overdue_days`` is the freshness policy of ``register``.
+    """
     versions = Ledger(root).code_versions()
     overdue = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=retrain.overdue_days))
     options = {"register": {"freshness_policy": overdue}}
@@ -47,11 +52,11 @@ def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
 def make_asset(
     step: StepAsset, code_version: str | None, options: Mapping[str, Any]
 ) -> dg.AssetsDefinition:
-    """The asset of one step.
+    """Make the asset of one step.
 
     Args:
         step: its name, group, dependencies and description.
-        code_version: of the ledger; None for steps that the ledger does not record.
+        code_version: see ``Ledger.code_versions``; None for steps that the ledger does not record.
         options: more arguments of ``dg.asset``.
     """
     body: Callable[[Context, RepositoryResource], dg.MaterializeResult] = run_step
@@ -63,7 +68,7 @@ def make_asset(
     elif step.name in REGISTRY:
         body = run_registry_step
     elif step.name == BATCHES:
-        body = take_batches
+        body = run_batches
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
@@ -84,7 +89,10 @@ def make_asset(
 
 
 def run_step(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
-    """Run a step and record it, or skip it if it is current and may be skipped."""
+    """Run the step of an asset without partitions and record it in the ledger.
+
+    The step is skipped if it is current and ``may_skip`` allows it.
+    """
     step, ledger, ws = context.asset_key.to_user_string(), repository.ledger, repository.workspace
     if may_skip(context) and ledger.is_current(step):
         _log_skipped(context, repository, [step])
@@ -105,7 +113,10 @@ def run_step(context: Context, repository: RepositoryResource) -> dg.Materialize
 
 
 def run_partitions(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
-    """Run a step for the partitions of the run; each is recorded and logged when it completes."""
+    """Run a step for the partitions of the run; each is recorded and logged when it completes.
+
+    Partitions that are current are skipped if ``may_skip`` allows it.
+    """
     step, ledger = context.asset_key.to_user_string(), repository.ledger
     keys, by_category = list(context.partition_keys), PARTITIONS[step] == CATEGORY_NAMES
     selected = context.run.tags.get(CATEGORIES_TAG)
@@ -117,7 +128,7 @@ def run_partitions(context: Context, repository: RepositoryResource) -> dg.Mater
         current = [name for name in keys if ledger.is_current(f"{step}@{name}")]
         _log_skipped(context, repository, [f"{step}@{name}" for name in current])
         _run_keys(context, repository, step, [name for name in keys if name not in current])
-    else:  # each partition is made from the one before, so ask when that one is done
+    else:  # each partition is made from the one before, so it may only be checked when that is done
         for key in keys:
             if ledger.is_current(f"{step}@{key}"):
                 _log_skipped(context, repository, [f"{step}@{key}"])
@@ -139,17 +150,20 @@ def run_registry_step(context: Context, repository: RepositoryResource) -> dg.Ma
     return dg.MaterializeResult(metadata=metadata.numbers(metrics) | link)
 
 
-def take_batches(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
-    """Take the ready batches of the inbox; the data version covers all accepted batches."""
-    from fashion_ops.steps.batches import take  # a second of imports that a page need not wait for
+def run_batches(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
+    """Check the complete batches in ``data/inbox`` and version the valid ones.
 
-    taken = take(repository.params(), repository.workspace, repository.ledger)
+    The data version of the asset is the md5 of the folder with all accepted batches.
+    """
+    from fashion_ops.steps.batches import process_batches  # slow to import, so not at the start
+
+    results = process_batches(repository.params(), repository.workspace, repository.ledger)
     md5 = repository.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
-    say(f"{BATCHES}: {', '.join(taken.accepted) or taken.waiting or 'nothing sound'}")
+    say(f"{BATCHES}: {', '.join(results.accepted) or results.waiting or 'no valid batch'}")
     facts = {
-        "accepted": ", ".join(taken.accepted) or "none",
-        "rejected": "; ".join(f"{name}: {why}" for name, why in taken.rejected.items()) or "none",
-        "waiting": taken.waiting or "nothing",
+        "accepted": ", ".join(results.accepted) or "none",
+        "rejected": "; ".join(f"{name}: {why}" for name, why in results.rejected.items()) or "none",
+        "waiting": results.waiting or "nothing",
         "dvc md5": md5,
     }
     return dg.MaterializeResult(data_version=dg.DataVersion(md5), metadata=facts)
@@ -166,6 +180,7 @@ def may_skip(context: Context) -> bool:
 
 
 def _module(step: str) -> Any:
+    """Import the module of a step."""
     return importlib.import_module(f"fashion_ops.steps.{step}")
 
 
@@ -199,7 +214,7 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
         return
     from fashion_ops.distributed.by_category import run_all
     from fashion_ops.distributed.fan_out import FanOutError
-    from fashion_ops.registry.tracking import FanOutRuns
+    from fashion_ops.registry.tracking import CategoryRuns
 
     def log_epoch(category: str, epoch: int, metrics: Mapping[str, float]) -> None:
         facts = {"epoch": epoch, **metadata.numbers(metrics)}
@@ -210,7 +225,7 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
         context.log_event(dg.AssetObservation(step, partition=category, metadata=facts))
 
     try:
-        recorder = FanOutRuns.of_categories(ws, step, params)
+        recorder = CategoryRuns.of_categories(ws, step, params)
         run_all(module, params, ws, keys, recorder, log_completed, log_epoch, log_page)
     except FanOutError as error:
         causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
@@ -218,7 +233,11 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
 
 
 def _log_skipped(context: Context, repository: RepositoryResource, stages: list[str]) -> None:
-    """Log that stages are skipped, and report those of them that ran without Dagster."""
+    """Log that stages are skipped because they are current.
+
+    Those that ran without Dagster are reported as materializations first. A tag of the run gets the
+    name of the step.
+    """
     if not stages:
         return
     step, entries = context.asset_key.to_user_string(), repository.ledger.entries()
@@ -244,7 +263,7 @@ def _log_skipped(context: Context, repository: RepositoryResource, stages: list[
 def _log_category_metrics(
     context: Context, repository: RepositoryResource, entries: Mapping[str, LockEntry]
 ) -> None:
-    """Log the AP of each category with the models that were evaluated."""
+    """Log the AP of each category as observations of the assets whose models were evaluated."""
     for step in metadata.VARIANTS:
         for name in PARTITIONS[step]:
             ap = metadata.category_ap(repository.workspace, step, name)

@@ -18,7 +18,7 @@ JOBS = {
 
 
 def all_partitions_tags(steps: tuple[str, ...]) -> dict[str, str]:
-    """Tags of a run that takes all partitions of these steps; empty if they have none."""
+    """Dagster's tags of a run that takes all partitions of these steps; empty if they have none."""
     keys = partitions_of(steps)
     if not keys:
         return {}
@@ -26,7 +26,7 @@ def all_partitions_tags(steps: tuple[str, ...]) -> dict[str, str]:
 
 
 def stale_only_tags(job: str) -> dict[str, str]:
-    """Tags of a run of all steps of a job that skips what is current."""
+    """Tags of a run that takes all steps and partitions of a job, and skips those that are current."""
     return {**all_partitions_tags(steps_by_job()[job]), SKIP_CURRENT_TAG: "true"}
 
 

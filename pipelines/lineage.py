@@ -34,7 +34,10 @@ Describe = Callable[[LockEntry], Mapping[str, Any]]  # metadata of the event of 
 
 
 def split(stage: str) -> tuple[str, str | None]:
-    """``finetune@skirt`` -> (``finetune``, ``skirt``)."""
+    """Split a stage name into step and partition: ``finetune@skirt`` -> (``finetune``, ``skirt``).
+
+    The partition is None if the stage has none.
+    """
     step, _, key = stage.partition("@")
     return step, key or None
 
@@ -80,10 +83,19 @@ def materialization(
 def _input(
     instance: dg.DagsterInstance, parent: str, key: str | None, used: Mapping[str, str]
 ) -> tuple[str, str]:
-    """Data version of an input when it was read, and the pointer to the event that reported it.
+    """The two provenance tags of one input.
 
-    For an input with partitions Dagster compares events instead of versions: the pointer names the last
-    event at the time when the input was read.
+    For an input with partitions Dagster compares event pointers instead of versions. If its events
+    report another version than the one that was read, the pointer is ``STALE_POINTER``.
+
+    Args:
+        instance: holds the events of the inputs.
+        parent: name of the step that makes the input.
+        key: partition of the asset that reads it; None if it has none.
+        used: md5 of each input that was read, by stage.
+
+    Returns:
+        Data version of the input when it was read, and the pointer to the event that reported it.
     """
     if parent not in PARTITIONED:
         record = latest(instance, parent, None)
@@ -100,6 +112,7 @@ def _input(
 
 
 def _version(record: EventLogRecord | None) -> str | None:
+    """Data version that an event reports; None without one."""
     if record is None:
         return None
     return (record.event_log_entry.tags or {}).get(DATA_VERSION_TAG)
@@ -114,7 +127,7 @@ def is_known(instance: dg.DagsterInstance, entry: LockEntry) -> bool:
 
 
 def report_folder(instance: dg.DagsterInstance, asset: str, md5: str) -> None:
-    """Report the version of an asset that no stage makes, unless it is the last one reported."""
+    """Report the data version of an asset that no stage makes, unless the last event reported it."""
     if _version(latest(instance, asset, None)) != md5:
         tags = {DATA_VERSION_TAG: md5, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"}
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
@@ -123,9 +136,18 @@ def report_folder(instance: dg.DagsterInstance, asset: str, md5: str) -> None:
 def report_unknown(
     instance: dg.DagsterInstance, ledger: Ledger, parents: Parents, describe: Describe
 ) -> list[str]:
-    """Report every lock entry that Dagster does not know yet; returns the names of their stages.
+    """Report every lock entry that Dagster does not know yet as a materialization.
 
-    Inputs come before the outputs made from them, so that each event can point to those of its inputs.
+    A stage is reported after those that it depends on, so that its event can point to theirs.
+
+    Args:
+        instance: gets the events.
+        ledger: has the entries.
+        parents: the asset graph; stages of steps that it lacks are not reported.
+        describe: returns the metadata of the event of an entry.
+
+    Returns:
+        Names of the reported stages.
     """
     entries = ledger.entries()
     order = {step: i for i, step in enumerate(STEPS)}

@@ -48,12 +48,12 @@ def describe_entry(ws: Workspace, entry: LockEntry, entries: Mapping[str, LockEn
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of a step as Dagster metadata, rounded to four digits."""
+    """The metrics of a step as Dagster metadata, rounded to four significant digits."""
     return {name: _short(v) if isinstance(v, int | float) else str(v) for name, v in metrics.items()}
 
 
 def failure_cause(data: StepFailureData) -> str:
-    """Why a step failed: the description that it gave, or the first error of the chain."""
+    """Why a step failed: the description of its ``dg.Failure``, or the first error of the chain."""
     description = data.user_failure_data.description if data.user_failure_data else None
     error = data.error
     while error is not None and error.cause is not None:
@@ -62,7 +62,16 @@ def failure_cause(data: StepFailureData) -> str:
 
 
 def category_ap(ws: Workspace, step: str, key: str) -> dict[str, Any]:
-    """AP of one category with ground-truth boxes, of the model of this step and of the mean shape."""
+    """AP of one category on ground-truth boxes: that of a step's model and that of the mean shape.
+
+    Args:
+        ws: workspace with the evaluation.
+        step: one of ``VARIANTS``.
+        key: name of the category.
+
+    Returns:
+        ``AP finetuned`` or ``AP refined``, and ``AP mean_shape``; empty for a category without any.
+    """
     row = _metrics(ws)["per_category"].get(key, {}).get("landmark_ap", {})
     names = (VARIANTS[step], "mean_shape")
     return {f"AP {name}": _short(row[name]) for name in names if name in row}
@@ -82,11 +91,13 @@ def _evaluation(ws: Workspace) -> dict[str, Any]:
 
 
 def _was_evaluated(entry: LockEntry, entries: Mapping[str, LockEntry]) -> bool:
+    """Whether the last ``evaluate`` read the outputs of this entry."""
     evaluated = entries["evaluate"].deps if "evaluate" in entries else {}
     return all(evaluated.get(path) == md5 for path, md5 in entry.outs.items())
 
 
 def _count_training_garments(ws: Workspace, name: str) -> int:
+    """Number of garments of one category in the train split."""
     rows = pd.read_parquet(
         ws.catalog / "garments.parquet",
         columns=["split"],
@@ -104,11 +115,12 @@ def _training(folder: Path) -> dict[str, Any]:
 
 
 def image(png: bytes, name: str = "loss") -> dg.MarkdownMetadataValue:
-    """An image embedded in the page; it is stored in the event log, so it must be small."""
+    """Embed a PNG in Markdown under this name; it must be small, because the event log stores it."""
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def _curve(losses: list[float]) -> bytes:
+    """Draw the loss of each epoch; returns a PNG."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -125,8 +137,10 @@ def _curve(losses: list[float]) -> bytes:
 
 
 def _short(value: float) -> float:
+    """Round a number that is not an int to four significant digits."""
     return value if isinstance(value, int) else float(f"{value:.4g}")
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
+    """The content of metrics.json, which step ``evaluate`` wrote."""
     return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))

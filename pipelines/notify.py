@@ -15,9 +15,15 @@ TIMEOUT = 10.0  # seconds
 
 
 def send_alert(notify: Notify, event: str, text: str, **facts: Any) -> bool:
-    """Log ``text``, and post it with the facts as JSON to the webhook.
+    """Log ``text``, and post it to the webhook if one is set.
 
-    A webhook that does not answer is only logged; it never raises.
+    It never raises: if the webhook can't be reached, that is only logged.
+
+    Args:
+        notify: has the address of the webhook; the environment variable ``WEBHOOK`` overrides it.
+        event: kind of the event, ``run_failed`` or ``overdue``.
+        text: the alert.
+        facts: further fields of the JSON object that is posted.
 
     Returns:
         Whether a webhook is set and accepted the post.
@@ -38,7 +44,12 @@ def send_alert(notify: Notify, event: str, text: str, **facts: Any) -> bool:
 
 
 def champion_status(ws: Workspace, model: str) -> str:
-    """A sentence that says which version is in use, or that the registry does not answer."""
+    """Say which version is champion, there is none, or the registry does not answer; never raises.
+
+    Args:
+        ws: the workspace.
+        model: name of the registered model.
+    """
     try:
         from fashion_ops.registry import client as registry
 

@@ -17,10 +17,12 @@ class RepositoryResource(dg.ConfigurableResource):
 
     @property
     def workspace(self) -> Workspace:
+        """The folders that the steps read and write."""
         return Workspace(Path(self.root))
 
     @cached_property
     def ledger(self) -> Ledger:
+        """The ledger, which is opened once."""
         return Ledger(self.workspace.root)
 
     def params(self) -> Params:

@@ -1,7 +1,7 @@
 """Run the pipeline in this process: ``python -m pipelines.run [--force] [--select STEP ...]``.
 
-Each job that has selected steps is one Dagster run, which ``make ui`` shows. What the ledger calls
-current is skipped unless ``--force`` is given. The default of ``--select`` is all steps up to
+Each job that has selected steps is one Dagster run, which ``make ui`` shows. What is current in the
+ledger is skipped unless ``--force`` is given. The default of ``--select`` is all steps up to
 ``register``.
 """
 
@@ -33,13 +33,13 @@ def run(
     categories: tuple[str, ...] = (),
     force: bool = False,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Run these steps in order; a job starts only if the one before succeeded.
+    """Run these steps in order, one Dagster job after the other, until a job fails.
 
     Args:
         root: root of the repository.
         instance: the Dagster instance that keeps the history.
         steps: names of the steps.
-        categories: categories of the steps that run by category; empty means all.
+        categories: names of the categories that ``finetune`` and ``refine`` run for; empty means all.
         force: also run what is current.
 
     Returns:
@@ -77,6 +77,7 @@ def failures(results: list[dg.ExecuteInProcessResult]) -> list[str]:
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The lines of ``failures`` for one run."""
     lines = []
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity != dg.AssetCheckSeverity.WARN:
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())
     parser.add_argument("--force", action="store_true", help="also run what is current")
     parser.add_argument("--summary", action="store_true", help="show results and next commands")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     root = find_root()
     prepare_home(root)
     start = time.monotonic()
@@ -110,13 +111,13 @@ def main(arguments: list[str] | None = None) -> int:
                 f"run {busy[0]} is in progress in this workspace; wait for it or terminate it in the UI"
             )
             return 2
-        results = run(root, instance, tuple(given.select), tuple(given.category), given.force)
+        results = run(root, instance, tuple(options.select), tuple(options.category), options.force)
         problems = failures(results)
     if problems or not all(result.success for result in results):
         say("\n".join(["failed:", *problems, "completed steps are kept; run again to continue"]))
         return 1
     say(f"done in {time.monotonic() - start:.0f} s")
-    if given.summary:
+    if options.summary:
         from pipelines.summary import print_summary
 
         print_summary(Workspace(root))

@@ -1,7 +1,7 @@
 """The process that executes a run, and which runs are really in progress.
 
-Dagster keeps a run as started if its process was killed and no daemon watched it, and such a run would
-block all later ones. So each run has a tag that names its process.
+If the process of a run is killed and no daemon monitors it, the run stays "started" in Dagster and
+would block all later ones. So each run has a tag that names its process.
 """
 
 import os
@@ -28,7 +28,7 @@ def tag_owner(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 
 
 def runs_in_progress(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of the runs in progress; first marks runs failed whose process on this host has ended."""
+    """Ids of the runs in progress; runs of this host whose process has ended are marked as failed."""
     ids = []
     for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
         host, _, process = run.tags.get(OWNER_TAG, "").partition(":")

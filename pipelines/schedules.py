@@ -1,4 +1,4 @@
-"""The retraining schedules. A run makes only what the ledger calls stale and ends at the gate."""
+"""The retraining schedules. A run executes only steps that are stale, and ends with ``promote``."""
 
 import dagster as dg
 
@@ -7,9 +7,11 @@ from pipelines.jobs import DESCRIPTIONS, JOBS, stale_only_tags, why_not_now
 
 
 def make_schedule(job: str, retrain: Retrain) -> dg.ScheduleDefinition:
-    """The schedule of a job, ``retrain`` or ``retrain_alignment``, at the times of ``params.yaml``.
+    """Make the schedule of a job: ``retrain`` of ``pipeline``, ``retrain_alignment`` of ``alignment``.
 
-    It is stopped by default unless ``retrain.enabled`` is set.
+    Args:
+        job: name of the job.
+        retrain: its times, and whether it is on by default.
     """
     status = dg.DefaultScheduleStatus
 

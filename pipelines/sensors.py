@@ -21,7 +21,7 @@ OVERDUE = dg.AssetKey("register")  # every complete run materializes it, even if
 
 
 def make_new_data_sensor(settings: Batches) -> dg.SensorDefinition:
-    """The sensor ``new_data``: requests a run when enough labelled images are ready in ``data/inbox``.
+    """Make the sensor ``new_data``: it requests a run when ``data/inbox`` has enough labelled images.
 
     It only counts. The asset ``batches`` of the run checks and versions the batches, which can take
     long.
@@ -67,7 +67,11 @@ def dvc_lock(context: dg.SensorEvaluationContext, repository: RepositoryResource
 
 
 def report_entries(instance: dg.DagsterInstance, repository: RepositoryResource) -> list[str]:
-    """Report all lock entries and batches that Dagster does not know; returns the stages' names."""
+    """Report all lock entries, and the accepted batches, that Dagster does not know yet.
+
+    Returns:
+        Names of the stages whose entries were reported.
+    """
     md5 = repository.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
     lineage.report_folder(instance, BATCHES, md5)
     entries = repository.ledger.entries()

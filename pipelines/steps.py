@@ -21,7 +21,14 @@ BATCHES = "batches"  # not a step: the batches that `fashion_ops.steps.batches` 
 
 @dataclass(frozen=True)
 class StepAsset:
-    """One asset. ``kinds`` are the badges of its box in the graph."""
+    """One asset.
+
+    Attributes:
+        name: of the step, or ``BATCHES``.
+        group: a key of ``OWNERS``.
+        kinds: badges that Dagster shows on it.
+        deps: names of the assets that it depends on.
+    """
 
     name: str
     group: str
@@ -68,9 +75,10 @@ PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}
 
 
 def steps_by_job() -> dict[str, tuple[str, ...]]:
-    """Names of the steps of each job. The assets of one Dagster job share one kind of partitions.
+    """Names of the assets of each job, in order of execution.
 
-    ``alignment`` has the steps of the group ``alignment``, ``pipeline`` all others.
+    ``alignment`` has the assets of the group ``alignment``, ``pipeline`` all others. There are two jobs
+    because all partitioned assets of a Dagster job must have the same partitions.
     """
     names = [asset.name for asset in ASSETS]
     alignment = tuple(asset.name for asset in ASSETS if asset.group == "alignment")
@@ -79,5 +87,5 @@ def steps_by_job() -> dict[str, tuple[str, ...]]:
 
 
 def partitions_of(steps: tuple[str, ...]) -> tuple[str, ...]:
-    """The partition keys that these steps of one job share; empty if they have none."""
+    """The partition keys that the partitioned steps among these share; empty if none has partitions."""
     return next((PARTITIONS[step] for step in steps if step in PARTITIONED), ())

@@ -230,7 +230,7 @@ def use_small_stages() -> None:
     by_category.fan_out = small.in_process
     runs = MagicMock()
     runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
-    tracking.FanOutRuns = runs
+    tracking.CategoryRuns = runs
     from measured import measured
 
     from fashion_ops.inference import reproduction

@@ -64,13 +64,13 @@ def _add_category_step(app: typer.Typer, step: str) -> None:
                 _run_and_record(f"{step}@{name}", lambda n=name: _module(step).run(params, ws, n))
             return
         from fashion_ops.distributed.by_category import run_all, unfinished
-        from fashion_ops.registry.tracking import FanOutRuns
+        from fashion_ops.registry.tracking import CategoryRuns
 
         names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
         if not names:
             print_status(step, "current")
             return
-        recorder = FanOutRuns.of_categories(ws, step, params)
+        recorder = CategoryRuns.of_categories(ws, step, params)
 
         def on_complete(name: str, metrics: dict[str, float], *_: object) -> None:
             print_metrics(f"{step}@{name}", metrics)

@@ -12,10 +12,10 @@ from fashion_ops.workspace import Workspace, find_root
 def batches() -> None:
     """Move labelled batches from data/inbox to the training data, or to data/rejected."""
     from fashion_ops.ledger import Ledger
-    from fashion_ops.steps.batches import take
+    from fashion_ops.steps.batches import process_batches
 
     params, ws = read_params()
-    results = take(params, ws, Ledger(ws.root))
+    results = process_batches(params, ws, Ledger(ws.root))
     for name in results.accepted:
         typer.echo(f"accepted {ws.batches / name}; `fashion-ops ingest` reads it")
     for name, why in results.rejected.items():

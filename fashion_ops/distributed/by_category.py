@@ -20,13 +20,13 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
-OnComplete = Callable[[str, dict[str, float], LockEntry, str | None], None]
-OnEpoch = Callable[[str, int, Mapping[str, float]], None]
+OnComplete = Callable[[str, dict[str, float], LockEntry, str | None], None]  # see ``run_all``
+OnCategoryEpoch = Callable[[str, int, Mapping[str, float]], None]
 OnPage = Callable[[str, str], None]
 
 
 class CategoryStep(Protocol):
-    """The module of a step that runs once per category, such as ``fashion_ops.steps.finetune``."""
+    """The module of a step that runs once per category: ``steps.finetune`` or ``steps.refine``."""
 
     __name__: str
     prepare: Callable[[Params, Workspace, str], CategoryJob]
@@ -35,13 +35,21 @@ class CategoryStep(Protocol):
 
 
 class EpochRecorder(Protocol):
-    """Records the epochs of each category while it runs, such as ``registry.tracking.FanOutRuns``."""
+    """Records the training of each category, such as ``registry.tracking.CategoryRuns`` does."""
 
     def __enter__(self) -> "EpochRecorder": ...
     def __exit__(self, *error: Any) -> None: ...
-    def epoch(self, name: str, epoch: int, metrics: Mapping[str, float]) -> None: ...
-    def completed(self, name: str) -> None: ...
-    def page(self, name: str) -> str | None: ...
+    def epoch(self, category: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of a category after ``epoch`` epochs."""
+        ...
+
+    def completed(self, category: str) -> None:
+        """Record that the model of a category is published."""
+        ...
+
+    def page(self, category: str) -> str | None:
+        """Address of a page that shows the category's training; None if there is none yet."""
+        ...
 
 
 def run_all(
@@ -51,7 +59,7 @@ def run_all(
     categories: Iterable[str],
     recorder: EpochRecorder,
     on_complete: OnComplete,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: OnCategoryEpoch | None = None,
     on_page: OnPage | None = None,
 ) -> None:
     """Run a step for these categories, the one with the longest training first.
@@ -119,13 +127,21 @@ def run_all(
 
 
 def unfinished(step: str, ws: Workspace) -> list[str]:
-    """Categories that the ledger does not call current, such as those left by an interrupted run."""
+    """Categories whose result of ``step`` is missing or stale, such as those of an interrupted run."""
     ledger = Ledger(ws.root)
     return [name for name in CATEGORY_NAMES if not ledger.is_current(f"{step}@{name}")]
 
 
 def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
-    """Number of training garments x epochs, by category name.
+    """Expected work of each category: its number of training garments x epochs.
+
+    Args:
+        step: ``finetune`` or ``refine``.
+        params: ``categories`` has the epochs.
+        ws: workspace with the catalog.
+
+    Returns:
+        The product by name of the category, for all 13.
 
     Raises:
         FileNotFoundError: there is no catalog.
@@ -140,7 +156,7 @@ def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
-    """The timesheet of the last run of the step; None before its first run.
+    """The timesheet of the last fan-out of ``finetune`` or ``refine``; None before the first one.
 
     Raises:
         ValueError: the file is not a timesheet.
@@ -150,4 +166,5 @@ def last_timesheet(ws: Workspace, step: str) -> Timesheet | None:
 
 
 def _timesheet_path(ws: Workspace, step: str) -> Path:
+    """The file of the last timesheet of a step."""
     return ws.checkpoints / "timesheets" / f"{step}.json"

@@ -18,9 +18,10 @@ START_ATTEMPTS = 12
 
 
 def connect(settings: Distributed) -> None:
-    """Join the Ray cluster at ``RAY_ADDRESS``, or start Ray on this machine; once per process.
+    """Join the Ray cluster at ``RAY_ADDRESS``, or start Ray on this machine if it is not set.
 
-    This package is sent to the cluster, whose nodes need the same Python, Ray and torch.
+    A second call in the same process does nothing. The code of ``fashion_ops`` is sent to the cluster,
+    whose nodes need the same versions of Python, Ray and torch.
     """
     if ray.is_initialized():
         return
@@ -39,10 +40,18 @@ def connect(settings: Distributed) -> None:
 
 
 def start_ray(address: str, **options: Any) -> None:
-    """Call ``ray.init``, and repeat it if a busy machine exceeds Ray's start-up timeouts.
+    """Call ``ray.init``, up to ``START_ATTEMPTS`` times if it exceeds Ray's start-up timeouts.
 
     Ray's code fixes these timeouts: 15 s until the agents have reported their ports, 30 s for a node. A
-    repeated attempt is faster, because more of Ray is in the page cache.
+    busy machine may need longer at first; a repeated attempt is faster, because more of Ray is in the
+    page cache.
+
+    Args:
+        address: ``local`` to start Ray on this machine, or the address of a Ray cluster.
+        options: further arguments of ``ray.init``.
+
+    Raises:
+        Exception: the error of ``ray.init``, if it is another one or the last attempt fails.
     """
     if address == "local":
         # Without a token in the environment, Ray writes one into the home folder. A process keeps its
@@ -59,13 +68,14 @@ def start_ray(address: str, **options: Any) -> None:
 
 
 def usable_gpus(settings: Distributed) -> float:
-    """Number of GPUs that a task gets; 0 with a warning if this machine has none.
+    """Number of GPUs that a task gets, by default: ``distributed.gpus_per_task``.
 
-    Waits up to ``distributed.wait_for_node`` seconds for the first node of a cluster that is starting
-    or scales from zero.
+    It is 0, with a warning, if Ray runs on this machine only and the machine has no GPU. On a Ray
+    cluster, this waits up to ``distributed.wait_for_node`` seconds for the first node that can run a
+    task.
 
     Raises:
-        ValueError: no node can run such a task.
+        ValueError: no node has as many CPUs and GPUs as a task needs.
     """
     cpus, gpus = settings.cpus_per_task, settings.gpus_per_task
     if os.environ.get("RAY_ADDRESS"):
@@ -92,11 +102,11 @@ def usable_gpus(settings: Distributed) -> float:
 
 
 def most_gpus() -> float:
-    """Number of GPUs of the node that has the most."""
+    """Number of GPUs of the node that has the most; 0 if no node has any."""
     return max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
 
 
 def slots_now(cpus: int, gpus: float) -> int:
-    """Number of tasks that can run at once on the present nodes."""
+    """Number of tasks with these resources that the present nodes can run at once, busy or not."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return sum(tasks_at_once(n.get("CPU", 0), n.get("GPU", 0), cpus, gpus) for n in nodes)

@@ -13,7 +13,9 @@ from fashion_ops.distributed.job_store import Event
 class Display:
     """Context manager that shows running jobs, their epochs, metrics and nodes, and how many are done.
 
-    ``epochs`` is the number of epochs of each job by name, None where it is unknown.
+    Args:
+        step: name of the step, with which each line begins.
+        epochs: number of epochs of each job, by name; None where it is unknown.
     """
 
     def __init__(self, step: str, epochs: Mapping[str, int | None]) -> None:
@@ -43,7 +45,7 @@ class Display:
             self._progress.stop()
 
     def update(self, events: Iterable[Event]) -> None:
-        """Show what workers reported."""
+        """Show the starts, epochs and failed saves that workers reported."""
         for event in events:
             task = self._task(event.name)
             if event.kind == "started":
@@ -60,13 +62,13 @@ class Display:
                 self.warn(f"resume points are not written: {event.error}")
 
     def complete(self, name: str) -> None:
-        """A job is done and recorded."""
+        """Show that a job is done and recorded."""
         task = self._remove(name)
         metrics = f", {task.fields['metrics']}" if task.fields["metrics"] else ""
         self._print_job(name, f"done, {task.completed:g} epochs{metrics}")
 
     def fail(self, name: str, error: BaseException) -> None:
-        """A job failed and is not tried again."""
+        """Show that a job failed and is not tried again."""
         self._remove(name)
         self._print_job(name, f"FAILED, {type(error).__name__}: {error}")
 
@@ -77,15 +79,18 @@ class Display:
             self._print(text, "yellow")
 
     def _task(self, name: str) -> Task:
+        """The bar of a job, which is added if it has none."""
         if name not in self._running:
             self._running[name] = self._add(name, self._epochs.get(name))
         return self._running[name]
 
     def _add(self, description: str, total: int | None) -> Task:
+        """Add a bar that counts to ``total``, the number of epochs or jobs; None if it is unknown."""
         task_id = self._progress.add_task(description, total=total, metrics="", node="")
         return next(task for task in self._progress.tasks if task.id == task_id)
 
     def _remove(self, name: str) -> Task:
+        """Remove and return the bar of a job, and count the job as done."""
         task = self._task(name)
         del self._running[name]
         self._progress.remove_task(task.id)
@@ -93,10 +98,12 @@ class Display:
         return task
 
     def _print_job(self, name: str, text: str) -> None:
+        """Print a line about a job, with the number of jobs done and the time since the start."""
         count = f"{self._total.completed:g}/{len(self._epochs)}"
         self._print(f"{text} ({count}, {time.monotonic() - self._start:.1f} s)", name=name)
 
     def _print(self, text: str, style: str | None = None, name: str = "") -> None:
+        """Print a line that begins with the step and, if it is given, the name of a job."""
         line = f"{self._step} {name}".rstrip() + f": {text}"
         self._progress.console.print(
             line, style=style, markup=False, soft_wrap=True

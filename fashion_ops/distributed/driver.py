@@ -31,9 +31,9 @@ TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a fan-out; ``name`` is unique."""
+    """One job of a fan-out."""
 
-    name: str
+    name: str  # unique
     key: str  # name of its resume point: a hash of everything that the result depends on
     cost: float  # in any unit; the most expensive job starts first
     prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, just in time
@@ -45,8 +45,9 @@ class Job:
 class Driver:
     """The state of one fan-out.
 
-    The arguments are those of ``fan_out``, but ``queue`` holds the jobs in the order of their start
-    and ``gpus`` is the number of GPUs of one slot, from ``usable_gpus``.
+    A slot is the CPUs and GPUs of one task with the default number of GPUs. The arguments are those of
+    ``fan_out``, but ``queue`` holds the jobs in the order of their start and ``gpus`` is the number of
+    GPUs of one slot, from ``usable_gpus``.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Driver:
         self._cpus, self._gpus = settings.cpus_per_task, gpus
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
-        self._requested = 0  # tasks that an autoscaling cluster was asked for
+        self._requested = 0  # number of tasks that an autoscaling cluster was last told
         self._job_store = _start_job_store(checkpoints)
         self._options = {
             "name": step,
@@ -85,9 +86,9 @@ class Driver:
     def submit(self) -> None:
         """Start jobs on all free slots, then prepare the next job.
 
-        A job that takes the GPUs of several slots waits until that many are free, and shorter jobs
-        wait behind it. At most as many jobs start as there are slots, because Ray lends the CPU of a
-        task that waits for the job store to the next one.
+        A job that takes the GPUs of several slots waits until that many are free, and the jobs after
+        it wait too. Slots are counted here and not left to Ray, which would start more tasks than there
+        are slots: it gives the CPU of a task that waits for the job store to another task.
         """
         slots = slots_now(self._cpus, self._gpus)
         self._recorder.update_slots(slots)
@@ -105,7 +106,7 @@ class Driver:
         self._prepare_next()
 
     def wait(self) -> list[tuple[ray.ObjectRef, Job]]:
-        """Jobs whose tasks have ended; returns after ``POLL_SECONDS`` even if there is none."""
+        """Wait until a task ends, at most ``POLL_SECONDS``; returns the ended tasks with their jobs."""
         if not self._running:
             time.sleep(POLL_SECONDS)
             return []
@@ -113,7 +114,10 @@ class Driver:
         return [(ref, self._running.pop(ref)) for ref in refs]
 
     def process_events(self, on_epoch: Callable[[str, int, Metrics], None] | None) -> None:
-        """Pass on what workers have reported since the last call."""
+        """Show and record what workers have reported since the last call.
+
+        ``on_epoch`` is called with (job name, epochs done, metrics) for each epoch among it.
+        """
         events = ray.get(self._job_store.take_events.remote())
         self._recorder.update(events)
         self.display.update(events)
@@ -122,7 +126,7 @@ class Driver:
                 on_epoch(event.name, event.epoch, event.metrics or {})
 
     def finish(self, ref: ray.ObjectRef, job: Job, on_result: Callable[[str, Any], None]) -> None:
-        """Pass on the result of a job, or record why it failed."""
+        """Call ``on_result`` with name and result of a job that has ended, or record why it failed."""
         try:
             result = ray.get(ref)
             with _deferred_interrupt():
@@ -135,7 +139,10 @@ class Driver:
         self._record(job, COMPLETED)
 
     def stop(self) -> None:
-        """Cancel what still runs; resume points stay, partial ones are deleted."""
+        """Cancel running tasks and the job store.
+
+        Complete resume points stay, half-written ones are deleted.
+        """
         with _deferred_interrupt():
             for ref in self._running:
                 ray.cancel(ref, force=True)
@@ -161,10 +168,11 @@ class Driver:
         return self._prepared is not None
 
     def _requested_gpus(self, job: Job) -> float:
+        """Number of GPUs that a job requests; 0 if this fan-out runs on CPUs."""
         return self._gpus if job.gpus is None or not self._gpus else job.gpus
 
     def _granted_gpus(self, job: Job) -> float:
-        """GPUs that a job gets: at most as many as the largest node has."""
+        """Number of GPUs that a job gets; with a warning, at most as many as the largest node has."""
         gpus = self._requested_gpus(job)
         if gpus > self._gpus and gpus > (most := most_gpus()):
             self.display.warn(f"{job.name} is to take {gpus:g} GPUs, the largest node has {most:g}")
@@ -176,10 +184,11 @@ class Driver:
         return math.ceil(gpus / self._gpus - 1e-9) if self._gpus else 1
 
     def _busy_slots(self) -> int:
+        """Number of slots that the running jobs take."""
         return sum(self._slots_of(self._requested_gpus(job)) for job in self._running.values())
 
     def _request_nodes(self) -> None:
-        """Tell an autoscaling cluster how many tasks there are; other clusters ignore it."""
+        """Tell an autoscaling Ray cluster how many tasks wait or run; other clusters ignore it."""
         jobs = [*self._queue, *self._running.values()]
         jobs += [self._prepared[0]] if self._prepared else []
         if os.environ.get("RAY_ADDRESS") and len(jobs) != self._requested:
@@ -188,11 +197,13 @@ class Driver:
             self._requested = len(jobs)
 
     def _fail(self, job: Job, error: BaseException) -> None:
+        """Note that a job failed for good, show it, and write the timesheet."""
         self.failures[job.name] = error
         self.display.fail(job.name, error)
         self._record(job, FAILED)
 
     def _record(self, job: Job, outcome: str) -> None:
+        """Record that a job is ``COMPLETED`` or ``FAILED``, and write the timesheet."""
         width = self._slots_of(self._requested_gpus(job))
         self._recorder.finish(job.name, job.cost, width, outcome)
         if self._timesheet is not None:
@@ -204,7 +215,7 @@ class Driver:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[None]:
-    """Raise the KeyboardInterrupt of a Ctrl-C only when the block is done."""
+    """Delay the KeyboardInterrupt of a Ctrl-C within the block until the block is done."""
     if (
         threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) == signal.SIG_IGN
@@ -222,7 +233,10 @@ def _deferred_interrupt() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> BaseException:
-    """The exception that the job itself raised, without Ray's wrapping."""
+    """The exception that the job itself raised, without Ray's wrapping.
+
+    If the job raised none because its worker was lost, the result is a RuntimeError that says so.
+    """
     if isinstance(error, RayTaskError) and error.cause is not None:
         return error.cause
     if isinstance(error, RayError):
@@ -231,7 +245,7 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _start_job_store(folder: Path) -> Any:
-    """The job store as a Ray actor on the driver's node."""
+    """Start the job store as a Ray actor on the driver's node, with its resume points in ``folder``."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=here)
     return actor.remote(str(folder.resolve()))

@@ -48,12 +48,12 @@ def fan_out(
             raises, the job counts as failed and keeps its resume point.
         settings: CPUs and GPUs of a task, retries.
         checkpoints: folder on the driver for resume points.
-        timesheet: JSON file that records which node ran which job from when to when.
+        timesheet: JSON file that records which node ran which job from when to when; None for no file.
         on_epoch: called on the driver with (job name, epochs done, metrics) for each epoch.
 
     Raises:
         FanOutError: at the end, naming every job that failed and why.
-        ValueError: no node can run such a task.
+        ValueError: no node has as many CPUs and GPUs as a task needs.
     """
     queue = sorted(jobs, key=lambda job: (-job.cost, job.name))
     if not queue:

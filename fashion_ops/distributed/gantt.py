@@ -19,9 +19,9 @@ class Panel:
 
 
 def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
-    """Write the panels below each other into a PNG file; the same panels give the same bytes.
+    """Draw the panels below each other into the PNG file ``target``; same panels, same bytes.
 
-    A job has the same colour in each panel. A bar is hatched if its worker was lost.
+    A job has the same colour in all panels. The bar of an attempt whose worker was lost is hatched.
     """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -43,15 +43,24 @@ class JobStore:
         self._events: list[Event] = []
 
     def add_chunks(self, name: str, source: Sequence[Any]) -> None:
-        """Keep the data of a job; a chunk is read from ``source`` when a worker fetches it."""
+        """Keep the data of a job for its worker; ``source[i]`` is read when it fetches chunk i."""
         self._sources[name] = source
 
     def chunk(self, name: str, index: int) -> Any:
-        """One chunk of the data of a job."""
+        """Chunk ``index`` (from 0) of the data of the job ``name``."""
         return self._sources[name][index]
 
     def start(self, name: str, key: str, node: str) -> bytes | None:
-        """Report that a worker starts the job; returns its resume point, if there is one."""
+        """Report that a worker starts a job.
+
+        Args:
+            name: name of the job.
+            key: name of its resume point.
+            node: the worker's node, for the display and the timesheet.
+
+        Returns:
+            The resume point; None if there is none, and the job starts from the beginning.
+        """
         path = self._folder / key
         saved = path.read_bytes() if path.is_file() else None
         self._events.append(Event("started", name, time.monotonic(), node, resumed=saved is not None))
@@ -60,9 +69,16 @@ class JobStore:
     def save(
         self, name: str, key: str, data: bytes | None, epoch: int, metrics: Mapping[str, float]
     ) -> None:
-        """Report an epoch and save the resume point ``data``.
+        """Report an epoch and save the resume point of a job.
 
-        If it can't be written, the job continues without a resume point.
+        If it can't be written, an event says so and the job continues.
+
+        Args:
+            name: name of the job.
+            key: name of its resume point.
+            data: the resume point; None if there is none to save.
+            epoch: number of epochs done.
+            metrics: of the last epoch.
         """
         self._events.append(Event("epoch", name, time.monotonic(), epoch=epoch, metrics=metrics))
         if data is None:
@@ -73,32 +89,33 @@ class JobStore:
             self._events.append(Event("not_saved", name, time.monotonic(), error=str(error)))
 
     def end(self, name: str) -> None:
-        """Report that the worker is done; its result is not on the driver yet."""
+        """Report that the worker has finished a job, whose result is not on the driver yet."""
         self._events.append(Event("ended", name, time.monotonic()))
 
     def take_events(self) -> list[Event]:
-        """The events since the last call."""
+        """Return the events since the last call, oldest first."""
         events, self._events = self._events, []
         return events
 
     def remove(self, name: str, key: str) -> None:
-        """Delete the resume point and the data of a job that is completed."""
+        """Delete the resume point ``key`` and the data of a job that is completed."""
         self._sources.pop(name, None)
         (self._folder / key).unlink(missing_ok=True)
 
 
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
-    """Delete partial resume points of these keys, which an interrupted save has left."""
+    """Delete half-written resume points of these keys, which interrupted saves left in ``folder``."""
     for key in keys:
         partial_of(folder / key).unlink(missing_ok=True)
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for all temporary files of one task; removes those of tasks that were killed.
+    """Make a folder for all temporary files of one task, and delete it at the end of the block.
 
-    A task holds a file lock on its folder as long as its process lives, so a folder that can be locked
-    belongs to no process.
+    Within the block ``tempfile`` uses it too. Folders that killed tasks left on this node are deleted
+    first: a task locks its folder as long as its process lives, so a folder that can be locked belongs
+    to no process.
     """
     parent = Path(tempfile.gettempdir())
     for folder in parent.glob(f"{SCRATCH}*"):

@@ -19,17 +19,17 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class CategoryJob:
-    """What the training of one category needs, as values that pickle; made by a step's ``prepare``.
+    """The input of one category's training, as values that pickle; a step's ``prepare`` makes it.
 
     Attributes:
         category: its name.
         seed: of everything random in the training.
         garments: training garments of the category.
         validation: the ``ValidationSet`` that AP is reported on after each epoch, or None.
-        images: chunks (image_id, bytes) of all images of ``garments`` and ``validation``.
+        images: all images of ``garments`` and ``validation`` in chunks: tables of image_id and bytes.
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
-        devices: number of devices that may share the run.
+        devices: largest number of devices that may share the training.
     """
 
     category: str
@@ -54,7 +54,7 @@ class Result:
 
 
 def pack_folder(folder: Path) -> Files:
-    """The bytes of every file of ``folder`` and below, by its path relative to it, in sorted order.
+    """Read all files of a folder and its sub-folders; returns their bytes by relative path, sorted.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -66,7 +66,7 @@ def pack_folder(folder: Path) -> Files:
 
 
 def unpack_folder(files: Files, folder: Path) -> None:
-    """Write files from ``pack_folder`` into ``folder``, which is made if it is missing.
+    """Write what ``pack_folder`` returned into ``folder``, which is made if it is missing.
 
     Raises:
         ValueError: a name leads out of the folder.
@@ -86,11 +86,14 @@ def publish_files(target: Path, files: Files) -> None:
         unpack_folder(files, folder)
 
 
-def devices_at_hand(requested: int, batch_size: int, samples: int) -> int:
-    """Number of devices that share a training run: the most that split a batch evenly.
+def count_devices(requested: int, batch_size: int, samples: int) -> int:
+    """Number of devices that share a training run: the most that split a batch evenly, at least 1.
 
-    It is at most ``requested`` and at most the number of GPUs of this process, which Ray names in
-    ``CUDA_VISIBLE_DEVICES``. If there are fewer samples than ``batch_size``, they are the batch.
+    Args:
+        requested: upper limit. The number of GPUs that this process sees is another one; on a worker
+            Ray names them in ``CUDA_VISIBLE_DEVICES``.
+        batch_size: samples of a batch over all devices.
+        samples: number of training samples; if they are fewer, they are the only batch.
     """
     import torch  # the driver, which only packs and unpacks folders, does not need it
 

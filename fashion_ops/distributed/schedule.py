@@ -1,8 +1,8 @@
 """Schedules: when each job of a fan-out runs, expected or measured.
 
-Jobs start longest first on equal slots (list scheduling, whose makespan is at most 4/3 of the optimum;
-Graham, 1969). ``lower_bound`` is a makespan that no schedule can beat. Durations come from the
-timesheet of the last run. Nothing here runs or draws anything.
+Jobs start longest first on equal slots; a slot is the CPUs and GPUs of one task. The makespan of such a
+list schedule is at most 4/3 of the optimum (Graham, 1969), and ``lower_bound`` is a makespan that no
+schedule can beat. Durations come from the timesheet of the last run. This module only computes.
 """
 
 import heapq
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bar:
-    """One interval of one job on one slot; ``start`` < ``end``, from the start of the fan-out."""
+    """One interval of one job on one slot; times count from the start of the fan-out."""
 
     name: str
     slot: int
@@ -35,12 +35,12 @@ class Schedule:
 
     @property
     def makespan(self) -> float:
-        """Time until the last job is done."""
+        """Time from the start of the fan-out to its end, in the unit of the bars."""
         return max([self.end, *(bar.end for bar in self.bars)])
 
     @property
     def lower_bound(self) -> float:
-        """A makespan that no schedule of these jobs on these slots can beat."""
+        """A makespan that no schedule of these jobs on these slots can beat; see ``lower_bound``."""
         spent: dict[str, float] = {}
         for bar in self.bars:
             share = (bar.end - bar.start) / self.widths.get(bar.name, 1)
@@ -53,11 +53,13 @@ def lower_bound(
 ) -> float:
     """A makespan that no schedule can beat: the largest of three bounds.
 
-    These are the longest job, all work spread evenly over the slots, and jobs that must share a slot:
-    of the k * slots + 1 longest jobs some slot gets k + 1, at best the shortest ones.
+    - The duration of the longest job.
+    - All work, spread evenly over the slots.
+    - For each k, the k + 1 shortest of the k * slots + 1 longest jobs: some slot runs at least k + 1 of
+      these jobs.
 
     Args:
-        durations: duration of each job on one slot, by name.
+        durations: duration of each job on one slot, by name, in any unit; the result has the same.
         slots: number of slots.
         widths: number of slots by name, for jobs that take several slots at once.
     """
@@ -75,10 +77,10 @@ def longest_first(
     """Assign the longest remaining job to the slot that is free first, until all are assigned.
 
     Args:
-        durations: duration of each job on one slot, by name.
+        durations: duration of each job on one slot, by name, in any unit.
         slots: number of slots.
-        widths: number of slots by name, for jobs that take several slots at once (at most all) and are
-            that many times as fast.
+        widths: number of slots by name, for jobs that take several slots at once and are that many
+            times as fast. More than ``slots`` counts as all.
 
     Raises:
         ValueError: there is no slot.
@@ -103,7 +105,12 @@ def longest_first(
 def tasks_at_once(cpus: float, gpus: float, cpus_per_task: float, gpus_per_task: float) -> int:
     """Number of tasks that a node with these resources runs at once.
 
-    A task that needs a fraction of a GPU runs on one GPU.
+    Args:
+        cpus: CPUs of the node.
+        gpus: GPUs of the node.
+        cpus_per_task: CPUs of a task.
+        gpus_per_task: GPUs of a task. A fraction below 1 must fit on one GPU: with 0.4, each GPU runs
+            two tasks. 0 for tasks that need none.
     """
     most = math.floor(cpus / cpus_per_task)
     if gpus_per_task >= 1:
@@ -122,7 +129,7 @@ class Pace:
     unit: str  # s, or garment-epochs if nothing was measured
 
     def duration(self, cost: float) -> float:
-        """Duration of a job with this cost (garments x epochs)."""
+        """Duration, in ``unit``, of a job with this cost (garments x epochs)."""
         return self.start + self.rate * cost
 
 
@@ -130,7 +137,11 @@ UNMEASURED = Pace(0.0, 1.0, "garment-epochs")
 
 
 def pace(measured: Sequence[tuple[float, float]]) -> Pace:
-    """Fit start and rate to (cost, seconds) of real jobs by least squares."""
+    """Fit ``Pace`` to (cost, seconds) of finished jobs by least squares.
+
+    If the fit makes no sense, such as with one job, ``start`` is 0 and ``rate`` the mean; without jobs
+    the result is ``UNMEASURED``.
+    """
     if not measured or sum(cost for cost, _ in measured) == 0:
         return UNMEASURED
     cost, seconds = np.array(measured, float).T

@@ -1,9 +1,9 @@
 """The timesheet of a fan-out: which worker ran which job from when to when, kept as a JSON file.
 
-It is written again whenever a job ends, so that a driver that is killed leaves one too. ``plan`` needs
-it after the Ray cluster has gone: MLflow's child runs start with the first epoch, not with the worker,
-and know neither nodes nor lost workers; Ray's timeline ends with the cluster and knows neither the cost
-of a job nor whether it was resumed. It is a log and no output of a step.
+It is written again whenever a job ends, so that a killed driver leaves one too. The command ``plan``
+reads it after the Ray cluster has gone. Neither MLflow nor Ray could replace it: MLflow's child runs
+start with the first epoch and lack nodes and lost workers; Ray's timeline ends with the cluster and
+lacks the cost of a job and whether it was resumed. It is a log and not an output of a step.
 """
 
 import json
@@ -69,7 +69,11 @@ class Timesheet:
             raise ValueError(f"{path}: no timesheet of a fan-out ({error!r}); delete it") from error
 
     def schedule(self) -> Schedule:
-        """The bars of all attempts; a slot is a lane of a node, and lanes of a node are adjacent."""
+        """The schedule that was measured, with one bar for each attempt.
+
+        Ray does not tell which slot a task ran on. Attempts of a node that overlap get different slots,
+        an attempt takes the first slot of its node that is free, and the slots of a node are adjacent.
+        """
         rows = sorted(
             (attempt.node, attempt.start, attempt.end, job.name, attempt is not job.attempts[-1])
             for job in self.jobs
@@ -96,6 +100,7 @@ class Timesheet:
 
 
 def _job_record(job: dict[str, Any]) -> JobRecord:
+    """Read a ``JobRecord`` from its JSON object."""
     outcome = COMPLETED if job["outcome"] == "landed" else job["outcome"]  # "landed" in older files
     attempts = tuple(Attempt(**attempt) for attempt in job["attempts"])
     return JobRecord(job["name"], job["cost"], job["width"], outcome, attempts)
@@ -110,7 +115,7 @@ class Recorder:
         self._jobs: list[JobRecord] = []
 
     def update(self, events: Iterable[Event]) -> None:
-        """Record what workers reported."""
+        """Record the starts and later reports of workers as attempts of their jobs."""
         for event in events:
             now = event.time - self._start
             attempts = self._attempts.setdefault(event.name, [])
@@ -120,11 +125,11 @@ class Recorder:
                 attempts[-1] = replace(attempts[-1], end=now)
 
     def update_slots(self, slots: int) -> None:
-        """Record how many tasks can run at once now."""
+        """Record how many tasks can run at once now; the timesheet keeps the largest number."""
         self._slots = max(self._slots, slots)
 
     def finish(self, name: str, cost: float, width: int, outcome: str) -> None:
-        """Record that a job is completed or failed."""
+        """Record a finished job; the fields are those of ``JobRecord``."""
         attempts = tuple(self._attempts.pop(name, ()))
         self._jobs.append(JobRecord(name, cost, width, outcome, attempts))
 

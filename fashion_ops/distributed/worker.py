@@ -32,14 +32,18 @@ class Payload:
 
 
 def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) -> Any:
-    """Run one job and return its result.
+    """Run one job on this worker.
 
     Args:
-        work: the pickled function, see ``fan_out``. Its imports count to the duration of the job.
+        work: the function ``work`` of ``fan_out``, pickled. It is unpickled, and so imported, after the
+            start of the job is reported, so that the imports are part of the job's duration.
         payload: the input of the job.
         name: name of the job.
         key: name of its resume point.
-        job_store: the actor of the job store.
+        job_store: handle of the ``JobStore`` actor.
+
+    Returns:
+        What ``work`` returned.
     """
     with scratch() as folder:
         checkpoint = folder / "checkpoint"
@@ -62,7 +66,7 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
 
 
 def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
-    """Fetch one chunk after the other; the one before may be freed."""
+    """Fetch the ``count`` chunks of a job one after the other, so that only one is in memory."""
     for index in range(count):
         yield ray.get(job_store.chunk.remote(name, index))
 
@@ -102,16 +106,19 @@ class EpochReporter:
         self._report_notes()
 
     def _relay(self) -> None:
+        """Report the epochs of child processes until the context ends; runs on the thread."""
         while not self._done.wait(RELAY_SECONDS):
             self._report_notes()
 
     def _report_notes(self) -> None:
+        """Report the epochs that child processes left as files."""
         for note in sorted(self._folder.glob("note-*.json")):
             metrics = json.loads(note.read_text())
             self._report(int(note.stem.removeprefix("note-")), metrics)
             note.unlink()
 
     def _report(self, epoch: int, metrics: Metrics) -> None:
+        """Call ``save`` with the bytes of the checkpoint file, None if there is none yet."""
         data = self._checkpoint.read_bytes() if self._checkpoint.exists() else None
         assert self._save is not None
         self._save(data, epoch, dict(metrics))

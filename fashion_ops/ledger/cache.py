@@ -1,7 +1,7 @@
 """The data behind ``dvc.lock``: DVC's cache and its default remote.
 
 The cache names an object by the md5 of its content; the object of a folder is a JSON list of the files
-in it. DVC trusts its cache; the functions here read every byte and compare.
+in it. DVC does not check the content of its cache; the functions here do.
 """
 
 import hashlib
@@ -35,7 +35,14 @@ def damaged_outputs(ledger: Repository, remove: bool = False) -> dict[str, list[
 
 
 def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[str]:
-    """Yield ``path``, or files below it, whose cached object has another content than its name says."""
+    """Yield the damaged files of an output: those whose cached content differs from their md5.
+
+    Args:
+        ledger: the repository.
+        path: of a file or folder.
+        md5: its recorded md5, with ``.dir`` for a folder.
+        remove: delete damaged objects from the cache.
+    """
     cached = ledger.cached(md5)
     if not cached.is_file():
         return
@@ -53,8 +60,8 @@ def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[
 def repair_cache(ledger: Repository) -> dict[str, list[str]]:
     """Replace damaged cached files by those of the workspace or of the default remote.
 
-    Files that neither has are removed from the cache. If the output is not in the workspace either, its
-    stage is stale and the next run makes it again.
+    A damaged file that neither has is removed from the cache, so that its stage is stale and the next
+    run makes it again.
 
     Returns:
         The files that were damaged, by stage.
@@ -101,9 +108,13 @@ def push(ledger: Repository) -> int:
 def checkout_from(ledger: Repository, source: Repository) -> None:
     """Put the outputs that ``dvc.lock`` names into place, out of another repository's cache.
 
-    Outputs that this cache lacks are fetched from its default remote. From now on ``ledger`` uses the
-    cache and remotes of ``source``, by local settings that git ignores. Stages without an entry in
-    ``dvc.lock`` are left alone.
+    Outputs that this cache lacks are fetched from the default remote of ``source``. From now on
+    ``ledger`` uses the cache and remotes of ``source``, by local settings that git ignores. Stages
+    without an entry in ``dvc.lock`` are skipped.
+
+    Args:
+        ledger: the repository whose outputs are put into place.
+        source: the repository whose cache and remotes have the data.
 
     Raises:
         LedgerError: an output is neither in the cache nor in the remote; the message names it.
@@ -134,7 +145,12 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
 
 
 def remove_leftovers(cache: Path, since: float) -> None:
-    """Delete the partial copies that DVC left in ``cache`` since a time: they keep a full disk full."""
+    """Delete the partial copies that DVC left in ``cache`` when a copy failed, such as on a full disk.
+
+    Args:
+        cache: folder of DVC's cache.
+        since: delete copies that are not older than this, in seconds since the epoch.
+    """
     for copy in cache.rglob(".*.tmp"):
         if copy.stat().st_mtime >= since - 1:  # file systems round
             copy.unlink()

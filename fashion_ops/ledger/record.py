@@ -1,4 +1,4 @@
-"""Recording what was made from what in ``dvc.lock``, and asking what is stale."""
+"""``Ledger``: records in ``dvc.lock`` what was made from what, and says what is stale."""
 
 import time
 from contextlib import chdir
@@ -37,17 +37,20 @@ class Ledger(Repository):
         """One hash of all entries, independent of their order in the file.
 
         Args:
-            target: hash only the entries of this stage and of the stages that it depends on.
+            target: hash only the entries of this stage and of the stages that it depends on; None
+                hashes all.
         """
         with self.locked():
             included = self.with_upstream(target)
         return digest({n: e.fingerprint for n, e in self.entries().items() if n in included})
 
     def verify(self, target: str | None = None) -> None:
-        """Check that all outputs on disk are recorded, and that each was made from the others.
+        """Check that the outputs on disk are the recorded ones, and that they belong together.
+
+        They do if each recorded input of a stage is the recorded output of the stage that makes it.
 
         Args:
-            target: check only this stage and the stages that it depends on.
+            target: check only this stage and the stages that it depends on; None checks all.
 
         Raises:
             LedgerError: names the first stages that fail.
@@ -67,7 +70,7 @@ class Ledger(Repository):
             raise LedgerError(f"{self.lock_file}: {'; '.join(wrong[:5])}{more}. Run `dvc repro` first.")
 
     def stages(self) -> list[str]:
-        """Names of all stages of ``dvc.yaml`` in its order, one for each category of a step."""
+        """Names of all stages in the order of ``dvc.yaml``; a step with partitions has one for each."""
         with self.locked():
             return list(self.defined)
 
@@ -98,7 +101,7 @@ class Ledger(Repository):
         """What ``dvc status`` reports, by stage or .dvc file; empty means clean.
 
         Args:
-            target: leave out the stages that this one does not depend on.
+            target: leave out the stages that this one does not depend on; None leaves out nothing.
         """
         with (
             self.locked(read_lock=True),
@@ -114,7 +117,8 @@ class Ledger(Repository):
     def is_current(self, stage: str) -> bool:
         """Whether the recorded inputs, parameters, code and outputs of a stage are those on disk.
 
-        Unlike ``stale`` it does not look at other stages: ask in order of execution.
+        Unlike ``stale`` it ignores other stages: a stage may be current although one that it depends on
+        is stale and about to give it another input.
         """
         entry = self.entry(stage)
         if entry is None:
@@ -140,7 +144,7 @@ class Ledger(Repository):
             return snapshot_of(loaded, loaded.deps)
 
     def code_versions(self) -> dict[str, str]:
-        """Hash of command, parameters and source files as they are now, by step."""
+        """``Snapshot.code_version`` of each step as it is now: a hash of all inputs but the data."""
         versions: dict[str, str] = {}
         with self.locked():
             for name, stage in self.defined.items():
@@ -153,7 +157,10 @@ class Ledger(Repository):
         return versions
 
     def commit(self, stage: str, snapshot: Snapshot) -> LockEntry:
-        """Record that ``stage`` was just made from ``snapshot``, and cache its outputs.
+        """Record that the outputs of a stage on disk were made from ``snapshot``, and cache them.
+
+        Returns:
+            The new entry.
 
         Raises:
             InputsChanged: an input or parameter differs from the snapshot; nothing is recorded.
@@ -181,7 +188,7 @@ class Ledger(Repository):
         return self.entries()[stage]
 
     def add(self, path: Path) -> None:
-        """Version a file or folder that no stage makes, by ``dvc add``.
+        """Version a file or folder that no stage makes, as ``dvc add`` does.
 
         Raises:
             LedgerError: DVC refuses.
@@ -195,7 +202,12 @@ class Ledger(Repository):
             self._definition = ()  # there is one more stage
 
     def input_md5(self, stage: str, path: str) -> str:
-        """The md5 of one input of a stage, as it is now."""
+        """The md5 of the input ``path`` of a stage, as it is now.
+
+        Raises:
+            LedgerError: the stage is unknown, or the input is missing.
+            ValueError: the stage has no such input.
+        """
         with self.locked():
             [source] = [dep for dep in self.load(stage).deps if dep.def_path == path]
             return snapshot_of(self.load(stage), [source]).deps[path]

@@ -40,7 +40,7 @@ class Repository:
         self.defined: dict[str, PipelineStage] = {}
 
     def open(self) -> None:
-        """Read DVC's settings again.
+        """Open DVC's ``Repo``; called again, it reads changed settings.
 
         Raises:
             LedgerError: ``root`` is not a DVC repository.
@@ -55,6 +55,7 @@ class Repository:
 
     @property
     def lock_file(self) -> Path:
+        """Path of ``dvc.lock``, which may not exist yet."""
         return self.root / "dvc.lock"
 
     @property
@@ -95,7 +96,7 @@ class Repository:
         change.
 
         Args:
-            read_lock: parse again in any case, so that the stages know what ``dvc.lock`` says now.
+            read_lock: parse in any case, so that the stages also know what ``dvc.lock`` says now.
         """
         with self.dvc.lock:
             self.dvc._lock_depth += 1  # keeps DVC's functions from locking and parsing again
@@ -113,7 +114,11 @@ class Repository:
 
 
 def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:
-    """Hash these dependencies of a stage as they are now.
+    """Hash dependencies of a stage as they are now.
+
+    Args:
+        stage: the stage.
+        dependencies: those of ``stage.deps`` to hash.
 
     Raises:
         LedgerError: an input is missing.
@@ -132,7 +137,7 @@ def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:
 
 
 def outputs_match(stage: PipelineStage, entry: LockEntry) -> bool:
-    """Whether the outputs on disk are the recorded ones."""
+    """Whether all outputs of a stage exist and have the content that its entry records."""
     return all(
         out.exists and str(out.get_hash().value) == entry.outs.get(out.def_path) for out in stage.outs
     )
@@ -144,7 +149,7 @@ def name_of(stage: Any) -> str:
 
 
 def describe_change(change: Any) -> str:
-    """One entry of ``dvc status --json`` as text: ``changed deps: data/raw (modified)``."""
+    """Convert one entry of ``dvc status --json`` to text: ``changed deps: data/raw (modified)``."""
     if isinstance(change, str):
         return change
     return "; ".join(
@@ -155,6 +160,7 @@ def describe_change(change: Any) -> str:
 
 
 def _describe_status(status: Any) -> str:
+    """A status such as ``modified``, or ``key status, ...`` for the keys of a parameter file."""
     if not isinstance(status, dict):
         return status
     return ", ".join(f"{key} {value}" for key, value in status.items())

@@ -38,33 +38,40 @@ class Check:
 
     @property
     def name(self) -> str:
+        """Name of the function; the asset check in Dagster has it too."""
         return self.run.__name__
 
 
 def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
-    """Garment ids are unique, and each garment lies on an image of the catalog and of its split."""
+    """Garment ids are unique, each garment's image is in its split, and no image is without a garment.
+
+    An empty catalog fails.
+    """
     images = _images(ws, "image_id", "split")
     garments = pd.read_parquet(
         ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
     )
     joined = garments.merge(images, on="image_id", how="left", suffixes=("", "_image"))
-    strays = (joined["split"] != joined["split_image"]).tolist().count(True)
-    twice = len(garments) - garments["garment_id"].nunique()
-    empty = len(images) - garments["image_id"].nunique()
+    misplaced = (joined["split"] != joined["split_image"]).tolist().count(True)
+    duplicate_ids = len(garments) - garments["garment_id"].nunique()
+    empty_images = len(images) - garments["image_id"].nunique()
     return Outcome(
-        strays == twice == empty == 0 and len(garments) > 0,
+        misplaced == duplicate_ids == empty_images == 0 and len(garments) > 0,
         {
             "images": len(images),
             "garments": len(garments),
-            "garments without their image": strays,
-            "garment ids given twice": twice,
-            "images without a garment": empty,
+            "garments without their image": misplaced,
+            "garment ids given twice": duplicate_ids,
+            "images without a garment": empty_images,
         },
     )
 
 
 def quarantine_share(params: Params, ws: Workspace) -> Outcome:
-    """At most the share ``ingest.max_quarantined`` of all records is in quarantine."""
+    """At most the share ``ingest.max_quarantined`` of all records is in quarantine.
+
+    A catalog without any record fails.
+    """
     limit = params.ingest.max_quarantined
     rows = pd.read_parquet(ws.catalog / "quarantine.parquet", columns=["num_records"])
     quarantined = int(rows["num_records"].sum())
@@ -76,7 +83,10 @@ def quarantine_share(params: Params, ws: Workspace) -> Outcome:
 
 
 def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
-    """No image is in two splits, and no shop/user pair if ``ingest.pair_ids`` is ``global``."""
+    """No image is in two splits, and no shop/user pair if ``ingest.pair_ids`` is ``global``.
+
+    Images are compared by sha256; those without one, which stay outside of the catalog, are not.
+    """
     ids = params.ingest.pair_ids
     images = _images(ws, "split", "file_name", "sha256", "pair_id")
     leaked = _in_two_splits(images[images["sha256"] != ""], "sha256")
@@ -95,7 +105,7 @@ def splits_do_not_leak(params: Params, ws: Workspace) -> Outcome:
 
 
 def every_category_trained(params: Params, ws: Workspace) -> Outcome:
-    """All 13 categories have training garments, a finetuned and a refined model, and metrics."""
+    """Each of the 13 categories has training garments, a finetuned model and a refined model."""
     per_category = _metrics(ws)["per_category"]
     missing = [
         name
@@ -107,7 +117,7 @@ def every_category_trained(params: Params, ws: Workspace) -> Outcome:
 
 
 def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
-    """Landmark AP of the refined landmarks is ``evaluate.min_gain`` above that of the mean shape."""
+    """Landmark AP of the refined landmarks beats that of the mean shape by ``evaluate.min_gain``."""
     ap, min_gain = _metrics(ws)["landmark_ap"], params.evaluate.min_gain
     return Outcome(
         ap["refined"] - ap["mean_shape"] > min_gain,
@@ -118,8 +128,8 @@ def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
 def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
     """The challenger, loaded from the registry, gives the evaluated predictions bit for bit.
 
-    A tag of the version keeps the result, so that the check runs once. The gate of ``promote`` compares
-    again.
+    A tag of the version keeps a positive result, so that the comparison is not repeated. The gate of
+    ``promote`` compares again.
     """
     from fashion_ops.registry import client as registry
 
@@ -150,7 +160,7 @@ def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
     """Run the blocking checks of all steps before ``register``.
 
     Returns:
-        By name of the check, its numbers if it failed and an empty text if it passed.
+        For each check by name, an empty text if it passed, else the numbers that it failed with.
     """
     outcomes = {
         check.name: check.run(params, ws)
@@ -164,15 +174,17 @@ def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
 
 
 def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
+    """These columns of ``schemas.IMAGES`` of the catalog."""
     return pd.read_parquet(ws.catalog / "images.parquet", columns=list(columns))
 
 
 def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
-    """The file name of one image for each value of ``key`` that occurs in more than one split."""
+    """For each value of the column ``key`` that occurs in several splits, one image's file name."""
     splits = images.groupby(key)["split"].nunique()
     shared = images[images[key].isin(splits.index[splits > 1])]
     return shared.drop_duplicates(key)["file_name"].tolist()
 
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
+    """The content of metrics.json, which step ``evaluate`` wrote."""
     return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ _BATCH = 100  # parameters that MLflow accepts in one call
 def connect(root: Path) -> MlflowClient:
     """Connect MLflow to ``MLFLOW_TRACKING_URI``, by default to a SQLite file in ``root/.mlflow``.
 
-    Creates the experiment where it is missing.
+    Creates the experiment ``EXPERIMENT`` if it does not exist.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
     location = None
@@ -80,9 +80,12 @@ def register(
         name: name of the registered model.
         bundle: folder with the models, ``params.yaml`` and ``dvc.lock``.
         records: folder whose files become artifacts of the version's run.
-        metrics: nested metrics, as ``evaluate`` wrote them.
+        metrics: nested metrics, as ``evaluate`` wrote them; only finite numbers are logged.
         params: nested parameters of ``params.yaml``.
         tags: tags of the version and of its run.
+
+    Returns:
+        The new version.
     """
     python_model = Path(__file__).with_name("pyfunc.py")
     package = importlib.metadata.version("fashion-ops")
@@ -112,22 +115,26 @@ def register(
 
 
 def run_page(experiment: str, run: str) -> str:
-    """Address of a run's page, on the tracking server or where ``make ui`` serves a local one."""
+    """Address of the page of a run, by the ids of the experiment and the run.
+
+    It is on the tracking server; for a local registry, where ``make ui`` serves its pages.
+    """
     return f"{_pages()}/#/experiments/{experiment}/runs/{run}"
 
 
 def version_page(name: str, version: int) -> str:
-    """Address of the page of a model version."""
+    """Address of the page of a model version, on the same server as ``run_page``."""
     return f"{_pages()}/#/models/{name}/versions/{version}"
 
 
 def _pages() -> str:
+    """Address of MLflow's pages, without a slash at the end."""
     uri = mlflow.get_tracking_uri()
     return uri.rstrip("/") if uri.startswith("http") else LOCAL_PAGES
 
 
 def with_lineage(client: MlflowClient, name: str, lineage: str) -> ModelVersion | None:
-    """The newest version with this lineage; None if there is none."""
+    """The newest version of a model with this lineage (see ``LINEAGE_TAG``); None if there is none."""
     versions = [
         v for v in client.search_model_versions(f"name='{name}'") if v.tags.get(LINEAGE_TAG) == lineage
     ]
@@ -168,7 +175,14 @@ def find_version(client: MlflowClient, name: str, number_or_alias: str) -> Model
 
 
 def fetch_record(version: ModelVersion, path: str) -> Path:
-    """Download a file or folder of the records that ``register`` kept with a version.
+    """Download a file or folder that ``register`` kept with a version.
+
+    Args:
+        version: the version.
+        path: name of the file or folder among the artifacts of the version's run.
+
+    Returns:
+        Path of the local copy.
 
     Raises:
         FileNotFoundError: the version has no such record.
@@ -182,14 +196,21 @@ def fetch_record(version: ModelVersion, path: str) -> Path:
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
-    """The metrics that ``evaluate`` wrote for a version."""
+    """The content of the metrics.json that ``evaluate`` wrote for the models of a version."""
     return load_dict(f"runs:/{version.run_id}/metrics.json")
 
 
 def record_decision(
     client: MlflowClient, version: ModelVersion, decision: Mapping[str, Any], page: Path
 ) -> None:
-    """Keep a decision with its version: promotion.json, the page, and a summary as a tag."""
+    """Keep a decision of ``promote`` with the version that it is about.
+
+    Args:
+        client: from ``connect``.
+        version: the challenger.
+        decision: the content of promotion.json, which becomes an artifact; a summary becomes a tag.
+        page: the HTML page of the decision, which becomes an artifact.
+    """
     assert version.run_id is not None
     client.log_dict(version.run_id, dict(decision), "promotion.json")
     client.log_artifact(version.run_id, str(page))
@@ -198,11 +219,14 @@ def record_decision(
 
 
 def fetch_bundle(source: str) -> Path:
-    """The folder of models that a ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` holds.
+    """Download the folder of models of a version, by its MLflow URI.
+
+    Args:
+        source: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
 
     Raises:
-        FileNotFoundError: no such model, version or alias; or the model is none of ours.
-        UnsafeModel: there is a pickle in it, ours or MLflow's own.
+        FileNotFoundError: no such model, version or alias; or fashion-ops did not register the model.
+        UnsafeModel: there is a pickle in it, among the models or among MLflow's files.
     """
     connect(find_root())
     try:
@@ -220,12 +244,12 @@ def fetch_bundle(source: str) -> Path:
 
 
 def file_md5(path: Path) -> str:
-    """The md5 that ``md5sum`` prints."""
+    """The md5 of a file's content in hexadecimal digits, as ``md5sum`` prints it."""
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
+    """Join the keys of nested mappings with dots: ``{"a": {"b": 1}}`` -> ``{"a.b": 1}``."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):

@@ -27,9 +27,9 @@ class FrozenSet:
     """Images, labels and the refined predictions on them, as tables of ``catalog.schemas``.
 
     Attributes:
-        images: one row an image.
-        garments: one row a labelled garment.
-        predictions: one table a kind of boxes (``BOX_KINDS``), one row a predicted garment.
+        images: one row per image.
+        garments: one row per labelled garment.
+        predictions: for each of ``BOX_KINDS`` a table with one row per predicted garment.
     """
 
     images: pd.DataFrame
@@ -37,9 +37,11 @@ class FrozenSet:
     predictions: dict[str, pd.DataFrame]
 
     def digest(self) -> str:
-        """sha256 of images and labels in the order of the source.
+        """sha256 of images and labels, in hexadecimal digits.
 
-        Images that stay outside of the catalog have no hash; they count by file name and size.
+        Rows are sorted by the ids of the source (``coco_id``), so another catalog of the same data set
+        gives the same digest. Of an image that stays outside of the catalog, and has no hash, only file
+        name and size enter.
         """
         images = self.images.sort_values("coco_id")
         owner = pd.Series(coco_ids(self.images, self.garments), self.garments.index)
@@ -55,15 +57,15 @@ class FrozenSet:
         return sha256.hexdigest()
 
     def ground_truth(self) -> GroundTruth:
-        """The labels as ground truth of the COCO evaluation."""
+        """The labelled garments as ground truth of the COCO evaluation."""
         return ground_truth(self.images, self.garments)
 
     def detections(self, kind: str) -> Detections:
-        """The predictions with one kind of boxes."""
+        """The predictions on one of ``BOX_KINDS``, for the COCO evaluation."""
         return detections(self.predictions[kind], self.images)
 
     def write(self, folder: Path) -> None:
-        """Write all tables into a new folder."""
+        """Write all tables as parquet files into the new folder ``folder``."""
         folder.mkdir(parents=True)
         tables = {"images": self.images, "garments": self.garments, **self.predictions}
         for name, table in tables.items():
@@ -91,7 +93,7 @@ class FrozenSet:
 
 
 def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
-    """The refined predictions in a folder that ``evaluate`` wrote, by kind of boxes."""
+    """Read the refined predictions from a folder that ``evaluate`` wrote, by kind of boxes."""
     return {
         kind: pd.read_parquet(folder / "predictions" / kind / f"{VARIANT}.parquet")
         for kind in BOX_KINDS

@@ -53,7 +53,12 @@ class Facts:
 
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
-    """Apply all rules of the gate; findings come in the order of the promotion page."""
+    """Check the measured numbers against all rules of the gate.
+
+    Returns:
+        One finding for each rule and quantity, in the order of the promotion page. The rules that
+        compare with a champion give none if ``facts.comparisons`` is None.
+    """
     return [
         *_floors(facts.metrics, gate),
         *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
@@ -65,11 +70,17 @@ def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
 
 
 def tolerance(gate: Promote, garments: int) -> float:
-    """How far the AP of a category may fall if it was measured on this number of garments."""
+    """How far the AP of a category (a fraction) may fall if it was measured on so many garments."""
     return gate.max_category_drop * max(1.0, math.sqrt(gate.category_garments / max(garments, 1)))
 
 
 def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
+    """Check that landmark AP and box AP of the challenger reach ``min_ap`` and ``min_box_ap``.
+
+    Args:
+        metrics: see ``Facts.metrics``.
+        gate: the limits.
+    """
     values = (
         ("landmark AP", metrics.get("landmark_ap", {}).get("refined"), gate.min_ap, "min_ap"),
         ("box AP", metrics.get("box_ap"), gate.min_box_ap, "min_box_ap"),
@@ -79,6 +90,7 @@ def _floors(metrics: Mapping[str, Any], gate: Promote) -> Iterator[Finding]:
 
 
 def _at_least(what: str, value: float | None, floor: float, rule: str) -> Finding:
+    """Check that a number is measured and at least ``floor``, the value of ``rule`` in params.yaml."""
     if value is None or not value >= 0:  # -1 and NaN: there was nothing to evaluate
         return Finding(what, rule, False, f"{what} was not measured, {rule} is {floor:g}", limit=floor)
     why = "" if value >= floor else f"{what} {value:.4f} is below {rule} {floor:g}"
@@ -89,6 +101,7 @@ _BOXES = {"truth_boxes": "landmark AP", "own_boxes": "landmark AP with predicted
 
 
 def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[Finding]:
+    """Check the fall of landmark AP, and the lower end of its confidence interval, on both boxes."""
     for kind, what in _BOXES.items():
         d = comparisons[kind].overall
         yield _no_lower(what, d, gate.max_drop, "promote.max_drop")
@@ -105,6 +118,7 @@ def _overall(comparisons: Mapping[str, Comparison], gate: Promote) -> Iterator[F
 def _categories(
     comparisons: Mapping[str, Comparison], garments: Mapping[int, int], gate: Promote
 ) -> Iterator[Finding]:
+    """Check that no category's AP on ground-truth boxes falls by more than its ``tolerance``."""
     for category_id, d in comparisons["truth_boxes"].per_category.items():
         if math.isnan(d.old):  # the frozen set has no such garment
             continue
@@ -116,6 +130,15 @@ def _categories(
 def _no_lower(
     what: str, d: Difference, limit: float, rule: str, garments: int | None = None
 ) -> Finding:
+    """Check that the AP of the challenger is at most ``limit`` below that of the champion.
+
+    Args:
+        what: the quantity, for the message.
+        d: its two values.
+        limit: how far it may fall.
+        rule: key of the limit in params.yaml.
+        garments: number of garments that it was measured on, for the message; None to leave it out.
+    """
     why = ""
     if not d.difference >= -limit - _ROUNDING:
         on = "" if garments is None else f" on {garments} garments"
@@ -127,10 +150,12 @@ def _no_lower(
 
 
 def _numbers(d: Difference) -> tuple[float, float, float, float]:
+    """The fields ``new``, ``old``, ``low`` and ``high`` of a ``Finding``."""
     return d.new, d.old, d.low, d.high
 
 
 def _budgets(facts: Facts, gate: Promote) -> Iterator[Finding]:
+    """Check latency and size of the challenger against ``max_latency_ms`` and ``max_size_mb``."""
     budgets = (
         ("time of a photo, ms", facts.latency_ms, gate.max_latency_ms, "promote.max_latency_ms"),
         ("size of the models, MB", facts.size_mb, gate.max_size_mb, "promote.max_size_mb"),
@@ -144,10 +169,15 @@ def _budgets(facts: Facts, gate: Promote) -> Iterator[Finding]:
 
 
 def _checks(checks: Mapping[str, str]) -> Iterator[Finding]:
+    """One finding for each blocking check; a single failed one if no check was recorded.
+
+    Args:
+        checks: see ``Facts.checks``.
+    """
     if not checks:
         yield Finding("checks", "blocking checks", False, "no checks were recorded with this version")
-    for name, against in checks.items():
-        why = f"check {name} failed: {against}" if against else ""
+    for name, failure in checks.items():
+        why = f"check {name} failed: {failure}" if failure else ""
         yield Finding(name, "blocking check", not why, why)
 
 

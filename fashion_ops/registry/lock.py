@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from fashion_ops.registry.client import EXPERIMENT, is_missing
 
-REMOTE_LOCK_EXPIRES = timedelta(hours=6)  # no process can be looked up on another host
+REMOTE_LOCK_EXPIRES = timedelta(hours=6)  # because processes of other hosts can't be looked up
 
 
 class LockHeld(RuntimeError):
@@ -46,11 +46,11 @@ class PromotionLock:
 
 @contextmanager
 def promotion_lock(client: MlflowClient, name: str, purpose: str) -> Iterator[PromotionLock]:
-    """Hold the lock of a model.
+    """Hold the lock of a model within the block; takes over a lock whose process has ended.
 
     Args:
         client: from ``client.connect``.
-        name: of the registered model.
+        name: name of the registered model.
         purpose: what the lock is for, shown to processes that find it held.
 
     Raises:
@@ -81,7 +81,7 @@ def promotion_lock(client: MlflowClient, name: str, purpose: str) -> Iterator[Pr
 
 
 def _release(client: MlflowClient, experiment_id: str) -> None:
-    """Delete the experiment of a lock, which another process may have done already."""
+    """Delete the experiment of a lock; does nothing if another process has deleted it already."""
     try:
         client.delete_experiment(experiment_id)
     except MlflowException as error:
@@ -90,10 +90,12 @@ def _release(client: MlflowClient, experiment_id: str) -> None:
 
 
 def _prefix(name: str) -> str:
+    """The names of a model's locks without their numbers."""
     return f"{name}, turn "  # registries in use have such names
 
 
 def _newest(client: MlflowClient, name: str) -> Experiment | None:
+    """The last lock of a model, held or released; None if there was none."""
     experiments = client.search_experiments(
         view_type=ViewType.ALL,
         filter_string=f"name LIKE '{_prefix(name)}%'",
@@ -105,10 +107,12 @@ def _newest(client: MlflowClient, name: str) -> Experiment | None:
 
 
 def _number(experiment: Experiment) -> int:
+    """The number at the end of a lock's name."""
     return int(experiment.name.rpartition(" ")[2])
 
 
 def _owner_tags(purpose: str) -> dict[str, str]:
+    """Tags of a lock that say what it is for and which process holds it: this one."""
     return {
         "what": purpose,
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -119,7 +123,10 @@ def _owner_tags(purpose: str) -> dict[str, str]:
 
 
 def _is_alive(experiment: Experiment) -> bool:
-    """Whether the process that holds this lock still runs, or may still run on another host."""
+    """Whether the process that holds this lock still runs.
+
+    On another host that can't be seen; there it counts as running for ``REMOTE_LOCK_EXPIRES``.
+    """
     tags = experiment.tags
     if tags["host"] != socket.gethostname():
         return datetime.now(UTC) - datetime.fromisoformat(tags["since"]) < REMOTE_LOCK_EXPIRES
@@ -130,6 +137,7 @@ def _is_alive(experiment: Experiment) -> bool:
 
 
 def _describe(experiment: Experiment) -> str:
+    """Say which process holds a lock, since when and what for, and whether it has just ended."""
     tags = experiment.tags
     over = " and has just ended" if experiment.lifecycle_stage == "deleted" else ""
     return (

@@ -52,18 +52,18 @@ def measure(
     champion: ModelVersion | None,
     again: bool = False,
 ) -> Measurements:
-    """Load both models from the registry and measure them.
+    """Load challenger and champion from the registry, measure and compare them.
 
     Args:
         params: ``promote`` sets the number of photos and bootstrap resamples, ``evaluate`` the split.
         ws: its catalog must hold the images and labels of the challenger's frozen set.
         challenger: the version to promote.
-        champion: the version in use.
+        champion: the version in use; None if there is none.
         again: allow a version that was rolled back.
 
     Raises:
         FileNotFoundError: the challenger lacks a record, because an older ``register`` made it.
-        UnsafeModel: there is a pickle among its models.
+        UnsafeModel: there is a pickle among the models.
     """
     bundle, predictor = _fetch(challenger)
     frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
@@ -100,11 +100,13 @@ def measure(
 
 
 def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
+    """Download the models of a version; returns their folder and the loaded predictor."""
     bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
     return bundle, Predictor.load(bundle)
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:
+    """One sentence if the challenger was rolled back and ``again`` does not allow it; else empty."""
     reason = challenger.tags.get(ROLLED_BACK)
     if reason is None or again:
         return []
@@ -112,7 +114,11 @@ def _objections(challenger: ModelVersion, again: bool) -> list[str]:
 
 
 def _differences(predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: Evaluate) -> str:
-    """Describe how the first predictions differ from the recorded ones; empty if they are equal."""
+    """Predict again on the first images, and compare with the predictions that were evaluated.
+
+    Returns:
+        What differs for each kind of boxes, in words; empty if no bit differs.
+    """
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, CHUNK, p.score)
     differences = {
@@ -123,7 +129,11 @@ def _differences(predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: E
 
 
 def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str, pd.DataFrame] | None:
-    """The champion's recorded predictions with the image ids of ``frozen``; None on another set."""
+    """The predictions that the champion was evaluated on, by kind of boxes.
+
+    Their image ids are those of ``frozen``, the challenger's frozen set. None if the champion was
+    evaluated on other images or labels.
+    """
     try:
         recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
     except FileNotFoundError:  # registered before frozen sets were kept
@@ -141,7 +151,7 @@ def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str
 def _predict(
     predictor: Predictor, catalog: Catalog, frozen: FrozenSet, p: Evaluate
 ) -> dict[str, pd.DataFrame]:
-    """Predict on the frozen set, whose images are those of the catalog."""
+    """Predict on the frozen set, whose images are in the catalog; returns a table by kind of boxes."""
     images = catalog.images[catalog.images["split"] == p.split]
     made = predict_split(predictor, catalog, images, p.max_detections, None, p.score)
     empty = frozen.predictions[BOX_KINDS[0]].head(0)
@@ -149,6 +159,13 @@ def _predict(
 
 
 def _compare(frozen: FrozenSet, old: dict[str, pd.DataFrame], params: Params) -> dict[str, Comparison]:
+    """Compare the AP of the champion's predictions with the challenger's, by kind of boxes.
+
+    Args:
+        frozen: the challenger's frozen set, with its predictions.
+        old: the champion's predictions on the same images, by kind of boxes.
+        params: ``promote`` configures the bootstrap.
+    """
     truth, gate = frozen.ground_truth(), params.promote
     return {
         kind: compare(
@@ -172,16 +189,20 @@ def _count_garments(frozen: FrozenSet) -> dict[int, int]:
 
 
 def _photos(catalog: Catalog, frozen: FrozenSet, count: int) -> list[bytes]:
-    """Encoded images, evenly spread over the frozen set."""
+    """The encoded bytes of ``count`` images spread evenly over the frozen set, or of all if fewer."""
     ids = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
     rows = np.linspace(0, len(frozen.images) - 1, min(count, len(frozen.images))).astype(int)
     return [catalog.image_bytes(int(ids[name])) for name in frozen.images["file_name"].iloc[rows]]
 
 
 def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[float]:
-    """Median time in milliseconds from a photo's bytes to its garments, for each predictor.
+    """Median time in milliseconds from a photo's encoded bytes to its garments.
 
-    The predictors alternate photo by photo, so that other load of the machine affects all alike.
+    The predictors alternate photo by photo, so that other load of the machine affects all alike. A few
+    photos are predicted before the measurement starts.
+
+    Returns:
+        One number per predictor; empty if there are no photos.
     """
     times: list[list[float]] = [[] for _ in predictors]
     for number, data in enumerate([*photos[:_WARM_UP], *photos]):
@@ -194,4 +215,5 @@ def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[
 
 
 def _megabytes(bundle: Path) -> float:
+    """Size of all files in a folder and below, in MB (10^6 bytes)."""
     return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6

@@ -19,6 +19,7 @@ class GarmentLandmarks(PythonModel):
     """Predicts the garments of photos, with named landmarks."""
 
     def load_context(self, context: PythonModelContext) -> None:
+        """Load the models; MLflow calls this once, before ``predict``."""
         self.predictor = Predictor.load(Path(context.artifacts["bundle"]))
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -27,7 +28,16 @@ class GarmentLandmarks(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Predict the garments of each photo; ``params`` may hold ``min_score``."""
+        """Predict the garments of each photo.
+
+        Args:
+            context: not used.
+            model_input: one row per photo; column ``image`` has its encoded bytes.
+            params: ``min_score`` is the lowest score of a garment, from 0 to 1; default 0.3.
+
+        Returns:
+            One row per photo; column ``garments`` has a JSON list of its garments.
+        """
         min_score = float((params or {}).get("min_score", 0.3))
         rows = []
         for index, data in enumerate(model_input["image"]):

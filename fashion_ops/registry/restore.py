@@ -37,8 +37,8 @@ class Restored:
 
     version: ModelVersion
     folder: Path  # the git worktree
-    ws: Workspace  # in it
-    other_packages: list[str]  # installed in another version than then, with both versions
+    ws: Workspace  # the workspace in it
+    other_packages: list[str]  # packages that differ from those of ``register``, with both versions
 
 
 def restore(root: Path, name: str, version_or_alias: str, into: Path | None = None) -> Restored:
@@ -49,6 +49,9 @@ def restore(root: Path, name: str, version_or_alias: str, into: Path | None = No
         name: name of the registered model.
         version_or_alias: number or alias of the version.
         into: the new folder, which must not exist. Default: a folder beside ``root``.
+
+    Returns:
+        The new worktree, with its data in place.
 
     Raises:
         ValueError: there is no such version, or the folder exists.
@@ -115,7 +118,11 @@ def verify(restored: Restored) -> list[str]:
 
 
 def _evaluate(ws: Workspace) -> None:
-    """Run step ``evaluate`` of the restored code in a subprocess, without recording it."""
+    """Run step ``evaluate`` of the restored code in a subprocess, without recording it in dvc.lock.
+
+    Raises:
+        RestoreError: it fails.
+    """
     root = str(ws.root)
     env = os.environ | {"PYTHONPATH": root, "FASHION_OPS_ROOT": root, "DVC_STAGE": "evaluate"}
     command = [sys.executable, "-m", "fashion_ops.cli", "evaluate"]
@@ -124,29 +131,32 @@ def _evaluate(ws: Workspace) -> None:
         raise RestoreError(f"{root}: evaluate failed: {done.stderr.strip()[-2000:]}")
 
 
-def _compare(left: Path, right: Path) -> list[str]:
-    """Files that differ between two folders."""
-    a, b = (
+def _compare(recorded: Path, restored: Path) -> list[str]:
+    """Files that differ between two folders, each with ``missing``, ``new`` or ``differs``."""
+    old, new = (
         {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-        for folder in (left, right)
+        for folder in (recorded, restored)
     )
-    lines = [f"{name}: new" for name in b.keys() - a.keys()]
-    lines += [f"{name}: missing" for name in a.keys() - b.keys()]
-    lines += [f"{n}: differs" for n in a.keys() & b.keys() if a[n].read_bytes() != b[n].read_bytes()]
+    lines = [f"{name}: new" for name in new.keys() - old.keys()]
+    lines += [f"{name}: missing" for name in old.keys() - new.keys()]
+    both = old.keys() & new.keys()
+    lines += [f"{n}: differs" for n in both if old[n].read_bytes() != new[n].read_bytes()]
     return sorted(lines)
 
 
 def write_environment(path: Path) -> None:
-    """Write the versions of Python and of all installed packages, which the same bits depend on."""
+    """Write the versions of Python and of all installed packages, which results depend on, as JSON."""
     path.write_text(json.dumps(_environment(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _environment() -> dict[str, str]:
+    """Versions of Python and of all installed packages, by name, and the machine's architecture."""
     packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     return {"python": platform.python_version(), "machine": platform.machine(), **packages}
 
 
 def _other_packages(version: ModelVersion) -> list[str]:
+    """Packages that differ between ``register`` and now, one line each with both versions."""
     then = json.loads(registry.fetch_record(version, ENVIRONMENT).read_text(encoding="utf-8"))
     now = _environment()
     return [

@@ -29,7 +29,12 @@ class SnapshotError(RuntimeError):
 
 
 def git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-    """Run a git command in ``root`` and return its output.
+    """Run a git command in ``root`` and return its output without surrounding white space.
+
+    Args:
+        root: the working directory.
+        arguments: of ``git``.
+        env: environment variables to add or replace.
 
     Raises:
         SnapshotError: the command failed, or git is not installed.
@@ -60,7 +65,14 @@ def head(root: Path) -> str:
 
 
 def take(root: Path, message: str) -> str:
-    """Make and tag a snapshot of ``root``; returns the hash of the commit.
+    """Make and tag a snapshot of the repository at ``root``.
+
+    Args:
+        root: of the repository; the working tree, index and branch stay as they are.
+        message: of the commit.
+
+    Returns:
+        Hash of the commit.
 
     Raises:
         SnapshotError: ``root`` is not in a git repository, or the repository has no commit.
@@ -85,12 +97,12 @@ def take(root: Path, message: str) -> str:
 
 
 def pack(root: Path, commit: str, target: Path) -> None:
-    """Write a snapshot as a git bundle, which any clone that has its parent commit can unpack."""
+    """Write the snapshot ``commit`` as a git bundle, which any clone with its parent can ``unpack``."""
     git(root, "bundle", "create", "--quiet", str(target.resolve()), f"{TAGS}/{commit}", f"^{commit}^")
 
 
 def has(root: Path, commit: str) -> bool:
-    """Whether the repository at ``root`` has a commit."""
+    """Whether the repository at ``root`` has this commit; False outside of git."""
     try:
         git(root, "cat-file", "-e", f"{commit}^{{commit}}")
     except SnapshotError:
@@ -99,10 +111,10 @@ def has(root: Path, commit: str) -> bool:
 
 
 def unpack(root: Path, commit: str, bundle: Path) -> None:
-    """Import a snapshot from its bundle.
+    """Import the snapshot ``commit`` from a git bundle that ``pack`` wrote, with its tag.
 
     Raises:
-        SnapshotError: this repository lacks the commit that the snapshot was made on.
+        SnapshotError: the repository at ``root`` lacks the commit that the snapshot was made on.
     """
     ref = f"{TAGS}/{commit}"
     try:
@@ -115,7 +127,11 @@ def unpack(root: Path, commit: str, bundle: Path) -> None:
 
 
 def open_worktree(root: Path, commit: str, folder: Path) -> Path:
-    """Check a commit out into a new worktree; returns the folder in it that corresponds to ``root``."""
+    """Check a commit out into the new worktree ``folder``.
+
+    Returns:
+        The folder in it that corresponds to ``root``, which may be a sub-folder of its repository.
+    """
     git(root, "worktree", "add", "--quiet", "--detach", str(folder.resolve()), commit)
     return folder.resolve() / git(root, "rev-parse", "--show-prefix")
 

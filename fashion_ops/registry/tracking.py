@@ -1,8 +1,8 @@
 """Logs the training of all categories to MLflow while it runs.
 
-A step has one parent run, each category a child run, and each epoch a point. Only the driver logs, on a
-separate thread, so that a slow server delays no worker. If the server fails, one warning says so and
-training continues. MLflow is imported when the first epoch is logged.
+A step has one parent run, each category a child run, and each epoch one point per metric. Only the
+driver logs, on a separate thread, so that a slow server delays no worker. If the server fails, one
+warning says so and training continues. MLflow is imported when the first epoch is logged.
 """
 
 import queue
@@ -22,8 +22,11 @@ FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"  # MLflow's words
 FLUSH_SECONDS = 60.0  # how long the end of a fan-out waits until all is logged
 
 
-class FanOutRuns:
-    """The MLflow runs of one fan-out; leaving the context ends the runs that are still open.
+class CategoryRuns:
+    """The MLflow runs of one step's training: a parent run, and a child run for each category.
+
+    No method waits for MLflow. Leaving the context ends the runs that are still open: as FINISHED, or
+    as FAILED or KILLED after an exception.
 
     Args:
         root: root of the workspace; see ``client.connect``.
@@ -38,30 +41,31 @@ class FanOutRuns:
         self._pages: dict[str, str] = {}
 
     @classmethod
-    def of_categories(cls, ws: Workspace, step: str, params: Params) -> "FanOutRuns":
+    def of_categories(cls, ws: Workspace, step: str, params: Params) -> "CategoryRuns":
         """The runs of the step ``finetune`` or ``refine``, each with the parameters of its category."""
-        runs = {name: getattr(one, step).model_dump() for name, one in params.categories.items()}
-        return cls(ws.root, step, runs)
+        sections = params.categories.items()
+        return cls(ws.root, step, {name: getattr(s, step).model_dump() for name, s in sections})
 
-    def page(self, name: str) -> str | None:
+    def page(self, category: str) -> str | None:
         """Address of the page of a category's run; None until MLflow has created the run."""
-        return self._pages.get(name)
+        return self._pages.get(category)
 
-    def epoch(self, name: str, epoch: int, metrics: Metrics) -> None:
-        """Log the metrics of a category after ``epoch`` epochs."""
+    def epoch(self, category: str, epoch: int, metrics: Metrics) -> None:
+        """Log the metrics of a category after ``epoch`` epochs; the first one creates its run."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
-        self._queue.put((name, epoch, dict(metrics), time.time()))
+        self._queue.put((category, epoch, dict(metrics), time.time()))
 
-    def completed(self, name: str) -> None:
+    def completed(self, category: str) -> None:
         """End the run of a category whose model is published."""
-        self._end(name, FINISHED)
+        self._end(category, FINISHED)
 
-    def _end(self, name: str, status: str) -> None:
-        self._queue.put((name, status))
+    def _end(self, category: str, status: str) -> None:
+        """Tell the thread to end a category's run, if there is one, with this status of MLflow."""
+        self._queue.put((category, status))
 
-    def __enter__(self) -> "FanOutRuns":
+    def __enter__(self) -> "CategoryRuns":
         return self
 
     def __exit__(
@@ -71,12 +75,13 @@ class FanOutRuns:
             return
         for name in getattr(error, "failures", {}):
             self._end(name, FAILED)
-        known = kind is None or isinstance(error, Exception)
-        self._queue.put(("", (FINISHED if kind is None else FAILED) if known else KILLED))
+        status = FINISHED if kind is None else FAILED if isinstance(error, Exception) else KILLED
+        self._queue.put(("", status))
         self._queue.put(None)
         self._thread.join(FLUSH_SECONDS)
 
     def _work(self) -> None:
+        """Log what is in the queue until it yields None; runs on the thread."""
         try:
             log = _Log(self._root, self._step, self._params, self._pages)
             while (item := self._queue.get()) is not None:
@@ -86,7 +91,7 @@ class FanOutRuns:
 
 
 class _Log:
-    """The part of ``FanOutRuns`` that runs on the thread and calls MLflow."""
+    """The part of ``CategoryRuns`` that runs on the thread and calls MLflow."""
 
     def __init__(
         self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]], pages: dict[str, str]
@@ -101,23 +106,24 @@ class _Log:
         self._parent: str = self._client.create_run(self._experiment, run_name=step).info.run_id
         self._open: dict[str, str] = {}
 
-    def epoch(self, name: str, epoch: int, metrics: Metrics, when: float) -> None:
+    def epoch(self, category: str, epoch: int, metrics: Metrics, seconds: float) -> None:
+        """Log an epoch that ended at ``seconds`` (``time.time``); the first one creates the run."""
         from mlflow.entities import Metric, Param
 
-        if name not in self._open:
-            tags = {"mlflow.parentRunId": self._parent, "category": name}
-            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
-            self._open[name] = run.info.run_id
-            self._pages[name] = self._page_of(self._experiment, run.info.run_id)
-            params = [Param(key, str(value)) for key, value in self._params.get(name, {}).items()]
+        if category not in self._open:
+            tags = {"mlflow.parentRunId": self._parent, "category": category}
+            run = self._client.create_run(self._experiment, run_name=category, tags=tags)
+            self._open[category] = run.info.run_id
+            self._pages[category] = self._page_of(self._experiment, run.info.run_id)
+            params = [Param(key, str(value)) for key, value in self._params.get(category, {}).items()]
             self._client.log_batch(run.info.run_id, params=params)
-        points = [Metric(key, value, int(1000 * when), epoch) for key, value in metrics.items()]
-        self._client.log_batch(self._open[name], metrics=points)
+        points = [Metric(key, value, int(1000 * seconds), epoch) for key, value in metrics.items()]
+        self._client.log_batch(self._open[category], metrics=points)
 
-    def end(self, name: str, status: str) -> None:
-        """End the run of one category; if ``name`` is empty, the parent and all open runs."""
-        runs = [self._open.pop(name)] if name in self._open else []
-        if not name:
+    def end(self, category: str, status: str) -> None:
+        """End the run of one category; if ``category`` is empty, the parent and all open runs."""
+        runs = [self._open.pop(category)] if category in self._open else []
+        if not category:
             runs = [*self._open.values(), self._parent]
         for run in runs:
             self._client.set_terminated(run, status)

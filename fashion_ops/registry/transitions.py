@@ -2,8 +2,8 @@
 
 MLflow moves one alias at a time and a promotion moves two. They move in such an order that
 ``champion`` always points to a version that was meant to serve, even if the process dies in between.
-The event that is written before lets the next process finish or undo the rest. Events are tags of the
-registered model, numbered by lock.
+The event is written before the aliases move, so that the next process can finish or undo what is left.
+Events are tags of the registered model; each has the number of the lock under which it happened.
 """
 
 import json
@@ -31,10 +31,10 @@ class Event:
     time: str  # ISO 8601, UTC
     what: str  # promotion | refusal | rollback
     version: str  # that was promoted, refused or rolled back
-    champion: Change
-    previous: Change
+    champion: Change  # of the alias ``champion``
+    previous: Change  # of the alias ``previous``
     why: str  # the reason in words
-    done: bool = False  # whether all of it happened
+    done: bool = False  # False until all aliases have moved
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Transition:
     lock: PromotionLock
 
     def promote(self, version: str, why: str) -> Event:
-        """Make a version champion, and the champion previous."""
+        """Make a version champion, and the present champion previous; returns the recorded event.
+
+        Raises:
+            LockHeld: another process has taken the lock over.
+        """
         champion, previous = self._version(CHAMPION), self._version(PREVIOUS)
         event = self._event("promotion", version, (champion, version), (previous, champion), why)
         self._write(event)
@@ -54,17 +58,20 @@ class Transition:
         return self._finish(event)
 
     def refuse(self, version: str, why: str) -> Event:
-        """Record that a version may not become champion."""
+        """Record that a version may not become champion; no alias moves."""
         champion, previous = self._version(CHAMPION), self._version(PREVIOUS)
         return self._finish(
             self._event("refusal", version, (champion, champion), (previous, previous), why)
         )
 
     def roll_back(self, why: str) -> Event:
-        """Make the previous version champion again, and the champion before that one previous.
+        """Make the previous version champion again; returns the recorded event.
+
+        The champion before that one becomes previous, so that a second rollback goes one further back.
 
         Raises:
             ValueError: there is no previous version.
+            LockHeld: another process has taken the lock over.
         """
         champion, previous = self._version(CHAMPION), self._version(PREVIOUS)
         if champion is None or previous is None:
@@ -79,7 +86,13 @@ class Transition:
         return self._finish(event)
 
     def repair(self) -> Event | None:
-        """Finish or undo an event that another process left incomplete; None if there is none."""
+        """Finish or undo the last event if a process left it incomplete.
+
+        It is finished if the champion has moved already, otherwise undone.
+
+        Returns:
+            The repaired event; None if the last event was complete.
+        """
         events = history(self.lock.client, self.lock.name)
         if not events or events[-1].done:
             return None
@@ -92,7 +105,10 @@ class Transition:
         return undone
 
     def _finish(self, event: Event) -> Event:
-        """Do what follows once the champion has moved; harmless if done twice."""
+        """Do what follows once the champion has moved, and record that the event is done.
+
+        It may be called again for the same event.
+        """
         client, name = self.lock.client, self.lock.name
         self._move(PREVIOUS, event.previous[1])
         if event.what == "rollback":
@@ -105,19 +121,22 @@ class Transition:
         return done
 
     def _event(self, what: str, version: str, champion: Change, previous: Change, why: str) -> Event:
+        """An event of now, under the number of the lock; a long reason is cut off."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Event(self.lock.number, now, what, version, champion, previous, why[:1500])
 
     def _write(self, event: Event) -> None:
+        """Keep an event as a tag of the model; it replaces the one with the same number."""
         key = f"{_EVENT}{event.number:06d}"
         self.lock.client.set_registered_model_tag(self.lock.name, key, json.dumps(asdict(event)))
 
     def _version(self, alias: str) -> str | None:
+        """Number of the version that an alias points to; None if there is no such alias."""
         version = with_alias(self.lock.client, self.lock.name, alias)
         return None if version is None else str(version.version)
 
     def _move(self, alias: str, version: str | None) -> None:
-        """Point an alias to a version, or delete it if None.
+        """Point an alias to a version; None deletes the alias.
 
         Raises:
             LockHeld: another process has taken the lock over.
@@ -131,7 +150,12 @@ class Transition:
 
 @contextmanager
 def begin_transition(client: MlflowClient, name: str, purpose: str) -> Iterator[Transition]:
-    """Take the lock of the model ``name`` (see ``promotion_lock``) and repair an incomplete event.
+    """Hold the lock of a model while its aliases move; first repairs an event that is incomplete.
+
+    Args:
+        client: from ``client.connect``.
+        name: name of the registered model.
+        purpose: what the lock is for, shown to other processes.
 
     Raises:
         LockHeld: another process moves the aliases.
@@ -143,7 +167,7 @@ def begin_transition(client: MlflowClient, name: str, purpose: str) -> Iterator[
 
 
 def history(client: MlflowClient, name: str) -> list[Event]:
-    """All events of a model, oldest first."""
+    """All events of the model ``name``, oldest first; empty if it is not registered."""
     try:
         tags = client.get_registered_model(name).tags
     except MlflowException as error:
@@ -156,7 +180,11 @@ def history(client: MlflowClient, name: str) -> list[Event]:
 
 
 def line_of_champions(events: list[Event]) -> list[str]:
-    """The champions that successive rollbacks would go back through, the present one last."""
+    """Version numbers of the champions that rollbacks would go back through, the present one last.
+
+    Args:
+        events: all events, oldest first.
+    """
     line: list[str] = []
     for event in events:
         old, new = event.champion

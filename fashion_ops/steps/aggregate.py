@@ -66,6 +66,9 @@ def group_landmarks(grouping: Grouping, category_ids: np.ndarray, landmarks: np.
 
     Returns:
         float32 (N, num_groups, 3), zeros where a category has no such group.
+
+    Raises:
+        ValueError: the grouping does not have all categories.
     """
     lengths = np.array([c.num_landmarks for c in CATEGORIES])[category_ids - 1]
     starts = np.cumsum(lengths) - lengths
@@ -78,6 +81,14 @@ def group_landmarks(grouping: Grouping, category_ids: np.ndarray, landmarks: np.
 
 
 def _write_groups(folder: Path, grouping: Grouping, counts: np.ndarray) -> None:
+    """Write groups.parquet and grouping.json.
+
+    Args:
+        folder: of the output.
+        grouping: the grouping.
+        counts: (num_groups, 3): for each group the number of garments whose category has it, of those
+            where it is labelled, and of those where it is visible.
+    """
     members: list[list[str]] = [[] for _ in range(grouping.num_groups)]
     for category in CATEGORIES:
         channels = grouping.channels(category.id).tolist()
@@ -87,7 +98,7 @@ def _write_groups(folder: Path, grouping: Grouping, counts: np.ndarray) -> None:
         {
             "group": pa.array(range(grouping.num_groups), pa.int32()),
             "members": members,
-            "garments": counts[:, 0],  # garments whose category has the group
+            "garments": counts[:, 0],
             "labelled": counts[:, 1],
             "visible": counts[:, 2],
         }

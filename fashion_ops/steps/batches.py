@@ -49,14 +49,14 @@ class NewBatches:
     incomplete: list[str]
 
     def why_wait(self, min_images: int) -> str | None:
-        """Why no batch is processed yet; None if there are ``min_images`` or more, or an archive."""
+        """The reason to process no batch yet; None if there are ``min_images`` images or an archive."""
         if not self.num_images:
             names = ", ".join(self.incomplete)
             if names:
                 return f"no batch is ready; not marked as {READY_SUFFIX}: {names}"
             return "nothing there"
         total = sum(self.num_images.values())
-        if total >= min_images or 0 in self.num_images.values():  # archives are opened only later
+        if total >= min_images or 0 in self.num_images.values():  # 0: an archive, opened later
             return None
         return f"{total} images are ready, batches.min_images is {min_images}"
 
@@ -66,9 +66,9 @@ class BatchResults:
     """What became of the complete batches.
 
     Args:
-        accepted: folder names below ``data/batches``.
-        rejected: the reason by name.
-        waiting: why all others wait; "" if none does.
+        accepted: names of the new folders in ``data/batches``.
+        rejected: why each refused batch was refused, by its name.
+        waiting: why the other batches wait; "" if none does.
     """
 
     accepted: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ class BatchResults:
 
 
 def find_batches(ws: Workspace) -> NewBatches:
-    """List the batches in ``data/inbox``; images are counted by file names, nothing is opened."""
+    """List the batches in ``data/inbox`` and count their images by file names; no file is opened."""
     if not ws.inbox.is_dir():
         return NewBatches({}, [])
     names = sorted(p.name for p in ws.inbox.iterdir() if not p.name.startswith("."))
@@ -86,8 +86,12 @@ def find_batches(ws: Workspace) -> NewBatches:
     return NewBatches(complete, [name for name in batches if name not in complete])
 
 
-def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
-    """Check the complete batches if they have enough images, and add valid ones to the training data.
+def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
+    """Check the complete batches in ``data/inbox`` and add the valid ones to the training data.
+
+    Nothing happens until they have ``batches.min_images`` images together or include an archive, whose
+    images are not counted yet. Invalid batches are moved to ``data/rejected``; valid ones wait in the
+    inbox if they have too few images together.
 
     A crash loses nothing: a batch is in the inbox or among the accepted ones, and a batch that was
     accepted but not yet versioned is versioned by the next call.
@@ -109,7 +113,7 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
             try:
                 content = _as_folder(ws.inbox / name, Path(scratch, str(i)))
                 images = _check(content, Path(scratch, f"catalog-{i}"), params, known)
-            except ValueError as error:  # InvalidBatchError, and whatever a source finds wrong
+            except ValueError as error:  # InvalidBatchError, or an error of a source
                 results.rejected[name] = str(error)
                 _reject(ws, name, str(error))
                 continue
@@ -117,7 +121,7 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
             valid.append((name, content, len(images)))
         total = sum(count for _, _, count in valid)
         if total < min_images:
-            results.waiting = f"{total} sound images, batches.min_images is {min_images}"
+            results.waiting = f"{total} images in valid batches, batches.min_images is {min_images}"
             return results
         for name, content, _ in valid:
             folder = _accept(ws, name, content)
@@ -127,7 +131,13 @@ def take(params: Params, ws: Workspace, ledger: Ledger) -> BatchResults:
 
 
 def _as_folder(batch: Path, scratch: Path) -> Path:
-    """The batch as a folder; an archive is unpacked into ``scratch``."""
+    """The batch as a folder; an archive is unpacked into ``scratch``, which must not exist yet.
+
+    Raises:
+        InvalidBatchError: the batch is neither folder nor archive, or holds a link, or a file of the
+            archive is refused.
+        ValueError: the archive can't be read.
+    """
     if is_archive(batch):
         scratch.mkdir()
         if refused := unpack(batch, scratch):
@@ -141,11 +151,20 @@ def _as_folder(batch: Path, scratch: Path) -> Path:
 
 
 def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) -> pd.DataFrame:
-    """Ingest a batch into a catalog in ``scratch`` and return split, name and checksum of its images.
+    """Ingest a batch into a catalog of its own, to see whether it is valid.
+
+    Args:
+        content: folder of the batch.
+        scratch: new folder for the catalog.
+        params: ``ingest`` limits the share of refused records.
+        known: name by sha256 of the images that the training data have already.
+
+    Returns:
+        One row per image: split, file_name, sha256.
 
     Raises:
-        ValueError: too many records are refused, the batch has a validation split, or some of its
-            images are already ``known`` (checksum -> name).
+        ValueError: too many records are refused, the batch has a split other than train, or some of
+            its images are known.
     """
     scratch.mkdir()
     section = params.ingest
@@ -174,12 +193,12 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
 
 
 def _digests(images: pd.DataFrame) -> Iterable[tuple[str, str]]:
-    """Checksum and name of each image."""
+    """(sha256, file name) of each row of ``images``."""
     return zip(images["sha256"].tolist(), images["file_name"].tolist(), strict=True)
 
 
 def _known_images(ws: Workspace) -> dict[str, str]:
-    """sha256 -> name of each image of the catalog."""
+    """File name by sha256 of all images in the catalog; empty if there is no catalog yet."""
     path = ws.catalog / "images.parquet"
     if not path.is_file():
         return {}
@@ -188,25 +207,37 @@ def _known_images(ws: Workspace) -> dict[str, str]:
 
 
 def _accept(ws: Workspace, name: str, content: Path) -> Path:
-    """Move a batch to ``data/batches`` under the next number, then clear its remains from the inbox."""
+    """Move a batch to ``data/batches`` under the next number, and delete what is left in the inbox.
+
+    Args:
+        ws: the workspace.
+        name: name of the batch in the inbox.
+        content: folder with its files: the batch itself, or its unpacked archive.
+
+    Returns:
+        The new folder, such as ``data/batches/0001-NAME``.
+    """
     last = max((number(p.name) for p in folders(ws.batches)), default=0)
     plain = re.sub(r"[^\w.-]+", "-", Path(name).name).strip(".-") or "batch"
     folder = ws.batches / f"{last + 1:04d}-{plain}"
     ws.batches.mkdir(parents=True, exist_ok=True)
     content.rename(folder)
-    if (ws.inbox / name).is_file():  # the archive that it was
+    if (ws.inbox / name).is_file():  # the archive that it was unpacked from
         (ws.inbox / name).unlink()
     (ws.inbox / f"{name}{READY_SUFFIX}").unlink(missing_ok=True)
     return folder
 
 
 def _reject(ws: Workspace, name: str, reason: str) -> None:
-    """Move a batch to ``data/rejected`` and write its reason; an older one of that name is kept."""
+    """Move a batch from the inbox to ``data/rejected``, and write the reason into a file beside it.
+
+    If a rejected batch has this name already, the new one is called NAME-2, NAME-3 and so on.
+    """
     ws.rejected.mkdir(parents=True, exist_ok=True)
-    target, again = ws.rejected / name, 1
+    target, number_of_name = ws.rejected / name, 1
     while target.exists():
-        again += 1
-        target = ws.rejected / f"{name}-{again}"
+        number_of_name += 1
+        target = ws.rejected / f"{name}-{number_of_name}"
     target.with_name(f"{target.name}{REASON_SUFFIX}").write_text(
         f"{name}: {reason}\n", encoding="utf-8"
     )
@@ -215,6 +246,7 @@ def _reject(ws: Workspace, name: str, reason: str) -> None:
 
 
 def _count_images(batch: Path) -> int:
+    """Number of image files in a folder and below; 0 for an archive."""
     if not batch.is_dir():
         return 0
     return sum(p.suffix.lower() in IMAGE_SUFFIXES for p in batch.rglob("*"))

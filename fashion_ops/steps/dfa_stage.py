@@ -36,14 +36,17 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
     """Train one stage and write ``ws.dfa(stage)``.
 
     Args:
-        params: of all steps.
+        params: the parameters; ``dfa_stage`` configures all three stages.
         ws: the workspace.
         stage: ``1``, ``2`` or ``3``.
 
     Returns:
-        Means over the stage's models: NE (normalised error over visible landmarks) of the val split
-        and that of the mean shape; ``hard``: share of val garments routed to the hard network (stage
-        3); the losses of the last epoch.
+        Means over the stage's models: ``NE`` (normalised error over visible landmarks) on the val
+        split, and ``NE mean shape``; ``hard``, the share of val garments routed to the hard network
+        (stage 3 only); the losses of the last epoch.
+
+    Raises:
+        FileNotFoundError: the stage before was not trained yet.
     """
     config, number = params.dfa_stage, int(stage)
     catalog = AlignmentCatalog(ws.alignment_catalog / config.source)
@@ -78,7 +81,12 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
 
 
 def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
-    """Write a stage's predictions of each split, in the order of the catalog's rows."""
+    """Write the predictions of one model of a stage as safetensors.
+
+    Args:
+        path: the file, usually named ``ESTIMATES``.
+        estimates: predictions by split; garments in the order of the catalog.
+    """
     arrays = {
         f"{split}.{name}": np.ascontiguousarray(getattr(estimate, name))
         for split, estimate in estimates.items()
@@ -88,7 +96,7 @@ def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
 
 
 def read_estimates(path: Path) -> dict[str, Estimate]:
-    """Inverse of ``write_estimates``, by split."""
+    """Read the file that ``write_estimates`` wrote: predictions by split, with ``passes`` set to 1."""
     arrays = load_file(path)
     splits = dict.fromkeys(name.partition(".")[0] for name in arrays)
     return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
@@ -97,7 +105,15 @@ def read_estimates(path: Path) -> dict[str, Estimate]:
 def _read_previous(
     ws: Workspace, number: int, kind: str
 ) -> tuple[TrainedStage | None, dict[str, Estimate]]:
-    """The stage before ``number`` and its predictions by split; None and nothing before stage 1.
+    """Read the stage before ``number``.
+
+    Args:
+        ws: the workspace.
+        number: of the present stage.
+        kind: which of its models, see ``kinds_of``.
+
+    Returns:
+        The trained stage and its predictions by split; None and an empty dict for stage 1.
 
     Raises:
         FileNotFoundError: the stage has not been trained yet, or not for this kind of garment.
@@ -114,7 +130,13 @@ def _read_previous(
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:
-    """Write landmarks in image pixels with P(visible), of all splits."""
+    """Write the predicted landmarks of all splits: x, y in image pixels, and P(visible).
+
+    Args:
+        path: the parquet file, as ``schemas.PREDICTIONS`` of the alignment catalog.
+        splits: the garments by split.
+        estimates: their predictions by split.
+    """
     parts = []
     for name, split in splits.items():
         estimate = estimates[name]
@@ -127,7 +149,16 @@ def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str
 
 
 def _evaluate(splits: dict[str, Split], estimate: Estimate) -> dict[str, float]:
-    """Metrics of predictions for the val split."""
+    """Evaluate the predictions of one model for the val split.
+
+    Args:
+        splits: the garments of the train split, for the mean shape, and of the val split.
+        estimate: predictions for the val split.
+
+    Returns:
+        ``NE`` of the predictions and ``NE mean shape``, over visible landmarks; ``hard``, the share of
+        garments routed to the hard network, in stage 3 only.
+    """
     val, train = splits["val"], splits["train"]
     mask = counted(val.rows.visibility, "visible")
     shape = mean_points(train.shapes.positions, train.shapes.observed)

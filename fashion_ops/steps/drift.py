@@ -27,11 +27,11 @@ SHRINK = 4  # images are decoded smaller by this factor
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Compare the newest batch and write ``ws.drift``.
+    """Compare the newest batch with the training data before it and write ``ws.drift``.
 
     Returns:
-        batches: number of batches; drifted: number of measures of the newest batch that are over their
-        limit; and the value of each measure by its name.
+        batches: number of batches; drifted: number of measures of the newest batch whose difference is
+        over its limit and significant; the value of each measure by its name, none without a batch.
     """
     catalog = Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == "train"]
@@ -50,7 +50,19 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 def _compare(
     params: Params, ws: Workspace, batch: pd.DataFrame, before: pd.DataFrame, name: str, folder: Path
 ) -> dict[str, Any]:
-    """Compare the images of a batch, and their garments, with those before it; returns drift.json."""
+    """Compare a batch with the training data before it, and draw drift.png.
+
+    Args:
+        params: ``drift`` has the limits.
+        ws: the workspace.
+        batch: ``schemas.IMAGES`` of the batch.
+        before: ``schemas.IMAGES`` of the training images before it.
+        name: name of the batch.
+        folder: where drift.png is written.
+
+    Returns:
+        The content of drift.json.
+    """
     catalog = Catalog(ws.catalog)
     garments = catalog.garments[catalog.garments["split"] == "train"]
     is_new = garments["image_id"].isin(batch["image_id"]).to_numpy()
@@ -75,11 +87,25 @@ def _compare(
 
 
 def _count_categories(category_ids: np.ndarray) -> np.ndarray:
+    """Number of garments of each category, shape (13,)."""
     return np.bincount(category_ids, minlength=len(CATEGORIES) + 1)[1:]
 
 
 def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndarray:
-    """Rank of the distance of each new garment among those of its category before the batch."""
+    """How unusual the landmark configuration of each new garment is within its category.
+
+    That is the rank of its distance to the nearest pseudo-label centre among the garments of its
+    category before the batch.
+
+    Args:
+        ws: workspace with the pseudo-label centres.
+        garments: ``schemas.GARMENTS`` of the train split.
+        is_new: bool (N,): which of them are in the batch.
+
+    Returns:
+        Ranks from 0 (typical) to 1 (unusual), shape (M,), of the new garments that have a labelled
+        landmark and whose category has centres and ``MIN_GARMENTS`` garments before the batch.
+    """
     centers = pd.read_parquet(ws.pseudo_labels / "centers.parquet")
     parts = []
     for category in CATEGORIES:
@@ -101,7 +127,11 @@ def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndar
 def _statistics(
     catalog: Catalog, images: pd.DataFrame, number: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """``drift.STATISTICS`` of up to ``number`` images drawn at random, shape (N, statistics)."""
+    """Compute ``drift.STATISTICS`` of ``number`` images drawn at random, or of all if there are fewer.
+
+    Returns:
+        One row per drawn image, one column per statistic.
+    """
     drawn = images.iloc[np.sort(rng.permutation(len(images))[:number])]
     return np.array(
         [

@@ -42,14 +42,14 @@ UNRELATED = {"distributed", "registration", "promote", "retrain", "batches", "dr
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Evaluate all models and write the report.
+    """Evaluate all models and write ``ws.evaluation``, with the report.
 
     Returns:
-        Landmark AP of each method on both kinds of boxes, box AP, and numbers of categories without
-        training garments or ground truth.
+        Landmark AP of each method on ground-truth boxes and on detected boxes, box AP, and the numbers
+        of categories without training garments and without ground truth.
 
     Raises:
-        ValueError: the split holds no garments.
+        ValueError: the catalog has no garments in ``evaluate.split``.
     """
     p = params.evaluate
     catalog = Catalog(ws.catalog)
@@ -69,14 +69,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     pipeline = LandmarkPipeline.load(ws.detector.parent)
     ensemble = [LandmarkPipeline.load(ws.root / e, variants=("finetuned",)) for e in p.ensemble]
 
-    def landmarks(boxes: pd.DataFrame, label: str) -> Tables:
+    def predict_landmarks(boxes: pd.DataFrame, label: str) -> Tables:
         tables = landmark_tables(pipeline, catalog, boxes, label, p.score, ensemble)
         return {variant: oks_nms(table, p.oks_nms) for variant, table in tables.items()}
 
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
-    truth_boxes |= landmarks(garments, "ground-truth boxes")
+    truth_boxes |= predict_landmarks(garments, "ground-truth boxes")
     own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), "detector": centernet_landmarks}
-    own_boxes |= landmarks(boxes, "own boxes")
+    own_boxes |= predict_landmarks(boxes, "own boxes")
     evaluation = evaluate_tables(
         images,
         garments,
@@ -88,7 +88,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     )
     labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
-    metrics = headline(evaluation)
+    metrics = metrics_json(evaluation)
     warn_of_missing(evaluation)
     with publish(ws.evaluation) as folder:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -117,10 +117,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     }
 
 
-def headline(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of ``metrics.json``; AP as fractions."""
+def metrics_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The content of ``metrics.json``: landmark AP and box AP, overall and by category.
+
+    AP is a fraction, and -1 where there is no ground truth or no detector was evaluated.
+    """
     methods, categories = evaluation.methods, evaluation.per_category
-    on_truth = [c for c in categories.columns if c in evaluation.truth_boxes]
+    methods_on_truth = [c for c in categories.columns if c in evaluation.truth_boxes]
     return {
         "landmark_ap": methods["AP"].dropna().to_dict(),
         "landmark_ap_own_boxes": methods["own_AP"].dropna().to_dict(),
@@ -132,7 +135,7 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
                 "box_ap": row["box_AP"],
                 "train": int(row["train"]),
                 "validation": int(row["validation"]),
-                "landmark_ap": {method: row[method] for method in on_truth},
+                "landmark_ap": {method: row[method] for method in methods_on_truth},
             }
             for name, row in categories.iterrows()
         },
@@ -140,7 +143,7 @@ def headline(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def warn_of_missing(evaluation: Evaluation) -> None:
-    """Log the categories without training garments and those without ground truth."""
+    """Log a warning for categories without training garments, and for those without ground truth."""
     if evaluation.untrained:
         log.warning("no training garments, counted in the mean: %s", ", ".join(evaluation.untrained))
     if missing := evaluation.without_ground_truth:
@@ -148,7 +151,11 @@ def warn_of_missing(evaluation: Evaluation) -> None:
 
 
 def training_curves(ws: Workspace) -> dict[str, list[float]]:
-    """Loss of each epoch of every training run."""
+    """Loss of each epoch of every trained model, by its name in the report (``finetune skirt``).
+
+    Raises:
+        FileNotFoundError: a model was not trained.
+    """
     folders = {
         "detector": ws.detector,
         **({"box detector": ws.box_detector} if holds_detector(ws.box_detector) else {}),
@@ -160,7 +167,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
 
 
 def tuning_result(ws: Workspace) -> Tuning:
-    """The result of ``tune_postprocess`` for the report."""
+    """Read what step ``tune_postprocess`` wrote: its best values, APs and plots, for the report."""
     post = read_postprocess(ws.postprocess)
     metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
     technique_is_on = {

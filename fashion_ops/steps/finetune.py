@@ -22,7 +22,7 @@ from fashion_ops.catalog.training_data import (
 from fashion_ops.distributed.payload import (
     CategoryJob,
     Result,
-    devices_at_hand,
+    count_devices,
     pack_folder,
     publish_files,
     unpack_folder,
@@ -52,9 +52,10 @@ class FinetuneJob(CategoryJob):
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
-    """Collect the inputs of one category's run; images are read chunk by chunk, later.
+    """Collect the inputs of ``work`` for the category with this name; images are read later, in chunks.
 
     Raises:
+        FileNotFoundError: there is no landmarker yet.
         ValueError: the landmarker was trained with other parameters than ``params``, or on another
             grouping.
     """
@@ -81,15 +82,16 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
 def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
     """Train one category's landmarker; nothing but ``checkpoint`` is written.
 
-    A category without training garments keeps the universal landmarker unchanged.
+    A category without training garments gets the universal landmarker unchanged.
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that the run resumes from and that is rewritten after each epoch.
+        checkpoint: file that training resumes from if it exists, and that is rewritten after each
+            epoch; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
-        The files of the model folder; number of garments and metrics of the last epoch.
+        The files of the model folder; as metrics the number of garments and those of the last epoch.
     """
     if not len(job.garments):
         return Result({**job.landmarker, HISTORY: b"[]\n"}, {"garments": 0})
@@ -112,7 +114,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
             checkpoint=checkpoint,
             on_epoch=on_epoch,
             validate=validate,
-            devices=devices_at_hand(job.devices, job.config.batch_size, len(garments)),
+            devices=count_devices(job.devices, job.config.batch_size, len(garments)),
         )
         history = train_landmarker(
             job.config, model, spec, garments, read_image, folder, options, seed=job.seed
@@ -122,11 +124,11 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.finetuned(category)`` whole, or not at all; returns the metrics."""
+    """Write the model to ``ws.finetuned(category)``, as a whole or not at all; returns its metrics."""
     publish_files(ws.finetuned(category), result.files)
     return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Finetune one category in this process."""
+    """Finetune one category in this process; writes ``ws.finetuned(category)``, returns its metrics."""
     return publish(ws, category, work(prepare(params, ws, category)))

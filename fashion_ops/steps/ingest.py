@@ -19,17 +19,20 @@ from fashion_ops.workspace import Workspace, publish, seen_from
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Read ``params.ingest.root`` (relative to the workspace, or absolute), then the accepted batches.
+    """Read the data set ``ingest.root`` and all accepted batches, and write ``ws.catalog``.
+
+    The root is a folder or an archive, relative to the workspace or absolute.
 
     With ``copy_images: false`` the images stay where they are: images.parquet names them relative to
     the catalog's folder, or by their absolute path if the root is absolute, and ``sha256`` is empty.
 
     Returns:
-        images, garments, quarantined; the same for each split as ``images_train`` and so on.
+        images, garments and quarantined: their numbers; the same by split as ``images_train`` and so
+        on.
 
     Raises:
-        ValueError: there is no such data set, or more than ``max_quarantined`` of the records are
-            refused.
+        ValueError: there is no such data set, it is an archive and ``copy_images`` is false, or more
+            than ``max_quarantined`` of the records are refused.
     """
     section = params.ingest
     root = ws.root / section.root
@@ -72,6 +75,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def _metrics(totals: Totals) -> dict[str, float]:
+    """Numbers of images, garments and quarantined records, over all and by split."""
     counts = {"images": totals.images, "garments": totals.garments, "quarantined": totals.quarantined}
     metrics = {name: float(count.total()) for name, count in counts.items()}
     for split in sorted(totals.images | totals.garments | totals.quarantined):

@@ -26,18 +26,21 @@ def run(
 ) -> dict[str, Any]:
     """Make the challenger champion, or say why not.
 
+    Nothing changes if the challenger is champion already, or if another process moves the aliases.
+
     Args:
         params: the parameters; ``promote`` is the gate.
         ws: the workspace, with the catalog that the challenger was evaluated on.
-        tags: kept with the decision.
+        tags: facts about this run, such as its id, that are kept in promotion.json.
         again: allow a version that was rolled back.
 
     Returns:
         ``promoted``: whether the challenger is champion now; ``version``: number of the challenger;
-        ``champion``: number of the version in use now, 0 for none; ``reasons``: in words, with numbers.
+        ``champion``: number of the version in use now, 0 for none; ``reasons``: the reasons in words,
+        with numbers.
 
     Raises:
-        ValueError: nothing is registered.
+        ValueError: the registry has no challenger.
         FileNotFoundError: the challenger lacks a model or a record.
         UnsafeModel: there is a pickle among its models.
     """
@@ -73,7 +76,18 @@ def decide(
     measurements: Measurements,
     tags: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Apply the gate; returns the content of promotion.json: the decision with every number."""
+    """Apply the gate.
+
+    Args:
+        params: the parameters; ``promote`` is the gate.
+        challenger: the version to promote.
+        champion: the version in use; None if there is none yet, and nothing is compared.
+        measurements: the numbers of both.
+        tags: facts about this run, which are kept with the decision.
+
+    Returns:
+        The content of promotion.json: the decision with every number.
+    """
     findings = gate.apply_rules(measurements.facts, params.promote)
     reasons = [f.why for f in findings if not f.passed]
     if champion is not None and measurements.facts.comparisons is None:
@@ -97,6 +111,11 @@ def decide(
 
 
 def _aliases(client: MlflowClient, name: str) -> tuple[ModelVersion, ModelVersion | None]:
+    """Challenger and champion of a model; None without a champion.
+
+    Raises:
+        ValueError: there is no challenger.
+    """
     challenger = registry.with_alias(client, name, registry.CHALLENGER)
     if challenger is None:
         raise ValueError(f"{name}: no challenger in the registry; run `fashion-ops register` first")
@@ -106,7 +125,7 @@ def _aliases(client: MlflowClient, name: str) -> tuple[ModelVersion, ModelVersio
 def _record(
     client: MlflowClient, ws: Workspace, challenger: ModelVersion, decision: Mapping[str, Any]
 ) -> None:
-    """Keep the decision in the workspace, as the newest page, and with the version."""
+    """Write a decision into ``ws.promotions``, replacing the last one, and keep it with the version."""
     ws.promotions.mkdir(parents=True, exist_ok=True)
     page = ws.promotions / "promotion.html"
     page.write_text(draw_page(decision), encoding="utf-8")
@@ -116,11 +135,12 @@ def _record(
 
 
 def _result(
-    promoted: bool, version: ModelVersion, champion: ModelVersion | None, reasons: str
+    promoted: bool, challenger: ModelVersion, champion: ModelVersion | None, reasons: str
 ) -> dict[str, Any]:
+    """The dict that ``run`` returns; ``champion`` is the version that is champion now."""
     return {
         "promoted": promoted,
-        "version": int(version.version),
+        "version": int(challenger.version),
         "champion": int(champion.version) if champion else 0,
         "reasons": reasons,
     }

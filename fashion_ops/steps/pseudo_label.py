@@ -1,4 +1,4 @@
-"""Step ``pseudo_label``: K typical landmark configurations per category, and a label per garment.
+"""Step ``pseudo_label``: K typical landmark configurations per category, a soft label per garment.
 
 Writes labels.parquet (all splits), centers.parquet and clusters/CATEGORY.png. The centres are fitted on
 the train split alone. The landmarker learns the labels beside its landmarks (DFA), and the report
@@ -40,14 +40,14 @@ CENTERS = pa.schema(
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Cluster the garments of ``ws.catalog`` and write ``ws.pseudo_labels``.
 
-    A category with fewer different garments than ``clusters`` gets fewer centres; its labels are padded
-    with zeros to the length of the others. A garment without any labelled landmark, or of a category
-    without centres, has cluster -1 and a uniform label.
+    With K = ``pseudo_label.clusters``: a category with fewer than K different configurations gets fewer
+    centres, and its labels are padded with zeros to length K. A garment without any labelled landmark,
+    or of a category without centres, has cluster -1 and a uniform label.
 
     Returns:
-        clusters: number of centres over all categories; perplexity: of the soft labels, mean over the
-        garments that have a cluster (1 is one-hot, ``clusters`` is uniform); unlabelled: number of
-        garments without a cluster.
+        clusters: number of centres over all categories; perplexity: mean perplexity of the soft labels
+        of the garments that have a cluster (1 if they are one-hot, K if uniform); unlabelled: number
+        of garments without a cluster.
     """
     catalog = Catalog(ws.catalog)
     k, temperature = params.pseudo_label.clusters, params.pseudo_label.temperature
@@ -87,13 +87,23 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def _configurations(garments: pa.Table, category: Category) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (N, n, 2) in the frame of their boxes, and which are labelled (N, n)."""
+    """Landmark configurations of the garments of one category.
+
+    Args:
+        garments: ``landmarks`` and ``box`` of N garments.
+        category: their category, with n landmarks.
+
+    Returns:
+        x, y of each landmark in the 224-px frame of its box, (N, n, 2); and which landmarks are
+        labelled, bool (N, n).
+    """
     points = _values(garments["landmarks"]).reshape(-1, category.num_landmarks, 3)
     boxes = _values(garments["box"]).reshape(-1, 4)
     return to_frame(points[..., :2], boxes), points[..., 2] > 0
 
 
 def _values(column: pa.ChunkedArray) -> np.ndarray:
+    """The numbers of a column of lists, all lists concatenated."""
     return column.combine_chunks().flatten().to_numpy()
 
 
@@ -104,6 +114,15 @@ def _write(
     labels: np.ndarray,
     centers: list[tuple[int, int, int, np.ndarray]],
 ) -> None:
+    """Write labels.parquet and centers.parquet.
+
+    Args:
+        folder: of the output.
+        garment_ids: of the N garments.
+        clusters: (N,); -1 for none.
+        labels: soft labels (N, K).
+        centers: rows of ``CENTERS``.
+    """
     offsets = np.arange(len(labels) + 1, dtype=np.int32) * labels.shape[1]
     soft = pa.ListArray.from_arrays(offsets, pa.array(labels.reshape(-1)))
     target = folder / "labels.parquet"

@@ -23,7 +23,7 @@ from fashion_ops.catalog.training_data import (
 from fashion_ops.distributed.payload import (
     CategoryJob,
     Result,
-    devices_at_hand,
+    count_devices,
     pack_folder,
     publish_files,
     unpack_folder,
@@ -51,7 +51,7 @@ class RefineJob(CategoryJob):
 
     Attributes:
         config: learning rate, epochs and batch size, see ``refine_config``.
-        refine: what the runs of all categories share.
+        refine: the parameters that all categories share.
     """
 
     config: TrainingConfig
@@ -59,10 +59,11 @@ class RefineJob(CategoryJob):
 
 
 def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
-    """Collect the inputs of one category's run; images are read chunk by chunk, later.
+    """Collect the inputs of ``work`` for the category with this name; images are read later, in chunks.
 
     Raises:
-        ValueError: the finetuned landmarker is of another grouping than the landmarks.
+        FileNotFoundError: the category has no finetuned landmarker yet.
+        ValueError: its output channels follow another grouping than the landmarks of the catalog.
     """
     _, garments = load_garments(ws, "train", only=category)
     grouping, folder = used_grouping(ws), ws.finetuned(category)
@@ -98,11 +99,12 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that the run resumes from and that is rewritten after each epoch.
+        checkpoint: file that training resumes from if it exists, and that is rewritten after each
+            epoch; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
-        The files of the model folder; number of garments and metrics of the last epoch.
+        The files of the model folder; as metrics the number of garments and those of the last epoch.
     """
     torch.set_num_threads(job.threads)
     with tempfile.TemporaryDirectory() as scratch:
@@ -119,7 +121,7 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 validate=_validation(job, landmarker, read_image),
-                devices=devices_at_hand(job.devices, job.config.batch_size, len(job.garments)),
+                devices=count_devices(job.devices, job.config.batch_size, len(job.garments)),
             )
             history = train_refiner(
                 job.config,
@@ -137,10 +139,13 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
 
 @dataclass(frozen=True)
 class RefinerValidation:
-    """AP of a refiner in training on a validation set; a ``Validate`` of ``TrainerOptions``.
+    """Computes the AP of a refiner in training: a ``Validate`` of ``TrainerOptions``.
 
-    ``spec``: the refiner's ``model.json``. ``poses``: the landmarker's predictions for the set, which
-    are refined.
+    Attributes:
+        data: the validation garments.
+        spec: content of the refiner's ``model.json``.
+        read_image: image id to RGB uint8 (H, W, 3).
+        poses: landmarks that the landmarker predicts for each garment, which are refined.
     """
 
     data: ValidationSet
@@ -158,7 +163,7 @@ class RefinerValidation:
 def _validation(
     job: RefineJob, landmarker: LandmarkPredictor, read_image: ImageReader
 ) -> RefinerValidation | None:
-    """None where the category has no validation garments."""
+    """The validation of a category's training; None if the category has no validation garments."""
     if not job.validation:
         return None
     predict = LandmarkerValidation(job.validation, landmarker.spec, read_image).predict
@@ -167,11 +172,14 @@ def _validation(
 
 
 def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
-    """Write ``ws.refined(category)`` whole, or not at all; returns the metrics."""
+    """Write the model to ``ws.refined(category)``, as a whole or not at all; returns its metrics."""
     publish_files(ws.refined(category), result.files)
     return result.metrics
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Refine one category in this process."""
+    """Train one category's refiner in this process.
+
+    Writes ``ws.refined(category)`` and returns its metrics.
+    """
     return publish(ws, category, work(prepare(params, ws, category)))

@@ -27,7 +27,7 @@ from fashion_ops.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-EVALUATED = "evaluate"  # stages that it does not depend on are not part of a version
+EVALUATED = "evaluate"  # a version consists of this stage and those that it depends on
 
 
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -42,9 +42,11 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         ``version``: its number; ``new``: whether this call made it.
 
     Raises:
-        ValueError: the system was evaluated with boxes that none of its models predicts.
+        ValueError: ``evaluate.boxes`` is a file, so the models were evaluated with boxes that they do
+            not predict.
         LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by code or
             parameters other than the present ones, or did not arrive at the remote.
+        UnsafeModel: there is a pickle among the models.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
         raise ValueError(
@@ -92,7 +94,10 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
 
 
 def _take_snapshot(root: Path, message: str) -> str | None:
-    """Make the commit to restore from; None outside of git, where a version can't be restored."""
+    """Commit the working tree as a snapshot, to restore the version from; returns the commit.
+
+    If that fails, such as outside of git, logs a warning and returns None.
+    """
     try:
         return snapshot.take(root, message)
     except snapshot.SnapshotError as error:
@@ -101,7 +106,13 @@ def _take_snapshot(root: Path, message: str) -> str | None:
 
 
 def write_origin(ws: Workspace, folder: Path, commit: str | None) -> None:
-    """Write the records of the origin of a version: lock file, metrics, packages, snapshot."""
+    """Write what ``restore`` needs: dvc.lock, metrics.json, installed packages, code.
+
+    Args:
+        ws: the workspace.
+        folder: new folder for the records.
+        commit: the snapshot, which becomes a git bundle; None leaves the code out.
+    """
     folder.mkdir()
     for path in (ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
         shutil.copy(path, folder / path.name)
@@ -111,7 +122,13 @@ def write_origin(ws: Workspace, folder: Path, commit: str | None) -> None:
 
 
 def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:
-    """Write the records that the gate decides by: the frozen set and the results of blocking checks."""
+    """Write what the gate of ``promote`` reads: the frozen set and the results of blocking checks.
+
+    Args:
+        params: ``evaluate`` names the split.
+        ws: workspace with catalog and evaluation.
+        folder: existing folder for the records.
+    """
     predictions = read_predictions(ws.evaluation)
     frozen = FrozenSet.of_split(Catalog(ws.catalog), params.evaluate.split, predictions)
     frozen.write(folder / FROZEN_SET)
@@ -120,9 +137,9 @@ def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:
 
 
 def copy_models(params: Params, ws: Workspace, folder: Path) -> None:
-    """Copy all models with parameters, ``dvc.lock`` and metrics into a new folder.
+    """Copy all models, ``params.yaml``, ``dvc.lock`` and ``metrics.json`` into the new ``folder``.
 
-    The box detector is included if the system was evaluated with its boxes.
+    The box detector is included only if the models were evaluated with its boxes.
 
     Raises:
         FileNotFoundError: a model is missing.

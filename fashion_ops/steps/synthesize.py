@@ -12,10 +12,10 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Write ``ws.raw``; the bytes do not depend on the number of workers.
+    """Draw the wardrobe into ``ws.raw``; its bytes do not depend on the number of workers.
 
     Returns:
-        For each split, SPLIT_images and SPLIT_garments: their number.
+        SPLIT_images and SPLIT_garments: the numbers drawn for each split.
     """
     section = params.synthesize
     images: Counter[str] = Counter()

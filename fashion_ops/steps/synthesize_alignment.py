@@ -10,10 +10,10 @@ from fashion_ops.workspace import Workspace, publish
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
-    """Write ``ws.alignment_raw``; the bytes do not depend on the number of workers.
+    """Draw all data sets into ``ws.alignment_raw``; the bytes do not depend on the number of workers.
 
     Returns:
-        For each data set, NAME_images: the number of its images.
+        NAME_images: the number drawn for each data set.
     """
     with publish(ws.alignment_raw) as folder:
         counts = generate(

@@ -20,11 +20,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the train split and write ``ws.box_detector``.
 
     Returns:
-        Number of images and garments, epochs and the losses of the last epoch; with ``kind`` null only
-        ``images``, which is 0.
+        images and garments: numbers of the train split; epochs; the mean losses of the last epoch.
+        With ``kind`` null only images, which is 0.
 
     Raises:
-        ValueError: unknown backbone or weights; a garment without a polygon, for HTC.
+        ValueError: unknown backbone or weights; or Hybrid Task Cascade is to train on a garment without
+            a polygon.
         OSError: pretrained weights can't be loaded.
     """
     config = params.train_box_detector

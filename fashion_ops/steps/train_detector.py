@@ -12,8 +12,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the train split and write ``ws.detector``.
 
     Returns:
-        Number of images and garments, epochs, the losses of the last epoch and, with ``start_from``,
-        how many tensors were copied and how many were not (model.json names the latter).
+        images and garments: numbers of the train split; epochs; the mean losses of the last epoch;
+        with ``start_from`` also tensors_taken and tensors_fresh: how many weight tensors the warm start
+        copied and how many it could not copy (model.json names these).
+
+    Raises:
+        FileNotFoundError: ``start_from`` names no model folder.
+        ValueError: unknown backbone, or no weight of ``start_from`` fits.
+        OSError: pretrained weights can't be loaded.
     """
     config = params.train_detector
     catalog = Catalog(ws.catalog)

@@ -15,7 +15,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the grouped landmarks of the train split and write ``ws.landmarker``.
 
     Returns:
-        garments: number of training garments; loss, heatmap and others: means of the last epoch.
+        garments: number of training garments; loss, heatmap and others: mean losses of the last epoch.
     """
     config, grouping = params.train_landmarker, used_grouping(ws)
     _, garments = load_garments(ws, "train", soft_labels=True)

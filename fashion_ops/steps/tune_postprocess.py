@@ -3,8 +3,8 @@
 Writes ``ws.postprocess``: postprocess.json (the post-processing that ``evaluate`` and ``predict`` use),
 metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and its image, curves.png.
 
-The search uses the image's original scale; NMS and flip are those of ``start`` in every setting, also
-in the one without any technique.
+The search runs the detector at the original scale of the image. NMS and flip are those of
+``tune_postprocess.start`` in every setting, also in the one without any technique.
 """
 
 import json
@@ -35,9 +35,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Search on a subset of a split and write ``ws.postprocess``.
 
     Returns:
-        Number of images; landmark AP on the detector's own boxes without the techniques, with the
-        values that the search starts from and with the best ones; box AP without the techniques and
-        with the best values; the best values.
+        The content of metrics.json (number of images; landmark AP on the detector's boxes without the
+        techniques, with the values that the search starts from and with the best values; box AP
+        without the techniques and with the best values), and the best values by parameter.
 
     Raises:
         ValueError: there are no garments in the split.
@@ -51,19 +51,19 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             f"{ws.catalog}: no garments on {len(images)} images of split {p.split!r}; "
             "tune_postprocess.split must name one with garments"
         )
-    start, plain = p.start, p.start.model_copy(update=OFF)
+    start, without_techniques = p.start, p.start.model_copy(update=OFF)
     sigmas = grid(p.step, start.sigma_center), grid(p.step, start.sigma_landmark)
     detector = Detector.load(ws.detector, post=start)
-    spaces = [SearchSpace.of(plain, *sigmas), SearchSpace.of(start, *sigmas)]
+    spaces = [SearchSpace.of(without_techniques, *sigmas), SearchSpace.of(start, *sigmas)]
     plain_scorer, scorer = build_scorers(detector, catalog, images, garments, spaces)
     result = search(scorer.landmark_aps, start, p.step)
     start_ap, tuned_ap = scorer.landmark_aps([start, result.best])
     metrics = {
         "pictures": len(images),
-        "AP without techniques": float(plain_scorer.landmark_aps([plain])[0]),
+        "AP without techniques": float(plain_scorer.landmark_aps([without_techniques])[0]),
         "AP at the start": float(start_ap),
         "AP tuned": float(tuned_ap),
-        "box AP without techniques": float(plain_scorer.box_aps([plain])[0]),
+        "box AP without techniques": float(plain_scorer.box_aps([without_techniques])[0]),
         "box AP tuned": float(scorer.box_aps([result.best])[0]),
     }
     with publish(ws.postprocess) as folder:
@@ -75,7 +75,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def write_search(folder: Path, scorer: PostprocessScorer, result: SearchResult) -> None:
-    """Write the tables and plots of a search; parameters that were not searched are left out."""
+    """Write search.csv, sigmas.csv, sigmas.png and curves.png into ``folder``.
+
+    Rows, files and curves of parameters that were not searched are left out.
+
+    Args:
+        folder: of the output.
+        scorer: computes the APs in the tables.
+        result: the search.
+    """
     table = pd.DataFrame(
         [
             (name, getattr(post, name), ap, box_ap)

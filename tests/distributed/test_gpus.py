@@ -14,7 +14,7 @@ import ray
 
 from fashion_ops.distributed.cluster import start_ray
 from fashion_ops.distributed.fan_out import Job, fan_out
-from fashion_ops.distributed.payload import devices_at_hand
+from fashion_ops.distributed.payload import count_devices
 from fashion_ops.params import Distributed, Params
 
 
@@ -37,7 +37,7 @@ def report_devices(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str
     visible = os.environ["CUDA_VISIBLE_DEVICES"]
     return {
         "visible": visible,
-        "devices": devices_at_hand(job, 16, 500),
+        "devices": count_devices(job, 16, 500),
         "at": (start, time.monotonic()),
     }
 

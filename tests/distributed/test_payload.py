@@ -1,6 +1,6 @@
 import pytest
 
-from fashion_ops.distributed.payload import devices_at_hand, pack_folder, publish_files, unpack_folder
+from fashion_ops.distributed.payload import count_devices, pack_folder, publish_files, unpack_folder
 
 
 def test_folder_survives_the_journey(tmp_path):
@@ -42,4 +42,4 @@ def test_a_name_that_leads_out_is_refused_and_the_old_folder_stays(tmp_path, nam
 )
 def test_devices_split_the_batch_evenly(monkeypatch, visible, requested, batch_size, samples, devices):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert devices_at_hand(requested, batch_size, samples) == devices
+    assert count_devices(requested, batch_size, samples) == devices

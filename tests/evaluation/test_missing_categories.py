@@ -9,7 +9,7 @@ import pytest
 
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.reports.report import ReportContent, write_report
-from fashion_ops.steps.evaluate import headline, warn_of_missing
+from fashion_ops.steps.evaluate import metrics_json, warn_of_missing
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 
 SEEN = {1, 3, 8, 9, 13}  # of the evaluated garments
@@ -35,7 +35,7 @@ def evaluation(images, garments, predictions):
 def test_both_kinds_are_named(evaluation):
     assert evaluation.untrained == UNTRAINED
     assert evaluation.without_ground_truth == [c for c in CATEGORY_NAMES if category(c).id not in SEEN]
-    written = json.loads(json.dumps(headline(evaluation)))
+    written = json.loads(json.dumps(metrics_json(evaluation)))
     assert written["categories_without_training"] == UNTRAINED
     assert written["categories_without_validation"] == evaluation.without_ground_truth
     assert written["per_category"]["skirt"]["train"] == 0

@@ -174,7 +174,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeSteps:
     monkeypatch.setattr(fashion_ops.distributed.by_category, "fan_out", in_process)
     runs = MagicMock()  # MLflow is tested elsewhere
     runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
-    monkeypatch.setattr(fashion_ops.registry.tracking, "FanOutRuns", runs)
+    monkeypatch.setattr(fashion_ops.registry.tracking, "CategoryRuns", runs)
     reproduction = ModuleType("fashion_ops.inference.reproduction")
     reproduction.differences = lambda *_: fakes.differences  # type: ignore[attr-defined]
     put("fashion_ops.inference.reproduction", reproduction)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from fashion_ops.distributed.fan_out import FanOutError
-from fashion_ops.registry.tracking import FanOutRuns
+from fashion_ops.registry.tracking import CategoryRuns
 
 
 def fan_out(root: Path) -> None:
-    with FanOutRuns(root, "finetune", {"skirt": {"lr": 0.1}, "vest": {}}) as runs:
+    with CategoryRuns(root, "finetune", {"skirt": {"lr": 0.1}, "vest": {}}) as runs:
         runs.epoch("skirt", 1, {"loss": 2.0})
         runs.epoch("vest", 1, {"loss": 3.0})
         runs.epoch("skirt", 2, {"loss": 1.5, "heatmap": 1.0})
@@ -45,7 +45,7 @@ def test_children_hold_a_point_an_epoch_and_how_they_ended(
 
 
 def test_without_an_epoch_nothing_is_written(tmp_path: Path) -> None:
-    with FanOutRuns(tmp_path, "finetune", {}) as runs:
+    with CategoryRuns(tmp_path, "finetune", {}) as runs:
         runs.completed("skirt")
     assert not list(tmp_path.iterdir())
 
@@ -55,7 +55,7 @@ def test_a_dead_server_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with FanOutRuns(tmp_path, "refine", {}) as runs:
+        with CategoryRuns(tmp_path, "refine", {}) as runs:
             for epoch in range(3):
                 runs.epoch("skirt", epoch, {"loss": 1.0})
     said = [str(w.message) for w in caught if "no longer logged" in str(w.message)]

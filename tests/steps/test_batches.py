@@ -59,7 +59,7 @@ class Repository:
         return made.root
 
     def take(self) -> batches.BatchResults:
-        return batches.take(self.params, self.ws, self.ledger)
+        return batches.process_batches(self.params, self.ws, self.ledger)
 
     def reason(self, name: str) -> str:
         assert (self.ws.rejected / name).exists() and not (self.ws.inbox / name).exists()
