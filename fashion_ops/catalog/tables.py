@@ -38,9 +38,9 @@ class TableWriter:
     Use as a context manager. A table without any rows is still a readable file.
     """
 
-    def __init__(self, path: Path, schema: TableSchema, row_group: int = ROW_GROUP) -> None:
+    def __init__(self, path: Path, schema: TableSchema) -> None:
         self.rows = 0
-        self._schema, self._row_group = schema, row_group
+        self._schema = schema
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._writer = pq.ParquetWriter(path, schema.arrow, compression="zstd")
@@ -55,14 +55,14 @@ class TableWriter:
         self._waiting.append(table.select(layout.names).cast(layout))
         self._waiting_rows += table.num_rows
         self.rows += table.num_rows
-        while self._waiting_rows >= self._row_group:
-            self._write(self._row_group)
+        while self._waiting_rows >= ROW_GROUP:
+            self._write(ROW_GROUP)
 
     def _write(self, rows: int) -> None:
         table = pa.concat_tables(self._waiting)
         group, rest = table.slice(0, rows).combine_chunks(), table.slice(rows)
         self._schema.validate(group.to_pandas())
-        self._writer.write_table(group, row_group_size=self._row_group)
+        self._writer.write_table(group, row_group_size=ROW_GROUP)
         self._waiting, self._waiting_rows = [rest], rest.num_rows
 
     def __enter__(self) -> "TableWriter":

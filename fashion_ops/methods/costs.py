@@ -3,7 +3,7 @@
 ``describe`` says what the numbers mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 Forward = Callable[[], Any]  # runs a network once
 
 
-def _deformable_flops(x: list[int], weight: list[int], *_: Any, out_shape: list[int], **__: Any) -> int:
+def _deformable_flops(
+    x: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any
+) -> int:
     """Count the FLOPs, 2 a MAC, of torchvision's operator as those of a plain convolution.
 
     ``x``, ``weight`` and ``out_shape`` are the shapes of its input, weights and output.

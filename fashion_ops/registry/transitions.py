@@ -166,6 +166,12 @@ def begin_transition(client: MlflowClient, name: str, purpose: str) -> Iterator[
         yield transition
 
 
+def _read_event(text: str) -> Event:
+    """The event that a tag holds as JSON."""
+    fields = json.loads(text)
+    return Event(**fields | {key: tuple(fields[key]) for key in ("champion", "previous")})
+
+
 def history(client: MlflowClient, name: str) -> list[Event]:
     """All events of the model ``name``, oldest first; empty if it is not registered."""
     try:
@@ -174,7 +180,7 @@ def history(client: MlflowClient, name: str) -> list[Event]:
         if not is_missing(error):
             raise
         return []
-    events = [Event(**json.loads(text)) for key, text in tags.items() if key.startswith(_EVENT)]
+    events = [_read_event(text) for key, text in tags.items() if key.startswith(_EVENT)]
     pairs = [replace(e, champion=tuple(e.champion), previous=tuple(e.previous)) for e in events]
     return sorted(pairs, key=lambda event: event.number)
 

@@ -125,7 +125,7 @@ def test_bytes_do_not_depend_on_workers_or_the_place(tmp_path, monkeypatch, copy
 def test_small_row_groups_hold_the_same_rows(data, monkeypatch):
     fill(data, 20)
     whole = data.ingest().garments
-    monkeypatch.setattr(tables.TableWriter.__init__, "__defaults__", (16,))
+    monkeypatch.setattr(tables, "ROW_GROUP", 16)
     cut = data.ingest().garments
     assert pq.ParquetFile(data.ws.catalog / "garments.parquet").num_row_groups == 3
     assert whole.astype(str).equals(cut.astype(str))

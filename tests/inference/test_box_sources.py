@@ -137,7 +137,7 @@ def test_boxes_from_a_file_are_judged_as_those_of_who_wrote_it(
     evaluate.run(asked, there)
     again = json.loads((there.evaluation / "metrics.json").read_text())
     assert again["box_ap"] == pytest.approx(judged["box_ap"], abs=1e-6)
-    with pytest.raises(ValueError, match=r"evaluate\.boxes is 'boxes\.json': .*judged with them"):
+    with pytest.raises(ValueError, match=r"evaluate\.boxes is 'boxes\.json': .*evaluated with them"):
         register.run(asked, there)
 
 
@@ -182,7 +182,7 @@ def test_a_registered_bundle_carries_the_boxes_it_was_judged_with(
 ) -> None:
     for name in ("params.yaml", "dvc.lock"):
         (ws.root / name).write_text("")
-    register.bundle(params(ws, evaluate={"boxes": boxes}), ws, tmp_path / "bundle")
+    register.copy_models(params(ws, evaluate={"boxes": boxes}), ws, tmp_path / "bundle")
     assert (tmp_path / "bundle/box_detector").is_dir() == (boxes == BOX_DETECTOR)
     detector = Predictor.load(tmp_path / "bundle").detector
     assert isinstance(detector, BoxDetector) == (boxes == BOX_DETECTOR)

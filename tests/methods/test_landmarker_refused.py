@@ -108,7 +108,7 @@ def test_garments_of_another_grouping(tmp_path):
 
 def test_finetuning_starts_from_the_landmarker_of_the_parameters(ws):
     other = tiny_params(ws, train_landmarker={"lr": 0.5, "heatmap_sigma": 2.0})
-    with pytest.raises(ValueError, match=r"landmarker of lr 0\.002 .now 0\.5., heatmap_sigma 1\.5"):
+    with pytest.raises(ValueError, match=r"landmarker of lr 0\.004 .now 0\.5., heatmap_sigma 1\.5"):
         finetune.prepare(other, ws, "skirt")
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
@@ -292,4 +293,4 @@ def test_stacked_mirror_is_an_involution_within_each_part():
 
 def test_nothing_to_train_on_is_said(landmarker):
     with pytest.raises(ValueError, match="nothing to train on"):
-        fit(None, [])  # type: ignore[arg-type]
+        fit(None, TensorDataset(torch.zeros(0)))  # type: ignore[arg-type]

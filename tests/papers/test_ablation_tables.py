@@ -58,8 +58,9 @@ def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
     for row in (0, len(predictions) - 1):
         garment = predictions.iloc[row]
         refiner = table4.Refiner.load(folders[int(garment["category_id"])])
-        expected = refiner.refine_image(
-            evaluated.catalog.image(int(garment["image_id"])),
+        expected = refiner.refine_garments(
+            evaluated.catalog.image,
+            np.array([garment["image_id"]]),
             garment["box"][None],
             garment["landmarks"].reshape(1, -1, 3),
         )

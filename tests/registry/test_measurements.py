@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from small_catalog import make_predictions
 
 from fashion_ops.evaluation.coco import detections, ground_truth
@@ -76,7 +77,8 @@ class Records:
         (folder / CHECKS_FILE).write_text(json.dumps({"catalog_adds_up": ""}))
         (folder / "weights").write_bytes(bytes(2_000_000))
         self.predicts[number] = predicts
-        return SimpleNamespace(name="garments", version=number, run_id=number, tags=tags)
+        listed = [ModelVersionTag(key, value) for key, value in tags.items()]
+        return ModelVersion("garments", number, 0, run_id=number, tags=listed)
 
     def record(self, version: Any, path: str) -> Path:
         found = self.folder / version.version / path

@@ -9,6 +9,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -65,7 +66,7 @@ class _Opener:
     def __init__(self, archive: zipfile.ZipFile | tarfile.TarFile, member: object) -> None:
         self._archive, self._member = archive, member
 
-    def __call__(self) -> IO[bytes]:
+    def __call__(self) -> IO[bytes] | BufferedIOBase:
         if isinstance(self._archive, zipfile.ZipFile):
             assert isinstance(self._member, zipfile.ZipInfo)
             return self._archive.open(self._member)

@@ -123,7 +123,7 @@ class TrainingModule(L.LightningModule):
         """Begin new sums of the losses."""
         self.sums = {}
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         """Compute the losses of a batch, add them to the epoch's sums, return the one to minimise."""
         generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
         losses = self.losses(batch, generator)
