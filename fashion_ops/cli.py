@@ -20,7 +20,6 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 add_steps(app)
 for command in (
     models.predict,
-    models.export,
     models.describe,
     scores.score,
     registry.promote,
@@ -35,6 +34,7 @@ for command in (
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
+app.add_typer(models.export, name="export")
 app.add_typer(distributed.app, name="distributed")
 app.add_typer(distributed.app, name="fleet", hidden=True)  # its former name
 app.add_typer(gle.app, name="gle")

@@ -100,8 +100,16 @@ def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor
     return EdgePredictor.load(folder, runtime)
 
 
-def export(
-    what: Annotated[Literal["detector"], typer.Argument(help="What to export.")],
+export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")
+
+
+@export.callback()
+def _export() -> None:
+    """Makes the name of the model a word of its own."""
+
+
+@export.command("detector")
+def export_detector(
     form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
     out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
     model: Annotated[Path, typer.Option(help="Folder of models, or of a detector.")] = Path("models"),
@@ -118,14 +126,14 @@ def export(
     calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
     images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
 ) -> None:
-    """Write a model for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
+    """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
     from fashion_ops.methods.centernet.deploy.graph import ExportConfig
 
     params, ws = read_params()
     precision = precision or ("bf16" if form == "openvino" else "fp32")
     config = ExportConfig(form, precision, decode, dynamic_batch)
-    out = out or Path("exports") / f"{what}-{form}"
+    out = out or Path("exports") / f"detector-{form}"
     try:
         exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     except (FileNotFoundError, ValueError) as error:

@@ -166,20 +166,30 @@ def detected(garments: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_the_four_techniques_bring_the_landmarks_closer(ws, catalog):
-    """Each alone does no harm, all together take off at least 2 %; the demo's AP: docs/results."""
+    """Each alone does no harm, all together take off at least 2 %; the demo's AP: docs/results.
+
+    Only garments that both detect count, so that detecting one more hard garment is no loss.
+    """
     test = split(catalog, "validation")
     images = catalog.images[catalog.images["split"] == "validation"]
     off = PostProcess(smooth=False, mask=False, blend=False, rescore=False)
     detector = Detector.load(ws.detector)
 
-    def error(post: PostProcess) -> float:
-        found = detect(DetectedBoxes(detector.with_post(post), catalog.image), images, 20)
-        return garment_errors(test, detected(test, found))["error"].mean()
+    def errors(post: PostProcess) -> pd.Series:
+        predictions = detect(DetectedBoxes(detector.with_post(post), catalog.image), images, 20)
+        table = garment_errors(test, detected(test, predictions))
+        return table.set_index("garment_id")["error"]
 
-    plain = error(off)
+    plain = errors(off)
+
+    def ratio(post: PostProcess) -> float:
+        both = pd.concat([plain, errors(post)], axis=1, join="inner")
+        assert len(both) > 0.9 * len(plain)
+        return both.iloc[:, 1].mean() / both.iloc[:, 0].mean()
+
     for technique in ("smooth", "mask", "blend", "rescore"):
-        assert error(off.model_copy(update={technique: True})) < 1.005 * plain, technique
-    assert error(PostProcess()) < 0.98 * plain
+        assert ratio(off.model_copy(update={technique: True})) < 1.005, technique
+    assert ratio(PostProcess()) < 0.98
 
 
 def test_tuning_helps_the_detector(ws, catalog):

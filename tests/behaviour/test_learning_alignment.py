@@ -1,7 +1,7 @@
-"""Does GLE learn? On a small twin of FLD, a dozen seconds, against the mean shape on unseen garments.
+"""Does GLE learn? On small synthetic data in the layout of FLD, against the mean shape on unseen garments.
 
-240 garments of 64 pixels are few: most sleeves are still taken for the other one, so that NE is only
-a little below the mean shape's. What it finds it finds exactly, and that is what has the margin.
+480 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
+a little below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
 """
 
 import numpy as np
@@ -15,19 +15,19 @@ from fashion_ops.methods.alignment.crops import frame_of
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
 
-SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=30, batch_size=32, lr=0.008, precision="fp32")
+SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=24, batch_size=32, lr=0.008, precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory) -> AlignmentCatalog:
     root = tmp_path_factory.mktemp("gle_learning")
-    twin = write_alignment_data(root / "twin", train=240, val=0, test=80, items=0, people=0, size=64)
+    twin = write_alignment_data(root / "twin", train=480, val=0, test=80, items=0, people=0, size=64)
     read_in("fld", twin / "fld", root / "catalog")
     return AlignmentCatalog(root / "catalog")
 
 
 def test_gle_beats_the_mean_shape(catalog):
-    """Landmarks within 15 of 224 px: at least 10 points more (39 against 18 per cent); NE no worse."""
+    """Landmarks within 15 of 224 px: at least 10 points more (41 to 45 against 20 per cent, three seeds); NE no worse."""
     train, test = catalog.points("train"), catalog.points("test")
     model = train_gle(SETTINGS, train, catalog.image, seed=0)
     found = model.predict(catalog.image, test.image_id, test.box)[..., :2]
@@ -37,4 +37,4 @@ def test_gle_beats_the_mean_shape(catalog):
     seen = counted(test.visibility, "visible")
     off, baseline = (errors(points, test.xy, test.box) for points in (found, guess))
     assert pdl(off, seen).micro > pdl(baseline, seen).micro + 10
-    assert ne(off, seen).macro < ne(baseline, seen).macro + 0.01
+    assert ne(off, seen).macro < ne(baseline, seen).macro
