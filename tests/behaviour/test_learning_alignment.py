@@ -1,4 +1,4 @@
-"""Does GLE learn? On small synthetic data in the layout of FLD, against the mean shape on unseen garments.
+"""Does GLE learn? On a small FLD of drawn garments, against the mean shape on unseen ones.
 
 480 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
 a little below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
@@ -27,7 +27,7 @@ def catalog(tmp_path_factory) -> AlignmentCatalog:
 
 
 def test_gle_beats_the_mean_shape(catalog):
-    """Landmarks within 15 of 224 px: at least 10 points more (41 to 45 against 20 per cent, three seeds); NE no worse."""
+    """Within 15 of 224 px: at least 10 points more (41 to 45 against 20 per cent); NE no worse."""
     train, test = catalog.points("train"), catalog.points("test")
     model = train_gle(SETTINGS, train, catalog.image, seed=0)
     found = model.predict(catalog.image, test.image_id, test.box)[..., :2]
