@@ -99,7 +99,7 @@ def test_dagster_makes_everything_and_tells_what_to_do_next(made):
     for word in ("report.html", "garment-landmarks version 1", "make ui", "fashion-ops predict"):
         assert word in printed
     assert (clone.root / "reports/evaluation/report.html").is_file()
-    assert len(list((clone.root / "reports/evaluation/images").glob("*.png"))) == 2
+    assert len(list((clone.root / "reports/evaluation/pictures").glob("*.png"))) == 2
     metrics = json.loads((clone.root / "reports/evaluation/metrics.json").read_text())
     assert list(metrics["per_category"]) == list(CATEGORY_NAMES)
     assert metrics["landmark_ap"]["mean_shape"] > 0
