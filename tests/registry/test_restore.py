@@ -104,7 +104,7 @@ class RepositoryResource:
         for seed in seeds:
             batch.add(f"{seed:06d}", item(), data=jpeg(seed=seed))
         (self.ws.inbox / f"{name}.ready").touch()
-        taken = batches.take(self.params, self.ws, Ledger(self.ws.root))
+        taken = batches.process_batches(self.params, self.ws, Ledger(self.ws.root))
         assert len(taken.accepted) == 1, taken
         return self.ws.batches / taken.accepted[0]
 
