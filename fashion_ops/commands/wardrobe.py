@@ -1,9 +1,11 @@
-"""What one does with the synthetic wardrobe, beside the step ``synthesize``."""
+"""The command ``contact-sheet``: a page of the synthetic wardrobe as an image."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fashion_ops.commands.shared import complain
 
 
 def contact_sheet(
@@ -13,11 +15,17 @@ def contact_sheet(
     size: Annotated[int, typer.Option(min=32, help="Side of an image on the page, pixels.")] = 144,
 ) -> None:
     """Draw a page of the synthetic wardrobe: all categories, some images with their landmarks."""
+    if out.suffix.lower() != ".png":
+        complain(f"--out {out}: must end in .png")
+        raise typer.Exit(2)
     import cv2
 
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out), draw(seed, columns, size)):
-        raise typer.BadParameter(f"{out}: OpenCV cannot write this file; give it the suffix .png")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(cv2.imencode(".png", draw(seed, columns, size))[1].tobytes())
+    except OSError as error:
+        complain(f"--out {out}: cannot be written: {error.strerror}")
+        raise typer.Exit(2) from error
     typer.echo(f"{out}: {columns} images of each category")

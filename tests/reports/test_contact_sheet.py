@@ -37,3 +37,12 @@ def test_landmarks_are_drawn_where_they_are_labelled():
     assert drawn[41, 81].tolist() == [255, 255, 255]  # hollow
     drawn[35:48, 15:28] = drawn[35:48, 75:88] = 0
     assert not drawn.any()
+
+
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    for name in ("page.xyz", "file/page.png", "folder.png"):
+        command = ["contact-sheet", "--out", str(tmp_path / name), "--columns", "1", "--size", "32"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 2 and name in done.output.replace("\n", ""), done.exception
