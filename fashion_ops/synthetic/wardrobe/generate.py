@@ -45,10 +45,17 @@ def run_in_order(jobs: Sequence[Callable[[], T]], workers: int) -> Iterator[T]:
 
 
 def encode(shot: Shot, size: int) -> tuple[bytes, bytes, int]:
-    """Draw a shot: the image as JPEG, its annotation as JSON, and the number of labelled garments."""
+    """Draw a shot: the image as JPEG, its annotation as JSON, and the number of labelled garments.
+
+    Raises:
+        RuntimeError: OpenCV cannot encode the image; the message names it.
+    """
     image = photograph(shot, size)
     items = sum(key.startswith("item") for key in image.annotation)
-    return encode_jpeg(image.pixels), orjson.dumps(image.annotation), items
+    try:
+        return encode_jpeg(image.pixels), orjson.dumps(image.annotation), items
+    except RuntimeError as error:
+        raise RuntimeError(f"{shot.split} image {shot.index + 1}: {error}") from error
 
 
 def _write(folder: Path, shots: list[Shot], size: int) -> list[int]:
