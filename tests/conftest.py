@@ -19,6 +19,26 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Minutes each. They start first, so that no process ends with one of them while the other waits.
+LONGEST = (
+    "e2e/test_pipeline.py",
+    "behaviour/test_learning.py",
+    "pipelines/test_assets.py",
+    "distributed/test_ray_cluster.py",
+    "behaviour/test_learning_detection.py",
+    "pipelines/test_kills.py",
+    "pipelines/test_automation.py",
+    "behaviour/test_learning_alignment.py",
+    "distributed/test_fan_out.py",
+    "services/test_services.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the test files by duration, longest first; the order inside a file stays."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def images():
