@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISREG
@@ -38,11 +39,16 @@ def result_names(photos: Sequence[Path], out: Path) -> list[str]:
     places = [photo.absolute() for photo in photos]
     inputs = {key for photo in photos if (key := _identity(photo))}
     levels = dict.fromkeys(places, 0)
-    names = {place: _name(place, 0) for place in levels}
+    alike = Counter[str]()  # photos so far by path, in one case
+    twin = {}
+    for place in levels:
+        alike[_folded(str(place))] += 1
+        twin[place] = alike[_folded(str(place))]
+    names = {place: _name(place, 0, twin[place]) for place in levels}
     while crowded := _crowded(names, levels, out, inputs):
         for place in crowded:
             levels[place] += 1
-            names[place] = _name(place, levels[place])
+            names[place] = _name(place, levels[place], twin[place])
     return [names[place] for place in places]
 
 
@@ -52,23 +58,31 @@ def _crowded(
     """The photos that need a longer name: of those that share one, the ones with the shortest."""
     sharing: dict[str, list[Path]] = {}
     for place, name in names.items():
-        sharing.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(place)
+        sharing.setdefault(_folded(name), []).append(place)
     crowded = []
     for group in sharing.values():
         least = min(levels[place] for place in group)
         if len(group) > 1:
-            crowded += [place for place in group if levels[place] == least]
+            shortest = [place for place in group if levels[place] == least]
+            crowded += shortest[1:] if least >= len(shortest[0].parts) else shortest
         elif _is_taken(out, names[group[0]], group[0], inputs):
             crowded += group
     return crowded
 
 
-def _name(photo: Path, level: int) -> str:
-    """NAME of a photo: at level 0 without suffix, at 1 whole, then with a folder more at each level."""
+def _name(photo: Path, level: int, twin: int) -> str:
+    """NAME of a photo.
+
+    Args:
+        photo: its absolute path.
+        level: 0 for the name without suffix, 1 for the whole name, then a folder more at each level.
+        twin: which one it is of the photos whose paths differ only in case, from 1.
+    """
     parts = photo.parts[1:]
     name = photo.stem if level == 0 else "-".join(parts[-level:])
-    if level > len(parts):  # every folder is in the name, and it is still not the only one
-        name += f"-{level - len(parts) + 1}"
+    number = max(twin, 1) + max(level - len(parts), 0)  # all folders may be too few
+    if number > 1:
+        name += f"-{number}"
     if len(os.fsencode(name)) <= _LONGEST:
         return name
     digest = hashlib.md5(os.fsencode(name)).hexdigest()[:8]
@@ -97,6 +111,11 @@ def _is_taken(out: Path, name: str, photo: Path, inputs: set[tuple[int, int]]) -
         if owner not in (None, photo.name):
             return True
     return False
+
+
+def _folded(text: str) -> str:
+    """The text as disks compare names that take no notice of case."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

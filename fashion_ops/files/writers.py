@@ -99,11 +99,11 @@ def only_writer(root: Path, command: str, stages: tuple[str, ...] = ()) -> Itera
         yield
     finally:
         if record is not None and lock is not None:
-            with _gate(folder):
+            with suppress(OSError), _gate(folder):  # somebody may have deleted the folder
                 if not _read(record).by_steps:
-                    record.unlink(missing_ok=True)
-                    _lock_of(record).unlink(missing_ok=True)
-                lock.release()
+                    record.unlink()
+                    _lock_of(record).unlink()
+            lock.release()
 
 
 def other_writer(root: Path, stages: tuple[str, ...] = ()) -> str | None:
@@ -154,7 +154,7 @@ def _records(folder: Path) -> list[tuple[Path, Writer]]:
     """All records in the folder, also of writers that have died."""
     found = []
     for path in sorted(folder.glob("*.json")):
-        with suppress(FileNotFoundError, ValueError, TypeError):
+        with suppress(OSError, KeyError, TypeError, ValueError):
             found.append((path, _read(path)))
     return found
 
