@@ -64,7 +64,8 @@ def check_folder(target: Path, kind: FolderKind, inputs: Iterable[Path] = ()) ->
         OutputRefused: it may not; or the folder above cannot be written to.
     """
     target = placed(target)
-    _check_place(target, inputs)
+    check_inputs(target, inputs)
+    check_above(target)
     mode = _mode(target)
     if mode is None:
         return
@@ -98,7 +99,8 @@ def check_file(target: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Non
         OutputRefused: it may not; or the folder cannot be written to.
     """
     target = placed(target)
-    _check_place(target, inputs)
+    check_inputs(target, inputs)
+    check_above(target)
     mode = _mode(target)
     if mode is None:
         return
@@ -107,6 +109,20 @@ def check_file(target: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Non
         raise _refused(target, f"is {what}", kind.command)
     if not carries(target, kind.mark):
         raise _refused(target, "exists", kind.command)
+
+
+def check_inputs(target: Path, inputs: Iterable[Path]) -> None:
+    """Check that an output is no input and contains none.
+
+    Raises:
+        OutputRefused: otherwise.
+    """
+    place = target.parent.resolve() / target.name
+    for given in inputs:
+        for depth, path in enumerate((given.resolve(), *given.resolve().parents)):
+            if path == place or _is_same(path, target):
+                what = "is" if depth == 0 else "contains"
+                raise OutputRefused(f"{target}: {what} the input {given}; write to another path")
 
 
 def check_above(target: Path) -> None:
@@ -147,21 +163,6 @@ def marked_png(png: bytes, mark: str) -> bytes:
 def placed(target: Path) -> Path:
     """The path with a name of its own: ``.`` and ``..`` become the folders that they mean."""
     return target if target.name not in ("", "..") else target.resolve()
-
-
-def _check_place(target: Path, inputs: Iterable[Path]) -> None:
-    """Check that ``target`` is no input, contains none, and lies in a folder that can be written to.
-
-    Raises:
-        OutputRefused: otherwise.
-    """
-    place = target.parent.resolve() / target.name
-    for given in inputs:
-        for depth, path in enumerate((given.resolve(), *given.resolve().parents)):
-            if path == place or _is_same(path, target):
-                what = "is" if depth == 0 else "contains"
-                raise OutputRefused(f"{target}: {what} the input {given}; write to another path")
-    check_above(target)
 
 
 def _is_same(one: Path, other: Path) -> bool:
