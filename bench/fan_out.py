@@ -20,9 +20,10 @@ import ray
 
 import fashion_ops.distributed.fan_out as distributed
 from fashion_ops.distributed.cluster import start_ray
-from fashion_ops.distributed.gantt import Panel, draw_schedules
+from fashion_ops.distributed.gantt import SCHEDULES, Panel, draw_schedules
 from fashion_ops.distributed.schedule import longest_first
 from fashion_ops.distributed.timesheet import Timesheet
+from fashion_ops.files.outputs import check_file
 from fashion_ops.params import Distributed
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -55,6 +56,8 @@ def main() -> None:
         "--image", type=Path, help="draw the planned and the real schedule into this file"
     )
     args = parser.parse_args()
+    if args.image is not None:
+        check_file(args.image, SCHEDULES)
     total = sum(category.train_count for category in CATEGORIES)
     durations = {c.name: args.seconds * c.train_count / total for c in CATEGORIES}
     jobs = [

@@ -1,14 +1,19 @@
-"""Paths of all step inputs and outputs, and ``publish``, which writes an output as a whole.
+"""Paths of all step inputs and outputs of a workspace, and the right to write them.
 
 Paths are relative to the repository root. ``dvc.yaml`` has the same paths; a test compares the two.
+``publish`` and ``write_whole``, which write outputs as a whole, are those of ``files.publishing``.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from fashion_ops.files.publishing import publish, recover, write_whole
+from fashion_ops.files.writers import WorkspaceBusy, only_writer
+
+__all__ = ["Workspace", "WorkspaceBusy", "find_root", "publish", "seen_from", "write_whole"]
 
 
 class _Below:
@@ -62,6 +67,31 @@ class Workspace:
         """``dfa_stage@N``: a folder per model: weights, estimates, predictions and clusters.png."""
         return self.root / "models" / "dfa" / stage
 
+    @contextmanager
+    def writing(self, command: str, *stages: str) -> Iterator[None]:
+        """Be the only process that writes to the workspace within the block; see ``only_writer``.
+
+        What killed processes left of the outputs is finished first, see ``recover``.
+
+        Args:
+            command: what this process does, for those who find the workspace busy.
+            stages: names of the only stages that are written; none for any.
+
+        Raises:
+            WorkspaceBusy: another process writes the same; the message names it.
+            OSError: the workspace cannot be written to.
+        """
+        with only_writer(self.root, command, stages):
+            recover(*self._outputs(), everyone=not stages)
+            yield
+
+    def _outputs(self) -> list[Path]:
+        """All outputs of steps; ``*`` stands for the partitions of a step."""
+        data = [self.raw, self.catalog, self.grouped, self.pseudo_labels]
+        models = [self.detector, self.postprocess, self.box_detector, self.landmarker]
+        models += [self.finetuned("*"), self.refined("*"), self.dfa("*")]
+        return [*data, *models, self.drift, self.evaluation, self.alignment_raw, self.alignment_catalog]
+
 
 def find_root() -> Path:
     """The repository root.
@@ -90,41 +120,3 @@ def seen_from(folder: Path, root: Path, name: str) -> str:
     if Path(name).is_absolute():
         return base.as_posix()
     return Path(os.path.relpath(base.absolute(), folder.absolute())).as_posix()
-
-
-@contextmanager
-def publish(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that becomes ``target`` on success and else is removed.
-
-    A reader never sees a half-written output: the old one stays until the new one is complete.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = partial_of(target)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        yield fresh
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all; makes its folder if it is missing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_of(target)
-    try:
-        partial.write_bytes(data)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def partial_of(target: Path) -> Path:
-    """Where ``publish`` and ``write_whole`` write before the output takes its name."""
-    return target.with_name(f".{target.name}.partial")

@@ -183,7 +183,7 @@ def make(
         options: the other options of the command, which become fields of ``TableConfig``.
     """
     from papers.config import TableConfig
-    from papers.write import markdown, write_table
+    from papers.write import check_table, markdown, write_table
 
     paper = importlib.import_module(f"papers.{package}")
     if isinstance(selection, str):
@@ -198,6 +198,7 @@ def make(
     ws = Workspace()
     fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
     try:
+        check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
         config = TableConfig(load_params(ws.params), ws, **fields)
         folder = "applications" if names[0] == "figure7" else package  # of the same paper
         module = importlib.import_module(f"papers.{folder}.{names[0]}")

@@ -1,12 +1,17 @@
 """A ``Table`` as Markdown for people, CSV for programs, and an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from fashion_ops.files.outputs import FileKind, carries, check_file
+from fashion_ops.files.publishing import write_whole
 from papers.table import Column, PaperColumn, Table
 
+KINDS = ("md", "csv", "png")
+FILE = FileKind("python -m papers", "Made by `python -m papers")
 _OURS, _THEIRS = "#2b6cb0", "#c05621"
 _ROW, _PANEL = 0.36, 2.9  # inches
 
@@ -24,13 +29,37 @@ def write_table(
 
     Returns:
         The paths of the three files.
+
+    Raises:
+        OutputRefused: see ``check_table``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{table.name}.{kind}" for kind in ("md", "csv", "png")]
-    paths[0].write_text(markdown(table, command), encoding="utf-8")
-    csv_frame(table).to_csv(paths[1], float_format="%.6g")
-    (image or draw)(table, paths[2])
+    check_table(folder, table.name)
+    paths = [folder / f"{table.name}.{kind}" for kind in KINDS]
+    with TemporaryDirectory() as scratch:
+        page = Path(scratch) / paths[2].name
+        (image or draw)(table, page)
+        csv = csv_frame(table).to_csv(float_format="%.6g")
+        contents = (markdown(table, command).encode(), csv.encode(), page.read_bytes())
+    for path, content in zip(paths, contents, strict=True):
+        write_whole(path, content)
     return paths
+
+
+def check_table(folder: Path, name: str, inputs: Iterable[Path] = ()) -> None:
+    """Check that the files of a table may be written into a folder.
+
+    Args:
+        folder: may hold other files.
+        name: of the table.
+        inputs: files that it is made from.
+
+    Raises:
+        OutputRefused: a file of this name is there, and no ``NAME.md`` says that it was made here.
+    """
+    page = folder / f"{name}.md"
+    for path in (page, *(page.with_suffix(f".{kind}") for kind in KINDS[1:])):
+        if path == page or path.is_dir() or path.is_symlink() or not carries(page, FILE.mark):
+            check_file(path, FILE, inputs)
 
 
 def markdown(table: Table, command: str) -> str:

@@ -72,6 +72,7 @@ def make_asset(
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
+        repository.begin_writing(context.run_id)
         return body(context, repository)
 
     decorate = dg.asset(

@@ -1,9 +1,16 @@
 """Prepares DAGSTER_HOME, the folder of the Dagster instance: ``python -m pipelines.home``."""
 
 import os
+import sys
 from pathlib import Path
 
+from fashion_ops.files.outputs import FileKind, OutputRefused, check_file
+from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import find_root
+
+SETTINGS = FileKind(
+    "python -m pipelines.home", "`python -m pipelines.home` copies it into DAGSTER_HOME"
+)
 
 
 def prepare_home(root: Path) -> Path:
@@ -14,6 +21,9 @@ def prepare_home(root: Path) -> Path:
 
     Returns:
         The absolute path, which the environment variable DAGSTER_HOME of this process now has.
+
+    Raises:
+        OutputRefused: DAGSTER_HOME, elsewhere, has settings that somebody else made.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or root / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -21,10 +31,16 @@ def prepare_home(root: Path) -> Path:
     settings = b"".join((root / "infra" / name).read_bytes() for name in ("dagster.yaml", *more))
     target = home / "dagster.yaml"
     if not target.is_file() or target.read_bytes() != settings:
-        target.write_bytes(settings)
+        if home != (root / ".dagster").resolve():  # that folder is ours, whatever is in it
+            check_file(target, SETTINGS)
+        write_whole(target, settings)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 
 
 if __name__ == "__main__":
-    prepare_home(find_root())
+    try:
+        prepare_home(find_root())
+    except OutputRefused as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -3,6 +3,8 @@
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+from fashion_ops.files.writers import other_writer
+from fashion_ops.workspace import find_root
 from pipelines.assets import SKIP_CURRENT_TAG
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import partitions_of, steps_by_job
@@ -33,10 +35,12 @@ def stale_only_tags(job: str) -> dict[str, str]:
 def why_not_now(instance: dg.DagsterInstance, job: str) -> str | None:
     """Why a run of ``job`` should not be requested now; None if nothing prevents it.
 
-    Two runs never share the workspace, and the queue holds at most one run of a job.
+    Two processes never write to the workspace, and the queue holds at most one run of a job.
     """
     if busy := runs_in_progress(instance):
         return f"run {busy[0]} is in progress"
+    if writer := other_writer(find_root()):
+        return writer
     queued = instance.get_runs(
         dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED]), limit=1
     )

@@ -6,12 +6,15 @@ ledger is skipped unless ``--force`` is given. The default of ``--select`` is al
 """
 
 import argparse
+import shlex
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
 
+from fashion_ops.files.outputs import OutputRefused
 from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
@@ -103,7 +106,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--summary", action="store_true", help="show results and next commands")
     options = parser.parse_args(arguments)
     root = find_root()
-    prepare_home(root)
+    words = sys.argv[1:] if arguments is None else arguments
+    typed = shlex.join(["python", "-m", "pipelines.run", *words])
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(Workspace(root).writing(typed))
+            prepare_home(root)
+        except (OSError, OutputRefused) as error:
+            say(str(error))
+            return 2
+        return _run(root, options)
+
+
+def _run(root: Path, options: argparse.Namespace) -> int:
+    """Do what ``main`` was asked to, as the only writer of the workspace; returns the same."""
     start = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         if busy := runs_in_progress(instance):

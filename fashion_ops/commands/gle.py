@@ -3,17 +3,27 @@
 Its settings are a file (``configs/gle``), not a section of ``params.yaml``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from filelock import FileLock, Timeout
 
 from fashion_ops.commands.shared import complain
+from fashion_ops.files.outputs import FileKind, check_file, check_folder
+from fashion_ops.files.publishing import write_whole
 from fashion_ops.params import load_params, read_yaml
 from fashion_ops.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+
+PREDICTIONS = FileKind("fashion-ops gle predict", "fashion-ops gle predict")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -34,11 +44,12 @@ def train(
 ) -> None:
     """Train on the training garments of a catalog; an interrupted run resumes."""
     from fashion_ops.methods.alignment.gle.config import GLEConfig
-    from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
+    from fashion_ops.methods.alignment.gle.training import MODEL, save_gle, train_gle
     from fashion_ops.methods.parts.trainer import TrainerOptions
 
     ws = Workspace()
     try:
+        check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
         gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
         catalog = _catalog(ws, source)
         points = catalog.points("train")
@@ -46,8 +57,9 @@ def train(
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         options = TrainerOptions(checkpoint=checkpoint, bar=True)
         seed = load_params(ws.params).seed
-        save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
-        checkpoint.unlink(missing_ok=True)
+        with _only_training(checkpoint):
+            save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
+            checkpoint.unlink(missing_ok=True)
     except (ValueError, OSError, FloatingPointError) as error:
         _refuse(error)
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
@@ -69,8 +81,10 @@ def predict(
     from fashion_ops.methods.alignment.gle.inference import GLEPredictor
     from fashion_ops.taxonomy.alignment import points_of_type
 
+    ws = Workspace()
     try:
-        predictor, catalog = GLEPredictor.load(model), _catalog(Workspace(), source)
+        check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
+        predictor, catalog = GLEPredictor.load(model), _catalog(ws, source)
         points = catalog.points(split)
         predictions = predictor.predict(catalog.image, points.image_id, points.box)
     except (ValueError, OSError) as error:
@@ -80,9 +94,33 @@ def predict(
         for slots, kind in zip(predictions, points.clothes_type, strict=True)
     ]
     table = pd.DataFrame({"garment_id": points.garment_id, "landmarks": landmarks})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    schemas.PREDICTIONS.validate(table).to_parquet(out)
+    write_whole(out, _parquet(schemas.PREDICTIONS.validate(table)))
     typer.echo(f"{out}: {len(table)} garments")
+
+
+@contextmanager
+def _only_training(checkpoint: Path) -> Iterator[None]:
+    """Keep other trainings from using the same resume point within the block.
+
+    Raises:
+        OSError: another one uses it.
+    """
+    try:
+        with FileLock(checkpoint.with_suffix(".lock"), blocking=False):
+            yield
+    except Timeout:
+        raise OSError(f"{checkpoint}: another `gle train` uses it; wait until that is done") from None
+
+
+def _parquet(table: "pd.DataFrame") -> bytes:
+    """The table as a parquet file with the mark of this command."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow, file = pa.Table.from_pandas(table), BytesIO()
+    metadata = {**(arrow.schema.metadata or {}), b"made_by": PREDICTIONS.mark.encode()}
+    pq.write_table(arrow.replace_schema_metadata(metadata), file)
+    return file.getvalue()
 
 
 def _catalog(ws: Workspace, source: str) -> "AlignmentCatalog":

@@ -4,12 +4,16 @@ No images and no catalog are needed. Centres are fitted on the rows that have al
 every row gets a label. Distances are in the 224-px letterbox, as in the step ``pseudo_label``.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from fashion_ops.catalog.alignment.landmark_table import LandmarkTable, read_landmark_table
+from fashion_ops.files.outputs import FolderKind, check_folder
+from fashion_ops.files.publishing import publish
 from fashion_ops.methods.parts.pseudo_labels import (
     distances,
     fit_centers,
@@ -17,7 +21,17 @@ from fashion_ops.methods.parts.pseudo_labels import (
     soft_labels,
     to_frame,
 )
-from fashion_ops.workspace import publish
+
+COLUMNS = ["image_name", "cluster", "soft_label"]
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether all tables of labels in a folder have the columns that are written here."""
+    tables = list(folder.glob("labels_*.parquet"))
+    return bool(tables) and all(pq.read_schema(path).names == COLUMNS for path in tables)
+
+
+LABELS = FolderKind("fashion-ops pseudo-label", ("centers.csv", "labels_*.parquet"), _is_own)
 
 
 def run(
@@ -39,8 +53,15 @@ def run(
         and the median distance of complete rows to the nearest centre.
 
     Raises:
-        ValueError: a table cannot be read or has other landmarks, or no row of ``train`` is complete.
+        ValueError: a table cannot be read or has other landmarks, two tables have one name, or no row
+            of ``train`` is complete.
+        OutputRefused: ``out`` holds what this command did not make.
     """
+    if out is not None:
+        check_folder(out, LABELS, inputs=(train, *others))
+        for stem, count in Counter(path.stem for path in (train, *others)).items():
+            if count > 1:
+                raise ValueError(f"{stem}: the name of {count} tables, whose labels would share a file")
     tables = [read_landmark_table(path) for path in (train, *others)]
     for path, table in zip(others, tables[1:], strict=True):
         if table.points.name != tables[0].points.name:
@@ -59,7 +80,7 @@ def run(
         known = observed.any(axis=1)
         labels = soft_labels(d, temperature)
         labels[~known] = 1 / len(centers)
-        hard, soft = perplexity(soft_labels(d, 1.0)), perplexity(labels)
+        hard, tempered = perplexity(soft_labels(d, 1.0)), perplexity(labels)
         rows.append(
             {
                 "table": path.name,
@@ -67,19 +88,18 @@ def run(
                 "complete": int(complete.sum()),
                 "T=1, median": float(np.median(hard[complete])),
                 "T=1": float(hard[complete].mean()),
-                f"T={temperature:g}, median": float(np.median(soft[complete])),
-                f"T={temperature:g}": float(soft[complete].mean()),
-                f"T={temperature:g}, all rows": float(soft[known].mean()),
+                f"T={temperature:g}, median": float(np.median(tempered[complete])),
+                f"T={temperature:g}": float(tempered[complete].mean()),
+                f"T={temperature:g}, all rows": float(tempered[known].mean()),
                 "nearest centre, px": float(np.median(d[complete].min(axis=1))),
             }
         )
         nearest = np.where(known, d.argmin(axis=1), -1).astype(np.int16)
-        columns = {"image_name": table.names, "cluster": nearest}
-        files[f"labels_{path.stem}.parquet"] = pd.DataFrame(
-            {**columns, "soft_label": pd.Series(list(labels.astype(np.float32)), dtype=object)}
-        )
+        soft = pd.Series(list(labels.astype(np.float32)), dtype=object)
+        columns = dict(zip(COLUMNS, (table.names, nearest, soft), strict=True))
+        files[f"labels_{path.stem}.parquet"] = pd.DataFrame(columns)
     if out is not None:
-        with publish(out) as folder:
+        with publish(out, LABELS) as folder:
             for name, content in files.items():
                 write = content.to_csv if name.endswith(".csv") else content.to_parquet
                 write(folder / name, index=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params
+from fashion_ops.commands.shared import complain, exit_on, read_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,16 +33,19 @@ def predict(
     ] = "torch",
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
+    from fashion_ops.commands.result_names import result_names
+    from fashion_ops.files.publishing import write_whole
     from fashion_ops.inference.predictor import read_photo
 
+    with exit_on(ValueError, OSError):
+        names = result_names(photos, out)
     try:
         predictor = load_predictor(model, runtime)
     except (FileNotFoundError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from error
-    out.mkdir(parents=True, exist_ok=True)
     failed = False
-    for photo in photos:
+    for photo, name in zip(photos, names, strict=True):
         try:
             pixels = read_photo(photo)
             garments = predictor.predict(pixels, min_score)
@@ -51,19 +54,21 @@ def predict(
             complain(error)
             continue
         result = {"photo": photo.name, "garments": [g.to_json() for g in garments]}
-        (out / f"{photo.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-        _draw(out / f"{photo.stem}.png", pixels, garments)
-        names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
-        typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
+        write_whole(out / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(out / f"{name}.png", _drawn(pixels, garments))
+        found = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+        typer.echo(f"{photo}: {found} -> {out / name}.png")
     if failed:
         raise typer.Exit(1)
 
 
-def _draw(path: Path, pixels: "np.ndarray", garments: "list[Garment]") -> None:
-    """Write a photo with its garments drawn."""
+def _drawn(pixels: "np.ndarray", garments: "list[Garment]") -> bytes:
+    """A PNG of a photo with its garments drawn, with the mark of this command."""
     import cv2
     import numpy as np
 
+    from fashion_ops.commands.result_names import MARK
+    from fashion_ops.files.outputs import marked_png
     from fashion_ops.reports.draw import DrawnGarment, draw_garments
     from fashion_ops.taxonomy import category
 
@@ -73,7 +78,8 @@ def _draw(path: Path, pixels: "np.ndarray", garments: "list[Garment]") -> None:
         )
         for g in garments
     ]
-    cv2.imwrite(str(path), cv2.cvtColor(draw_garments(pixels, drawn), cv2.COLOR_RGB2BGR))
+    page = cv2.cvtColor(draw_garments(pixels, drawn), cv2.COLOR_RGB2BGR)
+    return marked_png(cv2.imencode(".png", page)[1].tobytes(), MARK)
 
 
 def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
@@ -127,14 +133,16 @@ def export_detector(
     images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
 ) -> None:
     """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
+    from fashion_ops.files.outputs import check_folder
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
-    from fashion_ops.methods.centernet.deploy.graph import ExportConfig
+    from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
 
     params, ws = read_params()
     precision = precision or ("bf16" if form == "openvino" else "fp32")
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
     try:
+        check_folder(out, EXPORT, inputs=(model, ws.catalog))
         exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     except (FileNotFoundError, ValueError) as error:
         complain(error)

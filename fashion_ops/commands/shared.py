@@ -1,12 +1,13 @@
 """What several commands use: error messages, parameters and workspace, printed metrics."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import typer
 from rich.console import Console
 
+from fashion_ops.files.writers import this_command
 from fashion_ops.params import Params, load_params
 from fashion_ops.workspace import Workspace
 
@@ -26,6 +27,15 @@ def exit_on(*errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         complain(error)
         raise typer.Exit(2) from error
+
+
+@contextmanager
+def writing_to(ws: Workspace, *stages: str) -> Iterator[None]:
+    """Be the only process that writes these stages (none for any); if another does, exit status 2."""
+    with ExitStack() as stack:
+        with exit_on(OSError):
+            stack.enter_context(ws.writing(this_command(), *stages))
+        yield
 
 
 def print_metrics(stage: str, metrics: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """One command for each step.
 
 A step that runs by hand is recorded in ``dvc.lock``, as Dagster would record it. Under ``dvc repro``
-DVC records it, so the command only runs the step.
+DVC records it, so the command only runs the step. Only one command writes to a workspace at a time,
+except for single categories, which have outputs of their own.
 """
 
 import importlib
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import exit_on, print_metrics, print_status, read_params
+from fashion_ops.commands.shared import (
+    exit_on,
+    print_metrics,
+    print_status,
+    read_params,
+    writing_to,
+)
 from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
@@ -34,11 +41,12 @@ def add_steps(app: typer.Typer) -> None:
 def _add_step(app: typer.Typer, step: str) -> None:
     def command() -> None:
         params, ws = read_params()
-        run = _module(step).run
-        if step in REGISTRY:
-            print_metrics(step, run(params, ws))
-        else:
-            _run_and_record(step, lambda: run(params, ws))
+        with writing_to(ws):
+            run = _module(step).run
+            if step in REGISTRY:
+                print_metrics(step, run(params, ws))
+            else:
+                _run_and_record(step, lambda: run(params, ws))
 
     app.command(step, help=DESCRIPTIONS[step])(command)
 
@@ -60,22 +68,23 @@ def _add_category_step(app: typer.Typer, step: str) -> None:
         if unknown:
             raise typer.BadParameter(f"unknown {unknown}; known: {', '.join(CATEGORY_NAMES)}")
         if category:
-            for name in category:
-                _run_and_record(f"{step}@{name}", lambda n=name: _module(step).run(params, ws, n))
+            with writing_to(ws, *(f"{step}@{name}" for name in category)):
+                for name in category:
+                    _run_and_record(f"{step}@{name}", lambda n=name: _module(step).run(params, ws, n))
             return
         from fashion_ops.distributed.by_category import run_all, unfinished
         from fashion_ops.registry.tracking import CategoryRuns
 
-        names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
-        if not names:
-            print_status(step, "current")
-            return
-        recorder = CategoryRuns.of_categories(ws, step, params)
-
         def on_complete(name: str, metrics: dict[str, float], *_: object) -> None:
             print_metrics(f"{step}@{name}", metrics)
 
-        run_all(_module(step), params, ws, names, recorder, on_complete)
+        with writing_to(ws):
+            names = list(CATEGORY_NAMES) if force else unfinished(step, ws)
+            if not names:
+                print_status(step, "current")
+                return
+            recorder = CategoryRuns.of_categories(ws, step, params)
+            run_all(_module(step), params, ws, names, recorder, on_complete)
 
     app.command(step, help=DESCRIPTIONS[step])(command)
 
@@ -89,12 +98,13 @@ def _add_dfa_step(app: typer.Typer, step: str) -> None:
         force: Annotated[bool, typer.Option(help="Without --stage: also run what is current.")] = False,
     ) -> None:
         params, ws = read_params()
-        for key in (stage,) if stage else DFA_STAGES:
-            name = f"{step}@{key}"
-            if not (stage or force) and _ledger().is_current(name):
-                print_status(name, "current")
-            else:
-                _run_and_record(name, lambda k=key: _module(step).run(params, ws, k))
+        with writing_to(ws):
+            for key in (stage,) if stage else DFA_STAGES:
+                name = f"{step}@{key}"
+                if not (stage or force) and _ledger().is_current(name):
+                    print_status(name, "current")
+                else:
+                    _run_and_record(name, lambda k=key: _module(step).run(params, ws, k))
 
     app.command(step, help=DESCRIPTIONS[step])(command)
 

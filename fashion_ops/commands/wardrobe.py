@@ -5,7 +5,11 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import complain
+from fashion_ops.commands.shared import complain, exit_on
+from fashion_ops.files.outputs import FileKind, check_file, marked_png
+from fashion_ops.files.publishing import write_whole
+
+PAGE = FileKind("fashion-ops contact-sheet", "fashion-ops contact-sheet")
 
 
 def contact_sheet(
@@ -18,13 +22,15 @@ def contact_sheet(
     if out.suffix.lower() != ".png":
         complain(f"--out {out}: must end in .png")
         raise typer.Exit(2)
+    with exit_on(ValueError):
+        check_file(out, PAGE)
     import cv2
 
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
 
+    page = cv2.imencode(".png", draw(seed, columns, size))[1].tobytes()
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(cv2.imencode(".png", draw(seed, columns, size))[1].tobytes())
+        write_whole(out, marked_png(page, PAGE.mark))
     except OSError as error:
         complain(f"--out {out}: cannot be written: {error.strerror}")
         raise typer.Exit(2) from error

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params
-from fashion_ops.workspace import Workspace, find_root
+from fashion_ops.commands.shared import complain, exit_on, read_params, writing_to
+from fashion_ops.workspace import find_root
 
 
 def batches() -> None:
@@ -15,7 +15,8 @@ def batches() -> None:
     from fashion_ops.steps.batches import process_batches
 
     params, ws = read_params()
-    results = process_batches(params, ws, Ledger(ws.root))
+    with writing_to(ws):
+        results = process_batches(params, ws, Ledger(ws.root))
     for name in results.accepted:
         typer.echo(f"accepted {ws.batches / name}; `fashion-ops ingest` reads it")
     for name, why in results.rejected.items():
@@ -30,11 +31,9 @@ def configure(
     """Merge recipes into params.yaml, comments kept; print what changed."""
     from fashion_ops.params.recipes import configure as merge
 
-    try:
-        changes = merge(Workspace().params, recipes)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    _, ws = read_params()
+    with writing_to(ws), exit_on(ValueError):
+        changes = merge(ws.params, recipes)
     for change in changes:
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
     if not changes:

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from fashion_ops.distributed.schedule import Schedule
+from fashion_ops.files.outputs import FileKind
+from fashion_ops.files.publishing import write_whole
 
 ROW_INCHES = 0.3
+SCHEDULES = FileKind("fashion-ops distributed plan", "fashion-ops schedules")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Panel:
 def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
     """Draw the panels below each other into the PNG file ``target``; same panels, same bytes.
 
-    A job has the same colour in all panels. The bar of an attempt whose worker was lost is hatched.
+    A job has the same colour in all panels. The bar of an attempt whose worker was lost is hatched. The
+    file has the mark of ``SCHEDULES``, by which commands know what they may replace.
     """
     from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,5 +63,6 @@ def draw_schedules(panels: Sequence[Panel], target: Path) -> None:
         axis.set_yticks([])
         axis.set_xlim(0, 1.02 * max(schedule.makespan, schedule.lower_bound, 1e-9))
         axis.invert_yaxis()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    canvas.print_png(target, metadata={"Software": None})
+    page = BytesIO()
+    canvas.print_png(page, metadata={"Software": SCHEDULES.mark})
+    write_whole(target, page.getvalue())

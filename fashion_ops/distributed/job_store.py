@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fashion_ops.workspace import partial_of, write_whole
+from fashion_ops.files.publishing import partials, write_whole
 
 SCRATCH = "fashion-ops-"
 
@@ -106,7 +106,8 @@ class JobStore:
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
     """Delete half-written resume points of these keys, which interrupted saves left in ``folder``."""
     for key in keys:
-        partial_of(folder / key).unlink(missing_ok=True)
+        for partial in partials(folder / key):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

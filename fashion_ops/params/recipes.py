@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
+from fashion_ops.files.publishing import write_whole
 from fashion_ops.params import Params, explain, find_old_keys, load_params
 
 
@@ -54,9 +55,7 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
         raise ValueError(f"{params} with {names}: not valid\n{explain(error)}") from error
     changes = list(_changes(_plain(old), _plain(new), ""))
     if changes:
-        partial = params.with_name(f".{params.name}.partial")
-        partial.write_text(_only_changed_lines(before, merged), encoding="utf-8")
-        partial.replace(params)
+        write_whole(params, _only_changed_lines(before, merged).encode())
     return changes
 
 

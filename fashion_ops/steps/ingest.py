@@ -13,6 +13,7 @@ from fashion_ops.catalog.ingest import DataSet, ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
 from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.catalog.writer import Totals
+from fashion_ops.files.outputs import check_inputs
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.workspace import Workspace, publish, seen_from
@@ -31,6 +32,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         on.
 
     Raises:
+        OutputRefused: the data set lies in the catalog's place.
         ValueError: there is no such data set, it is an archive and ``copy_images`` is false, or more
             than ``max_quarantined`` of the records are refused.
     """
@@ -38,6 +40,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     root = ws.root / section.root
     if not root.exists():
         raise ValueError(f"{root}: no such file or folder (ingest.root = {section.root!r})")
+    check_inputs(ws.catalog, [root])
     with ExitStack() as stack:
         folder = stack.enter_context(publish(ws.catalog))
         refused_members = []

@@ -8,6 +8,7 @@ previous catalogs stay.
 from functools import partial
 
 from fashion_ops.catalog.alignment.ingest import ingest
+from fashion_ops.files.outputs import check_inputs
 from fashion_ops.params import Params
 from fashion_ops.progress import track
 from fashion_ops.workspace import Workspace, publish, seen_from
@@ -20,10 +21,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         For each data set, NAME_garments and NAME_quarantined: the number of records.
 
     Raises:
+        OutputRefused: a data set lies in the catalogs' place.
         ValueError: a data set is missing, or more than ``max_quarantined`` of its records are refused.
     """
     section = params.ingest_alignment
     metrics = {}
+    check_inputs(ws.alignment_catalog, [ws.root / section.root / name for name in section.sources])
     with publish(ws.alignment_catalog) as folder:
         for name in section.sources:
             root = ws.root / section.root / name

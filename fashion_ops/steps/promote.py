@@ -18,7 +18,7 @@ from fashion_ops.registry import gate, transitions
 from fashion_ops.registry.lock import LockHeld
 from fashion_ops.registry.measurements import Measurements, measure
 from fashion_ops.reports.promotion import draw_page
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, write_whole
 
 
 def run(
@@ -126,11 +126,9 @@ def _record(
     client: MlflowClient, ws: Workspace, challenger: ModelVersion, decision: Mapping[str, Any]
 ) -> None:
     """Write a decision into ``ws.promotions``, replacing the last one, and keep it with the version."""
-    ws.promotions.mkdir(parents=True, exist_ok=True)
     page = ws.promotions / "promotion.html"
-    page.write_text(draw_page(decision), encoding="utf-8")
-    text = json.dumps(decision, indent=1) + "\n"
-    (ws.promotions / "promotion.json").write_text(text, encoding="utf-8")
+    write_whole(page, draw_page(decision).encode())
+    write_whole(ws.promotions / "promotion.json", (json.dumps(decision, indent=1) + "\n").encode())
     registry.record_decision(client, challenger, decision, page)
 
 

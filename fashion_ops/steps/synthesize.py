@@ -7,7 +7,7 @@ from collections import Counter
 
 from fashion_ops import progress
 from fashion_ops.params import Params
-from fashion_ops.synthetic.wardrobe.generate import SPLITS, generate
+from fashion_ops.synthetic.wardrobe.generate import MANIFEST, SPLITS, generate
 from fashion_ops.workspace import Workspace, publish
 
 
@@ -16,7 +16,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
     Returns:
         SPLIT_images and SPLIT_garments: the numbers drawn for each split.
+
+    Raises:
+        ValueError: ``ws.raw`` holds a data set that was not drawn here.
     """
+    if ws.raw.is_dir() and any(ws.raw.iterdir()) and not (ws.raw / MANIFEST).is_file():
+        raise ValueError(
+            f"{ws.raw}: has no {MANIFEST}, so `synthesize` did not make it and does not replace it; "
+            "move it, and name its new place in ingest.root"
+        )
     section = params.synthesize
     images: Counter[str] = Counter()
     garments: Counter[str] = Counter()

@@ -5,7 +5,7 @@ It stands in for data sets that are given on request only, so that all later ste
 
 from fashion_ops import progress
 from fashion_ops.params import Params
-from fashion_ops.synthetic.alignment.generate import generate
+from fashion_ops.synthetic.alignment.generate import generate, is_synthetic
 from fashion_ops.workspace import Workspace, publish
 
 
@@ -14,7 +14,16 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
     Returns:
         NAME_images: the number drawn for each data set.
+
+    Raises:
+        ValueError: ``ws.alignment_raw`` holds data sets that were not drawn here.
     """
+    folder = ws.alignment_raw
+    if folder.is_dir() and any(folder.iterdir()) and not is_synthetic(folder):
+        raise ValueError(
+            f"{folder}: holds data that `synthesize_alignment` did not make and does not replace; move "
+            "them, and name their new place in ingest_alignment.root"
+        )
     with publish(ws.alignment_raw) as folder:
         counts = generate(
             params.synthesize_alignment,

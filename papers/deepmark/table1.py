@@ -17,7 +17,7 @@ from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.methods.centernet.inference import Detector, build
 from fashion_ops.params import Aggregate, Params
 from fashion_ops.steps import aggregate, train_detector
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, write_whole
 from papers.config import TableConfig
 from papers.decode_variants import describe, detect_variants
 from papers.deepmark import paper
@@ -126,5 +126,5 @@ def train(params: Params, source: Workspace, ws: Workspace) -> float:
     start = time.monotonic()
     train_detector.run(params, ws)
     seconds = round(time.monotonic() - start, 1)
-    seconds_file.write_text(json.dumps(seconds), encoding="utf-8")
+    write_whole(seconds_file, json.dumps(seconds).encode())
     return seconds

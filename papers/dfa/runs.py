@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.mean_shape import mean_points
@@ -27,7 +27,7 @@ from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
 from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
-from fashion_ops.workspace import publish
+from fashion_ops.workspace import publish, write_whole
 from papers.alignment import open_source
 from papers.config import TableConfig
 
@@ -143,7 +143,7 @@ class Runs:
             make = self._deeppose if name.startswith("DeepPose") else self._idpr
             for other, positions in make().items():
                 target = path.with_name(f"{_slug(other)}.safetensors")
-                save_file({"positions": np.ascontiguousarray(positions)}, target)
+                write_whole(target, save({"positions": np.ascontiguousarray(positions)}))
         return load_file(path)["positions"]
 
     def errors(self, name: str) -> np.ndarray:

@@ -24,6 +24,8 @@ NO_RESULT = {
     for name in (
         "params",
         "workspace.py",
+        "files",
+        "processes.py",
         "progress.py",
         "distributed/payload.py",
         "methods/pickles.py",

@@ -28,6 +28,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from fashion_ops.files.publishing import sweep, temporary
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.schedule import EpochSampler, learning_rates
@@ -180,10 +181,14 @@ class EpochEnd(L.Callback):
             pl_module.model.train()
         pl_module.history.append(means)
         if self.checkpoint is not None:
-            partial = self.checkpoint.with_suffix(".partial")
-            trainer.save_checkpoint(partial)  # every process takes part, the first one writes
-            if trainer.is_global_zero:
-                partial.replace(self.checkpoint)
+            sweep(self.checkpoint.parent)
+            partial = temporary(self.checkpoint)
+            try:
+                trainer.save_checkpoint(partial)  # every process takes part, the first one writes
+                if trainer.is_global_zero:
+                    partial.replace(self.checkpoint)
+            finally:
+                partial.unlink(missing_ok=True)
         if self.on_epoch is not None and trainer.is_global_zero:
             self.on_epoch(trainer.current_epoch + 1, means)
 

@@ -13,6 +13,8 @@ from fashion_ops.taxonomy import CATEGORIES, category
 
 Splits = Mapping[str, Sequence[Photo]]  # split -> photos
 SHOP_PHOTOS = 3  # the first photos of each item; the others are consumers'
+NAMES = ("fld", "category_attribute", "in_shop", "consumer_to_shop", "lsp")
+_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
 _GAP = 97  # every 97th id is missing, as some ids are in FLD
 
 
@@ -122,10 +124,16 @@ def write_lsp(root: Path, people: Sequence[tuple[bytes, np.ndarray]]) -> None:
     _without_date(root / "joints.mat")
 
 
+def is_synthetic_lsp(root: Path) -> bool:
+    """Whether ``write_lsp`` wrote this data set: the header of its joints has no date."""
+    path = root / "joints.mat"
+    return path.is_file() and path.read_bytes()[: len(_HEADER)] == _HEADER
+
+
 def _without_date(path: Path) -> None:
     """Remove the date from the header of a MAT file, so that its bytes depend on its content only."""
     data = bytearray(path.read_bytes())
-    data[:116] = b"MATLAB 5.0 MAT-file".ljust(116)
+    data[: len(_HEADER)] = _HEADER
     path.write_bytes(data)
 
 

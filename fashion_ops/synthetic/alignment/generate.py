@@ -86,6 +86,12 @@ def generate(
     }
 
 
+def is_synthetic(folder: Path) -> bool:
+    """Whether all data sets below a folder were made by ``generate``, as far as their names tell."""
+    names = {path.name for path in folder.iterdir()}
+    return names <= {*datasets.NAMES} and datasets.is_synthetic_lsp(folder / "lsp")
+
+
 def _plan(key: tuple[int, ...], count: int) -> list[Shot]:
     """Shots that differ from those of the wardrobe with the same seed."""
     plan_seed = int(np.random.default_rng([*key, 23]).integers(1 << 31))

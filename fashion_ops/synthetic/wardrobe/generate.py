@@ -17,6 +17,7 @@ from fashion_ops.synthetic.wardrobe.plan import Shot, plan
 from fashion_ops.synthetic.wardrobe.render import photograph
 
 SPLITS: tuple[str, ...] = ("train", "validation")
+MANIFEST = "wardrobe.json"  # only what is drawn here has it
 _QUALITY = 92
 _CHUNK = 40  # images of a job
 
@@ -105,4 +106,4 @@ def generate(
             split: {"images": count, "garments": garments[split]} for split, count in counts.items()
         },
     }
-    (folder / "wardrobe.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
+    (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")

@@ -8,14 +8,20 @@ import torch
 
 from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.files.outputs import FolderKind
+from fashion_ops.files.publishing import publish
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
-from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.artifact import SPEC, WEIGHTS, read_spec, save_model
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.taxonomy.alignment import point_set
+
+MODEL = FolderKind(
+    "fashion-ops gle train", (SPEC, WEIGHTS), lambda folder: bool(read_spec(folder, METHOD))
+)
 
 
 def train_gle(
@@ -55,9 +61,13 @@ def train_gle(
 
 
 def save_gle(folder: Path, predictor: GLEPredictor) -> None:
-    """Write a model folder, which is created if needed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder, predictor.model, predictor.spec)
+    """Write a model folder, as a whole.
+
+    Raises:
+        OutputRefused: the folder holds something else than a GLE model.
+    """
+    with publish(folder, MODEL) as fresh:
+        save_model(fresh, predictor.model, predictor.spec)
 
 
 def as_garments(points: AlignmentLandmarks) -> TrainingGarments:

@@ -19,9 +19,12 @@ import openvino as ov
 import torch
 from torch import Tensor, nn
 
+from fashion_ops.files.outputs import check_folder
+from fashion_ops.files.publishing import publish
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.decode import decode_fixed, grouping_slots
 from fashion_ops.methods.centernet.deploy.graph import (
+    EXPORT,
     INPUT,
     MAPS,
     NETWORK,
@@ -36,7 +39,6 @@ from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.params import PostProcess
-from fashion_ops.workspace import publish
 
 OPSET = 19  # the first with DeformConv
 TOP = 10  # garments of an image that a decoding graph returns
@@ -92,7 +94,8 @@ def export_detector(
 
     Args:
         model: folder written by ``train_detector``.
-        out: folder that is replaced as a whole, and only if the network equals torch.
+        out: folder that is replaced as a whole, and only if the network equals torch. It must be new,
+            or hold an earlier export.
         config: how to export.
         post: the post-processing, part of the graph if it decodes; then flip and scales must be off.
         calibration: letterboxed images uint8 (N, S, S, 3) for ``int8``.
@@ -100,7 +103,9 @@ def export_detector(
     Raises:
         FileNotFoundError: ``model`` holds no detector.
         ValueError: ``config`` is not possible, or the network does not equal torch.
+        OutputRefused: ``out`` holds something else.
     """
+    check_folder(out, EXPORT, inputs=(model,))
     _check_config(config, post, calibration)
     detector = Detector.load(model)
     assert isinstance(detector.network, TorchNetwork)
@@ -111,7 +116,7 @@ def export_detector(
     graph = describe_graph(config, size, detector.grouping.num_groups, TOP)
     images = _noise(size, NOISE_IMAGES if config.dynamic_batch else 1)
     expected = dict(zip(graph.outputs, _eager(served, images), strict=True))
-    with tempfile.TemporaryDirectory() as scratch, publish(out) as folder:
+    with tempfile.TemporaryDirectory() as scratch, publish(out, EXPORT) as folder:
         plain = Path(scratch) / "plain.onnx"
         _write_onnx(served, graph, plain)
         network = {"onnx": OnnxNetwork, "openvino": OpenvinoNetwork}[config.format]

@@ -10,7 +10,10 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from fashion_ops.files.outputs import FolderKind
+from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.codec import STRIDE
+from fashion_ops.methods.centernet.postprocess_file import FILE
 from fashion_ops.params import Section
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
@@ -89,6 +92,13 @@ class Graph(Section):
         if not network.is_file():
             raise FileNotFoundError(f"{network}: missing, though {path} describes it")
         return graph
+
+
+EXPORT = FolderKind(
+    "fashion-ops export detector",
+    (GRAPH, SPEC, FILE, *NETWORK.values(), "network.bin"),  # the last one has OpenVINO's weights
+    lambda folder: bool(Graph.read(folder)),
+)
 
 
 def describe_graph(config: ExportConfig, size: int, groups: int, top: int) -> Graph:
