@@ -1,8 +1,10 @@
 """Prepares DAGSTER_HOME, the folder of the Dagster instance: ``python -m pipelines.home``."""
 
 import os
+import sys
 from pathlib import Path
 
+from fashion_ops.commands.answers import answered, debug_option
 from fashion_ops.workspace import find_root
 
 
@@ -27,4 +29,5 @@ def prepare_home(root: Path) -> Path:
 
 
 if __name__ == "__main__":
-    prepare_home(find_root())
+    with debug_option(sys.argv), answered():
+        prepare_home(find_root())

@@ -16,6 +16,8 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image, ImageOps
 
+from fashion_ops.reading import read_table, readable
+
 SHARD_NAME = "shard-{:05d}.arrow"
 LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})  # of encoded images
 _REDUCED = {
@@ -86,23 +88,25 @@ class Catalog:
     @cached_property
     def images(self) -> pd.DataFrame:
         """``images.parquet`` indexed by image_id."""
-        return pd.read_parquet(self.folder / "images.parquet").set_index("image_id", drop=False)
+        return read_table(self.folder / "images.parquet").set_index("image_id", drop=False)
 
     @cached_property
     def garments(self) -> pd.DataFrame:
         """``garments.parquet`` indexed by garment_id."""
-        return pd.read_parquet(self.folder / "garments.parquet").set_index("garment_id", drop=False)
+        return read_table(self.folder / "garments.parquet").set_index("garment_id", drop=False)
 
     @cached_property
     def quarantine(self) -> pd.DataFrame:
         """``quarantine.parquet``."""
-        return pd.read_parquet(self.folder / "quarantine.parquet")
+        return read_table(self.folder / "quarantine.parquet")
 
     def image_bytes(self, image_id: int) -> bytes:
         """The encoded bytes of an image, as in the source."""
         shard, row, path = self._places[image_id]
         if shard < 0:
-            return (self.folder / path).read_bytes()
+            file = self.folder / path
+            with readable(file, "an image"):
+                return file.read_bytes()
         return self._shard(shard)["bytes"][row].as_py()
 
     def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
@@ -121,8 +125,9 @@ class Catalog:
 
     def _shard(self, number: int) -> pa.Table:
         if number not in self._shards:
-            source = pa.memory_map(str(self.folder / "shards" / SHARD_NAME.format(number)))
-            self._shards[number] = pa.ipc.open_file(source).read_all()
+            path = self.folder / "shards" / SHARD_NAME.format(number)
+            with readable(path, "a shard of images"):
+                self._shards[number] = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         return self._shards[number]
 
 

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import exit_on
 from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.params import Distributed, Params, load_params
@@ -35,8 +34,7 @@ def plan(
 ) -> None:
     """Draw when each category would run, and compare the makespan with its lower bound."""
     ws = Workspace()
-    with exit_on(ValueError, OSError):
-        planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)
+    planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)
     for panels, name in ((planned, "plan.png"), (ran, "ran.png")):
         if panels:
             draw_schedules(panels, out / name)

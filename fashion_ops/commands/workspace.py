@@ -30,11 +30,7 @@ def configure(
     """Merge recipes into params.yaml, comments kept; print what changed."""
     from fashion_ops.params.recipes import configure as merge
 
-    try:
-        changes = merge(Workspace().params, recipes)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    changes = merge(Workspace().params, recipes)
     for change in changes:
         typer.echo(f"{change.key}: {change.old} -> {change.new}")
     if not changes:
