@@ -5,6 +5,7 @@ the catalog names, relative to its folder. OpenCV decodes them, or Pillow where 
 images are RGB uint8.
 """
 
+import warnings
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image, ImageOps
 
+from fashion_ops.catalog.stderr import decoder_messages
 from fashion_ops.reading import read_table, readable
 
 SHARD_NAME = "shard-{:05d}.arrow"
@@ -51,12 +53,25 @@ def decode_rgb(
         if _transparent(data):
             return _on_white(data, upright)
         flags = _REDUCED[shrink] if upright else _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        bgr = imdecode(data, flags, name)
     except (cv2.error, OSError, SyntaxError) as error:  # also of no bytes, or of too many pixels
         raise ValueError(f"{name}: not an image that can be decoded: {error}") from error
     if bgr is None:
         raise ValueError(f"{name}: not an image that can be decoded")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def imdecode(data: bytes | memoryview, flags: int, name: str) -> np.ndarray | None:
+    """``cv2.imdecode``; what the decoder prints on stderr becomes a warning that names the image.
+
+    Libjpeg reads over damage, and prints ``Corrupt JPEG data`` without saying of which file.
+    """
+    with decoder_messages() as messages:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    for line in messages:
+        text = f"{name}: {line}; a part of it may be missing: copy it again, or save it anew"
+        warnings.warn(text, stacklevel=2)
+    return image
 
 
 def _transparent(data: bytes | memoryview) -> bool:

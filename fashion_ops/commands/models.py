@@ -1,24 +1,32 @@
 """Commands for trained models: find garments in photos, export a detector, count parameters."""
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params
+from fashion_ops.commands.shared import between, complain, params_or_defaults, read_params, report
+from fashion_ops.failures import printable
+from fashion_ops.workspace import Workspace, write_whole
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fashion_ops.inference.edge import EdgePredictor, Runtime
     from fashion_ops.inference.predictor import Garment, Predictor
+    from fashion_ops.methods.centernet.deploy.photo import Photo
 
 CHAMPION = "models:/garment-landmarks@champion"
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos of any size.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
     model: Annotated[
         str,
@@ -26,54 +34,70 @@ def predict(
             help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
         ),
     ] = CHAMPION,
-    min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
+    min_score: Annotated[
+        float,
+        typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
+    ] = 0.3,
     runtime: Annotated[
         Literal["torch", "onnx", "openvino"],
         typer.Option(help="onnx and openvino run an exported folder."),
     ] = "torch",
 ) -> None:
-    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
-    from fashion_ops.inference.predictor import read_photo
+    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn.
 
-    try:
-        predictor = load_predictor(model, runtime)
-    except (FileNotFoundError, ValueError) as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    A photo that fails is reported, and the others are done; the exit status is 1 then.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    failed = False
+    if not os.access(out, os.W_OK):  # found before the models are loaded
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    predictor = load_predictor(model, runtime)
+    failed = 0
     for photo in photos:
         try:
-            pixels = read_photo(photo)
-            garments = predictor.predict(pixels, min_score)
-        except ValueError as error:
-            failed = True
-            complain(error)
-            continue
-        result = {"photo": photo.name, "garments": [g.to_json() for g in garments]}
-        (out / f"{photo.stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-        _draw(out / f"{photo.stem}.png", pixels, garments)
-        names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
-        typer.echo(f"{photo}: {names} -> {out / photo.stem}.png")
+            typer.echo(_predict_photo(predictor, photo, out, min_score))
+        except Exception as error:  # whatever it is, the other photos are done
+            report(error)
+            failed += 1
+    if failed and len(photos) > 1:
+        complain(f"{failed} of {len(photos)} photos failed, as said above; the others are done")
     if failed:
         raise typer.Exit(1)
 
 
-def _draw(path: Path, pixels: "np.ndarray", garments: "list[Garment]") -> None:
-    """Write a photo with its garments drawn."""
-    import cv2
+def _predict_photo(
+    predictor: "Predictor | EdgePredictor", path: Path, out: Path, min_score: float
+) -> str:
+    """Write PHOTO.json and PHOTO.png; returns the line that says so.
+
+    Raises:
+        ValueError: the photo cannot be read.
+        OSError: a file cannot be written.
+    """
+    from fashion_ops.inference.predictor import load_photo
+
+    photo = load_photo(path)
+    garments = predictor.predict(photo, min_score)
+    result = {"photo": printable(path.name), "garments": [g.to_json() for g in garments]}
+    write_whole(out / f"{path.stem}.json", (json.dumps(result, indent=1) + "\n").encode())
+    _draw(out / f"{path.stem}.png", photo, garments)
+    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+    return f"{printable(path)}: {names} -> {printable(out / path.stem)}.png"
+
+
+def _draw(path: Path, photo: "Photo", garments: "list[Garment]") -> None:
+    """Write a photo with its garments drawn; a photo of reduced size is drawn at that size."""
     import numpy as np
 
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments
+    from fashion_ops.reports.draw import DrawnGarment, draw_garments, write_png
     from fashion_ops.taxonomy import category
 
-    drawn = [
-        DrawnGarment(
-            category(g.category).id, np.array(g.box), np.array(list(g.landmarks.values())), g.score
-        )
-        for g in garments
-    ]
-    cv2.imwrite(str(path), cv2.cvtColor(draw_garments(pixels, drawn), cv2.COLOR_RGB2BGR))
+    drawn = []
+    for g in garments:
+        landmarks = np.array(list(g.landmarks.values()))
+        landmarks[:, :2] = photo.to_pixels(landmarks[:, :2])
+        box = photo.to_pixels(np.array(g.box).reshape(2, 2)).reshape(4)
+        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score))
+    write_png(path, draw_garments(photo.pixels, drawn))
 
 
 def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
@@ -130,15 +154,11 @@ def export_detector(
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
     from fashion_ops.methods.centernet.deploy.graph import ExportConfig
 
-    params, ws = read_params()
     precision = precision or ("bf16" if form == "openvino" else "fp32")
+    params, ws = read_params() if precision == "int8" else (params_or_defaults(), Workspace())
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
-    try:
-        exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
-    except (FileNotFoundError, ValueError) as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     typer.echo(as_text(exported, metrics))
 
 
@@ -153,11 +173,8 @@ def describe(
     """Parameters, multiply-accumulates and output channels of a network, by part."""
     from fashion_ops.methods import describe as descriptions
 
-    params, _ = read_params()
-    try:
-        pixels = descriptions.parse_size(size) if size else None
-        description = descriptions.describe(method, params, backbone, grouping, category, pixels)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    pixels = descriptions.parse_size(size) if size else None
+    description = descriptions.describe(
+        method, params_or_defaults(), backbone, grouping, category, pixels
+    )
     typer.echo(json.dumps(description, indent=1) if as_json else descriptions.as_text(description))

@@ -20,6 +20,7 @@ __all__ = [
     "print_metrics",
     "print_status",
     "read_params",
+    "report",
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands.shared import complain
+from fashion_ops.failures import failure_line
 
 
 def contact_sheet(
@@ -18,14 +19,12 @@ def contact_sheet(
     if out.suffix.lower() != ".png":
         complain(f"--out {out}: must end in .png")
         raise typer.Exit(2)
-    import cv2
-
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
+    from fashion_ops.reports.draw import write_png
 
+    page = draw(seed, columns, size)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(cv2.imencode(".png", draw(seed, columns, size))[1].tobytes())
+        write_png(out, page[..., ::-1])
     except OSError as error:
-        complain(f"--out {out}: cannot be written: {error.strerror}")
-        raise typer.Exit(2) from error
+        raise ValueError(f"--out {out}: cannot be written: {failure_line(error)}") from error
     typer.echo(f"{out}: {columns} images of each category")
