@@ -61,13 +61,30 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 
 
 def read_table(
-    path: Path, columns: Sequence[str] | None = None, filters: list[Any] | None = None
+    path: Path,
+    columns: Sequence[str] | None = None,
+    filters: list[Any] | None = None,
+    needs: Sequence[str] = (),
 ) -> "pd.DataFrame":
-    """Read a parquet table, or some of its columns and rows; raises as ``readable`` does."""
+    """Read a parquet table.
+
+    Args:
+        path: the file.
+        columns: those to read; None reads all.
+        filters: pandas' filters of the rows.
+        needs: columns that the table must have.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or a column is missing.
+    """
     import pandas as pd
 
     with readable(path, "a parquet table"):
-        return pd.read_parquet(path, columns=list(columns) if columns else None, filters=filters)
+        table = pd.read_parquet(path, columns=list(columns) if columns else None, filters=filters)
+    if missing := [name for name in needs if name not in table]:
+        raise ValueError(f"{path}: has no column {missing[0]}; {mend(path)}")
+    return table
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
@@ -106,11 +123,13 @@ def read_json(path: Path) -> Any:
     return parse_json(data, str(path), mend(path))
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds one object; raises as ``read_json`` does."""
+def read_object(path: Path, *needs: str) -> dict[str, Any]:
+    """Read a JSON file that holds one object with the keys ``needs``; raises as ``read_json`` does."""
     data = read_json(path)
     if not isinstance(data, dict):
         raise ValueError(f"{path}: holds {type(data).__name__}, expected an object; {mend(path)}")
+    if missing := [key for key in needs if key not in data]:
+        raise ValueError(f"{path}: has no {missing[0]!r}; {mend(path)}")
     return data
 
 

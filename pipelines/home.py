@@ -28,6 +28,11 @@ def prepare_home(root: Path) -> Path:
     return home
 
 
-if __name__ == "__main__":
-    with debug_option(sys.argv), answered():
+def main(arguments: list[str] | None = None) -> None:
+    """Prepare the home of this workspace; ``--debug`` prints the traceback of an error."""
+    with debug_option(list(sys.argv[1:] if arguments is None else arguments)), answered():
         prepare_home(find_root())
+
+
+if __name__ == "__main__":
+    main()

@@ -103,12 +103,14 @@ class Catalog:
     @cached_property
     def images(self) -> pd.DataFrame:
         """``images.parquet`` indexed by image_id."""
-        return read_table(self.folder / "images.parquet").set_index("image_id", drop=False)
+        table = read_table(self.folder / "images.parquet", needs=("image_id", "split"))
+        return table.set_index("image_id", drop=False)
 
     @cached_property
     def garments(self) -> pd.DataFrame:
         """``garments.parquet`` indexed by garment_id."""
-        return read_table(self.folder / "garments.parquet").set_index("garment_id", drop=False)
+        table = read_table(self.folder / "garments.parquet", needs=("garment_id", "image_id", "split"))
+        return table.set_index("garment_id", drop=False)
 
     @cached_property
     def quarantine(self) -> pd.DataFrame:

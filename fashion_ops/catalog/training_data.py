@@ -48,7 +48,7 @@ class TrainingGarments:
 
 def used_grouping(ws: Workspace) -> Grouping:
     """The grouping that the ``aggregate`` step applied."""
-    return load_grouping(read_object(ws.grouped / "grouping.json")["name"])
+    return load_grouping(read_object(ws.grouped / "grouping.json", "name")["name"])
 
 
 def load_garments(
@@ -78,11 +78,13 @@ def load_garments(
         rows = rows[rows["category_id"] == category(only).id]
     if labelled:
         rows = rows[rows["num_labelled"] > 0]
-    grouped = read_table(ws.grouped / "garments.parquet").set_index("garment_id")
+    grouped = read_table(ws.grouped / "garments.parquet", needs=("garment_id",)).set_index("garment_id")
     channels = used_grouping(ws).num_groups
     soft = np.zeros((len(rows), 0), np.float32)
     if soft_labels:
-        labels = read_table(ws.pseudo_labels / "labels.parquet").set_index("garment_id")
+        labels = read_table(ws.pseudo_labels / "labels.parquet", needs=("garment_id",)).set_index(
+            "garment_id"
+        )
         soft = _stack(labels.loc[rows.index, "soft_label"], -1)
     return rows, TrainingGarments(
         image_id=rows["image_id"].to_numpy(np.int64),

@@ -6,7 +6,7 @@ same model gives the same bytes: no time, host or path is written.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +16,25 @@ from torch import nn
 
 from fashion_ops.methods.parts.history import History, write_history
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.reading import read_object, read_weights, readable
+from fashion_ops.reading import mend, read_object, read_weights, readable
 
 Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
 SPEC = "model.json"
+
+
+class Spec(dict[str, Any]):
+    """The content of the ``model.json`` at ``path``; a missing key is an error that names the file."""
+
+    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(
+            f"{self.path}: has no {key!r}, so it describes no whole model; {mend(self.path)}"
+        )
 
 
 def save_model(
@@ -54,7 +67,7 @@ def read_spec(folder: Path, method: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing)")
     refuse_pickles(folder)
-    spec: dict[str, Any] = read_object(path)
+    spec = Spec(read_object(path), path)
     if spec.get("method") != method:
         raise ValueError(f"{path}: method is {spec.get('method')!r}, expected {method!r}")
     return spec
