@@ -176,7 +176,8 @@ def test_a_workspace_that_cannot_be_written_is_one_line(here, run, monkeypatch, 
 
 def test_errors_of_other_processes_and_libraries_are_one_line():
     worker = ValueError(
-        "Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+        "Caught ValueError in DataLoader worker process 0.\n"
+        "Original Traceback (most recent call last):\n"
         '  File "/x/fashion_ops/catalog/reader.py", line 5, in image\n    raise ValueError("...")\n'
         "ValueError: image 5: not an image that can be decoded\n"
     )

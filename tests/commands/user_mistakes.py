@@ -101,7 +101,11 @@ HELP = "--help` lists the options"
 CHECK = "check the path"
 WORKSPACE = "FASHION_OPS_ROOT"
 CORRECT = "correct it"
+TWICE = "seed: 1\nseed: 2"
+COPY = "copy it again"
+INGEST, INGEST_FLD = "`fashion-ops ingest`", "`fashion-ops ingest_alignment`"
 photo = put("a.png", "")
+GONE = gone("params.yaml")
 
 USAGE = [
     Mistake("unknown command", "predcit a.png", "predcit", HELP),
@@ -135,7 +139,7 @@ USAGE = [
 ]
 
 SETTINGS = [
-    Mistake("no workspace", "synthesize", "params.yaml", WORKSPACE, gone("params.yaml")),
+    Mistake("no workspace", "synthesize", "params.yaml", WORKSPACE, GONE),
     Mistake("parameters that are no YAML", "ingest", "line 1", CORRECT, put("params.yaml", "a: [")),
     Mistake("merge conflict", "aggregate", "line 1", "resolve it", put("params.yaml", CONFLICT)),
     Mistake("Latin-1", "pseudo_label", "not UTF-8", "save it so", put("params.yaml", b"a: \xe9\n")),
@@ -164,12 +168,10 @@ SETTINGS = [
     Mistake(
         "key given twice", "configure r.yaml", "line 2", CORRECT, put("r.yaml", "seed: 1\nseed: 2")
     ),
-    Mistake("run without workspace", "pipelines.run", "params.yaml", WORKSPACE, gone("params.yaml")),
+    Mistake("run without workspace", "pipelines.run", "params.yaml", WORKSPACE, GONE),
     Mistake("run of garbage", "pipelines.run", "line 1", CORRECT, put("params.yaml", "a: [")),
     Mistake("home without settings", "pipelines.home", "infra/dagster.yaml", CHECK),
-    Mistake(
-        "paper without workspace", "papers dfa --table 2", "params.yaml", WORKSPACE, gone("params.yaml")
-    ),
+    Mistake("paper without workspace", "papers dfa --table 2", "params.yaml", WORKSPACE, GONE),
 ]
 
 LEDGER = [
@@ -204,7 +206,7 @@ LEDGER = [
 ]
 
 INPUTS = [
-    Mistake("no catalog", "aggregate", "data/catalog/garments.parquet", "`fashion-ops ingest`"),
+    Mistake("no catalog", "aggregate", "data/catalog/garments.parquet", INGEST),
     Mistake(
         "garbage instead of a table",
         "aggregate",
@@ -216,14 +218,14 @@ INPUTS = [
         "half a table",
         "pseudo_label",
         "garments.parquet: cannot be read as a parquet table",
-        "`fashion-ops ingest`",
+        INGEST,
         table(f"{CATALOG}/garments.parquet", 0.5),
     ),
     Mistake(
         "a table of something else",
         "drift",
         "images.parquet: has no column image_id",
-        "`fashion-ops ingest`",
+        INGEST,
         table(f"{CATALOG}/images.parquet", x=[1]),
     ),
     Mistake(
@@ -233,33 +235,25 @@ INPUTS = [
         "`fashion-ops",
         put(f"{CATALOG}/garments.parquet"),
     ),
-    Mistake(
-        "nothing to tune on", "tune_postprocess", "images.parquet: is missing", "`fashion-ops ingest`"
-    ),
-    Mistake(
-        "nothing to box", "train_box_detector", "images.parquet: is missing", "`fashion-ops ingest`"
-    ),
-    Mistake(
-        "nothing to land", "train_landmarker", "garments.parquet: is missing", "`fashion-ops ingest`"
-    ),
-    Mistake("nothing to evaluate", "evaluate", "images.parquet: is missing", "`fashion-ops ingest`"),
+    Mistake("nothing to tune on", "tune_postprocess", "images.parquet: is missing", INGEST),
+    Mistake("nothing to box", "train_box_detector", "images.parquet: is missing", INGEST),
+    Mistake("nothing to land", "train_landmarker", "garments.parquet: is missing", INGEST),
+    Mistake("nothing to evaluate", "evaluate", "images.parquet: is missing", INGEST),
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
     Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
     Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
-    Mistake(
-        "nothing to plan", "distributed plan", "garments.parquet: is missing", "`fashion-ops ingest`"
-    ),
+    Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
     Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
     Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
-    Mistake("no GLE catalog", "gle train", "catalog/fld", "`fashion-ops ingest_alignment`"),
+    Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
     Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "model.json"),
-    Mistake("paper without catalog", "papers gle", "catalog/fld", "`fashion-ops ingest_alignment`"),
-    Mistake("no PCLoss data", "papers pcloss", "catalog/fld", "`fashion-ops ingest_alignment`"),
-    Mistake("no attributes", "papers attributes", "no catalog here", "`fashion-ops ingest_alignment`"),
-    Mistake("no pairs", "papers retrieval", "no catalog here", "`fashion-ops ingest_alignment`"),
-    Mistake("no images for a paper", "papers deepmark --table 2", "no catalog", "`fashion-ops ingest`"),
+    Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
+    Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
+    Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
+    Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
+    Mistake("no images for a paper", "papers deepmark --table 2", "no catalog", INGEST),
 ]
 
 MODELS = [
@@ -268,40 +262,38 @@ MODELS = [
         "half the weights",
         "predict a.png --out o --model detector",
         "detector/weights.safetensors: cannot be read as weights",
-        "copy it again",
+        COPY,
         both(photo, detector, cut("detector/weights.safetensors", 5000)),
     ),
     Mistake(
         "no weights",
         "predict a.png --out o --model detector",
         "detector/weights.safetensors: is missing",
-        "copy it again",
+        COPY,
         both(photo, detector, gone("detector/weights.safetensors")),
     ),
     Mistake(
         "a description that is no JSON",
         "predict a.png --out o --model detector",
         "detector/model.json: not JSON",
-        "copy it again",
+        COPY,
         both(photo, detector, cut("detector/model.json", 50)),
     ),
     Mistake(
         "a description without its backbone",
         "predict a.png --out o --model detector",
         "detector/model.json: has no 'backbone'",
-        "copy it again",
+        COPY,
         both(photo, detector, spec_without("backbone")),
     ),
     Mistake(
         "a description without its input size",
         "predict a.png --out o --model detector",
         "detector/model.json: has no 'precision'",
-        "copy it again",
+        COPY,
         both(photo, detector, spec_without("precision")),
     ),
-    Mistake(
-        "--out is a file", "predict a.png --out a.png --model detector", "a.png", "move it away", photo
-    ),
+    Mistake("--out is a file", "predict a.png --out a.png", "a.png", "move it away", photo),
     Mistake("--out below a file", "predict a.png --out a.png/o", "a.png", "move it away", photo),
     Mistake("--out in /proc", "contact-sheet --out /proc/x/a.png --columns 1", "/proc/x", CHECK),
     Mistake(
@@ -316,43 +308,39 @@ MODELS = [
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",
         "e/export.json: not JSON",
-        "copy it again",
+        COPY,
         both(photo, put("e/export.json", "{")),
     ),
 ]
 FAILED_PHOTOS = [
     Mistake("no photo", "predict b.jpg", "b.jpg: cannot be read", "name a photo that exists"),
     Mistake("a folder", "predict o", "o: cannot be read", "FOLDER/*.jpg", folder("o")),
-    Mistake(
-        "no image", "predict b.jpg", "b.jpg: image cannot be decoded", "JPEG or PNG", put("b.jpg", "x")
-    ),
-    Mistake("empty", "predict b.jpg", "b.jpg: image cannot be decoded", "JPEG or PNG", put("b.jpg")),
-    Mistake("cut off", "predict b.png", "b.png", "copy it again", put("b.png", PNG + b"\0\0\0\rIHDR")),
+    Mistake("no image", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg", "x")),
+    Mistake("empty", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg")),
+    Mistake("cut off", "predict b.png", "b.png", COPY, put("b.png", PNG + b"\0\0\0\rIHDR")),
 ]
 
 SCORES = [
-    Mistake(
-        "no annotations", "score --annotations a --predictions b", "a: is missing", "copy it again"
-    ),
+    Mistake("no annotations", "score --annotations a --predictions b", "a: is missing", COPY),
     Mistake(
         "annotations that are no JSON",
         "score --annotations a --predictions b",
         "a: not JSON",
-        "copy it again",
+        COPY,
         put("a", "{"),
     ),
     Mistake(
         "half a gzip file",
         "score --annotations a --predictions b",
         "a: a damaged gzip file",
-        "copy it again",
+        COPY,
         put("a", gzip.compress(b"[" * 999)[:-9]),
     ),
     Mistake(
         "no predictions",
         "score --annotations a --predictions b",
         "b: is missing",
-        "copy it again",
+        COPY,
         put("a", gzip.compress(EMPTY_TRUTH.encode())),
     ),
     Mistake(
@@ -365,7 +353,7 @@ SCORES = [
         "a catalog that is no table",
         f"score --metric ne --annotations {Path(FLD).parent} --predictions b",
         "garments.parquet: cannot be read as a parquet table",
-        "`fashion-ops ingest_alignment`",
+        INGEST_FLD,
         put(FLD, "x"),
     ),
     Mistake("no CSV", "pseudo-label no.csv", "no.csv", "cannot be read as CSV"),
