@@ -117,7 +117,8 @@ def printable(name: object) -> str:
 
 def _os_error(error: OSError) -> str:
     """One line for an error of the operating system about a file."""
-    path = os.fsdecode(error.filename) if isinstance(error.filename, bytes | str) else error.filename
+    name = error.filename2 or error.filename  # of a rename, what should have been
+    path = os.fsdecode(name) if isinstance(name, bytes | str) else name
     reason = str(error.strerror).lower()
     if error.errno == errno.ENOENT:
         step = maker(Path(str(path)))

@@ -144,6 +144,10 @@ def _answer_usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":  # the text of it is the help
         error.show()
         return 2
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
+    cause = error.__cause__ or error.__context__
+    if hasattr(cause, "errors"):  # of pydantic, which checks the values
+        text += f" (got {cause.errors()[0]['input']!r})"
     help_of = f"; `{context.command_path} --help` lists the options" if context else ""
-    complain(f"{error.format_message().rstrip('.')}{help_of}")
+    complain(f"{text}{help_of}")
     return 2

@@ -19,12 +19,14 @@ def contact_sheet(
     if out.suffix.lower() != ".png":
         complain(f"--out {out}: must end in .png")
         raise typer.Exit(2)
+    import cv2
+
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
     from fashion_ops.reports.draw import write_png
 
     page = draw(seed, columns, size)
     try:
-        write_png(out, page[..., ::-1])
+        write_png(out, cv2.cvtColor(page, cv2.COLOR_BGR2RGB))
     except OSError as error:
         raise ValueError(f"--out {out}: cannot be written: {failure_line(error)}") from error
     typer.echo(f"{out}: {columns} images of each category")

@@ -17,7 +17,7 @@ from pipelines.run import failures, run, status_of
             2,
         ),
         (FileNotFoundError(2, "No such file", "data/catalog/x"), "`fashion-ops ingest` makes it", 2),
-        (KeyError("x"), "unexpected KeyError", 1),
+        (TypeError("x"), "unexpected TypeError", 1),
     ],
     ids=["own words", "a missing file", "a fault"],
 )
@@ -42,5 +42,5 @@ def test_the_status_of_categories_is_a_mistake_only_if_all_are(repository: Any, 
         "finetune: finetune: 1 of 13 failed: skirt: loss is not finite; lower lr"
     ]
     assert status_of(results) == MISTAKE
-    stages.failing["finetune@vest"] = KeyError("x")
+    stages.failing["finetune@vest"] = TypeError("x")
     assert status_of(run(repository.root, repository.instance, ("finetune",))) == FAULT
