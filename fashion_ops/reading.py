@@ -6,6 +6,7 @@ and raise a dozen types. Every reader of a file goes through one of these functi
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fashion_ops.failures import message, one_line
+from fashion_ops.failures import failure_line, message, one_line
 from fashion_ops.workspace import maker
 
 if TYPE_CHECKING:
@@ -51,8 +52,11 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: is missing; {mend(path)}") from error
     except OSError as error:
-        why = f": {error.strerror.lower()}" if error.strerror else f" as {kind}: {message(error)}"
-        raise ValueError(one_line(f"{path}: cannot be read{why}; {mend(path)}")) from error
+        if error.errno:  # a library's text may hold all but the file
+            about = OSError(error.errno, os.strerror(error.errno), str(path))
+            raise ValueError(failure_line(about)) from error
+        why = message(error).splitlines()[0]
+        raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {mend(path)}")) from error
     except MemoryError:
         raise
     except Exception as error:  # damaged files make readers raise everything, KeyError to SystemError

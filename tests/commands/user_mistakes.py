@@ -158,6 +158,13 @@ SETTINGS = [
         "got 'many'",
         put("params.yaml", "tune_postprocess: {pictures: many}"),
     ),
+    Mistake(
+        "a size of 0",
+        "synthesize_alignment",
+        "synthesize_alignment.train",
+        "greater than or equal",
+        put("params.yaml", "synthesize_alignment: {train: -1}"),
+    ),
     Mistake("a folder", "train_box_detector", "is a directory", CHECK, folder("params.yaml")),
     Mistake(
         "deep brackets", "train_landmarker", "recursion", CORRECT, put("params.yaml", "[" * 10_000)
@@ -236,8 +243,14 @@ INPUTS = [
         put(f"{CATALOG}/garments.parquet"),
     ),
     Mistake("nothing to tune on", "tune_postprocess", "images.parquet: is missing", INGEST),
-    Mistake("nothing to box", "train_box_detector", "images.parquet: is missing", INGEST),
-    Mistake("nothing to land", "train_landmarker", "garments.parquet: is missing", INGEST),
+    Mistake(
+        "nothing to box",
+        "train_box_detector",
+        "images.parquet: is missing",
+        INGEST,
+        put("params.yaml", "train_box_detector: {kind: cascade_rcnn}"),
+    ),
+    Mistake("no groups", "train_landmarker", "grouping.json: is missing", "`fashion-ops aggregate`"),
     Mistake("nothing to evaluate", "evaluate", "images.parquet: is missing", INGEST),
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
@@ -253,7 +266,9 @@ INPUTS = [
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
     Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
-    Mistake("no images for a paper", "papers deepmark --table 2", "no catalog", INGEST),
+    Mistake(
+        "no detector for a paper", "papers deepmark --table 2", "models/detector", "train_detector"
+    ),
 ]
 
 MODELS = [
