@@ -371,7 +371,7 @@ SCORES = [
         INGEST_FLD,
         put(FLD, "x"),
     ),
-    Mistake("no CSV", "pseudo-label no.csv", "no.csv", "cannot be read as CSV"),
+    Mistake("no CSV", "pseudo-label no.csv", "no.csv: cannot be read as CSV", CHECK),
     Mistake("another CSV", "pseudo-label a.csv", "a.csv", "expected", put("a.csv", "a,b\n1,2\n")),
 ]
 
