@@ -67,7 +67,7 @@ def failure_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return one_line(_os_error(error))
     text = message(error)
-    if exit_status(error) == FAULT:
+    if exit_status(error) == FAULT and not _says_itself(error):
         return one_line(f"unexpected {type(error).__name__}{_place(error)}: {text}")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return one_line(f"out of memory: {text}; use a smaller batch_size or fewer workers")

@@ -54,7 +54,7 @@ def predict(
     failed = 0
     for photo in photos:
         try:
-            typer.echo(_predict_photo(predictor, photo, out, min_score))
+            typer.echo(_predict_photo(predictor, photo, out / photo.stem, min_score))
         except Exception as error:  # whatever it is, the other photos are done
             report(error)
             failed += 1
@@ -65,9 +65,9 @@ def predict(
 
 
 def _predict_photo(
-    predictor: "Predictor | EdgePredictor", path: Path, out: Path, min_score: float
+    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float
 ) -> str:
-    """Write PHOTO.json and PHOTO.png; returns the line that says so.
+    """Write ``target`` with .json and .png behind it; returns the line that says so.
 
     Raises:
         ValueError: the photo cannot be read.
@@ -78,17 +78,18 @@ def _predict_photo(
     photo = load_photo(path)
     garments = predictor.predict(photo, min_score)
     result = {"photo": printable(path.name), "garments": [g.to_json() for g in garments]}
-    write_whole(out / f"{path.stem}.json", (json.dumps(result, indent=1) + "\n").encode())
-    _draw(out / f"{path.stem}.png", photo, garments)
+    drawn = _drawn(photo, garments)
+    write_whole(Path(f"{target}.json"), (json.dumps(result, indent=1) + "\n").encode())
+    write_whole(Path(f"{target}.png"), drawn)
     names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
-    return f"{printable(path)}: {names} -> {printable(out / path.stem)}.png"
+    return f"{printable(path)}: {names} -> {printable(target)}.png"
 
 
-def _draw(path: Path, photo: "Photo", garments: "list[Garment]") -> None:
-    """Write a photo with its garments drawn; a photo of reduced size is drawn at that size."""
+def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
+    """A PNG of a photo with its garments drawn; a photo of reduced size is drawn at that size."""
     import numpy as np
 
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments, write_png
+    from fashion_ops.reports.draw import DrawnGarment, draw_garments, encode_png
     from fashion_ops.taxonomy import category
 
     drawn = []
@@ -97,7 +98,7 @@ def _draw(path: Path, photo: "Photo", garments: "list[Garment]") -> None:
         landmarks[:, :2] = photo.to_pixels(landmarks[:, :2])
         box = photo.to_pixels(np.array(g.box).reshape(2, 2)).reshape(4)
         drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score))
-    write_png(path, draw_garments(photo.pixels, drawn))
+    return encode_png(draw_garments(photo.pixels, drawn))
 
 
 def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":

@@ -16,7 +16,7 @@ import numpy as np
 
 from fashion_ops.evaluation.instances import Detections, GroundTruth, SubmittedPoints
 from fashion_ops.evaluation.oks import STATS, score_landmarks
-from fashion_ops.reading import read_json
+from fashion_ops.reading import parse_json
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES, NUM_LANDMARKS
 
 _WIDTH = 3 * NUM_LANDMARKS
@@ -47,7 +47,7 @@ def read_annotations(path: Path) -> GroundTruth:
     Raises:
         ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
-    data = read_json(path)
+    data = _load(path)
     if not isinstance(data, dict) or not all(
         isinstance(data.get(k), list) for k in ("images", "annotations")
     ):
@@ -108,7 +108,7 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
     Raises:
         ValueError: the file can't be read or is no such file, or a record in it is wrong.
     """
-    data = read_json(path)
+    data = _load(path)
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     images, categories = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
@@ -128,6 +128,14 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
             box_area[n] = np.prod(record.numbers("bbox", 4)[2:])
     points = SubmittedPoints(keypoints.reshape(-1, NUM_LANDMARKS, 3))
     return Detections(images, categories, score, box_area if with_boxes else points.area(), points)
+
+
+def _load(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    return parse_json(data, str(path))  # also NaN and Infinity, so that the record can be named
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,14 @@ class DrawnGarment:
     score: float | None = None
 
 
+def encode_png(image_rgb: np.ndarray) -> bytes:
+    """The bytes of a PNG of RGB uint8 (H, W, 3)."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"an image of shape {image_rgb.shape} cannot be encoded as PNG")
+    return data.tobytes()
+
+
 def write_png(path: Path, image_rgb: np.ndarray) -> None:
     """Write RGB uint8 (H, W, 3) as a PNG, as a whole or not at all.
 
@@ -52,10 +60,7 @@ def write_png(path: Path, image_rgb: np.ndarray) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    done, data = cv2.imencode(".png", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise OSError(f"{path}: an image of shape {image_rgb.shape} cannot be encoded as PNG")
-    write_whole(path, data.tobytes())
+    write_whole(path, encode_png(image_rgb))
 
 
 def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -> DrawnGarment:

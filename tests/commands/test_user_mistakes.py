@@ -21,6 +21,7 @@ import pipelines.run
 from fashion_ops import cli
 from fashion_ops.commands import workspace as workspace_commands
 from fashion_ops.commands.answers import LOG
+from fashion_ops.distributed.fan_out import FanOutError
 from fashion_ops.failures import exit_status, failure_line
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.inference import build
@@ -197,6 +198,14 @@ def test_errors_of_other_processes_and_libraries_are_one_line():
     with pytest.raises(UnicodeEncodeError) as caught:
         name.encode()
     assert failure_line(caught.value) == "caf\\xe9.jpg: this name is not UTF-8; rename it"
+
+
+def test_categories_that_failed_are_one_line_and_a_mistake_only_if_all_are():
+    error = FanOutError("refine", {"skirt": ValueError("loss\n is not finite; lower lr")}, 13)
+    assert str(error) == "refine: 1 of 13 failed: skirt: loss; is not finite; lower lr"
+    assert exit_status(error) == 2 and failure_line(error) == str(error)
+    error = FanOutError("refine", {"skirt": ValueError("x"), "vest": TypeError("y")}, 13)
+    assert exit_status(error) == 1 and "vest: unexpected TypeError: y" in failure_line(error)
 
 
 @pytest.mark.parametrize(

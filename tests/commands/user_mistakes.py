@@ -336,26 +336,26 @@ FAILED_PHOTOS = [
 ]
 
 SCORES = [
-    Mistake("no annotations", "score --annotations a --predictions b", "a: is missing", COPY),
+    Mistake("no annotations", "score --annotations a --predictions b", "a: cannot be read", CHECK),
     Mistake(
         "annotations that are no JSON",
         "score --annotations a --predictions b",
         "a: not JSON",
-        COPY,
+        "write it again",
         put("a", "{"),
     ),
     Mistake(
         "half a gzip file",
         "score --annotations a --predictions b",
         "a: a damaged gzip file",
-        COPY,
+        "write it again",
         put("a", gzip.compress(b"[" * 999)[:-9]),
     ),
     Mistake(
         "no predictions",
         "score --annotations a --predictions b",
-        "b: is missing",
-        COPY,
+        "b: cannot be read",
+        CHECK,
         put("a", gzip.compress(EMPTY_TRUTH.encode())),
     ),
     Mistake(

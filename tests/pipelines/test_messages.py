@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from fashion_ops.failures import FAULT, MISTAKE
 from pipelines.run import failures, run, status_of
 
 
@@ -32,15 +31,3 @@ def test_the_event_of_a_failed_step_is_one_line(
     assert failures(results) == [f"synthesize: {described}"]
     assert status_of(results) == status
     assert type(error).__name__ in str(event.step_failure_data.error)  # Dagster keeps the traceback
-
-
-def test_the_status_of_categories_is_a_mistake_only_if_all_are(repository: Any, stages: Any) -> None:
-    steps = ("synthesize", "ingest", "aggregate", "pseudo_label", "train_landmarker", "finetune")
-    stages.failing["finetune@skirt"] = ValueError("loss is not finite; lower lr")
-    results = run(repository.root, repository.instance, steps)
-    assert failures(results) == [
-        "finetune: finetune: 1 of 13 failed: skirt: loss is not finite; lower lr"
-    ]
-    assert status_of(results) == MISTAKE
-    stages.failing["finetune@vest"] = TypeError("x")
-    assert status_of(run(repository.root, repository.instance, ("finetune",))) == FAULT

@@ -169,7 +169,7 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: the file is no list of results, or a key is missing.
     """
-    data = read_json(path)
+    data = read_json(path)  # may be compressed
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     for n, record in enumerate(data):
