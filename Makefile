@@ -57,5 +57,5 @@ lock: $(STAMP) ## resolve requirements.lock again
 
 clean: ## delete everything that steps and services made; the environment stays
 	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
-	rm -rf models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	rm -rf models reports .checkpoints .logs .dagster .mlflow outputs .dvc/tmp .dvc/cache
 	rm -f dvc.lock

@@ -1,5 +1,7 @@
 """The command line: one command for each step, and commands on models and results."""
 
+from typing import Annotated
+
 import typer
 
 from fashion_ops.commands import (
@@ -12,11 +14,14 @@ from fashion_ops.commands import (
     wardrobe,
     workspace,
 )
+from fashion_ops.commands.answers import AnsweringGroup
 from fashion_ops.commands.steps import add_steps
 
 ANY_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    cls=AnsweringGroup, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
 add_steps(app)
 for command in (
     models.predict,
@@ -38,6 +43,17 @@ app.add_typer(models.export, name="export")
 app.add_typer(distributed.app, name="distributed")
 app.add_typer(distributed.app, name="fleet", hidden=True)  # its former name
 app.add_typer(gle.app, name="gle")
+
+
+@app.callback()
+def main(
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Print the traceback of an error; also after a command."),
+    ] = False,
+) -> None:
+    """Train, evaluate, version and promote garment-landmark models; find garments in photos."""
+
 
 if __name__ == "__main__":
     app()

@@ -93,11 +93,46 @@ class Workspace:
         return [*data, *models, self.drift, self.evaluation, self.alignment_raw, self.alignment_catalog]
 
 
+NO_WORKSPACE = (
+    "this needs a workspace; run it in a clone of the fashion-ops repository (`git clone`, `make env`) "
+    "or set FASHION_OPS_ROOT to one"
+)
+
+# The step that makes each output; longer paths first.
+_MAKERS = {
+    "data/alignment/raw": "synthesize_alignment",
+    "data/alignment/catalog": "ingest_alignment",
+    "data/raw": "synthesize",
+    "data/catalog": "ingest",
+    "data/grouped": "aggregate",
+    "data/pseudo_labels": "pseudo_label",
+    "reports/drift": "drift",
+    "models/detector": "train_detector",
+    "models/postprocess": "tune_postprocess",
+    "models/box_detector": "train_box_detector",
+    "models/landmarker": "train_landmarker",
+    "models/finetuned": "finetune",
+    "models/refined": "refine",
+    "models/dfa": "dfa_stage",
+    "models/gle": "gle train",
+    "reports/evaluation": "evaluate",
+}
+
+
+def maker(path: Path) -> str:
+    """Name of the command that makes a file or folder of a workspace; empty if no step does."""
+    text = f"/{path.as_posix()}/"
+    return next((step for output, step in _MAKERS.items() if f"/{output}/" in text), "")
+
+
 def find_root() -> Path:
     """The repository root.
 
     It is ``FASHION_OPS_ROOT`` if that is set; else the nearest folder with a ``dvc.yaml``, from the
     current folder upwards; else, for services that run anywhere, the repository of this package.
+
+    Raises:
+        FileNotFoundError: there is none, as where the package is installed without its repository.
     """
     if root := os.environ.get("FASHION_OPS_ROOT"):
         return Path(root).resolve()
@@ -105,7 +140,10 @@ def find_root() -> Path:
     for folder in (current, *current.parents):
         if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
             return folder
-    return Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "dvc.yaml").is_file():
+        raise FileNotFoundError(f"{current}: {NO_WORKSPACE}")
+    return root
 
 
 def seen_from(folder: Path, root: Path, name: str) -> str:

@@ -6,16 +6,21 @@ Each paper is one command here and one package beside this file.
 import importlib
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from fashion_ops.commands.answers import AnsweringGroup, console
 from fashion_ops.params import load_params
 from fashion_ops.workspace import Workspace
 
-app = typer.Typer(no_args_is_help=True, help="Reproduce a paper's tables on the catalog at hand.")
-console = Console(stderr=True)
+app = typer.Typer(
+    cls=AnsweringGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Reproduce a paper's tables on the catalog at hand.",
+)
 
 Seeds = Annotated[str | None, typer.Option(help="Seeds of the training runs. Default: 0,1,2.")]
 SeedsOfParams = Annotated[
@@ -31,7 +36,9 @@ Epochs = Annotated[int | None, typer.Option(min=1, help="Length of each training
 
 
 @app.callback()
-def papers() -> None:
+def papers(
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+) -> None:
     """Makes each paper a subcommand, even if there is only one."""
 
 
@@ -155,7 +162,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     try:
         return None if text is None else tuple(int(n) for n in text.split(","))
     except ValueError:
-        _stop(f"--seeds {text}: must be whole numbers, as in 0,1,2")
+        raise ValueError(f"--seeds {text}: must be whole numbers, as in 0,1,2") from None
 
 
 def _as_typed(options: dict[str, Any]) -> list[str]:
@@ -193,23 +200,15 @@ def make(
         names = [f"{kind}{n}" if n.isdigit() else n for kind, n in selection.items() if n is not None]
     known = (*paper.TABLES, *getattr(paper, "FIGURES", ()))
     if len(names) != 1 or names[0] not in known:
-        _stop(f"expected one of {', '.join(known)}, got {', '.join(names) or 'nothing'}")
+        raise ValueError(f"expected one of {', '.join(known)}, got {', '.join(names) or 'nothing'}")
     command = " ".join(["python", "-m", "papers", *words, *_as_typed(options)])
     ws = Workspace()
     fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
-    try:
-        check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
-        config = TableConfig(load_params(ws.params), ws, **fields)
-        folder = "applications" if names[0] == "figure7" else package  # of the same paper
-        module = importlib.import_module(f"papers.{folder}.{names[0]}")
-        table = module.run(config)
-    except (FileNotFoundError, ValueError) as error:
-        _stop(str(error))
+    check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
+    config = TableConfig(load_params(ws.params), ws, **fields)
+    folder = "applications" if names[0] == "figure7" else package  # of the same paper
+    module = importlib.import_module(f"papers.{folder}.{names[0]}")
+    table = module.run(config)
     typer.echo(markdown(table, command))
     for path in write_table(table, out, command, getattr(module, "draw", None)):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-
-def _stop(message: str) -> NoReturn:
-    console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(2)

@@ -5,7 +5,6 @@ catalog counts as DeepFashion2 if it holds as many garments of each category as 
 everything else is another data set, and a drawn part of the images is another set as well.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import Scores, score_landmarks
+from fashion_ops.reading import read_object
 from fashion_ops.taxonomy import CATEGORIES
 from papers.config import TableConfig
 
@@ -104,7 +104,7 @@ def identify(catalog: Catalog, root: Path) -> str:
         return "DeepFashion2"
     manifest = root / "wardrobe.json"
     if manifest.is_file():
-        splits = json.loads(manifest.read_text(encoding="utf-8"))["splits"]
+        splits = read_object(manifest)["splits"]
         by_split = catalog.garments["split"].value_counts()
         if all(int(by_split.get(split, 0)) == splits[split]["garments"] for split in splits):
             return "synthetic wardrobe"

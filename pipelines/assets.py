@@ -19,6 +19,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
+from fashion_ops.failures import failure_line
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY
@@ -72,8 +73,13 @@ def make_asset(
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
-        repository.begin_writing(context.run_id)
-        return body(context, repository)
+        try:
+            repository.begin_writing(context.run_id)
+            return body(context, repository)
+        except dg.Failure:
+            raise
+        except Exception as error:
+            raise metadata.step_failure(error) from error
 
     decorate = dg.asset(
         name=step.name,
@@ -229,7 +235,8 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
         recorder = CategoryRuns.of_categories(ws, step, params)
         run_all(module, params, ws, keys, recorder, log_completed, log_epoch, log_page)
     except FanOutError as error:
-        causes = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
+        causes = {name: failure_line(cause) for name, cause in error.failures.items()}
+        causes |= {metadata.STATUS: error.exit_status}
         raise dg.Failure(str(error), metadata=causes, allow_retries=False) from error
 
 

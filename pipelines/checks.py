@@ -1,11 +1,11 @@
 """The asset checks: those of ``fashion_ops.registry.checks``, and two that only warn."""
 
-import json
-
 import dagster as dg
 
+from fashion_ops.reading import read_object
 from fashion_ops.registry.checks import CHECKS as STEP_CHECKS
 from fashion_ops.registry.checks import Check
+from pipelines.metadata import step_failure
 from pipelines.resources import RepositoryResource
 from pipelines.steps import BATCHES
 
@@ -14,7 +14,10 @@ def make_check(check: Check) -> dg.AssetChecksDefinition:
     """The asset check that runs a check of ``fashion_ops.registry.checks``."""
 
     def run(repository: RepositoryResource) -> dg.AssetCheckResult:
-        outcome = check.run(repository.params(), repository.workspace)
+        try:
+            outcome = check.run(repository.params(), repository.workspace)
+        except Exception as error:
+            raise step_failure(error) from error
         return dg.AssetCheckResult(passed=outcome.passed, metadata=outcome.facts)
 
     decorate = dg.asset_check(
@@ -26,7 +29,7 @@ def make_check(check: Check) -> dg.AssetChecksDefinition:
 @dg.asset_check(asset="drift")
 def newest_batch_is_alike(repository: RepositoryResource) -> dg.AssetCheckResult:
     """Warns when the newest batch differs from the training data, which it is added to in any case."""
-    drift = json.loads((repository.workspace.drift / "drift.json").read_text(encoding="utf-8"))
+    drift = read_object(repository.workspace.drift / "drift.json")
     values = {name: f"{m['value']:.3f} (p {m['p']:.2g})" for name, m in drift["measures"].items()}
     facts = {"batch": drift["batch"] or "none", "drifted": ", ".join(drift["drifted"]) or "none"}
     return dg.AssetCheckResult(

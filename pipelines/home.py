@@ -4,7 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from fashion_ops.files.outputs import FileKind, OutputRefused, check_file
+from fashion_ops.commands.answers import answered, debug_option
+from fashion_ops.files.outputs import FileKind, check_file
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import find_root
 
@@ -38,9 +39,11 @@ def prepare_home(root: Path) -> Path:
     return home
 
 
-if __name__ == "__main__":
-    try:
+def main(arguments: list[str] | None = None) -> None:
+    """Prepare the home of this workspace; ``--debug`` prints the traceback of an error."""
+    with debug_option(list(sys.argv[1:] if arguments is None else arguments)), answered():
         prepare_home(find_root())
-    except OutputRefused as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

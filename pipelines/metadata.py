@@ -5,22 +5,23 @@ All of it comes from the lock entry and the files of the step, so an event that 
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 from dagster._core.execution.plan.objects import StepFailureData
 
+from fashion_ops.failures import FAULT, exit_status, failure_line
 from fashion_ops.ledger import LockEntry
 from fashion_ops.methods.parts.history import HISTORY, read_losses
+from fashion_ops.reading import read_object, read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 from pipelines.lineage import split
 
+STATUS = "exit status"  # 2: settings or data are to be mended, 1: the program is at fault
 VARIANTS = {"finetune": "finetuned", "refine": "refined"}  # step -> its variant in the evaluation
 
 
@@ -61,6 +62,17 @@ def failure_cause(data: StepFailureData) -> str:
     return (description or (error.message if error else "failed")).strip()
 
 
+def failure_status(data: StepFailureData) -> int:
+    """Exit status of a failed step, as ``step_failure`` keeps it; ``FAULT`` if it does not."""
+    kept = data.user_failure_data.metadata.get(STATUS) if data.user_failure_data else None
+    return int(kept.value) if isinstance(kept, dg.IntMetadataValue) and kept.value else FAULT
+
+
+def step_failure(error: Exception) -> dg.Failure:
+    """The failure that Dagster shows for an error: its one line; Dagster keeps the traceback."""
+    return dg.Failure(failure_line(error), metadata={STATUS: exit_status(error)})
+
+
 def category_ap(ws: Workspace, step: str, key: str) -> dict[str, Any]:
     """AP of one category on ground-truth boxes: that of a step's model and that of the mean shape.
 
@@ -98,7 +110,7 @@ def _was_evaluated(entry: LockEntry, entries: Mapping[str, LockEntry]) -> bool:
 
 def _count_training_garments(ws: Workspace, name: str) -> int:
     """Number of garments of one category in the train split."""
-    rows = pd.read_parquet(
+    rows = read_table(
         ws.catalog / "garments.parquet",
         columns=["split"],
         filters=[("category_id", "==", category(name).id)],
@@ -143,4 +155,4 @@ def _short(value: float) -> float:
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
     """The content of metrics.json, which step ``evaluate`` wrote."""
-    return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    return read_object(ws.evaluation / "metrics.json")

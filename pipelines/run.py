@@ -9,20 +9,21 @@ import argparse
 import shlex
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import dagster as dg
 
-from fashion_ops.files.outputs import OutputRefused
+from fashion_ops.commands.answers import answered, complain, debug_option
+from fashion_ops.failures import FAULT, MISTAKE, one_line
+from fashion_ops.params import load_params
 from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
-from pipelines.definitions import build
 from pipelines.home import prepare_home
 from pipelines.jobs import all_partitions_tags
-from pipelines.metadata import failure_cause
+from pipelines.metadata import failure_cause, failure_status
 from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
 from pipelines.steps import BATCHES, steps_by_job
 
@@ -48,6 +49,8 @@ def run(
     Returns:
         The results of the jobs that ran. A failure is in its result and is not raised.
     """
+    from pipelines.definitions import build  # reads params.yaml, which may not be valid
+
     definitions = build(root)
     tags = {OWNER_TAG: this_process()}
     if not force:
@@ -93,32 +96,59 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
             continue
         error = event.step_failure_data.error
         if error is None or error.cls_name != "DagsterAssetCheckFailedError":  # reported above
-            lines.append(f"{event.step_key}: {failure_cause(event.step_failure_data)}")
+            lines.append(one_line(f"{event.step_key}: {failure_cause(event.step_failure_data)}"))
     return lines
 
 
+def status_of(results: list[dg.ExecuteInProcessResult]) -> int:
+    """Exit status of failed results: ``MISTAKE`` if the reader can mend every failed step."""
+    statuses = [
+        failure_status(event.step_failure_data)
+        for result in results
+        for event in result.all_events
+        if event.is_step_failure
+    ]
+    return MISTAKE if statuses and set(statuses) == {MISTAKE} else FAULT
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{message}; `{self.prog} --help` lists the options")
+        self.exit(MISTAKE)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the selected steps; returns 0 if all are done or current, 1 after a failure, 2 if busy."""
-    parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)
+    """Run the selected steps.
+
+    ``--debug`` prints the traceback of an error outside of the steps; Dagster keeps those of steps.
+
+    Returns:
+        0 if all are done or current; 2 if something is to be mended first (settings, data, a run that
+        is in progress), 1 after another failure.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with debug_option(words), answered():
+        return _main(words)
+
+
+def _main(arguments: list[str]) -> int:
+    parser = _Parser("python -m pipelines.run", description=__doc__)
     parser.add_argument("--select", nargs="+", choices=STEPS, metavar="STEP", default=DEFAULT_STEPS)
     parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())
     parser.add_argument("--force", action="store_true", help="also run what is current")
     parser.add_argument("--summary", action="store_true", help="show results and next commands")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     options = parser.parse_args(arguments)
     root = find_root()
-    words = sys.argv[1:] if arguments is None else arguments
-    typed = shlex.join(["python", "-m", "pipelines.run", *words])
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(Workspace(root).writing(typed))
-            prepare_home(root)
-        except (OSError, OutputRefused) as error:
-            say(str(error))
-            return 2
-        return _run(root, options)
+    load_params(root / "params.yaml")  # before anything is written
+    with Workspace(root).writing(shlex.join(["python", "-m", "pipelines.run", *arguments])):
+        prepare_home(root)
+        return _run_selected(root, options)
 
 
-def _run(root: Path, options: argparse.Namespace) -> int:
+def _run_selected(root: Path, options: argparse.Namespace) -> int:
     """Do what ``main`` was asked to, as the only writer of the workspace; returns the same."""
     start = time.monotonic()
     with dg.DagsterInstance.get() as instance:
@@ -128,10 +158,15 @@ def _run(root: Path, options: argparse.Namespace) -> int:
             )
             return 2
         results = run(root, instance, tuple(options.select), tuple(options.category), options.force)
-        problems = failures(results)
+        problems, status = failures(results), status_of(results)
     if problems or not all(result.success for result in results):
-        say("\n".join(["failed:", *problems, "completed steps are kept; run again to continue"]))
-        return 1
+        kept = "completed steps are kept; run again to continue"
+        say(
+            f"failed: {problems[0]}; {kept}"
+            if len(problems) == 1
+            else "\n".join(["failed:", *problems, kept])
+        )
+        return status
     say(f"done in {time.monotonic() - start:.0f} s")
     if options.summary:
         from pipelines.summary import print_summary

@@ -1,11 +1,10 @@
 """The summary at the end of ``make demo``: AP by category, files to look at, and next commands."""
 
-import json
-
 from rich.console import Console
 from rich.table import Table
 
 from fashion_ops.params import load_params
+from fashion_ops.reading import read_object
 from fashion_ops.workspace import Workspace
 
 
@@ -17,7 +16,7 @@ def print_summary(ws: Workspace) -> None:
     """
     from fashion_ops.registry.client import CHALLENGER, connect, with_alias
 
-    metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_object(ws.evaluation / "metrics.json")
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)

@@ -24,7 +24,8 @@ _TAIL = 12
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_END = b"\xff\xd9"
-_ORDINARY_FRAMES = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended, progressive
+PROGRESSIVE = 0xC2
+_ORDINARY_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))  # baseline, extended, progressive
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
@@ -146,11 +147,18 @@ def _probe(head: bytes, tail: bytes, read_whole: Callable[[], bytes]) -> tuple[i
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Size in the frame header; None where the header lies beyond ``data`` or is of a rare kind."""
+    frame = jpeg_frame(data)
+    return frame[1:] if frame else None
+
+
+def jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
+    """Marker (``PROGRESSIVE`` or another), width and height of a JPEG; None as ``_jpeg_size``."""
     at, end = 2, len(data) - 9
     while at <= end and data[at] == 0xFF:
         marker = data[at + 1]
         if marker in _ORDINARY_FRAMES:
-            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+            width, height = data[at + 7 : at + 9], data[at + 5 : at + 7]
+            return marker, int.from_bytes(width), int.from_bytes(height)
         if marker == 0xFF:
             at += 1
         elif marker in _BARE_MARKERS:

@@ -5,6 +5,7 @@ the catalog names, relative to its folder. OpenCV decodes them, or Pillow where 
 images are RGB uint8.
 """
 
+import warnings
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from PIL import Image, ImageOps
+
+from fashion_ops.catalog.stderr import decoder_messages
+from fashion_ops.reading import read_table, readable
 
 SHARD_NAME = "shard-{:05d}.arrow"
 LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})  # of encoded images
@@ -49,12 +53,25 @@ def decode_rgb(
         if _transparent(data):
             return _on_white(data, upright)
         flags = _REDUCED[shrink] if upright else _REDUCED[shrink] | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        bgr = imdecode(data, flags, name)
     except (cv2.error, OSError, SyntaxError) as error:  # also of no bytes, or of too many pixels
         raise ValueError(f"{name}: not an image that can be decoded: {error}") from error
     if bgr is None:
         raise ValueError(f"{name}: not an image that can be decoded")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def imdecode(data: bytes | memoryview, flags: int, name: str) -> np.ndarray | None:
+    """``cv2.imdecode``; what the decoder prints on stderr becomes a warning that names the image.
+
+    Libjpeg reads over damage, and prints ``Corrupt JPEG data`` without saying of which file.
+    """
+    with decoder_messages() as messages:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    for line in messages:
+        text = f"{name}: {line}; a part of it may be missing: copy it again, or save it anew"
+        warnings.warn(text, stacklevel=2)
+    return image
 
 
 def _transparent(data: bytes | memoryview) -> bool:
@@ -86,23 +103,27 @@ class Catalog:
     @cached_property
     def images(self) -> pd.DataFrame:
         """``images.parquet`` indexed by image_id."""
-        return pd.read_parquet(self.folder / "images.parquet").set_index("image_id", drop=False)
+        table = read_table(self.folder / "images.parquet", needs=("image_id", "split"))
+        return table.set_index("image_id", drop=False)
 
     @cached_property
     def garments(self) -> pd.DataFrame:
         """``garments.parquet`` indexed by garment_id."""
-        return pd.read_parquet(self.folder / "garments.parquet").set_index("garment_id", drop=False)
+        table = read_table(self.folder / "garments.parquet", needs=("garment_id", "image_id", "split"))
+        return table.set_index("garment_id", drop=False)
 
     @cached_property
     def quarantine(self) -> pd.DataFrame:
         """``quarantine.parquet``."""
-        return pd.read_parquet(self.folder / "quarantine.parquet")
+        return read_table(self.folder / "quarantine.parquet")
 
     def image_bytes(self, image_id: int) -> bytes:
         """The encoded bytes of an image, as in the source."""
         shard, row, path = self._places[image_id]
         if shard < 0:
-            return (self.folder / path).read_bytes()
+            file = self.folder / path
+            with readable(file, "an image"):
+                return file.read_bytes()
         return self._shard(shard)["bytes"][row].as_py()
 
     def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
@@ -121,8 +142,9 @@ class Catalog:
 
     def _shard(self, number: int) -> pa.Table:
         if number not in self._shards:
-            source = pa.memory_map(str(self.folder / "shards" / SHARD_NAME.format(number)))
-            self._shards[number] = pa.ipc.open_file(source).read_all()
+            path = self.folder / "shards" / SHARD_NAME.format(number)
+            with readable(path, "a shard of images"):
+                self._shards[number] = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         return self._shards[number]
 
 

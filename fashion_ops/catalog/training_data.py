@@ -1,7 +1,6 @@
 """From the catalog's tables to the arrays and images that a training run takes."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from fashion_ops.catalog.reader import LAYOUT, Catalog, decode_rgb
+from fashion_ops.reading import read_object, read_table
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 
@@ -48,7 +48,7 @@ class TrainingGarments:
 
 def used_grouping(ws: Workspace) -> Grouping:
     """The grouping that the ``aggregate`` step applied."""
-    return load_grouping(json.loads((ws.grouped / "grouping.json").read_text())["name"])
+    return load_grouping(read_object(ws.grouped / "grouping.json", "name")["name"])
 
 
 def load_garments(
@@ -78,11 +78,13 @@ def load_garments(
         rows = rows[rows["category_id"] == category(only).id]
     if labelled:
         rows = rows[rows["num_labelled"] > 0]
-    grouped = pd.read_parquet(ws.grouped / "garments.parquet").set_index("garment_id")
+    grouped = read_table(ws.grouped / "garments.parquet", needs=("garment_id",)).set_index("garment_id")
     channels = used_grouping(ws).num_groups
     soft = np.zeros((len(rows), 0), np.float32)
     if soft_labels:
-        labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet").set_index("garment_id")
+        labels = read_table(ws.pseudo_labels / "labels.parquet", needs=("garment_id",)).set_index(
+            "garment_id"
+        )
         soft = _stack(labels.loc[rows.index, "soft_label"], -1)
     return rows, TrainingGarments(
         image_id=rows["image_id"].to_numpy(np.int64),

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import exit_on
 from fashion_ops.distributed.gantt import SCHEDULES, Panel, draw_schedules
 from fashion_ops.distributed.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.files.outputs import check_file
@@ -36,10 +35,9 @@ def plan(
 ) -> None:
     """Draw when each category would run, and compare the makespan with its lower bound."""
     ws = Workspace()
-    with exit_on(ValueError, OSError):
-        for name in ("plan.png", "ran.png"):
-            check_file(out / name, SCHEDULES)
-        planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)
+    for name in ("plan.png", "ran.png"):
+        check_file(out / name, SCHEDULES)
+    planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)
     for panels, name in ((planned, "plan.png"), (ran, "ran.png")):
         if panels:
             draw_schedules(panels, out / name)

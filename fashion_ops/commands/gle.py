@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from filelock import FileLock, Timeout
 
-from fashion_ops.commands.shared import complain
 from fashion_ops.files.outputs import FileKind, check_file, check_folder
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.params import load_params, read_yaml
@@ -48,20 +47,17 @@ def train(
     from fashion_ops.methods.parts.trainer import TrainerOptions
 
     ws = Workspace()
-    try:
-        check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
-        gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
-        catalog = _catalog(ws, source)
-        points = catalog.points("train")
-        checkpoint = ws.checkpoints / "gle.ckpt"
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        options = TrainerOptions(checkpoint=checkpoint, bar=True)
-        seed = load_params(ws.params).seed
-        with _only_training(checkpoint):
-            save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
-            checkpoint.unlink(missing_ok=True)
-    except (ValueError, OSError, FloatingPointError) as error:
-        _refuse(error)
+    check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
+    gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
+    catalog = _catalog(ws, source)
+    points = catalog.points("train")
+    checkpoint = ws.checkpoints / "gle.ckpt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    options = TrainerOptions(checkpoint=checkpoint, bar=True)
+    seed = load_params(ws.params).seed
+    with _only_training(checkpoint):
+        save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
+        checkpoint.unlink(missing_ok=True)
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
 
 
@@ -82,13 +78,10 @@ def predict(
     from fashion_ops.taxonomy.alignment import points_of_type
 
     ws = Workspace()
-    try:
-        check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
-        predictor, catalog = GLEPredictor.load(model), _catalog(ws, source)
-        points = catalog.points(split)
-        predictions = predictor.predict(catalog.image, points.image_id, points.box)
-    except (ValueError, OSError) as error:
-        _refuse(error)
+    check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
+    predictor, catalog = GLEPredictor.load(model), _catalog(ws, source)
+    points = catalog.points(split)
+    predictions = predictor.predict(catalog.image, points.image_id, points.box)
     landmarks = [
         slots[points_of_type(int(kind)).slots].astype("float32").ravel()
         for slots, kind in zip(predictions, points.clothes_type, strict=True)
@@ -130,8 +123,3 @@ def _catalog(ws: Workspace, source: str) -> "AlignmentCatalog":
     if not (folder / "garments.parquet").is_file():
         raise FileNotFoundError(f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one")
     return AlignmentCatalog(folder)
-
-
-def _refuse(error: Exception) -> NoReturn:
-    complain(error)
-    raise typer.Exit(2) from error

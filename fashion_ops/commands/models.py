@@ -6,19 +6,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, exit_on, read_params
+from fashion_ops.commands.shared import between, complain, params_or_defaults, read_params, report
+from fashion_ops.failures import printable
+from fashion_ops.files.publishing import write_whole
+from fashion_ops.workspace import Workspace
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fashion_ops.inference.edge import EdgePredictor, Runtime
     from fashion_ops.inference.predictor import Garment, Predictor
+    from fashion_ops.methods.centernet.deploy.photo import Photo
 
 CHAMPION = "models:/garment-landmarks@champion"
 
 
 def predict(
-    photos: Annotated[list[Path], typer.Argument(help="Photos of any size.")],
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
     model: Annotated[
         str,
@@ -26,60 +33,76 @@ def predict(
             help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
         ),
     ] = CHAMPION,
-    min_score: Annotated[float, typer.Option(help="Leave out garments below this score.")] = 0.3,
+    min_score: Annotated[
+        float,
+        typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
+    ] = 0.3,
     runtime: Annotated[
         Literal["torch", "onnx", "openvino"],
         typer.Option(help="onnx and openvino run an exported folder."),
     ] = "torch",
 ) -> None:
-    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
-    from fashion_ops.commands.result_names import result_names
-    from fashion_ops.files.publishing import write_whole
-    from fashion_ops.inference.predictor import read_photo
+    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn.
 
-    with exit_on(ValueError, OSError):
-        names = result_names(photos, out)
-    try:
-        predictor = load_predictor(model, runtime)
-    except (FileNotFoundError, ValueError) as error:
-        complain(error)
-        raise typer.Exit(2) from error
-    failed = False
+    A photo that fails is reported, and the others are done; the exit status is 1 then.
+    """
+    from fashion_ops.commands.result_names import result_names
+
+    names = result_names(photos, out)
+    predictor = load_predictor(model, runtime)
+    failed = 0
     for photo, name in zip(photos, names, strict=True):
         try:
-            pixels = read_photo(photo)
-            garments = predictor.predict(pixels, min_score)
-        except ValueError as error:
-            failed = True
-            complain(error)
-            continue
-        result = {"photo": photo.name, "garments": [g.to_json() for g in garments]}
-        write_whole(out / f"{name}.json", (json.dumps(result, indent=1) + "\n").encode())
-        write_whole(out / f"{name}.png", _drawn(pixels, garments))
-        found = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
-        typer.echo(f"{photo}: {found} -> {out / name}.png")
+            typer.echo(_predict_photo(predictor, photo, out / name, min_score))
+        except Exception as error:  # whatever it is, the other photos are done
+            report(error)
+            failed += 1
+    if failed and len(photos) > 1:
+        complain(f"{failed} of {len(photos)} photos failed, as said above; the others are done")
     if failed:
         raise typer.Exit(1)
 
 
-def _drawn(pixels: "np.ndarray", garments: "list[Garment]") -> bytes:
-    """A PNG of a photo with its garments drawn, with the mark of this command."""
-    import cv2
+def _predict_photo(
+    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float
+) -> str:
+    """Write ``target`` with .json and .png behind it; returns the line that says so.
+
+    Raises:
+        ValueError: the photo cannot be read.
+        OSError: a file cannot be written.
+    """
+    from fashion_ops.inference.predictor import load_photo
+
+    photo = load_photo(path)
+    garments = predictor.predict(photo, min_score)
+    result = {"photo": printable(path.name), "garments": [g.to_json() for g in garments]}
+    drawn = _drawn(photo, garments)
+    write_whole(Path(f"{target}.json"), (json.dumps(result, indent=1) + "\n").encode())
+    write_whole(Path(f"{target}.png"), drawn)
+    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+    return f"{printable(path)}: {names} -> {printable(target)}.png"
+
+
+def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
+    """A PNG of a photo with its garments drawn and the mark of this command.
+
+    A photo of reduced size is drawn at that size.
+    """
     import numpy as np
 
     from fashion_ops.commands.result_names import MARK
     from fashion_ops.files.outputs import marked_png
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments
+    from fashion_ops.reports.draw import DrawnGarment, draw_garments, encode_png
     from fashion_ops.taxonomy import category
 
-    drawn = [
-        DrawnGarment(
-            category(g.category).id, np.array(g.box), np.array(list(g.landmarks.values())), g.score
-        )
-        for g in garments
-    ]
-    page = cv2.cvtColor(draw_garments(pixels, drawn), cv2.COLOR_RGB2BGR)
-    return marked_png(cv2.imencode(".png", page)[1].tobytes(), MARK)
+    drawn = []
+    for g in garments:
+        landmarks = np.array(list(g.landmarks.values()))
+        landmarks[:, :2] = photo.to_pixels(landmarks[:, :2])
+        box = photo.to_pixels(np.array(g.box).reshape(2, 2)).reshape(4)
+        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score))
+    return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
 def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
@@ -137,16 +160,12 @@ def export_detector(
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
     from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
 
-    params, ws = read_params()
     precision = precision or ("bf16" if form == "openvino" else "fp32")
+    params, ws = read_params() if precision == "int8" else (params_or_defaults(), Workspace())
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
-    try:
-        check_folder(out, EXPORT, inputs=(model, ws.catalog))
-        exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
-    except (FileNotFoundError, ValueError) as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    check_folder(out, EXPORT, inputs=(model, ws.catalog))
+    exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     typer.echo(as_text(exported, metrics))
 
 
@@ -161,11 +180,8 @@ def describe(
     """Parameters, multiply-accumulates and output channels of a network, by part."""
     from fashion_ops.methods import describe as descriptions
 
-    params, _ = read_params()
-    try:
-        pixels = descriptions.parse_size(size) if size else None
-        description = descriptions.describe(method, params, backbone, grouping, category, pixels)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    pixels = descriptions.parse_size(size) if size else None
+    description = descriptions.describe(
+        method, params_or_defaults(), backbone, grouping, category, pixels
+    )
     typer.echo(json.dumps(description, indent=1) if as_json else descriptions.as_text(description))

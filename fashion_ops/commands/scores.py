@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params
+from fashion_ops.commands.shared import between, params_or_defaults
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 
@@ -38,26 +38,25 @@ def score(
         Literal["letterbox", "box"],
         typer.Option(help="NE, PDL: frame whose sides distances are divided by."),
     ] = "letterbox",
-    pixels: Annotated[float, typer.Option(min=0, help="PDL: threshold in a 224-pixel frame.")] = 15.0,
+    pixels: Annotated[
+        float,
+        typer.Option(callback=between(0), help="PDL: threshold in a 224-pixel frame."),
+    ] = 15.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
-    try:
-        if metric == "ap":
-            from fashion_ops.evaluation.coco_files import score_files
+    if metric == "ap":
+        from fashion_ops.evaluation.coco_files import score_files
 
-            scores = score_files(annotations, predictions)
-            text = _ap_text(scores)
-        else:
-            from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
+        scores = score_files(annotations, predictions)
+        text = _ap_text(scores)
+    else:
+        from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
 
-            labels = f"{read_params()[0].ingest_alignment.lsp_convention}-centric"
-            options = ScoreOptions(metric, split, clothes_type, subset, frame, pixels, labels)
-            scores = score_catalog(annotations, predictions, options)
-            text = _alignment_text(scores)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+        labels = f"{params_or_defaults().ingest_alignment.lsp_convention}-centric"
+        options = ScoreOptions(metric, split, clothes_type, subset, frame, pixels, labels)
+        scores = score_catalog(annotations, predictions, options)
+        text = _alignment_text(scores)
     typer.echo(json.dumps(scores, indent=1) if as_json else text)
 
 
@@ -95,17 +94,15 @@ def pseudo_label_table(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for centres and labels.")] = None,
     clusters: Annotated[int, typer.Option(min=1, help="K.")] = 20,
-    temperature: Annotated[float, typer.Option(help="T, in a 224-pixel frame.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Of the k-means initialisation.")] = 0,
+    temperature: Annotated[
+        float, typer.Option(callback=between(0, above=True), help="T, in a 224-pixel frame.")
+    ] = 20.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the k-means initialisation.")] = 0,
 ) -> None:
     """DFA's clusters and soft labels from a table of FLD landmarks alone."""
     from fashion_ops.commands import label_table
 
-    try:
-        rows = label_table.run(landmarks, also or [], out, clusters, temperature, seed)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
+    rows = label_table.run(landmarks, also or [], out, clusters, temperature, seed)
     for row in rows:
         typer.echo(f"{row.pop('table')}: {row.pop('rows')} rows, {row.pop('complete')} complete")
         for name, value in row.items():

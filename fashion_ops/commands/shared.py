@@ -1,40 +1,48 @@
-"""What several commands use: error messages, parameters and workspace, printed metrics."""
+"""What several commands use: parameters and workspace, printed metrics, options that are numbers."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from fashion_ops.commands.answers import complain, console, report
 from fashion_ops.files.writers import this_command
 from fashion_ops.params import Params, load_params
 from fashion_ops.workspace import Workspace
 
-console = Console(stderr=True)
-
-
-def complain(error: Exception | str) -> None:
-    """Print an error message in red."""
-    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+__all__ = [
+    "between",
+    "complain",
+    "console",
+    "exit_on",
+    "params_or_defaults",
+    "print_metrics",
+    "print_status",
+    "read_params",
+    "report",
+    "writing_to",
+]
 
 
 @contextmanager
 def exit_on(*errors: type[Exception]) -> Iterator[None]:
-    """Turn these errors into a message and exit status 2."""
+    """Answer these errors, and exit with their status, where a command goes on after its block."""
     try:
         yield
     except errors as error:
-        complain(error)
-        raise typer.Exit(2) from error
+        raise typer.Exit(report(error)) from error
 
 
 @contextmanager
 def writing_to(ws: Workspace, *stages: str) -> Iterator[None]:
-    """Be the only process that writes these stages (none for any); if another does, exit status 2."""
-    with ExitStack() as stack:
-        with exit_on(OSError):
-            stack.enter_context(ws.writing(this_command(), *stages))
+    """Be the only process that writes these stages (none for any).
+
+    Raises:
+        WorkspaceBusy: another process does.
+    """
+    with ws.writing(this_command(), *stages):
         yield
 
 
@@ -52,7 +60,33 @@ def print_status(stage: str, text: str) -> None:
 
 
 def read_params() -> tuple[Params, Workspace]:
-    """Parameters and workspace of the current folder; an invalid file ends it with status 2."""
+    """Parameters and workspace of the current folder.
+
+    Raises:
+        ValueError: there is no workspace, or its parameters are not valid.
+    """
     ws = Workspace()
-    with exit_on(ValueError):
-        return load_params(ws.params), ws
+    return load_params(ws.params), ws
+
+
+def params_or_defaults() -> Params:
+    """The parameters of the current folder, or the defaults where it is no workspace.
+
+    Raises:
+        ValueError: there is a ``params.yaml``, and it is not valid.
+    """
+    ws = Workspace()
+    return load_params(ws.params) if ws.params.exists() else Params()
+
+
+def between(low: float, high: float = math.inf, above: bool = False) -> Callable[[float], float]:
+    """A check of an option: a number from ``low`` to ``high``, finite, and ``above`` low if so said."""
+    what = f"above {low:g}" if above else f"from {low:g}"
+    what += f" to {high:g}" if math.isfinite(high) else ""
+
+    def check(value: float) -> float:
+        if not (low <= value <= high) or math.isinf(value) or (above and value == low):
+            raise typer.BadParameter(f"{value:g} is not a number {what}")
+        return value
+
+    return check

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import (
-    exit_on,
-    print_metrics,
-    print_status,
-    read_params,
-    writing_to,
-)
+from fashion_ops.commands.shared import print_metrics, print_status, read_params, writing_to
 from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
@@ -126,8 +120,11 @@ def _run_and_record(stage: str, run: Callable[[], dict[str, Any]]) -> None:
 
 
 def _ledger() -> "Ledger":
-    """The ledger of the current folder; without a DVC repository the command ends with status 2."""
-    from fashion_ops.ledger import Ledger, LedgerError
+    """The ledger of the current folder.
 
-    with exit_on(LedgerError):
-        return Ledger(Path())
+    Raises:
+        LedgerError: it is not a DVC repository.
+    """
+    from fashion_ops.ledger import Ledger
+
+    return Ledger(Path())

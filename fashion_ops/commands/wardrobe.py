@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import complain, exit_on
+from fashion_ops.commands.shared import complain
+from fashion_ops.failures import failure_line
 from fashion_ops.files.outputs import FileKind, check_file, marked_png
 from fashion_ops.files.publishing import write_whole
 
@@ -22,16 +23,15 @@ def contact_sheet(
     if out.suffix.lower() != ".png":
         complain(f"--out {out}: must end in .png")
         raise typer.Exit(2)
-    with exit_on(ValueError):
-        check_file(out, PAGE)
+    check_file(out, PAGE)
     import cv2
 
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
+    from fashion_ops.reports.draw import encode_png
 
-    page = cv2.imencode(".png", draw(seed, columns, size))[1].tobytes()
+    page = encode_png(cv2.cvtColor(draw(seed, columns, size), cv2.COLOR_BGR2RGB))
     try:
         write_whole(out, marked_png(page, PAGE.mark))
     except OSError as error:
-        complain(f"--out {out}: cannot be written: {error.strerror}")
-        raise typer.Exit(2) from error
+        raise ValueError(f"--out {out}: cannot be written: {failure_line(error)}") from error
     typer.echo(f"{out}: {columns} images of each category")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from fashion_ops.commands.shared import complain, exit_on, read_params, writing_to
-from fashion_ops.workspace import find_root
+from fashion_ops.commands.shared import complain, read_params, writing_to
+from fashion_ops.workspace import Workspace, find_root
 
 
 def batches() -> None:
@@ -31,8 +31,8 @@ def configure(
     """Merge recipes into params.yaml, comments kept; print what changed."""
     from fashion_ops.params.recipes import configure as merge
 
-    _, ws = read_params()
-    with writing_to(ws), exit_on(ValueError):
+    ws = Workspace()
+    with writing_to(ws):
         changes = merge(ws.params, recipes)
     for change in changes:
         typer.echo(f"{change.key}: {change.old} -> {change.new}")

@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import CategoryJob, Result
 from fashion_ops.distributed.timesheet import Timesheet
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
+from fashion_ops.reading import read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
@@ -146,7 +145,7 @@ def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:
     Raises:
         FileNotFoundError: there is no catalog.
     """
-    rows = pd.read_parquet(ws.catalog / "garments.parquet", columns=["split", "category_id"])
+    rows = read_table(ws.catalog / "garments.parquet", columns=["split", "category_id"])
     counts = rows.loc[rows["split"] == "train", "category_id"].value_counts()
     return {
         name: float(counts.get(find_category(name).id, 0))

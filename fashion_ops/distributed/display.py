@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from fashion_ops.distributed.job_store import Event
+from fashion_ops.failures import failure_line
 
 
 class Display:
@@ -70,7 +71,7 @@ class Display:
     def fail(self, name: str, error: BaseException) -> None:
         """Show that a job failed and is not tried again."""
         self._remove(name)
-        self._print_job(name, f"FAILED, {type(error).__name__}: {error}")
+        self._print_job(name, f"FAILED, {failure_line(error)}")
 
     def warn(self, text: str) -> None:
         """Print a warning, each text once."""

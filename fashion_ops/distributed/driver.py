@@ -29,6 +29,10 @@ Work = Callable[[Any, Path | None, OnEpoch], Any]
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is final
 
 
+class WorkerLost(RuntimeError):
+    """The worker of a job, or its node, died too often."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One job of a fan-out."""
@@ -235,12 +239,12 @@ def _deferred_interrupt() -> Iterator[None]:
 def _cause(error: Exception) -> BaseException:
     """The exception that the job itself raised, without Ray's wrapping.
 
-    If the job raised none because its worker was lost, the result is a RuntimeError that says so.
+    If the job raised none because its worker was lost, the result is a WorkerLost that says so.
     """
     if isinstance(error, RayTaskError) and error.cause is not None:
         return error.cause
     if isinstance(error, RayError):
-        return RuntimeError(f"lost after all retries: {str(error).splitlines()[0]}")
+        return WorkerLost(f"lost after all retries: {str(error).splitlines()[0]}")
     return error
 
 

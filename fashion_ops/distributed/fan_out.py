@@ -13,6 +13,7 @@ from typing import Any
 from fashion_ops.distributed.cluster import connect, usable_gpus
 from fashion_ops.distributed.driver import Driver, Job, Work
 from fashion_ops.distributed.worker import Metrics
+from fashion_ops.failures import MISTAKE, exit_status, failure_line
 from fashion_ops.params import Distributed
 
 
@@ -20,9 +21,14 @@ class FanOutError(RuntimeError):
     """Some jobs failed, and all others completed. ``failures`` holds the cause of each by job name."""
 
     def __init__(self, step: str, failures: Mapping[str, BaseException], total: int) -> None:
-        causes = [f"{name}: {type(e).__name__}: {e}" for name, e in failures.items()]
-        super().__init__(f"{step}: {len(failures)} of {total} failed\n  " + "\n  ".join(causes))
+        causes = "; ".join(f"{name}: {failure_line(error)}" for name, error in failures.items())
+        super().__init__(f"{step}: {len(failures)} of {total} failed: {causes}")
         self.failures = dict(failures)
+
+    @property
+    def exit_status(self) -> int:
+        """``MISTAKE`` if every cause is one."""
+        return min(map(exit_status, self.failures.values()), default=MISTAKE)
 
 
 def fan_out(

@@ -5,7 +5,6 @@ and that spoil its numbers are refused too: NaN coordinates or scores (there a N
 a match), and annotation ids used twice.
 """
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from fashion_ops.evaluation.instances import Detections, GroundTruth, SubmittedPoints
 from fashion_ops.evaluation.oks import STATS, score_landmarks
+from fashion_ops.reading import parse_json
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES, NUM_LANDMARKS
 
 _WIDTH = 3 * NUM_LANDMARKS
@@ -135,15 +134,8 @@ def _load(path: Path) -> Any:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(data)  # accepts NaN and Infinity, so that the record can be named
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+        raise ValueError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    return parse_json(data, str(path))  # also NaN and Infinity, so that the record can be named
 
 
 @dataclass(frozen=True)

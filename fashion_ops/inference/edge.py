@@ -48,18 +48,22 @@ class EdgePredictor:
             )
         return cls(Detector.load(folder, post=edge_postprocess(folder)))
 
-    def predict(self, photo: Path | bytes | np.ndarray, min_score: float = 0.3) -> list[Garment]:
+    def predict(
+        self, photo: Path | bytes | np.ndarray | Photo, min_score: float = 0.3
+    ) -> list[Garment]:
         """Find the garments of one photo, best first.
 
         Args:
             photo: an image file or its bytes, turned upright by its EXIF orientation, or its pixels as
-                RGB uint8 (H, W, 3).
+                RGB uint8 (H, W, 3), or a decoded photo.
             min_score: garments with a lower score are left out.
 
         Raises:
             ValueError: the file is missing, not an image, cut off or too large; names the file.
         """
-        if isinstance(photo, np.ndarray):
+        if isinstance(photo, Photo):
+            reduced = photo
+        elif isinstance(photo, np.ndarray):
             reduced = Photo(photo, (photo.shape[1], photo.shape[0]))
         else:
             data = photo if isinstance(photo, bytes) else photo_bytes(photo)
@@ -90,11 +94,10 @@ def detect_photo(detector: Detector, photo: Photo, min_score: float) -> list[Det
 
     Garments with a score below ``min_score`` are left out.
     """
-    limit = np.array(photo.size, np.float32) - 1
     return [
         replace(
             d,
-            box=photo.to_photo(d.box.reshape(2, 2)).clip(0, limit).reshape(4),
+            box=photo.inside(d.box),
             landmarks=np.column_stack([photo.to_photo(d.landmarks[:, :2]), d.landmarks[:, 2:]]),
         )
         for d in detector.detect([photo.pixels], min_score)[0]

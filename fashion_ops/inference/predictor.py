@@ -5,16 +5,17 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 ``models`` folder of the pipeline is a bundle, and so is a registered model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fashion_ops.catalog.images import probe_bytes, read_image
-from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
+from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced, refused_photo
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
@@ -78,19 +79,20 @@ class Predictor:
         return cls(detector.without_landmark_scores(), LandmarkPipeline.load(bundle, device))
 
     def predict(
-        self, image: np.ndarray | str | Path, min_score: float = 0.3, variant: str = "refined"
+        self, image: np.ndarray | str | Path | Photo, min_score: float = 0.3, variant: str = "refined"
     ) -> list[Garment]:
-        """Find the garments of one photo, best first.
+        """Find the garments of one photo, best first, in pixels of the whole photo.
 
         Args:
-            image: RGB uint8 (H, W, 3), or the path of a photo.
+            image: RGB uint8 (H, W, 3), a decoded photo, or the path of one.
             min_score: garments with a lower score are left out.
             variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
 
         Raises:
             ValueError: the file is missing or not an image, or the array has another shape or type.
         """
-        pixels = read_photo(Path(image)) if isinstance(image, str | Path) else image
+        photo = load_photo(Path(image)) if isinstance(image, str | Path) else image
+        pixels = photo.pixels if isinstance(photo, Photo) else photo
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise ValueError(
                 f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
@@ -106,7 +108,19 @@ class Predictor:
             (variant,),
         )
         landmarks = predictions[variant].landmarks
+        if isinstance(photo, Photo) and photo.factor > 1:
+            detections = [replace(d, box=photo.inside(d.box)) for d in detections]
+            landmarks = [np.column_stack([photo.to_photo(p[:, :2]), p[:, 2:]]) for p in landmarks]
         return [Garment.of(d, pose) for d, pose in zip(detections, landmarks, strict=True)]
+
+
+def load_photo(path: Path) -> Photo:
+    """Read a photo, turned upright by its EXIF orientation; a very large JPEG at a reduced size.
+
+    Raises:
+        ValueError: missing, not an image, cut off or too large; names the file.
+    """
+    return decode_reduced(photo_bytes(path), str(path))
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -127,8 +141,7 @@ def photo_bytes(path: Path) -> bytes:
     try:
         return read_image(path)
     except Refused as refused:
-        why = "cannot be read" if refused.reason is Reason.MISSING else refused.reason.value
-        raise ValueError(f"{path}: {why}: {refused.value}") from refused
+        raise refused_photo(str(path), refused) from refused
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
@@ -140,5 +153,5 @@ def decode_photo(data: bytes, name: str) -> np.ndarray:
     try:
         probe_bytes(data)
     except Refused as refused:
-        raise ValueError(f"{name}: {refused.reason.value}: {refused.value}") from refused
+        raise refused_photo(name, refused) from refused
     return decode_rgb(data, name, upright=True)

@@ -17,6 +17,7 @@ from fashion_ops.inference.predictions import BOX_KINDS, CHUNK, Tables, detect, 
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Evaluate, Params
+from fashion_ops.reading import read_table
 from fashion_ops.workspace import Workspace
 
 
@@ -96,7 +97,7 @@ def differences(
     for kind in BOX_KINDS:
         for variant in VARIANTS:
             path = ws.evaluation / "predictions" / kind / f"{variant}.parquet"
-            recorded = pd.read_parquet(path)
+            recorded = read_table(path)
             if difference := compare_start(recorded, made[kind].get(variant), p, limit):
                 different[f"{kind}/{variant}"] = difference
     return different

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import SafeRepresenter
 
+from fashion_ops.params.section import conflict_line, explain_yaml
 from fashion_ops.workspace import write_whole
 
 CODE = "fashion_ops"
@@ -130,8 +132,24 @@ def write_entry(lock_file: Path, stage: str, entry: Mapping[str, Any], order: Se
 
 
 def _read(lock_file: Path) -> Mapping[str, Any]:
-    """The YAML of ``dvc.lock``; empty if the file does not exist."""
-    return _parse(lock_file.read_bytes()) if lock_file.is_file() else {}
+    """The YAML of ``dvc.lock``; empty if the file does not exist.
+
+    Raises:
+        ValueError: it is no lock file, as after a merge with conflicts; names the line.
+    """
+    if not lock_file.is_file():
+        return {}
+    data = lock_file.read_bytes()
+    mend = f"take one side (`git checkout --ours {lock_file.name}`), then run the pipeline"
+    if line := conflict_line(data.decode("utf-8", "replace")):
+        raise ValueError(f"{lock_file}: line {line} starts a merge conflict; {mend}")
+    try:
+        lock = _parse(data)
+    except YAMLError as error:
+        raise ValueError(f"{lock_file}: not valid YAML: {explain_yaml(error)}; {mend}") from error
+    if not isinstance(lock, dict) or not isinstance(lock.get("stages", {}), dict):
+        raise ValueError(f"{lock_file}: holds no stages; {mend}")
+    return lock
 
 
 @lru_cache(maxsize=2)

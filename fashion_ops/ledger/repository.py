@@ -15,6 +15,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
+from fashion_ops.failures import one_line
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
 
 
@@ -50,7 +51,7 @@ class Repository:
         except NotDvcRepoError as error:
             raise LedgerError(
                 f"{self.root}: no DVC repository, so nothing made here can be recorded; "
-                "work in a clone of this project"
+                "work in a clone of this project, or make one with `git init` and `dvc init`"
             ) from error
 
     @property
@@ -105,12 +106,28 @@ class Repository:
                 definition = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
                 if read_lock or definition != self._definition:
                     self.dvc._reset()
-                    stages = self.dvc.index.stages
+                    stages = self._stages()
                     self.defined = {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
                     self._definition = definition
                 yield
             finally:
                 self.dvc._lock_depth -= 1
+
+    def _stages(self) -> list[Any]:
+        """The stages that DVC reads from its files.
+
+        Raises:
+            LedgerError: DVC cannot read a file.
+            ValueError: ``dvc.lock`` is no lock file.
+        """
+        read_entries(self.lock_file)  # says more of what is wrong with it than DVC does
+        try:
+            return self.dvc.index.stages
+        except DvcException as error:
+            raise LedgerError(
+                f"{self.root / 'dvc.yaml'}: {one_line(str(error))}; correct it, or take it back with "
+                "`git checkout dvc.yaml`"
+            ) from error
 
 
 def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:

@@ -6,21 +6,35 @@ same model gives the same bytes: no time, host or path is written.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from fashion_ops.methods.parts.history import History, write_history
 from fashion_ops.methods.pickles import refuse_pickles
+from fashion_ops.reading import mend, read_object, read_weights, readable
 
 Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
 SPEC = "model.json"
+
+
+class Spec(dict[str, Any]):
+    """The content of the ``model.json`` at ``path``; a missing key is an error that names the file."""
+
+    def __init__(self, values: Mapping[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(
+            f"{self.path}: has no {key!r}, so it describes no whole model; {mend(self.path)}"
+        )
 
 
 def save_model(
@@ -53,7 +67,7 @@ def read_spec(folder: Path, method: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing)")
     refuse_pickles(folder)
-    spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    spec = Spec(read_object(path), path)
     if spec.get("method") != method:
         raise ValueError(f"{path}: method is {spec.get('method')!r}, expected {method!r}")
     return spec
@@ -79,9 +93,11 @@ def load_model(
         UnsafeModel: some file in the folder could run code when it is loaded.
     """
     spec = read_spec(folder, method)
-    model = build(spec)
+    with readable(folder / SPEC, "the description of a model"):
+        model = build(spec)
+    weights = read_weights(folder / WEIGHTS)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(weights)
     except RuntimeError as error:  # torch names each tensor on a line of its own
         first = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ValueError(

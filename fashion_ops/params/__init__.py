@@ -35,6 +35,7 @@ from fashion_ops.params.landmarkers import (
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
 from fashion_ops.params.section import Section, Stride32, TrainingConfig, explain, read_yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import NO_WORKSPACE
 
 # Keys of earlier versions -> their name today; sections first, as the paths of keys use the new ones.
 OLD_KEYS = {
@@ -122,6 +123,9 @@ def load_params(path: Path) -> Params:
     """Read and check a parameter file.
 
     Raises:
-        ValueError: the file is missing, is no YAML or breaks a rule; the message has key and value.
+        ValueError: the file is missing, so that this is no workspace, is no YAML or breaks a rule; the
+            message has key and value.
     """
+    if not path.exists():
+        raise ValueError(f"{path.absolute().parent}: has no {path.name}; {NO_WORKSPACE}")
     return read_yaml(Params, path)

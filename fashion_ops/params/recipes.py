@@ -19,7 +19,8 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from fashion_ops.files.publishing import write_whole
-from fashion_ops.params import Params, explain, find_old_keys, load_params
+from fashion_ops.params import Params, find_old_keys, load_params
+from fashion_ops.params.section import explain, explain_yaml, read_mapping
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
             or the result breaks a rule (an unknown key, a bad value). ``params`` is then unchanged.
     """
     old = load_params(params)
-    before = params.read_text(encoding="utf-8")
+    before = params.read_text(encoding="utf-8-sig")
     document = _round_trip().load(before) or {}
     _rename_old_keys(document)
     for recipe in recipes:
@@ -52,7 +53,7 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
         new = Params.model_validate(yaml.safe_load(merged))
     except ValidationError as error:
         names = ", ".join(map(str, recipes))
-        raise ValueError(f"{params} with {names}: not valid\n{explain(error)}") from error
+        raise ValueError(f"{params} with {names}: not valid: {explain(error)}") from error
     changes = list(_changes(_plain(old), _plain(new), ""))
     if changes:
         write_whole(params, _only_changed_lines(before, merged).encode())
@@ -64,12 +65,13 @@ def _plain(params: Params) -> dict[str, Any]:
 
 
 def _mapping(path: Path) -> dict[str, Any]:
+    if not read_mapping(path):
+        raise ValueError(f"{path}: is empty; must hold sections of params.yaml")
     try:
-        overlay = _round_trip().load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(overlay, dict):
-        raise ValueError(f"{path}: must hold sections of params.yaml, holds {overlay!r}")
+        overlay = _round_trip().load(path.read_text(encoding="utf-8-sig"))
+    except YAMLError as error:  # what PyYAML accepts and ruamel does not, such as a key given twice
+        why = explain_yaml(error)
+        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from error
     try:
         _rename_old_keys(overlay)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """The base of all sections of ``params.yaml`` and of all training configurations; reading YAML."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -49,18 +49,63 @@ def read_yaml(model: type[Model], path: Path) -> Model:
     Raises:
         ValueError: the file is missing, is no YAML or breaks a rule; the message names key and value.
     """
+    values = read_mapping(path)
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
+        raise ValueError(f"{path}: not valid: {explain(error)}") from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; empty for an empty file.
+
+    Raises:
+        ValueError: the file is missing, is no YAML or holds something else; names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ValueError(f"{path}: cannot be read as YAML: {why}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: cannot be read as YAML: not UTF-8: {error}; save it so") from error
+    if line := conflict_line(text):
+        raise ValueError(
+            f"{path}: line {line} starts a merge conflict; resolve it, or take one side with "
+            f"`git checkout --ours {path.name}`"
+        )
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        why = explain_yaml(error)
+        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from error
+    except (ValueError, RecursionError) as error:  # a date that is none, 10,000 brackets
+        raise ValueError(f"{path}: cannot be read as YAML: {error}; correct it") from error
+    if values is not None and not isinstance(values, dict):
+        short = repr(values) if len(repr(values)) < 40 else f"{repr(values)[:37]}..."
+        raise ValueError(f"{path}: holds {short}; must hold a mapping, as in `seed: 0`")
+    return values or {}
+
+
+def conflict_line(text: str) -> int | None:
+    """Number of the line where git left its first merge conflict; None if there is none."""
+    lines = text.splitlines()
+    return next((n for n, line in enumerate(lines, 1) if line.startswith("<<<<<<< ")), None)
+
+
+def explain_yaml(error: Exception) -> str:
+    """The line, the column and what is wrong there, from an error of PyYAML or ruamel.yaml."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    what = getattr(error, "problem", None) or str(error).partition("\n")[0]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {what}" if mark else str(what)
 
 
 def explain(error: ValidationError) -> str:
-    """One line for each error: the key, what is wrong, the value."""
-    lines = []
+    """Each error after the other on one line: the key, what is wrong, the value."""
+    parts = []
     for e in error.errors():
-        got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"
-        lines.append(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{got}")
-    return "\n".join(lines)
+        value = repr(e["input"])
+        got = "" if isinstance(e["input"], dict) else f" (got {value[:60]})"
+        key = ".".join(map(str, e["loc"])).replace("\n", " ")
+        parts.append(f"{key}: {e['msg']}{got}" if key else f"{e['msg']}{got}")
+    return "; ".join(parts)

@@ -4,15 +4,14 @@ Dagster shows each as an asset check. ``register`` records the results of the bl
 version, and the gate of ``promote`` requires all of them to pass, whichever orchestrator ran the steps.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from fashion_ops.params import Params
+from fashion_ops.reading import open_table, read_object, read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
@@ -48,9 +47,7 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
     An empty catalog fails.
     """
     images = _images(ws, "image_id", "split")
-    garments = pd.read_parquet(
-        ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"]
-    )
+    garments = read_table(ws.catalog / "garments.parquet", columns=["garment_id", "image_id", "split"])
     joined = garments.merge(images, on="image_id", how="left", suffixes=("", "_image"))
     misplaced = (joined["split"] != joined["split_image"]).tolist().count(True)
     duplicate_ids = len(garments) - garments["garment_id"].nunique()
@@ -73,9 +70,9 @@ def quarantine_share(params: Params, ws: Workspace) -> Outcome:
     A catalog without any record fails.
     """
     limit = params.ingest.max_quarantined
-    rows = pd.read_parquet(ws.catalog / "quarantine.parquet", columns=["num_records"])
+    rows = read_table(ws.catalog / "quarantine.parquet", columns=["num_records"])
     quarantined = int(rows["num_records"].sum())
-    total = quarantined + pq.read_metadata(ws.catalog / "garments.parquet").num_rows
+    total = quarantined + open_table(ws.catalog / "garments.parquet").metadata.num_rows
     return Outcome(
         total > 0 and quarantined <= limit * total,
         {"records": total, "quarantined": quarantined, "ingest.max_quarantined": limit},
@@ -175,7 +172,7 @@ def blocking_checks(params: Params, ws: Workspace) -> dict[str, str]:
 
 def _images(ws: Workspace, *columns: str) -> pd.DataFrame:
     """These columns of ``schemas.IMAGES`` of the catalog."""
-    return pd.read_parquet(ws.catalog / "images.parquet", columns=list(columns))
+    return read_table(ws.catalog / "images.parquet", columns=list(columns))
 
 
 def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
@@ -187,4 +184,4 @@ def _in_two_splits(images: pd.DataFrame, key: str) -> list[str]:
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
     """The content of metrics.json, which step ``evaluate`` wrote."""
-    return json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    return read_object(ws.evaluation / "metrics.json")

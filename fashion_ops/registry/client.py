@@ -228,7 +228,7 @@ def fetch_bundle(source: str) -> Path:
         FileNotFoundError: no such model, version or alias; or fashion-ops did not register the model.
         UnsafeModel: there is a pickle in it, among the models or among MLflow's files.
     """
-    connect(find_root())
+    connect(Path() if os.environ.get("MLFLOW_TRACKING_URI") else find_root())  # needs no workspace
     try:
         folder = Path(download_artifacts(artifact_uri=source))
     except MlflowException as error:

@@ -14,6 +14,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
 from fashion_ops.evaluation.instances import Detections, GroundTruth
+from fashion_ops.reading import read_table
 
 FROZEN_SET = "evaluation"  # folder among the artifacts of a version's run
 VARIANT = "refined"  # the predictions that the gate compares
@@ -75,7 +76,7 @@ class FrozenSet:
     def read(cls, folder: Path) -> "FrozenSet":
         """Read the tables that ``write`` wrote."""
         names = ("images", "garments", *BOX_KINDS)
-        tables = {name: pd.read_parquet(folder / f"{name}.parquet") for name in names}
+        tables = {name: read_table(folder / f"{name}.parquet") for name in names}
         return cls(tables["images"], tables["garments"], {kind: tables[kind] for kind in BOX_KINDS})
 
     @classmethod
@@ -95,6 +96,5 @@ class FrozenSet:
 def read_predictions(folder: Path) -> dict[str, pd.DataFrame]:
     """Read the refined predictions from a folder that ``evaluate`` wrote, by kind of boxes."""
     return {
-        kind: pd.read_parquet(folder / "predictions" / kind / f"{VARIANT}.parquet")
-        for kind in BOX_KINDS
+        kind: read_table(folder / "predictions" / kind / f"{VARIANT}.parquet") for kind in BOX_KINDS
     }

@@ -5,7 +5,6 @@ predictions that it was evaluated on, bit for bit. The champion is compared on t
 set; if it was evaluated on another one, it predicts again.
 """
 
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
+from fashion_ops.reading import read_json
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
@@ -93,7 +93,7 @@ def measure(
         garments=_count_garments(frozen),
         latency_ms=(times[0] if times else None, times[1] if len(times) > 1 else None),
         size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
-        checks=json.loads(registry.fetch_record(challenger, CHECKS_FILE).read_text(encoding="utf-8")),
+        checks=read_json(registry.fetch_record(challenger, CHECKS_FILE)),
         objections=tuple(objections),
     )
     return Measurements(facts, len(frozen.images), predicted_again, frozen.digest())

@@ -12,7 +12,8 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from fashion_ops.inference.predictor import Predictor, decode_photo
+from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 
 
 class GarmentLandmarks(PythonModel):
@@ -41,7 +42,7 @@ class GarmentLandmarks(PythonModel):
         min_score = float((params or {}).get("min_score", 0.3))
         rows = []
         for index, data in enumerate(model_input["image"]):
-            garments = self.predictor.predict(decode_photo(data, f"row {index}"), min_score)
+            garments = self.predictor.predict(decode_reduced(data, f"row {index}"), min_score)
             rows.append(json.dumps([g.to_json() for g in garments]))
         return pd.DataFrame({"garments": rows})
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.pseudo_labels import FRAME
-from fashion_ops.reports.draw import CENTER, LEFT, RIGHT
+from fashion_ops.reports.draw import CENTER, LEFT, RIGHT, write_png
 from fashion_ops.taxonomy import Category
 
 TILE = 152
@@ -80,8 +80,7 @@ def draw_page(path: Path, title: str, tiles: list[np.ndarray], captions: list[st
         left = GAP + (j % COLUMNS) * (TILE + GAP)
         page[top : top + TILE, left : left + TILE] = tile
         _text(page, caption, (left + 2, top + TILE + 13), INK, 0.38)
-    if not cv2.imwrite(str(path), cv2.cvtColor(page, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path}: cannot be written")
+    write_png(path, page)
 
 
 def some_members(members: np.ndarray) -> np.ndarray:

@@ -7,12 +7,14 @@ enlarged first, so that thirty landmarks stay apart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fashion_ops.taxonomy import category
+from fashion_ops.workspace import write_whole
 
 LEFT, RIGHT, CENTER = (45, 140, 255), (255, 138, 0), (255, 255, 255)
 CONFIDENT = 0.2  # landmarks of a lower score are drawn hollow
@@ -40,6 +42,25 @@ class DrawnGarment:
     box: np.ndarray
     landmarks: np.ndarray
     score: float | None = None
+
+
+def encode_png(image_rgb: np.ndarray) -> bytes:
+    """The bytes of a PNG of RGB uint8 (H, W, 3)."""
+    done, data = cv2.imencode(".png", cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"an image of shape {image_rgb.shape} cannot be encoded as PNG")
+    return data.tobytes()
+
+
+def write_png(path: Path, image_rgb: np.ndarray) -> None:
+    """Write RGB uint8 (H, W, 3) as a PNG, as a whole or not at all.
+
+    ``cv2.imwrite`` ends the process at a name that is not UTF-8, and says nothing if it cannot write.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, encode_png(image_rgb))
 
 
 def labelled_garment(category_id: int, box: np.ndarray, landmarks: np.ndarray) -> DrawnGarment:

@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from fashion_ops.reports.draw import DrawnGarment, draw_garments, labelled_garment, side_by_side
+from fashion_ops.reports.draw import (
+    DrawnGarment,
+    draw_garments,
+    labelled_garment,
+    side_by_side,
+    write_png,
+)
 
 MIN_SCORE = 0.25  # predictions of a lower score are not drawn
 
@@ -58,5 +63,4 @@ def write_gallery(folder: Path, gallery: list[tuple[str, np.ndarray]]) -> None:
     """Write drawn images as PNG files, named after the photos, into a new folder."""
     folder.mkdir()
     for name, image in gallery:
-        target = folder / f"{Path(name).stem}.png"
-        cv2.imwrite(str(target), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        write_png(folder / f"{Path(name).stem}.png", image)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fashion_ops.catalog import schemas, tables
 from fashion_ops.params import Params
+from fashion_ops.reading import open_table
 from fashion_ops.taxonomy import CATEGORIES, Grouping, load_grouping
 from fashion_ops.workspace import Workspace, publish
 
@@ -26,7 +27,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """
     grouping = load_grouping(params.aggregate.grouping)
     counts = np.zeros((grouping.num_groups, 3), np.int64)
-    source = pq.ParquetFile(ws.catalog / "garments.parquet")
+    source = open_table(ws.catalog / "garments.parquet")
     with publish(ws.grouped) as folder:
         target = folder / "garments.parquet"
         with tables.TableWriter(target, schemas.GROUPED) as writer:

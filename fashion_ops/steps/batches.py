@@ -25,6 +25,7 @@ from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES
 from fashion_ops.catalog.sources.batches import folders, layout, number
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
+from fashion_ops.reading import read_table
 from fashion_ops.workspace import Workspace
 
 READY_SUFFIX = ".ready"
@@ -172,7 +173,7 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
     totals = ingest([data_set], scratch, shard_mb=section.shard_mb, workers=1)
     refused = totals.quarantined.total()
     if refused > section.max_quarantined * totals.records or not totals.garments:
-        rows = pd.read_parquet(scratch / "quarantine.parquet").head(_MAX_NAMED)
+        rows = read_table(scratch / "quarantine.parquet").head(_MAX_NAMED)
         lines = [
             f"  {r.file} {r.item}: {r.reason}: {r.value}".replace(" :", ":")
             for r in rows.itertuples(index=False)
@@ -181,7 +182,7 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
             f"{refused} of {totals.records} records are unsound, ingest.max_quarantined allows "
             f"{section.max_quarantined:.2%}:\n" + "\n".join(lines)
         )
-    images = pd.read_parquet(scratch / "images.parquet", columns=["split", "file_name", "sha256"])
+    images = read_table(scratch / "images.parquet", columns=["split", "file_name", "sha256"])
     if others := sorted(set(images["split"]) - {"train"}):
         raise InvalidBatchError(f"holds the split {', '.join(others)}; a batch may only add to train")
     duplicates = [f"{file} is {known[digest]}" for digest, file in _digests(images) if digest in known]
@@ -202,7 +203,7 @@ def _known_images(ws: Workspace) -> dict[str, str]:
     path = ws.catalog / "images.parquet"
     if not path.is_file():
         return {}
-    images = pd.read_parquet(path, columns=["file_name", "sha256"])
+    images = read_table(path, columns=["file_name", "sha256"])
     return {digest: file for digest, file in _digests(images) if digest}
 
 

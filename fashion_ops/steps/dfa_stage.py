@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.catalog.alignment.schemas import PREDICTIONS
@@ -24,6 +24,7 @@ from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.progress import track
+from fashion_ops.reading import read_weights
 from fashion_ops.reports.alignment_clusters import draw_patterns
 from fashion_ops.workspace import Workspace, publish
 
@@ -97,7 +98,7 @@ def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
 
 def read_estimates(path: Path) -> dict[str, Estimate]:
     """Read the file that ``write_estimates`` wrote: predictions by split, with ``passes`` set to 1."""
-    arrays = load_file(path)
+    arrays = read_weights(path)
     splits = dict.fromkeys(name.partition(".")[0] for name in arrays)
     return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
 

@@ -18,6 +18,7 @@ from fashion_ops.catalog.sources.batches import batch_of
 from fashion_ops.evaluation import drift
 from fashion_ops.methods.parts.pseudo_labels import distances, to_frame
 from fashion_ops.params import Params
+from fashion_ops.reading import read_table
 from fashion_ops.reports.drift import draw_drift
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
@@ -106,7 +107,7 @@ def _ranks(ws: Workspace, garments: pd.DataFrame, is_new: np.ndarray) -> np.ndar
         Ranks from 0 (typical) to 1 (unusual), shape (M,), of the new garments that have a labelled
         landmark and whose category has centres and ``MIN_GARMENTS`` garments before the batch.
     """
-    centers = pd.read_parquet(ws.pseudo_labels / "centers.parquet")
+    centers = read_table(ws.pseudo_labels / "centers.parquet")
     parts = []
     for category in CATEGORIES:
         rows = (garments["category_id"] == category.id).to_numpy()

@@ -29,6 +29,7 @@ from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
+from fashion_ops.reading import read_object, read_table
 from fashion_ops.reports.gallery import draw_gallery, write_gallery
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
 from fashion_ops.reports.report import ReportContent, Tuning, write_report
@@ -86,7 +87,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         train_garments=train,
         max_detections=p.max_detections,
     )
-    labels = pd.read_parquet(ws.pseudo_labels / "labels.parquet")
+    labels = read_table(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
     metrics = metrics_json(evaluation)
     warn_of_missing(evaluation)
@@ -169,7 +170,7 @@ def training_curves(ws: Workspace) -> dict[str, list[float]]:
 def tuning_result(ws: Workspace) -> Tuning:
     """Read what step ``tune_postprocess`` wrote: its best values, APs and plots, for the report."""
     post = read_postprocess(ws.postprocess)
-    metrics = json.loads((ws.postprocess / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_object(ws.postprocess / "metrics.json")
     technique_is_on = {
         "sigma_center": post.smooth,
         "sigma_landmark": post.smooth,

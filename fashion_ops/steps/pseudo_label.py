@@ -23,6 +23,7 @@ from fashion_ops.methods.parts.pseudo_labels import (
 )
 from fashion_ops.params import Params
 from fashion_ops.progress import track
+from fashion_ops.reading import read_arrow
 from fashion_ops.reports.clusters import draw_clusters
 from fashion_ops.taxonomy import CATEGORIES, Category
 from fashion_ops.workspace import Workspace, publish
@@ -52,7 +53,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     catalog = Catalog(ws.catalog)
     k, temperature = params.pseudo_label.clusters, params.pseudo_label.temperature
     columns = ["garment_id", "image_id", "split", "category_id", "box", "landmarks"]
-    garments = pq.read_table(ws.catalog / "garments.parquet", columns=columns)
+    garments = read_arrow(ws.catalog / "garments.parquet", columns=columns)
     clusters = np.full(garments.num_rows, -1, np.int16)
     labels = np.full((garments.num_rows, k), 1 / k, np.float32)
     centers = []

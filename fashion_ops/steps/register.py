@@ -17,6 +17,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.ledger import Ledger, LedgerError, push
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
+from fashion_ops.reading import read_object
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks
@@ -67,7 +68,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
         return {"version": int(known.version), "new": False}
-    metrics = json.loads((ws.evaluation / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_object(ws.evaluation / "metrics.json")
     commit = _take_snapshot(ws.root, f"{name}: lineage {lineage}")
     all_tags = {
         registry.LINEAGE_TAG: lineage,

@@ -16,6 +16,7 @@ from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.methods.centernet.inference import Detector, build
 from fashion_ops.params import Aggregate, Params
+from fashion_ops.reading import read_json
 from fashion_ops.steps import aggregate, train_detector
 from fashion_ops.workspace import Workspace, write_whole
 from papers.config import TableConfig
@@ -118,7 +119,7 @@ def train(params: Params, source: Workspace, ws: Workspace) -> float:
     """
     seconds_file = ws.detector / _SECONDS
     if (ws.detector / SPEC).is_file() and seconds_file.is_file():
-        return json.loads(seconds_file.read_text(encoding="utf-8"))
+        return read_json(seconds_file)
     ws.catalog.parent.mkdir(parents=True, exist_ok=True)
     if not ws.catalog.exists():
         ws.catalog.symlink_to(Path(source.catalog).resolve(), target_is_directory=True)

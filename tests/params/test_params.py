@@ -43,7 +43,7 @@ def test_unknown_category(tmp_path):
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(ValueError, match="cannot be read as YAML"):
+    with pytest.raises(ValueError, match=r"has no nowhere\.yaml; this needs a workspace"):
         load_params(tmp_path / "nowhere.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1\n")
     with pytest.raises(ValueError, match=r"broken\.yaml: cannot be read as YAML"):

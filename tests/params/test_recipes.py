@@ -94,7 +94,7 @@ def test_nothing_is_written_when_the_result_is_not_valid(demo, tmp_path):
         ("train_detector: {epochs: 3}", "lr_steps last 100 epochs, epochs is 3"),
         ("train_detector: {epochs: 2, lr_steps: [[2, 0.01]]}", "start with 0.01, lr is 0.001"),
         ("train_detector: 5", r"train_detector: .*\(got 5\)"),
-        ("- 1", r"bad\.yaml: must hold sections of params\.yaml"),
+        ("- 1", r"bad\.yaml: holds \[1\]; must hold a mapping"),
         ("a: [", r"bad\.yaml: cannot be read as YAML"),
     ):
         bad.write_text(text)

@@ -135,9 +135,7 @@ def test_one_category_fails_twelve_stay_and_the_retry_runs_only_that_one(
     stages.failing["finetune@skirt"] = ValueError("loss is not finite")
     result = run(repository.root, repository.instance)
     assert not result[0].success
-    assert failures(result) == [
-        "finetune: finetune: 1 of 13 failed\n  skirt: ValueError: loss is not finite"
-    ]
+    assert failures(result) == ["finetune: finetune: 1 of 13 failed: skirt: loss is not finite"]
     assert "refine@vest" not in stages.calls and "evaluate" not in stages.calls
     done = set(stages_of("finetune")) - {"finetune@skirt"}
     entries = repository.ledger.entries()

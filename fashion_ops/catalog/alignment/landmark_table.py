@@ -6,6 +6,7 @@ right of the landmarks. The whole image is the box: letterboxed, it gives the fr
 errors (docs/decisions.md). Where a table has no visibility, landmarks at (0, 0) are cut off.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,11 @@ def read_landmark_table(path: Path) -> LandmarkTable:
     """
     try:
         table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
+    except OSError as error:
+        why = f"{os.strerror(error.errno or 0).lower()}; check the path"
+        raise ValueError(f"{path}: cannot be read as CSV: {why}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as CSV: {error}; save it as UTF-8 CSV") from error
     present = {c.removesuffix("_x") for c in table.columns if c.endswith("_x")}
     point_sets = [point_set(name) for name in CLOTHES_TYPES]
     points = next((p for p in point_sets if set(p.point_names) == present), None)

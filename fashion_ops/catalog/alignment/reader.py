@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.reading import read_table
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, NUM_SLOTS, points_of_type
 
 # The five test subsets of FLD (DFA, Table 3) and their codes.
@@ -69,12 +70,12 @@ class AlignmentCatalog(Catalog):
     @cached_property
     def attributes(self) -> pd.DataFrame:
         """``attributes.parquet``: the attributes, in the order of the garments' attribute lists."""
-        return pd.read_parquet(self.folder / "attributes.parquet")
+        return read_table(self.folder / "attributes.parquet")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """``pairs.parquet``: consumer and shop images of one item (Consumer-to-shop)."""
-        return pd.read_parquet(self.folder / "pairs.parquet")
+        return read_table(self.folder / "pairs.parquet")
 
     def points(
         self, split: str | Sequence[str] | None = None, clothes_type: str | None = None

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fashion_ops.params import PostProcess
+from fashion_ops.reading import read_object
 
 FILE = "postprocess.json"
 
@@ -31,8 +32,9 @@ def read_postprocess(folder: Path) -> PostProcess:
         raise FileNotFoundError(
             f"{folder}: no {FILE} here; `fashion-ops tune_postprocess` writes it after train_detector"
         )
+    values = read_object(path)
     try:
-        return PostProcess.model_validate_json(path.read_text(encoding="utf-8"))
+        return PostProcess.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

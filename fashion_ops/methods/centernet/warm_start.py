@@ -8,11 +8,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
 from fashion_ops.methods.artifact import WEIGHTS, read_spec
 from fashion_ops.methods.centernet.inference import METHOD
+from fashion_ops.reading import read_weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def warm_start(model: nn.Module, folder: Path) -> WarmStart:
         ValueError: it holds a model of another method, or none of its parameters fits.
     """
     read_spec(folder, METHOD)
-    weights = load_file(folder / WEIGHTS)
+    weights = read_weights(folder / WEIGHTS)
     state = model.state_dict()
     fitting = {n: t for n, t in weights.items() if n in state and state[n].shape == t.shape}
     parameters = {name for name, _ in model.named_parameters()}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import orjson
 import pandas as pd
 
+from fashion_ops.reading import read_json
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 CHUNK = 64  # images in memory at a time
@@ -169,10 +169,7 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: the file is no list of results, or a key is missing.
     """
-    try:
-        data = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
+    data = read_json(path)  # may be compressed
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     for n, record in enumerate(data):

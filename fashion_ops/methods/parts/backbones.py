@@ -13,9 +13,10 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
 from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
+
+from fashion_ops.reading import read_weights, readable
 
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},
@@ -158,11 +159,11 @@ def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{setting}: {path} is no file; copy the published pose weights there")
-    weights = (
-        load_file(path)
-        if path.suffix == ".safetensors"
-        else torch.load(path, map_location="cpu", weights_only=True)
-    )
+    if path.suffix == ".safetensors":
+        weights = read_weights(path)
+    else:
+        with readable(path, "weights (torch)"):
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     for name, tensor in net.state_dict().items():
         loaded = weights.get(name)
         if loaded is None or loaded.shape != tensor.shape:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from fashion_ops.reading import read_json
+
 HISTORY = "history.json"
 History = list[dict[str, float]]  # in the order of epochs; empty without training
 
@@ -18,4 +20,4 @@ def read_losses(folder: Path) -> list[float]:
     Raises:
         FileNotFoundError: the folder has no history.
     """
-    return [epoch["loss"] for epoch in json.loads((folder / HISTORY).read_text(encoding="utf-8"))]
+    return [epoch["loss"] for epoch in read_json(folder / HISTORY)]

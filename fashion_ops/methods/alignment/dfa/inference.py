@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from fashion_ops.methods.alignment.crops import Crops
@@ -21,6 +21,7 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.reading import read_weights
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"
@@ -140,7 +141,7 @@ class TrainedStage:
         spec = loaded[0][1]
         labels, router = None, None
         if saved := spec["labels"]:
-            centers = load_file(folder / CENTERS)["centers"]
+            centers = read_weights(folder / CENTERS)["centers"]
             errors = np.array(saved["errors"])
             labels = PseudoLabels(saved["space"], centers, saved["temperature"], errors)
         if saved := spec["router"]:

@@ -15,6 +15,7 @@ from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.methods.centernet.postprocess_file import FILE
 from fashion_ops.params import Section
+from fashion_ops.reading import read_object
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
 Format = Literal["onnx", "openvino"]
@@ -82,8 +83,9 @@ class Graph(Section):
                 f"{folder}: no exported detector here ({GRAPH} is missing); make one with "
                 "`fashion-ops export detector`"
             )
+        values = read_object(path)
         try:
-            graph = cls.model_validate_json(path.read_text(encoding="utf-8"))
+            graph = cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))

@@ -19,6 +19,7 @@ from fashion_ops.methods.centernet.deploy.graph import GARMENTS, INPUT, NETWORK,
 from fashion_ops.methods.centernet.inference import METHOD, Detection, Detector
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
+from fashion_ops.reading import readable
 
 ExportRuntime = Literal["onnx", "openvino"]
 
@@ -142,7 +143,9 @@ class ExportedDetector(Detector):
             )
         network = OnnxNetwork if runtime == "onnx" else OpenvinoNetwork
         path = folder / NETWORK[graph.format]
-        return cls(network.open(path, graph, threads), spec, post, graph=graph)
+        with readable(path, f"a network of {graph.format}"):
+            opened = network.open(path, graph, threads)
+        return cls(opened, spec, post, graph=graph)
 
     def decode(self, maps: dict[str, Tensor], min_score: float) -> Decoded:
         """Convert the graph's outputs into garments in input pixels, before NMS.

@@ -1,0 +1,387 @@
+"""The table of user mistakes: what is set up, the command line, and what its one line must say.
+
+A row is ``Mistake(name, words, says, mend, setup)``. ``says`` names the file, record or value, ``mend``
+is what to do. The command runs in a workspace with parameters and nothing else, unless ``setup``
+changes it. Words that start with ``papers``, ``pipelines.run`` or ``pipelines.home`` are those modules.
+"""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+CATALOG = Path("data/catalog")
+LONG = "n" * 251
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake. ``dvc``: whether the ledger is opened; else the step runs as under ``dvc repro``."""
+
+    name: str
+    words: str
+    says: str
+    mend: str
+    setup: Callable[[Path], object] = lambda ws: None
+    dvc: bool = False
+    status: int = 2
+
+
+def put(name: str, content: str | bytes = "") -> Callable[[Path], object]:
+    """Write a file of the workspace."""
+
+    def write(ws: Path) -> None:
+        path = ws / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return write
+
+
+def gone(name: str) -> Callable[[Path], object]:
+    return lambda ws: (ws / name).unlink()
+
+
+def folder(name: str) -> Callable[[Path], object]:
+    return lambda ws: ((ws / name).unlink(missing_ok=True), (ws / name).mkdir(parents=True))
+
+
+def both(*steps: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda ws: [step(ws) for step in steps]
+
+
+def table(name: str, keep: float = 1.0, **columns: object) -> Callable[[Path], object]:
+    """Write a parquet table, cut off after a share of its bytes."""
+
+    def write(ws: Path) -> None:
+        path = ws / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(columns or {"garment_id": [1], "landmarks": [[0.0]]}).to_parquet(path)
+        path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+    return write
+
+
+def repository(ws: Path) -> None:
+    """A DVC repository with one stage, without git."""
+    put(".dvc/config", "[core]\n    no_scm = true\n    analytics = false\n")(ws)
+    stages = "  aggregate:\n    cmd: 'true'\n    params: [seed]\n    outs: [data/grouped]\n"
+    stages += "  finetune@skirt:\n    cmd: 'true'\n    outs: [models/finetuned/skirt]\n"
+    put("dvc.yaml", f"stages:\n{stages}")(ws)
+
+
+def detector(ws: Path) -> None:
+    """An untrained detector in ``detector``; tests/commands/conftest.py makes it once."""
+    shutil.copytree(ws.parent / "detector", ws / "detector")
+
+
+def cut(name: str, keep: int) -> Callable[[Path], object]:
+    return lambda ws: (ws / name).write_bytes((ws / name).read_bytes()[:keep])
+
+
+def spec_without(key: str) -> Callable[[Path], object]:
+    def edit(ws: Path) -> None:
+        path = ws / "detector" / "model.json"
+        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
+
+    return edit
+
+
+CONFLICT = "<<<<<<< HEAD\nseed: 0\n=======\nseed: 1\n>>>>>>> theirs\n"
+LOCK = "schema: '2.0'\nstages:\n<<<<<<< HEAD\n  a: {}\n=======\n  b: {}\n>>>>>>> x\n"
+EMPTY_TRUTH = json.dumps({"images": [], "annotations": [], "categories": []})
+FLD = "data/alignment/catalog/fld/garments.parquet"
+PNG = b"\x89PNG\r\n\x1a\n"
+HELP = "--help` lists the options"
+CHECK = "check the path"
+WORKSPACE = "FASHION_OPS_ROOT"
+CORRECT = "correct it"
+TWICE = "seed: 1\nseed: 2"
+COPY = "copy it again"
+INGEST, INGEST_FLD = "`fashion-ops ingest`", "`fashion-ops ingest_alignment`"
+photo = put("a.png", "")
+GONE = gone("params.yaml")
+
+USAGE = [
+    Mistake("unknown command", "predcit a.png", "predcit", HELP),
+    Mistake("unknown option", "predict a.png --out o --treshold 1", "--treshold", HELP),
+    Mistake("missing argument", "predict --out o", "'photos'", HELP),
+    Mistake("missing option", "rollback", "--why", HELP),
+    Mistake("unknown category", "finetune --category jeans", "jeans", "known: short_sleeve_top"),
+    Mistake("unknown stage", "dfa_stage --stage 9", "'9'", "1"),
+    Mistake("score that is no number", "predict a.png --out o --min-score nan", "nan", "from 0 to 1"),
+    Mistake("infinite score", "predict a.png --out o --min-score inf", "inf", "from 0 to 1"),
+    Mistake("negative score", "predict a.png --out o --min-score=-1", "-1", "from 0 to 1"),
+    Mistake("score above 1", "predict a.png --out o --min-score 2", "2", "from 0 to 1"),
+    Mistake("score of letters", "predict a.png --out o --min-score abc", "'abc'", "a valid number"),
+    Mistake("pixels nan", "score --annotations a --predictions b --pixels nan", "nan", "from 0"),
+    Mistake("temperature nan", "pseudo-label a.csv --temperature nan", "nan", "above 0"),
+    Mistake("temperature 0", "pseudo-label a.csv --temperature 0", "0", "above 0"),
+    Mistake("no clusters", "pseudo-label a.csv --clusters 0", "got", "greater than or equal to 1"),
+    Mistake("unknown format", "export detector --format tflite", "tflite", "onnx"),
+    Mistake("tiny sheet", "contact-sheet --out a.png --size 3", "got", "greater than or equal to 32"),
+    Mistake("sheet as JPEG", "contact-sheet --out a.jpg", "a.jpg", "must end in .png"),
+    Mistake("GPUs in words", "distributed plan --gpus two", "two", "as in 1,2,4,8"),
+    Mistake("size in words", "describe detector --size 256by256", "256by256", "WIDTHxHEIGHT"),
+    Mistake("unknown method", "describe cat", "cat", "known: detector"),
+    Mistake("unknown backbone", "describe detector --backbone vgg", "vgg", "known"),
+    Mistake("moved command", "ablate deepmark --table 2", "has moved", "python -m papers deepmark"),
+    Mistake("unknown table", "papers deepmark --table 99", "table99", "expected one of"),
+    Mistake("two tables", "papers agg-finetune --table 2 --figure gain", "gain", "expected one of"),
+    Mistake("seeds in words", "papers gle --seeds one", "one", "as in 0,1,2"),
+    Mistake("unknown step", "pipelines.run --select fly", "fly", HELP),
+    Mistake("unknown option of the run", "pipelines.run --fast", "--fast", HELP),
+]
+
+SETTINGS = [
+    Mistake("no workspace", "synthesize", "params.yaml", WORKSPACE, GONE),
+    Mistake("parameters that are no YAML", "ingest", "line 1", CORRECT, put("params.yaml", "a: [")),
+    Mistake("merge conflict", "aggregate", "line 1", "resolve it", put("params.yaml", CONFLICT)),
+    Mistake("Latin-1", "pseudo_label", "not UTF-8", "save it so", put("params.yaml", b"a: \xe9\n")),
+    Mistake("a list", "drift", "holds [1]", "must hold a mapping", put("params.yaml", "- 1\n")),
+    Mistake(
+        "unknown key",
+        "train_detector",
+        "train_detector.learning_rate",
+        "not permitted",
+        put("params.yaml", "train_detector: {learning_rate: 1}"),
+    ),
+    Mistake(
+        "a value of another type",
+        "tune_postprocess",
+        "tune_postprocess.pictures",
+        "got 'many'",
+        put("params.yaml", "tune_postprocess: {pictures: many}"),
+    ),
+    Mistake(
+        "a size of 0",
+        "synthesize_alignment",
+        "synthesize_alignment.train",
+        "greater than or equal",
+        put("params.yaml", "synthesize_alignment: {train: -1}"),
+    ),
+    Mistake("a folder", "train_box_detector", "is a directory", CHECK, folder("params.yaml")),
+    Mistake(
+        "deep brackets", "train_landmarker", "recursion", CORRECT, put("params.yaml", "[" * 10_000)
+    ),
+    Mistake("NUL", "evaluate", "params.yaml", CORRECT, put("params.yaml", "a: \0")),
+    Mistake("no recipe", "configure nowhere.yaml", "nowhere.yaml", CHECK),
+    Mistake("broken recipe", "configure r.yaml", "r.yaml", CORRECT, put("r.yaml", "a: {")),
+    Mistake(
+        "key given twice", "configure r.yaml", "line 2", CORRECT, put("r.yaml", "seed: 1\nseed: 2")
+    ),
+    Mistake("run without workspace", "pipelines.run", "params.yaml", WORKSPACE, GONE),
+    Mistake("run of garbage", "pipelines.run", "line 1", CORRECT, put("params.yaml", "a: [")),
+    Mistake("home without settings", "pipelines.home", "infra/dagster.yaml", CHECK),
+    Mistake("paper without workspace", "papers dfa --table 2", "params.yaml", WORKSPACE, GONE),
+]
+
+LEDGER = [
+    Mistake("no DVC", "aggregate", "no DVC repository", "dvc init", dvc=True),
+    Mistake("no DVC for batches", "batches", "no DVC repository", "dvc init", dvc=True),
+    Mistake("no repository", "check-cache --root nowhere", "nowhere", "dvc init", dvc=True),
+    Mistake("register without DVC", "register", "no DVC repository", "dvc init", dvc=True),
+    Mistake(
+        "conflict in dvc.lock",
+        "aggregate",
+        "dvc.lock: line 3",
+        "git checkout --ours dvc.lock",
+        both(repository, put("dvc.lock", LOCK)),
+        dvc=True,
+    ),
+    Mistake(
+        "garbage in dvc.lock",
+        "check-cache --root .",
+        "dvc.lock: not valid YAML",
+        "git checkout --ours dvc.lock",
+        both(repository, put("dvc.lock", "stages: [")),
+        dvc=True,
+    ),
+    Mistake(
+        "broken dvc.yaml",
+        "aggregate",
+        "dvc.yaml",
+        "git checkout dvc.yaml",
+        both(repository, put("dvc.yaml", "stages: [")),
+        dvc=True,
+    ),
+]
+
+INPUTS = [
+    Mistake("no catalog", "aggregate", "data/catalog/garments.parquet", INGEST),
+    Mistake(
+        "garbage instead of a table",
+        "aggregate",
+        "garments.parquet: cannot be read as a parquet table",
+        "`fashion-ops ingest` makes it again",
+        put(f"{CATALOG}/garments.parquet", "no table"),
+    ),
+    Mistake(
+        "half a table",
+        "pseudo_label",
+        "garments.parquet: cannot be read as a parquet table",
+        INGEST,
+        table(f"{CATALOG}/garments.parquet", 0.5),
+    ),
+    Mistake(
+        "a table of something else",
+        "drift",
+        "images.parquet: has no column image_id",
+        INGEST,
+        table(f"{CATALOG}/images.parquet", x=[1]),
+    ),
+    Mistake(
+        "an empty table",
+        "train_detector",
+        "garments.parquet",
+        "`fashion-ops",
+        put(f"{CATALOG}/garments.parquet"),
+    ),
+    Mistake("nothing to tune on", "tune_postprocess", "images.parquet: is missing", INGEST),
+    Mistake(
+        "nothing to box",
+        "train_box_detector",
+        "images.parquet: is missing",
+        INGEST,
+        put("params.yaml", "train_box_detector: {kind: cascade_rcnn}"),
+    ),
+    Mistake("no groups", "train_landmarker", "grouping.json: is missing", "`fashion-ops aggregate`"),
+    Mistake("nothing to evaluate", "evaluate", "images.parquet: is missing", INGEST),
+    Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
+    Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
+    Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
+    Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
+    Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
+    Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
+    Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
+    Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
+    Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
+    Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "model.json"),
+    Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
+    Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
+    Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
+    Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
+    Mistake(
+        "no detector for a paper", "papers deepmark --table 2", "models/detector", "train_detector"
+    ),
+]
+
+MODELS = [
+    Mistake("no model", "predict a.png --out o --model nowhere", "nowhere", "no model here", photo),
+    Mistake(
+        "half the weights",
+        "predict a.png --out o --model detector",
+        "detector/weights.safetensors: cannot be read as weights",
+        COPY,
+        both(photo, detector, cut("detector/weights.safetensors", 5000)),
+    ),
+    Mistake(
+        "no weights",
+        "predict a.png --out o --model detector",
+        "detector/weights.safetensors: is missing",
+        COPY,
+        both(photo, detector, gone("detector/weights.safetensors")),
+    ),
+    Mistake(
+        "a description that is no JSON",
+        "predict a.png --out o --model detector",
+        "detector/model.json: not JSON",
+        COPY,
+        both(photo, detector, cut("detector/model.json", 50)),
+    ),
+    Mistake(
+        "a description without its backbone",
+        "predict a.png --out o --model detector",
+        "detector/model.json: has no 'backbone'",
+        COPY,
+        both(photo, detector, spec_without("backbone")),
+    ),
+    Mistake(
+        "a description without its input size",
+        "predict a.png --out o --model detector",
+        "detector/model.json: has no 'precision'",
+        COPY,
+        both(photo, detector, spec_without("precision")),
+    ),
+    Mistake("--out is a file", "predict a.png --out a.png", "a.png", "move it away", photo),
+    Mistake("--out below a file", "predict a.png --out a.png/o", "a.png", "move it away", photo),
+    Mistake("--out in /proc", "contact-sheet --out /proc/x/a.png --columns 1", "/proc/x", CHECK),
+    Mistake(
+        "another runtime",
+        "predict a.png --out o --model detector --runtime onnx",
+        "no exported detector here",
+        "`fashion-ops export detector`",
+        both(photo, detector),
+    ),
+    Mistake("nothing to export", "export detector --model nowhere", "nowhere", "no model here"),
+    Mistake(
+        "a damaged export",
+        "predict a.png --out o --model e --runtime onnx",
+        "e/export.json: not JSON",
+        COPY,
+        both(photo, put("e/export.json", "{")),
+    ),
+]
+FAILED_PHOTOS = [
+    Mistake("no photo", "predict b.jpg", "b.jpg: cannot be read", "name a photo that exists"),
+    Mistake("a folder", "predict o", "o: cannot be read", "FOLDER/*.jpg", folder("o")),
+    Mistake("no image", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg", "x")),
+    Mistake("empty", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg")),
+    Mistake("cut off", "predict b.png", "b.png", COPY, put("b.png", PNG + b"\0\0\0\rIHDR")),
+]
+
+SCORES = [
+    Mistake("no annotations", "score --annotations a --predictions b", "a: cannot be read", CHECK),
+    Mistake(
+        "annotations that are no JSON",
+        "score --annotations a --predictions b",
+        "a: not JSON",
+        "write it again",
+        put("a", "{"),
+    ),
+    Mistake(
+        "half a gzip file",
+        "score --annotations a --predictions b",
+        "a: a damaged gzip file",
+        "write it again",
+        put("a", gzip.compress(b"[" * 999)[:-9]),
+    ),
+    Mistake(
+        "no predictions",
+        "score --annotations a --predictions b",
+        "b: cannot be read",
+        CHECK,
+        put("a", gzip.compress(EMPTY_TRUTH.encode())),
+    ),
+    Mistake(
+        "no catalog to score on",
+        "score --metric ne --annotations a --predictions b",
+        "a: not an alignment catalog",
+        "garments.parquet",
+    ),
+    Mistake(
+        "a catalog that is no table",
+        f"score --metric ne --annotations {Path(FLD).parent} --predictions b",
+        "garments.parquet: cannot be read as a parquet table",
+        INGEST_FLD,
+        put(FLD, "x"),
+    ),
+    Mistake("no CSV", "pseudo-label no.csv", "no.csv: cannot be read as CSV", CHECK),
+    Mistake("another CSV", "pseudo-label a.csv", "a.csv", "expected", put("a.csv", "a,b\n1,2\n")),
+]
+
+REGISTRY = [
+    Mistake("address of nothing", "history", "nowhere://x", "MLFLOW_TRACKING_URI"),
+    Mistake("rollback of nothing", "rollback --why x", "nowhere://x", "MLFLOW_TRACKING_URI"),
+    Mistake("restore of nothing", "restore 1", "nowhere://x", "MLFLOW_TRACKING_URI"),
+    Mistake("promotion of nothing", "promote", "nowhere://x", "MLFLOW_TRACKING_URI"),
+    Mistake("model of nothing", "predict a.png --out o", "nowhere://x", "MLFLOW_TRACKING_URI"),
+]
+
+MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *SCORES, *REGISTRY]
+assert len({m.name for m in MISTAKES}) == len(MISTAKES)
