@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
+export OMP_WAIT_POLICY ?= passive
 export DO_NOT_TRACK := 1
 
 .PHONY: help env demo test lint ui bench audit lock clean
@@ -34,10 +35,7 @@ lint: $(STAMP) ## check format, style, types and import contracts
 	$(BIN)/lint-imports
 
 ui: $(STAMP) ## start Dagster on port 3000 and MLflow on port 5000, with the history of all runs
-	@trap 'kill 0' EXIT INT TERM; \
-	$(BIN)/python -m pipelines.home && \
-	( $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
-	  $(BIN)/dagster dev --port 3000 )
+	@exec $(BIN)/python -m pipelines.ui
 
 bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.ingest

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+from fashion_ops.services import POSTGRES_PORT, Service, await_answer, patience, speaks_postgres
 from fashion_ops.workspace import find_root
+
+POSTGRES = "postgres"  # among DAGSTER_SETTINGS: Dagster's history is in PostgreSQL
 
 
 def prepare_home(root: Path) -> Path:
@@ -17,13 +20,37 @@ def prepare_home(root: Path) -> Path:
     """
     home = Path(os.environ.get("DAGSTER_HOME") or root / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    more = [f"dagster-{name}.yaml" for name in os.environ.get("DAGSTER_SETTINGS", "").split()]
+    more = [f"dagster-{name}.yaml" for name in _settings()]
     settings = b"".join((root / "infra" / name).read_bytes() for name in ("dagster.yaml", *more))
     target = home / "dagster.yaml"
     if not target.is_file() or target.read_bytes() != settings:
         target.write_bytes(settings)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+def await_history() -> None:
+    """Ask PostgreSQL whether it answers, if it holds Dagster's history.
+
+    From now on this process and those that it starts wait no longer than that for a connection
+    (``PGCONNECT_TIMEOUT`` of libpq, which waits for ever by default).
+
+    Raises:
+        ServiceError: it does not answer.
+    """
+    os.environ.setdefault("PGCONNECT_TIMEOUT", f"{max(2, round(patience()))}")
+    host = os.environ.get("DAGSTER_POSTGRES_HOST", "")
+    if POSTGRES not in _settings() or not host or host.startswith("/"):  # or a socket of this host
+        return
+    port = int(os.environ.get("DAGSTER_POSTGRES_PORT") or POSTGRES_PORT)
+    remedy = "start it, or correct DAGSTER_POSTGRES_HOST and DAGSTER_POSTGRES_PORT"
+    service = Service("Dagster's PostgreSQL", f"{host}:{port}", remedy)
+    await_answer(service, speaks_postgres(host, port))
+
+
+def _settings() -> list[str]:
+    """The names in the environment variable ``DAGSTER_SETTINGS``."""
+    return os.environ.get("DAGSTER_SETTINGS", "").split()
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from fashion_ops.services import ServiceError
 from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
 from pipelines.definitions import build
-from pipelines.home import prepare_home
+from pipelines.home import await_history, prepare_home
 from pipelines.jobs import all_partitions_tags
 from pipelines.metadata import failure_cause
 from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
@@ -95,7 +96,11 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the selected steps; returns 0 if all are done or current, 1 after a failure, 2 if busy."""
+    """Run the selected steps; returns 0 if all are done or current, 1 after a failure.
+
+    It returns 2 if nothing was started: a run is in progress, or the service with Dagster's history does
+    not answer.
+    """
     parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)
     parser.add_argument("--select", nargs="+", choices=STEPS, metavar="STEP", default=DEFAULT_STEPS)
     parser.add_argument("--category", nargs="+", choices=CATEGORY_NAMES, metavar="CATEGORY", default=())
@@ -104,6 +109,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     root = find_root()
     prepare_home(root)
+    try:
+        await_history()
+    except ServiceError as error:
+        say(str(error))
+        return 2
     start = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         if busy := runs_in_progress(instance):

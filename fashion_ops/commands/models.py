@@ -33,13 +33,13 @@ def predict(
     ] = "torch",
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
-    from fashion_ops.inference.predictor import read_photo
-
     try:
         predictor = load_predictor(model, runtime)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from error
+    from fashion_ops.inference.predictor import read_photo
+
     out.mkdir(parents=True, exist_ok=True)
     failed = False
     for photo in photos:
@@ -85,8 +85,13 @@ def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor
 
     Raises:
         FileNotFoundError: no such model.
+        ServiceError: the registry does not answer.
         ValueError: the model is for another runtime.
     """
+    if runtime == "torch" and model.startswith("models:/"):  # before torch is loaded, in seconds
+        import fashion_ops
+
+        return fashion_ops.load(model)
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH

@@ -46,6 +46,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             not predict.
         LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by code or
             parameters other than the present ones, or did not arrive at the remote.
+        ServiceError: the registry or the remote does not answer.
         UnsafeModel: there is a pickle among the models.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
@@ -53,6 +54,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model predicts its own boxes "
             f"and must be evaluated with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
         )
+    client = registry.connect(ws.root, artifacts=True)  # first, because what follows takes long
     ledger = Ledger(ws.root)
     ledger.verify(EVALUATED)
     if changes := ledger.changes(EVALUATED):
@@ -62,7 +64,6 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"as it is ({first}). Run `dvc repro` first"
         )
     push(ledger)
-    client = registry.connect(ws.root)
     name, lineage = params.registration.model, ledger.digest(EVALUATED)
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
