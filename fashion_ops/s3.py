@@ -1,7 +1,7 @@
 """Where S3 is, for a question whether it answers: ``fashion_ops.services``.
 
-MLflow and DVC reach S3 through botocore, which finds the address in arguments, in the environment or in the
-files of AWS. So botocore says it here as well. It is part of the extra ``services``.
+MLflow and DVC reach S3 through botocore, which finds the address in arguments, in the environment or in
+the files of AWS. So botocore says it here as well. It is part of the extra ``services``.
 """
 
 from typing import Any
@@ -27,7 +27,9 @@ def s3_service(
         import botocore.session
         from botocore.exceptions import BotoCoreError
     except ImportError as error:
-        raise ServiceError(f"{name}: needs the extra `services`: pip install fashion-ops[services]") from error
+        raise ServiceError(
+            f"{name}: needs the extra `services`: pip install fashion-ops[services]"
+        ) from error
     try:
         session: Any = botocore.session.Session(profile=profile)
         keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}  # else it looks for some

@@ -1,10 +1,10 @@
 """Asks a service whether it answers, before a library with minutes of retries is let loose on it.
 
-A service that is down refuses connections; one that hangs accepts them and never answers. Both end, after
-the seconds in the environment variable ``FASHION_OPS_SERVICE_WAIT``, in a ``ServiceError``: one line that
-names the service, its address and what to check. Until then it is asked again, because it may just be
-starting. A probe speaks as little as the protocol allows and needs no credentials. Whether they are right
-is for the library to say.
+A service that is down refuses connections; one that hangs accepts them and never answers. Both end,
+after the seconds in the environment variable ``FASHION_OPS_SERVICE_WAIT``, in a ``ServiceError``: one
+line that names the service, its address and what to check. Until then it is asked again, because it may
+just be starting. A probe speaks as little as the protocol allows and needs no credentials. Whether they
+are right is for the library to say.
 """
 
 import http.client

@@ -98,7 +98,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the selected steps; returns 0 if all are done or current, 1 after a failure.
 
-    It returns 2 if nothing was started: a run is in progress, or the service with Dagster's history does
+    It returns 2 if nothing was started: a run is in progress, or PostgreSQL with Dagster's history does
     not answer.
     """
     parser = argparse.ArgumentParser("python -m pipelines.run", description=__doc__)

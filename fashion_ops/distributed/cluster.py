@@ -68,7 +68,9 @@ def await_head(address: str) -> None:
         found = canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
         host, port = split_host(found)
     except ConnectionError as error:
-        raise ServiceError(f"RAY_ADDRESS={address}: no Ray cluster runs on this host: {remedy}") from error
+        raise ServiceError(
+            f"RAY_ADDRESS={address}: no Ray cluster runs on this host: {remedy}"
+        ) from error
     except ValueError as error:
         raise ServiceError(f"RAY_ADDRESS={address}: {error}, such as head:6379") from error
     encrypted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")

@@ -101,7 +101,7 @@ def _await_tracking(uri: str) -> None:
 
 
 def _await_artifacts(client: MlflowClient, uri: str) -> None:
-    """Ask the store of the experiment's artifacts whether it answers, through the server if it proxies."""
+    """Ask the store of the experiment's artifacts whether it answers, through the server if need be."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
     location = str(experiment.artifact_location)

@@ -24,7 +24,7 @@ from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
-from fashion_ops.progress import track
+from fashion_ops.progress import phase, track
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
@@ -85,7 +85,8 @@ def measure(
         if old is None and in_catalog:
             old = _predict(old_predictor, catalog, frozen, params.evaluate)
             predicted_again = True
-        comparisons = _compare(frozen, old, params) if old else None
+        with phase("compare with the champion"):
+            comparisons = _compare(frozen, old, params) if old else None
     photos = _photos(catalog, frozen, params.promote.latency_photos) if in_catalog else []
     times = latencies([p for p in (predictor, old_predictor) if p], photos)
     medians = [statistics.median(milliseconds) for milliseconds in times]
@@ -104,8 +105,9 @@ def measure(
 
 def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
     """Download the models of a version; returns their folder and the loaded predictor."""
-    bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
-    return bundle, Predictor.load(bundle)
+    with phase(f"load version {version.version}"):
+        bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
+        return bundle, Predictor.load(bundle)
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:
@@ -201,9 +203,9 @@ def _photos(catalog: Catalog, frozen: FrozenSet, count: int) -> list[bytes]:
 def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[list[float]]:
     """Time in milliseconds from each photo's encoded bytes to its garments.
 
-    The predictors take turns on every photo, there and back (A B B A), so that other load of the machine
-    affects all alike. The shorter of a predictor's two times counts: load only ever adds. A few photos
-    are predicted before the measurement starts.
+    The predictors take turns on every photo, there and back (A B B A), so that other load of the
+    machine affects all alike. The shorter of a predictor's two times counts: load only ever adds. A few
+    photos are predicted before the measurement starts.
 
     Returns:
         A list per predictor with one number per photo; empty if there are no photos.
