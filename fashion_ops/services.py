@@ -85,13 +85,13 @@ def await_answer(service: Service, probe: Probe) -> None:
                     f"{service.name} at {service.address} does not answer ({reason(error)}, for "
                     f"{limit:g} s): {service.remedy}. {WAIT} sets how long to wait"
                 ) from error
-        if not noticed:
-            noticed = True
+        if not noticed and sys.stderr.isatty():
             print(
                 f"{service.name} at {service.address} does not answer yet; waiting up to {left:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )
+        noticed = True
         time.sleep(min(0.5, left / 2))
 
 
@@ -121,7 +121,10 @@ def split_host(address: str, default_port: int | None = None) -> tuple[str, int]
         ValueError: there is no host, or no port and no default.
     """
     parts = urlsplit(address if "//" in address else f"//{address}")
-    port = parts.port or default_port  # raises ValueError if it is not a number up to 65535
+    try:
+        port = parts.port or default_port
+    except ValueError:  # no number, or one above 65535
+        port = None
     if not parts.hostname or port is None:
         raise ValueError("must be HOST:PORT")
     return parts.hostname, port

@@ -64,8 +64,8 @@ def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[
 def repair_cache(ledger: Repository) -> dict[str, list[str]]:
     """Replace damaged cached files by those of the workspace or of the default remote.
 
-    A remote that does not answer is left out, with a warning. A damaged file that neither has is removed
-    from the cache, so that its stage is stale and the next run makes it again.
+    A remote that does not answer is left out, with a warning. A damaged file that neither has is
+    removed from the cache, so that its stage is stale and the next run makes it again.
 
     Returns:
         The files that were damaged, by stage.

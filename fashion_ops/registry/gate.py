@@ -47,10 +47,10 @@ class Facts:
     comparisons: Mapping[str, Comparison] | None  # on the challenger's frozen set, by kind of boxes
     garments: Mapping[int, int]  # in the frozen set, by category id
     latency_ms: tuple[float | None, float | None]  # median of one photo, challenger and champion
-    latency_ratio: float | None  # challenger's time of a photo over the champion's; None without both
     size_mb: tuple[float, float | None]  # of the models, challenger and champion
     checks: Mapping[str, str]  # blocking checks by name: why they failed, empty if they passed
     objections: tuple[str, ...] = ()  # other reasons against the challenger
+    latency_ratio: float | None = None  # challenger's time of a photo over the champion's
 
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
