@@ -65,7 +65,7 @@ def prediction(models: Path, photos: int) -> Callable[[], str]:
 
 
 def training(root: Path) -> Callable[[], str]:
-    """A function that trains an epoch and returns a hash of the weights, which go on from call to call."""
+    """A function that trains another epoch of the same model and returns a hash of its weights."""
     import torch
 
     from bench.landmarker_training import our_epoch, our_training
