@@ -3,7 +3,13 @@
 import os
 from pathlib import Path
 
-from fashion_ops.services import POSTGRES_PORT, Service, await_answer, patience, speaks_postgres
+from fashion_ops.services import (
+    POSTGRES_PORT,
+    Service,
+    await_answer,
+    limit_postgres,
+    speaks_postgres,
+)
 from fashion_ops.workspace import find_root
 
 POSTGRES = "postgres"  # among DAGSTER_SETTINGS: Dagster's history is in PostgreSQL
@@ -32,13 +38,10 @@ def prepare_home(root: Path) -> Path:
 def await_history() -> None:
     """Ask PostgreSQL whether it answers, if it holds Dagster's history.
 
-    From now on this process and those that it starts wait no longer than that for a connection
-    (``PGCONNECT_TIMEOUT`` of libpq, which waits for ever by default).
-
     Raises:
         ServiceError: it does not answer.
     """
-    os.environ.setdefault("PGCONNECT_TIMEOUT", f"{max(2, round(patience()))}")
+    limit_postgres()
     host = os.environ.get("DAGSTER_POSTGRES_HOST", "")
     if POSTGRES not in _settings() or not host or host.startswith("/"):  # or a socket of this host
         return

@@ -16,7 +16,6 @@ from dvc.stage import PipelineStage
 from networkx import descendants
 
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
-from fashion_ops.s3 import s3_service
 from fashion_ops.services import (
     Service,
     await_answer,
@@ -25,6 +24,7 @@ from fashion_ops.services import (
     split_host,
     without_credentials,
 )
+from fashion_ops.services.s3 import s3_service
 
 SSH_PORT = 22
 

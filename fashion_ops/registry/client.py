@@ -39,7 +39,7 @@ from mlflow.utils.rest_utils import http_request
 
 from fashion_ops import services
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.s3 import s3_service
+from fashion_ops.services.s3 import s3_service
 from fashion_ops.workspace import find_root
 
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")  # it would hold a photo
@@ -95,6 +95,7 @@ def _await_tracking(uri: str) -> None:
         remedy += "; if it runs, look at its log and its database"
         services.await_answer(services.Service("MLflow", address, remedy), _asks(uri, path, params))
     elif scheme.partition("+")[0] == "postgresql":
+        services.limit_postgres()
         host, port = services.split_host(uri, services.POSTGRES_PORT)
         service = services.Service("MLflow's PostgreSQL", f"{host}:{port}", remedy)
         services.await_answer(service, services.speaks_postgres(host, port))
