@@ -17,13 +17,12 @@ def promote(
     ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
-    from fashion_ops.registry.client import failures_in_one_line
     from fashion_ops.reports.decision_table import print_decision
     from fashion_ops.steps import promote as promote_step
 
     params, ws = read_params()
     decisions: list[Mapping[str, Any]] = []
-    with exit_on(ValueError, OSError), failures_in_one_line():
+    with exit_on(ValueError, OSError):
         result = promote_step.run(params, ws, again=again, on_decision=decisions.append)
     name = params.registration.model
     print_decision(name, result, decisions[0] if decisions else None, ws.promotions / "promotion.html")

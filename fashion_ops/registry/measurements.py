@@ -95,7 +95,7 @@ def measure(
         comparisons=comparisons,
         garments=_count_garments(frozen),
         latency_ms=(medians[0] if medians else None, medians[1] if len(medians) > 1 else None),
-        latency_ratio=_median_ratio(*times) if len(times) > 1 else None,
+        latency_ratio=median_ratio(*times) if len(times) > 1 else None,
         size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
         checks=json.loads(registry.fetch_record(challenger, CHECKS_FILE).read_text(encoding="utf-8")),
         objections=tuple(objections),
@@ -229,7 +229,7 @@ def _milliseconds(predictor: Predictor, data: bytes) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _median_ratio(new: Sequence[float], old: Sequence[float]) -> float:
+def median_ratio(new: Sequence[float], old: Sequence[float]) -> float:
     """Median over the photos of the challenger's time over the champion's for the same photo."""
     return statistics.median(a / b for a, b in zip(new, old, strict=True))
 

@@ -21,6 +21,7 @@ from fashion_ops.reports.promotion import draw_page
 from fashion_ops.workspace import Workspace
 
 
+@registry.failures_in_one_line()
 def run(
     params: Params,
     ws: Workspace,

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 EVALUATED = "evaluate"  # a version consists of this stage and those that it depends on
 
 
+@registry.failures_in_one_line()
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Bundle the models with ``params.yaml`` and ``dvc.lock``, and register them.
 
