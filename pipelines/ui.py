@@ -30,12 +30,14 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def taken_ports(ports: Mapping[str, int]) -> list[str]:
-    """One line for each port that another process listens on, with how to choose another.
+    """One line for each port that can't be had, with how to choose another.
 
     Args:
         ports: option of ``python -m pipelines.ui`` -> port.
     """
     lines = []
+    if len({*ports.values()}) < len(ports):
+        lines.append(f"{' and '.join(ports)} are the same port: each server needs its own")
     for option, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
@@ -140,11 +142,17 @@ def server_commands(root: Path, dagster_port: int, mlflow_port: int) -> dict[str
     }
 
 
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number from 1 to 65535")
+    return int(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Start both servers and wait; returns the exit status."""
     parser = argparse.ArgumentParser("python -m pipelines.ui", description=__doc__)
-    parser.add_argument("--dagster-port", type=int, default=3000)
-    parser.add_argument("--mlflow-port", type=int, default=5000)
+    parser.add_argument("--dagster-port", type=_port, default=3000, metavar="PORT")
+    parser.add_argument("--mlflow-port", type=_port, default=5000, metavar="PORT")
     options = parser.parse_args(arguments)
     ports = {"--dagster-port": options.dagster_port, "--mlflow-port": options.mlflow_port}
     if lines := taken_ports(ports):

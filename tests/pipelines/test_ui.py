@@ -94,6 +94,28 @@ def test_a_taken_port_is_named_before_anything_starts(
     assert "make ui DAGSTER_PORT=..." in lines[0] and "--mlflow-port" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("ports", "why"),
+    [
+        (["--dagster-port", "4999", "--mlflow-port", "4999"], "are the same port"),
+        (["--mlflow-port", "0"], "must be a number from 1 to 65535"),
+        (["--dagster-port", "99999"], "must be a number from 1 to 65535"),
+    ],
+)
+def test_ports_that_cannot_be_are_refused(
+    ports: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ui, "supervise", lambda _: pytest.fail("something was started"))
+    try:
+        status = ui.main(ports)
+    except SystemExit as ended:  # argparse
+        status = ended.code
+    assert status == 2 and why in capsys.readouterr().err
+
+
 def test_the_makefile_passes_its_ports_on() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
