@@ -17,12 +17,15 @@ def promote(
     ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
-    from fashion_ops.reports.decision_table import print_decision
-    from fashion_ops.steps import promote as promote_step
+    from fashion_ops.registry import client as registry
 
     params, ws = read_params()
     decisions: list[Mapping[str, Any]] = []
     with exit_on(ValueError, OSError):
+        registry.connect(ws.root, artifacts=True)  # says in time that it can't, before torch is loaded
+        from fashion_ops.reports.decision_table import print_decision
+        from fashion_ops.steps import promote as promote_step
+
         result = promote_step.run(params, ws, again=again, on_decision=decisions.append)
     name = params.registration.model
     print_decision(name, result, decisions[0] if decisions else None, ws.promotions / "promotion.html")

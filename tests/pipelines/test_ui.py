@@ -39,6 +39,7 @@ def marked(value: str) -> list[psutil.Process]:
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv(MARK, str(tmp_path))
+    monkeypatch.setattr(ui, "GRACE", 0.6)  # what a shell starts by `&` ignores SIGINT
     yield str(tmp_path)
     for process in marked(str(tmp_path)):
         process.kill()
@@ -59,10 +60,7 @@ def test_when_one_server_ends_the_other_ends_too(
 
 @pytest.mark.parametrize("number", ui.STOP_SIGNALS)
 @pytest.mark.parametrize("script", [SERVER, STUBBORN, ELSEWHERE])
-def test_a_signal_ends_both_and_leaves_nothing(
-    script: str, number: signal.Signals, mark: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ui, "GRACE", 0.6)
+def test_a_signal_ends_both_and_leaves_nothing(script: str, number: signal.Signals, mark: str) -> None:
     before = signal.getsignal(number)
     again = (0.5, 0.6)  # who presses Ctrl-C twice must not leave anything behind either
     for delay in again:
