@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DAGSTER_PORT ?= 3000
+MLFLOW_PORT ?= 5000
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
+export OMP_WAIT_POLICY ?= passive
 export DO_NOT_TRACK := 1
 
 .PHONY: help env demo test lint ui bench audit lock clean
@@ -33,11 +36,8 @@ lint: $(STAMP) ## check format, style, types and import contracts
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-ui: $(STAMP) ## start Dagster on port 3000 and MLflow on port 5000, with the history of all runs
-	@trap 'kill 0' EXIT INT TERM; \
-	$(BIN)/python -m pipelines.home && \
-	( $(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/.mlflow/mlflow.db --port 5000 & \
-	  $(BIN)/dagster dev --port 3000 )
+ui: $(STAMP) ## start Dagster (DAGSTER_PORT=3000) and MLflow (MLFLOW_PORT=5000), with the history of all runs
+	@exec $(BIN)/python -m pipelines.ui --dagster-port $(DAGSTER_PORT) --mlflow-port $(MLFLOW_PORT)
 
 bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.ingest

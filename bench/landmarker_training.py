@@ -110,28 +110,41 @@ def their_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
 
 def make_epoch(variant: str, config: TrainLandmarker, root: Path, threads: int) -> Callable[[], None]:
     """A function that trains one epoch of a variant on the workspace at ``root``."""
+    if variant != "published":
+        module, adamw, regions = our_training(config, root)
+        if variant == "ours, cut anew":
+            regions._cache = None
+        return lambda: our_epoch(module, adamw, regions, config.batch_size)
     ws = Workspace(root)
     catalog, grouping = Catalog(ws.catalog), used_grouping(ws)
     _, garments = load_garments(ws, "train")
     torch.manual_seed(0)
     model = Landmarker(config.backbone, grouping.num_groups)
-    if variant == "published":
-        crops = PublishedCrops(
-            {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]},
-            garments,
-            grouping.mirror(),
-            config,
-        )
-        loader = DataLoader(
-            crops,
-            config.batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=threads,
-            persistent_workers=True,
-        )
-        adam = torch.optim.Adam(model.parameters(), lr=1e-4)
-        return lambda: their_epoch(model, adam, loader)
+    crops = PublishedCrops(
+        {int(i): root / f"{i}.jpg" for i in catalog.images["image_id"]},
+        garments,
+        grouping.mirror(),
+        config,
+    )
+    loader = DataLoader(
+        crops,
+        config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=threads,
+        persistent_workers=True,
+    )
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4)
+    return lambda: their_epoch(model, adam, loader)
+
+
+def our_training(config: TrainLandmarker, root: Path) -> tuple[Module, torch.optim.Optimizer, Regions]:
+    """What ``our_epoch`` trains, how and on what; the same weights for every call."""
+    ws = Workspace(root)
+    catalog, grouping = Catalog(ws.catalog), used_grouping(ws)
+    _, garments = load_garments(ws, "train")
+    torch.manual_seed(0)
+    model = Landmarker(config.backbone, grouping.num_groups)
     keep_freed_memory()  # as in training
     settings = LandmarkerSettings(
         config.crop,
@@ -142,10 +155,7 @@ def make_epoch(variant: str, config: TrainLandmarker, root: Path, threads: int) 
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = Module(model, config.backbone, config, settings, grouping, 0)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    regions = Regions(garments, catalog.image, config.crop, config.padding)
-    if variant == "ours, cut anew":
-        regions._cache = None
-    return lambda: our_epoch(module, adamw, regions, config.batch_size)
+    return module, adamw, Regions(garments, catalog.image, config.crop, config.padding)
 
 
 def initialize(variant: str, config: TrainLandmarker, root: Path, threads: int) -> None:

@@ -7,12 +7,19 @@ From Python::
     model = fashion_ops.load("models:/garment-landmarks@champion")  # or a folder of models
     for garment in model.predict("photo.jpg"):
         print(garment.category, garment.score, garment.landmarks["left_cuff_outer"])
+
+Threads of OpenMP wait asleep in every process that imports this before torch: spinning ones take the
+processor from each other wherever something else runs beside them. ``OMP_WAIT_POLICY=active`` in the
+environment brings them back. No result depends on it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # OpenMP reads it once, when torch loads it
 
 if TYPE_CHECKING:
     from fashion_ops.inference.predictor import Predictor
@@ -30,11 +37,12 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
 
     Raises:
         FileNotFoundError: no such model; the message names what is missing.
+        ServiceError: the registry does not answer.
     """
-    from fashion_ops.inference.predictor import Predictor
-
     if str(source).startswith("models:/"):
         from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
+    from fashion_ops.inference.predictor import Predictor
+
     return Predictor.load(Path(source), device)

@@ -1,8 +1,9 @@
-"""Progress bars: a live bar on a terminal, and one closing line on stderr."""
+"""Progress: a live bar or spinner on a terminal, and one closing line on stderr."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -36,4 +37,18 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             count += 1
             bar.advance(task)
     line = f"{description}: {count} in {time.monotonic() - start:.1f} s"
+    console.print(line, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def phase(description: str) -> Iterator[None]:
+    """Show that one piece of work of unknown length goes on within the block, and how long it took.
+
+    Args:
+        description: the work in a few words. Within the block there is no ``track``.
+    """
+    console, start = Console(file=sys.stderr), time.monotonic()
+    with console.status(description) if console.is_terminal else nullcontext():
+        yield
+    line = f"{description}: {time.monotonic() - start:.1f} s"
     console.print(line, highlight=False, soft_wrap=True)

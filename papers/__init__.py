@@ -11,3 +11,5 @@ paper imports another, and ``fashion_ops`` imports none of this. Shared modules:
 - ``subprocess_measure``: a measurement in a process of its own;
 - ``command``: the command line.
 """
+
+import fashion_ops as fashion_ops  # before torch: sets how OpenMP's threads wait

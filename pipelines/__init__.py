@@ -8,4 +8,6 @@ import warnings
 
 import dagster as dg
 
+import fashion_ops as fashion_ops  # before torch: sets how OpenMP's threads wait
+
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # single-run backfills; dagster is pinned

@@ -21,7 +21,7 @@ from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
-from pipelines.home import prepare_home
+from pipelines.home import await_history, prepare_home
 from pipelines.jobs import all_partitions_tags
 from pipelines.metadata import failure_cause, failure_status
 from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
@@ -145,6 +145,7 @@ def _main(arguments: list[str]) -> int:
     load_params(root / "params.yaml")  # before anything is written
     with Workspace(root).writing(shlex.join(["python", "-m", "pipelines.run", *arguments])):
         prepare_home(root)
+        await_history()
         return _run_selected(root, options)
 
 

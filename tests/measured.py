@@ -34,5 +34,7 @@ def measured(
     keys = {"truth_boxes": "landmark_ap", "own_boxes": "landmark_ap_own_boxes"}
     comparisons = {kind: comparison(key) for kind, key in keys.items()} if old else None
     garments = {category(c).id: 100 for c in CATEGORY_NAMES}
-    facts = Facts(new, comparisons, garments, (1.0, 1.0), (1.0, 1.0), {"a_check": ""})
+    facts = Facts(
+        new, comparisons, garments, (1.0, 1.0), (1.0, 1.0), {"a_check": ""}, latency_ratio=1.0
+    )
     return Measurements(facts, 1, False, "digest")

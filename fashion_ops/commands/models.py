@@ -114,8 +114,13 @@ def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor
 
     Raises:
         FileNotFoundError: no such model.
+        ServiceError: the registry does not answer.
         ValueError: the model is for another runtime.
     """
+    if runtime == "torch" and model.startswith("models:/"):  # before torch is loaded, in seconds
+        import fashion_ops
+
+        return fashion_ops.load(model)
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH

@@ -1,12 +1,13 @@
 """Commands on the model registry: promote, roll back, show the history, restore a version."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fashion_ops.commands.shared import exit_on, print_metrics, read_params
+from fashion_ops.commands.shared import exit_on, read_params
 from fashion_ops.workspace import find_root
 
 
@@ -16,12 +17,18 @@ def promote(
     ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
-    from fashion_ops.steps import promote as promote_step
+    from fashion_ops.registry import client as registry
 
     params, ws = read_params()
-    with exit_on(ValueError, FileNotFoundError):
-        result = promote_step.run(params, ws, again=again)
-    print_metrics("promote", result)
+    decisions: list[Mapping[str, Any]] = []
+    with exit_on(ValueError, OSError):
+        registry.connect(ws.root, artifacts=True)  # says in time that it can't, before torch is loaded
+        from fashion_ops.reports.decision_table import print_decision
+        from fashion_ops.steps import promote as promote_step
+
+        result = promote_step.run(params, ws, again=again, on_decision=decisions.append)
+    name = params.registration.model
+    print_decision(name, result, decisions[0] if decisions else None, ws.promotions / "promotion.html")
     if not result["promoted"]:
         raise typer.Exit(1)
 
@@ -37,12 +44,11 @@ def rollback(
     from fashion_ops.registry.transitions import begin_transition
 
     params, ws = read_params()
-    client, name = registry.connect(ws.root), params.registration.model
-    with (
-        exit_on(ValueError, LockHeld),
-        begin_transition(client, name, f"rollback: {why}") as transition,
-    ):
-        event = transition.roll_back(why)
+    name = params.registration.model
+    with exit_on(ValueError, OSError, LockHeld), registry.failures_in_one_line():
+        client = registry.connect(ws.root)
+        with begin_transition(client, name, f"rollback: {why}") as transition:
+            event = transition.roll_back(why)
     typer.echo(f"{name}: champion is version {event.champion[1]}, was {event.champion[0]}")
 
 
@@ -56,16 +62,19 @@ def history(
     from fashion_ops.registry import transitions
 
     params, ws = read_params()
-    client, name = registry.connect(ws.root), params.registration.model
-    events = transitions.history(client, name)
+    name = params.registration.model
+    aliases = (registry.CHALLENGER, registry.CHAMPION, registry.PREVIOUS)
+    with exit_on(ValueError, OSError), registry.failures_in_one_line():
+        client = registry.connect(ws.root)
+        events = transitions.history(client, name)
+        versions = {alias: registry.with_alias(client, name, alias) for alias in aliases}
     if as_json:
         typer.echo(json.dumps([asdict(event) for event in events], indent=1))
         return
     for event in events:
         incomplete = "" if event.done else " (incomplete)"
         typer.echo(f"{event.time}  version {event.version}  {event.what}{incomplete}: {event.why}")
-    for alias in (registry.CHALLENGER, registry.CHAMPION, registry.PREVIOUS):
-        version = registry.with_alias(client, name, alias)
+    for alias, version in versions.items():
         typer.echo(f"{alias}: {f'version {version.version}' if version else 'none'}")
 
 
@@ -82,10 +91,12 @@ def restore(
     """Restore a version's code, parameters, dvc.lock and data into a new git worktree."""
     from fashion_ops.ledger import LedgerError
     from fashion_ops.registry import restore as restoring
+    from fashion_ops.registry.client import failures_in_one_line
     from fashion_ops.registry.snapshot import SnapshotError
 
     params, _ = read_params()
-    with exit_on(ValueError, OSError, restoring.RestoreError, SnapshotError, LedgerError):
+    errors = (ValueError, OSError, restoring.RestoreError, SnapshotError, LedgerError)
+    with exit_on(*errors), failures_in_one_line():
         restored = restoring.restore(find_root(), params.registration.model, version, into)
         where = f"{restored.folder}: version {restored.version.version}"
         typer.echo(f"{where}, `dvc status --with-deps evaluate` is clean")

@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray.autoscaler.sdk import request_resources
 
 from fashion_ops.distributed.schedule import tasks_at_once
 from fashion_ops.params import Distributed
+from fashion_ops.services import (
+    Service,
+    ServiceError,
+    await_answer,
+    listens,
+    speaks_grpc,
+    split_host,
+)
 
 POLL_SECONDS = 0.5
 START_ATTEMPTS = 12
@@ -22,6 +31,10 @@ def connect(settings: Distributed) -> None:
 
     A second call in the same process does nothing. The code of ``fashion_ops`` is sent to the cluster,
     whose nodes need the same versions of Python, Ray and torch.
+
+    Raises:
+        ServiceError: the head of the cluster does not answer; Ray itself would try for a quarter of an
+            hour.
     """
     if ray.is_initialized():
         return
@@ -36,7 +49,33 @@ def connect(settings: Distributed) -> None:
         start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
     else:
         package = str(Path(__file__).parent.parent)
+        await_head(address)
         ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
+
+
+def await_head(address: str) -> None:
+    """Ask the head of a Ray cluster whether it answers.
+
+    Args:
+        address: value of ``RAY_ADDRESS``: ``HOST:PORT``, ``ray://HOST:PORT`` or ``auto``, for which Ray
+            looks up the cluster of this host.
+
+    Raises:
+        ServiceError: it does not answer, or the address is not valid.
+    """
+    remedy = "check that the head runs, RAY_ADDRESS and the network; without RAY_ADDRESS Ray runs here"
+    try:
+        found = canonicalize_bootstrap_address_or_die(address) if address == "auto" else address
+        host, port = split_host(found)
+    except ConnectionError as error:
+        raise ServiceError(
+            f"RAY_ADDRESS={address}: no Ray cluster runs on this host: {remedy}"
+        ) from error
+    except ValueError as error:
+        raise ServiceError(f"RAY_ADDRESS={address}: {error}, such as head:6379") from error
+    encrypted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+    probe = listens(host, port) if encrypted else speaks_grpc(host, port)
+    await_answer(Service("Ray", found, remedy), probe)
 
 
 def start_ray(address: str, **options: Any) -> None:

@@ -6,6 +6,7 @@ in it. DVC does not check the content of its cache; the functions here do.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import chdir, suppress
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from dvc.exceptions import CheckoutError, DvcException
 
 from fashion_ops.ledger.repository import LedgerError, Repository, name_of, outputs_match
+from fashion_ops.services import ServiceError
+
+log = logging.getLogger(__name__)
 
 
 def damaged_outputs(ledger: Repository, remove: bool = False) -> dict[str, list[str]]:
@@ -60,8 +64,8 @@ def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[
 def repair_cache(ledger: Repository) -> dict[str, list[str]]:
     """Replace damaged cached files by those of the workspace or of the default remote.
 
-    A damaged file that neither has is removed from the cache, so that its stage is stale and the next
-    run makes it again.
+    A remote that does not answer is left out, with a warning. A damaged file that neither has is
+    removed from the cache, so that its stage is stale and the next run makes it again.
 
     Returns:
         The files that were damaged, by stage.
@@ -69,14 +73,25 @@ def repair_cache(ledger: Repository) -> dict[str, list[str]]:
     entries = ledger.entries()
     if not (damaged := damaged_outputs(ledger, remove=True)):
         return damaged
+    remote = ledger.has_remote and _answers(ledger)
     with ledger.locked(read_lock=True):
         for name in damaged:
             if outputs_match(ledger.load(name), entries[name]):
                 ledger.load(name).commit()
-            elif ledger.has_remote:
+            elif remote:
                 with suppress(Exception), chdir(ledger.root):  # what can't be fetched is made again
                     ledger.dvc.fetch(name)
     return damaged
+
+
+def _answers(ledger: Repository) -> bool:
+    """Whether the default remote answers; a warning says why if it does not."""
+    try:
+        ledger.await_remote()
+    except ServiceError as error:
+        log.warning("%s", error)
+        return False
+    return True
 
 
 def push(ledger: Repository) -> int:
@@ -87,9 +102,11 @@ def push(ledger: Repository) -> int:
 
     Raises:
         LedgerError: a cached file is damaged, or not all files arrived.
+        ServiceError: the remote does not answer.
     """
     if not ledger.has_remote:
         return 0
+    ledger.await_remote()
     if damaged := damaged_outputs(ledger):
         files = "; ".join(f"{stage}: {', '.join(paths)}" for stage, paths in damaged.items())
         raise LedgerError(
@@ -118,6 +135,7 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
 
     Raises:
         LedgerError: an output is neither in the cache nor in the remote; the message names it.
+        ServiceError: the remote is needed and does not answer.
     """
     config: Any
     with ledger.dvc.config.edit("local") as config:  # DVC has made the paths of source absolute
@@ -135,6 +153,7 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
             except CheckoutError:
                 if not ledger.has_remote:
                     raise
+                source.await_remote()
                 ledger.dvc.fetch(targets)
                 ledger.dvc.checkout(targets, force=True)
     except DvcException as error:

@@ -17,6 +17,17 @@ from networkx import descendants
 
 from fashion_ops.failures import one_line
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
+from fashion_ops.services import (
+    Service,
+    await_answer,
+    listens,
+    speaks_http,
+    split_host,
+    without_credentials,
+)
+from fashion_ops.services.s3 import s3_service
+
+SSH_PORT = 22
 
 
 class LedgerError(RuntimeError):
@@ -63,6 +74,29 @@ class Repository:
     def has_remote(self) -> bool:
         """Whether DVC has a default remote."""
         return bool(self.dvc.config["core"].get("remote"))
+
+    def await_remote(self) -> None:
+        """Ask the default remote, if there is one, whether it answers; see ``services``.
+
+        Remotes that are folders or of other clouds than S3 are not asked.
+
+        Raises:
+            ServiceError: it does not answer.
+        """
+        if not self.has_remote:
+            return
+        name = self.dvc.config["core"]["remote"]
+        settings: dict[str, Any] = self.dvc.config["remote"].get(name, {})
+        url = str(settings.get("url", ""))
+        whose, scheme = f"DVC's remote {name!r}", url.partition(":")[0]
+        if scheme == "s3":
+            places = (settings.get(key) for key in ("endpointurl", "region", "profile"))
+            await_answer(*s3_service(whose, *places))
+        elif scheme in ("http", "https", "ssh"):
+            remedy = "start it, or correct its address by `dvc remote modify`"
+            service = Service(whose, without_credentials(url), remedy)
+            probe = listens(*split_host(url, SSH_PORT)) if scheme == "ssh" else speaks_http(url)
+            await_answer(service, probe)
 
     def entries(self) -> dict[str, LockEntry]:
         """All entries of ``dvc.lock`` by stage name, as the file is now."""

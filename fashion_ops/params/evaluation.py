@@ -69,6 +69,11 @@ class Promote(Section):
         ge=1,
         description="with fewer, n, the drop may be sqrt(category_garments / n) times larger",
     )
-    max_latency_ms: float = Field(default=2000.0, gt=0, description="median over photos, on the CPU")
+    max_latency_ratio: float = Field(
+        default=1.5, gt=0, description="time of a photo over the champion's, both timed in turn"
+    )
+    max_latency_ms: float | None = Field(
+        default=None, gt=0, description="budget of the median photo on this CPU; null: no budget"
+    )
     latency_photos: int = Field(default=12, ge=1)
     max_size_mb: float = Field(default=1000.0, gt=0, description="of all models, 10^6 bytes")

@@ -50,6 +50,7 @@ class Facts:
     size_mb: tuple[float, float | None]  # of the models, challenger and champion
     checks: Mapping[str, str]  # blocking checks by name: why they failed, empty if they passed
     objections: tuple[str, ...] = ()  # other reasons against the challenger
+    latency_ratio: float | None = None  # challenger's time of a photo over the champion's
 
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
@@ -63,7 +64,8 @@ def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
         *_floors(facts.metrics, gate),
         *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
         *(_categories(facts.comparisons, facts.garments, gate) if facts.comparisons else ()),
-        *_budgets(facts, gate),
+        *_latency(facts, gate),
+        _size(facts.size_mb, gate.max_size_mb),
         *_checks(facts.checks),
         *(Finding("challenger", "nothing against it", False, text) for text in facts.objections),
     ]
@@ -154,18 +156,39 @@ def _numbers(d: Difference) -> tuple[float, float, float, float]:
     return d.new, d.old, d.low, d.high
 
 
-def _budgets(facts: Facts, gate: Promote) -> Iterator[Finding]:
-    """Check latency and size of the challenger against ``max_latency_ms`` and ``max_size_mb``."""
-    budgets = (
-        ("time of a photo, ms", facts.latency_ms, gate.max_latency_ms, "promote.max_latency_ms"),
-        ("size of the models, MB", facts.size_mb, gate.max_size_mb, "promote.max_size_mb"),
-    )
-    for what, (new, old), limit, rule in budgets:
-        if new is None:
-            why = f"{what}: was not measured, {rule} is {limit:g}"
-        else:
-            why = "" if new <= limit else f"{what}: {new:.0f} is above {rule} {limit:g}"
-        yield Finding(what, rule, not why, why, new=new, old=old, limit=limit)
+def _latency(facts: Facts, gate: Promote) -> Iterator[Finding]:
+    """Check the challenger's time of a photo against the champion's, and against an absolute budget.
+
+    Only the first depends on the models alone: both were timed in turn on the same machine. Without a
+    budget (``max_latency_ms`` null) the time itself passes, whatever it is.
+    """
+    (new, old), ratio = facts.latency_ms, facts.latency_ratio
+    what, rule, budget = "time of a photo, ms", "promote.max_latency_ms", gate.max_latency_ms
+    why = ""
+    if budget is not None and new is None:
+        why = f"{what}: was not measured, {rule} is {budget:g}"
+    elif budget is not None and new is not None and new > budget:
+        why = f"{what}: {new:.0f} is above {rule} {budget:g}"
+    yield Finding(what, rule, not why, why, new=new, old=old, limit=budget)
+    if facts.comparisons is None and ratio is None:  # there is no champion to compare with
+        return
+    what, rule, limit = "time of a photo, ratio", "promote.max_latency_ratio", gate.max_latency_ratio
+    why = ""
+    if ratio is None:
+        why = f"{what}: was not measured, {rule} is {limit:g}"
+    elif ratio > limit:
+        why = (
+            f"{what}: a photo takes {ratio:.2f} times as long as with the champion ({new:.0f} ms, "
+            f"{old:.0f} ms), {rule} is {limit:g}"
+        )
+    yield Finding(what, rule, not why, why, new=ratio, old=None if ratio is None else 1.0, limit=limit)
+
+
+def _size(size_mb: tuple[float, float | None], limit: float) -> Finding:
+    """Check the size of the challenger's models against ``max_size_mb``."""
+    what, rule = "size of the models, MB", "promote.max_size_mb"
+    why = "" if size_mb[0] <= limit else f"{what}: {size_mb[0]:.0f} is above {rule} {limit:g}"
+    return Finding(what, rule, not why, why, new=size_mb[0], old=size_mb[1], limit=limit)
 
 
 def _checks(checks: Mapping[str, str]) -> Iterator[Finding]:

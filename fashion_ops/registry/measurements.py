@@ -23,6 +23,7 @@ from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
+from fashion_ops.progress import phase, track
 from fashion_ops.reading import read_json
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
@@ -84,14 +85,17 @@ def measure(
         if old is None and in_catalog:
             old = _predict(old_predictor, catalog, frozen, params.evaluate)
             predicted_again = True
-        comparisons = _compare(frozen, old, params) if old else None
+        with phase("compare with the champion"):
+            comparisons = _compare(frozen, old, params) if old else None
     photos = _photos(catalog, frozen, params.promote.latency_photos) if in_catalog else []
     times = latencies([p for p in (predictor, old_predictor) if p], photos)
+    medians = [statistics.median(milliseconds) for milliseconds in times]
     facts = Facts(
         metrics=registry.metrics_of(challenger),
         comparisons=comparisons,
         garments=_count_garments(frozen),
-        latency_ms=(times[0] if times else None, times[1] if len(times) > 1 else None),
+        latency_ms=(medians[0] if medians else None, medians[1] if len(medians) > 1 else None),
+        latency_ratio=median_ratio(*times) if len(times) > 1 else None,
         size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
         checks=read_json(registry.fetch_record(challenger, CHECKS_FILE)),
         objections=tuple(objections),
@@ -101,8 +105,9 @@ def measure(
 
 def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
     """Download the models of a version; returns their folder and the loaded predictor."""
-    bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
-    return bundle, Predictor.load(bundle)
+    with phase(f"load version {version.version}"):
+        bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
+        return bundle, Predictor.load(bundle)
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:
@@ -195,23 +200,38 @@ def _photos(catalog: Catalog, frozen: FrozenSet, count: int) -> list[bytes]:
     return [catalog.image_bytes(int(ids[name])) for name in frozen.images["file_name"].iloc[rows]]
 
 
-def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[float]:
-    """Median time in milliseconds from a photo's encoded bytes to its garments.
+def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[list[float]]:
+    """Time in milliseconds from each photo's encoded bytes to its garments.
 
-    The predictors alternate photo by photo, so that other load of the machine affects all alike. A few
+    The predictors take turns on every photo, there and back (A B B A), so that other load of the
+    machine affects all alike. The shorter of a predictor's two times counts: load only ever adds. A few
     photos are predicted before the measurement starts.
 
     Returns:
-        One number per predictor; empty if there are no photos.
+        A list per predictor with one number per photo; empty if there are no photos.
     """
+    for data in photos[:_WARM_UP]:
+        for predictor in predictors:
+            _milliseconds(predictor, data)
     times: list[list[float]] = [[] for _ in predictors]
-    for number, data in enumerate([*photos[:_WARM_UP], *photos]):
-        for predictor, milliseconds in zip(predictors, times, strict=True):
-            start = time.perf_counter()
-            predictor.predict(decode_photo(data, "photo"))
-            if number >= _WARM_UP:
-                milliseconds.append(1000 * (time.perf_counter() - start))
-    return [statistics.median(milliseconds) for milliseconds in times] if photos else []
+    for data in track(photos, "time photos"):
+        there = [_milliseconds(predictor, data) for predictor in predictors]
+        back = [_milliseconds(predictor, data) for predictor in reversed(predictors)]
+        for milliseconds, first, second in zip(times, there, reversed(back), strict=True):
+            milliseconds.append(min(first, second))
+    return times if photos else []
+
+
+def _milliseconds(predictor: Predictor, data: bytes) -> float:
+    """How long a predictor takes for one photo."""
+    start = time.perf_counter()
+    predictor.predict(decode_photo(data, "photo"))
+    return 1000 * (time.perf_counter() - start)
+
+
+def median_ratio(new: Sequence[float], old: Sequence[float]) -> float:
+    """Median over the photos of the challenger's time over the champion's for the same photo."""
+    return statistics.median(a / b for a, b in zip(new, old, strict=True))
 
 
 def _megabytes(bundle: Path) -> float:

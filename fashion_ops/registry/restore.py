@@ -58,9 +58,10 @@ def restore(root: Path, name: str, version_or_alias: str, into: Path | None = No
         RestoreError: the version has no snapshot, or the restored data differ from the registered ones.
         SnapshotError: git lacks the commit that the version was made on.
         LedgerError: data are neither in the cache nor in the remote.
+        ServiceError: the registry or the remote does not answer.
     """
     root = root.resolve()
-    version = registry.find_version(registry.connect(root), name, version_or_alias)
+    version = registry.find_version(registry.connect(root, artifacts=True), name, version_or_alias)
     commit = version.tags.get(SNAPSHOT_TAG)
     if commit is None:
         raise RestoreError(

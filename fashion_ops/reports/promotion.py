@@ -60,8 +60,9 @@ def _cards(
         elif f["rule"] == "promote.min_ap" and not decision["against"]:
             cards.append((f["what"], f["new_text"], f"at least {f['limit_text']}"))
         elif f["rule"] in ("promote.max_latency_ms", "promote.max_size_mb"):
-            champion = f", champion {f['old_text']}" if f["old_text"] else ""
-            cards.append((f["what"], f["new_text"], f"at most {f['limit_text']}{champion}"))
+            remarks = [f"at most {f['limit_text']}"] if f["limit_text"] else []
+            remarks += [f"champion {f['old_text']}"] if f["old_text"] else []
+            cards.append((f["what"], f["new_text"], ", ".join(remarks)))
     return cards
 
 

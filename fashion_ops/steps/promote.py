@@ -6,7 +6,7 @@ JSON and as a page.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
@@ -21,8 +21,13 @@ from fashion_ops.reports.promotion import draw_page
 from fashion_ops.workspace import Workspace, write_whole
 
 
+@registry.failures_in_one_line()
 def run(
-    params: Params, ws: Workspace, tags: Mapping[str, str] | None = None, again: bool = False
+    params: Params,
+    ws: Workspace,
+    tags: Mapping[str, str] | None = None,
+    again: bool = False,
+    on_decision: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Make the challenger champion, or say why not.
 
@@ -33,6 +38,7 @@ def run(
         ws: the workspace, with the catalog that the challenger was evaluated on.
         tags: facts about this run, such as its id, that are kept in promotion.json.
         again: allow a version that was rolled back.
+        on_decision: called with the content of promotion.json, if a decision had to be made.
 
     Returns:
         ``promoted``: whether the challenger is champion now; ``version``: number of the challenger;
@@ -42,9 +48,10 @@ def run(
     Raises:
         ValueError: the registry has no challenger.
         FileNotFoundError: the challenger lacks a model or a record.
+        ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among its models.
     """
-    client, name = registry.connect(ws.root), params.registration.model
+    client, name = registry.connect(ws.root, artifacts=True), params.registration.model
     challenger, champion = _aliases(client, name)
     events = transitions.history(client, name)
     same = champion is not None and champion.version == challenger.version
@@ -59,6 +66,8 @@ def run(
             measurements = measure(params, ws, challenger, champion, again)
             decision = decide(params, challenger, champion, measurements, tags or {})
             _record(client, ws, challenger, decision)
+            if on_decision is not None:
+                on_decision(decision)
             why = "; ".join(decision["reasons"])
             if why:
                 transition.refuse(str(challenger.version), why)

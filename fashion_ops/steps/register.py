@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 EVALUATED = "evaluate"  # a version consists of this stage and those that it depends on
 
 
+@registry.failures_in_one_line()
 def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Bundle the models with ``params.yaml`` and ``dvc.lock``, and register them.
 
@@ -47,6 +48,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             not predict.
         LedgerError: files differ from ``dvc.lock``, were not evaluated together, were made by code or
             parameters other than the present ones, or did not arrive at the remote.
+        ServiceError: the registry or the remote does not answer.
         UnsafeModel: there is a pickle among the models.
     """
     if params.evaluate.boxes not in (DETECTOR, BOX_DETECTOR):
@@ -54,6 +56,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model predicts its own boxes "
             f"and must be evaluated with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
         )
+    client = registry.connect(ws.root, artifacts=True)  # first, because what follows takes long
     ledger = Ledger(ws.root)
     ledger.verify(EVALUATED)
     if changes := ledger.changes(EVALUATED):
@@ -63,7 +66,6 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"as it is ({first}). Run `dvc repro` first"
         )
     push(ledger)
-    client = registry.connect(ws.root)
     name, lineage = params.registration.model, ledger.digest(EVALUATED)
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)

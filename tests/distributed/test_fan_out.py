@@ -65,7 +65,7 @@ def chain(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> dict[s
             os.kill(os.getpid(), signal.SIGKILL)
         if job.get("flaky_at") == epoch and start == 0:
             raise ConnectionError("the line went dead")
-    return {"state": state.hex(), "started_at": start, "pid": os.getpid(), "cwd": str(Path.cwd())}
+    return {"state": state.hex(), "started_at": start, "openmp": os.environ.get("OMP_WAIT_POLICY")}
 
 
 def job(name: str, cost: float = 1.0, **more: Any) -> Job:
@@ -95,6 +95,7 @@ def test_one_failure_leaves_twelve_completed_and_names_the_thirteenth(tmp_path: 
     error = completed.pop("error")
     assert set(completed) == set(CATEGORY_NAMES) - {"skirt"}
     assert {name: r["state"] for name, r in completed.items()} == {n: expected(n) for n in completed}
+    assert {r["openmp"] for r in completed.values()} == {os.environ["OMP_WAIT_POLICY"]}
     assert set(error.failures) == {"skirt"} and isinstance(error.failures["skirt"], ValueError)
     assert "finetune: 1 of 13 failed" in str(
         error

@@ -32,6 +32,7 @@ def facts(**changes: object) -> Facts:
         comparisons={"truth_boxes": comparison(), "own_boxes": comparison()},
         garments=COUNTS,
         latency_ms=(100.0, 90.0),
+        latency_ratio=1.1,
         size_mb=(160.0, 150.0),
         checks={"catalog_adds_up": ""},
     )
@@ -92,11 +93,23 @@ CASES = {
         {"comparisons": pair(comparison(skirt=Difference(0.499, 0.6, -0.2, 0.0)))},
         ["skirt: landmark AP 0.4990 is 0.1010 below the champion's 0.6000"],
     ),
-    "slow": (
-        {"latency_ms": (2001.0, 90.0)},
-        ["time of a photo, ms: 2001 is above promote.max_latency_ms"],
+    "first, on a busy machine": (
+        {"comparisons": None, "latency_ms": (7571.0, None), "latency_ratio": None},
+        [],
     ),
-    "not timed": ({"latency_ms": (None, None)}, ["time of a photo, ms: was not measured"]),
+    "both slow, as the machine is busy": ({"latency_ms": (7571.0, 7400.0)}, []),
+    "a third slower": ({"latency_ms": (120.0, 90.0), "latency_ratio": 1.33}, []),
+    "slower than the champion": (
+        {"latency_ms": (141.0, 90.0), "latency_ratio": 1.5666},
+        [
+            "time of a photo, ratio: a photo takes 1.57 times as long as with the champion (141 ms, "
+            "90 ms), promote.max_latency_ratio is 1.5"
+        ],
+    ),
+    "not timed": (
+        {"latency_ms": (None, None), "latency_ratio": None},
+        ["time of a photo, ratio: was not measured"],
+    ),
     "large": (
         {"size_mb": (1001.0, 1.0)},
         ["size of the models, MB: 1001 is above promote.max_size_mb"],
@@ -123,6 +136,22 @@ def test_each_rule(case: str) -> None:
         if facts(**changes).comparisons
         else set()
     )
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "reason"),
+    [
+        (2001.0, "time of a photo, ms: 2001 is above promote.max_latency_ms 2000"),
+        (None, "time of a photo, ms: was not measured, promote.max_latency_ms is 2000"),
+        (1999.0, None),
+    ],
+)
+def test_an_absolute_budget_holds_where_the_operator_sets_one(
+    milliseconds: float | None, reason: str | None
+) -> None:
+    first = facts(comparisons=None, latency_ms=(milliseconds, None), latency_ratio=None)
+    limited = GATE.model_copy(update={"max_latency_ms": 2000.0})
+    assert [f.why for f in apply_rules(first, limited) if not f.passed] == ([reason] if reason else [])
 
 
 def test_the_tolerance_of_small_categories_follows_the_spread_of_an_average() -> None:
@@ -152,7 +181,8 @@ def test_the_page_says_everything_that_the_decision_does() -> None:
     assert page.count("<circle") == 12 and page.count('class="point bad"') == 1
     assert "<td>vest</td><td>100</td><td>0.600</td><td>0.400</td>" in page
     assert "−0.300 … −0.100" in page and "1,234 images (the champion predicted again" in page
-    assert "check a_check failed: &lt;b&gt;" in page and "max_latency_ms: 2000.0" in page
+    assert "check a_check failed: &lt;b&gt;" in page and "max_latency_ms: null" in page
+    assert "<b>100</b><span>champion 90</span>" in page and "promote.max_latency_ratio" in page
     assert "git_commit" not in page
     first = decision | {"against": None, "promoted": True, "reasons": [], "judged_anew": False}
     first["findings"] = [f.to_json() for f in apply_rules(facts(comparisons=None), GATE)]

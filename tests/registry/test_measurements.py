@@ -126,7 +126,8 @@ def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, f
     measured = measure(PARAMS, WS, challenger, champion)
     assert not measured.champion_predicted_again and measured.facts.objections == ()
     assert measured.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
-    assert None not in measured.facts.latency_ms and measured.images == len(frozen.images)
+    assert None not in measured.facts.latency_ms and measured.facts.latency_ratio is not None
+    assert measured.images == len(frozen.images)
     truth = ground_truth(records.catalog.images, garments)
     assert measured.facts.comparisons is not None
     for kind in old:
@@ -169,23 +170,52 @@ def test_what_speaks_against_a_challenger(records, frozen, garments):
     measured = measure(PARAMS, WS, records.version("5", frozen, {}), None)
     (why,) = measured.facts.objections
     assert "other images or labels than version 5 was evaluated on" in why
-    assert measured.facts.latency_ms == (None, None)  # and so the gate refuses
+    assert measured.facts.latency_ms == (None, None) and measured.facts.latency_ratio is None
 
 
-def test_times_are_medians_of_what_takes_turns(monkeypatch):
-    called, now = [], [0.0]
-    monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
-    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+class Clock:
+    """Replaces the clock of the measurement: a photo of a predictor takes what a test says."""
 
-    def predictor(name: str, cost: dict[bytes, float]) -> Any:
-        def predict(photo: bytes) -> list:
-            called.append(name)
-            now[0] += cost.get(photo, 0.1)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.called = 0.0, []
+        monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
+        monkeypatch.setattr("time.perf_counter", lambda: self.now)
+
+    def predictor(self, name: str, *seconds: float) -> Any:
+        """A predictor whose calls take these seconds in turn, and 0.1 once they are used up."""
+        left = list(seconds)
+
+        def predict(_: bytes) -> list:
+            self.called.append(name)
+            self.now += left.pop(0) if left else 0.1
             return []
 
         return SimpleNamespace(predict=predict)
 
-    pair = [predictor("a", {b"2": 9.0}), predictor("b", {b"1": 0.3, b"3": 0.3})]
-    assert latencies(pair, [b"1", b"2", b"3"]) == pytest.approx([100.0, 300.0])
-    assert called == ["a", "b"] * 5  # two to warm up
+
+def test_predictors_take_turns_and_the_shorter_time_counts(monkeypatch):
+    clock = Clock(monkeypatch)
+    warm = (5.0, 5.0)
+    pair = [clock.predictor("a", *warm, 0.2, 9.0, 9.0, 0.4), clock.predictor("b", *warm, 0.3, 0.1)]
+    times = latencies(pair, [b"1", b"2", b"3"])
+    assert times[0] == pytest.approx([200.0, 400.0, 100.0]) and times[1] == pytest.approx([100.0] * 3)
+    assert clock.called == ["a", "b"] * 2 + ["a", "b", "b", "a"] * 3  # two photos to warm up
     assert latencies(pair, []) == []
+
+
+@pytest.mark.parametrize("load", [1.0, 40.0])
+def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, monkeypatch):
+    """Challenger and champion at once on a machine 40 times as slow; one photo is delayed by chance."""
+    clock = Clock(monkeypatch)
+    delayed = [0.2 * load, 0.2 * load, 20.0 * load, *[0.2 * load] * 5]
+    made = {"2": clock.predictor("2", *delayed), "1": clock.predictor("1", *[0.1 * load] * 8)}
+    for number, predictor in made.items():
+        predictor.number, predictor.detector = number, None
+    monkeypatch.setattr(module.Predictor, "load", lambda bundle: made[bundle.name])
+    challenger = records.version("2", frozen, frozen.predictions)
+    champion = records.version("1", frozen, frozen.predictions)
+    facts = measure(PARAMS, WS, challenger, champion).facts
+    assert facts.latency_ratio == pytest.approx(2.0)
+    assert facts.latency_ms == pytest.approx((200.0 * load, 100.0 * load))
+    first = measure(PARAMS, WS, challenger, None).facts
+    assert first.latency_ratio is None and first.latency_ms[1] is None
