@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-from fashion_ops.ledger import Ledger, LockEntry
+from fashion_ops.ledger import Ledger, LedgerError, LockEntry
 from fashion_ops.params import Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -43,7 +43,11 @@ def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
         root: of the repository.
         retrain: ``overdue_days`` is the freshness policy of ``register``.
     """
-    versions = Ledger(root).code_versions()
+    try:
+        versions = Ledger(root).code_versions()
+    except LedgerError as error:  # the steps of a run raise it again
+        say(f"steps have no code version: {error}")
+        versions = {}
     overdue = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=retrain.overdue_days))
     options = {"register": {"freshness_policy": overdue}}
     return [make_asset(s, versions.get(s.name), options.get(s.name, {})) for s in ASSETS]
@@ -72,6 +76,7 @@ def make_asset(
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
+        repository.params()  # a broken file fails every run, also one that would skip all steps
         return body(context, repository)
 
     decorate = dg.asset(

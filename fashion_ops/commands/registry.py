@@ -14,13 +14,20 @@ def promote(
     again: Annotated[
         bool, typer.Option("--again", help="Allow a version that was rolled back.")
     ] = False,
+    replace_unloadable: Annotated[
+        bool,
+        typer.Option(
+            "--replace-unloadable",
+            help="Replace a champion that this code can't load, without a comparison if need be.",
+        ),
+    ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
     from fashion_ops.steps import promote as promote_step
 
     params, ws = read_params()
     with exit_on(ValueError, FileNotFoundError):
-        result = promote_step.run(params, ws, again=again)
+        result = promote_step.run(params, ws, again=again, replace_unloadable=replace_unloadable)
     print_metrics("promote", result)
     if not result["promoted"]:
         raise typer.Exit(1)

@@ -15,11 +15,14 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
-from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
-
-
-class LedgerError(RuntimeError):
-    """A stage can't be recorded, or its data kept or restored; the message says which and why."""
+from fashion_ops.ledger.lockfile import (
+    LedgerError,
+    LockEntry,
+    Snapshot,
+    check_merged,
+    plain,
+    read_entries,
+)
 
 
 class Repository:
@@ -97,6 +100,9 @@ class Repository:
 
         Args:
             read_lock: parse in any case, so that the stages also know what ``dvc.lock`` says now.
+
+        Raises:
+            LedgerError: one of the three files is broken; the message names it.
         """
         with self.dvc.lock:
             self.dvc._lock_depth += 1  # keeps DVC's functions from locking and parsing again
@@ -104,13 +110,33 @@ class Repository:
                 files = (self.root / "dvc.yaml", self.root / "params.yaml")
                 definition = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
                 if read_lock or definition != self._definition:
-                    self.dvc._reset()
-                    stages = self.dvc.index.stages
-                    self.defined = {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
+                    self._definition = ()
+                    self.defined = self._parse(files)
                     self._definition = definition
                 yield
             finally:
                 self.dvc._lock_depth -= 1
+
+
+    def _parse(self, files: tuple[Path, ...]) -> dict[str, PipelineStage]:
+        """The stages by name, parsed from ``files`` and ``dvc.lock``.
+
+        Raises:
+            LedgerError: one of the files is broken.
+        """
+        for file in (*files, self.lock_file):
+            check_merged(file)
+        try:
+            self.dvc._reset()
+            stages = self.dvc.index.stages
+            self.dvc.index.check_graph()
+        except DvcException as error:
+            causes = [error]
+            while isinstance(causes[-1].__cause__, Exception):
+                causes.append(causes[-1].__cause__)
+            cause = ": ".join(dict.fromkeys(" ".join(str(e).split()) for e in causes))
+            raise LedgerError(f"{self.root}: the pipeline can't be read: {cause}") from error
+        return {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
 
 
 def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:

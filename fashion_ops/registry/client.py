@@ -24,13 +24,14 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts, load_dict
+from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from fashion_ops.methods.pickles import refuse_pickles
+from fashion_ops.processes import this_process
 from fashion_ops.workspace import find_root
 
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")  # it would hold a photo
@@ -38,6 +39,7 @@ warnings.filterwarnings("ignore", message=".*input example was not provided.*") 
 EXPERIMENT = "fashion-ops"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `make ui` serves a local registry
+OWNER_TAG = "fashion_ops.process"  # tag of a run: host:pid:start of the process that writes it
 LINEAGE_TAG = "lineage"  # digest of the entries in dvc.lock: equal lineages hold equal models
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -50,7 +52,8 @@ _BATCH = 100  # parameters that MLflow accepts in one call
 def connect(root: Path) -> MlflowClient:
     """Connect MLflow to ``MLFLOW_TRACKING_URI``, by default to a SQLite file in ``root/.mlflow``.
 
-    Creates the experiment ``EXPERIMENT`` if it does not exist.
+    Creates the experiment ``EXPERIMENT`` if it does not exist, and takes it back if somebody deleted
+    it: the runs of all versions are in it.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
     location = None
@@ -59,8 +62,11 @@ def connect(root: Path) -> MlflowClient:
         folder.mkdir(parents=True, exist_ok=True)
         location = (folder / "artifacts").as_uri()
     mlflow.set_tracking_uri(uri)
-    if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+    elif experiment.lifecycle_stage == "deleted":
+        MlflowClient().restore_experiment(experiment.experiment_id)
     return MlflowClient()
 
 
@@ -91,7 +97,8 @@ def register(
     package = importlib.metadata.version("fashion-ops")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    with mlflow.start_run(experiment_id=experiment.experiment_id, tags=dict(tags)) as run:
+    of_run = {**tags, OWNER_TAG: this_process()}
+    with mlflow.start_run(experiment_id=experiment.experiment_id, tags=of_run) as run:
         flat = [(key, value) for key, value in flatten(params).items()]
         for start in range(0, len(flat), _BATCH):
             mlflow.log_params(dict(flat[start : start + _BATCH]))
@@ -196,8 +203,23 @@ def fetch_record(version: ModelVersion, path: str) -> Path:
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
-    """The content of the metrics.json that ``evaluate`` wrote for the models of a version."""
-    return load_dict(f"runs:/{version.run_id}/metrics.json")
+    """The content of the metrics.json that ``evaluate`` wrote for the models of a version.
+
+    Raises:
+        FileNotFoundError: the version's run is gone.
+    """
+    return json.loads(fetch_record(version, "metrics.json").read_text(encoding="utf-8"))
+
+
+def keep_run(client: MlflowClient, version: ModelVersion) -> None:
+    """Take back the run of a version if somebody deleted it, so that ``mlflow gc`` does not take it.
+
+    Does nothing if it is gone for good.
+    """
+    with suppress(MlflowException):
+        run = client.get_run(str(version.run_id))
+        if run.info.lifecycle_stage == "deleted":
+            client.restore_run(run.info.run_id)
 
 
 def record_decision(
