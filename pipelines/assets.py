@@ -99,7 +99,7 @@ def run_step(context: Context, repository: RepositoryResource) -> dg.Materialize
     The step is skipped if it is current and ``may_skip`` allows it.
     """
     step, ledger, ws = context.asset_key.to_user_string(), repository.ledger, repository.workspace
-    if may_skip(context) and ledger.is_current(step):
+    if may_skip(context) and ledger.make_current(step):
         _log_skipped(context, repository, [step])
         return lineage.no_event()
     say(f"{step}: started")
@@ -130,12 +130,12 @@ def run_partitions(context: Context, repository: RepositoryResource) -> dg.Mater
     if not may_skip(context):
         _run_keys(context, repository, step, keys)
     elif by_category:
-        current = [name for name in keys if ledger.is_current(f"{step}@{name}")]
+        current = [name for name in keys if ledger.make_current(f"{step}@{name}")]
         _log_skipped(context, repository, [f"{step}@{name}" for name in current])
         _run_keys(context, repository, step, [name for name in keys if name not in current])
     else:  # each partition is made from the one before, so it may only be checked when that is done
         for key in keys:
-            if ledger.is_current(f"{step}@{key}"):
+            if ledger.make_current(f"{step}@{key}"):
                 _log_skipped(context, repository, [f"{step}@{key}"])
             else:
                 _run_keys(context, repository, step, [key])

@@ -1,7 +1,7 @@
 """The sensors: new data, changes of ``dvc.lock``, failed runs, and runs that are overdue.
 
 They live while ``params.yaml``, ``dvc.yaml`` or ``dvc.lock`` are broken. Alarms take their settings
-from the last valid ``params.yaml``; a sensor that needs the present one says in its tick what is broken.
+from the last valid ``params.yaml``. A sensor that needs the present one says what is broken.
 """
 
 import hashlib

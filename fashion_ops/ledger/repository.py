@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
+from fashion_ops.ledger import objects
 from fashion_ops.ledger.lockfile import (
     LedgerError,
     LockEntry,
@@ -70,9 +72,27 @@ class Repository:
         """All entries of ``dvc.lock`` by stage name, as the file is now."""
         return read_entries(self.lock_file)
 
+    def recorded(self) -> dict[str, dict[str, str]]:
+        """The md5 of each file and folder that is in the cache, by path, for each stage and .dvc file."""
+        outs = {name: dict(entry.outs) for name, entry in self.entries().items()}
+        with self.locked(read_lock=True):
+            for stage in self.dvc.index.stages:
+                if not isinstance(stage, PipelineStage):
+                    outs[os.path.relpath(stage.path, self.root)] = {
+                        os.path.relpath(out.fs_path, self.root): str(out.hash_info.value)
+                        for out in stage.outs
+                        if out.hash_info
+                    }
+        return outs
+
+    @property
+    def store(self) -> Path:
+        """The folder with the objects of the cache."""
+        return Path(self.dvc.cache.local.path)
+
     def cached(self, md5: str) -> Path:
         """Path of an object in the cache, by its md5 (with ``.dir`` for a folder)."""
-        return Path(self.dvc.cache.local.oid_to_path(md5))
+        return objects.path_of(self.store, md5)
 
     def load(self, stage: str) -> PipelineStage:
         """One stage, as it was when the lock was last taken.
@@ -116,7 +136,6 @@ class Repository:
                 yield
             finally:
                 self.dvc._lock_depth -= 1
-
 
     def _parse(self, files: tuple[Path, ...]) -> dict[str, PipelineStage]:
         """The stages by name, parsed from ``files`` and ``dvc.lock``.
