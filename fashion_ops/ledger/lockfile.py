@@ -185,7 +185,7 @@ def _parse_lock(text: bytes, lock_file: Path) -> Mapping[str, Any]:
     """
     _check_merged(text, lock_file)
     try:
-        parsed = _parse(text)
+        parsed = parse_yaml(text)
     except (YAMLError, ValueError) as error:
         cause = " ".join(str(error).split())
         raise LedgerError(f"{lock_file}: no YAML: {cause}. {RESTORE_LOCK}") from error
@@ -195,8 +195,8 @@ def _parse_lock(text: bytes, lock_file: Path) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _parse(text: bytes) -> Any:
-    """Parse YAML; the result is cached and must not be changed."""
+def parse_yaml(text: bytes) -> Any:
+    """Parse YAML as DVC does; the result is cached and must not be changed."""
     return _yaml().load(text) or {}
 
 

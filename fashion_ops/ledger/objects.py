@@ -26,6 +26,11 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
+def bytes_md5(data: bytes) -> str:
+    """The md5 of bytes in hexadecimal digits."""
+    return hashlib.md5(data).hexdigest()
+
+
 def path_of(store: Path, md5: str) -> Path:
     """Path of an object in the folder ``store``: a cache's ``files/md5`` or that of a remote."""
     return store / md5[:2] / md5[2:]
@@ -47,7 +52,7 @@ def read_folder(store: Path, md5: str) -> dict[str, str]:
     if not md5.endswith(FOLDER):
         return {}
     text = path_of(store, md5).read_bytes()
-    if hashlib.md5(text).hexdigest() != md5.removesuffix(FOLDER):
+    if bytes_md5(text) != md5.removesuffix(FOLDER):
         raise ValueError(f"{path_of(store, md5)}: its content is not the one that its name says")
     return {item["relpath"]: item["md5"] for item in json.loads(text)}
 
@@ -75,7 +80,7 @@ def md5_of(path: Path, root: Path) -> str | None:
         root: of the repository.
     """
     if path.is_dir():
-        return hashlib.md5(folder_object(path, root)).hexdigest() + FOLDER
+        return bytes_md5(folder_object(path, root)) + FOLDER
     return file_md5(path) if path.is_file() else None
 
 

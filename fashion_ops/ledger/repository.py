@@ -73,7 +73,7 @@ class Repository:
         return read_entries(self.lock_file)
 
     def recorded(self) -> dict[str, dict[str, str]]:
-        """The md5 of each file and folder that is in the cache, by path, for each stage and .dvc file."""
+        """The md5 of each file and folder in the cache by path, for each stage and .dvc file."""
         outs = {name: dict(entry.outs) for name, entry in self.entries().items()}
         with self.locked(read_lock=True):
             for stage in self.dvc.index.stages:

@@ -102,15 +102,28 @@ def _prefix(name: str) -> str:
 
 def _newest(client: MlflowClient, name: str) -> Experiment | None:
     """The last lock of a model, held or released; None if there was none, or none is left."""
-    experiments = client.search_experiments(
-        view_type=ViewType.ALL,
-        filter_string=f"name LIKE '{_prefix(name)}%'",
-        order_by=["name DESC"],
-        max_results=100,
-    )
+    return max(_locks(client, name, ViewType.ALL), key=_number, default=None)
+
+
+def released_locks(client: MlflowClient, name: str) -> list[Experiment]:
+    """The released locks of a model whose names are still taken, oldest first."""
+    return sorted(_locks(client, name, ViewType.DELETED_ONLY), key=_number)
+
+
+def _locks(client: MlflowClient, name: str, view: int) -> list[Experiment]:
+    """All locks of a model, of one of MLflow's ``ViewType``."""
+    found, token = [], None
+    while token != "":
+        page = client.search_experiments(
+            view_type=view,
+            filter_string=f"name LIKE '{_prefix(name)}%'",
+            order_by=["name DESC"],
+            page_token=token,
+        )
+        found += page
+        token = page.token or ""
     # LIKE takes "_" in a model's name as a wildcard.
-    locks = [e for e in experiments if re.fullmatch(re.escape(_prefix(name)) + r"\d+", e.name)]
-    return max(locks, key=_number, default=None)
+    return [e for e in found if re.fullmatch(re.escape(_prefix(name)) + r"\d+", e.name)]
 
 
 def _number(experiment: Experiment) -> int:
