@@ -3,8 +3,8 @@
 Whoever runs a stage without DVC (Dagster, the command line) records it here, so that ``dvc status`` is
 clean and ``dvc repro`` skips the stage; ``Ledger`` also says what is stale. ``cache`` looks after DVC's
 cache and remote. No other package touches DVC, because its ``Repo`` is not a documented API, so its
-version is pinned exactly. ``standalone`` says what is current and restores outputs without DVC, so this module
-imports the others only when they are used.
+version is pinned exactly. ``standalone`` says what is current and restores outputs without DVC.
+Therefore this module imports the others only when they are used.
 """
 
 import importlib

@@ -17,7 +17,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +26,7 @@ import fsspec
 
 from fashion_ops.ledger import objects
 from fashion_ops.ledger.lockfile import LedgerError, Snapshot, parse_yaml, plain, read_entries
-from fashion_ops.workspace import Workspace, find_root, publish
+from fashion_ops.workspace import Workspace, find_root, publish, write_whole
 
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 Read = Callable[[str], bytes]  # the content of an object by its md5; OSError if there is none
@@ -119,10 +118,7 @@ def _place(target: Path, md5: str, read: Read) -> None:
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.write_bytes(read(item["md5"]))
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
-            file.write(read(md5))
-        Path(file.name).replace(target)
+        write_whole(target, read(md5))
     except (OSError, ValueError) as error:
         raise LedgerError(f"{target}: can't be restored: {error}") from error
 

@@ -43,7 +43,7 @@ class PromotionLock:
 
     def check(self) -> None:
         """Raise ``LockHeld`` if another process has taken the lock over."""
-        newest = _newest(self.client, self.name)
+        newest = newest_lock(self.client, self.name)
         if newest is None or _number(newest) != self.number:
             raise LockHeld(
                 f"{self.name}: lock {self.number} was taken for dead, another process moves the aliases"
@@ -62,7 +62,7 @@ def promotion_lock(client: MlflowClient, name: str, purpose: str) -> Iterator[Pr
     Raises:
         LockHeld: another process holds it.
     """
-    last = _newest(client, name)
+    last = newest_lock(client, name)
     if last is not None and last.lifecycle_stage == "active" and _is_alive(last):
         raise LockHeld(_describe(last))
     number = 1 + max(_last_event(client, name), 0 if last is None else _number(last))
@@ -100,7 +100,7 @@ def _prefix(name: str) -> str:
     return f"{name}, turn "  # registries in use have such names
 
 
-def _newest(client: MlflowClient, name: str) -> Experiment | None:
+def newest_lock(client: MlflowClient, name: str) -> Experiment | None:
     """The last lock of a model, held or released; None if there was none, or none is left."""
     return max(_locks(client, name, ViewType.ALL), key=_number, default=None)
 

@@ -37,11 +37,7 @@ class Plan:
 
 
 def plan(params: Params, ws: Workspace) -> Plan:
-    """Find what may go; changes nothing.
-
-    Raises:
-        ValueError: the registry can't be reached.
-    """
+    """Find what may go; changes nothing."""
     return _plan(connect(ws.root), params, ws)
 
 

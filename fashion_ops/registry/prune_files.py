@@ -1,6 +1,5 @@
 """What of a workspace's files may go: snapshot tags of git, objects of DVC's cache, resume points."""
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from fashion_ops.catalog.training_data import checkpoint_path
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.ledger import garbage as dvc_garbage
 from fashion_ops.params import Params
-from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.registry.prune_versions import Item
 from fashion_ops.registry.restore import SNAPSHOT_TAG
@@ -50,6 +48,9 @@ def plan_files(
         ws: the workspace.
         versions: of the registry, that go.
         kept: versions that stay, of all models.
+
+    Raises:
+        LedgerError: the workspace is no DVC repository, or its files are broken.
     """
     plan, kept = FilesPlan(), list(kept)
     try:
@@ -57,12 +58,12 @@ def plan_files(
     except snapshot.SnapshotError:  # not in git: no tags, and one workspace
         worktrees = {}
     _add_tags(plan, ws.root, worktrees, list(versions), kept)
+    ledger = Ledger(ws.root)
     try:
-        ledger = Ledger(ws.root)
         _add_cache(plan, ledger, worktrees, kept)
-        _add_resume_points(plan, params, ws, ledger)
     except LedgerError as error:
         plan.items.append(Item("cache", "all objects", 0, False, str(error)))
+    _add_resume_points(plan, params, ws, ledger)
     return plan
 
 
@@ -111,13 +112,16 @@ def _add_cache(
         why = "outside of this repository, so others may use it: see `dvc gc --projects`"
         plan.items.append(Item("cache", str(ledger.store), 0, False, why))
         return
-    needed = _needed_by_git(ledger.root, worktrees, set(plan.tags)) if worktrees else set()
-    for version in kept:
-        try:
-            record = registry.fetch_record(version, "dvc.lock")
-        except FileNotFoundError:  # not one of ours, or its run is gone: its snapshot is all there is
-            continue
-        needed |= dvc_garbage.recorded_objects("dvc.lock", record.read_bytes())
+    snapshots = set()
+    for version in kept if worktrees else ():
+        commit = version.tags.get(SNAPSHOT_TAG, "")
+        snapshots |= {commit} if commit else set()
+        if commit and not snapshot.has(ledger.root, commit):
+            raise LedgerError(
+                f"nobody can tell which data {_named(version)} needs, because its snapshot is not in "
+                f"this clone: `git fetch` the tag fashion-ops/{commit} from where it was made"
+            )
+    needed = _needed_by_git(ledger.root, worktrees, set(plan.tags), snapshots) if worktrees else set()
     found = dvc_garbage.find_garbage(ledger, needed)
     plan.garbage = found
     stays = "named by a dvc.lock or .dvc file of the workspace, a branch, a tag, a kept version"
@@ -128,8 +132,10 @@ def _add_cache(
     plan.items += [Item("cache", f"{n:,} objects", b, goes, why) for n, b, goes, why in rows if n]
 
 
-def _needed_by_git(root: Path, worktrees: dict[Path, str], going: set[str]) -> set[str]:
-    """The md5s that all branches, tags and worktrees record, but the tags that go.
+def _needed_by_git(
+    root: Path, worktrees: dict[Path, str], going: set[str], snapshots: set[str]
+) -> set[str]:
+    """The md5s that all branches, tags, worktrees and snapshots record, but the tags that go.
 
     Raises:
         LedgerError: a recorded ``dvc.lock`` or .dvc file can't be read.
@@ -138,7 +144,7 @@ def _needed_by_git(root: Path, worktrees: dict[Path, str], going: set[str]) -> s
     refs = dict(line.split(" ") for line in lines)
     commits = {commit for ref, commit in refs.items() if ref not in going}
     blobs: dict[str, str] = {}
-    for commit in commits | set(filter(None, worktrees.values())):
+    for commit in commits | snapshots | set(filter(None, worktrees.values())):
         try:
             listing = snapshot.git(root, "ls-tree", "-r", "-z", "--full-tree", commit)
         except snapshot.SnapshotError:  # a tag of a single file
@@ -162,18 +168,18 @@ def _needed_by_git(root: Path, worktrees: dict[Path, str], going: set[str]) -> s
 
 def _add_resume_points(plan: FilesPlan, params: Params, ws: Workspace, ledger: Ledger) -> None:
     """Add the resume points: those that no run with the present inputs and parameters uses go."""
-    useful = {name: why for name, why in _useful(params, ws, ledger).items() if why}
-    unknown = "" in _useful(params, ws, ledger)
+    useful = _useful(params, ws, ledger)
+    unknown = "its step lacks an input, so nobody can tell" if "" in useful else ""
     for file in sorted(ws.checkpoints.iterdir()) if ws.checkpoints.is_dir() else ():
         step = next((s for s in _SECTIONS if file.name.startswith(f"{s}-")), None)
         ours = step is not None or _DIGEST.fullmatch(file.name) is not None
         if not file.is_file() or not ours:
             continue
-        why = useful.get(file.name, "inputs are missing, so nobody can tell" if unknown else "")
+        why = useful.get(file.name, unknown)
         goes = not why
         plan.resume_points += [file] if goes else []
         text = why or "of other inputs or parameters, or of a step that is current"
-        size = os.stat(file).st_size
+        size = file.stat().st_size
         plan.items.append(Item("resume point", file.name, size, goes, text))
 
 
@@ -183,21 +189,18 @@ _SECTIONS = ("train_detector", "train_box_detector", "train_landmarker")
 def _useful(params: Params, ws: Workspace, ledger: Ledger) -> dict[str, str]:
     """The steps that would continue from a resume point, by its name; "" if one can't be told."""
     names: dict[str, str] = {}
-    for step in BY_CATEGORY:
-        for category in CATEGORY_NAMES:
-            stage = f"{step}@{category}"
-            try:
-                if not ledger.is_current(stage):
-                    names[ledger.snapshot(stage).digest] = f"{stage} continues from it"
-            except LedgerError:
-                names[""] = ""
-    for step in _SECTIONS:
+    stages = [f"{step}@{category}" for step in BY_CATEGORY for category in CATEGORY_NAMES]
+    entries = ledger.entries()
+    for stage in (*stages, *_SECTIONS):
         try:
-            if not ledger.is_current(step):
-                grouped = step != "train_box_detector"
-                section = getattr(params, step)
-                path = checkpoint_path(ws, step, section, params.seed, grouped=grouped)
-                names[path.name] = f"{step} continues from it"
+            now = ledger.snapshot(stage)
+            if stage in entries and not entries[stage].differences(now):
+                continue
+            name = now.digest
+            if stage in _SECTIONS:
+                section, grouped = getattr(params, stage), stage != "train_box_detector"
+                name = checkpoint_path(ws, stage, section, params.seed, grouped=grouped).name
+            names[name] = f"{stage} continues from it"
         except (LedgerError, OSError):
             names[""] = ""
     return names

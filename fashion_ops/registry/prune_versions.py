@@ -134,15 +134,15 @@ def _runs(client: MlflowClient, experiment: Experiment) -> list[Run]:
 
 def _add_locks(client: MlflowClient, name: str, plan: RegistryPlan) -> None:
     """Add the released locks of a model, but the newest, whose number the next one follows."""
-    released = lock.released_locks(client, name)
-    plan.locks = [e.experiment_id for e in released[:-1]]
-    for experiments, goes, why in (
-        (released[:-1], True, "released"),
-        (released[-1:], False, "its number is the last one"),
-    ):
-        if experiments:
-            text = f"{len(experiments)} up to {experiments[-1].name!r}"
-            plan.items.append(Item("promotion locks", text, 0, goes, why))
+    released, newest = lock.released_locks(client, name), lock.newest_lock(client, name)
+    going = [e for e in released if newest is not None and e.name != newest.name]
+    plan.locks = [e.experiment_id for e in going]
+    if going:
+        text = f"{len(going)} up to {going[-1].name!r}"
+        plan.items.append(Item("promotion locks", text, 0, True, "released"))
+    if newest is not None:
+        why = "the next one has the next number"
+        plan.items.append(Item("promotion locks", newest.name, 0, False, why))
 
 
 def _add_events(client: MlflowClient, name: str, plan: RegistryPlan, kept: set[str]) -> None:
