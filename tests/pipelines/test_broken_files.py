@@ -1,4 +1,4 @@
-"""The code location lives while its files are broken: sensors work, alarms are told, runs fail plainly."""
+"""The code location lives while its files are broken: sensors and alarms work, runs fail plainly."""
 
 from collections.abc import Callable
 from pathlib import Path
