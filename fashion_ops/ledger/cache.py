@@ -206,6 +206,7 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
         config["remote"] = {name: dict(remote) for name, remote in source.dvc.config["remote"].items()}
         config["core"] = dict(source.dvc.config["core"])
     ledger.open()
+    _drop_damaged(ledger)
     try:
         with ledger.locked(read_lock=True), chdir(ledger.root):
             unrecorded = ledger.defined.keys() - ledger.entries().keys()
@@ -222,6 +223,18 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
             f"{ledger.root}: not all data could be restored: {error}. They are neither in the cache "
             f"{cache} nor in a default remote (`dvc remote default`)"
         ) from error
+
+
+def _drop_damaged(ledger: Repository) -> None:
+    """Remove damaged objects of the outputs from the cache, so that they come from the remote.
+
+    Raises:
+        LedgerError: there is no remote, and therefore no other copy; the message names the files.
+    """
+    damaged = damaged_outputs(ledger, remove=ledger.has_remote)
+    if damaged and not ledger.has_remote:
+        files = "; ".join(f"{name}: {', '.join(paths)}" for name, paths in damaged.items())
+        raise LedgerError(f"{ledger.store}: damaged, and there is no default remote: {files}")
 
 
 def remove_leftovers(cache: Path, since: float) -> None:

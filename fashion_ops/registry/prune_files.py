@@ -14,7 +14,6 @@ from fashion_ops.params import Params
 from fashion_ops.registry import snapshot
 from fashion_ops.registry.prune_versions import Item
 from fashion_ops.registry.restore import SNAPSHOT_TAG
-from fashion_ops.steps import BY_CATEGORY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
@@ -189,7 +188,7 @@ _SECTIONS = ("train_detector", "train_box_detector", "train_landmarker")
 def _useful(params: Params, ws: Workspace, ledger: Ledger) -> dict[str, str]:
     """The steps that would continue from a resume point, by its name; "" if one can't be told."""
     names: dict[str, str] = {}
-    stages = [f"{step}@{category}" for step in BY_CATEGORY for category in CATEGORY_NAMES]
+    stages = [f"{step}@{category}" for step in ("finetune", "refine") for category in CATEGORY_NAMES]
     entries = ledger.entries()
     for stage in (*stages, *_SECTIONS):
         try:
