@@ -183,7 +183,7 @@ def _stages(root: Path) -> dict[str, dict[str, Any]]:
             each = _lookup(stage["foreach"], params)
             pairs = each.items() if isinstance(each, Mapping) else [(v, v) for v in each]
             for key, item in pairs:
-                scope = {**params, "key": key, "item": item}
+                scope = {**params, "key": key, "item": _replaced(item, params)}
                 stages[f"{name}@{key}"] = _resolved(stage["do"], scope, params)
         return stages
     except Exception as error:  # YAML's own errors, and whatever a wrong structure leads to
@@ -199,6 +199,13 @@ def _resolved(
     keys = [_text(key, scope) for key in stage.get("params", [])]
     values = {key: plain(_find(key, params)) for key in keys}
     return {"cmd": _text(stage["cmd"], scope), "params": values, **made}
+
+
+def _replaced(value: Any, scope: Mapping[str, Any]) -> Any:
+    """A value in which each text has its references replaced."""
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, scope) for key, item in value.items()}
+    return _text(value, scope) if isinstance(value, str) else value
 
 
 def _text(text: str, scope: Mapping[str, Any]) -> str:

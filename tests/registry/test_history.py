@@ -1,16 +1,17 @@
 """Events, their numbers and the aliases outlive `mlflow gc` and what people do in MLflow's pages."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.cli import gc
-from mlflow.entities import ViewType
+from mlflow.entities import Experiment, ExperimentTag, ViewType
 from movers import aliases, make, measured
 
 from fashion_ops.params import Params
@@ -182,9 +183,12 @@ def test_edited_fields_of_an_event_are_checked() -> None:
         assert event.what == transitions.UNREADABLE and event.done
 
 
-def test_a_lock_whose_tags_somebody_edited_expires(root: Path) -> None:
-    now = lock.datetime.now(lock.UTC).timestamp()
-    for tags in ({}, {"host": lock.socket.gethostname(), "pid": "x", "started": "1"}, {"host": "h"}):
-        fresh = SimpleNamespace(tags=tags, creation_time=1000 * now)
-        old = SimpleNamespace(tags=tags, creation_time=1000 * (now - 7 * 3600))
-        assert lock._is_alive(fresh) and not lock._is_alive(old)  # type: ignore[arg-type]
+def test_a_lock_whose_tags_somebody_edited_expires() -> None:
+    now = datetime.now(UTC).timestamp()
+    for edited in ({}, {"host": socket.gethostname(), "pid": "x", "started": "1"}, {"host": "h"}):
+        tags = [ExperimentTag(key, value) for key, value in edited.items()]
+        alive = [
+            lock._is_alive(Experiment("1", "lock", "", "active", tags, creation_time=int(1000 * then)))
+            for then in (now, now - 7 * 3600)
+        ]
+        assert alive == [True, False]
