@@ -154,6 +154,8 @@ class Repository:
             while isinstance(causes[-1].__cause__, Exception):
                 causes.append(causes[-1].__cause__)
             cause = ": ".join(dict.fromkeys(" ".join(str(e).split()) for e in causes))
+            missing = [str(file) for file in files if not file.is_file()]
+            cause = f"{missing[0]} is missing ({cause})" if missing else cause
             raise LedgerError(f"{self.root}: the pipeline can't be read: {cause}") from error
         return {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
 
