@@ -20,7 +20,7 @@ import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
 from fashion_ops.failures import failure_line
-from fashion_ops.ledger import Ledger, LockEntry
+from fashion_ops.ledger import Ledger, LedgerError, LockEntry
 from fashion_ops.params import Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -44,7 +44,11 @@ def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
         root: of the repository.
         retrain: ``overdue_days`` is the freshness policy of ``register``.
     """
-    versions = Ledger(root).code_versions()
+    try:
+        versions = Ledger(root).code_versions()
+    except LedgerError as error:  # the steps of a run raise it again
+        say(f"steps have no code version: {error}")
+        versions = {}
     overdue = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=retrain.overdue_days))
     options = {"register": {"freshness_policy": overdue}}
     return [make_asset(s, versions.get(s.name), options.get(s.name, {})) for s in ASSETS]
@@ -74,6 +78,7 @@ def make_asset(
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
         try:
+            repository.params()  # a broken file fails every run, also one that would skip all steps
             repository.begin_writing(context.run_id)
             return body(context, repository)
         except dg.Failure:
@@ -101,7 +106,7 @@ def run_step(context: Context, repository: RepositoryResource) -> dg.Materialize
     The step is skipped if it is current and ``may_skip`` allows it.
     """
     step, ledger, ws = context.asset_key.to_user_string(), repository.ledger, repository.workspace
-    if may_skip(context) and ledger.is_current(step):
+    if may_skip(context) and ledger.make_current(step):
         _log_skipped(context, repository, [step])
         return lineage.no_event()
     say(f"{step}: started")
@@ -132,12 +137,12 @@ def run_partitions(context: Context, repository: RepositoryResource) -> dg.Mater
     if not may_skip(context):
         _run_keys(context, repository, step, keys)
     elif by_category:
-        current = [name for name in keys if ledger.is_current(f"{step}@{name}")]
+        current = [name for name in keys if ledger.make_current(f"{step}@{name}")]
         _log_skipped(context, repository, [f"{step}@{name}" for name in current])
         _run_keys(context, repository, step, [name for name in keys if name not in current])
     else:  # each partition is made from the one before, so it may only be checked when that is done
         for key in keys:
-            if ledger.is_current(f"{step}@{key}"):
+            if ledger.make_current(f"{step}@{key}"):
                 _log_skipped(context, repository, [f"{step}@{key}"])
             else:
                 _run_keys(context, repository, step, [key])

@@ -1,22 +1,25 @@
-"""The code location that ``dagster dev`` loads."""
+"""The code location that ``dagster dev`` loads.
+
+It loads while ``params.yaml``, ``dvc.yaml`` or ``dvc.lock`` are broken: sensors and alarms work with
+the settings that were valid last, and every run fails with the line that says what to repair.
+"""
 
 from pathlib import Path
 
 import dagster as dg
 
-from fashion_ops.params import load_params
 from fashion_ops.workspace import find_root
 from pipelines.assets import make_assets
 from pipelines.checks import CHECKS
 from pipelines.jobs import JOBS
-from pipelines.resources import RepositoryResource
+from pipelines.resources import RepositoryResource, last_valid_params
 from pipelines.schedules import make_schedule
 from pipelines.sensors import dvc_lock, failed_runs, make_new_data_sensor, overdue
 
 
 def build(root: Path) -> dg.Definitions:
     """All Dagster definitions for the repository at ``root``."""
-    params = load_params(root / "params.yaml")
+    params = last_valid_params(root)
     return dg.Definitions(
         assets=make_assets(root, params.retrain),
         asset_checks=CHECKS,

@@ -54,10 +54,15 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def failure_cause(data: StepFailureData) -> str:
-    """Why a step failed: the description of its ``dg.Failure``, or the first error of the chain."""
+    """Why a step failed: the description of its ``dg.Failure``, or the error that the step raised.
+
+    Not the error's own cause: the message that names the file and the mend is that of the last one.
+    """
     description = data.user_failure_data.description if data.user_failure_data else None
     error = data.error
-    while error is not None and error.cause is not None:
+    while (
+        error is not None and error.cause is not None and (error.cls_name or "").startswith("Dagster")
+    ):
         error = error.cause
     return (description or (error.message if error else "failed")).strip()
 

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params, load_params
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, write_whole
 
 
 class RepositoryResource(dg.ConfigurableResource):
@@ -41,5 +41,37 @@ class RepositoryResource(dg.ConfigurableResource):
         return Ledger(self.workspace.root)
 
     def params(self) -> Params:
-        """``params.yaml`` as it is now."""
+        """``params.yaml`` as it is now.
+
+        Raises:
+            ValueError: see ``load_params``.
+        """
         return load_params(self.workspace.params)
+
+    def settings(self) -> Params:
+        """See ``last_valid_params``."""
+        return last_valid_params(self.workspace.root)
+
+
+def last_valid_params(root: Path) -> Params:
+    """``params.yaml`` as it was when it was last valid, for what must live while it is broken.
+
+    Schedules, sensors and alarms take their settings from here, so that a mistake in the file neither
+    switches them off nor silences them. Steps never do: ``RepositoryResource.params`` raises the error.
+    A copy of the file in ``.dagster`` is the memory; without one the settings are the defaults.
+    """
+    file, copy = root / "params.yaml", root / ".dagster" / "params.yaml"
+    try:
+        params = load_params(file)
+    except ValueError:
+        try:
+            return load_params(copy)
+        except ValueError:
+            return Params()
+    try:
+        text = file.read_bytes()
+        if not copy.is_file() or copy.read_bytes() != text:
+            write_whole(copy, text)
+    except OSError:  # a workspace that can't be written
+        pass
+    return params

@@ -1,4 +1,8 @@
-"""The sensors: new data, changes of ``dvc.lock``, failed runs, and runs that are overdue."""
+"""The sensors: new data, changes of ``dvc.lock``, failed runs, and runs that are overdue.
+
+They live while ``params.yaml``, ``dvc.yaml`` or ``dvc.lock`` are broken. Alarms take their settings
+from the last valid ``params.yaml``. A sensor that needs the present one says what is broken.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +11,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.freshness import FreshnessState
 
-from fashion_ops.ledger import LockEntry
+from fashion_ops.ledger import LedgerError, LockEntry
 from fashion_ops.params import Batches
 from pipelines import lineage
 from pipelines.jobs import JOBS, stale_only_tags, why_not_now
@@ -41,7 +45,11 @@ def make_new_data_sensor(settings: Batches) -> dg.SensorDefinition:
         from fashion_ops.steps.batches import READY_SUFFIX, find_batches
 
         batches, ws = find_batches(repository.workspace), repository.workspace
-        if reason := batches.why_wait(repository.params().batches.min_images):
+        try:
+            min_images = repository.params().batches.min_images
+        except ValueError as error:
+            return dg.SkipReason(f"batches wait until this is repaired: {_one_line(error)}")
+        if reason := batches.why_wait(min_images):
             return dg.SkipReason(reason)
         if reason := why_not_now(context.instance, "pipeline"):
             return dg.SkipReason(reason)
@@ -61,7 +69,10 @@ def dvc_lock(context: dg.SensorEvaluationContext, repository: RepositoryResource
         return dg.SkipReason("dvc.lock is unchanged")
     if busy := runs_in_progress(context.instance):
         return dg.SkipReason(f"run {busy[0]} is in progress and reports for itself")
-    reported = report_entries(context.instance, repository)
+    try:
+        reported = report_entries(context.instance, repository)
+    except LedgerError as error:
+        return dg.SkipReason(f"not reported until this is repaired: {_one_line(error)}")
     context.update_cursor(digest)
     return dg.SkipReason(f"reported {', '.join(reported)}" if reported else "nothing new in dvc.lock")
 
@@ -90,7 +101,7 @@ def failed_runs(context: dg.RunFailureSensorContext, repository: RepositoryResou
         f"{event.step_key}: {failure_cause(event.step_failure_data)}"
         for event in context.get_step_failure_events()
     ]
-    params = repository.params()
+    params = repository.settings()
     trigger = run.tags.get("dagster/schedule_name") or run.tags.get("dagster/sensor_name") or "by hand"
     champion = champion_status(repository.workspace, params.registration.model)
     text = f"run {run.run_id} of {run.job_name} ({trigger}) failed: "
@@ -105,8 +116,13 @@ def overdue(context: dg.SensorEvaluationContext, repository: RepositoryResource)
     records = context.instance.get_freshness_state_records([OVERDUE])
     state = records[OVERDUE].freshness_state if OVERDUE in records else FreshnessState.UNKNOWN
     if state == FreshnessState.FAIL and context.cursor != state.value:
-        params = repository.params()
+        params = repository.settings()
         text = f"no run has reached register for {params.retrain.overdue_days:g} days"
         send_alert(params.notify, "overdue", text, asset="register")
     context.update_cursor(state.value)
     return dg.SkipReason(f"freshness of register: {state.value}")
+
+
+def _one_line(error: Exception) -> str:
+    """The message of an error with its lines joined."""
+    return " ".join(str(error).split())

@@ -15,18 +15,26 @@ def promote(
     again: Annotated[
         bool, typer.Option("--again", help="Allow a version that was rolled back.")
     ] = False,
+    replace_unloadable: Annotated[
+        bool,
+        typer.Option(
+            "--replace-unloadable",
+            help="Replace a champion that this code can't load, without a comparison if need be.",
+        ),
+    ] = False,
 ) -> None:
     """Make the challenger champion if the gate holds; exit status 1 if it does not."""
     from fashion_ops.registry import client as registry
 
     params, ws = read_params()
     decisions: list[Mapping[str, Any]] = []
-    with exit_on(ValueError, OSError):
-        registry.connect(ws.root, artifacts=True)  # says in time that it can't, before torch is loaded
-        from fashion_ops.reports.decision_table import print_decision
-        from fashion_ops.steps import promote as promote_step
+    registry.connect(ws.root, artifacts=True)  # says in time that it can't, before torch is loaded
+    from fashion_ops.reports.decision_table import print_decision
+    from fashion_ops.steps import promote as promote_step
 
-        result = promote_step.run(params, ws, again=again, on_decision=decisions.append)
+    result = promote_step.run(
+        params, ws, again=again, replace_unloadable=replace_unloadable, on_decision=decisions.append
+    )
     name = params.registration.model
     print_decision(name, result, decisions[0] if decisions else None, ws.promotions / "promotion.html")
     if not result["promoted"]:

@@ -95,7 +95,7 @@ def _add_dfa_step(app: typer.Typer, step: str) -> None:
         with writing_to(ws):
             for key in (stage,) if stage else DFA_STAGES:
                 name = f"{step}@{key}"
-                if not (stage or force) and _ledger().is_current(name):
+                if not (stage or force) and _ledger().make_current(name):
                     print_status(name, "current")
                 else:
                     _run_and_record(name, lambda k=key: _module(step).run(params, ws, k))

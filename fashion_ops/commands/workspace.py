@@ -43,15 +43,24 @@ def configure(
 def check_cache(
     root: Annotated[Path | None, typer.Option(help="The repository. Default: this one.")] = None,
 ) -> None:
-    """Check DVC's cache; restore damaged files from the workspace or the default remote."""
-    from fashion_ops.ledger import Ledger, repair_cache
+    """Check DVC's cache; put back what is damaged or missing from the workspace or the remote."""
+    from fashion_ops.ledger import Ledger, LedgerError, lost_outputs, repair_cache
 
-    ledger = Ledger(root or find_root())
-    for stage, files in repair_cache(ledger).items():
-        typer.echo(f"{stage}: {', '.join(files)} damaged in the cache")
-    lost = ledger.stale()
-    for stage, why in lost.items():
+    with exit_on(LedgerError):
+        ledger = Ledger(root or find_root())
+        for name, files in repair_cache(ledger).items():
+            typer.echo(f"{name}: {', '.join(files)} damaged in the cache or missing there")
+        lost, stale = lost_outputs(ledger), ledger.stale()
+    for name, files in lost.items():
+        again = f"run the step again: `dvc repro {name}`"
+        if name.endswith(".dvc"):
+            again = f"no step makes it: put a copy back into {name.removesuffix('.dvc')}"
+        typer.echo(
+            f"{name}: {', '.join(files)}: neither in the workspace nor in a default remote; {again}"
+        )
+    for stage, why in stale.items():
         typer.echo(f"{stage}: {'; '.join(why)}")
-    if lost:
+    if stale:
         typer.echo("`dvc repro` makes these again")
+    if stale or lost:
         raise typer.Exit(1)

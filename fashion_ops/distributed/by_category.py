@@ -128,7 +128,7 @@ def run_all(
 def unfinished(step: str, ws: Workspace) -> list[str]:
     """Categories whose result of ``step`` is missing or stale, such as those of an interrupted run."""
     ledger = Ledger(ws.root)
-    return [name for name in CATEGORY_NAMES if not ledger.is_current(f"{step}@{name}")]
+    return [name for name in CATEGORY_NAMES if not ledger.make_current(f"{step}@{name}")]
 
 
 def job_costs(step: str, params: Params, ws: Workspace) -> dict[str, float]:

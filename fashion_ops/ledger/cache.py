@@ -1,11 +1,9 @@
-"""The data behind ``dvc.lock``: DVC's cache and its default remote.
+"""The data behind ``dvc.lock`` and the .dvc files: DVC's cache and its default remote.
 
 The cache names an object by the md5 of its content; the object of a folder is a JSON list of the files
-in it. DVC does not check the content of its cache; the functions here do.
+in it (``objects``). DVC does not check the content of its cache; the functions here do.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import chdir, suppress
@@ -13,75 +11,160 @@ from pathlib import Path
 from typing import Any
 
 from dvc.exceptions import CheckoutError, DvcException
+from dvc.stage import PipelineStage
 
-from fashion_ops.ledger.repository import LedgerError, Repository, name_of, outputs_match
+from fashion_ops.ledger import objects
+from fashion_ops.ledger.lockfile import LockEntry
+from fashion_ops.ledger.repository import LedgerError, Repository, name_of
 from fashion_ops.services import ServiceError
 
 log = logging.getLogger(__name__)
 
 
 def damaged_outputs(ledger: Repository, remove: bool = False) -> dict[str, list[str]]:
-    """Compare the cached objects of all recorded outputs with their md5.
+    """Compare the cached objects of all recorded outputs and versioned inputs with their md5.
 
     Args:
         ledger: the repository.
         remove: delete damaged objects from the cache.
 
     Returns:
-        Paths of damaged files by stage. An object that is not in the cache does not count as damaged.
+        Paths of damaged files by stage or .dvc file. An object that is not in the cache does not count
+        as damaged.
     """
     damaged: dict[str, list[str]] = {}
-    for entry in ledger.entries().values():
-        files = [file for out, md5 in entry.outs.items() for file in _damaged(ledger, out, md5, remove)]
-        if files:
-            damaged[entry.stage] = files
+    for name, outs in ledger.recorded().items():
+        for path, md5 in outs.items():
+            for file, part in _wrong(ledger, path, md5):
+                if ledger.cached(part).is_file():
+                    damaged.setdefault(name, []).append(file)
+                    if remove:
+                        ledger.cached(part).unlink()
     return damaged
 
 
-def _damaged(ledger: Repository, path: str, md5: str, remove: bool) -> Iterator[str]:
-    """Yield the damaged files of an output: those whose cached content differs from their md5.
+def _wrong(ledger: Repository, path: str, md5: str) -> Iterator[tuple[str, str]]:
+    """Yield path and md5 of each file of an output whose cached object is missing or damaged.
 
     Args:
         ledger: the repository.
         path: of a file or folder.
         md5: its recorded md5, with ``.dir`` for a folder.
-        remove: delete damaged objects from the cache.
     """
-    cached = ledger.cached(md5)
-    if not cached.is_file():
+    if not objects.is_intact(ledger.store, md5):
+        yield path, md5
         return
-    with cached.open("rb") as file:
-        intact = hashlib.file_digest(file, "md5").hexdigest() == md5.removesuffix(".dir")
-    if not intact:
-        if remove:
-            cached.unlink()
-        yield path
-    elif md5.endswith(".dir"):
-        for item in json.loads(cached.read_text(encoding="utf-8")):
-            yield from _damaged(ledger, f"{path}/{item['relpath']}", item["md5"], remove)
+    for name, part in objects.read_folder(ledger.store, md5).items():
+        if not objects.is_intact(ledger.store, part):
+            yield f"{path}/{name}", part
 
 
 def repair_cache(ledger: Repository) -> dict[str, list[str]]:
-    """Replace damaged cached files by those of the workspace or of the default remote.
+    """Replace damaged and missing cached files by those of the workspace or of the default remote.
 
     A remote that does not answer is left out, with a warning. A damaged file that neither has is
-    removed from the cache, so that its stage is stale and the next run makes it again.
+    removed from the cache, so that its stage is stale and the next run makes it again;
+    ``lost_outputs`` names it.
 
     Returns:
-        The files that were damaged, by stage.
+        The files that were damaged or missing, by stage or .dvc file.
     """
-    entries = ledger.entries()
-    if not (damaged := damaged_outputs(ledger, remove=True)):
-        return damaged
-    remote = ledger.has_remote and _answers(ledger)
-    with ledger.locked(read_lock=True):
-        for name in damaged:
-            if outputs_match(ledger.load(name), entries[name]):
-                ledger.load(name).commit()
-            elif remote:
-                with suppress(Exception), chdir(ledger.root):  # what can't be fetched is made again
-                    ledger.dvc.fetch(name)
-    return damaged
+    wrong: dict[str, list[str]] = {}
+    remote: bool | None = None  # asked once, and only if something is wrong
+    for name, outs in ledger.recorded().items():
+        files = [file for path, md5 in outs.items() for file in _repair(ledger, path, md5)]
+        if files and name in lost_outputs(ledger):
+            remote = ledger.has_remote and _answers(ledger) if remote is None else remote
+        if files and remote and name in lost_outputs(ledger):
+            with ledger.locked(read_lock=True), suppress(Exception), chdir(ledger.root):
+                ledger.dvc.fetch(name)  # what can't be fetched is made again
+            files += [file for path, md5 in outs.items() for file in _repair(ledger, path, md5)]
+        if files:
+            wrong[name] = sorted(dict.fromkeys(files))
+    return wrong
+
+
+def _repair(ledger: Repository, path: str, md5: str) -> list[str]:
+    """Take what is wrong with an output in the cache from the workspace, file by file.
+
+    What is damaged and can't be had is removed.
+
+    Returns:
+        The files that were wrong.
+    """
+    files: list[str] = []
+    while wrong := [(file, part) for file, part in _wrong(ledger, path, md5) if file not in files]:
+        for file, part in wrong:  # once the object of a folder is there, it names the others
+            files.append(file)
+            ledger.cached(part).unlink(missing_ok=True)
+            objects.add(ledger.store, part, ledger.root / file, ledger.root)
+    return files
+
+
+def keep_in_cache(ledger: Repository, path: str, md5: str) -> bool:
+    """Put what the cache lacks of an output back from the workspace, which has all of it.
+
+    An object is missing if it is not there or has another size; only these are read.
+
+    Args:
+        ledger: the repository.
+        path: of a file or folder whose content in the workspace has this md5.
+        md5: its recorded md5, with ``.dir`` for a folder.
+
+    Returns:
+        Whether the cache has all of the output now. It has not if the workspace was damaged unnoticed.
+
+    Raises:
+        LedgerError: the cache can't be written.
+    """
+    if objects.looks_whole(ledger.store, md5, ledger.root / path):
+        return True
+    try:
+        _repair(ledger, path, md5)
+    except OSError as error:
+        raise LedgerError(f"{path}: can't be put back into {ledger.store}: {error}") from error
+    return objects.looks_whole(ledger.store, md5, ledger.root / path)
+
+
+def check_out(ledger: Repository, stage: PipelineStage, entry: LockEntry) -> bool:
+    """Put the recorded outputs of a stage into the workspace, from the cache or the default remote.
+
+    Call it within ``ledger.locked(read_lock=True)``.
+
+    Returns:
+        Whether they are there. If not, the workspace is as before.
+    """
+    if not _is_complete(ledger, entry) and ledger.has_remote:
+        with suppress(Exception), chdir(ledger.root):  # what can't be fetched is made again
+            ledger.dvc.fetch(entry.stage)
+    if not _is_complete(ledger, entry):
+        return False
+    with suppress(DvcException), chdir(ledger.root):
+        stage.checkout(force=True)
+        return True
+    return False
+
+
+def _is_complete(ledger: Repository, entry: LockEntry) -> bool:
+    """Whether the cache has all outputs of an entry, undamaged; removes what is damaged."""
+    wrong = [part for path, md5 in entry.outs.items() for _, part in _wrong(ledger, path, md5)]
+    for part in wrong:
+        ledger.cached(part).unlink(missing_ok=True)
+    return not wrong
+
+
+def lost_outputs(ledger: Repository) -> dict[str, list[str]]:
+    """The recorded files that the cache lacks, by stage or .dvc file; call ``repair_cache`` before."""
+    lost: dict[str, list[str]] = {}
+    for name, outs in ledger.recorded().items():
+        for path, md5 in outs.items():
+            parts = {path: md5}
+            if ledger.cached(md5).is_file():
+                folder = objects.read_folder(ledger.store, md5)
+                parts |= {f"{path}/{part}": part_md5 for part, part_md5 in folder.items()}
+            if gone := [file for file, part in parts.items() if not ledger.cached(part).is_file()]:
+                lost.setdefault(name, []).extend(gone)
+    return lost
 
 
 def _answers(ledger: Repository) -> bool:
@@ -144,6 +227,7 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
         config["remote"] = {name: dict(remote) for name, remote in source.dvc.config["remote"].items()}
         config["core"] = dict(source.dvc.config["core"])
     ledger.open()
+    _drop_damaged(ledger)
     try:
         with ledger.locked(read_lock=True), chdir(ledger.root):
             unrecorded = ledger.defined.keys() - ledger.entries().keys()
@@ -161,6 +245,18 @@ def checkout_from(ledger: Repository, source: Repository) -> None:
             f"{ledger.root}: not all data could be restored: {error}. They are neither in the cache "
             f"{cache} nor in a default remote (`dvc remote default`)"
         ) from error
+
+
+def _drop_damaged(ledger: Repository) -> None:
+    """Remove damaged objects of the outputs from the cache, so that they come from the remote.
+
+    Raises:
+        LedgerError: there is no remote, and therefore no other copy; the message names the files.
+    """
+    damaged = damaged_outputs(ledger, remove=ledger.has_remote)
+    if damaged and not ledger.has_remote:
+        files = "; ".join(f"{name}: {', '.join(paths)}" for name, paths in damaged.items())
+        raise LedgerError(f"{ledger.store}: damaged, and there is no default remote: {files}")
 
 
 def remove_leftovers(cache: Path, since: float) -> None:

@@ -7,6 +7,7 @@ with 35 stages; this takes 0.2 s and writes the same bytes. Nothing here imports
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,14 +15,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.representer import SafeRepresenter
 
-from fashion_ops.params.section import conflict_line, explain_yaml
+from fashion_ops.params.section import explain_yaml
 from fashion_ops.workspace import write_whole
 
 CODE = "fashion_ops"
+RESTORE_LOCK = "Take one side (`git checkout --ours dvc.lock`), then run `dvc repro`"
+_CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})(\s|$)", re.MULTILINE)  # what git writes around two sides
+
+
+class LedgerError(RuntimeError):
+    """A stage can't be recorded, or its data kept or restored; the message says which and why."""
 
 
 def digest(value: Any) -> str:
@@ -99,9 +105,49 @@ class LockEntry(Snapshot):
 
 
 def read_entries(lock_file: Path) -> dict[str, LockEntry]:
-    """All entries of a ``dvc.lock`` by stage name; empty if the file does not exist."""
-    stages = _read(lock_file).get("stages", {})
-    return {name: _entry(name, stage) for name, stage in stages.items()}
+    """All entries of a ``dvc.lock`` by stage name; empty if the file does not exist.
+
+    Raises:
+        LedgerError: the file is damaged or has merge conflicts.
+    """
+    return entries_of(lock_file.read_bytes(), lock_file) if lock_file.is_file() else {}
+
+
+def entries_of(text: bytes, lock_file: Path) -> dict[str, LockEntry]:
+    """All entries of a ``dvc.lock`` with this content by stage name.
+
+    Args:
+        text: the content.
+        lock_file: its path, for the message.
+
+    Raises:
+        LedgerError: the content is damaged or has merge conflicts.
+    """
+    stages = _parse_lock(text, lock_file).get("stages") or {}
+    try:
+        return {name: _entry(name, stage) for name, stage in stages.items()}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise LedgerError(
+            f"{lock_file}: not a dvc.lock (schema 2.0): {type(error).__name__}: {error}. {RESTORE_LOCK}"
+        ) from error
+
+
+def check_merged(file: Path) -> None:
+    """Check that a file has no merge conflicts, if it exists.
+
+    Raises:
+        LedgerError: it has; the message names the line.
+    """
+    if file.is_file():
+        _check_merged(file.read_bytes(), file)
+
+
+def _check_merged(text: bytes, file: Path) -> None:
+    """``check_merged`` for a file with this content."""
+    if conflict := _CONFLICT.search(text):
+        line = text.count(b"\n", 0, conflict.start()) + 1
+        mend = RESTORE_LOCK if file.suffix == ".lock" else "Keep one side of each conflict"
+        raise LedgerError(f"{file}: line {line} is the mark of a merge conflict. {mend}")
 
 
 def _entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
@@ -122,39 +168,36 @@ def write_entry(lock_file: Path, stage: str, entry: Mapping[str, Any], order: Se
         order: names of all stages in the order of the pipeline, so that equal results give equal files
             whichever stage completes first. Unknown stages come last.
     """
-    lock = {"schema": "2.0", **_read(lock_file)}
+    text = lock_file.read_bytes() if lock_file.is_file() else b""
+    lock = {"schema": "2.0", **_parse_lock(text, lock_file)}
     stages = lock.get("stages", {}) | {stage: plain(entry)}
     rank = {name: i for i, name in enumerate(order)}
     lock["stages"] = dict(sorted(stages.items(), key=lambda item: rank.get(item[0], len(rank))))
-    text = BytesIO()
-    _yaml().dump(lock, text)
-    write_whole(lock_file, text.getvalue().replace(b": \n", b":\n"))  # DVC writes no space before null
+    out = BytesIO()
+    _yaml().dump(lock, out)
+    write_whole(lock_file, out.getvalue().replace(b": \n", b":\n"))  # DVC writes no space before null
 
 
-def _read(lock_file: Path) -> Mapping[str, Any]:
-    """The YAML of ``dvc.lock``; empty if the file does not exist.
+def _parse_lock(text: bytes, lock_file: Path) -> Mapping[str, Any]:
+    """The YAML of a ``dvc.lock`` with this content.
 
     Raises:
-        ValueError: it is no lock file, as after a merge with conflicts; names the line.
+        LedgerError: the content is no YAML mapping or has merge conflicts.
     """
-    if not lock_file.is_file():
-        return {}
-    data = lock_file.read_bytes()
-    mend = f"take one side (`git checkout --ours {lock_file.name}`), then run the pipeline"
-    if line := conflict_line(data.decode("utf-8", "replace")):
-        raise ValueError(f"{lock_file}: line {line} starts a merge conflict; {mend}")
+    _check_merged(text, lock_file)
     try:
-        lock = _parse(data)
-    except YAMLError as error:
-        raise ValueError(f"{lock_file}: not valid YAML: {explain_yaml(error)}; {mend}") from error
-    if not isinstance(lock, dict) or not isinstance(lock.get("stages", {}), dict):
-        raise ValueError(f"{lock_file}: holds no stages; {mend}")
-    return lock
+        parsed = parse_yaml(text)
+    except (YAMLError, ValueError) as error:
+        cause = explain_yaml(error)
+        raise LedgerError(f"{lock_file}: no YAML: {cause}. {RESTORE_LOCK}") from error
+    if not isinstance(parsed, Mapping):
+        raise LedgerError(f"{lock_file}: not a dvc.lock (schema 2.0). {RESTORE_LOCK}")
+    return parsed
 
 
 @lru_cache(maxsize=2)
-def _parse(text: bytes) -> Mapping[str, Any]:
-    """Parse YAML; the result is cached and must not be changed."""
+def parse_yaml(text: bytes) -> Any:
+    """Parse YAML as DVC does; the result is cached and must not be changed."""
     return _yaml().load(text) or {}
 
 

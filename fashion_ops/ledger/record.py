@@ -10,7 +10,7 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 from networkx import topological_sort
 
-from fashion_ops.ledger.cache import remove_leftovers
+from fashion_ops.ledger.cache import check_out, keep_in_cache, remove_leftovers
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, digest, is_code, write_entry
 from fashion_ops.ledger.repository import (
     LedgerError,
@@ -47,7 +47,8 @@ class Ledger(Repository):
     def verify(self, target: str | None = None) -> None:
         """Check that the outputs on disk are the recorded ones, and that they belong together.
 
-        They do if each recorded input of a stage is the recorded output of the stage that makes it.
+        They do if each recorded input of a stage is the recorded output of the stage that makes it. The
+        cache gets back what it lacks of them.
 
         Args:
             target: check only this stage and the stages that it depends on; None checks all.
@@ -57,11 +58,14 @@ class Ledger(Repository):
         """
         entries = self.entries()
         current = {path: md5 for entry in entries.values() for path, md5 in entry.outs.items()}
+        for name, outs in self.recorded().items():
+            for path, md5 in outs.items() if name not in entries else ():
+                keep_in_cache(self, path, md5)  # a versioned input; ``changes`` says if that failed
         wrong = []
         with self.locked():
             included = self.with_upstream(target)
             for name, stage in ((n, s) for n, s in self.defined.items() if n in included):
-                if name not in entries or not outputs_match(stage, entries[name]):
+                if name not in entries or not self._is_whole(stage, entries[name]):
                     wrong.append(f"{name}: its output is not the recorded one")
                 elif any(current.get(path, md5) != md5 for path, md5 in entries[name].deps.items()):
                     wrong.append(f"{name}: made from another version of its inputs")
@@ -119,17 +123,52 @@ class Ledger(Repository):
 
         Unlike ``stale`` it ignores other stages: a stage may be current although one that it depends on
         is stale and about to give it another input.
+
+        The cache gets back what it lacks of the outputs, so that DVC calls the stage current too.
         """
         entry = self.entry(stage)
         if entry is None:
             return False
         with self.locked():
             loaded = self.load(stage)
-            try:
-                now = snapshot_of(loaded, loaded.deps)
-            except LedgerError:
+            return self._has_inputs(loaded, entry) and self._is_whole(loaded, entry)
+
+    def make_current(self, stage: str) -> bool:
+        """Whether a stage is current, once its outputs are back in the workspace.
+
+        If only the outputs are missing or changed, and the cache or the default remote has the recorded
+        ones, they are put into place, as ``dvc repro`` does. The content of every file is checked.
+
+        Returns:
+            Whether the stage is current now; if not, it must run.
+        """
+        if self.is_current(stage):
+            return True
+        entry = self.entry(stage)
+        if entry is None:
+            return False
+        with self.locked(read_lock=True):
+            loaded = self.load(stage)
+            if not self._has_inputs(loaded, entry):
                 return False
-            return not entry.differences(now) and outputs_match(loaded, entry)
+            return check_out(self, loaded, entry) and self._is_whole(loaded, entry)
+
+    def _has_inputs(self, stage: PipelineStage, entry: LockEntry) -> bool:
+        """Whether the inputs of a stage, its command and its parameters are those of the entry."""
+        try:
+            return not entry.differences(snapshot_of(stage, stage.deps))
+        except LedgerError:
+            return False
+
+    def _is_whole(self, stage: PipelineStage, entry: LockEntry) -> bool:
+        """Whether the outputs on disk are those of the entry, and the cache has them or gets them.
+
+        Raises:
+            LedgerError: the cache can't be written.
+        """
+        return outputs_match(stage, entry) and not [
+            path for path, md5 in entry.outs.items() if not keep_in_cache(self, path, md5)
+        ]
 
     def snapshot(self, stage: str) -> Snapshot:
         """Hash the inputs of a stage as they are now.

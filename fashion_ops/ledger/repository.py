@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,15 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from networkx import descendants
 
-from fashion_ops.failures import one_line
-from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
+from fashion_ops.ledger import objects
+from fashion_ops.ledger.lockfile import (
+    LedgerError,
+    LockEntry,
+    Snapshot,
+    check_merged,
+    plain,
+    read_entries,
+)
 from fashion_ops.services import (
     Service,
     await_answer,
@@ -28,10 +36,6 @@ from fashion_ops.services import (
 from fashion_ops.services.s3 import s3_service
 
 SSH_PORT = 22
-
-
-class LedgerError(RuntimeError):
-    """A stage can't be recorded, or its data kept or restored; the message says which and why."""
 
 
 class Repository:
@@ -102,9 +106,27 @@ class Repository:
         """All entries of ``dvc.lock`` by stage name, as the file is now."""
         return read_entries(self.lock_file)
 
+    def recorded(self) -> dict[str, dict[str, str]]:
+        """The md5 of each file and folder in the cache by path, for each stage and .dvc file."""
+        outs = {name: dict(entry.outs) for name, entry in self.entries().items()}
+        with self.locked(read_lock=True):
+            for stage in self.dvc.index.stages:
+                if not isinstance(stage, PipelineStage):
+                    outs[os.path.relpath(stage.path, self.root)] = {
+                        os.path.relpath(out.fs_path, self.root): str(out.hash_info.value)
+                        for out in stage.outs
+                        if out.hash_info
+                    }
+        return outs
+
+    @property
+    def store(self) -> Path:
+        """The folder with the objects of the cache."""
+        return Path(self.dvc.cache.local.path)
+
     def cached(self, md5: str) -> Path:
         """Path of an object in the cache, by its md5 (with ``.dir`` for a folder)."""
-        return Path(self.dvc.cache.local.oid_to_path(md5))
+        return objects.path_of(self.store, md5)
 
     def load(self, stage: str) -> PipelineStage:
         """One stage, as it was when the lock was last taken.
@@ -132,6 +154,9 @@ class Repository:
 
         Args:
             read_lock: parse in any case, so that the stages also know what ``dvc.lock`` says now.
+
+        Raises:
+            LedgerError: one of the three files is broken; the message names it.
         """
         with self.dvc.lock:
             self.dvc._lock_depth += 1  # keeps DVC's functions from locking and parsing again
@@ -139,29 +164,34 @@ class Repository:
                 files = (self.root / "dvc.yaml", self.root / "params.yaml")
                 definition = tuple(file.read_bytes() if file.is_file() else b"" for file in files)
                 if read_lock or definition != self._definition:
-                    self.dvc._reset()
-                    stages = self._stages()
-                    self.defined = {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
+                    self._definition = ()
+                    self.defined = self._parse(files)
                     self._definition = definition
                 yield
             finally:
                 self.dvc._lock_depth -= 1
 
-    def _stages(self) -> list[Any]:
-        """The stages that DVC reads from its files.
+    def _parse(self, files: tuple[Path, ...]) -> dict[str, PipelineStage]:
+        """The stages by name, parsed from ``files`` and ``dvc.lock``.
 
         Raises:
-            LedgerError: DVC cannot read a file.
-            ValueError: ``dvc.lock`` is no lock file.
+            LedgerError: one of the files is broken.
         """
-        read_entries(self.lock_file)  # says more of what is wrong with it than DVC does
+        for file in (*files, self.lock_file):
+            check_merged(file)
         try:
-            return self.dvc.index.stages
+            self.dvc._reset()
+            stages = self.dvc.index.stages
+            self.dvc.index.check_graph()
         except DvcException as error:
-            raise LedgerError(
-                f"{self.root / 'dvc.yaml'}: {one_line(str(error))}; correct it, or take it back with "
-                "`git checkout dvc.yaml`"
-            ) from error
+            causes = [error]
+            while isinstance(causes[-1].__cause__, Exception):
+                causes.append(causes[-1].__cause__)
+            cause = ": ".join(dict.fromkeys(" ".join(str(e).split()) for e in causes))
+            missing = [str(file) for file in files if not file.is_file()]
+            cause = f"{missing[0]} is missing ({cause})" if missing else cause
+            raise LedgerError(f"{self.root}: the pipeline can't be read: {cause}") from error
+        return {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
 
 
 def snapshot_of(stage: PipelineStage, dependencies: list[Any]) -> Snapshot:

@@ -29,7 +29,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts, load_dict
+from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -39,6 +39,7 @@ from mlflow.utils.rest_utils import http_request
 
 from fashion_ops import services
 from fashion_ops.methods.pickles import refuse_pickles
+from fashion_ops.processes import this_process
 from fashion_ops.services.s3 import s3_service
 from fashion_ops.workspace import find_root
 
@@ -48,6 +49,7 @@ EXPERIMENT = "fashion-ops"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `make ui` serves a local registry
 PAGES = "FASHION_OPS_MLFLOW_PAGES"  # environment variable: where `make ui` does, if not there
+OWNER_TAG = "fashion_ops.process"  # tag of a run: host:pid:start of the process that writes it
 LINEAGE_TAG = "lineage"  # digest of the entries in dvc.lock: equal lineages hold equal models
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -60,7 +62,8 @@ _BATCH = 100  # parameters that MLflow accepts in one call
 def connect(root: Path, artifacts: bool = False) -> MlflowClient:
     """Connect MLflow to ``MLFLOW_TRACKING_URI``, by default to a SQLite file in ``root/.mlflow``.
 
-    Creates the experiment ``EXPERIMENT`` if it does not exist.
+    Creates the experiment ``EXPERIMENT`` if it does not exist, and takes it back if somebody deleted
+    it: the runs of all versions are in it.
 
     Args:
         root: of the repository.
@@ -78,9 +81,12 @@ def connect(root: Path, artifacts: bool = False) -> MlflowClient:
     _await_tracking(uri)
     mlflow.set_tracking_uri(uri)
     with failures_in_one_line():
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            mlflow.create_experiment(EXPERIMENT, artifact_location=location)
         client = MlflowClient()
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            client.create_experiment(EXPERIMENT, artifact_location=location)
+        elif experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
         if artifacts:
             _await_artifacts(client, uri)
     return client
@@ -179,7 +185,8 @@ def register(
     package = importlib.metadata.version("fashion-ops")
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None
-    with mlflow.start_run(experiment_id=experiment.experiment_id, tags=dict(tags)) as run:
+    of_run = {**tags, OWNER_TAG: this_process()}
+    with mlflow.start_run(experiment_id=experiment.experiment_id, tags=of_run) as run:
         flat = [(key, value) for key, value in flatten(params).items()]
         for start in range(0, len(flat), _BATCH):
             mlflow.log_params(dict(flat[start : start + _BATCH]))
@@ -286,8 +293,23 @@ def fetch_record(version: ModelVersion, path: str) -> Path:
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
-    """The content of the metrics.json that ``evaluate`` wrote for the models of a version."""
-    return load_dict(f"runs:/{version.run_id}/metrics.json")
+    """The content of the metrics.json that ``evaluate`` wrote for the models of a version.
+
+    Raises:
+        FileNotFoundError: the version's run is gone.
+    """
+    return json.loads(fetch_record(version, "metrics.json").read_text(encoding="utf-8"))
+
+
+def keep_run(client: MlflowClient, version: ModelVersion) -> None:
+    """Take back the run of a version if somebody deleted it, so that ``mlflow gc`` does not take it.
+
+    Does nothing if it is gone for good.
+    """
+    with suppress(MlflowException):
+        run = client.get_run(str(version.run_id))
+        if run.info.lifecycle_stage == "deleted":
+            client.restore_run(run.info.run_id)
 
 
 def record_decision(

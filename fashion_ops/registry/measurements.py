@@ -3,6 +3,9 @@
 Both models are loaded from the registry, as they would be served. The challenger must give the
 predictions that it was evaluated on, bit for bit. The champion is compared on the challenger's frozen
 set; if it was evaluated on another one, it predicts again.
+
+Today's code may be unable to load the champion: another version of it wrote a file that this one does
+not know, or a file is gone. Predictions that the registry keeps are compared all the same.
 """
 
 import statistics
@@ -30,6 +33,7 @@ from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
 from fashion_ops.registry.gate import Facts
 from fashion_ops.registry.transitions import ROLLED_BACK
+from fashion_ops.services import ServiceError
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
 
@@ -44,6 +48,7 @@ class Measurements:
     images: int  # in the challenger's frozen set
     champion_predicted_again: bool  # because it was evaluated on another frozen set
     digest: str  # of the challenger's frozen set
+    champion_unloadable: str = ""  # why this code can't load the champion; empty if it can
 
 
 def measure(
@@ -71,7 +76,7 @@ def measure(
     catalog = Catalog(ws.catalog)
     in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
     objections = _objections(challenger, again)
-    old_bundle, old_predictor = _fetch(champion) if champion else (None, None)
+    old_bundle, old_predictor, unloadable = _fetch_champion(champion) if champion else (None, None, "")
     comparisons, predicted_again = None, False
     if not in_catalog:
         objections.append(
@@ -80,14 +85,19 @@ def measure(
         )
     elif different := _differences(predictor, catalog, frozen, params.evaluate):
         objections.append(f"loaded from the registry it predicts otherwise than evaluated: {different}")
-    if champion and old_predictor:
+    if champion:
         old = _recorded_predictions(champion, frozen)
-        if old is None and in_catalog:
-            old = _predict(old_predictor, catalog, frozen, params.evaluate)
-            predicted_again = True
+        if old is None and in_catalog and old_predictor:
+            try:
+                old = _predict(old_predictor, catalog, frozen, params.evaluate)
+                predicted_again = True
+            except Exception as error:
+                old_predictor, unloadable = None, _first_line(error)
         with phase("compare with the champion"):
             comparisons = _compare(frozen, old, params) if old else None
     photos = _photos(catalog, frozen, params.promote.latency_photos) if in_catalog else []
+    if old_predictor and photos and (why := _failure(old_predictor, photos[0])):
+        old_predictor, unloadable = None, why
     times = latencies([p for p in (predictor, old_predictor) if p], photos)
     medians = [statistics.median(milliseconds) for milliseconds in times]
     facts = Facts(
@@ -100,7 +110,7 @@ def measure(
         checks=read_json(registry.fetch_record(challenger, CHECKS_FILE)),
         objections=tuple(objections),
     )
-    return Measurements(facts, len(frozen.images), predicted_again, frozen.digest())
+    return Measurements(facts, len(frozen.images), predicted_again, frozen.digest(), unloadable)
 
 
 def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
@@ -108,6 +118,40 @@ def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
     with phase(f"load version {version.version}"):
         bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
         return bundle, Predictor.load(bundle)
+
+
+def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, Predictor | None, str]:
+    """Download and load the champion.
+
+    Returns:
+        Folder and predictor, each None if this code can't have it, and why; empty if it can.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    bundle = None
+    try:
+        with phase(f"load version {champion.version}"):
+            bundle = registry.fetch_bundle(f"models:/{champion.name}/{champion.version}")
+            return bundle, Predictor.load(bundle), ""
+    except ServiceError:  # that says nothing of the champion
+        raise
+    except Exception as error:  # the files of another version of the code can be wrong in any way
+        return bundle, None, _first_line(error)
+
+
+def _failure(predictor: Predictor, photo: bytes) -> str:
+    """Why a loaded predictor can't predict a photo after all; empty if it can."""
+    try:
+        predictor.predict(decode_photo(photo, "photo"))
+    except Exception as error:  # see ``_fetch_champion``
+        return _first_line(error)
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    """Kind and first line of an error."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:
@@ -141,7 +185,7 @@ def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str
     """
     try:
         recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
-    except FileNotFoundError:  # registered before frozen sets were kept
+    except (OSError, ValueError):  # registered before frozen sets were kept, or gone or damaged since
         return None
     if recorded.digest() != frozen.digest():
         return None

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from fashion_ops.params import Params
+from fashion_ops.processes import this_process
 from fashion_ops.workspace import Workspace
 
 Metrics = Mapping[str, float]
@@ -97,13 +98,17 @@ class _Log:
         self, root: Path, step: str, params: Mapping[str, Mapping[str, Any]], pages: dict[str, str]
     ) -> None:
         from fashion_ops.registry import client as registry
+        from fashion_ops.registry.dead_runs import close_dead_runs
 
         self._page_of, self._pages = registry.run_page, pages
         self._client = registry.connect(root)
+        close_dead_runs(self._client)
         experiment = self._client.get_experiment_by_name(registry.EXPERIMENT)
         assert experiment is not None  # connect made it
         self._experiment, self._params = experiment.experiment_id, params
-        self._parent: str = self._client.create_run(self._experiment, run_name=step).info.run_id
+        self._owner = {registry.OWNER_TAG: this_process()}
+        parent = self._client.create_run(self._experiment, run_name=step, tags=self._owner)
+        self._parent: str = parent.info.run_id
         self._open: dict[str, str] = {}
 
     def epoch(self, category: str, epoch: int, metrics: Metrics, seconds: float) -> None:
@@ -111,7 +116,7 @@ class _Log:
         from mlflow.entities import Metric, Param
 
         if category not in self._open:
-            tags = {"mlflow.parentRunId": self._parent, "category": category}
+            tags = {"mlflow.parentRunId": self._parent, "category": category, **self._owner}
             run = self._client.create_run(self._experiment, run_name=category, tags=tags)
             self._open[category] = run.info.run_id
             self._pages[category] = self._page_of(self._experiment, run.info.run_id)

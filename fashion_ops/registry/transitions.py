@@ -3,7 +3,12 @@
 MLflow moves one alias at a time and a promotion moves two. They move in such an order that
 ``champion`` always points to a version that was meant to serve, even if the process dies in between.
 The event is written before the aliases move, so that the next process can finish or undo what is left.
-Events are tags of the registered model; each has the number of the lock under which it happened.
+Events are tags of the registered model, which ``mlflow gc`` leaves alone; each has the number of the
+lock under which it happened.
+
+Somebody may have deleted versions or aliases, or edited a tag, in MLflow's pages. A missing alias is
+put back from the history, a version that is gone is skipped, and an event that can't be read is shown
+as such.
 """
 
 import json
@@ -16,10 +21,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from fashion_ops.registry.client import CHAMPION, PREVIOUS, is_missing, with_alias
-from fashion_ops.registry.lock import PromotionLock, promotion_lock
+from fashion_ops.registry.lock import EVENT_TAG, LAST_EVENT_TAG, PromotionLock, promotion_lock
 
 ROLLED_BACK = "rolled_back"  # tag of a version: when and why it was taken out of service
-_EVENT = "event."
+UNREADABLE = "unreadable event"  # what an event is whose tag somebody edited
 Change = tuple[str | None, str | None]  # version of an alias before and after
 
 
@@ -78,7 +83,7 @@ class Transition:
             raise ValueError(
                 f"{self.lock.name}: champion {champion}, no previous version to go back to"
             )
-        line = line_of_champions(history(self.lock.client, self.lock.name))
+        line = self._line()
         before = line[-3] if len(line) > 2 and line[-2:] == [previous, champion] else None
         event = self._event("rollback", champion, (champion, previous), (previous, before), why)
         self._write(event)
@@ -86,23 +91,45 @@ class Transition:
         return self._finish(event)
 
     def repair(self) -> Event | None:
-        """Finish or undo the last event if a process left it incomplete.
+        """Finish or undo the last event if a process left it incomplete; put missing aliases back.
 
-        It is finished if the champion has moved already, otherwise undone.
+        The event is finished if the champion has moved already, otherwise undone. The aliases
+        ``champion`` and ``previous`` can only be missing if somebody deleted them, or the version that
+        they pointed to; they then point to the last such versions of the history that still exist.
 
         Returns:
             The repaired event; None if the last event was complete.
         """
         events = history(self.lock.client, self.lock.name)
-        if not events or events[-1].done:
-            return None
-        event = events[-1]
-        if self._version(CHAMPION) == event.champion[1]:
-            return self._finish(event)
-        self._move(PREVIOUS, event.previous[0])
-        undone = replace(event, what=f"{event.what}, stopped half-way and undone", done=True)
-        self._write(undone)
-        return undone
+        repaired = None
+        if events and not events[-1].done:
+            event = events[-1]
+            if self._version(CHAMPION) == event.champion[1]:
+                repaired = self._finish(event)
+            else:
+                self._move(PREVIOUS, event.previous[0])
+                repaired = replace(event, what=f"{event.what}, stopped half-way and undone", done=True)
+                self._write(repaired)
+        self._put_aliases_back()
+        return repaired
+
+    def _put_aliases_back(self) -> None:
+        """Point the aliases that are missing to the versions that the history names."""
+        line, champion = self._line(), self._version(CHAMPION)
+        if champion is None and line:
+            champion = line[-1]
+            self._move(CHAMPION, champion)
+        before = line[-2] if len(line) > 1 and line[-1] == champion else None
+        if self._version(PREVIOUS) in (None, champion):
+            self._move(PREVIOUS, before)
+
+    def _line(self) -> list[str]:
+        """``line_of_champions`` of the versions that exist."""
+        client, name = self.lock.client, self.lock.name
+        line = line_of_champions(history(client, name))
+        existing = {str(v.version) for v in client.search_model_versions(f"name='{name}'")}
+        kept = [version for version in line if version in existing]
+        return [v for i, v in enumerate(kept) if i == 0 or v != kept[i - 1]]
 
     def _finish(self, event: Event) -> Event:
         """Do what follows once the champion has moved, and record that the event is done.
@@ -111,11 +138,12 @@ class Transition:
         """
         client, name = self.lock.client, self.lock.name
         self._move(PREVIOUS, event.previous[1])
-        if event.what == "rollback":
-            text = f"{event.time}: {event.why}"
-            client.set_model_version_tag(name, event.version, ROLLED_BACK, text)
-        elif event.what == "promotion":
-            client.delete_model_version_tag(name, event.version, ROLLED_BACK)
+        if self._exists(event.version):
+            if event.what == "rollback":
+                text = f"{event.time}: {event.why}"
+                client.set_model_version_tag(name, event.version, ROLLED_BACK, text)
+            elif event.what == "promotion":
+                client.delete_model_version_tag(name, event.version, ROLLED_BACK)
         done = replace(event, done=True)
         self._write(done)
         return done
@@ -127,22 +155,33 @@ class Transition:
 
     def _write(self, event: Event) -> None:
         """Keep an event as a tag of the model; it replaces the one with the same number."""
-        key = f"{_EVENT}{event.number:06d}"
-        self.lock.client.set_registered_model_tag(self.lock.name, key, json.dumps(asdict(event)))
+        client, name, number = self.lock.client, self.lock.name, f"{event.number:06d}"
+        client.set_registered_model_tag(name, LAST_EVENT_TAG, number)
+        client.set_registered_model_tag(name, f"{EVENT_TAG}{number}", json.dumps(asdict(event)))
 
     def _version(self, alias: str) -> str | None:
         """Number of the version that an alias points to; None if there is no such alias."""
         version = with_alias(self.lock.client, self.lock.name, alias)
         return None if version is None else str(version.version)
 
+    def _exists(self, version: str) -> bool:
+        """Whether the model still has this version."""
+        try:
+            self.lock.client.get_model_version(self.lock.name, version)
+        except MlflowException as error:
+            if not is_missing(error):
+                raise
+            return False
+        return True
+
     def _move(self, alias: str, version: str | None) -> None:
-        """Point an alias to a version; None deletes the alias.
+        """Point an alias to a version; None, or a version that was deleted, deletes the alias.
 
         Raises:
             LockHeld: another process has taken the lock over.
         """
         self.lock.check()
-        if version is not None:
+        if version is not None and self._exists(version):
             self.lock.client.set_registered_model_alias(self.lock.name, alias, version)
         elif self._version(alias) is not None:
             self.lock.client.delete_registered_model_alias(self.lock.name, alias)
@@ -166,23 +205,52 @@ def begin_transition(client: MlflowClient, name: str, purpose: str) -> Iterator[
         yield transition
 
 
-def _read_event(text: str) -> Event:
-    """The event that a tag holds as JSON."""
-    fields = json.loads(text)
-    return Event(**fields | {key: tuple(fields[key]) for key in ("champion", "previous")})
+def _read_event(number: int, text: str) -> Event:
+    """The event that a tag holds as JSON; one that is ``UNREADABLE`` if somebody edited the tag.
+
+    Args:
+        number: of the event, from the name of the tag.
+        text: the content of the tag.
+    """
+    try:
+        fields = json.loads(text)
+        changes = {key: _read_change(fields[key]) for key in ("champion", "previous")}
+        event = Event(**fields | changes | {"number": number})
+        texts = (event.time, event.what, event.version, event.why)
+        if not all(isinstance(value, str) for value in texts) or not isinstance(event.done, bool):
+            raise TypeError("a field has another type")
+        return event
+    except (ValueError, TypeError, KeyError, AttributeError):
+        nothing: Change = (None, None)
+        why = f"tag {EVENT_TAG}{number:06d} was edited: {text[:100]}"
+        return Event(number, "", UNREADABLE, "?", nothing, nothing, why, done=True)
+
+
+def _read_change(pair: object) -> Change:
+    """Two version numbers, or None in place of one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(v, str | None) for v in pair):
+        raise TypeError(f"{pair!r}: not two version numbers")
+    return pair[0], pair[1]
 
 
 def history(client: MlflowClient, name: str) -> list[Event]:
-    """All events of the model ``name``, oldest first; empty if it is not registered."""
+    """All events of the model ``name``, oldest first; empty if it is not registered.
+
+    They are kept with the model, so a deleted run or version, or ``mlflow gc``, takes none of them.
+    """
     try:
         tags = client.get_registered_model(name).tags
     except MlflowException as error:
         if not is_missing(error):
             raise
         return []
-    events = [_read_event(text) for key, text in tags.items() if key.startswith(_EVENT)]
-    pairs = [replace(e, champion=tuple(e.champion), previous=tuple(e.previous)) for e in events]
-    return sorted(pairs, key=lambda event: event.number)
+    numbers = {key: key.removeprefix(EVENT_TAG) for key in tags if key.startswith(EVENT_TAG)}
+    events = [_read_event(int(n), str(tags[key])) for key, n in numbers.items() if n.isdecimal()]
+    return sorted(events, key=lambda event: event.number)
 
 
 def line_of_champions(events: list[Event]) -> list[str]:

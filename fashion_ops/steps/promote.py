@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import gate, transitions
+from fashion_ops.registry.dead_runs import close_dead_runs
 from fashion_ops.registry.lock import LockHeld
 from fashion_ops.registry.measurements import Measurements, measure
 from fashion_ops.reports.promotion import draw_page
@@ -27,6 +28,7 @@ def run(
     ws: Workspace,
     tags: Mapping[str, str] | None = None,
     again: bool = False,
+    replace_unloadable: bool = False,
     on_decision: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Make the challenger champion, or say why not.
@@ -38,6 +40,8 @@ def run(
         ws: the workspace, with the catalog that the challenger was evaluated on.
         tags: facts about this run, such as its id, that are kept in promotion.json.
         again: allow a version that was rolled back.
+        replace_unloadable: allow a promotion without comparison where this code can't load the champion
+            and its recorded predictions are of other images. Otherwise it keeps serving.
         on_decision: called with the content of promotion.json, if a decision had to be made.
 
     Returns:
@@ -52,6 +56,7 @@ def run(
         UnsafeModel: there is a pickle among its models.
     """
     client, name = registry.connect(ws.root, artifacts=True), params.registration.model
+    close_dead_runs(client)
     challenger, champion = _aliases(client, name)
     events = transitions.history(client, name)
     same = champion is not None and champion.version == challenger.version
@@ -63,8 +68,12 @@ def run(
             challenger, champion = _aliases(client, name)  # they may have moved meanwhile
             if champion is not None and champion.version == challenger.version:
                 return _result(True, challenger, challenger, "champion already")
+            for version in filter(None, (challenger, champion)):
+                registry.keep_run(client, version)
             measurements = measure(params, ws, challenger, champion, again)
-            decision = decide(params, challenger, champion, measurements, tags or {})
+            decision = decide(
+                params, challenger, champion, measurements, tags or {}, replace_unloadable
+            )
             _record(client, ws, challenger, decision)
             if on_decision is not None:
                 on_decision(decision)
@@ -72,8 +81,9 @@ def run(
             if why:
                 transition.refuse(str(challenger.version), why)
                 return _result(False, challenger, champion, why)
-            transition.promote(str(challenger.version), "the gate holds")
-            return _result(True, challenger, challenger, "the gate holds")
+            why = "; ".join(["the gate holds", *filter(None, [decision["facts"]["champion"]])])
+            transition.promote(str(challenger.version), why)
+            return _result(True, challenger, challenger, why)
     except LockHeld as error:
         return _result(False, challenger, champion, str(error))
 
@@ -84,6 +94,7 @@ def decide(
     champion: ModelVersion | None,
     measurements: Measurements,
     tags: Mapping[str, str],
+    replace_unloadable: bool = False,
 ) -> dict[str, Any]:
     """Apply the gate.
 
@@ -93,14 +104,28 @@ def decide(
         champion: the version in use; None if there is none yet, and nothing is compared.
         measurements: the numbers of both.
         tags: facts about this run, which are kept with the decision.
+        replace_unloadable: see ``run``.
 
     Returns:
         The content of promotion.json: the decision with every number.
     """
     findings = gate.apply_rules(measurements.facts, params.promote)
     reasons = [f.why for f in findings if not f.passed]
+    unloadable = ""
+    if champion is not None and (why := measurements.champion_unloadable):
+        unloadable = f"this code can't load the champion, version {champion.version} ({why})"
     if champion is not None and measurements.facts.comparisons is None:
-        reasons.append(f"version {challenger.version} could not be compared with the champion")
+        if not unloadable:
+            reasons.append(f"version {challenger.version} could not be compared with the champion")
+        elif not replace_unloadable:
+            reasons.append(
+                f"{unloadable}, and its recorded predictions are of other images; it keeps serving. "
+                "`fashion-ops promote --replace-unloadable` replaces it without a comparison"
+            )
+        else:
+            unloadable += ", so it was replaced without a comparison"
+    elif unloadable:
+        unloadable += ", so its recorded predictions were compared"
     return {
         "promoted": not reasons,
         "model": challenger.name,
@@ -113,6 +138,7 @@ def decide(
         "gate": params.promote.model_dump(),
         "facts": {
             "shard": measurements.digest,
+            "champion": unloadable,
             **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
             **tags,
         },

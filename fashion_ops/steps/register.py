@@ -21,6 +21,7 @@ from fashion_ops.reading import read_object
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks
+from fashion_ops.registry.dead_runs import close_dead_runs
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet, read_predictions
 from fashion_ops.registry.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -66,6 +67,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"as it is ({first}). Run `dvc repro` first"
         )
     push(ledger)
+    close_dead_runs(client)
     name, lineage = params.registration.model, ledger.digest(EVALUATED)
     if known := registry.with_lineage(client, name, lineage):
         client.set_registered_model_alias(name, registry.CHALLENGER, known.version)

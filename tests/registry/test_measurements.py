@@ -219,3 +219,81 @@ def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, m
     assert facts.latency_ms == pytest.approx((200.0 * load, 100.0 * load))
     first = measure(PARAMS, WS, challenger, None).facts
     assert first.latency_ratio is None and first.latency_ms[1] is None
+
+
+def raising(error: Exception) -> Any:
+    def fail(*_: object) -> Any:
+        raise error
+
+    return fail
+
+
+def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
+    """Let this code be unable to use version 1 in one way; returns the expected reason."""
+    if how == "a 14th category":
+        error = RuntimeError("size mismatch for heads: 14 categories\nand more lines")
+        sound = module.Predictor.load
+        patch.setattr(
+            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else sound(b)
+        )
+        return "RuntimeError: size mismatch for heads: 14 categories"
+    if how == "a missing file":
+        found = module.registry.fetch_bundle
+        error = FileNotFoundError("models:/garments/1: not in the registry")
+        patch.setattr(
+            module.registry, "fetch_bundle", lambda s: raising(error)() if s[-1] == "1" else found(s)
+        )
+        return "FileNotFoundError: models:/garments/1: not in the registry"
+    error = ModuleNotFoundError("No module named 'fashion_ops.fleet'")  # when it predicts
+    sound = module.Predictor.load
+
+    def load(bundle: Path) -> Any:
+        loaded = sound(bundle)
+        if bundle.name == "1":
+            loaded.predict = raising(error)
+        return loaded
+
+    patch.setattr(module.Predictor, "load", load)
+    return "ModuleNotFoundError: No module named 'fashion_ops.fleet'"
+
+
+UNLOADABLE = ("a 14th category", "a missing file", "a renamed module")
+
+
+@pytest.mark.parametrize("how", UNLOADABLE)
+def test_recorded_predictions_of_a_champion_that_cannot_be_loaded_are_compared(
+    records, frozen, garments, monkeypatch, how
+):
+    challenger = records.version("2", frozen, frozen.predictions)
+    then = FrozenSet(frozen.images, frozen.garments, tables(garments, 7, 12.0))
+    champion = records.version("1", then, {})
+    why = make_unloadable(records, monkeypatch, how)
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert measured.champion_unloadable == why and measured.facts.comparisons is not None
+    assert measured.facts.latency_ms[0] is not None and measured.facts.latency_ms[1] is None
+    assert not measured.champion_predicted_again
+
+
+@pytest.mark.parametrize("how", UNLOADABLE)
+def test_without_recorded_predictions_of_the_same_images_nothing_is_compared(
+    records, frozen, garments, monkeypatch, how
+):
+    challenger = records.version("2", frozen, frozen.predictions)
+    fewer = frozen.garments[frozen.garments["image_id"] != frozen.images["image_id"].iloc[-1]]
+    then = FrozenSet(frozen.images[:-1], fewer, tables(fewer, 3, 5.0))
+    champion = records.version("1", then, tables(garments, 9, 15.0))
+    why = make_unloadable(records, monkeypatch, how)
+    if how == "a renamed module":
+        monkeypatch.setattr(module, "_predict", raising(ModuleNotFoundError(why.partition(": ")[2])))
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert measured.champion_unloadable == why and measured.facts.comparisons is None
+    (records.folder / "1" / FROZEN_SET / "garments.parquet").write_bytes(b"damaged")
+    again = measure(PARAMS, WS, challenger, champion)
+    assert again.champion_unloadable == why and again.facts.comparisons is None
+
+
+def test_a_challenger_that_cannot_be_loaded_is_an_error(records, frozen, monkeypatch):
+    challenger = records.version("1", frozen, frozen.predictions)
+    make_unloadable(records, monkeypatch, "a 14th category")
+    with pytest.raises(RuntimeError, match="14 categories"):
+        measure(PARAMS, WS, challenger, None)
