@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fashion_ops.commands.shared import exit_on, read_params
+from fashion_ops.commands.shared import read_params, writing_to
 
 
 def prune(
@@ -19,19 +19,15 @@ def prune(
     Champion, previous, challenger and every version with an alias, a description or the tag `keep`
     stay, with all that restoring them needs.
     """
-    from fashion_ops.ledger import LedgerError
     from fashion_ops.registry import prune as pruning
-    from fashion_ops.registry.lock import LockHeld
-    from fashion_ops.registry.snapshot import SnapshotError
 
     params, ws = read_params()
     freed = True
-    with exit_on(ValueError, OSError, LockHeld, LedgerError, SnapshotError):
-        # The workspace's lock belongs around the next four lines.
-        if delete:
+    if delete:
+        with writing_to(ws):
             plan, freed = pruning.delete(params, ws)
-        else:
-            plan = pruning.plan(params, ws)
+    else:
+        plan = pruning.plan(params, ws)
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)

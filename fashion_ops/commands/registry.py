@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fashion_ops.commands.shared import exit_on, read_params
+from fashion_ops.commands.shared import read_params
 from fashion_ops.workspace import find_root
 
 
@@ -48,12 +48,11 @@ def rollback(
 ) -> None:
     """Make the previous champion champion again; the present one then needs `promote --again`."""
     from fashion_ops.registry import client as registry
-    from fashion_ops.registry.lock import LockHeld
     from fashion_ops.registry.transitions import begin_transition
 
     params, ws = read_params()
     name = params.registration.model
-    with exit_on(ValueError, OSError, LockHeld), registry.failures_in_one_line():
+    with registry.failures_in_one_line():
         client = registry.connect(ws.root)
         with begin_transition(client, name, f"rollback: {why}") as transition:
             event = transition.roll_back(why)
@@ -72,7 +71,7 @@ def history(
     params, ws = read_params()
     name = params.registration.model
     aliases = (registry.CHALLENGER, registry.CHAMPION, registry.PREVIOUS)
-    with exit_on(ValueError, OSError), registry.failures_in_one_line():
+    with registry.failures_in_one_line():
         client = registry.connect(ws.root)
         events = transitions.history(client, name)
         versions = {alias: registry.with_alias(client, name, alias) for alias in aliases}
@@ -97,14 +96,11 @@ def restore(
     ] = False,
 ) -> None:
     """Restore a version's code, parameters, dvc.lock and data into a new git worktree."""
-    from fashion_ops.ledger import LedgerError
     from fashion_ops.registry import restore as restoring
     from fashion_ops.registry.client import failures_in_one_line
-    from fashion_ops.registry.snapshot import SnapshotError
 
     params, _ = read_params()
-    errors = (ValueError, OSError, restoring.RestoreError, SnapshotError, LedgerError)
-    with exit_on(*errors), failures_in_one_line():
+    with failures_in_one_line():
         restored = restoring.restore(find_root(), params.registration.model, version, into)
         where = f"{restored.folder}: version {restored.version.version}"
         typer.echo(f"{where}, `dvc status --with-deps evaluate` is clean")

@@ -16,7 +16,6 @@ __all__ = [
     "between",
     "complain",
     "console",
-    "exit_on",
     "params_or_defaults",
     "print_metrics",
     "print_status",
@@ -24,15 +23,6 @@ __all__ = [
     "report",
     "writing_to",
 ]
-
-
-@contextmanager
-def exit_on(*errors: type[Exception]) -> Iterator[None]:
-    """Answer these errors, and exit with their status, where a command goes on after its block."""
-    try:
-        yield
-    except errors as error:
-        raise typer.Exit(report(error)) from error
 
 
 @contextmanager

@@ -44,13 +44,12 @@ def check_cache(
     root: Annotated[Path | None, typer.Option(help="The repository. Default: this one.")] = None,
 ) -> None:
     """Check DVC's cache; put back what is damaged or missing from the workspace or the remote."""
-    from fashion_ops.ledger import Ledger, LedgerError, lost_outputs, repair_cache
+    from fashion_ops.ledger import Ledger, lost_outputs, repair_cache
 
-    with exit_on(LedgerError):
-        ledger = Ledger(root or find_root())
-        for name, files in repair_cache(ledger).items():
-            typer.echo(f"{name}: {', '.join(files)} damaged in the cache or missing there")
-        lost, stale = lost_outputs(ledger), ledger.stale()
+    ledger = Ledger(root or find_root())
+    for name, files in repair_cache(ledger).items():
+        typer.echo(f"{name}: {', '.join(files)} damaged in the cache or missing there")
+    lost, stale = lost_outputs(ledger), ledger.stale()
     for name, files in lost.items():
         again = f"run the step again: `dvc repro {name}`"
         if name.endswith(".dvc"):
