@@ -1,13 +1,20 @@
 """Commands for files that the pipeline did not make: scores and pseudo-labels."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params
-from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.commands.shared import complain, exit_on, read_params, spoken_warnings
+from fashion_ops.taxonomy import CATEGORY_NAMES, category
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
+
+Only = Literal[
+    *("upper", "lower", "full"),
+    *("normal_pose", "medium_pose", "large_pose", "medium_zoom_in", "large_zoom_in"),
+]
 
 
 def score(
@@ -26,13 +33,9 @@ def score(
         typer.Option(help="Official AP; normalised error, detected landmarks; correct parts (LSP)."),
     ] = "ap",
     split: Annotated[str, typer.Option(help="NE, PDL, PCP: split of the garments.")] = "test",
-    clothes_type: Annotated[
-        Literal["upper", "lower", "full"] | None,
-        typer.Option(help="NE, PDL: only garments of this type."),
-    ] = None,
-    subset: Annotated[
-        str | None,
-        typer.Option(help="NE, PDL: normal_, medium_, large_pose, medium_zoom_in, large_zoom_in."),
+    only: Annotated[
+        list[Only] | None,
+        typer.Option(help="NE, PDL: only garments of this type or subset; one of each may be given."),
     ] = None,
     frame: Annotated[
         Literal["letterbox", "box"],
@@ -42,7 +45,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
-    try:
+    with exit_on(ValueError), spoken_warnings():
         if metric == "ap":
             from fashion_ops.evaluation.coco_files import score_files
 
@@ -52,20 +55,44 @@ def score(
             from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
 
             labels = f"{read_params()[0].ingest_alignment.lsp_convention}-centric"
+            clothes_type = _one(only, CLOTHES_TYPES)
+            subset = _one(only, tuple(s for s in get_args(Only) if s not in CLOTHES_TYPES))
             options = ScoreOptions(metric, split, clothes_type, subset, frame, pixels, labels)
             scores = score_catalog(annotations, predictions, options)
             text = _alignment_text(scores)
-    except ValueError as error:
-        complain(error)
-        raise typer.Exit(2) from error
     typer.echo(json.dumps(scores, indent=1) if as_json else text)
 
 
+def _one(only: Sequence[str] | None, kind: Sequence[str]) -> str | None:
+    """The value of ``--only`` that is of this kind; None if there is none.
+
+    Raises:
+        ValueError: there are two.
+    """
+    given = sorted({value for value in only or () if value in kind})
+    if len(given) > 1:
+        raise ValueError(f"--only {given[0]} and --only {given[1]}: no garment is both; give one")
+    return given[0] if given else None
+
+
 def _ap_text(scores: dict[str, Any]) -> str:
-    """One line per official number and category."""
+    """One line per official number and category; categories have the name that the file gives them."""
     lines = list(zip(scores["stats_order"], scores["stats"], strict=True))
-    lines += [(CATEGORY_NAMES[int(n) - 1], v) for n, v in scores["per_category_AP"].items()]
+    names = scores["category_names"]
+    lines += [(_label(c, names[c]), v) for c, v in scores["per_category_AP"].items()]
     return "\n".join(f"{name:24} {value:7.4f}" for name, value in lines)
+
+
+def _label(category_id: str, name: str) -> str:
+    """The file's name of a category, and ours where it is another; without a name, ours or the id."""
+    if not name:
+        ours = category_id.isdecimal() and 1 <= int(category_id) <= len(CATEGORY_NAMES)
+        return CATEGORY_NAMES[int(category_id) - 1] if ours else f"category {category_id}"
+    try:
+        ours = category(name).name
+    except KeyError:
+        return f"{name} (id {category_id})"
+    return name if name == ours else f"{name} ({ours})"
 
 
 def _alignment_text(scores: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What several commands use: error messages, parameters and workspace, printed metrics."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,20 @@ def exit_on(*errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         complain(error)
         raise typer.Exit(2) from error
+
+
+@contextmanager
+def spoken_warnings() -> Iterator[None]:
+    """Print each ``UserWarning`` as one line, without the place in the code that raises it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                console.print(
+                    f"warning: {warning.message}", style="yellow", markup=False, soft_wrap=True
+                )
 
 
 def print_metrics(stage: str, metrics: dict[str, Any]) -> None:
