@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.cli import app
+from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import find_root
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,13 @@ def test_normalised_error_of_a_known_shift(catalogs, tmp_path, monkeypatch):
     text = call("score", *common, "pdl", "--pixels", 15, "--frame", "box").stdout
     assert "box stretched to a square" in text and "within 15 of 224 px" in text
     assert "macro at 50 px" in text
+    upper = call("score", *common, "ne", "--only", "upper", "--only", "normal_pose", "--json")
+    assert json.loads(upper.stdout)["subset"] == "normal_pose"
+    assert set(json.loads(upper.stdout)["rows"][0]["per_landmark"]) <= set(
+        point_set("upper").point_names
+    )
+    two = call("score", *common, "ne", "--only", "upper", "--only", "full")
+    assert two.exit_code == 2 and "--only full and --only upper: no garment is both" in two.stderr
     missing = pd.read_parquet(moved).iloc[1:]
     missing.to_parquet(moved)
     refused = call("score", *common, "ne")
