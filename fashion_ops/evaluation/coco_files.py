@@ -23,6 +23,7 @@ from fashion_ops.evaluation.official import official_scores
 from fashion_ops.evaluation.oks import STATS, score_landmarks
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
 
+_OURS = tuple(c.id for c in CATEGORIES)
 _WIDTH = 3 * NUM_LANDMARKS
 _MAX_NUMBER = 1 << 53  # larger integers are no exact floats
 _MAX_COORDINATE = 10**9  # squares of larger integers overflow in pycocotools
@@ -43,8 +44,11 @@ def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
     data = _load(annotations)
     try:
         truth = _ground_truth(annotations, data)
-        scores = score_landmarks(truth, read_results(predictions, truth))
+        detections = read_results(predictions, truth)
         _check_needed(annotations, data)
+        if not len(detections.score):
+            raise ValueError(f"{predictions}: holds no results; the official evaluator scores none")
+        scores = score_landmarks(truth, detections)
         stats, per_category = scores.stats, scores.per_category
     except ValueError as fault:
         stats, per_category = _official(annotations, predictions, fault)
@@ -120,6 +124,7 @@ def _ground_truth(path: Path, data: Any) -> GroundTruth:
     if not isinstance(listed, list):
         raise ValueError(f"{path}: categories is {_short(listed)}, expected a list")
     category_ids = sorted({r.integer("id") for r in _records(path, "category", listed)})
+    known_categories = sorted({*category_ids, *_OURS})
     count = len(data["annotations"])
     ids, image, categories = (np.zeros(count, np.int64) for _ in range(3))
     boxes, area = np.zeros((count, 4)), np.zeros(count)
@@ -133,7 +138,7 @@ def _ground_truth(path: Path, data: Any) -> GroundTruth:
         image[n] = image_id = record.integer("image_id")
         if image_id not in known:
             raise record.error(f"image_id {image_id} is not among its {len(known)} images")
-        categories[n] = record.category("category_id", category_ids)
+        categories[n] = record.category("category_id", known_categories)
         if not record.by_rule(without_keypoints):
             keypoints[n] = record.numbers("keypoints", _WIDTH)
         boxes[n] = record.numbers("bbox", 4)
@@ -175,12 +180,11 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
     data = _load(path)
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
-    if not data:
-        raise ValueError(f"{path}: holds no results; the official evaluator gives no numbers for none")
     images, categories = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
     score, box_area = np.zeros(len(data)), np.zeros(len(data))
     keypoints = np.zeros((len(data), _WIDTH))
-    known_images, known_categories = set(truth.image_ids.tolist()), truth.category_ids.tolist()
+    known_images = set(truth.image_ids.tolist())
+    known_categories = sorted({*truth.category_ids.tolist(), *_OURS})
     with_boxes = False
     for n, record in enumerate(_records(path, "result", data)):
         if n == 0:

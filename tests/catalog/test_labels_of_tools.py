@@ -143,7 +143,11 @@ def test_a_category_id_of_two_names_is_refused(data):
 
 
 def test_a_whole_float_is_the_integer_and_a_text_is_not(data):
-    write(data, [image(1.0), image("2", "000002.jpg")], [annotation(1, 1), annotation(2, 2, "vest")])
+    write(
+        data,
+        [image(1.0, "000001.jpg"), image("2", "000002.jpg")],
+        [annotation(1, 1), annotation(2, 2, "vest")],
+    )
     catalog = data.ingest(source="coco")
     assert catalog.garments["item"].tolist() == ["1"]
     (value,) = values(data, "labels without image")

@@ -194,7 +194,7 @@ def whole(**changes):
         "annotations": [garment | {"id": i, "image_id": i} for i in (1, 2)],
         "categories": [{"id": 9, "name": "skirt"}],
     }
-    return truth | changes, [{"image_id": 1, "category_id": 9, "score": 0.5, "keypoints": flat}]
+    return truth | changes, [{"image_id": 1, "category_id": 9, "score": 0.5, "keypoints": [*flat]}]
 
 
 def score(folder, truth, results):

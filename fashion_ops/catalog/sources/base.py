@@ -173,5 +173,5 @@ def inside(name: object) -> str:
         raise Refused(Reason.SHAPE, f"file name {name!r}")
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise Refused(Reason.OUTSIDE, f"{name}; expected a path below the images' folder")
+        raise Refused(Reason.OUTSIDE, name)
     return str(path)

@@ -128,7 +128,7 @@ def _file_entries(base: Path, label: LabelFile) -> Listing:
                     said, twins[key] = twins[key], ""
                     raise Refused(Reason.DUPLICATE_ID, said, max(1, len(annotations)))
                 continue  # counted with the first image of the id
-            name = inside(image["file_name"])
+            name = _inside(image["file_name"])
             if name in names:
                 raise Refused(
                     Reason.DUPLICATE, f"{name} is also image {names[name]}", max(1, len(annotations))
@@ -152,6 +152,14 @@ def _file_entries(base: Path, label: LabelFile) -> Listing:
         hint = _other_type(key, known)
         refused = Refused(Reason.NO_IMAGE, f"no image with id {key!r}{hint}", len(orphans))
         yield refused.row(split, file)
+
+
+def _inside(name: object) -> str:
+    try:
+        return inside(name)
+    except Refused as refused:
+        said = f"{refused.value}; expected a path below the images' folder"
+        raise Refused(refused.reason, said) from None
 
 
 def _twins(images: list[dict[str, Any]]) -> dict[Key, str]:
