@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,10 +11,7 @@ from fashion_ops.commands.shared import complain, exit_on, read_params, spoken_w
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
 
-Only = Literal[
-    *("upper", "lower", "full"),
-    *("normal_pose", "medium_pose", "large_pose", "medium_zoom_in", "large_zoom_in"),
-]
+SUBSETS = ("normal_pose", "medium_pose", "large_pose", "medium_zoom_in", "large_zoom_in")
 
 
 def score(
@@ -34,8 +31,11 @@ def score(
     ] = "ap",
     split: Annotated[str, typer.Option(help="NE, PDL, PCP: split of the garments.")] = "test",
     only: Annotated[
-        list[Only] | None,
-        typer.Option(help="NE, PDL: only garments of this type or subset; one of each may be given."),
+        list[str] | None,
+        typer.Option(
+            help="NE, PDL: upper, lower or full, and normal_pose, medium_pose, large_pose, "
+            "medium_zoom_in or large_zoom_in: only such garments."
+        ),
     ] = None,
     frame: Annotated[
         Literal["letterbox", "box"],
@@ -55,24 +55,28 @@ def score(
             from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
 
             labels = f"{read_params()[0].ingest_alignment.lsp_convention}-centric"
-            clothes_type = _one(only, CLOTHES_TYPES)
-            subset = _one(only, tuple(s for s in get_args(Only) if s not in CLOTHES_TYPES))
-            options = ScoreOptions(metric, split, clothes_type, subset, frame, pixels, labels)
+            chosen = _chosen(only or [])
+            options = ScoreOptions(metric, split, *chosen, frame, pixels, labels)
             scores = score_catalog(annotations, predictions, options)
             text = _alignment_text(scores)
     typer.echo(json.dumps(scores, indent=1) if as_json else text)
 
 
-def _one(only: Sequence[str] | None, kind: Sequence[str]) -> str | None:
-    """The value of ``--only`` that is of this kind; None if there is none.
+def _chosen(only: Sequence[str]) -> tuple[str | None, str | None]:
+    """The type of clothes and the subset that ``--only`` names, each None where it names none.
 
     Raises:
-        ValueError: there are two.
+        ValueError: it names two types or subsets, or something else.
     """
-    given = sorted({value for value in only or () if value in kind})
-    if len(given) > 1:
-        raise ValueError(f"--only {given[0]} and --only {given[1]}: no garment is both; give one")
-    return given[0] if given else None
+    kinds: list[str | None] = [None, None]
+    for value in only:
+        if value not in (*CLOTHES_TYPES, *SUBSETS):
+            raise ValueError(f"--only {value}: expected one of {', '.join((*CLOTHES_TYPES, *SUBSETS))}")
+        kind = int(value in SUBSETS)
+        if kinds[kind] not in (None, value):
+            raise ValueError(f"--only {kinds[kind]} and --only {value}: no garment is both; give one")
+        kinds[kind] = value
+    return kinds[0], kinds[1]
 
 
 def _ap_text(scores: dict[str, Any]) -> str:
