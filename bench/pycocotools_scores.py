@@ -9,12 +9,10 @@ import copy
 import io
 from typing import Any
 
-import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from fashion_ops.evaluation.oks import MAX_DETECTIONS, STATS, Scores
-from fashion_ops.taxonomy import sigmas
+from fashion_ops.evaluation.official import evaluate_official
+from fashion_ops.evaluation.oks import Scores
 
 
 def reference_scores(annotations: dict[str, Any], results: list[dict[str, Any]]) -> Scores:
@@ -29,22 +27,8 @@ def reference_scores(annotations: dict[str, Any], results: list[dict[str, Any]])
 
 def evaluate_reference(truth: COCO, found: COCO) -> Scores:
     """Run pycocotools on two indexed data sets."""
-    evaluator = COCOeval(truth, found, "keypoints")
-    evaluator.params.kpt_oks_sigmas = sigmas()
-    evaluator.params.maxDets = [MAX_DETECTIONS]
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator.evaluate()
-        evaluator.accumulate()
-        evaluator.summarize()
-    precision: np.ndarray = evaluator.eval["precision"]  # (thresholds, recalls, categories, areas, 1)
-    per_category = {}
-    for k, category_id in enumerate(evaluator.params.catIds):
-        values = precision[:, :, k, 0, 0]
-        per_category[int(category_id)] = (
-            float(values[values > -1].mean()) if (values > -1).any() else -1.0
-        )
-    stats = np.asarray(evaluator.stats, float)
-    return Scores(dict(zip(STATS, stats.tolist(), strict=True)), per_category)
+    stats, per_category = evaluate_official(truth, found)
+    return Scores(stats, {int(c): ap for c, ap in per_category.items()})
 
 
 def _no_results(truth: COCO) -> COCO:

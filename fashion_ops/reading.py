@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _GZIP = b"\x1f\x8b"
+_PACKED = {b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 def mend(path: Path) -> str:
@@ -150,19 +151,40 @@ def parse_json(data: bytes, name: str, remedy: str = "correct it, or write it ag
     Raises:
         ValueError: the bytes are no JSON; the message starts with ``name``.
     """
-    if data.startswith(_GZIP):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{name}: a damaged gzip file: {message(error)}; {remedy}") from error
+    try:
+        data = unpack(data)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}; {remedy}") from error
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data)  # UTF-8, or UTF-16 and UTF-32 with a byte order mark
     except RecursionError as error:
         raise ValueError(f"{name}: not JSON that can be read: nested too deep; {remedy}") from error
     except ValueError as error:  # bytes that are not UTF-8 too
         why = "the file is empty" if not data.strip() else message(error)
         raise ValueError(f"{name}: not JSON: {why}; {remedy}") from error
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, 6 at least, is compressed."""
+    return head.startswith((_GZIP, *_PACKED))
+
+
+def unpack(data: bytes) -> bytes:
+    """The content of gzip bytes; other bytes as they are.
+
+    Raises:
+        ValueError: the bytes are a damaged gzip file, or packed otherwise.
+    """
+    for start, kind in _PACKED.items():
+        if data.startswith(start):
+            raise ValueError(f"compressed with {kind}, which is not read; unpack it first")
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"a damaged gzip file: {message(error)}") from error

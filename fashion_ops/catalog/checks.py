@@ -89,6 +89,8 @@ def check_items(
 
 
 def _shape_problem(item: Item) -> Refused | None:
+    if item.problem is not None:
+        return item.problem
     category_id = item.category
     if type(category_id) is not int or not 1 <= category_id <= NUM_CATEGORIES:
         if category_id is None or isinstance(category_id, list | dict):

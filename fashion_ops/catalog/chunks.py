@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fashion_ops.catalog.checks import CheckedGarments, check_items
-from fashion_ops.catalog.images import CheckedImage, check_image
+from fashion_ops.catalog.images import CheckedImage, check_image, turned_by
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.sources.base import Entry, Labels
 
@@ -22,8 +22,8 @@ from fashion_ops.catalog.sources.base import Entry, Labels
 class Chunk:
     """The sound images and garments of a chunk, and what was refused.
 
-    ``records`` is the number of garments read, sound or not. ``items`` has the name of each sound
-    garment, ``image_of`` the index of its image in ``images``.
+    ``records`` is the number of garments and crowd regions read, sound or not. ``items`` has the name
+    of each sound garment, ``image_of`` the index of its image in ``images``.
     """
 
     records: int
@@ -66,13 +66,18 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
             records += refused.num_records
             refusals.append(refused.row(entry.split, entry.file))
             continue
-        count = max(1, len(labels.items))
-        records += count
+        count = len(labels.items) + len(labels.crowds)
         try:
             images.append(_read_image(entry, labels, root, copy_images))
         except Refused as refused:
+            count = max(1, count)
+            records += count
             refusals.append(refused.row(entry.split, entry.image or entry.file, num_records=count))
             continue
+        records += count
+        for name in labels.crowds:
+            crowd = Refused(Reason.CROWD, "a region to ignore, no garment")
+            refusals.append(crowd.row(entry.split, entry.file, name))
         sources.append((entry, labels))
     items = [item for _, labels in sources for item in labels.items]
     owner = np.repeat(np.arange(len(sources)), [len(labels.items) for _, labels in sources])
@@ -81,8 +86,11 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
     for i, refused in sorted(refused_items.items()):
         entry = sources[owner[i]][0]
         refusals.append(refused.row(entry.split, entry.file, items[i].name))
-    # An image whose garments are all refused would teach a detector that it shows no garment.
-    kept, image_of = np.unique(owner[garments.index], return_inverse=True)
+    # An image whose labels gave no garment would teach a detector that it shows none; an image without
+    # labels does show none.
+    negative = [not labels.items and not labels.crowds for _, labels in sources]
+    kept = np.union1d(owner[garments.index], np.flatnonzero(negative))
+    image_of = np.searchsorted(kept, owner[garments.index])
     names = [items[i].name for i in garments.index]
     return Chunk(records, [images[i] for i in kept], garments, names, image_of, refusals)
 
@@ -90,8 +98,6 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
 def _read_image(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> CheckedImage:
     if not entry.image:
         raise Refused(Reason.NO_IMAGE, f"{entry.file} has no image of its name")
-    if not labels.items:
-        raise Refused(Reason.NO_LABELS, f"{entry.file} holds no item")
     image = check_image(
         root,
         entry.image,
@@ -101,6 +107,13 @@ def _read_image(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> 
         source=labels.source,
         pair_id=labels.pair_id,
     )
-    if labels.size not in (None, (None, None), (image.width, image.height)):
-        raise Refused(Reason.SIZE, f"image {image.width}x{image.height}, labels say {labels.size}")
+    for said, stored in zip(labels.size, (image.width, image.height), strict=True):
+        if said is not None and said != stored:
+            turned = turned_by(f"{root}/{entry.image}")
+            is_turned = turned and labels.size == (image.height, image.width)
+            raise Refused(
+                Reason.SIZE,
+                f"image {image.width}x{image.height}, labels say {labels.size}"
+                + (f": {turned}; save the photo turned, without EXIF" if is_turned else ""),
+            )
     return image

@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES
 
 MAX_PIXELS = 1 << 26
 MAX_BYTES = 1 << 26
@@ -26,6 +27,8 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG_END = b"\xff\xd9"
 PROGRESSIVE = 0xC2
 _ORDINARY_FRAMES = frozenset((0xC0, 0xC1, PROGRESSIVE))  # baseline, extended, progressive
+_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)  # orientations that swap width and height
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 
 
@@ -50,16 +53,35 @@ def check_image(
     """Check the image ``root / file_name`` and, if ``copy``, read its bytes.
 
     Raises:
-        Refused: as ``probe_file`` does.
+        Refused: as ``probe_file`` does; or the file's suffix is not one that is read, and nor is it.
     """
     path, data, digest = f"{root}/{file_name}", b"", ""  # a path object per image is slow
-    if copy:
-        data = read_image(path)
-        width, height = probe_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-    else:
-        width, height = probe_file(path)
+    try:
+        if copy:
+            data = read_image(path)
+            width, height = probe_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+        else:
+            width, height = probe_file(path)
+    except Refused as refused:
+        suffix = os.path.splitext(file_name)[1]  # noqa: PTH122
+        if refused.reason is Reason.UNDECODABLE and suffix.lower() not in IMAGE_SUFFIXES:
+            said = f"{suffix or 'no suffix'}; convert it to .jpg or .png"
+            raise Refused(Reason.SUFFIX, said) from None
+        raise
     return CheckedImage(split, file_name, coco_id, width, height, source, pair_id, data, digest)
+
+
+def turned_by(path: str | Path) -> str:
+    """Say which EXIF orientation turns the image at ``path`` by a quarter; "" if none does."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(_ORIENTATION)
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    return f"EXIF orientation {orientation} turns it" if orientation in _QUARTER_TURNS else ""
 
 
 def probe_file(path: str | Path) -> tuple[int, int]:
@@ -182,10 +204,9 @@ def _decode(data: bytes) -> tuple[int, int]:
 
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data)) as image:
-            size = image.size
-            _check_pixels(size)
+            _check_pixels(image.size)
             image.load()  # unlike OpenCV, fails on a file that ends too early
-        decode_rgb(data, "image")
+        height, width = decode_rgb(data, "image").shape[:2]
     except Image.DecompressionBombError as error:
         raise Refused(Reason.BOMB, str(error)) from None
     except UnidentifiedImageError:
@@ -195,4 +216,4 @@ def _decode(data: bytes) -> tuple[int, int]:
         raise Refused(reason, f"{len(data)} bytes: {error}") from None
     except (ValueError, cv2.error) as error:
         raise Refused(Reason.UNDECODABLE, str(error)) from None
-    return size
+    return width, height

@@ -1,8 +1,10 @@
 """Why a record is refused: the reasons, the row that reports it, and the exception that carries it.
 
 A *record* is one labelled garment. Where an image or a label file is refused whole, its row counts
-the garments lost with it, or one if that number is unknown. In alignment data a record is one image
-name, in whichever of the lists it occurs; there a row also names the line of the list.
+the garments lost with it, or one if that number is unknown; a file or folder that is not used has a
+row that counts none. A crowd annotation of COCO is a record and sound, but no garment. In alignment
+data a record is one image name, in whichever of the lists it occurs; there a row also names the line of
+the list.
 """
 
 from enum import StrEnum
@@ -22,8 +24,11 @@ class Reason(StrEnum):
     TRUNCATED = "image truncated"
     BOMB = "image has too many pixels"
     BYTES = "image has too many bytes"
+    SUFFIX = "this suffix is not read"
     DUPLICATE = "duplicate image name"
+    DUPLICATE_ID = "id given twice"
     OUTSIDE = "path leads outside the data set"
+    UNUSED = "not used"
     # Labels of the 13 categories.
     NOT_JSON = "not JSON"
     SHAPE = "JSON of another shape"
@@ -33,6 +38,7 @@ class Reason(StrEnum):
     NOT_FINITE = "coordinate not finite"
     VISIBILITY = "visibility outside 0..2"
     BOX = "empty or inverted box"
+    CROWD = "crowd region"
     # Lists of alignment data.
     HEADER_COUNT = "header count disagrees with rows"
     TOKENS = "wrong number of tokens"

@@ -75,8 +75,11 @@ def imdecode(data: bytes | memoryview, flags: int, name: str) -> np.ndarray | No
 
 
 def _transparent(data: bytes | memoryview) -> bool:
-    """Whether the header of a PNG or WebP announces transparency."""
+    """Whether the header of a PNG, WebP, TIFF or AVIF announces transparency."""
     head = bytes(data[:32])
+    if head[:4] in (b"II*\0", b"MM\0*") or head[4:12] in (b"ftypavif", b"ftypavis"):
+        with Image.open(BytesIO(data)) as image:
+            return image.mode in ("RGBA", "RGBa", "LA", "La", "PA")
     if head[:4] == b"\x89PNG" and len(head) > 25:
         return head[25] in (4, 6) or b"tRNS" in bytes(data).partition(b"IDAT")[0]
     if head[8:15] == b"WEBPVP8" and len(head) > 24:

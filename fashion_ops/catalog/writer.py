@@ -14,7 +14,7 @@ import numpy as np
 
 from fashion_ops.catalog import schemas
 from fashion_ops.catalog.images import CheckedImage
-from fashion_ops.catalog.quarantine import Refusal
+from fashion_ops.catalog.quarantine import Reason, Refusal
 from fashion_ops.catalog.schemas import TableSchema
 from fashion_ops.catalog.shards import ShardWriter
 from fashion_ops.catalog.tables import TableWriter, table_of
@@ -24,17 +24,37 @@ _REASONS = 5  # reasons named in an error
 
 @dataclass
 class Totals:
-    """How many records came in and where they went; ``images`` to ``quarantined`` are by split.
+    """How many records came in and where they went; ``images`` to ``crowds`` are by split.
 
-    ``records`` is counted where labels are read, so that losses show.
+    ``records`` is counted where labels are read, so that losses show. ``crowds`` are those among the
+    ``quarantined`` that are no garments, but sound; ``unused`` names the files that are not used.
     """
 
     records: int = 0
     images: Counter[str] = field(default_factory=Counter)
     garments: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    crowds: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)  # why records are unsound
     examples: dict[str, Refusal] = field(default_factory=dict)  # by reason
+    unused: list[Refusal] = field(default_factory=list)
+
+    @property
+    def unsound(self) -> Counter[str]:
+        """Numbers of quarantined records that are unsound, by split."""
+        return self.quarantined - self.crowds
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Count a row of the quarantine."""
+        split, count = refusal.split, refusal.num_records
+        self.quarantined[split] += count
+        if refusal.reason == Reason.UNUSED:
+            self.unused.append(refusal)
+        elif refusal.reason == Reason.CROWD:
+            self.crowds[split] += count
+        else:
+            self.reasons[refusal.reason] += max(1, count)
+            self.examples.setdefault(refusal.reason, refusal)
 
     def check_balance(self, root: Path) -> None:
         """Raise RuntimeError unless each record became a garment or was quarantined."""
@@ -46,18 +66,18 @@ class Totals:
             )
 
     def check_quarantined(self, limit: float, root: Path | str, step: str) -> None:
-        """Check that not too many records are refused, over all or a whole split of them.
+        """Check that not too many records are unsound, over all or a whole split of them.
 
         Args:
-            limit: largest share of refused records, 0..1; at 1 a split may also be lost whole.
+            limit: largest share of unsound records, 0..1; at 1 a split may also be lost whole.
             root: the data set, for the message.
             step: the step whose parameter ``max_quarantined`` is the limit.
 
         Raises:
             ValueError: there are too many; names the most frequent reasons, with an example each.
         """
-        refused = self.quarantined.total()
-        lost = [s for s, count in self.quarantined.items() if s and count and not self.garments[s]]
+        refused = self.unsound.total()
+        lost = [s for s, count in self.unsound.items() if s and count and not self.garments[s]]
         if refused <= limit * self.records and (limit == 1 or not lost):
             return
         reasons = []
@@ -114,9 +134,7 @@ class CatalogWriter:
         if refusals:
             self.tables["quarantine"].append(table_of(self._quarantine, refusals))
         for refusal in refusals:
-            self.totals.quarantined[refusal.split] += refusal.num_records
-            self.totals.reasons[refusal.reason] += max(1, refusal.num_records)
-            self.totals.examples.setdefault(refusal.reason, refusal)
+            self.totals.refuse(refusal)
 
     def __enter__(self) -> "CatalogWriter":
         return self

@@ -1,13 +1,17 @@
 """Commands for files that the pipeline did not make: scores and pseudo-labels."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import between, params_or_defaults
-from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.commands.shared import between, params_or_defaults, spoken_warnings
+from fashion_ops.taxonomy import CATEGORY_NAMES, category
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
+
+SUBSETS = ("normal_pose", "medium_pose", "large_pose", "medium_zoom_in", "large_zoom_in")
 
 
 def score(
@@ -26,13 +30,12 @@ def score(
         typer.Option(help="Official AP; normalised error, detected landmarks; correct parts (LSP)."),
     ] = "ap",
     split: Annotated[str, typer.Option(help="NE, PDL, PCP: split of the garments.")] = "test",
-    clothes_type: Annotated[
-        Literal["upper", "lower", "full"] | None,
-        typer.Option(help="NE, PDL: only garments of this type."),
-    ] = None,
-    subset: Annotated[
-        str | None,
-        typer.Option(help="NE, PDL: normal_, medium_, large_pose, medium_zoom_in, large_zoom_in."),
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NE, PDL: upper, lower or full, and normal_pose, medium_pose, large_pose, "
+            "medium_zoom_in or large_zoom_in: only such garments."
+        ),
     ] = None,
     frame: Annotated[
         Literal["letterbox", "box"],
@@ -45,26 +48,58 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
-    if metric == "ap":
-        from fashion_ops.evaluation.coco_files import score_files
+    with spoken_warnings():
+        if metric == "ap":
+            from fashion_ops.evaluation.coco_files import score_files
 
-        scores = score_files(annotations, predictions)
-        text = _ap_text(scores)
-    else:
-        from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
+            scores = score_files(annotations, predictions)
+            text = _ap_text(scores)
+        else:
+            from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
 
-        labels = f"{params_or_defaults().ingest_alignment.lsp_convention}-centric"
-        options = ScoreOptions(metric, split, clothes_type, subset, frame, pixels, labels)
-        scores = score_catalog(annotations, predictions, options)
-        text = _alignment_text(scores)
+            labels = f"{params_or_defaults().ingest_alignment.lsp_convention}-centric"
+            chosen = _chosen(only or [])
+            options = ScoreOptions(metric, split, *chosen, frame, pixels, labels)
+            scores = score_catalog(annotations, predictions, options)
+            text = _alignment_text(scores)
     typer.echo(json.dumps(scores, indent=1) if as_json else text)
 
 
+def _chosen(only: Sequence[str]) -> tuple[str | None, str | None]:
+    """The type of clothes and the subset that ``--only`` names, each None where it names none.
+
+    Raises:
+        ValueError: it names two types or subsets, or something else.
+    """
+    kinds: list[str | None] = [None, None]
+    for value in only:
+        if value not in (*CLOTHES_TYPES, *SUBSETS):
+            raise ValueError(f"--only {value}: expected one of {', '.join((*CLOTHES_TYPES, *SUBSETS))}")
+        kind = int(value in SUBSETS)
+        if kinds[kind] not in (None, value):
+            raise ValueError(f"--only {kinds[kind]} and --only {value}: no garment is both; give one")
+        kinds[kind] = value
+    return kinds[0], kinds[1]
+
+
 def _ap_text(scores: dict[str, Any]) -> str:
-    """One line per official number and category."""
+    """One line per official number and category; categories have the name that the file gives them."""
     lines = list(zip(scores["stats_order"], scores["stats"], strict=True))
-    lines += [(CATEGORY_NAMES[int(n) - 1], v) for n, v in scores["per_category_AP"].items()]
+    names = scores["category_names"]
+    lines += [(_label(c, names[c]), v) for c, v in scores["per_category_AP"].items()]
     return "\n".join(f"{name:24} {value:7.4f}" for name, value in lines)
+
+
+def _label(category_id: str, name: str) -> str:
+    """The file's name of a category, and ours where it is another; without a name, ours or the id."""
+    if not name:
+        ours = category_id.isdecimal() and 1 <= int(category_id) <= len(CATEGORY_NAMES)
+        return CATEGORY_NAMES[int(category_id) - 1] if ours else f"category {category_id}"
+    try:
+        ours = category(name).name
+    except KeyError:
+        return f"{name} (id {category_id})"
+    return name if name == ours else f"{name} ({ours})"
 
 
 def _alignment_text(scores: dict[str, Any]) -> str:

@@ -171,8 +171,8 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
     section = params.ingest
     data_set = DataSet(layout(content), content, path_prefix=None)
     totals = ingest([data_set], scratch, shard_mb=section.shard_mb, workers=1)
-    refused = totals.quarantined.total()
-    if refused > section.max_quarantined * totals.records or not totals.garments:
+    refused = totals.unsound.total()
+    if refused > section.max_quarantined * totals.records or not totals.images:
         rows = read_table(scratch / "quarantine.parquet").head(_MAX_NAMED)
         lines = [
             f"  {r.file} {r.item}: {r.reason}: {r.value}".replace(" :", ":")
@@ -182,6 +182,9 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
             f"{refused} of {totals.records} records are unsound, ingest.max_quarantined allows "
             f"{section.max_quarantined:.2%}:\n" + "\n".join(lines)
         )
+    if totals.unused:
+        unused = totals.unused[0]
+        raise InvalidBatchError(f"{unused.file} is not used: {unused.value}")
     images = read_table(scratch / "images.parquet", columns=["split", "file_name", "sha256"])
     if others := sorted(set(images["split"]) - {"train"}):
         raise InvalidBatchError(f"holds the split {', '.join(others)}; a batch may only add to train")

@@ -121,7 +121,6 @@ def test_categories_go_by_name_and_keypoints_may_be_the_own_ones(data):
         ),
         ([image(1, width=61)], [annotation(1, 1)], ("", "size disagrees with labels")),
         ([image(1)], [annotation(1, 2)], ("", "labels without image")),
-        ([image(1)], [], ("image 1", "image without labels")),
         ([image(1), image(2, "000001.jpg")], [annotation(1, 2)], ("image 2", "duplicate image name")),
         ([image(1, "../1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),
         ([image(1, "/etc/1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),

@@ -57,6 +57,34 @@ def test_score_equals_the_official_evaluator():
     assert "AP                        0.7581" in printed and "short_sleeve_top" in printed
 
 
+@pytest.mark.skipif(not ORACLE.is_dir(), reason="the samples beside the repository are missing")
+def test_score_prints_the_files_names_and_warns_in_one_line(tmp_path):
+    data = json.loads((ORACLE.parent / "deepfashion2_demo" / "annotations_coco.json").read_text())
+    for row, name in zip(data["categories"][:3], ("Shirt", "vest", None), strict=True):
+        row["name"] = name
+    data["categories"].append({"id": 99, "name": "hat"})
+    data["annotations"].append(data["annotations"][0])
+    (tmp_path / "gt.json").write_text(json.dumps(data))
+    files = [
+        "--annotations",
+        str(tmp_path / "gt.json"),
+        "--predictions",
+        str(ORACLE / "pred_noisy.json"),
+    ]
+    done = runner.invoke(app, ["score", *files])
+    assert done.exit_code == 0
+    labels = [line[:-8].rstrip() for line in done.stdout.splitlines()[10:]]
+    assert labels[:4] == [
+        "Shirt (id 1)",
+        "vest",
+        "short_sleeve_outwear",
+        "long_sleeved_outwear (long_sleeve_outwear)",
+    ]
+    assert labels[-1] == "hat (id 99)"
+    assert done.stderr.startswith("warning: ") and "is also that of annotation 0" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_score_names_what_is_wrong(tmp_path):
     (tmp_path / "gt.json").write_text("[]")
     files = ["--annotations", str(tmp_path / "gt.json"), "--predictions", "nowhere.json"]

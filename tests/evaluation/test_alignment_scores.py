@@ -9,8 +9,9 @@ import pytest
 from synthetic_alignment import read_in, write_alignment_data
 from typer.testing import CliRunner
 
-from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.catalog.alignment.reader import SUBSETS, AlignmentCatalog
 from fashion_ops.cli import app
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import find_root
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +56,16 @@ def test_normalised_error_of_a_known_shift(catalogs, tmp_path, monkeypatch):
     text = call("score", *common, "pdl", "--pixels", 15, "--frame", "box").stdout
     assert "box stretched to a square" in text and "within 15 of 224 px" in text
     assert "macro at 50 px" in text
+    kind = CLOTHES_TYPES[points.clothes_type[0] - 1]
+    subset = next(n for n, code in SUBSETS.items() if code == points.variation[0])
+    same = (points.clothes_type == points.clothes_type[0]) & points.subset(subset)
+    chosen = json.loads(call("score", *common, "ne", "--only", kind, "--only", subset, "--json").stdout)
+    assert (chosen["subset"], chosen["garments"]) == (subset, same.sum())
+    assert set(chosen["rows"][1]["per_landmark"]) <= set(point_set(kind).point_names)
+    two = call("score", *common, "ne", "--only", "upper", "--only", "full")
+    assert two.exit_code == 2 and "--only upper and --only full: no garment is both" in two.stderr
+    other = call("score", *common, "ne", "--only", "small_pose")
+    assert other.exit_code == 2 and "--only small_pose: expected one of upper, " in other.stderr
     missing = pd.read_parquet(moved).iloc[1:]
     missing.to_parquet(moved)
     refused = call("score", *common, "ne")

@@ -1,7 +1,10 @@
 """Tables as COCO and back, and what is said about broken files."""
 
+import bz2
+import gzip
 import json
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -178,3 +181,107 @@ def test_files_that_are_something_else(tmp_path):
     path.write_text(json.dumps(GOOD_GT))
     with pytest.raises(ValueError, match=r"x.json: not a COCO result file"):
         score_files(path, path)
+
+
+def whole(**changes):
+    """Ground truth and results that pycocotools reads: two skirts, one of them found."""
+    keypoints = np.zeros((294, 3))
+    keypoints[category("skirt").slots] = [[10 + 5 * i, 20 + 3 * i, 2] for i in range(8)]
+    flat = keypoints.ravel().tolist()
+    garment = {"category_id": 9, "bbox": [5, 5, 60, 60], "area": 3600, "iscrowd": 0}
+    garment |= {"keypoints": flat, "num_keypoints": 8}
+    truth = {
+        "images": [{"id": 1}, {"id": 2}],
+        "annotations": [garment | {"id": i, "image_id": i} for i in (1, 2)],
+        "categories": [{"id": 9, "name": "skirt"}],
+    }
+    return truth | changes, [{"image_id": 1, "category_id": 9, "score": 0.5, "keypoints": [*flat]}]
+
+
+def score(folder, truth, results):
+    (folder / "gt.json").write_text(json.dumps(truth))
+    (folder / "found.json").write_text(json.dumps(results))
+    return score_files(folder / "gt.json", folder / "found.json")
+
+
+def test_what_spoils_a_file_is_warned_of_and_scored_as_pycocotools_scores_it(tmp_path):
+    truth, results = whole()
+    truth["annotations"][1]["id"] = 1  # pycocotools takes the last for both
+    with pytest.warns(
+        UserWarning, match=r"gt.json: annotation 1: id 1 is also that of annotation 0\. Sc"
+    ):
+        scores = score(tmp_path, truth, results)
+    assert scores["stats"] == pytest.approx(list(reference_scores(truth, results).stats.values()))
+    truth, results = whole()
+    results[0]["keypoints"][0] = float("nan")
+    with pytest.warns(UserWarning, match=r"found.json: result 0: keypoints\[0\] is nan"):
+        assert score(tmp_path, truth, results)["stats"][0] == pytest.approx(51 / 101)
+
+
+@pytest.mark.parametrize("turn", [float, str, lambda i: i + 2**64, lambda i: i - 1])
+def test_ids_of_any_kind_are_scored(tmp_path, turn):
+    truth, results = whole()
+    for row in truth["images"]:
+        row["id"] = turn(row["id"])
+    for row in (*truth["annotations"], *results):
+        row["image_id"] = turn(row["image_id"])
+    with warnings.catch_warnings(action="ignore"):
+        assert score(tmp_path, truth, results)["stats"][0] == pytest.approx(51 / 101)
+
+
+def test_a_text_is_another_id_than_the_number_for_score_as_for_ingest(tmp_path):
+    truth, results = whole()
+    results[0]["image_id"] = "1"
+    with pytest.raises(
+        ValueError, match=r"found.json: result 0: image_id is '1', expected a whole num"
+    ):
+        score(tmp_path, truth, results)
+
+
+@pytest.mark.parametrize("name", ["num_keypoints", "iscrowd", "area"])
+def test_a_field_that_pycocotools_needs_is_named(tmp_path, name):
+    truth, results = whole()
+    del truth["annotations"][1][name]
+    with pytest.raises(ValueError, match=f"annotation 1: {name} is missing; the official evaluator ne"):
+        score(tmp_path, truth, results)
+    assert len(read_annotations(tmp_path / "gt.json").ids) == 2  # ingest reads such files too
+
+
+@pytest.mark.parametrize("results", [[], {}, None])
+def test_no_results_are_refused_as_by_pycocotools(tmp_path, results):
+    with pytest.raises(ValueError, match=r"found\.json: "):
+        score(tmp_path, whole()[0], results)
+
+
+def test_empty_keypoints_are_a_garment_without_labels(tmp_path):
+    truth, results = whole()
+    truth["annotations"][1] |= {"keypoints": [], "num_keypoints": 0}
+    assert score(tmp_path, truth, results)["stats"][0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "not JSON"),
+        (bz2.compress(b"{}"), "not JSON: compressed with bzip2, which is not read; unpack it first"),
+        (gzip.compress(b"{}")[:-9], "not JSON: a damaged gzip file"),
+        (b'{"images": [', "not JSON"),
+        (b'{"images": "x", "annotations": []}', "not a COCO annotation file"),
+        (b'{"images": [], "annotations": [], "categories": 7}', "categories is 7, expected a list"),
+    ],
+)
+def test_files_that_no_evaluator_reads_are_refused_in_one_line(tmp_path, content, message):
+    score_files_of = tmp_path / "gt.json", tmp_path / "found.json"
+    score_files_of[0].write_bytes(content)
+    score_files_of[1].write_text(json.dumps(whole()[1]))
+    with pytest.raises(ValueError, match=rf"gt\.json: {message}") as caught:
+        score_files(*score_files_of)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_categories_keep_the_names_of_the_file(tmp_path):
+    truth, results = whole()
+    truth["categories"] = [{"id": 9, "name": "Rock"}, {"id": 0, "name": "clothes"}, {"id": 70}]
+    scores = score(tmp_path, truth, results)
+    assert scores["category_names"] == {"0": "clothes", "9": "Rock", "70": ""}
+    assert scores["per_category_AP"] == pytest.approx({"0": -1, "9": 51 / 101, "70": -1})

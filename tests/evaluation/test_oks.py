@@ -5,70 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coco_cases import add_garment, random_case
 
 from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco_files import read_annotations, read_results, score_files
 from fashion_ops.evaluation.oks import STATS, oks, score_landmarks
-from fashion_ops.taxonomy import CATEGORIES, category
 
 ORACLE = Path(__file__).parents[3] / "shared" / "samples" / "oks_oracle"
-SIZES = (12, 40, 90, 97, 150, 400)
-
-
-def random_case(seed: int) -> tuple[dict, list]:
-    """A small data set with everything that makes scoring hard."""
-    rng = np.random.default_rng(seed)
-    kinds = rng.choice([1, 3, 8, 9, 13], rng.integers(1, 4), replace=False)
-    images = [
-        {"id": int(i), "file_name": f"{i}.jpg", "width": 500, "height": 500} for i in rng.permutation(9)
-    ]
-    annotations, results = [], []
-    for image in images:
-        for _ in range(rng.integers(0, 5)):
-            add_garment(rng, int(rng.choice(kinds)), image["id"], annotations, results)
-    data = {
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": c.id} for c in CATEGORIES],
-    }
-    rng.shuffle(results)
-    missing = rng.integers(0, 9)
-    return data, [r for r in results if r["image_id"] != missing]
-
-
-def add_garment(rng, kind: int, image: int, annotations: list, results: list) -> None:
-    w, h = rng.choice(SIZES, 2)
-    x, y = rng.integers(0, 200, 2)
-    slots, n = category(kind).slots, category(kind).num_landmarks
-    keypoints = np.zeros((294, 3))
-    points = rng.uniform(0, 1, (n, 2)) * (w, h) + (x, y)
-    visibility = rng.choice([0, 1, 2], n) * (rng.random() > 0.15)
-    keypoints[slots] = np.column_stack((points, visibility)) * (visibility > 0)[:, None]
-    annotation = {
-        "id": len(annotations) + 1,
-        "image_id": image,
-        "category_id": kind,
-        "bbox": [float(v) for v in (x, y, w, h)],
-        "area": float(w * h),
-        "iscrowd": int(rng.random() < 0.1),
-        "num_keypoints": int((visibility > 0).sum()),
-        "keypoints": keypoints.ravel().tolist(),
-    }
-    annotations.append(annotation)
-    if rng.random() < 0.2:  # the same garment labelled twice
-        annotations.append({**annotation, "id": len(annotations) + 1})
-    for _ in range(rng.choice([0, 1, 2, 15])):
-        filler = rng.choice([0.0, 1.0, 9.0])
-        keypoints = np.full((294, 3), filler) * (x + w / 2, y + h / 2, 1)
-        noise = rng.choice([0.0, 0.03, 0.1]) * np.sqrt(w * h)
-        keypoints[slots, :2] = points + rng.normal(0, 1, (n, 2)) * noise
-        record = {
-            "image_id": image,
-            "category_id": kind if rng.random() < 0.9 else int(rng.integers(1, 14)),
-            "score": float(rng.choice([0.1, 0.5, 0.5, 0.9, rng.random()])),
-            "keypoints": keypoints.ravel().tolist(),
-        }
-        results += [record] * int(rng.choice([1, 1, 1, 3]))
 
 
 def both(tmp_path: Path, data: dict, results: list):

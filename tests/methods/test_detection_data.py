@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from detection_networks import ONCE, SMALL_HTC
+from detection_networks import ONCE, SMALL_HTC, TINY
 from detection_wardrobe import Wardrobe
 
 from fashion_ops.methods.detection.data import LabelledImages, labels_of
@@ -39,6 +39,21 @@ def test_mirroring_moves_images_boxes_and_masks_alike(wardrobe, monkeypatch):
         assert torch.equal((after * 255).round().byte().flip(-1), before)
         assert torch.equal(now["boxes"][:, 0], before.shape[-1] - was["boxes"][:, 2])
         assert torch.equal(now["masks"].flip(-1), was["masks"])
+
+
+@pytest.mark.parametrize("architecture", [Architecture("cascade_rcnn", **TINY), SMALL_HTC])
+def test_images_without_garments_train_the_background_alone(wardrobe, architecture):
+    masks = architecture.kind == "htc"
+    negatives = LabelledImages(np.arange(6), {}, wardrobe.read, masks=masks)
+    torch.manual_seed(0)
+    model = CascadeRCNN(architecture)
+    module = DetectionModule(model, ONCE, flip=1.0, seed=0)
+    losses = module.losses(negatives.__getitems__([0, 1]), torch.Generator().manual_seed(0))
+    losses["loss"].backward()
+    assert all(torch.isfinite(loss) for loss in losses.values()) and losses["loss"] > 0
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(torch.isfinite(g).all() for g in grads)
+    assert not any(value for name, value in losses.items() if "box" in name)
 
 
 def test_garments_find_their_image_whatever_their_order(wardrobe):

@@ -58,9 +58,17 @@ def test_precomputed_boxes_come_by_catalog_id_best_first(tmp_path):
         source.boxes([10, 99])
 
 
+def test_ids_may_be_whole_floats_as_everywhere(tmp_path):
+    source = boxes_from_file(written(tmp_path, [result(image_id=2.0, category_id=5.0)]), images_table())
+    assert [b.category_id for b in source.boxes([11])[0]] == [5]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"image_id": "2"}, "result 1: image_id '2' is not among the 3 images"),
+        ({"image_id": [2]}, r"result 1: image_id \[2\] is not among the 3 images"),
+        ({"category_id": True}, "result 1: category_id is True"),
         ({"image_id": 77}, "result 1: image_id 77 is not among the 3 images of split validation"),
         ({"category_id": 14}, "result 1: category_id is 14, must be 1 to 13"),
         ({"category_id": "vest"}, "result 1: category_id is 'vest'"),

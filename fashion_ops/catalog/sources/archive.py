@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES, inside
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
-_SUFFIXES = IMAGE_SUFFIXES | {".json"}
+_SUFFIXES = PHOTO_SUFFIXES | {".json"}
 
 
 def is_archive(path: Path) -> bool:

@@ -6,7 +6,8 @@ Sources convert boxes to x1, y1, x2, y2 but check no values: ``checks`` does.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
@@ -14,8 +15,23 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
+from fashion_ops.reading import unpack
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif")
+)
+# Photos too, which neither OpenCV nor Pillow reads: they are refused by name, not passed over.
+UNREAD_SUFFIXES = frozenset(
+    (".heic", ".heif", ".hif", ".jxl", ".gif", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raw")
+)
+PHOTO_SUFFIXES = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+_SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "validate", "valid", "val", "dev", "development"),
+    "test": ("test", "testing"),
+}
+_SPLITS = {word: split for split, words in _SPLIT_WORDS.items() for word in words}
+_EXACT = 1 << 53  # larger whole floats may stand for several integers
 
 
 class Item(NamedTuple):
@@ -32,16 +48,26 @@ class Item(NamedTuple):
     zoom_in: Any = 0
     viewpoint: Any = 0
     style: Any = 0
+    problem: Refused | None = None  # found by the source where the values do not show it
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """All labels of one image. ``size``: (width, height) if the labels have it."""
+    """All labels of one image; without any, the image is a negative.
+
+    Attributes:
+        items: its garments.
+        source: ``shop`` or ``user``; "" where the labels do not say.
+        pair_id: -1 where the labels have none.
+        size: (width, height) as the labels say, each None where they do not.
+        crowds: names of its crowd annotations, which are regions to ignore and no garments.
+    """
 
     items: list[Item]
     source: str = ""
     pair_id: int = -1
-    size: tuple[Any, Any] | None = None
+    size: tuple[Any, Any] = (None, None)
+    crowds: tuple[str, ...] = ()
 
 
 class Entry(Protocol):
@@ -74,18 +100,68 @@ Listing = Iterable[Entry | Refusal]
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse JSON; NaN and Infinity are accepted, so that only the item that has them is refused.
+    """Parse JSON in UTF-8 (with or without a byte order mark) or UTF-16, plain or packed with gzip.
+
+    NaN and Infinity are accepted, so that only the item that has them is refused. Integers beyond 64
+    bits become floats; ``parse_exact`` keeps them.
 
     Raises:
         Refused: ``data`` is not JSON.
     """
+    data = unpacked(data)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(data, parse_int=lambda s: int(s) if len(s) < 20 else float(s))
-        except (ValueError, RecursionError):
-            raise Refused(Reason.NOT_JSON, f"{error} in {data[:40]!r}") from None
+        return _parse(data, error, lambda s: int(s) if len(s) < 20 else float(s))
+
+
+def parse_exact(data: bytes) -> Any:
+    """Parse JSON as ``parse_json`` does, but integers keep all their digits, as in pycocotools.
+
+    Raises:
+        Refused: ``data`` is not JSON.
+    """
+    return _parse(unpacked(data), None, int)
+
+
+def _parse(data: bytes, fault: Exception | None, parse_int: Callable[[str], int | float]) -> Any:
+    try:
+        return json.loads(data, parse_int=parse_int)
+    except (ValueError, RecursionError) as error:
+        raise Refused(Reason.NOT_JSON, f"{fault or error} in {bytes(data[:40])!r}") from None
+
+
+def unpacked(data: bytes) -> bytes:
+    """The content of gzip bytes; other bytes as they are.
+
+    Raises:
+        Refused: they are damaged, or packed otherwise.
+    """
+    try:
+        return unpack(data)
+    except ValueError as error:
+        raise Refused(Reason.NOT_JSON, str(error)) from None
+
+
+def identity(value: object) -> int | str | None:
+    """The id that ``value`` stands for; None if it is none.
+
+    Ids are compared as pycocotools compares them: 1.0 is 1, and the text "1" is not 1. Whole floats
+    beyond 2^53 are no ids, because one may stand for several integers.
+    """
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
+    return value if type(value) in (int, str) else None  # type: ignore[return-value]
+
+
+def split_of(name: str) -> str | None:
+    """The split that a word of a file's or folder's name tells: ``instances_val2017`` -> validation.
+
+    Returns:
+        train, validation or test; None if no word tells a split, or two tell different ones.
+    """
+    found = {_SPLITS[word] for word in re.findall("[a-z]+", name.lower()) if word in _SPLITS}
+    return found.pop() if len(found) == 1 else None
 
 
 def integer(value: object, default: int = -1) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources import coco, deepfashion2
 from fashion_ops.catalog.sources.base import Entry, Labels, Listing
+from fashion_ops.catalog.sources.layouts import json_files
 
 BATCHES = "batches"
 LAYOUTS = {"deepfashion2": deepfashion2.entries, "coco": coco.entries}
@@ -26,6 +27,7 @@ class BatchEntry:
 
     entry: Entry
     batch: str
+    id_in_batch: int  # its id, or its position where an id of the batch is beyond ID_RANGE
 
     @property
     def split(self) -> str:
@@ -41,7 +43,7 @@ class BatchEntry:
 
     @property
     def coco_id(self) -> int:
-        return number(self.batch) * ID_RANGE + self.entry.coco_id
+        return number(self.batch) * ID_RANGE + self.id_in_batch
 
     def read(self, root: Path) -> Labels:
         """The labels of the entry."""
@@ -55,11 +57,13 @@ def entries(root: Path) -> Listing:
         ValueError: a batch is in none of the layouts.
     """
     for folder in folders(root / BATCHES):
-        for entry in LAYOUTS[layout(folder)](folder):
+        listing = list(LAYOUTS[layout(folder)](folder))
+        whole = all(e.coco_id < ID_RANGE for e in listing if not isinstance(e, Refusal))
+        for position, entry in enumerate(listing, 1):
             if isinstance(entry, Refusal):
                 yield entry._replace(file=f"{BATCHES}/{folder.name}/{entry.file}")
             else:
-                yield BatchEntry(entry, folder.name)
+                yield BatchEntry(entry, folder.name, entry.coco_id if whole else position)
 
 
 def folders(batches: Path) -> list[Path]:
@@ -87,9 +91,9 @@ def layout(folder: Path) -> str:
     Raises:
         ValueError: it is neither.
     """
-    if any((folder / split / "annos").is_dir() for split in deepfashion2.SPLITS):
+    if any((below / "annos").is_dir() for below in folder.iterdir()):
         return "deepfashion2"
-    if any(folder.glob("*.json")):
+    if json_files(folder):
         return "coco"
     raise ValueError(
         f"{folder}: neither DeepFashion2's layout (train/image, train/annos) nor COCO's (train.json "

@@ -1,7 +1,9 @@
 """DeepFashion2 as released: ``{train,validation}/{image,annos}``, one JSON file per image.
 
 Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any order (Ge et al., CVPR
-2019, and the data set's README). Ids are the file stems and restart in each split.
+2019, and the data set's README); one without items says that its image is a negative. Ids are the file
+stems and restart in each split. A folder such as ``val`` or ``training`` is a split too
+(``base.split_of``); whatever is not used is reported.
 """
 
 import os
@@ -12,15 +14,18 @@ from typing import Any
 
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import (
-    IMAGE_SUFFIXES,
+    PHOTO_SUFFIXES,
+    UNREAD_SUFFIXES,
     Item,
     Labels,
     Listing,
     integer,
     parse_json,
+    split_of,
 )
+from fashion_ops.catalog.sources.coco_fields import polygons
 
-SPLITS = ("train", "validation")
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +51,56 @@ class RawEntry:
 
 
 def entries(root: Path) -> Listing:
-    """Yield all images of both splits in the order of names, and refusals where image or labels lack.
+    """Yield all images of all splits in the order of names, and refusals where image or labels lack.
 
     Raises:
-        ValueError: ``root`` has neither split.
+        ValueError: ``root`` has no split, or two folders of one; or a folder must be renamed.
     """
-    splits = [s for s in SPLITS if (root / s).is_dir()]
-    if not splits:
+    folders = split_folders(root)
+    if not folders:
         raise ValueError(f"{root}: not DeepFashion2's layout; expected train/image, train/annos, ...")
-    for split in splits:
-        yield from _split_entries(root, split)
+    for split, folder in folders.items():
+        yield from _split_entries(root, split, folder)
+    for name in _names(root):
+        if name.lower().endswith(".json"):
+            said = "DeepFashion2's labels are one file per image; for COCO set ingest.source: coco"
+            yield Refused(Reason.UNUSED, said, 0).row("", name)
+        elif (root / name).is_dir() and split_of(name) and name not in folders.values():
+            said = f"expected {name}/image and {name}/annos"
+            yield Refused(Reason.UNUSED, said, 0).row("", name)
 
 
-def _split_entries(root: Path, split: str) -> Listing:
-    labels = {n[:-5]: n for n in _names(root / split / "annos") if n.endswith(".json")}
-    images: dict[str, str] = {}
-    for name in _names(root / split / "image"):
+def split_folders(root: Path) -> dict[str, str]:
+    """The name of each split's folder, in the order of ``SPLITS``.
+
+    Raises:
+        ValueError: two folders are of one split, or a folder with ``annos`` is of none.
+    """
+    folders: dict[str, str] = {}
+    for name in _names(root):
+        if not (root / name / "annos").is_dir() and not (name in SPLITS[:2] and (root / name).is_dir()):
+            continue
+        split = split_of(name)
+        if split is None:
+            raise ValueError(f"{root / name}: no split; rename it to train, validation or test")
+        if other := folders.get(split):
+            raise ValueError(f"{root}: {other} and {name} are both of the split {split}; merge them")
+        folders[split] = name
+    return {split: folders[split] for split in SPLITS if split in folders}
+
+
+def _split_entries(root: Path, split: str, folder: str) -> Listing:
+    labels: dict[str, str] = {}
+    for name in _names(root / folder / "annos"):
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a path object per name is slow
-        file = f"{split}/image/{name}"
-        if suffix.lower() not in IMAGE_SUFFIXES:
+        if suffix.lower() == ".json" and labels.setdefault(stem, name) != name:
+            said = f"{labels[stem]} has the same stem"
+            yield Refused(Reason.DUPLICATE, said).row(split, f"{folder}/annos/{name}")
+    images: dict[str, str] = {}
+    for name in _image_names(root / folder):
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        file = f"{folder}/image/{name}"
+        if suffix.lower() not in PHOTO_SUFFIXES:
             continue
         if stem in images:
             yield Refused(Reason.DUPLICATE, f"{images[stem]} has the same stem").row(split, file)
@@ -75,8 +111,21 @@ def _split_entries(root: Path, split: str) -> Listing:
             images[stem] = name
     ids = _ids(sorted(labels))
     for stem, coco_id in ids.items():
-        image = f"{split}/image/{images[stem]}" if stem in images else ""
-        yield RawEntry(split, image, f"{split}/annos/{labels[stem]}", coco_id)
+        image = f"{folder}/image/{images[stem]}" if stem in images else ""
+        yield RawEntry(split, image, f"{folder}/annos/{labels[stem]}", coco_id)
+
+
+def _image_names(folder: Path) -> list[str]:
+    """Names in the split's ``image``, those last whose suffix is not read.
+
+    Raises:
+        ValueError: there is no such folder, but ``images``.
+    """
+    if not (folder / "image").is_dir() and (folder / "images").is_dir():
+        raise ValueError(f"{folder / 'images'}: rename it to image")
+    names = _names(folder / "image")
+    unread = [n for n in names if os.path.splitext(n)[1].lower() in UNREAD_SUFFIXES]  # noqa: PTH122
+    return [n for n in names if n not in unread] + unread if unread else names
 
 
 def _names(folder: Path) -> list[str]:
@@ -99,12 +148,13 @@ def parse_labels(content: Any) -> Labels:
     """Labels from one parsed JSON file.
 
     Raises:
-        Refused: it is no object, or has none of the keys of DeepFashion2.
+        Refused: it is no object, or has no item although it has more than ``source`` and ``pair_id``.
     """
     if not isinstance(content, dict):
         raise Refused(Reason.SHAPE, f"{type(content).__name__} instead of an object: {content!r}")
     items = list(_items(content))
-    if not items and "source" not in content and "pair_id" not in content:
+    known = "source" in content or "pair_id" in content
+    if not items and not (known and all(_is_plain(v) for v in content.values())):
         raise Refused(Reason.SHAPE, f"no item1 among the keys {list(content)[:6]}")
     source = content.get("source")
     return Labels(
@@ -112,8 +162,12 @@ def parse_labels(content: Any) -> Labels:
     )
 
 
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
 def _items(content: dict[str, Any]) -> Iterator[Item]:
-    names = [k for k in content if k.startswith("item") and k[4:].isdecimal()]
+    names = [k for k in content if k.startswith("item") and k[4:].isdecimal() and len(k) < 24]
     for name in sorted(names, key=lambda k: int(k[4:])):
         item = content[name]
         get = item.get if isinstance(item, dict) else {}.get
@@ -123,7 +177,7 @@ def _items(content: dict[str, Any]) -> Iterator[Item]:
             get("category_name", ""),
             get("bounding_box"),
             get("landmarks"),
-            get("segmentation", ()),
+            polygons(get("segmentation", ())),
             get("scale", 0),
             get("occlusion", 0),
             get("zoom_in", 0),

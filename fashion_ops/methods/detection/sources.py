@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from fashion_ops.reading import read_json
+from fashion_ops.catalog.quarantine import Refused
+from fashion_ops.catalog.sources.base import identity, parse_json
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 CHUNK = 64  # images in memory at a time
@@ -138,15 +139,16 @@ def boxes_from_file(path: Path, images: pd.DataFrame) -> PrecomputedBoxes:
     }
     by_image: dict[int, list[ScoredBox]] = {image_id: [] for image_id, _, _ in by_id.values()}
     for where, record in _results(path):
-        if record["image_id"] not in by_id:
+        if (coco_id := identity(record["image_id"])) not in by_id:
             raise ValueError(
                 f"{where}: image_id {record['image_id']!r} is not among the {len(by_id)} images "
                 f"of split {splits[0] if splits else '(none)'}"
             )
-        image_id, width, height = by_id[record["image_id"]]
-        category_id = record["category_id"]
+        image_id, width, height = by_id[int(coco_id)]
+        category_id = identity(record["category_id"])
         if not isinstance(category_id, int) or not 1 <= category_id <= NUM_CATEGORIES:
-            raise ValueError(f"{where}: category_id is {category_id!r}, must be 1 to {NUM_CATEGORIES}")
+            found = record["category_id"]
+            raise ValueError(f"{where}: category_id is {found!r}, must be 1 to {NUM_CATEGORIES}")
         x, y, w, h = _numbers(where, "bbox", record["bbox"], 4)
         (score,) = _numbers(where, "score", [record["score"]], 1)
         box = np.array([x, y, x + w, y + h], np.float32)
@@ -169,7 +171,12 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: the file is no list of results, or a key is missing.
     """
-    data = read_json(path)  # may be compressed
+    try:
+        data = parse_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read as JSON: {error.strerror}; check the path") from error
+    except Refused as refused:
+        raise ValueError(f"{path}: cannot be read as JSON: {refused.value}; correct it") from None
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     for n, record in enumerate(data):
