@@ -7,7 +7,6 @@ answer either, that sentence is the error.
 """
 
 import contextlib
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -207,7 +206,6 @@ def read_results(path: Path, truth: GroundTruth) -> Detections:
 def _load(path: Path) -> Any:
     try:
         return parse_json(path.read_bytes())
-    except OSError as error:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; check the path") from error
     except Refused as refused:
