@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources import coco, deepfashion2
-from fashion_ops.catalog.sources.base import Entry, Labels, Listing
+from fashion_ops.catalog.sources.base import Entry, Labels, Listing, is_junk
 
 BATCHES = "batches"
 LAYOUTS = {"deepfashion2": deepfashion2.entries, "coco": coco.entries}
@@ -89,7 +89,7 @@ def layout(folder: Path) -> str:
     """
     if any((folder / split / "annos").is_dir() for split in deepfashion2.SPLITS):
         return "deepfashion2"
-    if any(folder.glob("*.json")):
+    if any(not is_junk(file.name) for file in folder.glob("*.json")):
         return "coco"
     raise ValueError(
         f"{folder}: neither DeepFashion2's layout (train/image, train/annos) nor COCO's (train.json "

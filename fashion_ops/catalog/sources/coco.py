@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import Item, Labels, Listing, inside, integer, parse_json
+from fashion_ops.catalog.sources.base import (
+    Item,
+    Labels,
+    Listing,
+    inside,
+    integer,
+    is_junk,
+    parse_json,
+)
 from fashion_ops.catalog.sources.json_index import elements
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS, category
 
@@ -69,7 +77,7 @@ def _label_files(root: Path) -> Iterator[tuple[str, Path, Path]]:
         folders = [root.parent / n for n in (root.stem, "image", "images")]
         yield split, root, next((_images(f) for f in folders if f.is_dir()), root.parent)
         return
-    files = sorted(root.glob("*.json"))
+    files = sorted(file for file in root.glob("*.json") if not is_junk(file.name))
     paired = [f for f in files if f.with_suffix("").is_dir()]
     if paired:
         yield from ((f.stem, f, _images(f.with_suffix(""))) for f in paired)

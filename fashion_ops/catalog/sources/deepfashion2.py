@@ -5,6 +5,7 @@ Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any ord
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from fashion_ops.catalog.sources.base import (
     Labels,
     Listing,
     integer,
+    is_junk,
     parse_json,
 )
 
@@ -35,9 +37,12 @@ class RawEntry:
     def read(self, root: Path) -> Labels:
         """The image's items, in the order of their numbers."""
         try:
-            handle = os.open(f"{root}/{self.file}", os.O_RDONLY)
+            handle = os.open(f"{root}/{self.file}", os.O_RDONLY | os.O_NONBLOCK)  # no wait for a pipe
             try:
-                data = os.read(handle, os.fstat(handle).st_size + 1)
+                status = os.fstat(handle)
+                if not stat.S_ISREG(status.st_mode):
+                    raise Refused(Reason.NOT_JSON, "is no regular file")
+                data = os.read(handle, status.st_size + 1)
             finally:
                 os.close(handle)
         except OSError as error:
@@ -83,7 +88,7 @@ def _names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries)
+        return sorted(entry.name for entry in entries if not is_junk(entry.name))
 
 
 def _ids(stems: list[str]) -> dict[str, int]:
