@@ -32,6 +32,7 @@ from fashion_ops.catalog.inbox import (
 )
 from fashion_ops.catalog.ingest import DataSet, ingest
 from fashion_ops.catalog.quarantine import readable
+from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES, is_junk
 from fashion_ops.catalog.sources.batches import folders, layout, number
@@ -222,8 +223,8 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
         One row per image: split, file_name, sha256.
 
     Raises:
-        ValueError: too many records are refused, the batch has a split other than train, or some of
-            its images are known.
+        ValueError: too many records are refused, the batch has a split other than train, some of its
+            images are known, or an image can't be decoded and would fail every training.
     """
     scratch.mkdir()
     section = params.ingest
@@ -240,7 +241,8 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
             f"{refused} of {totals.records} records are unsound, ingest.max_quarantined allows "
             f"{section.max_quarantined:.2%}:\n" + "\n".join(lines)
         )
-    images = pd.read_parquet(scratch / "images.parquet", columns=["split", "file_name", "sha256"])
+    catalog = Catalog(scratch)
+    images = catalog.images[["split", "file_name", "sha256"]]
     if others := sorted(set(images["split"]) - {"train"}):
         raise InvalidBatchError(f"holds the split {', '.join(others)}; a batch may only add to train")
     duplicates = [f"{file} is {known[digest]}" for digest, file in _digests(images) if digest in known]
@@ -248,7 +250,23 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
         raise InvalidBatchError(
             f"{len(duplicates)} images are in the data already: {'; '.join(duplicates[:_MAX_NAMED])}"
         )
+    undecodable = [
+        file for image_id, file in images["file_name"].items() if not _decodes(catalog, image_id)
+    ]
+    if undecodable:
+        raise InvalidBatchError(
+            f"{len(undecodable)} images cannot be decoded: {'; '.join(undecodable[:_MAX_NAMED])}"
+        )
     return images
+
+
+def _decodes(catalog: Catalog, image_id: int) -> bool:
+    """Whether an image can be decoded; ``ingest`` looks at the header and the end of most images."""
+    try:
+        catalog.image(image_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _digests(images: pd.DataFrame) -> Iterable[tuple[str, str]]:

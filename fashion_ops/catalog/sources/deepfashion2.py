@@ -4,6 +4,7 @@ Each JSON holds ``source``, ``pair_id`` and ``item1``, ``item2``, ... in any ord
 2019, and the data set's README). Ids are the file stems and restart in each split.
 """
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -47,7 +48,9 @@ class RawEntry:
                 os.close(handle)
         except OSError as error:
             raise Refused(Reason.NOT_JSON, error.strerror or "cannot be read") from None
-        return parse_labels(parse_json(data))
+        content = parse_json(data)
+        _check_unique(data, content)
+        return parse_labels(content)
 
 
 def entries(root: Path) -> Listing:
@@ -117,8 +120,32 @@ def parse_labels(content: Any) -> Labels:
     )
 
 
+def _check_unique(data: bytes, content: Any) -> None:
+    """Check that no item is lost because two have one name; a parser keeps the last of them.
+
+    Raises:
+        Refused: a name occurs twice.
+    """
+    if not isinstance(content, dict) or data.count(b'"item') <= sum(map(_is_item, content)):
+        return
+    try:
+        names = [key for key, _ in json.loads(data, object_pairs_hook=list, parse_int=float)]
+    except (ValueError, RecursionError) as error:
+        raise Refused(Reason.NOT_JSON, str(error)) from None
+    if double := next((name for name in names if names.count(name) > 1), ""):
+        raise Refused(Reason.SHAPE, f"{double} occurs twice", sum(map(_is_item, names)))
+
+
+def _is_item(name: str) -> bool:
+    return name.startswith("item") and name[4:].isdecimal()
+
+
 def _items(content: dict[str, Any]) -> Iterator[Item]:
-    names = [k for k in content if k.startswith("item") and k[4:].isdecimal()]
+    names = [name for name in content if _is_item(name)]
+    for name, value in content.items():
+        if isinstance(value, dict) and "landmarks" in value and not _is_item(name):
+            number = len(names) + 1
+            raise Refused(Reason.SHAPE, f"{name!r} is a garment; expected item1, item2, ...", number)
     for name in sorted(names, key=lambda k: int(k[4:])):
         item = content[name]
         get = item.get if isinstance(item, dict) else {}.get
