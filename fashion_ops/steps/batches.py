@@ -231,6 +231,8 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
     data_set = DataSet(layout(content), content, path_prefix=None)
     totals = ingest([data_set], scratch, shard_mb=section.shard_mb, workers=1)
     refused = totals.quarantined.total()
+    if not totals.records:
+        raise InvalidBatchError("holds no labelled image")
     if refused > section.max_quarantined * totals.records or not totals.garments:
         rows = pd.read_parquet(scratch / "quarantine.parquet").head(_MAX_NAMED)
         lines = [

@@ -70,7 +70,7 @@ def _named_errors(archive: Path) -> Iterator[list[str]]:
         raise full from error
     except ERRORS as error:
         where = f", {place[0]} its member {short(place[1])}" if place else ""
-        why = readable(str(error)) or type(error).__name__
+        why = readable(str(error)).rstrip(".") or type(error).__name__
         mend = "" if isinstance(error, ArchiveError) else ". Copy it again, or pack it anew"
         raise ValueError(f"{archive}: cannot be unpacked{where}: {why}{mend}") from error
 

@@ -62,8 +62,9 @@ def members(archive: Path) -> Iterator[Member]:
 
 def _zip_members(archive: Path) -> Iterator[Member]:
     with archive.open("rb") as file, _open_zip(file) as zipped:
-        _check_no_gaps(file, zipped)
-        for info in zipped.infolist():
+        last = None
+        for info in sorted(zipped.infolist(), key=lambda info: info.header_offset):
+            _check_no_gap(file, last, info.filename, info.header_offset)
             if info.flag_bits & _ZIP_ENCRYPTED:
                 raise ArchiveError(
                     f"{info.filename} needs a password; unpack it yourself and use the folder"
@@ -71,6 +72,8 @@ def _zip_members(archive: Path) -> Iterator[Member]:
             special = S_IFMT(info.external_attr >> 16) not in (0, S_IFREG, S_IFDIR)
             kind = "folder" if info.is_dir() else "link or device" if special else "file"
             yield Member(info.filename, kind, info.file_size, partial(zipped.open, info))
+            last = info
+        _check_no_gap(file, last, "its directory", zipped.start_dir)
 
 
 def _open_zip(file: io.BufferedReader) -> zipfile.ZipFile:
@@ -81,8 +84,10 @@ def _open_zip(file: io.BufferedReader) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
 
 
-def _check_no_gaps(file: io.BufferedReader, zipped: zipfile.ZipFile) -> None:
-    """Check that each byte before the directory belongs to exactly one member.
+def _check_no_gap(
+    file: io.BufferedReader, last: zipfile.ZipInfo | None, following: str, start: int
+) -> None:
+    """Check that what follows a member (None: the start of the file) starts where the member ends.
 
     A gap is a member that the directory has lost, or another archive before this one; an overlap is a
     bomb. A descriptor of unknown size may follow a member.
@@ -90,23 +95,19 @@ def _check_no_gaps(file: io.BufferedReader, zipped: zipfile.ZipFile) -> None:
     Raises:
         zipfile.BadZipFile: there is a gap or an overlap.
     """
-    end, gaps, last = 0, (0,), "its start"
-    for info in sorted(zipped.infolist(), key=lambda info: info.header_offset):
-        if info.header_offset - end not in gaps:
-            raise zipfile.BadZipFile(_gap(last, info.filename, info.header_offset - end))
-        file.seek(info.header_offset + 26)
+    end, gaps, name = 0, (0,), "its start"
+    if last is not None:
+        file.seek(last.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", file.read(4))
-        end = info.header_offset + 30 + name_length + extra_length + info.compress_size
-        gaps = _ZIP_DESCRIPTORS if info.flag_bits & _ZIP_DESCRIPTOR else (0,)
-        last = info.filename
-    if zipped.start_dir - end not in gaps:
-        raise zipfile.BadZipFile(_gap(last, "its directory", zipped.start_dir - end))
-
-
-def _gap(last: str, following: str, size: int) -> str:
-    if size < 0:
-        return f"{last} and {following} overlap"
-    return f"{size} bytes between {last} and {following} belong to no file that its directory names"
+        end = last.header_offset + 30 + name_length + extra_length + last.compress_size
+        gaps = _ZIP_DESCRIPTORS if last.flag_bits & _ZIP_DESCRIPTOR else (0,)
+        name = last.filename
+    if start < end:
+        raise zipfile.BadZipFile(f"{name} and {following} overlap")
+    if start - end not in gaps:
+        raise zipfile.BadZipFile(
+            f"{start - end} bytes between {name} and {following} belong to no file of its directory"
+        )
 
 
 def _tar_members(archive: Path) -> Iterator[Member]:
