@@ -167,6 +167,7 @@ def process_batches(params: Params, ws: Workspace, ledger: Ledger) -> BatchResul
             except OSError as error:
                 results.stuck[readable(name)] = readable(f"cannot be moved to {ws.batches}: {error}")
                 continue
+            _unmark(ws, name, results)
             ledger.add(folder)
             results.accepted.append(folder.name)
     return results
@@ -182,10 +183,19 @@ def _set_aside(ws: Workspace, name: str, error: Exception, results: BatchResults
         return
     try:
         target = put_away(ws.inbox / name, ws.rejected, reason)
-        results.rejected[target.name] = reason
-        (ws.inbox / f"{name}{READY_SUFFIX}").unlink(missing_ok=True)
     except OSError as problem:
         results.stuck[readable(name)] = readable(f"{reason}; {problem}")
+        return
+    results.rejected[target.name] = reason
+    _unmark(ws, name, results)
+
+
+def _unmark(ws: Workspace, name: str, results: BatchResults) -> None:
+    """Delete the mark of a batch that has left the inbox; else the next of its name would be taken."""
+    try:
+        (ws.inbox / f"{name}{READY_SUFFIX}").unlink(missing_ok=True)
+    except OSError as error:
+        results.stuck[readable(f"{name}{READY_SUFFIX}")] = f"cannot be deleted: {error.strerror}"
 
 
 def _as_folder(batch: Path, scratch: Path) -> Path:
@@ -286,7 +296,7 @@ def _known_images(ws: Workspace) -> dict[str, str]:
 
 
 def _accept(ws: Workspace, name: str, content: Path) -> Path:
-    """Move a batch to ``data/batches`` under the next number, and delete what is left in the inbox.
+    """Move a batch to ``data/batches`` under the next number, and delete its archive in the inbox.
 
     Args:
         ws: the workspace.
@@ -311,7 +321,6 @@ def _accept(ws: Workspace, name: str, content: Path) -> Path:
         except OSError:  # it would be taken again by the next call
             move(folder, content)
             raise
-    (ws.inbox / f"{name}{READY_SUFFIX}").unlink(missing_ok=True)
     return folder
 
 
