@@ -262,9 +262,8 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
         raise InvalidBatchError(
             f"{len(duplicates)} images are in the data already: {'; '.join(duplicates[:_MAX_NAMED])}"
         )
-    undecodable = [
-        file for image_id, file in images["file_name"].items() if not _decodes(catalog, image_id)
-    ]
+    files = zip(images.index.tolist(), images["file_name"].tolist(), strict=True)
+    undecodable = [file for image_id, file in files if not _decodes(catalog, image_id)]
     if undecodable:
         raise InvalidBatchError(
             f"{len(undecodable)} images cannot be decoded: {'; '.join(undecodable[:_MAX_NAMED])}"

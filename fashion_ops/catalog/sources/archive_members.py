@@ -152,9 +152,9 @@ class _StrictHeader(tarfile.TarInfo):
         return header
 
     @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> "_StrictHeader":
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictHeader":  # type: ignore[override]
         try:
-            return super().fromtarfile(tarfile_)
+            return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
