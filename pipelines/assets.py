@@ -172,10 +172,14 @@ def run_batches(context: Context, repository: RepositoryResource) -> dg.Material
     results = process_batches(repository.params(), repository.workspace, repository.ledger)
     md5 = repository.ledger.input_md5("ingest", lineage.FOLDERS[BATCHES])
     say(f"{BATCHES}: {', '.join(results.accepted) or results.waiting or 'no valid batch'}")
+    stuck = "; ".join(f"{name}: {why}" for name, why in results.stuck.items())
+    if stuck:
+        say(f"{BATCHES}: still in {repository.workspace.inbox}: {stuck}")
     facts = {
         "accepted": ", ".join(results.accepted) or "none",
         "rejected": "; ".join(f"{name}: {why}" for name, why in results.rejected.items()) or "none",
         "waiting": results.waiting or "nothing",
+        "stuck": stuck or "none",
         "dvc md5": md5,
     }
     return dg.MaterializeResult(data_version=dg.DataVersion(md5), metadata=facts)

@@ -40,10 +40,13 @@ def newest_batch_is_alike(repository: RepositoryResource) -> dg.AssetCheckResult
 @dg.asset_check(asset=BATCHES)
 def nothing_rejected(repository: RepositoryResource) -> dg.AssetCheckResult:
     """Warns while ``data/rejected`` holds refused batches that somebody should look at."""
-    from fashion_ops.steps.batches import REASON_SUFFIX
+    from fashion_ops.catalog.inbox import REASON_SUFFIX
+    from fashion_ops.catalog.quarantine import readable
 
     folder = repository.workspace.rejected
-    names = sorted(p.name for p in folder.glob(f"*{REASON_SUFFIX}")) if folder.is_dir() else []
+    names = (
+        sorted(readable(p.name) for p in folder.glob(f"*{REASON_SUFFIX}")) if folder.is_dir() else []
+    )
     return dg.AssetCheckResult(
         passed=not names,
         severity=dg.AssetCheckSeverity.WARN,

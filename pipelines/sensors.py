@@ -42,9 +42,9 @@ def make_new_data_sensor(settings: Batches) -> dg.SensorDefinition:
     def evaluate(
         context: dg.SensorEvaluationContext, repository: RepositoryResource
     ) -> dg.RunRequest | dg.SkipReason:
-        from fashion_ops.steps.batches import READY_SUFFIX, find_batches
+        from fashion_ops.steps.batches import find_batches
 
-        batches, ws = find_batches(repository.workspace), repository.workspace
+        batches = find_batches(repository.workspace)
         try:
             min_images = repository.params().batches.min_images
         except ValueError as error:
@@ -53,9 +53,8 @@ def make_new_data_sensor(settings: Batches) -> dg.SensorDefinition:
             return dg.SkipReason(reason)
         if reason := why_not_now(context.instance, "pipeline"):
             return dg.SkipReason(reason)
-        marks = [(n, (ws.inbox / f"{n}{READY_SUFFIX}").stat().st_mtime_ns) for n in batches.num_images]
-        key = hashlib.md5(repr(marks).encode()).hexdigest()  # the same batches start only one run
-        return dg.RunRequest(run_key=key, tags=stale_only_tags("pipeline"))
+        # The same batches start only one run.
+        return dg.RunRequest(run_key=batches.version, tags=stale_only_tags("pipeline"))
 
     return evaluate
 

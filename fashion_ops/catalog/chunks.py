@@ -14,7 +14,7 @@ import numpy as np
 
 from fashion_ops.catalog.checks import CheckedGarments, check_items
 from fashion_ops.catalog.images import CheckedImage, check_image, turned_by
-from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused, is_utf8
 from fashion_ops.catalog.sources.base import Entry, Labels
 
 
@@ -98,6 +98,8 @@ def read_chunk(entries: Sequence[Entry], root: Path, copy_images: bool) -> Chunk
 def _read_image(entry: Entry, labels: Labels, root: Path, copy_images: bool) -> CheckedImage:
     if not entry.image:
         raise Refused(Reason.NO_IMAGE, f"{entry.file} has no image of its name")
+    if not is_utf8(entry.image):
+        raise Refused(Reason.NAME, f"{entry.image} is not UTF-8; rename it")
     image = check_image(
         root,
         entry.image,

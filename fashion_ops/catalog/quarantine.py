@@ -29,6 +29,7 @@ class Reason(StrEnum):
     DUPLICATE_ID = "id given twice"
     OUTSIDE = "path leads outside the data set"
     UNUSED = "not used"
+    NAME = "file name cannot be used"
     # Labels of the 13 categories.
     NOT_JSON = "not JSON"
     SHAPE = "JSON of another shape"
@@ -97,11 +98,29 @@ class Refused(Exception):
     ) -> Refusal:
         """The row to report; ``item`` and ``value`` are cut to a readable length."""
         count = self.num_records if num_records is None else num_records
-        return Refusal(split, file, short(item), self.reason.value, short(self.value), count, line)
+        place = file if is_utf8(file) else readable(file)
+        return Refusal(split, place, short(item), self.reason.value, short(self.value), count, line)
 
 
 def short(value: object) -> str:
     """``value`` as one line of at most ``VALUE_LENGTH`` characters, valid UTF-8 whatever came in."""
-    text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    text = readable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
+
+
+def readable(text: str) -> str:
+    """``text`` as one line of valid UTF-8; bytes of a file name that is not UTF-8 become escapes."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate that is no byte of a file name; JSON may hold one
+        raw = text.encode("utf-8", "backslashreplace")
+    return " ".join(raw.decode("utf-8", "backslashreplace").split())
+
+
+def is_utf8(text: str) -> bool:
+    """Whether ``text`` can be written as UTF-8: names of files and strings of JSON may not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -21,6 +21,8 @@ def batches() -> None:
         typer.echo(f"accepted {ws.batches / name}; `fashion-ops ingest` reads it")
     for name, why in results.rejected.items():
         complain(ValueError(f"rejected {ws.rejected / name}: {why}"))
+    for name, why in results.stuck.items():
+        complain(f"still in {ws.inbox}: {name}: {why}")
     if results.waiting:
         typer.echo(f"waiting: {results.waiting}")
 

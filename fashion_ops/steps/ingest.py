@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fashion_ops.catalog.ingest import DataSet, ingest
-from fashion_ops.catalog.sources.archive import content_root, is_archive, unpack
+from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.catalog.writer import Totals
 from fashion_ops.files.outputs import check_inputs
@@ -52,6 +52,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
                 stack.enter_context(TemporaryDirectory(prefix=".unpacked-", dir=folder.parent))
             )
             refused_members = unpack(root, scratch)
+            stack.enter_context(named_after(root, scratch))
             root = content_root(scratch)
 
         def data_set(source: str, root: Path, name: str) -> DataSet:

@@ -1,5 +1,6 @@
 """New data in Dagster: the sensor waits, then asks once; the run takes them and goes on."""
 
+import os
 from typing import Any
 
 import dagster as dg
@@ -59,3 +60,27 @@ def test_new_data_make_ingest_stale_and_bad_ones_warn(repository: Any, stages: A
     refused = checks["nothing_rejected"]
     assert not refused.passed and refused.severity == dg.AssetCheckSeverity.WARN
     assert refused.metadata["data/rejected"].value == "bad.reason.txt"
+
+
+def test_uploads_of_any_name_and_kind_neither_stop_the_sensor_nor_the_run(
+    repository: Any, stages: Any
+) -> None:
+    names = ("caf\udce9", "two\nlines", "x" * 246)
+    repository.ws.inbox.mkdir(parents=True)
+    for name in names:
+        os.mkfifo(repository.ws.inbox / name)
+    assert tick(repository).skip_message.startswith("no batch is ready; not marked as .ready: caf\\xe9")
+    for name in names:
+        (repository.ws.inbox / f"{name}.ready").touch()
+    (repository.ws.inbox / "gone.ready").symlink_to("nowhere")
+    drop(repository, "gone", 1)
+    [first], [second] = tick(repository).run_requests or [], tick(repository).run_requests or []
+    assert first.run_key == second.run_key
+    results = run(repository.root, repository.instance, ("synthesize", "ingest"))
+    assert failures(results) == []
+    assert stages.calls == ["synthesize", "ingest"]
+    rejected = {"caf\\xe9", "two lines", "x" * 200}
+    assert {p.name for p in repository.ws.rejected.iterdir() if not p.is_file()} == rejected
+    event = repository.instance.get_latest_materialization_event(dg.AssetKey("batches"))
+    facts = event.dagster_event.step_materialization_data.materialization.metadata
+    assert "caf\\xe9 is a pipe" in facts["rejected"].value and facts["stuck"].value == "none"

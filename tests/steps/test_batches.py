@@ -1,7 +1,10 @@
 """Batches of new data: what is taken, versioned and read; what waits; what is refused, and why."""
 
+import errno
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
@@ -57,6 +60,13 @@ class Repository:
         if ready:
             (self.ws.inbox / f"{name}.ready").touch()
         return made.root
+
+    def put(self, name: str, content: bytes = b"") -> Path:
+        """A file in the inbox, marked as complete."""
+        self.ws.inbox.mkdir(parents=True, exist_ok=True)
+        (self.ws.inbox / name).write_bytes(content)
+        (self.ws.inbox / f"{name}.ready").touch()
+        return self.ws.inbox / name
 
     def take(self) -> batches.BatchResults:
         return batches.process_batches(self.params, self.ws, self.ledger)
@@ -210,3 +220,130 @@ def test_what_was_moved_before_a_crash_is_versioned_by_the_next_call(
     assert not (repo.ws.batches / "0001-monday.dvc").exists()
     assert repo.take().waiting == "nothing there"
     assert (repo.ws.batches / "0001-monday.dvc").is_file()
+
+
+def test_one_bad_upload_holds_up_no_other(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = repo.drop("good", 11, 12)
+    shutil.make_archive(str(repo.ws.inbox / "whole"), "zip", good)
+    damaged = (repo.ws.inbox / "whole.zip").read_bytes()
+    (repo.ws.inbox / "whole.zip").unlink()
+    long = "x" * 246
+    reasons = {
+        "damaged.zip": "damaged.zip: cannot be unpacked",
+        "nothing.zip": "nothing.zip: cannot be unpacked",
+        "file": "neither a folder nor a .zip or .tar archive",
+        "caf\\xe9": "caf\\xe9 is a file",
+        "x" * 200: f"{long} is a file",
+        "two lines": "two lines is a file",
+        "-rf": "-rf is a file",
+        "...": "... is a file",
+        "pipe": "pipe is a pipe",
+        "pipe.tar": "pipe.tar is a pipe",
+        "socket": "socket is a socket",
+        "nowhere": "nowhere is a link",
+        "elsewhere": "elsewhere is a link",
+        "empty": "neither DeepFashion2's layout",
+        "hidden": "train/.dvcignore would hide files from DVC",
+        "latin-1": "the name notes-\\xe9.txt is not UTF-8",
+        "pipe-inside": "train/annos/000014.json is a pipe",
+        "undecodable": "1 images cannot be decoded: train/image/000017.jpg",
+    }
+    repo.put("damaged.zip", damaged[:300] + b"!" + damaged[301:])
+    for name in ("nothing.zip", "file", "caf\udce9", long, "two\nlines", "-rf", "..."):
+        repo.put(name)
+    for name in ("pipe", "pipe.tar", "socket", "nowhere", "elsewhere"):
+        repo.put(name).unlink()
+    os.mkfifo(repo.ws.inbox / "pipe")
+    os.mkfifo(repo.ws.inbox / "pipe.tar")
+    monkeypatch.chdir(repo.ws.inbox)  # the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+    (repo.ws.inbox / "nowhere").symlink_to("missing")
+    (repo.ws.inbox / "elsewhere").symlink_to("good")
+    (repo.ws.inbox / "empty").mkdir()
+    (repo.ws.inbox / "empty.ready").touch()
+    (repo.drop("hidden", 13) / "train" / ".dvcignore").write_text("*.jpg")
+    pipe = repo.drop("pipe-inside", 14) / "train" / "annos" / "000014.json"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    (repo.drop("latin-1", 16) / "notes-\udce9.txt").touch()
+    photo = repo.drop("undecodable", 17) / "train" / "image" / "000017.jpg"
+    photo.write_bytes(jpeg(seed=17).replace(b"\xff\xdb", b"\xff\xeb"))  # no quantization
+    repo.drop("plain.dvc", 18)
+    repo.drop("y" * 240, 19)
+    taken = repo.take()
+    assert taken.accepted == ["0001-good", "0002-plain", f"0003-{'y' * 200}"]
+    assert taken.stuck == {} and taken.waiting == "" and names(repo.ws.inbox) == []
+    assert set(taken.rejected) == set(reasons)
+    for name, reason in reasons.items():
+        assert reason in taken.rejected[name] and os.path.lexists(repo.ws.rejected / name), name
+        assert reason in (repo.ws.rejected / f"{name}.reason.txt").read_text(), name
+    assert ".inbox-" not in str(taken.rejected)  # the folder that an archive was unpacked to
+    assert len(names(repo.ws.rejected)) == 2 * len(reasons)
+    assert (repo.ws.batches / f"0003-{'y' * 200}.dvc").is_file()
+
+
+def test_what_cannot_be_moved_stays_and_is_told_each_time(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name in ("bad", "fixed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    repo.put("bad")
+    repo.drop("fixed", 13)
+    repo.drop("good", 11, 12)
+    first = repo.take()
+    assert first.accepted == ["0001-good"] and first.rejected == {}
+    assert set(first.stuck) == {"bad", "fixed"} and "Permission denied" in first.stuck["bad"]
+    again = repo.take()
+    assert set(again.stuck) == {"bad"} and again.waiting.startswith("1 images in valid batches")
+    assert names(repo.ws.inbox) == ["bad", "bad.ready", "fixed", "fixed.ready"]
+    assert names(repo.ws.rejected) == []
+
+
+def test_a_full_disk_is_no_fault_of_the_batch(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.put("large.zip")
+    repo.drop("good", 11, 12)
+
+    def unpack(archive: Path, folder: Path) -> list[Any]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(batches, "unpack", unpack)
+    taken = repo.take()
+    assert taken.accepted == ["0001-good"] and taken.rejected == {}
+    assert "No space left on device" in taken.stuck["large.zip"]
+    assert names(repo.ws.inbox) == ["large.zip", "large.zip.ready"]
+
+
+def test_an_earlier_rejected_batch_is_not_overwritten(repo: Repository) -> None:
+    for i in range(2):
+        repo.put("name", bytes([i]))
+        repo.take()
+    repo.put("name.reason.txt", b"2")
+    repo.take()
+    (repo.ws.rejected / "link").symlink_to("nowhere")
+    repo.put("link", b"3")
+    assert list(repo.take().rejected) == ["link-2"]
+    contents = [(repo.ws.rejected / n).read_bytes() for n in ("name", "name-2", "name.reason.txt-2")]
+    assert contents == [b"\0", b"\1", b"2"]
+    assert (repo.ws.rejected / "name.reason.txt").read_text().startswith("name: name is a file")
+
+
+def test_a_mark_is_a_file_and_what_is_not_marked_is_not_touched(repo: Repository) -> None:
+    repo.drop("folder", 11, 12, ready=False)
+    (repo.ws.inbox / "folder.ready").mkdir()
+    repo.drop("link", 13, 14, ready=False)
+    (repo.ws.inbox / "link.ready").symlink_to("nowhere")
+    (repo.ws.inbox / ".upload.zip.Xy12").write_bytes(b"half")
+    (repo.ws.inbox / "caf\udce9").touch()
+    before = names(repo.ws.inbox)
+    waiting = "no batch is ready; not marked as .ready: caf\\xe9, folder, link"
+    assert repo.take().waiting == waiting
+    assert names(repo.ws.inbox) == before

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused, is_utf8
 from fashion_ops.reading import unpack
 
 IMAGE_SUFFIXES = frozenset(
@@ -32,6 +32,7 @@ _SPLIT_WORDS = {
 }
 _SPLITS = {word: split for split, words in _SPLIT_WORDS.items() for word in words}
 _EXACT = 1 << 53  # larger whole floats may stand for several integers
+_JUNK = frozenset((".ds_store", "thumbs.db", "desktop.ini"))
 
 
 class Item(NamedTuple):
@@ -173,11 +174,19 @@ def inside(name: object) -> str:
     """``name`` if it is a relative path that stays below its folder.
 
     Raises:
-        Refused: it is absolute, has ``..``, or is no file name at all.
+        Refused: it is absolute, has ``..``, is not UTF-8, or is no file name at all.
     """
     if not isinstance(name, str) or not name or "\0" in name:
         raise Refused(Reason.SHAPE, f"file name {name!r}")
+    if not is_utf8(name):
+        raise Refused(Reason.NAME, f"{name} is not UTF-8")
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise Refused(Reason.OUTSIDE, name)
     return str(path)
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file is one that macOS or Windows writes beside the user's: by its name or folder."""
+    *folders, last = name.replace("\\", "/").split("/")
+    return last.startswith("._") or last.lower() in _JUNK or "__MACOSX" in folders

@@ -6,7 +6,9 @@ stems and restart in each split. A folder such as ``val`` or ``training`` is a s
 (``base.split_of``); whatever is not used is reported.
 """
 
+import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from fashion_ops.catalog.sources.base import (
     Labels,
     Listing,
     integer,
+    is_junk,
     parse_json,
     split_of,
 )
@@ -40,14 +43,19 @@ class RawEntry:
     def read(self, root: Path) -> Labels:
         """The image's items, in the order of their numbers."""
         try:
-            handle = os.open(f"{root}/{self.file}", os.O_RDONLY)
+            handle = os.open(f"{root}/{self.file}", os.O_RDONLY | os.O_NONBLOCK)  # no wait for a pipe
             try:
-                data = os.read(handle, os.fstat(handle).st_size + 1)
+                status = os.fstat(handle)
+                if not stat.S_ISREG(status.st_mode):
+                    raise Refused(Reason.NOT_JSON, "is no regular file")
+                data = os.read(handle, status.st_size + 1)
             finally:
                 os.close(handle)
         except OSError as error:
             raise Refused(Reason.NOT_JSON, error.strerror or "cannot be read") from None
-        return parse_labels(parse_json(data))
+        content = parse_json(data)
+        _check_unique(data, content)
+        return parse_labels(content)
 
 
 def entries(root: Path) -> Listing:
@@ -132,7 +140,7 @@ def _names(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries)
+        return sorted(entry.name for entry in entries if not is_junk(entry.name))
 
 
 def _ids(stems: list[str]) -> dict[str, int]:
@@ -166,8 +174,32 @@ def _is_plain(value: Any) -> bool:
     return not isinstance(value, dict | list)
 
 
+def _check_unique(data: bytes, content: Any) -> None:
+    """Check that no item is lost because two have one name; a parser keeps the last of them.
+
+    Raises:
+        Refused: a name occurs twice.
+    """
+    if not isinstance(content, dict) or data.count(b'"item') <= sum(map(_is_item, content)):
+        return
+    try:
+        names = [key for key, _ in json.loads(data, object_pairs_hook=list, parse_int=float)]
+    except (ValueError, RecursionError) as error:
+        raise Refused(Reason.NOT_JSON, str(error)) from None
+    if double := next((name for name in names if names.count(name) > 1), ""):
+        raise Refused(Reason.SHAPE, f"{double} occurs twice", sum(map(_is_item, names)))
+
+
+def _is_item(name: str) -> bool:
+    return name.startswith("item") and name[4:].isdecimal() and len(name) < 24
+
+
 def _items(content: dict[str, Any]) -> Iterator[Item]:
-    names = [k for k in content if k.startswith("item") and k[4:].isdecimal() and len(k) < 24]
+    names = [name for name in content if _is_item(name)]
+    for name, value in content.items():
+        if isinstance(value, dict) and "landmarks" in value and not _is_item(name):
+            number = len(names) + 1
+            raise Refused(Reason.SHAPE, f"{name!r} is a garment; expected item1, item2, ...", number)
     for name in sorted(names, key=lambda k: int(k[4:])):
         item = content[name]
         get = item.get if isinstance(item, dict) else {}.get

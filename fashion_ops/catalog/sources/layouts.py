@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, split_of
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk, split_of
 from fashion_ops.catalog.sources.json_index import elements, mapped
 
 IMAGE_FOLDERS = ("image", "images", "data", "imgs", "img", "JPEGImages", "pictures", "photos")
@@ -183,7 +183,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
+    return not name.startswith(".") and not is_junk(name) and name != "__MACOSX"
 
 
 def _names(folder: Path) -> list[str]:
