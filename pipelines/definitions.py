@@ -11,7 +11,7 @@ from pipelines.checks import CHECKS
 from pipelines.jobs import JOBS
 from pipelines.resources import RepositoryResource
 from pipelines.schedules import make_schedule
-from pipelines.sensors import dvc_lock, failed_runs, make_new_data_sensor, overdue
+from pipelines.sensors import alarms, dvc_lock, failed_runs, make_new_data_sensor, overdue
 
 
 def build(root: Path) -> dg.Definitions:
@@ -22,7 +22,7 @@ def build(root: Path) -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=list(JOBS.values()),
         schedules=[make_schedule(job, params.retrain) for job in JOBS],
-        sensors=[dvc_lock, make_new_data_sensor(params.batches), failed_runs, overdue],
+        sensors=[dvc_lock, make_new_data_sensor(params.batches), failed_runs, overdue, alarms],
         resources={"repository": RepositoryResource(root=str(root))},
         # One process per run: its steps share torch and Ray, and Ray distributes the work.
         executor=dg.in_process_executor,

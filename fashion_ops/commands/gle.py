@@ -10,7 +10,7 @@ import typer
 
 from fashion_ops.commands.shared import complain
 from fashion_ops.params import load_params, read_yaml
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, current_workspace
 
 if TYPE_CHECKING:
     from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -37,7 +37,7 @@ def train(
     from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
     from fashion_ops.methods.parts.trainer import TrainerOptions
 
-    ws = Workspace()
+    ws = current_workspace()
     try:
         gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
         catalog = _catalog(ws, source)
@@ -70,7 +70,7 @@ def predict(
     from fashion_ops.taxonomy.alignment import points_of_type
 
     try:
-        predictor, catalog = GLEPredictor.load(model), _catalog(Workspace(), source)
+        predictor, catalog = GLEPredictor.load(model), _catalog(current_workspace(), source)
         points = catalog.points(split)
         predictions = predictor.predict(catalog.image, points.image_id, points.box)
     except (ValueError, OSError) as error:

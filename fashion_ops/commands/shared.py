@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from fashion_ops.params import Params, load_params
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, current_workspace
 
 console = Console(stderr=True)
 
@@ -42,7 +42,7 @@ def print_status(stage: str, text: str) -> None:
 
 
 def read_params() -> tuple[Params, Workspace]:
-    """Parameters and workspace of the current folder; an invalid file ends it with status 2."""
-    ws = Workspace()
+    """Parameters and workspace (``current_workspace``); an invalid file ends it with status 2."""
+    ws = current_workspace()
     with exit_on(ValueError):
         return load_params(ws.params), ws

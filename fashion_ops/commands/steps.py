@@ -7,7 +7,6 @@ DVC records it, so the command only runs the step.
 import importlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,6 +14,7 @@ import typer
 from fashion_ops.commands.shared import exit_on, print_metrics, print_status, read_params
 from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
     from fashion_ops.ledger import Ledger
@@ -116,8 +116,8 @@ def _run_and_record(stage: str, run: Callable[[], dict[str, Any]]) -> None:
 
 
 def _ledger() -> "Ledger":
-    """The ledger of the current folder; without a DVC repository the command ends with status 2."""
+    """The ledger of the workspace; without a DVC repository the command ends with status 2."""
     from fashion_ops.ledger import Ledger, LedgerError
 
     with exit_on(LedgerError):
-        return Ledger(Path())
+        return Ledger(current_workspace().root)

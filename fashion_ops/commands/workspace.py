@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands.shared import complain, read_params
-from fashion_ops.workspace import Workspace, find_root
+from fashion_ops.workspace import current_workspace, find_root
 
 
 def batches() -> None:
@@ -31,7 +31,7 @@ def configure(
     from fashion_ops.params.recipes import configure as merge
 
     try:
-        changes = merge(Workspace().params, recipes)
+        changes = merge(current_workspace().params, recipes)
     except ValueError as error:
         complain(error)
         raise typer.Exit(2) from error

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from fashion_ops.params import Params, explain, find_old_keys, load_params
+from fashion_ops.params import Params, explain, explain_yaml, find_old_keys, load_params
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
         new = Params.model_validate(yaml.safe_load(merged))
     except ValidationError as error:
         names = ", ".join(map(str, recipes))
-        raise ValueError(f"{params} with {names}: not valid\n{explain(error)}") from error
+        raise ValueError(f"{params} with {names}: not valid\n{explain(error)}") from None
     changes = list(_changes(_plain(old), _plain(new), ""))
+    if old.notify != new.notify and not any(change.key == "notify.webhook" for change in changes):
+        changes.append(Change("notify.webhook", "an address", "another"))  # both are masked
     if changes:
         partial = params.with_name(f".{params.name}.partial")
         partial.write_text(_only_changed_lines(before, merged), encoding="utf-8")
@@ -68,7 +70,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     try:
         overlay = _round_trip().load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
+        raise ValueError(f"{path}: cannot be read as YAML: {explain_yaml(error)}") from None
     if not isinstance(overlay, dict):
         raise ValueError(f"{path}: must hold sections of params.yaml, holds {overlay!r}")
     try:

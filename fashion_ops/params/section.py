@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
 Crop = tuple[Stride32, Stride32]
 Model = TypeVar("Model", bound=BaseModel)
+SECRET = "notify"  # the section with the webhook's address
 
 
 class Section(BaseModel):
@@ -52,15 +53,24 @@ def read_yaml(model: type[Model], path: Path) -> Model:
     try:
         return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from error
-    except ValidationError as error:
-        raise ValueError(f"{path}: not valid\n{explain(error)}") from error
+        raise ValueError(f"{path}: cannot be read as YAML: {explain_yaml(error)}") from None
+    except ValidationError as error:  # it repeats the values, of which one is a secret
+        raise ValueError(f"{path}: not valid\n{explain(error)}") from None
+
+
+def explain_yaml(error: Exception) -> str:
+    """What is wrong and where, without the text of the line, which may hold a secret."""
+    mark = getattr(error, "problem_mark", None)  # of PyYAML's and of ruamel.yaml's errors
+    if mark is None:
+        return str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None)}"
 
 
 def explain(error: ValidationError) -> str:
-    """One line for each error: the key, what is wrong, the value."""
+    """One line for each error: the key, what is wrong, the value; no value of ``SECRET`` is repeated."""
     lines = []
     for e in error.errors():
-        got = "" if isinstance(e["input"], dict) else f" (got {e['input']!r})"
+        hidden = isinstance(e["input"], dict) or SECRET in e["loc"]
+        got = "" if hidden else f" (got {e['input']!r})"
         lines.append(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{got}")
     return "\n".join(lines)
