@@ -74,9 +74,9 @@ def find_root() -> Path:
 
 
 def current_workspace() -> Workspace:
-    """The workspace that a command works in: ``FASHION_OPS_ROOT``, or the one around the current folder.
+    """The workspace of a command: ``FASHION_OPS_ROOT``, or the one around the current folder.
 
-    Outside of any it is the current folder. Its paths are relative where the current folder is the root.
+    Outside of any it is the current folder. Its paths are relative if the current folder is the root.
     A command that DVC runs works in the repository of DVC, whatever ``FASHION_OPS_ROOT`` says.
     """
     root = None if os.environ.get("DVC_STAGE") else _surrounding_root()

@@ -1,9 +1,10 @@
 """Alarms: to the log at once, and to a webhook, if one is set, until it has accepted them.
 
 An alarm for the webhook is first written to a file of the folder ``.alarms`` of the workspace. What
-cannot be delivered now, because the webhook is down, its address is wrong or this process ends, is posted
-at a later tick of a sensor. A delivered alarm becomes ``NAME.done``, which is kept for a month: the file's
-name is made of what the alarm is about, so that the same alarm is neither queued nor delivered twice.
+cannot be delivered now, because the webhook is down, its address is wrong or this process ends, is
+posted at a later tick of a sensor. A delivered alarm becomes ``NAME.done``, which is kept for a month:
+the file's name is made of what the alarm is about, so that the same alarm is neither queued nor
+delivered twice.
 """
 
 import fcntl

@@ -1,9 +1,9 @@
 """Posts JSON to a webhook: a small client around Python's own HTTP handlers.
 
-It follows no redirect (another host would learn the secret path), reads no body (a reply may be endless),
-and knows no scheme but http and https. Proxies of the environment are used. ``urllib3`` and ``requests``
-were left out because both log the path of what they retry. The whole post has one time limit, name
-look-up included; Python's own time-out is for each single read.
+It follows no redirect (another host would learn the secret path), reads no body (a reply may be
+endless), and knows no scheme but http and https. Proxies of the environment are used. ``urllib3`` and
+``requests`` were left out because both log the path of what they retry. The whole post has one time
+limit, name look-up included; Python's own time-out is for each single read.
 
 Errors name the host and never the path, the query, a user or a password: texts of exceptions and of
 servers are not repeated.
@@ -45,8 +45,8 @@ class NotDelivered(OSError):
 def post(webhook: Webhook, body: Mapping[str, Any]) -> None:
     """Post ``body`` as JSON; only a reply of 200 to 299 counts as delivered.
 
-    Failed connections, time-outs and replies in ``RETRIED`` are tried again after ``PAUSES``, as long as
-    ``BOUND`` allows.
+    Failed connections, time-outs and replies in ``RETRIED`` are tried again after ``PAUSES``, within
+    ``BOUND``.
 
     Raises:
         NotDelivered: no attempt was accepted.
@@ -55,11 +55,13 @@ def post(webhook: Webhook, body: Mapping[str, Any]) -> None:
     end = time.monotonic() + BOUND
     for pause in (*PAUSES, None):
         try:
-            return _attempt(webhook, data, min(TIMEOUT, end - time.monotonic()))
+            _attempt(webhook, data, min(TIMEOUT, end - time.monotonic()))
         except NotDelivered as error:
             if error.refused or pause is None or time.monotonic() + pause >= end:
                 raise
             time.sleep(pause)
+        else:
+            return
 
 
 def _attempt(webhook: Webhook, data: bytes, seconds: float) -> None:

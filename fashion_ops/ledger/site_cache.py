@@ -1,12 +1,13 @@
 """A private folder for what DVC remembers of files: hashes by time stamp, and its index of the data.
 
-By default DVC keeps these below ``/var/tmp/dvc``, where every user may write, in databases with pickles,
-which run code when they are read. Here they are in ``.dvc/site_cache`` of the workspace, which only its
-owner may enter. A pod that mounts the workspace also finds the hashes there and need not make them again.
+By default DVC keeps these below ``/var/tmp/dvc``, where every user may write, in databases with
+pickles, which run code when they are read. Here they are in ``.dvc/site_cache`` of the workspace, which
+only its owner may enter. A pod that mounts the workspace also finds the hashes there and need not make
+them again.
 
-DVC takes a relative path in ``.dvc/config`` as relative to the current folder, so the absolute path is in
-``.dvc/config.local``, which git ignores. It is corrected after the workspace was moved or copied. The
-variable ``DVC_SITE_CACHE_DIR`` overrides it. ``make env`` calls this module, for ``dvc`` by hand.
+DVC takes a relative path in ``.dvc/config`` as relative to the current folder, so the absolute path is
+in ``.dvc/config.local``, which git ignores. It is corrected after the workspace was moved or copied.
+The variable ``DVC_SITE_CACHE_DIR`` overrides it. ``make env`` calls this module, for ``dvc`` by hand.
 """
 
 from pathlib import Path

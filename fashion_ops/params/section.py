@@ -67,7 +67,7 @@ def explain_yaml(error: Exception) -> str:
 
 
 def explain(error: ValidationError) -> str:
-    """One line for each error: the key, what is wrong, the value; no value of ``SECRET`` is repeated."""
+    """One line for each error: the key, what is wrong, the value unless it is one of ``SECRET``."""
     lines = []
     for e in error.errors():
         hidden = isinstance(e["input"], dict) or SECRET in e["loc"]
