@@ -1,9 +1,10 @@
 """Bring the repository into a workspace: clone it, or move it on to a newer commit.
 
-Nothing is lost: a change in the workspace that the new commit also changes, or a commit that was made in
-the workspace beside it, makes this end with git's message. Address and commit come from the environment:
-``REPOSITORY_URL``, ``REPOSITORY_REF`` (branch, tag or commit; default ``main``) and, for a private
-repository over HTTPS, ``REPOSITORY_TOKEN``, which is given to git's process only and written nowhere.
+Nothing is lost: a change in the workspace that the new commit also changes, or a commit that was made
+in the workspace beside it, makes this end with git's message. Address and commit come from the
+environment: ``REPOSITORY_URL``, ``REPOSITORY_REF`` (branch, tag or commit; default ``main``) and, for a
+private repository over HTTPS, ``REPOSITORY_TOKEN``, which only git's process gets and which is written
+nowhere.
 
     python infra/services/make_workspace.py /workspace
 """
