@@ -69,7 +69,9 @@ def audit(lock: Path, options: list[str]) -> int:
                     vulnerable += 1
                     fixed = ", ".join(found["fix_versions"]) or "no version"
                     print(f"{answer['name']} {answer['version']}: {found['id']}, fixed in {fixed}")
-    print(f"{len(pins) - len(unanswered)} of {len(pins)} packages audited, {vulnerable} vulnerabilities")
+    print(
+        f"{len(pins) - len(unanswered)} of {len(pins)} packages audited, {vulnerable} vulnerabilities"
+    )
     if unanswered:
         names = ", ".join(f"{name} {version}" for name, version in unanswered)
         print(f"nothing is known of: {names}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The code location that ``dagster dev`` loads."""
 
+import logging
 from pathlib import Path
 
 import dagster as dg
@@ -9,14 +10,21 @@ from fashion_ops.workspace import find_root
 from pipelines.assets import make_assets
 from pipelines.checks import CHECKS
 from pipelines.jobs import JOBS
+from pipelines.notify import find_webhook
 from pipelines.resources import RepositoryResource
 from pipelines.schedules import make_schedule
 from pipelines.sensors import alarms, dvc_lock, failed_runs, make_new_data_sensor, overdue
+
+log = logging.getLogger(__name__)
 
 
 def build(root: Path) -> dg.Definitions:
     """All Dagster definitions for the repository at ``root``."""
     params = load_params(root / "params.yaml")
+    try:
+        find_webhook(params.notify)
+    except ValueError as error:  # retraining goes on; alarms wait until the address is mended
+        log.error("alarms cannot be delivered: %s", error)
     return dg.Definitions(
         assets=make_assets(root, params.retrain),
         asset_checks=CHECKS,

@@ -1,9 +1,12 @@
 """Prepares DAGSTER_HOME, the folder of the Dagster instance: ``python -m pipelines.home``."""
 
 import os
+import sys
 from pathlib import Path
 
+from fashion_ops.params import Notify
 from fashion_ops.workspace import find_root
+from pipelines.notify import find_webhook
 
 
 def prepare_home(root: Path) -> Path:
@@ -26,5 +29,16 @@ def prepare_home(root: Path) -> Path:
     return home
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Prepare DAGSTER_HOME; returns 2, with a message, if alarms could not be delivered."""
     prepare_home(find_root())
+    try:
+        find_webhook(Notify())  # that of the environment; params.yaml is checked when it is read
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ from fashion_ops.params import Notify, load_params
 from fashion_ops.params.recipes import configure
 from fashion_ops.params.webhook import Webhook, parse_webhook
 from fashion_ops.workspace import Workspace
-from pipelines import notify, webhook_client
+from pipelines import home, notify, webhook_client
 from pipelines.webhook_client import NotDelivered, post
 
 SECRET = "T0secretB0"
@@ -200,3 +200,15 @@ def test_passwords_of_addresses_in_an_error_reach_neither_log_nor_webhook(
     assert notify.send_alert(Notify(), "run_failed", f"failed: {cause}", steps=[cause])
     assert SECRET not in caplog.text + json.dumps(hook.accepted)
     assert hook.accepted[0]["steps"] == ["postgresql+psycopg2://db/mlflow does not answer"]
+
+
+def test_a_wrong_address_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv(notify.WEBHOOK, f"https://hooks.example.com/{SECRET} x")
+    assert home.main() == 2
+    said = capsys.readouterr().err
+    assert "FASHION_OPS_WEBHOOK (host hooks.example.com)" in said and SECRET not in said
+    monkeypatch.setenv(notify.WEBHOOK, f"https://hooks.example.com/{SECRET}")
+    assert home.main() == 0 and not capsys.readouterr().err
