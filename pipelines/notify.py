@@ -26,7 +26,7 @@ from pipelines.webhook_client import NotDelivered, post
 
 log = logging.getLogger(__name__)
 WEBHOOK = "FASHION_OPS_WEBHOOK"  # environment variable: the address holds a key and belongs in no file
-STAMP = "%Y%m%dT%H%M%S"
+STAMP = "%Y%m%dT%H%M%S%f"
 KEEP_DAYS = 30  # delivered alarms
 PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")  # user and password of a URL in an error's text
 
@@ -105,7 +105,7 @@ def deliver(ws: Workspace, notify: Notify) -> str | None:
         if not queued:
             return None
         if not alone:
-            return f"{len(queued)} alarms are being delivered"
+            return f"alarms that are being delivered: {len(queued)}"
         reason = "no webhook is set"
         try:
             if webhook := find_webhook(notify):
@@ -113,7 +113,7 @@ def deliver(ws: Workspace, notify: Notify) -> str | None:
         except ValueError as error:
             reason = str(error)
     if waiting := len(_queued(ws)):
-        message = f"{waiting} alarms wait in {ws.alarms} for the webhook: {reason}"
+        message = f"undelivered alarms in {ws.alarms}: {waiting}; {reason}"
         log.error("%s", message)
         return message
     return None

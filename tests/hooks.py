@@ -46,7 +46,7 @@ class Hook:
     def _answer(self, accepted: socket.socket) -> None:
         with suppress(OSError), accepted, self.wrap(accepted) as connection:
             head, _, body = _read_until(connection, b"\r\n\r\n").partition(b"\r\n\r\n")
-            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or b"0")
             while len(body) < length:
                 body += connection.recv(65536)
             self.requests.append(head.decode("latin-1"))
@@ -58,7 +58,7 @@ class Hook:
                 connection.sendall(reply)
                 return
             if 200 <= reply < 300:
-                self.accepted.append(json.loads(body))
+                self.accepted.append(json.loads(body or b"{}"))
             location = "Location: http://127.0.0.1:9/elsewhere\r\n" if 300 <= reply < 400 else ""
             connection.sendall(
                 f"HTTP/1.1 {reply} /hook is a secret\r\n{location}Content-Length: 0\r\n\r\n".encode()

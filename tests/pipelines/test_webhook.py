@@ -51,7 +51,7 @@ def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line_without_the_
     monkeypatch.setenv(notify.WEBHOOK, address)
     assert not notify.send_alert(Notify(), "overdue", "late")
     waiting = notify.raise_alarm(Workspace(tmp_path), Notify(), "overdue", "1", "late")
-    assert waiting is not None and "1 alarms wait" in waiting
+    assert waiting is not None and "undelivered alarms" in waiting
     shown = [*map("".join, map(traceback.format_exception, (caught.value, read.value)))]
     assert SECRET.lower() not in "".join([*shown, waiting, caplog.text]).lower()
 
@@ -173,9 +173,10 @@ def test_alarms_wait_in_order_and_one_that_is_refused_stops_no_other(
     ws = Workspace(tmp_path)
     hook.replies = [None, None]
     for about in ("1", "2"):
-        assert "alarms wait" in str(notify.raise_alarm(ws, Notify(), "overdue", about, f"late {about}"))
+        said = str(notify.raise_alarm(ws, Notify(), "overdue", about, f"late {about}"))
+        assert f"undelivered alarms in {ws.alarms}: {about}" in said
     hook.replies = [400]
-    assert "1 alarms wait" in str(notify.deliver(ws, Notify()))
+    assert f"undelivered alarms in {ws.alarms}: 1" in str(notify.deliver(ws, Notify()))
     assert [body["text"] for body in hook.accepted] == ["late 2"]
     assert notify.deliver(ws, Notify()) is None
     assert notify.raise_alarm(ws, Notify(), "overdue", "1", "late 1") is None  # has been told
