@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
+UV := uv==0.13.9
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= passive
@@ -19,9 +20,10 @@ env: $(STAMP) ## create the virtual environment in .venv from requirements.lock
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(BIN)/python -m fashion_ops.ledger.site_cache
 	@touch $@
 
 demo: $(STAMP) ## run the whole pipeline on the synthetic wardrobe, with Dagster
@@ -48,14 +50,15 @@ bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.detector_input
 	$(BIN)/python -m bench.landmarker_training
 
-audit: $(STAMP) ## look up known vulnerabilities of the locked packages
-	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip --progress-spinner off
+audit: $(STAMP) ## look up known vulnerabilities of all locked packages
+	$(BIN)/python infra/audit.py
 
 lock: $(STAMP) ## resolve requirements.lock again
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --generate-hashes \
 	  --extra dev --extra services pyproject.toml -o requirements.lock
 
 clean: ## delete everything that steps and services made; the environment stays
 	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
-	rm -rf models reports .checkpoints .logs .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	rm -rf models reports .checkpoints .logs .alarms .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 -delete; fi
 	rm -f dvc.lock

@@ -34,6 +34,7 @@ class Workspace:
 
     params = _Below("params.yaml")
     checkpoints = _Below(".checkpoints")  # of running tasks; never an output of a step
+    alarms = _Below(".alarms")  # that wait for the webhook, and those that it accepted
 
     # New labelled batches, see ``steps.batches``. Accepted ones have a .dvc file in git and are an
     # input of ``ingest``, rejected ones have a NAME.reason.txt.
@@ -134,16 +135,33 @@ def find_root() -> Path:
     Raises:
         FileNotFoundError: there is none, as where the package is installed without its repository.
     """
+    if root := _surrounding_root():
+        return root
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "dvc.yaml").is_file():
+        raise FileNotFoundError(f"{Path.cwd()}: {NO_WORKSPACE}")
+    return root
+
+
+def current_workspace() -> Workspace:
+    """The workspace of a command: ``FASHION_OPS_ROOT``, or the one around the current folder.
+
+    Outside of any it is the current folder. Its paths are relative if the current folder is the root.
+    A command that DVC runs works in the repository of DVC, whatever ``FASHION_OPS_ROOT`` says.
+    """
+    root = None if os.environ.get("DVC_STAGE") else _surrounding_root()
+    return Workspace() if root is None or root == Path.cwd() else Workspace(root)
+
+
+def _surrounding_root() -> Path | None:
+    """``FASHION_OPS_ROOT``, else the nearest folder upwards with a ``dvc.yaml``; None without one."""
     if root := os.environ.get("FASHION_OPS_ROOT"):
         return Path(root).resolve()
     current = Path.cwd()
     for folder in (current, *current.parents):
         if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
             return folder
-    root = Path(__file__).resolve().parent.parent
-    if not (root / "dvc.yaml").is_file():
-        raise FileNotFoundError(f"{current}: {NO_WORKSPACE}")
-    return root
+    return None
 
 
 def seen_from(folder: Path, root: Path, name: str) -> str:

@@ -12,7 +12,6 @@ import typer
 
 from fashion_ops.commands.answers import AnsweringGroup, console
 from fashion_ops.params import load_params
-from fashion_ops.workspace import Workspace
 
 app = typer.Typer(
     cls=AnsweringGroup,
@@ -202,7 +201,7 @@ def make(
     if len(names) != 1 or names[0] not in known:
         raise ValueError(f"expected one of {', '.join(known)}, got {', '.join(names) or 'nothing'}")
     command = " ".join(["python", "-m", "papers", *words, *_as_typed(options)])
-    ws = Workspace()
+    ws = current_workspace()
     fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
     check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
     config = TableConfig(load_params(ws.params), ws, **fields)

@@ -7,6 +7,7 @@ from pathlib import Path
 from fashion_ops.commands.answers import answered, debug_option
 from fashion_ops.files.outputs import FileKind, check_file
 from fashion_ops.files.publishing import write_whole
+from fashion_ops.params import Notify
 from fashion_ops.services import (
     POSTGRES_PORT,
     Service,
@@ -15,6 +16,7 @@ from fashion_ops.services import (
     speaks_postgres,
 )
 from fashion_ops.workspace import find_root
+from pipelines.notify import find_webhook
 
 SETTINGS = FileKind(
     "python -m pipelines.home", "`python -m pipelines.home` copies it into DAGSTER_HOME"
@@ -69,9 +71,13 @@ def _settings() -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prepare the home of this workspace; ``--debug`` prints the traceback of an error."""
+    """Prepare the home of this workspace; exit status 2 if alarms could not be delivered.
+
+    ``--debug`` prints the traceback of an error.
+    """
     with debug_option(list(sys.argv[1:] if arguments is None else arguments)), answered():
         prepare_home(find_root())
+        find_webhook(Notify())  # that of the environment; params.yaml is checked when it is read
 
 
 if __name__ == "__main__":

@@ -1,23 +1,51 @@
-"""Alerts: to the log, and to a webhook if one is set."""
+"""Alarms: to the log at once, and to a webhook, if one is set, until it has accepted them.
 
+An alarm for the webhook is first written to a file of the folder ``.alarms`` of the workspace. What
+cannot be delivered now, because the webhook is down, its address is wrong or this process ends, is
+posted at a later tick of a sensor. A delivered alarm becomes ``NAME.done``, which is kept for a month:
+the file's name is made of what the alarm is about, so that the same alarm is neither queued nor
+delivered twice.
+"""
+
+import fcntl
+import hashlib
 import json
 import logging
 import os
-import urllib.request
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fashion_ops.params import Notify
-from fashion_ops.workspace import Workspace
+from fashion_ops.params.webhook import Webhook, parse_webhook
+from fashion_ops.workspace import Workspace, write_whole
+from pipelines.webhook_client import NotDelivered, post
 
 log = logging.getLogger(__name__)
 WEBHOOK = "FASHION_OPS_WEBHOOK"  # environment variable: the address holds a key and belongs in no file
-TIMEOUT = 10.0  # seconds
+STAMP = "%Y%m%dT%H%M%S%f"
+KEEP_DAYS = 30  # delivered alarms
+PASSWORD = re.compile(r"(?<=://)[^/\s@]+@")  # user and password of a URL in an error's text
+
+
+def find_webhook(notify: Notify) -> Webhook | None:
+    """The webhook of the environment variable ``WEBHOOK``, else of the parameters; None without one.
+
+    Raises:
+        ValueError: the address cannot be posted to; the message shows its host only.
+    """
+    if address := os.environ.get(WEBHOOK):
+        return parse_webhook(address, WEBHOOK)
+    if notify.webhook is None:
+        return None
+    return parse_webhook(notify.webhook.get_secret_value(), "notify.webhook")
 
 
 def send_alert(notify: Notify, event: str, text: str, **facts: Any) -> bool:
-    """Log ``text``, and post it to the webhook if one is set.
-
-    It never raises: if the webhook can't be reached, that is only logged.
+    """Log ``text``, and post it to the webhook if one is set; never raises, and queues nothing.
 
     Args:
         notify: has the address of the webhook; the environment variable ``WEBHOOK`` overrides it.
@@ -28,19 +56,130 @@ def send_alert(notify: Notify, event: str, text: str, **facts: Any) -> bool:
     Returns:
         Whether a webhook is set and accepted the post.
     """
-    log.error("%s", text)
-    address = os.environ.get(WEBHOOK) or notify.webhook
-    if not address:
-        return False
-    body = json.dumps({"text": text, "event": event, **facts}).encode()
-    headers = {"Content-Type": "application/json"}
+    body = _body(event, text, facts)
+    log.error("%s", body["text"])
+    return _post_now(notify, body)
+
+
+def raise_alarm(
+    ws: Workspace, notify: Notify, event: str, about: str, text: str, **facts: Any
+) -> str | None:
+    """Log an alarm, queue it if a webhook is set, and try to deliver all that is queued.
+
+    Args:
+        ws: the workspace with the queue.
+        notify: has the address of the webhook; the environment variable ``WEBHOOK`` overrides it.
+        event: kind of the event, ``run_failed`` or ``overdue``.
+        about: what the alarm is about, such as the id of a run; the same event about the same is
+            delivered once.
+        text: the alert.
+        facts: further fields of the JSON object that is posted.
+
+    Returns:
+        What ``deliver`` returns.
+    """
+    body = _body(event, text, facts)
+    log.error("%s", body["text"])
+    if os.environ.get(WEBHOOK) or notify.webhook is not None:
+        identity = hashlib.sha256(f"{event} {about}".encode()).hexdigest()[:16]
+        name = f"{datetime.now(UTC):{STAMP}}-{event}-{identity}.json"
+        try:
+            if not list(ws.alarms.glob(f"*-{identity}.*")):
+                write_whole(ws.alarms / name, json.dumps({"id": identity, **body}).encode())
+        except OSError as error:  # a full or read-only disk
+            log.error("an alarm cannot be queued: %s", error)
+            return None if _post_now(notify, body) else f"an alarm cannot be queued: {error}"
+    return deliver(ws, notify)
+
+
+def deliver(ws: Workspace, notify: Notify) -> str | None:
+    """Post the queued alarms, oldest first, until the webhook cannot be reached.
+
+    An alarm that the webhook refuses stays queued and does not stop the ones after it.
+
+    Returns:
+        One line that says how many alarms wait and why, which is also logged; None if none waits.
+    """
+    with _only_one(ws) as alone:
+        queued = _queued(ws)
+        if not queued:
+            return None
+        if not alone:
+            return f"alarms that are being delivered: {len(queued)}"
+        reason = "no webhook is set"
+        try:
+            if webhook := find_webhook(notify):
+                reason = _post_all(webhook, queued)
+        except ValueError as error:
+            reason = str(error)
+    if waiting := len(_queued(ws)):
+        message = f"undelivered alarms in {ws.alarms}: {waiting}; {reason}"
+        log.error("%s", message)
+        return message
+    return None
+
+
+def _post_all(webhook: Webhook, queued: list[Path]) -> str:
+    """Post queued alarms and mark those that were accepted; returns why the others were not."""
+    reason = ""
+    for path in queued:
+        try:
+            body = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            reason = f"{path} cannot be read: {error}"
+            continue
+        try:
+            post(webhook, body)
+        except NotDelivered as error:
+            reason = str(error)
+            if not error.refused:
+                return reason
+        else:
+            path.rename(path.with_suffix(".done"))
+    oldest = f"{datetime.now(UTC) - timedelta(days=KEEP_DAYS):{STAMP}}"
+    for path in queued[0].parent.glob("*.done"):
+        if path.name < oldest:
+            path.unlink(missing_ok=True)
+    return reason
+
+
+def _post_now(notify: Notify, body: dict[str, Any]) -> bool:
+    """Whether a webhook is set and accepted this body."""
     try:
-        request = urllib.request.Request(address, body, headers)  # a POST, as it has a body
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
-            return True
-    except (OSError, ValueError) as error:  # HTTP errors are OSErrors; the address is not logged
-        log.error("the webhook could not be reached: %s", error)
+        webhook = find_webhook(notify)
+        if webhook is not None:
+            post(webhook, body)
+    except (NotDelivered, ValueError) as error:
+        log.error("an alarm was not delivered: %s", error)
         return False
+    return webhook is not None
+
+
+def _queued(ws: Workspace) -> list[Path]:
+    """Files of the alarms that wait, oldest first."""
+    return sorted(ws.alarms.glob("*.json"))
+
+
+@contextmanager
+def _only_one(ws: Workspace) -> Iterator[bool]:
+    """Whether this is the only one that delivers: sensors tick in parallel."""
+    if not ws.alarms.is_dir():
+        yield True
+        return
+    with (ws.alarms / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+def _body(event: str, text: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """The JSON object that is posted, without users and passwords of URLs."""
+    body = {"text": text, "event": event, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    plain = json.dumps({**body, **facts}, default=str)
+    return json.loads(PASSWORD.sub("", plain))
 
 
 def champion_status(ws: Workspace, model: str) -> str:

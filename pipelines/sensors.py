@@ -1,4 +1,4 @@
-"""The sensors: new data, changes of ``dvc.lock``, failed runs, and runs that are overdue.
+"""The sensors: new data, changes of ``dvc.lock``, failed and overdue runs, undelivered alarms.
 
 They live while ``params.yaml``, ``dvc.yaml`` or ``dvc.lock`` are broken. Alarms take their settings
 from the last valid ``params.yaml``. A sensor that needs the present one says what is broken.
@@ -16,7 +16,7 @@ from fashion_ops.params import Batches
 from pipelines import lineage
 from pipelines.jobs import JOBS, stale_only_tags, why_not_now
 from pipelines.metadata import describe_entry, failure_cause
-from pipelines.notify import champion_status, send_alert
+from pipelines.notify import champion_status, deliver, raise_alarm
 from pipelines.resources import RepositoryResource
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, PARENTS
@@ -106,7 +106,7 @@ def failed_runs(context: dg.RunFailureSensorContext, repository: RepositoryResou
     text = f"run {run.run_id} of {run.job_name} ({trigger}) failed: "
     text += f"{'; '.join(causes) or context.failure_event.message}. {champion.capitalize()}."
     facts = {"run": run.run_id, "job": run.job_name, "steps": causes, "champion": champion}
-    send_alert(params.notify, "run_failed", text, **facts)
+    raise_alarm(repository.workspace, params.notify, "run_failed", run.run_id, text, **facts)
 
 
 @dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=60)
@@ -117,9 +117,18 @@ def overdue(context: dg.SensorEvaluationContext, repository: RepositoryResource)
     if state == FreshnessState.FAIL and context.cursor != state.value:
         params = repository.settings()
         text = f"no run has reached register for {params.retrain.overdue_days:g} days"
-        send_alert(params.notify, "overdue", text, asset="register")
+        since = records[OVERDUE].updated_at.isoformat()
+        raise_alarm(
+            repository.workspace, params.notify, "overdue", since, text, asset="register", since=since
+        )
     context.update_cursor(state.value)
     return dg.SkipReason(f"freshness of register: {state.value}")
+
+
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=60)
+def alarms(context: dg.SensorEvaluationContext, repository: RepositoryResource) -> dg.SkipReason:
+    """Posts the alarms that the webhook has not accepted yet."""
+    return dg.SkipReason(deliver(repository.workspace, repository.settings().notify) or "none waits")
 
 
 def _one_line(error: Exception) -> str:

@@ -76,7 +76,7 @@ def tiny(params: dict) -> dict:
 def clone_into(root: Path) -> Clone:
     """Copy the pipeline's files into ``root`` as a git repository with DVC and tiny parameters."""
     for name in ("fashion_ops", "pipelines", "infra", ".dvc"):
-        ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+        ignore = shutil.ignore_patterns("__pycache__", "cache", "site_cache", "tmp", "config.local")
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
     for name in ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, root / name)

@@ -15,7 +15,7 @@ from fashion_ops.distributed.schedule import longest_first, pace, tasks_at_once
 from fashion_ops.files.outputs import check_file
 from fashion_ops.params import Distributed, Params, load_params
 from fashion_ops.steps import BY_CATEGORY
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, current_workspace
 
 app = typer.Typer(no_args_is_help=True)
 ROW = "{:26} {:>5} {:>5} {:>12} {:>12} {:>6}"
@@ -34,7 +34,7 @@ def plan(
     ),
 ) -> None:
     """Draw when each category would run, and compare the makespan with its lower bound."""
-    ws = Workspace()
+    ws = current_workspace()
     for name in ("plan.png", "ran.png"):
         check_file(out / name, SCHEDULES)
     planned, ran = plan_panels(load_params(ws.params), ws, parse_numbers(gpus)), ran_panels(ws)

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from fashion_ops.files.outputs import FileKind, check_file, check_folder
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.params import load_params, read_yaml
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, current_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def train(
     from fashion_ops.methods.alignment.gle.training import MODEL, save_gle, train_gle
     from fashion_ops.methods.parts.trainer import TrainerOptions
 
-    ws = Workspace()
+    ws = current_workspace()
     check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
     gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
     catalog = _catalog(ws, source)
@@ -77,7 +77,7 @@ def predict(
     from fashion_ops.methods.alignment.gle.inference import GLEPredictor
     from fashion_ops.taxonomy.alignment import points_of_type
 
-    ws = Workspace()
+    ws = current_workspace()
     check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
     predictor, catalog = GLEPredictor.load(model), _catalog(ws, source)
     points = catalog.points(split)

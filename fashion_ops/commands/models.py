@@ -9,7 +9,7 @@ import typer
 from fashion_ops.commands.shared import between, complain, params_or_defaults, read_params, report
 from fashion_ops.failures import printable
 from fashion_ops.files.publishing import write_whole
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
     from fashion_ops.inference.edge import EdgePredictor, Runtime
@@ -166,7 +166,7 @@ def export_detector(
     from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
 
     precision = precision or ("bf16" if form == "openvino" else "fp32")
-    params, ws = read_params() if precision == "int8" else (params_or_defaults(), Workspace())
+    params, ws = read_params() if precision == "int8" else (params_or_defaults(), current_workspace())
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
     check_folder(out, EXPORT, inputs=(model, ws.catalog))

@@ -11,7 +11,7 @@ import typer
 from fashion_ops.commands.answers import complain, console, report
 from fashion_ops.files.writers import this_command
 from fashion_ops.params import Params, load_params
-from fashion_ops.workspace import Workspace
+from fashion_ops.workspace import Workspace, current_workspace
 
 __all__ = [
     "between",
@@ -71,7 +71,7 @@ def read_params() -> tuple[Params, Workspace]:
     Raises:
         ValueError: there is no workspace, or its parameters are not valid.
     """
-    ws = Workspace()
+    ws = current_workspace()
     return load_params(ws.params), ws
 
 
@@ -81,7 +81,7 @@ def params_or_defaults() -> Params:
     Raises:
         ValueError: there is a ``params.yaml``, and it is not valid.
     """
-    ws = Workspace()
+    ws = current_workspace()
     return load_params(ws.params) if ws.params.exists() else Params()
 
 

@@ -8,7 +8,6 @@ except for single categories, which have outputs of their own.
 import importlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +15,7 @@ import typer
 from fashion_ops.commands.shared import print_metrics, print_status, read_params, writing_to
 from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
+from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
     from fashion_ops.ledger import Ledger
@@ -120,11 +120,11 @@ def _run_and_record(stage: str, run: Callable[[], dict[str, Any]]) -> None:
 
 
 def _ledger() -> "Ledger":
-    """The ledger of the current folder.
+    """The ledger of the workspace.
 
     Raises:
         LedgerError: it is not a DVC repository.
     """
     from fashion_ops.ledger import Ledger
 
-    return Ledger(Path())
+    return Ledger(current_workspace().root)

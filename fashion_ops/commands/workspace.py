@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands.shared import complain, read_params, writing_to
-from fashion_ops.workspace import Workspace, find_root
+from fashion_ops.workspace import current_workspace, find_root
 
 
 def batches() -> None:
@@ -33,7 +33,7 @@ def configure(
     """Merge recipes into params.yaml, comments kept; print what changed."""
     from fashion_ops.params.recipes import configure as merge
 
-    ws = Workspace()
+    ws = current_workspace()
     with writing_to(ws):
         changes = merge(ws.params, recipes)
     for change in changes:

@@ -25,6 +25,7 @@ from fashion_ops.ledger.lockfile import (
     plain,
     read_entries,
 )
+from fashion_ops.ledger.site_cache import make_private
 from fashion_ops.services import (
     Service,
     await_answer,
@@ -59,15 +60,19 @@ class Repository:
         """Open DVC's ``Repo``; called again, it reads changed settings.
 
         Raises:
-            LedgerError: ``root`` is not a DVC repository.
+            LedgerError: ``root`` is not a DVC repository, or cannot be written to.
         """
         try:
+            if (self.root / Repo.DVC_DIR).is_dir():
+                make_private(self.root)
             self.dvc = Repo(str(self.root), _wait_for_lock=True)
         except NotDvcRepoError as error:
             raise LedgerError(
                 f"{self.root}: no DVC repository, so nothing made here can be recorded; "
                 "work in a clone of this project, or make one with `git init` and `dvc init`"
             ) from error
+        except OSError as error:
+            raise LedgerError(f"{self.root}: DVC cannot keep its state here: {error}") from error
 
     @property
     def lock_file(self) -> Path:

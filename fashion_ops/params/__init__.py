@@ -33,7 +33,14 @@ from fashion_ops.params.landmarkers import (
     TrainLandmarker,
 )
 from fashion_ops.params.operations import Batches, Distributed, Drift, Notify, Retrain
-from fashion_ops.params.section import Section, Stride32, TrainingConfig, explain, read_yaml
+from fashion_ops.params.section import (
+    Section,
+    Stride32,
+    TrainingConfig,
+    explain,
+    explain_yaml,
+    read_yaml,
+)
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import NO_WORKSPACE
 

@@ -3,9 +3,10 @@
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from fashion_ops.params.section import Section
+from fashion_ops.params.webhook import parse_webhook
 
 
 class Distributed(Section):
@@ -107,8 +108,14 @@ class Drift(Section):
 class Notify(Section):
     """Notification of failures and of stale models, besides the log."""
 
-    webhook: str | None = Field(
+    webhook: SecretStr | None = Field(
         default=None,
-        pattern=r"^https?://",
         description="receives JSON by POST; the variable FASHION_OPS_WEBHOOK overrides it, for secrets",
     )
+
+    @field_validator("webhook")
+    @classmethod
+    def _can_be_posted_to(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is not None:
+            parse_webhook(address.get_secret_value(), "notify.webhook")
+        return address

@@ -53,8 +53,10 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
         new = Params.model_validate(yaml.safe_load(merged))
     except ValidationError as error:
         names = ", ".join(map(str, recipes))
-        raise ValueError(f"{params} with {names}: not valid: {explain(error)}") from error
+        raise ValueError(f"{params} with {names}: not valid: {explain(error)}") from None
     changes = list(_changes(_plain(old), _plain(new), ""))
+    if old.notify != new.notify and not any(change.key == "notify.webhook" for change in changes):
+        changes.append(Change("notify.webhook", "an address", "another"))  # both are masked
     if changes:
         write_whole(params, _only_changed_lines(before, merged).encode())
     return changes
@@ -71,7 +73,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         overlay = _round_trip().load(path.read_text(encoding="utf-8-sig"))
     except YAMLError as error:  # what PyYAML accepts and ruamel does not, such as a key given twice
         why = explain_yaml(error)
-        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from error
+        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from None
     try:
         _rename_old_keys(overlay)
     except ValueError as error:

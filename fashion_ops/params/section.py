@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Stride32 = Annotated[int, Field(ge=32, multiple_of=32)]  # HRNet halves its input five times
 Crop = tuple[Stride32, Stride32]
 Model = TypeVar("Model", bound=BaseModel)
+SECRET = "notify"  # the section with the webhook's address
 
 
 class Section(BaseModel):
@@ -52,8 +53,8 @@ def read_yaml(model: type[Model], path: Path) -> Model:
     values = read_mapping(path)
     try:
         return model.model_validate(values)
-    except ValidationError as error:
-        raise ValueError(f"{path}: not valid: {explain(error)}") from error
+    except ValidationError as error:  # it repeats the values, of which one is a secret
+        raise ValueError(f"{path}: not valid: {explain(error)}") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         why = explain_yaml(error)
-        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from error
+        raise ValueError(f"{path}: cannot be read as YAML: {why}; correct it") from None
     except (ValueError, RecursionError) as error:  # a date that is none, 10,000 brackets
         raise ValueError(f"{path}: cannot be read as YAML: {error}; correct it") from error
     if values is not None and not isinstance(values, dict):
@@ -94,18 +95,22 @@ def conflict_line(text: str) -> int | None:
 
 
 def explain_yaml(error: Exception) -> str:
-    """The line, the column and what is wrong there, from an error of PyYAML or ruamel.yaml."""
+    """The line, the column and what is wrong there, from an error of PyYAML or ruamel.yaml.
+
+    The text of the line stays out: it may hold a secret.
+    """
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     what = getattr(error, "problem", None) or str(error).partition("\n")[0]
     return f"line {mark.line + 1}, column {mark.column + 1}: {what}" if mark else str(what)
 
 
 def explain(error: ValidationError) -> str:
-    """Each error after the other on one line: the key, what is wrong, the value."""
+    """Each error after the other on one line: the key, what is wrong, the value unless it is secret."""
     parts = []
     for e in error.errors():
         value = repr(e["input"])
-        got = "" if isinstance(e["input"], dict) else f" (got {value[:60]})"
+        hidden = isinstance(e["input"], dict) or SECRET in e["loc"]
+        got = "" if hidden else f" (got {value[:60]})"
         key = ".".join(map(str, e["loc"])).replace("\n", " ")
         parts.append(f"{key}: {e['msg']}{got}" if key else f"{e['msg']}{got}")
     return "; ".join(parts)

@@ -30,11 +30,15 @@ def make_databases(names: list[str]) -> None:
 def make_buckets(names: list[str]) -> None:
     """Create the buckets that do not exist or that this key cannot read."""
     s3 = boto3.client("s3")
+    region = s3.meta.region_name
+    place = (
+        {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    )
     for name in names:
         try:
             s3.head_bucket(Bucket=name)
         except ClientError:
-            s3.create_bucket(Bucket=name)
+            s3.create_bucket(Bucket=name, **place)  # AWS wants the region named, except its first one
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ INFRA = ROOT / "infra"
 SECRETS = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RAY_AUTH_TOKEN", "PGPASSWORD"),
     *("DAGSTER_POSTGRES_PASSWORD", "POSTGRES_PASSWORD", "MLFLOW_BACKEND_STORE_URI"),
-    *("MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"),
+    *("ROOT_ACCESS_KEY", "ROOT_SECRET_KEY"),
 }
 
 
@@ -88,7 +88,7 @@ def test_files_named_by_the_services_are_in_the_image() -> None:
     texts = [image, (INFRA / "compose.yaml").read_text()]
     texts += [file.read_text() for file in (INFRA / "kubernetes").glob("*.yaml")]
     paths = {p for text in texts for p in re.findall(r"/opt/fashion-ops/(infra/[\w./]+)", text)}
-    assert len(paths) == 3 and all((ROOT / path).is_file() for path in paths)
+    assert len(paths) == 4 and all((ROOT / path).is_file() for path in paths)
     assert os.access(INFRA / "entrypoint.sh", os.X_OK)
     expected = compose()["stores"]["image"].partition(":-")[2].rstrip("}")
     assert expected in image
@@ -115,7 +115,7 @@ def test_kubernetes_objects_point_to_each_other() -> None:
         assert {m["name"] for m in container.get("volumeMounts", [])} == set(volumes)
         assert ("workspace" in volumes) == (name == "dagster-code")
         for volume in volumes.values():
-            assert volume["persistentVolumeClaim"]["claimName"] in claims
+            assert volume.get("emptyDir") or volume["persistentVolumeClaim"]["claimName"] in claims
     for manifest in manifests():
         if manifest["kind"] != "Namespace":
             assert manifest["metadata"]["namespace"] == "fashion-ops"
@@ -123,6 +123,9 @@ def test_kubernetes_objects_point_to_each_other() -> None:
             for variable in container.get("env", []):
                 if variable["name"] in SECRETS:
                     assert "$(" in variable["value"], variable
+        for container in containers(manifest):
+            for source in container.get("envFrom", []):
+                assert source.get("configMapRef", {"name": "fashion-ops"})["name"] in named("ConfigMap")
     shared = named("ConfigMap")["fashion-ops"]["data"]
     assert not SECRETS & set(shared)
     host, port = shared["MLFLOW_TRACKING_URI"].removeprefix("http://").split(":")
@@ -173,6 +176,10 @@ def test_dagster_accepts_the_settings_and_makes_a_job_of_a_run(monkeypatch: pyte
     secrets = [source.secret_ref.name for source in container.env_from if source.secret_ref]
     assert secrets == given["config"]["env_secrets"] == ["fashion-ops-credentials"]
     assert container.args == ["dagster", "api", "execute_run"] and container.command is None
+    assert container.security_context.read_only_root_filesystem is True
+    assert container.security_context.capabilities.drop == ["ALL"]
+    assert job.spec.template.spec.security_context.run_as_non_root is True
+    assert {"/workspace", "/tmp"} <= {m.mount_path for m in container.volume_mounts}
     [mount] = [m for m in container.volume_mounts if m.name == "workspace"]
     assert mount.mount_path == named("ConfigMap")["fashion-ops"]["data"]["FASHION_OPS_ROOT"]
     claimed = [v for v in job.spec.template.spec.volumes if v.persistent_volume_claim]

@@ -15,6 +15,7 @@ from unittest.mock import MagicMock
 import dagster as dg
 import pandas as pd
 import pytest
+from hooks import Hook, listening
 
 from fashion_ops.distributed.fan_out import FanOutError, Job
 from fashion_ops.ledger import Ledger
@@ -22,6 +23,7 @@ from fashion_ops.params import Params
 from fashion_ops.steps import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
+from pipelines import webhook_client
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"telemetry": {"enabled": False}}
@@ -229,3 +231,14 @@ def repository(
     monkeypatch.chdir(tmp_path / "elsewhere")
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster"), overrides=QUIET) as instance:
         yield Repository(root, instance)
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
+    """A webhook on this machine; attempts follow each other at once, and proxies do not matter."""
+    monkeypatch.setattr(webhook_client, "PAUSES", ())
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with listening() as server:
+        yield server

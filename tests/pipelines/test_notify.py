@@ -1,20 +1,18 @@
-"""Alerts of failed and overdue runs, to the log and to a webhook that listens on this machine."""
+"""Alarms of failed and overdue runs, to the log and to a webhook that listens on this machine."""
 
-import json
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from hooks import Hook
+from pydantic import SecretStr
 
 import fashion_ops.registry
 from fashion_ops.params import Notify, Retrain
 from fashion_ops.registry import client as registry
-from pipelines import notify, sensors
+from pipelines import notify, sensors, webhook_client
 from pipelines.definitions import build
 from pipelines.resources import RepositoryResource
 from pipelines.run import run
@@ -22,25 +20,10 @@ from pipelines.schedules import make_schedule
 
 
 @pytest.fixture
-def posts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
-    """What a webhook on this machine was sent."""
-    bodies: list[dict[str, Any]] = []
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200 if self.path == "/hook" else 500)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv(notify.WEBHOOK, f"http://127.0.0.1:{server.server_port}/hook")
-    yield bodies
-    server.shutdown()
-    server.server_close()
+def posts(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What a webhook on this machine accepted."""
+    monkeypatch.setenv(notify.WEBHOOK, hook.url)
+    return hook.accepted
 
 
 def test_a_failed_run_is_reported_with_its_cause_and_the_champion(
@@ -100,32 +83,98 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
     assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
 
 
-def test_what_is_overdue_is_reported_once(repository: Any, posts: list[dict[str, Any]]) -> None:
-    cursor, before = None, FreshnessState.UNKNOWN
-    for state in (FreshnessState.PASS, FreshnessState.FAIL, FreshnessState.FAIL, FreshnessState.PASS):
-        repository.instance.report_runless_asset_event(
-            FreshnessStateChange(
-                key=sensors.OVERDUE, new_state=state, previous_state=before, state_change_timestamp=1.0
+class Overdue:
+    """The sensors ``overdue`` and ``alarms`` of a repository, tick by tick."""
+
+    def __init__(self, repository: Any) -> None:
+        self.instance, self.cursor, self.before = repository.instance, None, FreshnessState.UNKNOWN
+        self.resources = {"repository": RepositoryResource(root=str(repository.root))}
+
+    def tick(self, state: FreshnessState) -> None:
+        if state != self.before:
+            self.instance.report_runless_asset_event(
+                FreshnessStateChange(
+                    key=sensors.OVERDUE,
+                    new_state=state,
+                    previous_state=self.before,
+                    state_change_timestamp=1.0,
+                )
             )
-        )
+        self.before = state
         context = dg.build_sensor_context(
-            instance=repository.instance,
-            cursor=cursor,
-            resources={"repository": RepositoryResource(root=str(repository.root))},
+            instance=self.instance, cursor=self.cursor, resources=self.resources
         )
-        cursor = sensors.overdue.evaluate_tick(context).cursor
-        assert cursor == state.value
-        before = state
+        self.cursor = sensors.overdue.evaluate_tick(context).cursor
+        assert self.cursor == state.value
+
+    def deliver(self) -> str:
+        context = dg.build_sensor_context(instance=self.instance, resources=self.resources)
+        return str(sensors.alarms.evaluate_tick(context).skip_message)
+
+
+@pytest.fixture
+def overdue(repository: Any) -> Overdue:
+    return Overdue(repository)
+
+
+def test_what_is_overdue_is_reported_once(
+    repository: Any, overdue: Overdue, posts: list[dict[str, Any]]
+) -> None:
+    for state in (FreshnessState.PASS, FreshnessState.FAIL, FreshnessState.FAIL, FreshnessState.PASS):
+        overdue.tick(state)
     assert [body["event"] for body in posts] == ["overdue"]
     policy = build(repository.root).resolve_asset_graph().get(sensors.OVERDUE).freshness_policy
     assert policy.fail_window.to_timedelta().days == 8
+
+
+def test_what_is_overdue_is_told_again_until_it_is_delivered_and_then_no_more(
+    overdue: Overdue, hook: Hook, posts: list[dict[str, Any]]
+) -> None:
+    hook.replies = [404, 302, b"garbage\r\n\r\n"]
+    overdue.tick(FreshnessState.FAIL)
+    assert not posts
+    for why in ("302 Found; redirects are not followed", "is not HTTP"):
+        said = overdue.deliver()
+        assert ": 1; " in said and why in said and "/hook" not in said
+    assert overdue.deliver() == "none waits"
+    overdue.tick(FreshnessState.FAIL)
+    assert overdue.deliver() == "none waits"
+    assert [body["event"] for body in posts] == ["overdue"]
+
+
+def test_a_failed_run_is_told_after_a_wrong_address_was_mended(
+    overdue: Overdue,
+    repository: Any,
+    stages: Any,
+    hook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The address holds a space; the alarm waits, and neither log nor Dagster's page has the secret."""
+    monkeypatch.setenv(notify.WEBHOOK, f"{hook.url}/the secret")
+    stages.failing["synthesize"] = ValueError("broke")
+    [result] = run(repository.root, repository.instance, ("synthesize",))
+    for _ in range(2):  # the daemon may ask twice about one run
+        context = dg.build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=repository.instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure()
+        sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
+    assert "FASHION_OPS_WEBHOOK (host 127.0.0.1): a space" in overdue.deliver()
+    assert "secret" not in caplog.text and "/hook" not in caplog.text
+    monkeypatch.setenv(notify.WEBHOOK, hook.url)
+    assert overdue.deliver() == "none waits"
+    assert [body["run"] for body in hook.accepted] == [result.run_id]
 
 
 def test_nothing_fails_because_nobody_listens(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(notify.WEBHOOK, raising=False)
+    monkeypatch.setattr(webhook_client, "PAUSES", (0.01, 0.01))
     assert not notify.send_alert(Notify(), "run_failed", "a run failed")
     secret = "http://127.0.0.1:9/secret"
-    assert not notify.send_alert(Notify(webhook=secret), "run_failed", "a run failed")
-    assert "could not be reached" in caplog.text and "secret" not in caplog.text
+    assert not notify.send_alert(Notify(webhook=SecretStr(secret)), "run_failed", "a run failed")
+    assert "cannot be reached" in caplog.text and "secret" not in caplog.text
