@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from fashion_ops.cli import app
 from fashion_ops.reports.decision_table import print_decision
 
 PAGE = Path("reports/promotion/promotion.html")
@@ -99,3 +101,23 @@ def test_what_has_no_advice_of_its_own_still_ends_with_a_next_step(rule: str) ->
     made = decision(finding("challenger", rule, "version 4 was rolled back"))
     lines = printed({"promoted": False, "champion": 3, "reasons": "..."}, made)
     assert "next      mend what the reason says, then run `fashion-ops promote` again" in lines
+
+
+@pytest.mark.parametrize(("promoted", "status"), [(True, 0), (False, 1)])
+def test_the_exit_status_of_promote_says_whether_it_promoted(
+    promoted: bool, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fashion_ops.registry import client
+    from fashion_ops.steps import promote
+
+    def run(params: Any, ws: Any, again: bool, on_decision: Any) -> dict[str, Any]:
+        on_decision(decision(AP if promoted else AP | {"passed": False, "why": "AP 0.1 is too low"}))
+        return {"promoted": promoted, "version": 4, "champion": 3, "reasons": "..."}
+
+    (tmp_path / "params.yaml").write_text("{}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "connect", lambda *_, **__: None)
+    monkeypatch.setattr(promote, "run", run)
+    done = CliRunner().invoke(app, ["promote"])
+    assert done.exit_code == status, done.output
+    assert ("AP 0.1 is too low" in done.output) != promoted and "landmark AP" in done.output
