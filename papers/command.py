@@ -12,6 +12,7 @@ import typer
 
 from fashion_ops.commands.answers import AnsweringGroup, console
 from fashion_ops.params import load_params
+from fashion_ops.workspace import current_workspace
 
 app = typer.Typer(
     cls=AnsweringGroup,
