@@ -169,7 +169,12 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises:
         ValueError: the file is no list of results, or a key is missing.
     """
-    data = read_json(path)  # may be compressed
+    try:
+        data = read_json(path)  # may be compressed
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path}: cannot be read as JSON: no such file; check evaluate.boxes"
+        ) from error
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     for n, record in enumerate(data):
