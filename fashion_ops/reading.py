@@ -19,6 +19,7 @@ from fashion_ops.failures import failure_line, message, one_line
 from fashion_ops.workspace import maker
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -113,6 +114,14 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     with readable(path, "weights (safetensors)"):
+        return load_file(path)
+
+
+def read_arrays(path: Path) -> "dict[str, np.ndarray]":
+    """Read a safetensors file as NumPy arrays; raises as ``readable`` does."""
+    from safetensors.numpy import load_file
+
+    with readable(path, "arrays (safetensors)"):
         return load_file(path)
 
 

@@ -119,7 +119,7 @@ def debug_option(words: list[str]) -> Iterator[None]:
 class AnsweringGroup(TyperGroup):
     """A group of commands whose errors are answered as this module says, mistakes of usage too."""
 
-    def main(
+    def main(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **options: Any
     ) -> Any:
         words = list(sys.argv[1:] if args is None else args)

@@ -5,7 +5,7 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 ``models`` folder of the pipeline is a bundle, and so is a registered model.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,18 @@ class Garment:
     landmarks: dict[str, tuple[float, float, float]]
 
     @classmethod
-    def of(cls, detection: GarmentBox, landmarks: np.ndarray) -> "Garment":
-        """Make a garment from a detection and its landmarks (n, 3) x, y, score, in photo pixels."""
+    def of(cls, detection: GarmentBox, landmarks: np.ndarray, photo: Photo | None = None) -> "Garment":
+        """Make a garment from a detection and its landmarks (n, 3) x, y, score.
+
+        They are in pixels of the whole photo or, if ``photo`` is given, of ``photo.pixels``.
+        """
+        box = detection.box
+        if photo is not None and photo.factor > 1:
+            box = photo.inside(box)
+            landmarks = np.column_stack([photo.to_photo(landmarks[:, :2]), landmarks[:, 2:]])
         kind = category(detection.category_id)
         named = zip(kind.landmark_names, map(tuple, landmarks.tolist()), strict=True)
-        x1, y1, x2, y2 = detection.box.tolist()
+        x1, y1, x2, y2 = box.tolist()
         return cls(kind.name, float(detection.score), (x1, y1, x2, y2), dict(named))
 
     def to_json(self) -> dict[str, Any]:
@@ -108,10 +115,8 @@ class Predictor:
             (variant,),
         )
         landmarks = predictions[variant].landmarks
-        if isinstance(photo, Photo) and photo.factor > 1:
-            detections = [replace(d, box=photo.inside(d.box)) for d in detections]
-            landmarks = [np.column_stack([photo.to_photo(p[:, :2]), p[:, 2:]]) for p in landmarks]
-        return [Garment.of(d, pose) for d, pose in zip(detections, landmarks, strict=True)]
+        reduced = photo if isinstance(photo, Photo) else None
+        return [Garment.of(d, pose, reduced) for d, pose in zip(detections, landmarks, strict=True)]
 
 
 def load_photo(path: Path) -> Photo:

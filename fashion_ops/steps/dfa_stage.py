@@ -24,7 +24,7 @@ from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.progress import track
-from fashion_ops.reading import read_weights
+from fashion_ops.reading import read_arrays
 from fashion_ops.reports.alignment_clusters import draw_patterns
 from fashion_ops.workspace import Workspace, publish
 
@@ -98,7 +98,7 @@ def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
 
 def read_estimates(path: Path) -> dict[str, Estimate]:
     """Read the file that ``write_estimates`` wrote: predictions by split, with ``passes`` set to 1."""
-    arrays = read_weights(path)
+    arrays = read_arrays(path)
     splits = dict.fromkeys(name.partition(".")[0] for name in arrays)
     return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
 

@@ -25,7 +25,7 @@ from fashion_ops.methods.alignment.dfa.targets import Space
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
 from fashion_ops.params import DfaStage
-from fashion_ops.reading import read_weights
+from fashion_ops.reading import read_arrays
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish, write_whole
@@ -145,7 +145,7 @@ class Runs:
             for other, positions in make().items():
                 target = path.with_name(f"{_slug(other)}.safetensors")
                 write_whole(target, save({"positions": np.ascontiguousarray(positions)}))
-        return read_weights(path)["positions"]
+        return read_arrays(path)["positions"]
 
     def errors(self, name: str) -> np.ndarray:
         """Distances (N, n) of the test landmarks over the side of the frame."""

@@ -174,7 +174,8 @@ def _results(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         data = parse_json(path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read as JSON: {error.strerror}; check the path") from error
+        why = str(error.strerror).lower()
+        raise ValueError(f"{path}: cannot be read as JSON: {why}; check evaluate.boxes") from error
     except Refused as refused:
         raise ValueError(f"{path}: cannot be read as JSON: {refused.value}; correct it") from None
     if not isinstance(data, list):

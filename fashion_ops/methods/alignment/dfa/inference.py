@@ -21,7 +21,7 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.trainer import autocast
-from fashion_ops.reading import read_weights
+from fashion_ops.reading import read_arrays
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"
@@ -141,7 +141,7 @@ class TrainedStage:
         spec = loaded[0][1]
         labels, router = None, None
         if saved := spec["labels"]:
-            centers = read_weights(folder / CENTERS)["centers"]
+            centers = read_arrays(folder / CENTERS)["centers"]
             errors = np.array(saved["errors"])
             labels = PseudoLabels(saved["space"], centers, saved["temperature"], errors)
         if saved := spec["router"]:
