@@ -30,7 +30,7 @@ def prune(
         plan = pruning.plan(params, ws)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=160)
+        console = Console(width=300)  # one line a row
     table = Table("what", "name", "MB", "", "why", box=None, pad_edge=False)
     for item in sorted(plan.items, key=lambda item: (item.goes, item.kind)):
         size = f"{item.num_bytes / 1e6:,.1f}" if item.num_bytes else ""

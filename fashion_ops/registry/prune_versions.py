@@ -6,6 +6,7 @@ description or the tag ``keep``. MLflow deletes in two steps: a deleted run or m
 step follows for exactly what was deleted here; a server has to do it itself.
 """
 
+import re
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from io import StringIO
@@ -69,17 +70,24 @@ def plan_registry(client: MlflowClient, name: str) -> RegistryPlan:
         plan.kept += [version] if reasons else []
         plan.versions += [] if reasons else [version]
         why = ", ".join(reasons) or "no alias, description or tag `keep`"
-        size = _size(client, version.run_id, version.model_id)
+        size = _size(client, version.run_id, model_of(version))
         plan.items.append(Item("version", f"{name} {version.version}", size, not reasons, why))
     plan.kept += others
     needed = {v.run_id for v in plan.kept}
     plan.runs = [v.run_id for v in plan.versions if v.run_id and v.run_id not in needed]
-    needed_models = {v.model_id for v in plan.kept}
-    plan.models = [v.model_id for v in plan.versions if v.model_id and v.model_id not in needed_models]
+    needed_models = {model_of(v) for v in plan.kept}
+    models = [model_of(v) for v in plan.versions]
+    plan.models = [model for model in models if model and model not in needed_models]
     _add_orphans(client, plan, {v.run_id for v in (*mine, *others)})
     _add_locks(client, name, plan)
     _add_events(client, name, plan, {str(v.version) for v in plan.kept if v.name == name})
     return plan
+
+
+def model_of(version: ModelVersion) -> str | None:
+    """Id of the logged model that a version was made from; None if its files are elsewhere."""
+    named = re.fullmatch(r"models:/(m-[0-9a-f]+)/?", version.source or "")
+    return version.model_id or (named[1] if named else None)
 
 
 def _aliases(client: MlflowClient, name: str) -> dict[str, list[str]]:

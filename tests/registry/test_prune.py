@@ -19,6 +19,7 @@ from fashion_ops.ledger.lockfile import Snapshot
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import prune_files, snapshot, transitions
+from fashion_ops.registry.prune_versions import model_of
 from fashion_ops.registry.restore import restore
 from fashion_ops.steps import register
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -150,13 +151,15 @@ def test_a_dry_run_names_what_goes_and_why_and_changes_nothing(root: Path) -> No
 
 def test_what_goes_is_gone_and_every_kept_version_restores(root: Path, tmp_path: Path) -> None:
     artifacts = root / ".mlflow" / "artifacts"
-    sizes = [sum(p.stat().st_size for p in artifacts.rglob("*") if p.is_file())]
+    files = {p for p in artifacts.rglob("*") if p.is_file()}
+    going = [registry.connect(root).get_model_version(NAME, number) for number in ("1", "4")]
     cached, tags = objects_of(root), tags_of(root)
     said = prune("--delete")
     assert versions(root) == [2, 3, 5, 6]
     assert len(tags) == 6 and len(tags_of(root)) == 4
-    sizes.append(sum(p.stat().st_size for p in artifacts.rglob("*") if p.is_file()))
-    assert sizes[1] == pytest.approx(sizes[0] * 4 / 6, rel=0.05)
+    gone = files - {p for p in artifacts.rglob("*") if p.is_file()}
+    theirs = {p for p in files for v in going if {v.run_id, model_of(v)} & set(p.parts)}
+    assert gone == theirs and len(gone) == len(files) * 2 // 6
     assert len(cached - objects_of(root)) == 2 * 4  # model.json, models, metrics.json, evaluation
     client = registry.connect(root)
     events = [(e.what, e.version) for e in transitions.history(client, NAME)]
