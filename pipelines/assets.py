@@ -25,7 +25,7 @@ from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, metadata
 from pipelines.resources import RepositoryResource
-from pipelines.run_owner import tag_owner
+from pipelines.run_owner import become_writer, tag_owner
 from pipelines.steps import ASSETS, BATCHES, OWNERS, PARENTS, StepAsset
 
 SKIP_CURRENT_TAG = "fashion_ops/skip_current"
@@ -72,7 +72,7 @@ def make_asset(
 
     def run(context: dg.AssetExecutionContext, repository: RepositoryResource) -> dg.MaterializeResult:
         tag_owner(context.instance, context.run)
-        repository.begin_writing(context.run_id)
+        become_writer(repository.workspace, context.run_id)
         return body(context, repository)
 
     decorate = dg.asset(

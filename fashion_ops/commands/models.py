@@ -35,7 +35,6 @@ def predict(
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn."""
     from fashion_ops.commands.result_names import result_names
     from fashion_ops.files.publishing import write_whole
-    from fashion_ops.inference.predictor import read_photo
 
     with exit_on(ValueError, OSError):
         names = result_names(photos, out)
@@ -44,6 +43,8 @@ def predict(
     except (FileNotFoundError, ValueError) as error:
         complain(error)
         raise typer.Exit(2) from error
+    from fashion_ops.inference.predictor import read_photo
+
     failed = False
     for photo, name in zip(photos, names, strict=True):
         try:
@@ -134,15 +135,17 @@ def export_detector(
 ) -> None:
     """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.files.outputs import check_folder
-    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
     from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
 
     params, ws = read_params()
     precision = precision or ("bf16" if form == "openvino" else "fp32")
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
-    try:
+    with exit_on(ValueError):
         check_folder(out, EXPORT, inputs=(model, ws.catalog))
+    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
+
+    try:
         exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     except (FileNotFoundError, ValueError) as error:
         complain(error)
