@@ -26,7 +26,7 @@ from fashion_ops.steps import PARTITIONS, REGISTRY
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from pipelines import lineage, metadata
 from pipelines.resources import RepositoryResource
-from pipelines.run_owner import tag_owner
+from pipelines.run_owner import become_writer, tag_owner
 from pipelines.steps import ASSETS, BATCHES, OWNERS, PARENTS, StepAsset
 
 SKIP_CURRENT_TAG = "fashion_ops/skip_current"
@@ -79,7 +79,7 @@ def make_asset(
         tag_owner(context.instance, context.run)
         try:
             repository.params()  # a broken file fails every run, also one that would skip all steps
-            repository.begin_writing(context.run_id)
+            become_writer(repository.workspace, context.run_id)
             return body(context, repository)
         except dg.Failure:
             raise

@@ -1,11 +1,9 @@
 """The resource of all assets, checks and sensors: the repository that they read and write."""
 
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params, load_params
@@ -16,19 +14,6 @@ class RepositoryResource(dg.ConfigurableResource):
     """The fashion-ops repository at ``root``: its workspace, ledger and parameters."""
 
     root: str
-    _writing: ExitStack = PrivateAttr(default_factory=ExitStack)
-
-    def begin_writing(self, run_id: str) -> None:
-        """Be the only process that writes to the workspace, until the run ends.
-
-        Raises:
-            WorkspaceBusy: another process writes to it; the message names it.
-        """
-        self._writing.enter_context(self.workspace.writing(f"Dagster run {run_id}"))
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Let other processes write to the workspace."""
-        self._writing.close()
 
     @property
     def workspace(self) -> Workspace:

@@ -24,7 +24,7 @@ from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
 from pipelines.home import await_history, prepare_home
 from pipelines.jobs import all_partitions_tags
 from pipelines.metadata import failure_cause, failure_status
-from pipelines.run_owner import OWNER_TAG, runs_in_progress, this_process
+from pipelines.run_owner import OWNER_TAG, end_writing, runs_in_progress, this_process
 from pipelines.steps import BATCHES, steps_by_job
 
 DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
@@ -62,13 +62,16 @@ def run(
     for job, members in steps_by_job().items():
         names = tuple(name for name in members if name in selected)
         if names and all(result.success for result in results):
-            result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey(name) for name in names],
-                tags=tags | all_partitions_tags(names),
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
+            try:
+                result = definitions.resolve_job_def(job).execute_in_process(
+                    instance=instance,
+                    asset_selection=[dg.AssetKey(name) for name in names],
+                    tags=tags | all_partitions_tags(names),
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                )
+            finally:
+                end_writing(Workspace(root))
             results.append(result)
     return results
 

@@ -162,7 +162,6 @@ def export_detector(
 ) -> None:
     """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.files.outputs import check_folder
-    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
     from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
 
     precision = precision or ("bf16" if form == "openvino" else "fp32")
@@ -170,6 +169,8 @@ def export_detector(
     config = ExportConfig(form, precision, decode, dynamic_batch)
     out = out or Path("exports") / f"detector-{form}"
     check_folder(out, EXPORT, inputs=(model, ws.catalog))
+    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
+
     exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     typer.echo(as_text(exported, metrics))
 

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
+from fashion_ops.commands.wardrobe import PAGE
+from fashion_ops.files.outputs import carries, marked_png
 from fashion_ops.params import Params
 from fashion_ops.steps import synthesize, synthesize_alignment
 from fashion_ops.workspace import Workspace
@@ -104,10 +108,12 @@ def test_two_tables_of_one_name_do_not_share_a_file_of_labels(here: Path) -> Non
 
 def test_a_page_of_the_wardrobe_replaces_only_a_page_of_the_wardrobe(here: Path) -> None:
     command = "contact-sheet --columns 1 --size 32 --out page.png"
-    assert call(command).exit_code == 0 and call(command).exit_code == 0
-    other = (here / "page.png").read_bytes().replace(b"fashion-ops", b"another one")
-    (here / "page.png").write_bytes(other)
-    assert call(command).exit_code == 2 and (here / "page.png").read_bytes() == other
+    earlier = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+    (here / "page.png").write_bytes(earlier)
+    assert call(command).exit_code == 2 and (here / "page.png").read_bytes() == earlier
+    (here / "page.png").write_bytes(marked_png(earlier, PAGE.mark))
+    assert call(command).exit_code == 0 and carries(here / "page.png", PAGE.mark)
+    assert cv2.imread(str(here / "page.png")).shape[0] > 4
 
 
 def test_a_data_set_in_the_place_of_the_synthetic_one_is_not_replaced(here: Path) -> None:
@@ -123,8 +129,8 @@ def test_a_data_set_in_the_place_of_the_synthetic_one_is_not_replaced(here: Path
     photo.unlink()
     (ws.raw / "train" / "image").rmdir()
     (ws.raw / "train").rmdir()
-    for _ in range(2):
-        synthesize.run(params, ws)
+    (ws.raw / "wardrobe.json").write_text("of an earlier wardrobe")
+    synthesize.run(params, ws)
     none = dict.fromkeys(("train", "val", "test", "items", "people"), 0)
     params = Params.model_validate({"synthesize_alignment": none})
     for _ in range(2):
