@@ -97,11 +97,18 @@ class Refused(Exception):
     ) -> Refusal:
         """The row to report; ``item`` and ``value`` are cut to a readable length."""
         count = self.num_records if num_records is None else num_records
-        return Refusal(split, file, short(item), self.reason.value, short(self.value), count, line)
+        return Refusal(
+            split, utf8(file), short(item), self.reason.value, short(self.value), count, line
+        )
+
+
+def utf8(text: str) -> str:
+    """``text`` with an escape for what is no UTF-8: bytes of a file's name, lone surrogates of JSON."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def short(value: object) -> str:
     """``value`` as one line of at most ``VALUE_LENGTH`` characters, valid UTF-8 whatever came in."""
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.encode("utf-8", "backslashreplace").decode("utf-8").split())
+    text = " ".join(utf8(text).split())
     return text if len(text) <= VALUE_LENGTH else text[: VALUE_LENGTH - 1] + "…"
