@@ -119,7 +119,7 @@ def odd(rng, values):
 
 
 def lists(rng, data):
-    return data[odd(rng, ("images", "annotations", "categories"))]
+    return data.get(odd(rng, ("images", "annotations", "categories")), [])
 
 
 def drop_field(rng, data, results):
@@ -146,11 +146,11 @@ def ids_as(rng, data, results):
     turn = odd(
         rng, (float, str, lambda i: i + 2**53, lambda i: i + 2**64, lambda i: -i, lambda i: i - 1)
     )
-    for row in data["images" if name == "image" else "categories"]:
-        row["id"] = turn(row["id"])
-    for row in [*data["annotations"], *results]:
-        if rng.random() < 0.95:
-            row[f"{name}_id"] = turn(row[f"{name}_id"])
+    rows = [(row, "id") for row in data.get("images" if name == "image" else "categories", [])]
+    rows += [(r, f"{name}_id") for r in (*data["annotations"], *results) if rng.random() < 0.95]
+    for row, key in rows:
+        if isinstance(row.get(key), int | float) and math.isfinite(row[key]):
+            row[key] = turn(row[key])
 
 
 def same_id(rng, data, results):
@@ -248,11 +248,11 @@ def unknown_image(rng, data, results):
 
 def other_categories(rng, data, results):
     rows = [{"id": 0}, {"id": 70, "name": "x"}, {"id": 2.0}, {"id": "3"}, {"id": 5}, {"name": "y"}]
-    data["categories"] = [*data["categories"], odd(rng, rows)]
+    data["categories"] = [*data.get("categories", []), odd(rng, rows)]
 
 
 def few_categories(rng, data, results):
-    data["categories"] = data["categories"][: int(rng.integers(0, 10))]
+    data["categories"] = data.get("categories", [])[: int(rng.integers(0, 10))]
 
 
 def many_results(rng, data, results):
@@ -272,7 +272,7 @@ def other_top(rng, data, results):
 
 
 def shuffled(rng, data, results):
-    for rows in (data["images"], data["annotations"], data["categories"], results):
+    for rows in (*data.values(), results):
         rng.shuffle(rows)
 
 

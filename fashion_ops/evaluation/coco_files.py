@@ -94,7 +94,7 @@ def _check_needed(path: Path, data: dict[str, Any]) -> None:
         )
     for record in _records(path, "annotation", data["annotations"]):
         for name in _NEEDED:
-            if name not in record.values:
+            if record.values.get(name) is None:
                 raise record.error(f"{name} is missing; the official evaluator needs it")
 
 

@@ -43,7 +43,8 @@ def write(data, images, annotations, name="annotations.json", folder="image", **
     (data.root / folder).mkdir(parents=True, exist_ok=True)
     for i in images:
         path = data.root / folder / Path(str(i["file_name"])).name
-        path.write_bytes(jpeg())
+        if path.name.isprintable():  # no lone surrogate
+            path.write_bytes(jpeg())
     categories = [{"id": c.id, "name": c.coco_name} for c in CATEGORIES]
     content = {
         "info": {"a": [{}]},

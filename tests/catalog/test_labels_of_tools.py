@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -548,3 +549,20 @@ def test_all_categories_by_their_official_names_and_ids(data):
     write(data, [image(i) for i in range(13)], [annotation(i, i, name) for i, name in enumerate(kinds)])
     garments = data.ingest(source="coco", max_quarantined=0).garments
     assert garments["category_id"].tolist() == [category(name).id for name in kinds]
+
+
+def test_a_file_name_that_is_no_utf_8_is_refused_and_holds_up_no_other(data):
+    data.add("000001", item())
+    for folder, suffix in (("image", b".jpg"), ("annos", b".json")):
+        path = os.fsencode(data.root / "train" / folder)
+        known = data.root / "train" / folder / f"000001{suffix.decode()}"
+        os.link(known, path + b"/caf\xe9" + suffix)
+    data.ingest()
+    assert data.refusals == [("train/image/caf\\udce9.jpg", "", "image missing")]
+    assert values(data, "image missing") == ["its name is no UTF-8; rename it"]
+
+
+def test_a_lone_surrogate_in_a_coco_file_is_refused_or_written_as_an_escape(data):
+    write(data, [image(1, "\ud800.jpg"), image(2)], [annotation(1, 1), annotation("\udc00", 2)])
+    assert data.ingest(source="coco").garments["item"].tolist() == ["\\udc00"]
+    assert data.refusals == [("image/\\ud800.jpg", "", "image missing")]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.catalog.quarantine import Reason, Refused, short
 from fashion_ops.catalog.sources.base import (
     Item,
     Labels,
@@ -71,7 +71,9 @@ class CocoEntry:
             source=next((s for s in sources if s in ("shop", "user")), ""),
             pair_id=next((p for p in pair_ids if p >= 0), -1),
             size=self.size,
-            crowds=tuple(str(a.get("id")) for a, crowd in zip(raw, crowds, strict=True) if crowd),
+            crowds=tuple(
+                short(str(a.get("id"))) for a, crowd in zip(raw, crowds, strict=True) if crowd
+            ),
         )
 
 
@@ -269,7 +271,7 @@ def _item(annotation: dict[str, Any], categories: Mapping[Key, Any]) -> Item:
     except Refused as refused:
         problem = refused
     return Item(
-        str(annotation.get("id")),
+        short(str(annotation.get("id"))),
         category_id,
         "",
         box,
