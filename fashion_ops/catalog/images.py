@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from fashion_ops.catalog.quarantine import Reason, Refused, utf8
+from fashion_ops.catalog.quarantine import Reason, Refused, is_utf8
 from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES
 
 MAX_PIXELS = 1 << 26
@@ -56,7 +56,7 @@ def check_image(
         Refused: as ``probe_file`` does; or the file's suffix is not one that is read, and nor is it.
     """
     path, data, digest = f"{root}/{file_name}", b"", ""  # a path object per image is slow
-    if utf8(file_name) != file_name:
+    if not is_utf8(file_name):
         raise Refused(Reason.MISSING, "its name is no UTF-8; rename it")
     try:
         if copy:
