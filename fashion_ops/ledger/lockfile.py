@@ -189,7 +189,7 @@ def _parse_lock(text: bytes, lock_file: Path) -> Mapping[str, Any]:
         parsed = parse_yaml(text)
     except (YAMLError, ValueError) as error:
         cause = explain_yaml(error)
-        raise LedgerError(f"{lock_file}: no YAML: {cause}. {RESTORE_LOCK}") from error
+        raise LedgerError(f"{lock_file}: not valid YAML: {cause}. {RESTORE_LOCK}") from error
     if not isinstance(parsed, Mapping):
         raise LedgerError(f"{lock_file}: not a dvc.lock (schema 2.0). {RESTORE_LOCK}")
     return parsed

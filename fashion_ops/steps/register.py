@@ -57,8 +57,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             f"evaluate.boxes is {params.evaluate.boxes!r}: a registered model predicts its own boxes "
             f"and must be evaluated with them; set it to {DETECTOR} or {BOX_DETECTOR} and run evaluate"
         )
-    client = registry.connect(ws.root, artifacts=True)  # first, because what follows takes long
     ledger = Ledger(ws.root)
+    client = registry.connect(ws.root, artifacts=True)  # before what takes long
     ledger.verify(EVALUATED)
     if changes := ledger.changes(EVALUATED):
         first = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])

@@ -170,7 +170,7 @@ def test_a_workspace_that_cannot_be_written_is_one_line(here, run, monkeypatch, 
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    done = run("predict", "a.png", "--out", "results", "--model", "m")
+    done = run("contact-sheet", "--out", "results/a.png", "--columns", "1", "--size", "32")
     assert done.status == 2 and len(done.lines) == 1
     assert f"results: {words}" in done.err
 

@@ -170,6 +170,7 @@ SETTINGS = [
         "deep brackets", "train_landmarker", "recursion", CORRECT, put("params.yaml", "[" * 10_000)
     ),
     Mistake("NUL", "evaluate", "params.yaml", CORRECT, put("params.yaml", "a: \0")),
+    Mistake("parameters of a prune", "prune", "line 1", CORRECT, put("params.yaml", "a: [")),
     Mistake("no recipe", "configure nowhere.yaml", "nowhere.yaml", CHECK),
     Mistake("broken recipe", "configure r.yaml", "r.yaml", CORRECT, put("r.yaml", "a: {")),
     Mistake(
@@ -347,7 +348,7 @@ SCORES = [
     Mistake(
         "half a gzip file",
         "score --annotations a --predictions b",
-        "a: a damaged gzip file",
+        "a: not JSON: a damaged gzip file",
         "write it again",
         put("a", gzip.compress(b"[" * 999)[:-9]),
     ),

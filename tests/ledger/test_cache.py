@@ -169,7 +169,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         r"dvc\.lock: line 1 is the mark of a merge conflict.*git checkout --ours",
     ),
-    "no YAML": (lambda root: (root / "dvc.lock").write_text("stages: {"), r"dvc\.lock: no YAML"),
+    "no YAML": (lambda root: (root / "dvc.lock").write_text("stages: {"), r"dvc\.lock: not valid YAML"),
     "a list": (lambda root: (root / "dvc.lock").write_text("- 1"), r"dvc\.lock: not a dvc\.lock"),
     "no cmd": (
         lambda root: (root / "dvc.lock").write_text("schema: '2.0'\nstages: {load: {}}"),
