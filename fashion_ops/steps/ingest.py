@@ -15,6 +15,7 @@ from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.catalog.writer import Totals
 from fashion_ops.params import Params
 from fashion_ops.progress import track
+from fashion_ops.reading import is_gzip
 from fashion_ops.workspace import Workspace, publish, seen_from
 
 
@@ -38,6 +39,10 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     root = ws.root / section.root
     if not root.exists():
         raise ValueError(f"{root}: no such file or folder (ingest.root = {section.root!r})")
+    if root.is_file() and is_gzip(root) and not is_archive(root):
+        raise ValueError(
+            f"{root}: is compressed; run `gunzip --keep {root.name}` and set ingest.root to the result"
+        )
     with ExitStack() as stack:
         folder = stack.enter_context(publish(ws.catalog))
         refused_members = []

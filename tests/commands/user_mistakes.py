@@ -255,13 +255,23 @@ INPUTS = [
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
     Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
+    Mistake(
+        "compressed annotations",
+        "ingest",
+        "gt.json.gz: is compressed",
+        "gunzip --keep gt.json.gz",
+        both(
+            put("params.yaml", "ingest: {source: coco, root: gt.json.gz}"),
+            put("gt.json.gz", gzip.compress(b"{}")),
+        ),
+    ),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
     Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
     Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
     Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
     Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
     Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
-    Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "model.json"),
+    Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
@@ -272,7 +282,7 @@ INPUTS = [
 ]
 
 MODELS = [
-    Mistake("no model", "predict a.png --out o --model nowhere", "nowhere", "no model here", photo),
+    Mistake("no model", "predict a.png --out o --model nowhere", "nowhere", "name a folder", photo),
     Mistake(
         "half the weights",
         "predict a.png --out o --model detector",
@@ -318,7 +328,7 @@ MODELS = [
         "`fashion-ops export detector`",
         both(photo, detector),
     ),
-    Mistake("nothing to export", "export detector --model nowhere", "nowhere", "no model here"),
+    Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
     Mistake(
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",
