@@ -104,8 +104,8 @@ def load_model(
     except RuntimeError as error:  # torch names each tensor on a line of its own
         first = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ValueError(
-            f"{folder}: {WEIGHTS} are not those of the network that {SPEC} describes: {first}; take both "
-            "files from one model"
+            f"{folder}: {WEIGHTS} are not those of the network that {SPEC} describes: {first}; take "
+            "both files from one model"
         ) from error
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return model, spec
