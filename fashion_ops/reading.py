@@ -62,7 +62,8 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # damaged files make readers raise everything, KeyError to SystemError
-        why = message(error).splitlines()[0]
+        lines = [line for line in message(error).splitlines() if not line.startswith("Exception from")]
+        why = lines[0] if lines else type(error).__name__
         raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {mend(path)}")) from error
 
 

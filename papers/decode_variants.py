@@ -53,10 +53,7 @@ def load_detector(config: TableConfig) -> Detector:
         FileNotFoundError: the detector does not exist yet.
         ValueError: the folder holds a model of another method.
     """
-    try:
-        return Detector.load(config.ws.detector)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; `fashion-ops train_detector` makes one") from error
+    return Detector.load(config.ws.detector)
 
 
 def detect_variants(

@@ -160,4 +160,4 @@ def _short(value: float) -> float:
 
 def _metrics(ws: Workspace) -> dict[str, Any]:
     """The content of metrics.json, which step ``evaluate`` wrote."""
-    return read_object(ws.evaluation / "metrics.json")
+    return read_object(ws.evaluation / "metrics.json", "per_category")

@@ -16,7 +16,7 @@ def print_summary(ws: Workspace) -> None:
     """
     from fashion_ops.registry.client import CHALLENGER, connect, with_alias
 
-    metrics = read_object(ws.evaluation / "metrics.json")
+    metrics = read_object(ws.evaluation / "metrics.json", "landmark_ap", "per_category", "box_ap")
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import IO
 
 _DECODERS = ("Corrupt JPEG", "Premature end", "Invalid", "Unsupported", "Warning", "libpng", "[ WARN")
+_DECODERS += ("WARNING: All log", "E0000")  # of OpenVINO, which tries the formats of other frameworks
 _scratch: dict[int, IO[bytes]] = {}  # by process: a file shares its position with that of the parent
 
 

@@ -209,7 +209,8 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}; check the path") from error
     except Refused as refused:
-        raise ValueError(f"{path}: not JSON: {refused.value}; correct the file, or write it again") from None
+        mend = "correct the file, or write it again"
+        raise ValueError(f"{path}: not JSON: {refused.value}; {mend}") from None
 
 
 @dataclass(frozen=True)

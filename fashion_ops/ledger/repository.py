@@ -196,8 +196,8 @@ class Repository:
             missing = [str(file) for file in files if not file.is_file()]
             cause = f"{missing[0]} is missing ({cause})" if missing else cause
             raise LedgerError(
-                f"{self.root}: the pipeline can't be read: {cause}; correct the file, or take it back with "
-                "`git checkout dvc.yaml`"
+                f"{self.root}: the pipeline can't be read: {cause}; correct the file, or take it back "
+                "with `git checkout dvc.yaml`"
             ) from error
         return {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
 

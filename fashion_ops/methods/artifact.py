@@ -17,6 +17,7 @@ from torch import nn
 from fashion_ops.methods.parts.history import History, write_history
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.reading import mend, read_object, read_weights, readable
+from fashion_ops.workspace import maker
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -65,7 +66,9 @@ def read_spec(folder: Path, method: str) -> dict[str, Any]:
     """
     path = folder / SPEC
     if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing)")
+        step = maker(folder)
+        how = f"`fashion-ops {step}` makes one" if step else "name a folder of models, or of one model"
+        raise FileNotFoundError(f"{folder}: no model here ({SPEC} is missing); {how}")
     refuse_pickles(folder)
     spec = Spec(read_object(path), path)
     if spec.get("method") != method:
@@ -101,7 +104,8 @@ def load_model(
     except RuntimeError as error:  # torch names each tensor on a line of its own
         first = "; ".join(line.strip() for line in str(error).splitlines()[1:4])
         raise ValueError(
-            f"{folder}: {WEIGHTS} are not those of the network that {SPEC} describes: {first}"
+            f"{folder}: {WEIGHTS} are not those of the network that {SPEC} describes: {first}; take "
+            "both files from one model"
         ) from error
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return model, spec

@@ -60,7 +60,8 @@ def here(tmp_path, detector, monkeypatch) -> Path:
     monkeypatch.chdir(home)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://x")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in ("FASHION_OPS_ROOT", "FASHION_OPS_DEBUG", "DVC_STAGE", "DAGSTER_HOME"):
+    monkeypatch.setenv("FASHION_OPS_ROOT", str(home))
+    for name in ("FASHION_OPS_DEBUG", "DVC_STAGE", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -72,7 +73,6 @@ def run(here, monkeypatch, capsys) -> Callable[..., Answer]:
     def call(*words: str) -> Answer:
         program, rest = words[0], list(words[1:])
         if program.startswith("pipelines."):
-            monkeypatch.setenv("FASHION_OPS_ROOT", str(here))
             main = pipelines.run.main if program == "pipelines.run" else pipelines.home.main
             capsys.readouterr()
             try:

@@ -7,91 +7,22 @@ changes it. Words that start with ``papers``, ``pipelines.run`` or ``pipelines.h
 
 import gzip
 import json
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+from mistakes import (
+    Mistake,
+    both,
+    cut,
+    detector,
+    folder,
+    gone,
+    put,
+    repository,
+    spec_without,
+    table,
+)
 
-HERE = Path(__file__).parent
 CATALOG = Path("data/catalog")
-LONG = "n" * 251
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One mistake. ``dvc``: whether the ledger is opened; else the step runs as under ``dvc repro``."""
-
-    name: str
-    words: str
-    says: str
-    mend: str
-    setup: Callable[[Path], object] = lambda ws: None
-    dvc: bool = False
-    status: int = 2
-
-
-def put(name: str, content: str | bytes = "") -> Callable[[Path], object]:
-    """Write a file of the workspace."""
-
-    def write(ws: Path) -> None:
-        path = ws / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-    return write
-
-
-def gone(name: str) -> Callable[[Path], object]:
-    return lambda ws: (ws / name).unlink()
-
-
-def folder(name: str) -> Callable[[Path], object]:
-    return lambda ws: ((ws / name).unlink(missing_ok=True), (ws / name).mkdir(parents=True))
-
-
-def both(*steps: Callable[[Path], object]) -> Callable[[Path], object]:
-    return lambda ws: [step(ws) for step in steps]
-
-
-def table(name: str, keep: float = 1.0, **columns: object) -> Callable[[Path], object]:
-    """Write a parquet table, cut off after a share of its bytes."""
-
-    def write(ws: Path) -> None:
-        path = ws / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(columns or {"garment_id": [1], "landmarks": [[0.0]]}).to_parquet(path)
-        path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-
-    return write
-
-
-def repository(ws: Path) -> None:
-    """A DVC repository with one stage, without git."""
-    put(".dvc/config", "[core]\n    no_scm = true\n    analytics = false\n")(ws)
-    stages = "  aggregate:\n    cmd: 'true'\n    params: [seed]\n    outs: [data/grouped]\n"
-    stages += "  finetune@skirt:\n    cmd: 'true'\n    outs: [models/finetuned/skirt]\n"
-    put("dvc.yaml", f"stages:\n{stages}")(ws)
-
-
-def detector(ws: Path) -> None:
-    """An untrained detector in ``detector``; tests/commands/conftest.py makes it once."""
-    shutil.copytree(ws.parent / "detector", ws / "detector")
-
-
-def cut(name: str, keep: int) -> Callable[[Path], object]:
-    return lambda ws: (ws / name).write_bytes((ws / name).read_bytes()[:keep])
-
-
-def spec_without(key: str) -> Callable[[Path], object]:
-    def edit(ws: Path) -> None:
-        path = ws / "detector" / "model.json"
-        path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != key}))
-
-    return edit
-
-
 CONFLICT = "<<<<<<< HEAD\nseed: 0\n=======\nseed: 1\n>>>>>>> theirs\n"
 LOCK = "schema: '2.0'\nstages:\n<<<<<<< HEAD\n  a: {}\n=======\n  b: {}\n>>>>>>> x\n"
 EMPTY_TRUTH = json.dumps({"images": [], "annotations": [], "categories": []})
@@ -256,13 +187,23 @@ INPUTS = [
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
     Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
+    Mistake(
+        "compressed annotations",
+        "ingest",
+        "gt.json.gz: is compressed",
+        "gunzip --keep gt.json.gz",
+        both(
+            put("params.yaml", "ingest: {source: coco, root: gt.json.gz}"),
+            put("gt.json.gz", gzip.compress(b"{}")),
+        ),
+    ),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
     Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
     Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
     Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
     Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
     Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
-    Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "model.json"),
+    Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
@@ -273,7 +214,7 @@ INPUTS = [
 ]
 
 MODELS = [
-    Mistake("no model", "predict a.png --out o --model nowhere", "nowhere", "no model here", photo),
+    Mistake("no model", "predict a.png --out o --model nowhere", "nowhere", "name a folder", photo),
     Mistake(
         "half the weights",
         "predict a.png --out o --model detector",
@@ -319,7 +260,7 @@ MODELS = [
         "`fashion-ops export detector`",
         both(photo, detector),
     ),
-    Mistake("nothing to export", "export detector --model nowhere", "nowhere", "no model here"),
+    Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
     Mistake(
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",

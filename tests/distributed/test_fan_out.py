@@ -97,9 +97,7 @@ def test_one_failure_leaves_twelve_completed_and_names_the_thirteenth(tmp_path: 
     assert {name: r["state"] for name, r in completed.items()} == {n: expected(n) for n in completed}
     assert {r["openmp"] for r in completed.values()} == {os.environ["OMP_WAIT_POLICY"]}
     assert set(error.failures) == {"skirt"} and isinstance(error.failures["skirt"], ValueError)
-    assert "finetune: 1 of 13 failed" in str(
-        error
-    ) and "skirt: ValueError: learning rate is NaN" in str(error)
+    assert "finetune: 1 of 13 failed" in str(error) and "skirt: learning rate is NaN" in str(error)
     assert not any(tmp_path.iterdir())  # what completed needs no resume point
 
 
@@ -122,7 +120,7 @@ def test_without_retries_a_killed_worker_is_a_failure_that_keeps_its_resume_poin
     tmp_path: Path,
 ) -> None:
     completed = run([job("skirt", die_at=2), job("vest")], tmp_path, max_retries=0)
-    assert "skirt: RuntimeError: lost after all retries" in str(completed["error"])
+    assert "skirt: lost after all retries" in str(completed["error"])
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
     again = run([job("skirt")], tmp_path)
     assert again["skirt"]["started_at"] == 2 and again["skirt"]["state"] == expected("skirt")

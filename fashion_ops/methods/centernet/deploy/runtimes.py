@@ -13,6 +13,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
+from fashion_ops.catalog.stderr import decoder_messages
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.decode import Decoded
 from fashion_ops.methods.centernet.deploy.graph import GARMENTS, INPUT, NETWORK, Graph
@@ -143,7 +144,7 @@ class ExportedDetector(Detector):
             )
         network = OnnxNetwork if runtime == "onnx" else OpenvinoNetwork
         path = folder / NETWORK[graph.format]
-        with readable(path, f"a network of {graph.format}"):
+        with readable(path, f"a network of {graph.format}"), decoder_messages():
             opened = network.open(path, graph, threads)
         return cls(opened, spec, post, graph=graph)
 
