@@ -130,7 +130,7 @@ def _asks(uri: str, path: str, params: dict[str, str]) -> services.Probe:
         creds = get_default_host_creds(uri)
         limits: dict[str, Any] = {"max_retries": 0, "timeout": seconds, "raise_on_status": False}
         try:
-            response = http_request(creds, path, "GET", params=params, **limits)
+            response: Any = http_request(creds, path, "GET", params=params, **limits)
         except MlflowException as error:
             raise OSError(str(error)) from error
         if response.status_code >= 500:

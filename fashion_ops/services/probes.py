@@ -83,7 +83,7 @@ def speaks_grpc(host: str, port: int) -> Probe:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Takes a redirection for the answer that it is."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Follow none."""
 
 
