@@ -69,10 +69,12 @@ def plan_files(
 def _worktrees(root: Path) -> dict[Path, str]:
     """Folder and commit of each worktree of the repository, this one too."""
     found: dict[Path, str] = {}
+    folder = root
     for line in snapshot.git(root, "worktree", "list", "--porcelain").splitlines():
         key, _, value = line.partition(" ")
         if key == "worktree":  # the first line of each
-            found[folder := Path(value)] = ""
+            folder = Path(value)
+            found[folder] = ""
         elif key == "HEAD":
             found[folder] = value
     return found

@@ -24,7 +24,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("FASHION_OPS_ROOT", str(root))
-        registry.connect(workspace)
+        registry.connect(root)
         yield root
 
 
