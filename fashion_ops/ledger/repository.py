@@ -189,7 +189,7 @@ class Repository:
             stages = self.dvc.index.stages
             self.dvc.index.check_graph()
         except DvcException as error:
-            causes = [error]
+            causes: list[Exception] = [error]
             while isinstance(causes[-1].__cause__, Exception):
                 causes.append(causes[-1].__cause__)
             cause = ": ".join(dict.fromkeys(" ".join(str(e).split()) for e in causes))

@@ -69,10 +69,14 @@ def plan_files(
 def _worktrees(root: Path) -> dict[Path, str]:
     """Folder and commit of each worktree of the repository, this one too."""
     found: dict[Path, str] = {}
-    for block in snapshot.git(root, "worktree", "list", "--porcelain").split("\n\n"):
-        fields = dict(line.partition(" ")[::2] for line in block.splitlines())
-        if "worktree" in fields:
-            found[Path(fields["worktree"])] = fields.get("HEAD", "")
+    folder = root
+    for line in snapshot.git(root, "worktree", "list", "--porcelain").splitlines():
+        key, _, value = line.partition(" ")
+        if key == "worktree":  # the first line of each
+            folder = Path(value)
+            found[folder] = ""
+        elif key == "HEAD":
+            found[folder] = value
     return found
 
 

@@ -32,9 +32,7 @@ BREAKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no YAML": (edit("params.yaml", "\nsynthesize:", "\nsynthesize: {"), "params.yaml"),
     "unknown key": (edit("params.yaml", "\nsynthesize:", "\nsynthesise:"), "params.yaml"),
     "missing": (lambda root: (root / "params.yaml").unlink(), "params.yaml"),
-    "conflict": (lambda root: conflict(root / "params.yaml"), "params.yaml"),
     "pipeline": (edit("dvc.yaml", "\nstages:", "\nstages: {"), "dvc.yaml"),
-    "unknown parameter": (edit("dvc.yaml", "${ingest.root}", "${ingest.rot}"), "ingest.rot"),
     "lock": (lambda root: conflict(root / "dvc.lock"), "dvc.lock"),
 }
 

@@ -15,62 +15,71 @@ from fashion_ops.steps import promote
 from fashion_ops.workspace import Workspace
 
 WHY = "RuntimeError: size mismatch for heads: 14 categories"
-NAME = "garments"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One registry for the module: MLflow needs seconds to set one up."""
+    root = tmp_path_factory.mktemp("unloadable")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("FASHION_OPS_ROOT", str(root))
+        registry.connect(root)
+        yield root
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FASHION_OPS_ROOT", str(tmp_path))
-    (tmp_path / "params.yaml").write_text(f"register: {{model: {NAME}}}\n")
-    client = make(registry.connect(tmp_path), NAME, 1)
-    with transitions.begin_transition(client, NAME, "setup") as transition:
+def name(workspace: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model whose version 1 is champion and can't be loaded, and whose version 2 is challenger."""
+    name = str(request.node.name)[-30:]
+    monkeypatch.chdir(workspace)
+    (workspace / "params.yaml").write_text(f"register: {{model: {name}}}\n")
+    client = make(registry.connect(workspace), name, 2)
+    with transitions.begin_transition(client, name, "setup") as transition:
         transition.promote("1", "")
-    run = client.create_run(client.get_experiment_by_name(registry.EXPERIMENT).experiment_id)  # type: ignore[union-attr]
-    client.create_model_version(NAME, str(run.info.artifact_uri), run.info.run_id)
-    client.set_registered_model_alias(NAME, registry.CHALLENGER, "2")
     monkeypatch.setattr(promote, "measure", lambda *_: replace(measured(), champion_unloadable=WHY))
-    yield tmp_path
+    return name
 
 
-def test_the_old_champion_keeps_serving_until_it_is_replaced_on_request(root: Path) -> None:
-    client = registry.connect(root)
+def test_the_old_champion_keeps_serving_until_it_is_replaced_on_request(
+    workspace: Path, name: str
+) -> None:
+    client = registry.connect(workspace)
     refused = CliRunner().invoke(app, ["promote"])
-    assert refused.exit_code == 1 and aliases(client, NAME) == ("1", None)
-    event = transitions.history(client, NAME)[-1]
+    assert refused.exit_code == 1 and aliases(client, name) == ("1", None)
+    event = transitions.history(client, name)[-1]
     assert event.what == "refusal" and WHY in event.why and "--replace-unloadable" in event.why
     assert "it keeps serving" in event.why
     for _ in range(2):  # every further promote says the same, and none raises
         assert CliRunner().invoke(app, ["promote"]).exit_code == 1
 
     done = CliRunner().invoke(app, ["promote", "--replace-unloadable"])
-    assert done.exit_code == 0 and aliases(client, NAME) == ("2", "1")
-    event = transitions.history(client, NAME)[-1]
+    assert done.exit_code == 0 and aliases(client, name) == ("2", "1")
+    event = transitions.history(client, name)[-1]
     assert event.what == "promotion" and WHY in event.why
-    kept = (Workspace(root).promotions / "promotion.json").read_text()
+    kept = (Workspace(workspace).promotions / "promotion.json").read_text()
     assert "was replaced without a comparison" in kept and '"promoted": true' in kept
-    assert WHY in (Workspace(root).promotions / "promotion.html").read_text()
-    with transitions.begin_transition(client, NAME, "rollback") as transition:  # and the way back
+    assert WHY in (Workspace(workspace).promotions / "promotion.html").read_text()
+    with transitions.begin_transition(client, name, "rollback") as transition:  # and the way back
         transition.roll_back("worse")
-    assert aliases(client, NAME) == ("1", None)
+    assert aliases(client, name) == ("1", None)
 
 
 def test_the_other_rules_hold_for_a_replacement_too(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     low = replace(measured().facts, metrics={"landmark_ap": {"refined": 0.1}, "box_ap": 0.9})
     poor = replace(measured(), champion_unloadable=WHY, facts=low)
     monkeypatch.setattr(promote, "measure", lambda *_: poor)
     assert CliRunner().invoke(app, ["promote", "--replace-unloadable"]).exit_code == 1
-    client = registry.connect(root)
-    assert aliases(client, NAME) == ("1", None)
-    assert "0.1000 is below promote.min_ap" in transitions.history(client, NAME)[-1].why
+    client = registry.connect(workspace)
+    assert aliases(client, name) == ("1", None)
+    assert "0.1000 is below promote.min_ap" in transitions.history(client, name)[-1].why
 
 
 def test_a_champion_that_loads_is_never_replaced_without_a_comparison(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(promote, "measure", measured)  # loads, but was not compared
     assert CliRunner().invoke(app, ["promote", "--replace-unloadable"]).exit_code == 1
-    assert aliases(registry.connect(root), NAME) == ("1", None)
+    assert aliases(registry.connect(workspace), name) == ("1", None)
