@@ -56,6 +56,8 @@ lock: $(STAMP) ## resolve requirements.lock again
 	  --extra dev --extra services pyproject.toml -o requirements.lock
 
 clean: ## delete everything that steps and services made; the environment stays
-	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
-	rm -rf models reports .checkpoints .dagster .mlflow outputs .dvc/tmp .dvc/cache
+	rm -rf data/raw data/catalog data/grouped data/pseudo_labels data/alignment/raw data/alignment/catalog
+	cd models 2>/dev/null && rm -rf detector postprocess box_detector landmarker finetuned refined dfa || true
+	rm -rf reports/drift reports/evaluation reports/promotion
+	rm -rf .checkpoints .dagster .mlflow .dvc/tmp .dvc/cache
 	rm -f dvc.lock
