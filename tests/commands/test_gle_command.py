@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.cli import app
+from fashion_ops.commands.gle import PREDICTIONS
+from fashion_ops.files.outputs import check_file, check_folder
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
+from fashion_ops.methods.alignment.gle.training import MODEL
 from fashion_ops.taxonomy.alignment import points_of_type
 
 SETTINGS = "backbone: tiny\nmodules: 1\ncrop: [32, 32]\nepochs: 2\nbatch_size: 8\nprecision: fp32\n"
@@ -43,6 +46,8 @@ def test_train_predict_score(here):
     assert not list(here.glob(".checkpoints/**/*.ckpt"))  # a finished run leaves none behind
     done = runner.invoke(app, ["gle", "predict"])
     assert done.exit_code == 0 and "reports/gle.parquet: 5 garments" in done.output
+    check_folder(here / "models/gle", MODEL)  # both may be replaced
+    check_file(here / "reports/gle.parquet", PREDICTIONS)
 
     catalog = AlignmentCatalog(here / CATALOG)
     test = catalog.points("test")

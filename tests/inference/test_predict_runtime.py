@@ -10,9 +10,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
+from fashion_ops.files.outputs import OutputRefused, check_folder
 from fashion_ops.inference.edge import EdgePredictor
 from fashion_ops.inference.predictor import decode_photo
 from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.centernet.deploy.graph import EXPORT
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.model import CenterNet
@@ -134,6 +136,11 @@ def test_the_runtimes_find_the_same_garments(shop, monkeypatch):
     done = run("export", "detector", "--format", "onnx", "--decode")
     assert done.exit_code == 0 and "gives garments" in done.output and "landmarks" in done.output
     assert run("export", "detector", "--format", "openvino", "--precision", "fp32").exit_code == 0
+    for export in (shop / "exports").iterdir():
+        check_folder(export, EXPORT)  # it may be replaced, until something else is in it
+        (export / "notes.txt").write_text("mine")
+        with pytest.raises(OutputRefused, match=r"holds notes\.txt"):
+            check_folder(export, EXPORT)
     predictor = EdgePredictor.load(shop / "models" / "detector", "torch")
     score = max(predictor.predict(shop / f"{n}.jpg", 0.0)[6].score for n in "ab") + 1e-4
     models = {
