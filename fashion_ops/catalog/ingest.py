@@ -161,7 +161,7 @@ def _cut(
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # not there, or a name that no file can have
         return 0
 
 

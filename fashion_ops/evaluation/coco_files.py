@@ -82,8 +82,9 @@ def _official(
 
 
 def _id_text(category_id: object) -> str:
-    whole = isinstance(category_id, float) and category_id.is_integer()
-    return str(int(category_id) if whole else category_id)
+    if isinstance(category_id, float) and category_id.is_integer():
+        return str(int(category_id))
+    return str(category_id)
 
 
 def _check_needed(path: Path, data: dict[str, Any]) -> None:

@@ -429,7 +429,8 @@ def test_deepfashion2s_splits_may_have_other_names(data, folder, split):
 def test_deepfashion2s_folders_that_are_not_clear_or_not_used_are_said(data, capsys):
     data.add("000001", item())
     (data.root / "test" / "image").mkdir(parents=True)
-    (data.root / "train.json").write_text("{}")
+    (data.root / "train.json").write_text('{"images": [], "annotations": []}')
+    (data.root / "wardrobe.json").write_text('{"seed": 1}')  # of ``synthesize``; no labels
     data.ingest(max_quarantined=0)
     assert data.refusals == [("test", "", "not used"), ("train.json", "", "not used")]
     assert "not used: test: expected test/image and test/annos" in capsys.readouterr().out

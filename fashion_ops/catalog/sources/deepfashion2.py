@@ -27,6 +27,7 @@ from fashion_ops.catalog.sources.base import (
     split_of,
 )
 from fashion_ops.catalog.sources.coco_fields import polygons
+from fashion_ops.catalog.sources.layouts import is_coco
 
 SPLITS = ("train", "validation", "test")
 
@@ -70,7 +71,7 @@ def entries(root: Path) -> Listing:
     for split, folder in folders.items():
         yield from _split_entries(root, split, folder)
     for name in _names(root):
-        if name.lower().endswith(".json"):
+        if name.lower().endswith(".json") and is_coco(root / name):
             said = "DeepFashion2's labels are one file per image; for COCO set ingest.source: coco"
             yield Refused(Reason.UNUSED, said, 0).row("", name)
         elif (root / name).is_dir() and split_of(name) and name not in folders.values():

@@ -51,7 +51,7 @@ def label_files(root: Path) -> tuple[list[LabelFile], list[Refusal]]:
     unused = []
     if len(files) > 1:
         strange = [f for f in files if _split_of_file(f, root) is None]
-        unused = [f for f in strange if not _is_coco(f)]
+        unused = [f for f in strange if not is_coco(f)]
         files = [f for f in files if f not in unused] or files[:1]
     by_split: dict[str, Path] = {}
     for file in files:
@@ -133,7 +133,7 @@ def _split_of_file(file: Path, root: Path) -> str | None:
     return split_of(file.stem) or (split_of(file.parent.name) if file.parent != root else None)
 
 
-def _is_coco(file: Path) -> bool:
+def is_coco(file: Path) -> bool:
     """Whether a file is a COCO file, or broken, so that it must be read to say so."""
     lists: list[str] = []
     try:
