@@ -202,6 +202,23 @@ def test_files_of_macos_and_windows_and_folders_around_are_passed_over(made, tmp
     assert read(zipped, tmp_path) == read(tarred, tmp_path) == expected
 
 
+@pytest.mark.parametrize(
+    ("files", "root"),
+    [
+        (["a/b/train/annos/1.json", "a/b/train/image/1.jpg"], "a/b"),
+        (["training/annos/1.json"], "."),
+        (["test/_annotations.coco.json", "test/1.jpg"], "."),
+        (["train_2024/train/annos/1.json", "train_2024/validation/annos/1.json"], "train_2024"),
+        (["set/labels.json", "set/images/1.jpg"], "set"),
+    ],
+)
+def test_folders_around_a_data_set_are_told_from_its_splits(tmp_path, files, root):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert content_root(tmp_path) == tmp_path / root
+
+
 def test_the_same_files_in_a_folder_are_passed_over_too(data):
     data.add("000001", item())
     for name in ("image/._000001.jpg", "image/.DS_Store", "annos/._000001.json", "image/Thumbs.db"):

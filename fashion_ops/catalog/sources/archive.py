@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused, readable, short
 from fashion_ops.catalog.sources.archive_members import CHUNK, ERRORS, ArchiveError, Member, members
-from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk, split_of
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _SUFFIXES = PHOTO_SUFFIXES | {".json"}  # images that are not read too: the source says so
@@ -139,10 +139,14 @@ def named_after(archive: Path, folder: Path) -> Iterator[None]:
 
 
 def content_root(folder: Path) -> Path:
-    """The folder that holds the data set: many archives wrap all their files in one folder or more."""
+    """The folder that holds the data set: many archives wrap all their files in one folder or more.
+
+    A folder that is itself a split, by its name and its label files, is no wrapper.
+    """
     while len(content := list(folder.iterdir())) == 1 and content[0].is_dir():
         only = content[0]
-        if only.name in ("train", "validation", "val") or (only / "annos").is_dir():
+        is_split = split_of(only.name) is not None and any(only.glob("*.json"))
+        if only.name in ("train", "validation") or (only / "annos").is_dir() or is_split:
             break
         folder = only
     return folder
