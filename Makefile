@@ -60,5 +60,5 @@ lock: $(STAMP) ## resolve requirements.lock again
 clean: ## delete everything that steps and services made; the environment stays
 	find data -mindepth 1 -maxdepth 1 ! -name batches ! -name inbox ! -name rejected -exec rm -rf {} +
 	rm -rf models reports .checkpoints .alarms .dagster .mlflow outputs .dvc/tmp .dvc/cache
-	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 -delete; fi
+	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 ! -name .gitignore -delete; fi
 	rm -f dvc.lock

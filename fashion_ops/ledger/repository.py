@@ -16,7 +16,7 @@ from dvc.stage import PipelineStage
 from networkx import descendants
 
 from fashion_ops.ledger.lockfile import LockEntry, Snapshot, plain, read_entries
-from fashion_ops.ledger.site_cache import make_private
+from fashion_ops.ledger.site_cache import ERRORS, cause, make_private
 
 
 class LedgerError(RuntimeError):
@@ -55,8 +55,9 @@ class Repository:
                 f"{self.root}: no DVC repository, so nothing made here can be recorded; "
                 "work in a clone of this project"
             ) from error
-        except OSError as error:
-            raise LedgerError(f"{self.root}: DVC cannot keep its state here: {error}") from error
+        except (OSError, *ERRORS) as error:
+            why = cause(error, self.root)
+            raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
 
     @property
     def lock_file(self) -> Path:
@@ -114,6 +115,9 @@ class Repository:
                     self.defined = {str(s.name): s for s in stages if isinstance(s, PipelineStage)}
                     self._definition = definition
                 yield
+            except ERRORS as error:
+                why = cause(error, self.root)
+                raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
             finally:
                 self.dvc._lock_depth -= 1
 
