@@ -20,7 +20,7 @@ from fashion_ops.ledger.repository import (
     outputs_match,
     snapshot_of,
 )
-from fashion_ops.ledger.site_cache import ERRORS, cause
+from fashion_ops.ledger.site_cache import ERRORS
 
 
 class InputsChanged(LedgerError):
@@ -185,7 +185,7 @@ class Ledger(Repository):
                 write_entry(self.lock_file, stage, entry, list(self.defined))
             except (DvcException, OSError, *ERRORS) as error:
                 remove_leftovers(Path(self.dvc.cache.local.path), started)
-                why = cause(error, self.root)
+                why = self.explain(error)
                 raise LedgerError(f"{stage}: can't be recorded: {why}") from error
         return self.entries()[stage]
 

@@ -59,6 +59,12 @@ class Repository:
             why = cause(error, self.root)
             raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
 
+    def explain(self, error: Exception) -> str:
+        """Why DVC failed; its databases are closed first, as a write that failed would stay open."""
+        if isinstance(error, ERRORS):
+            self.dvc.state.close()
+        return cause(error, self.root)
+
     @property
     def lock_file(self) -> Path:
         """Path of ``dvc.lock``, which may not exist yet."""
@@ -116,7 +122,7 @@ class Repository:
                     self._definition = definition
                 yield
             except ERRORS as error:
-                why = cause(error, self.root)
+                why = self.explain(error)
                 raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
             finally:
                 self.dvc._lock_depth -= 1
