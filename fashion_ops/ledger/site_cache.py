@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.config import Config
-from dvc_data.hashfile.cache import Cache, Timeout
+from dvc_data.hashfile.cache import Cache, Timeout  # pyright: ignore[reportPrivateImportUsage]
 
 FOLDER = "site_cache"
 ERRORS = (sqlite3.Error, Timeout)  # of these databases
@@ -51,7 +51,7 @@ def make_private(root: Path) -> Path:
         folder.chmod(0o700)
     if not (folder / ".gitignore").is_file():  # restored versions know nothing of this folder
         (folder / ".gitignore").write_text("*\n")
-    config = Config(str(dvc))
+    config: Any = Config(str(dvc))  # mappings of mappings, without types
     if config.load_one("local")["core"].get("site_cache_dir") != str(folder):
         with config.edit("local") as local:
             local["core"]["site_cache_dir"] = str(folder)
