@@ -65,5 +65,5 @@ clean: ## delete everything that steps and services made; the environment stays
 	cd models 2>/dev/null && rm -rf detector postprocess box_detector landmarker finetuned refined dfa || true
 	rm -rf reports/drift reports/evaluation reports/promotion
 	rm -rf .checkpoints .logs .alarms .dagster .mlflow .dvc/tmp .dvc/cache
-	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 -delete; fi
+	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 ! -name .gitignore -delete; fi
 	rm -f dvc.lock

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from typing import Any
 from fashion_ops.params import Notify
 from fashion_ops.params.webhook import Webhook, parse_webhook
 from fashion_ops.workspace import Workspace, write_whole
-from pipelines.webhook_client import NotDelivered, post
+from pipelines.webhook_client import BOUND, NotDelivered, post
 
 log = logging.getLogger(__name__)
 WEBHOOK = "FASHION_OPS_WEBHOOK"  # environment variable: the address holds a key and belongs in no file
@@ -100,18 +101,16 @@ def deliver(ws: Workspace, notify: Notify) -> str | None:
     Returns:
         One line that says how many alarms wait and why, which is also logged; None if none waits.
     """
-    with _only_one(ws) as alone:
-        queued = _queued(ws)
-        if not queued:
-            return None
-        if not alone:
-            return f"alarms that are being delivered: {len(queued)}"
-        reason = "no webhook is set"
-        try:
-            if webhook := find_webhook(notify):
+    reason = "no webhook is set"
+    try:
+        with _only_one(ws) as alone:
+            queued = _queued(ws)
+            if not alone:
+                return f"alarms that are being delivered: {len(queued)}"
+            if queued and (webhook := find_webhook(notify)):
                 reason = _post_all(webhook, queued)
-        except ValueError as error:
-            reason = str(error)
+    except (OSError, ValueError) as error:  # a read-only disk, before anything is posted; the address
+        reason = str(error)
     if waiting := len(_queued(ws)):
         message = f"undelivered alarms in {ws.alarms}: {waiting}; {reason}"
         log.error("%s", message)
@@ -121,8 +120,10 @@ def deliver(ws: Workspace, notify: Notify) -> str | None:
 
 def _post_all(webhook: Webhook, queued: list[Path]) -> str:
     """Post queued alarms and mark those that were accepted; returns why the others were not."""
-    reason = ""
+    reason, end = "", time.monotonic() + BOUND
     for path in queued:
+        if time.monotonic() > end:  # a tick of a sensor lasts a minute at most
+            return reason or f"host {webhook.host}: it is slow; the others follow at the next tick"
         try:
             body = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:

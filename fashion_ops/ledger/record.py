@@ -20,6 +20,7 @@ from fashion_ops.ledger.repository import (
     outputs_match,
     snapshot_of,
 )
+from fashion_ops.ledger.site_cache import ERRORS
 
 
 class InputsChanged(LedgerError):
@@ -221,9 +222,10 @@ class Ledger(Repository):
                 loaded.commit()
                 entry = to_single_stage_lockfile(loaded)
                 write_entry(self.lock_file, stage, entry, list(self.defined))
-            except (DvcException, OSError) as error:
+            except (DvcException, OSError, *ERRORS) as error:
                 remove_leftovers(Path(self.dvc.cache.local.path), started)
-                raise LedgerError(f"{stage}: can't be recorded: {error}") from error
+                why = self.explain(error)
+                raise LedgerError(f"{stage}: can't be recorded: {why}") from error
         return self.entries()[stage]
 
     def add(self, path: Path) -> None:

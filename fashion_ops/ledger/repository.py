@@ -25,7 +25,7 @@ from fashion_ops.ledger.lockfile import (
     plain,
     read_entries,
 )
-from fashion_ops.ledger.site_cache import make_private
+from fashion_ops.ledger.site_cache import ERRORS, cause, make_private
 from fashion_ops.services import (
     Service,
     await_answer,
@@ -71,8 +71,15 @@ class Repository:
                 f"{self.root}: no DVC repository, so nothing made here can be recorded; "
                 "work in a clone of this project, or make one with `git init` and `dvc init`"
             ) from error
-        except OSError as error:
-            raise LedgerError(f"{self.root}: DVC cannot keep its state here: {error}") from error
+        except (OSError, *ERRORS) as error:
+            why = cause(error, self.root)
+            raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
+
+    def explain(self, error: Exception) -> str:
+        """Why DVC failed; its databases are closed first, as a write that failed would stay open."""
+        if isinstance(error, ERRORS):
+            self.dvc.state.close()
+        return cause(error, self.root)
 
     @property
     def lock_file(self) -> Path:
@@ -173,6 +180,9 @@ class Repository:
                     self.defined = self._parse(files)
                     self._definition = definition
                 yield
+            except ERRORS as error:
+                why = self.explain(error)
+                raise LedgerError(f"{self.root}: DVC cannot keep its state: {why}") from error
             finally:
                 self.dvc._lock_depth -= 1
 

@@ -10,11 +10,32 @@ in ``.dvc/config.local``, which git ignores. It is corrected after the workspace
 The variable ``DVC_SITE_CACHE_DIR`` overrides it. ``make env`` calls this module, for ``dvc`` by hand.
 """
 
+import shutil
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 from dvc.config import Config
+from dvc_data.hashfile.cache import Cache, Timeout  # pyright: ignore[reportPrivateImportUsage]
 
 FOLDER = "site_cache"
+ERRORS = (sqlite3.Error, Timeout)  # of these databases
+FULL = 1 << 20  # bytes; SQLite needs a few pages more than it changes
+
+
+def _set(cache: Cache, key: Any, value: Any) -> None:
+    """``cache[key] = value``, once: on a full disk ``diskcache`` would try again for ever."""
+    cache.set(key, value, retry=False)
+
+
+Cache.__setitem__ = _set  # type: ignore[method-assign]
+
+
+def cause(error: Exception, root: Path) -> str:
+    """The text of an error; a full disk has the same words whether a database meets it or a file."""
+    if isinstance(error, ERRORS) and shutil.disk_usage(root).free < FULL:
+        return f"No space left on device ({root / '.dvc' / FOLDER})"
+    return str(error) or f"{root / '.dvc' / FOLDER}: locked by another process"
 
 
 def make_private(root: Path) -> Path:
@@ -28,7 +49,9 @@ def make_private(root: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
-    config = Config(str(dvc))
+    if not (folder / ".gitignore").is_file():  # restored versions know nothing of this folder
+        (folder / ".gitignore").write_text("*\n")
+    config: Any = Config(str(dvc))  # mappings of mappings, without types
     if config.load_one("local")["core"].get("site_cache_dir") != str(folder):
         with config.edit("local") as local:
             local["core"]["site_cache_dir"] = str(folder)

@@ -5,6 +5,7 @@ is what to do. The command runs in a workspace with parameters and nothing else,
 changes it. Words that start with ``papers``, ``pipelines.run`` or ``pipelines.home`` are those modules.
 """
 
+import bz2
 import gzip
 import json
 from pathlib import Path
@@ -190,11 +191,11 @@ INPUTS = [
     Mistake(
         "compressed annotations",
         "ingest",
-        "gt.json.gz: is compressed",
-        "gunzip --keep gt.json.gz",
+        "gt.json.bz2: not JSON",
+        "unpack it first",
         both(
-            put("params.yaml", "ingest: {source: coco, root: gt.json.gz}"),
-            put("gt.json.gz", gzip.compress(b"{}")),
+            put("params.yaml", "ingest: {source: coco, root: gt.json.bz2, max_quarantined: 0}"),
+            put("gt.json.bz2", bz2.compress(b"{}")),
         ),
     ),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),

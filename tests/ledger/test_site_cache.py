@@ -70,10 +70,15 @@ def test_another_folder_can_be_named_and_one_that_cannot_be_made_is_named(
 def test_make_env_prepares_it_for_dvc_by_hand(root: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert "python -m fashion_ops.ledger.site_cache" in makefile
-    assert "find .dvc/site_cache -mindepth 1 -delete" in makefile  # `make clean` keeps its permissions
+    assert (
+        "find .dvc/site_cache -mindepth 1 ! -name .gitignore -delete" in makefile
+    )  # `make clean` keeps its permissions
     command = [sys.executable, "-m", "fashion_ops.ledger.site_cache"]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=root, env=env, check=True)
     assert private(root / ".dvc" / "site_cache")
     assert str(root / ".dvc" / "site_cache") in (root / ".dvc" / "config.local").read_text()
-    assert "/site_cache" in (ROOT / ".dvc" / ".gitignore").read_text().split()
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    listed = ["git", "status", "--porcelain", "--untracked-files=all"]
+    seen = subprocess.run(listed, cwd=root, check=True, capture_output=True, text=True).stdout
+    assert "site_cache" not in seen
