@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_object
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import Scores, score_landmarks
-from fashion_ops.reading import read_object
 from fashion_ops.taxonomy import CATEGORIES
 from papers.config import TableConfig
 

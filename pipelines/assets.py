@@ -19,7 +19,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.tags import RESUME_RETRY_TAG
 
-from fashion_ops.failures import failure_line
+from fashion_ops.errors.failures import failure_line
 from fashion_ops.ledger import Ledger, LedgerError, LockEntry
 from fashion_ops.params import Retrain
 from fashion_ops.steps import PARTITIONS, REGISTRY

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from fashion_ops.reading import read_object
+from fashion_ops.errors.reading import read_object
 from fashion_ops.registry.checks import CHECKS as STEP_CHECKS
 from fashion_ops.registry.checks import Check
 from pipelines.metadata import step_failure

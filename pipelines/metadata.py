@@ -13,10 +13,10 @@ from typing import Any
 import dagster as dg
 from dagster._core.execution.plan.objects import StepFailureData
 
-from fashion_ops.failures import FAULT, exit_status, failure_line
+from fashion_ops.errors.failures import FAULT, exit_status, failure_line
+from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.ledger import LockEntry
 from fashion_ops.methods.parts.history import HISTORY, read_losses
-from fashion_ops.reading import read_object, read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 from pipelines.lineage import split

@@ -15,7 +15,7 @@ from typing import NoReturn
 import dagster as dg
 
 from fashion_ops.commands.answers import answered, complain, debug_option
-from fashion_ops.failures import FAULT, MISTAKE, one_line
+from fashion_ops.errors.failures import FAULT, MISTAKE, one_line
 from fashion_ops.params import load_params
 from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES

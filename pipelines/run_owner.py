@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
-from fashion_ops.processes import is_alive, is_here, this_process
+from fashion_ops.files.processes import is_alive, is_here, this_process
 from fashion_ops.workspace import Workspace
 
 __all__ = [

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from fashion_ops.errors.reading import read_object
 from fashion_ops.params import load_params
-from fashion_ops.reading import read_object
 from fashion_ops.workspace import Workspace
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 from PIL import Image, ImageOps
 
 from fashion_ops.catalog.stderr import decoder_messages
-from fashion_ops.reading import read_table, readable
+from fashion_ops.errors.reading import read_table, readable
 
 SHARD_NAME = "shard-{:05d}.arrow"
 LAYOUT = pa.schema({"image_id": pa.int64(), "bytes": pa.binary()})  # of encoded images

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from fashion_ops.catalog.reader import LAYOUT, Catalog, decode_rgb
-from fashion_ops.reading import read_object, read_table
+from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from fashion_ops.failures import FAULT, exit_status, failure_line, one_line, printable
+from fashion_ops.errors.failures import FAULT, exit_status, failure_line, one_line, printable
 
 DEBUG = "FASHION_OPS_DEBUG"
 LOG = Path(".logs", "errors.log")

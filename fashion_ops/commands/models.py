@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fashion_ops.commands.shared import between, complain, params_or_defaults, read_params, report
-from fashion_ops.failures import printable
+from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.shared import between, params_or_defaults, spoken_warnings
+from fashion_ops.commands.shared import between, params_or_defaults
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
 
@@ -48,20 +48,19 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
-    with spoken_warnings():
-        if metric == "ap":
-            from fashion_ops.evaluation.coco_files import score_files
+    if metric == "ap":
+        from fashion_ops.evaluation.coco_files import score_files
 
-            scores = score_files(annotations, predictions)
-            text = _ap_text(scores)
-        else:
-            from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
+        scores = score_files(annotations, predictions)
+        text = _ap_text(scores)
+    else:
+        from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog
 
-            labels = f"{params_or_defaults().ingest_alignment.lsp_convention}-centric"
-            chosen = _chosen(only or [])
-            options = ScoreOptions(metric, split, *chosen, frame, pixels, labels)
-            scores = score_catalog(annotations, predictions, options)
-            text = _alignment_text(scores)
+        labels = f"{params_or_defaults().ingest_alignment.lsp_convention}-centric"
+        chosen = _chosen(only or [])
+        options = ScoreOptions(metric, split, *chosen, frame, pixels, labels)
+        scores = score_catalog(annotations, predictions, options)
+        text = _alignment_text(scores)
     typer.echo(json.dumps(scores, indent=1) if as_json else text)
 
 

@@ -1,7 +1,6 @@
 """What several commands use: parameters and workspace, printed metrics, options that are numbers."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +21,6 @@ __all__ = [
     "print_status",
     "read_params",
     "report",
-    "spoken_warnings",
     "writing_to",
 ]
 
@@ -36,20 +34,6 @@ def writing_to(ws: Workspace, *stages: str) -> Iterator[None]:
     """
     with ws.writing(this_command(), *stages):
         yield
-
-
-@contextmanager
-def spoken_warnings() -> Iterator[None]:
-    """Print each ``UserWarning`` as one line, without the place in the code that raises it."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                console.print(
-                    f"warning: {warning.message}", style="yellow", markup=False, soft_wrap=True
-                )
 
 
 def print_metrics(stage: str, metrics: dict[str, Any]) -> None:

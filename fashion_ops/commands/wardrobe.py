@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands.shared import complain
-from fashion_ops.failures import failure_line
+from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.outputs import FileKind, check_file, marked_png
 from fashion_ops.files.publishing import write_whole
 

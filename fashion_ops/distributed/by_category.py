@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import CategoryJob, Result
 from fashion_ops.distributed.timesheet import Timesheet
+from fashion_ops.errors.reading import read_table
 from fashion_ops.ledger import Ledger, LockEntry
 from fashion_ops.params import Params, load_params
-from fashion_ops.reading import read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace

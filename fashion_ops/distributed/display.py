@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from fashion_ops.distributed.job_store import Event
-from fashion_ops.failures import failure_line
+from fashion_ops.errors.failures import failure_line
 
 
 class Display:

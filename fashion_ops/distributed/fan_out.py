@@ -13,7 +13,7 @@ from typing import Any
 from fashion_ops.distributed.cluster import connect, usable_gpus
 from fashion_ops.distributed.driver import Driver, Job, Work
 from fashion_ops.distributed.worker import Metrics
-from fashion_ops.failures import MISTAKE, exit_status, failure_line
+from fashion_ops.errors.failures import MISTAKE, exit_status, failure_line
 from fashion_ops.params import Distributed
 
 

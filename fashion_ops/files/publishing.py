@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from fashion_ops.files.outputs import FolderKind, OutputRefused, check_folder, placed
-from fashion_ops.processes import start_of
+from fashion_ops.files.processes import start_of
 
 PARTIAL, OLD = "partial", "old"
 _NAME = re.compile(

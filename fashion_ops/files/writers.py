@@ -24,8 +24,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from fashion_ops.files.processes import start_of
 from fashion_ops.files.publishing import machine, write_whole
-from fashion_ops.processes import start_of
 
 FOLDER = Path(".checkpoints", "writers")  # git ignores it, in all versions
 _GATE_SECONDS = 30  # others hold the gate for milliseconds

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.landmark_pipeline import VARIANTS
 from fashion_ops.inference.predictions import BOX_KINDS, CHUNK, Tables, detect, landmark_tables
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import Evaluate, Params
-from fashion_ops.reading import read_table
 from fashion_ops.workspace import Workspace
 
 

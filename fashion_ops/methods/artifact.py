@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fashion_ops.errors.reading import mend, read_object, read_weights, readable
 from fashion_ops.methods.parts.history import History, write_history
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.reading import mend, read_object, read_weights, readable
 from fashion_ops.workspace import maker
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from fashion_ops.catalog.quarantine import Reason
+from fashion_ops.errors.reading import open_table, read_object, read_table
 from fashion_ops.params import Params
-from fashion_ops.reading import open_table, read_object, read_table
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 

@@ -38,8 +38,8 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from fashion_ops import services
+from fashion_ops.files.processes import this_process
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.processes import this_process
 from fashion_ops.services.s3 import s3_service
 from fashion_ops.workspace import find_root
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from fashion_ops.processes import is_alive, is_here
+from fashion_ops.files.processes import is_alive, is_here
 from fashion_ops.registry.client import EXPERIMENT, OWNER_TAG
 
 REMOTE_RUN_EXPIRES = timedelta(days=2)

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
 from fashion_ops.evaluation.instances import Detections, GroundTruth
-from fashion_ops.reading import read_table
 
 FROZEN_SET = "evaluation"  # folder among the artifacts of a version's run
 VARIANT = "refined"  # the predictions that the gate compares

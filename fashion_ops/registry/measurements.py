@@ -19,6 +19,7 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_json
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
 from fashion_ops.evaluation.oks_nms import oks_nms
@@ -27,7 +28,6 @@ from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import compare_start, predict_split
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.progress import phase, track
-from fashion_ops.reading import read_json
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from fashion_ops.files.processes import this_process
 from fashion_ops.params import Params
-from fashion_ops.processes import this_process
 from fashion_ops.workspace import Workspace
 
 Metrics = Mapping[str, float]

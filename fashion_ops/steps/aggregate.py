@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_ops.catalog import schemas, tables
+from fashion_ops.errors.reading import open_table
 from fashion_ops.params import Params
-from fashion_ops.reading import open_table
 from fashion_ops.taxonomy import CATEGORIES, Grouping, load_grouping
 from fashion_ops.workspace import Workspace, publish
 

@@ -36,9 +36,9 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.base import IMAGE_SUFFIXES, is_junk
 from fashion_ops.catalog.sources.batches import folders, layout, number
+from fashion_ops.errors.reading import read_table
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
-from fashion_ops.reading import read_table
 from fashion_ops.workspace import Workspace
 
 READY_SUFFIX = ".ready"

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.catalog.alignment.schemas import PREDICTIONS
+from fashion_ops.errors.reading import read_arrays
 from fashion_ops.evaluation.mean_shape import mean_points
 from fashion_ops.evaluation.normalized_error import counted, errors, ne
 from fashion_ops.methods.alignment.data import Split, kinds_of, load_split
@@ -24,7 +25,6 @@ from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.progress import track
-from fashion_ops.reading import read_arrays
 from fashion_ops.reports.alignment_clusters import draw_patterns
 from fashion_ops.workspace import Workspace, publish
 

@@ -15,10 +15,10 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.sources.batches import batch_of
+from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation import drift
 from fashion_ops.methods.parts.pseudo_labels import distances, to_frame
 from fashion_ops.params import Params
-from fashion_ops.reading import read_table
 from fashion_ops.reports.drift import draw_drift
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish

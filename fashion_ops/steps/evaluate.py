@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.oks_nms import oks_nms
@@ -29,7 +30,6 @@ from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
-from fashion_ops.reading import read_object, read_table
 from fashion_ops.reports.gallery import draw_gallery, write_gallery
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
 from fashion_ops.reports.report import ReportContent, Tuning, write_report

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fashion_ops.catalog import schemas, tables
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_arrow
 from fashion_ops.methods.parts.pseudo_labels import (
     distances,
     fit_centers,
@@ -23,7 +24,6 @@ from fashion_ops.methods.parts.pseudo_labels import (
 )
 from fashion_ops.params import Params
 from fashion_ops.progress import track
-from fashion_ops.reading import read_arrow
 from fashion_ops.reports.clusters import draw_clusters
 from fashion_ops.taxonomy import CATEGORIES, Category
 from fashion_ops.workspace import Workspace, publish

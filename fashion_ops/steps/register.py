@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_object
 from fashion_ops.ledger import Ledger, LedgerError, push
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
-from fashion_ops.reading import read_object
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
 from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks

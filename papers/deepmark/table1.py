@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from fashion_ops.errors.reading import read_json
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.backbones.by_name import find_backbone
 from fashion_ops.methods.centernet.inference import Detector, build
 from fashion_ops.params import Aggregate, Params
-from fashion_ops.reading import read_json
 from fashion_ops.steps import aggregate, train_detector
 from fashion_ops.workspace import Workspace, write_whole
 from papers.config import TableConfig

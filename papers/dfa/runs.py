@@ -16,6 +16,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.errors.reading import read_arrays
 from fashion_ops.evaluation.mean_shape import mean_points
 from fashion_ops.evaluation.normalized_error import errors
 from fashion_ops.methods.alignment.data import PERSON, Split, kinds_of, load_split
@@ -25,7 +26,6 @@ from fashion_ops.methods.alignment.dfa.targets import Space
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
 from fashion_ops.params import DfaStage
-from fashion_ops.reading import read_arrays
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish, write_whole

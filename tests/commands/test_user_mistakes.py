@@ -22,7 +22,7 @@ from fashion_ops import cli
 from fashion_ops.commands import workspace as workspace_commands
 from fashion_ops.commands.answers import LOG
 from fashion_ops.distributed.fan_out import FanOutError
-from fashion_ops.failures import exit_status, failure_line
+from fashion_ops.errors.failures import exit_status, failure_line
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.inference import build
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fashion_ops.files.outputs import OutputRefused
+from fashion_ops.files.processes import start_of
 from fashion_ops.files.publishing import machine, partials, publish, recover, temporary, write_whole
-from fashion_ops.processes import start_of
 from fashion_ops.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

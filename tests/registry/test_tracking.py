@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from fashion_ops.distributed.fan_out import FanOutError
-from fashion_ops.processes import this_process
+from fashion_ops.files.processes import this_process
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.dead_runs import close_dead_runs
 from fashion_ops.registry.tracking import CategoryRuns

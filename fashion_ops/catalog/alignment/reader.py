@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.reading import read_table
+from fashion_ops.errors.reading import read_table
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, NUM_SLOTS, points_of_type
 
 # The five test subsets of FLD (DFA, Table 3) and their codes.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused, is_utf8
-from fashion_ops.reading import unpack
+from fashion_ops.errors.reading import unpack
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif")

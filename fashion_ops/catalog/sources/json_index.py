@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import unpacked
-from fashion_ops.reading import is_packed
+from fashion_ops.errors.reading import is_packed
 
 Buffer = bytes | mmap
 

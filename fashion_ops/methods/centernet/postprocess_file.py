@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fashion_ops.errors.reading import read_object
 from fashion_ops.params import PostProcess
-from fashion_ops.reading import read_object
 
 FILE = "postprocess.json"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import nn
 
+from fashion_ops.errors.reading import read_weights
 from fashion_ops.methods.artifact import WEIGHTS, read_spec
 from fashion_ops.methods.centernet.inference import METHOD
-from fashion_ops.reading import read_weights
 
 
 @dataclass(frozen=True)

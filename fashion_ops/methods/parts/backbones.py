@@ -16,7 +16,7 @@ import torch
 from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
 
-from fashion_ops.reading import read_weights, readable
+from fashion_ops.errors.reading import read_weights, readable
 
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from fashion_ops.reading import read_json
+from fashion_ops.errors.reading import read_json
 
 HISTORY = "history.json"
 History = list[dict[str, float]]  # in the order of epochs; empty without training

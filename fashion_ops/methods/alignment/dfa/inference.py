@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from safetensors.numpy import save_file
 from torch import Tensor
 
+from fashion_ops.errors.reading import read_arrays
 from fashion_ops.methods.alignment.crops import Crops
 from fashion_ops.methods.alignment.dfa.model import Output, StageNet
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
@@ -21,7 +22,6 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.trainer import autocast
-from fashion_ops.reading import read_arrays
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from fashion_ops.errors.reading import read_object
 from fashion_ops.files.outputs import FolderKind
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.methods.centernet.postprocess_file import FILE
 from fashion_ops.params import Section
-from fashion_ops.reading import read_object
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
 Format = Literal["onnx", "openvino"]

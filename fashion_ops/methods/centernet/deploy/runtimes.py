@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from fashion_ops.catalog.stderr import decoder_messages
+from fashion_ops.errors.reading import readable
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.decode import Decoded
 from fashion_ops.methods.centernet.deploy.graph import GARMENTS, INPUT, NETWORK, Graph
 from fashion_ops.methods.centernet.inference import METHOD, Detection, Detector
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
 from fashion_ops.params import PostProcess
-from fashion_ops.reading import readable
 
 ExportRuntime = Literal["onnx", "openvino"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fashion_ops.failures import failure_line, message, one_line
+from fashion_ops.errors.failures import failure_line, message, one_line
 from fashion_ops.workspace import maker
 
 if TYPE_CHECKING:

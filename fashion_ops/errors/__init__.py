@@ -1,0 +1,1 @@
+"""What an error says: the line that a reader gets, and readers of files whose errors name the file."""
