@@ -22,10 +22,10 @@ def jpeg(suffix=".jpg", width=WIDTH, height=HEIGHT, seed=0):
 
 
 def item(name="skirt", **changes):
-    """A sound item: its landmarks lie on a diagonal within its box."""
+    """A valid item: its landmarks lie on a diagonal within its box."""
     own = category(name)
     landmarks = [v for i in range(own.num_landmarks) for v in (12 + i, 22 + i, 2)]
-    sound = {
+    valid = {
         "category_id": own.id,
         "category_name": own.label,
         "bounding_box": [10, 20, 55, 70],
@@ -37,7 +37,7 @@ def item(name="skirt", **changes):
         "viewpoint": 2,
         "style": 1,
     }
-    return sound | changes
+    return valid | changes
 
 
 class Data:

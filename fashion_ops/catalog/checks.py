@@ -44,7 +44,7 @@ class Ragged:
 
 @dataclass(frozen=True)
 class CheckedGarments:
-    """The sound garments of a chunk as columns (see ``schemas.GARMENTS``)."""
+    """The valid garments of a chunk as columns (see ``schemas.GARMENTS``)."""
 
     index: np.ndarray  # position among the items that were checked
     category_id: np.ndarray
@@ -63,7 +63,7 @@ class CheckedGarments:
 def check_items(
     items: Sequence[Item], widths: np.ndarray, heights: np.ndarray
 ) -> tuple[CheckedGarments, dict[int, Refused]]:
-    """Split ``items`` into sound garments and refusals.
+    """Split ``items`` into valid garments and refusals.
 
     Args:
         items: as a source gave them.
@@ -71,7 +71,7 @@ def check_items(
         heights: height of each item's image, likewise.
 
     Returns:
-        The sound garments, and for each other item, by its index in ``items``, why it is refused.
+        The valid garments, and for each other item, by its index in ``items``, why it is refused.
     """
     refused: dict[int, Refused] = {}
     shaped = []

@@ -20,10 +20,10 @@ from fashion_ops.catalog.sources.base import Entry, Labels
 
 @dataclass(frozen=True)
 class Chunk:
-    """The sound images and garments of a chunk, and what was refused.
+    """The valid images and garments of a chunk, and what was refused.
 
-    ``records`` is the number of garments and crowd regions read, sound or not. ``items`` has the name
-    of each sound garment, ``image_of`` the index of its image in ``images``.
+    ``records`` is the number of garments and crowd regions read, valid or not. ``items`` has the name
+    of each valid garment, ``image_of`` the index of its image in ``images``.
     """
 
     records: int

@@ -34,7 +34,7 @@ _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 
 @dataclass(frozen=True, slots=True)
 class CheckedImage:
-    """A sound image, as in images.parquet. ``data`` and ``sha256`` are empty if it stays in place."""
+    """A valid image, as in images.parquet. ``data`` and ``sha256`` are empty if it stays in place."""
 
     split: str
     file_name: str

@@ -2,7 +2,7 @@
 
 A *record* is one labelled garment. Where an image or a label file is refused whole, its row counts
 the garments lost with it, or one if that number is unknown; a file or folder that is not used has a
-row that counts none. A crowd annotation of COCO is a record and sound, but no garment. In alignment
+row that counts none. A crowd annotation of COCO is a record and valid, but no garment. In alignment
 data a record is one image name, in whichever of the lists it occurs; there a row also names the line of
 the list.
 """

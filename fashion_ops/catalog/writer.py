@@ -27,7 +27,7 @@ class Totals:
     """How many records came in and where they went; ``images`` to ``crowds`` are by split.
 
     ``records`` is counted where labels are read, so that losses show. ``crowds`` are those among the
-    ``quarantined`` that are no garments, but sound; ``unused`` names the files that are not used.
+    ``quarantined`` that are no garments, but valid; ``unused`` names the files that are not used.
     """
 
     records: int = 0
@@ -35,13 +35,13 @@ class Totals:
     garments: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     crowds: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)  # why records are unsound
+    reasons: Counter[str] = field(default_factory=Counter)  # why records are invalid
     examples: dict[str, Refusal] = field(default_factory=dict)  # by reason
     unused: list[Refusal] = field(default_factory=list)
 
     @property
-    def unsound(self) -> Counter[str]:
-        """Numbers of quarantined records that are unsound, by split."""
+    def invalid(self) -> Counter[str]:
+        """Numbers of quarantined records that are invalid, by split."""
         return self.quarantined - self.crowds
 
     def refuse(self, refusal: Refusal) -> None:
@@ -66,18 +66,18 @@ class Totals:
             )
 
     def check_quarantined(self, limit: float, root: Path | str, step: str) -> None:
-        """Check that not too many records are unsound, over all or a whole split of them.
+        """Check that not too many records are invalid, over all or a whole split of them.
 
         Args:
-            limit: largest share of unsound records, 0..1; at 1 a split may also be lost whole.
+            limit: largest share of invalid records, 0..1; at 1 a split may also be lost whole.
             root: the data set, for the message.
             step: the step whose parameter ``max_quarantined`` is the limit.
 
         Raises:
             ValueError: there are too many; names the most frequent reasons, with an example each.
         """
-        refused = self.unsound.total()
-        lost = [s for s, count in self.unsound.items() if s and count and not self.garments[s]]
+        refused = self.invalid.total()
+        lost = [s for s, count in self.invalid.items() if s and count and not self.garments[s]]
         if refused <= limit * self.records and (limit == 1 or not lost):
             return
         reasons = []
@@ -86,7 +86,7 @@ class Totals:
             reasons.append(f"  {count} x {reason}; for example {example.place}: {example.value}")
         nothing_left = f"; nothing is left of split {', '.join(lost)}" if lost else ""
         raise ValueError(
-            f"{root}: {refused} of {self.records} records are unsound, {step}.max_quarantined allows "
+            f"{root}: {refused} of {self.records} records are invalid, {step}.max_quarantined allows "
             f"{limit:.2%}{nothing_left}. Most frequent:\n" + "\n".join(reasons)
         )
 

@@ -93,7 +93,7 @@ def predict(
 
 @contextmanager
 def _only_training(checkpoint: Path) -> Iterator[None]:
-    """Keep other trainings from using the same resume point within the block.
+    """Keep other trainings from using the same checkpoint within the block.
 
     Raises:
         OSError: another one uses it.

@@ -14,7 +14,7 @@ def prune(
         bool, typer.Option("--delete", help="Delete what the table says goes. Default: only show it.")
     ] = False,
 ) -> None:
-    """Show which old versions, records, tags, cached data and resume points may go, and why.
+    """Show which old versions, records, tags, cached data and checkpoints may go, and why.
 
     Champion, previous, challenger and every version with an alias, a description or the tag `keep`
     stay, with all that restoring them needs.

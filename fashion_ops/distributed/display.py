@@ -60,7 +60,7 @@ class Display:
                 )
                 self._progress.update(task.id, completed=event.epoch, metrics=metrics)
             elif event.kind == "not_saved":
-                self.warn(f"resume points are not written: {event.error}")
+                self.warn(f"checkpoints are not written: {event.error}")
 
     def complete(self, name: str) -> None:
         """Show that a job is done and recorded."""

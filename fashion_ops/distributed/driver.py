@@ -38,7 +38,7 @@ class Job:
     """One job of a fan-out."""
 
     name: str  # unique
-    key: str  # name of its resume point: a hash of everything that the result depends on
+    key: str  # name of its checkpoint: a hash of everything that the result depends on
     cost: float  # in any unit; the most expensive job starts first
     prepare: Callable[[], Any]  # makes the input of ``work``, on the driver, just in time
     stream: str | None = None  # field of the dataclass from ``prepare`` that is sent chunk by chunk
@@ -145,7 +145,7 @@ class Driver:
     def stop(self) -> None:
         """Cancel running tasks and the job store.
 
-        Complete resume points stay, half-written ones are deleted.
+        Complete checkpoints stay, half-written ones are deleted.
         """
         with _deferred_interrupt():
             for ref in self._running:
@@ -249,7 +249,7 @@ def _cause(error: Exception) -> BaseException:
 
 
 def _start_job_store(folder: Path) -> Any:
-    """Start the job store as a Ray actor on the driver's node, with its resume points in ``folder``."""
+    """Start the job store as a Ray actor on the driver's node, with its checkpoints in ``folder``."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=here)
     return actor.remote(str(folder.resolve()))

@@ -2,7 +2,7 @@
 
 One job trains one category. The driver prepares it; a worker computes the result without a shared file
 system and fetches large data chunk by chunk; the driver writes and records the result. The driver's
-disk keeps a resume point of each job: if a worker or its node dies, another worker continues from the
+disk keeps a checkpoint of each job: if a worker or its node dies, another worker continues from the
 last epoch. Nothing here depends on what is trained, or on Dagster or DVC.
 """
 
@@ -51,9 +51,9 @@ def fan_out(
             It resumes from the file ``checkpoint`` if that exists, rewrites it after each epoch, and
             then calls ``on_epoch(epochs_done, metrics)``, from its own process or one that it started.
         on_result: called on the driver with (job name, result); Ctrl-C waits until it returns. If it
-            raises, the job counts as failed and keeps its resume point.
+            raises, the job counts as failed and keeps its checkpoint.
         settings: CPUs and GPUs of a task, retries.
-        checkpoints: folder on the driver for resume points.
+        checkpoints: folder on the driver for checkpoints.
         timesheet: JSON file that records which node ran which job from when to when; None for no file.
         on_epoch: called on the driver with (job name, epochs done, metrics) for each epoch.
 

@@ -1,4 +1,4 @@
-"""The job store: resume points, data in chunks and progress of the jobs, kept on the driver's node.
+"""The job store: checkpoints, data in chunks and progress of the jobs, kept on the driver's node.
 
 It runs as a Ray actor beside the driver, but does not import Ray. Workers reach the driver's disk only
 through it. ``scratch`` is a worker's own temporary folder; if its process is killed, a later worker on
@@ -31,11 +31,11 @@ class Event:
     resumed: bool = False
     epoch: int = 0  # epochs done
     metrics: Mapping[str, float] | None = None
-    error: str = ""  # why a resume point could not be written
+    error: str = ""  # why a checkpoint could not be written
 
 
 class JobStore:
-    """Keeps resume points in ``folder`` by key, chunks by job name, and events until they are taken."""
+    """Keeps checkpoints in ``folder`` by key, chunks by job name, and events until they are taken."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
@@ -55,11 +55,11 @@ class JobStore:
 
         Args:
             name: name of the job.
-            key: name of its resume point.
+            key: name of its checkpoint.
             node: the worker's node, for the display and the timesheet.
 
         Returns:
-            The resume point; None if there is none, and the job starts from the beginning.
+            The checkpoint; None if there is none, and the job starts from the beginning.
         """
         path = self._folder / key
         saved = path.read_bytes() if path.is_file() else None
@@ -69,14 +69,14 @@ class JobStore:
     def save(
         self, name: str, key: str, data: bytes | None, epoch: int, metrics: Mapping[str, float]
     ) -> None:
-        """Report an epoch and save the resume point of a job.
+        """Report an epoch and save the checkpoint of a job.
 
         If it can't be written, an event says so and the job continues.
 
         Args:
             name: name of the job.
-            key: name of its resume point.
-            data: the resume point; None if there is none to save.
+            key: name of its checkpoint.
+            data: the checkpoint; None if there is none to save.
             epoch: number of epochs done.
             metrics: of the last epoch.
         """
@@ -98,13 +98,13 @@ class JobStore:
         return events
 
     def remove(self, name: str, key: str) -> None:
-        """Delete the resume point ``key`` and the data of a job that is completed."""
+        """Delete the checkpoint ``key`` and the data of a job that is completed."""
         self._sources.pop(name, None)
         (self._folder / key).unlink(missing_ok=True)
 
 
 def remove_partials(folder: Path, keys: Sequence[str]) -> None:
-    """Delete half-written resume points of these keys, which interrupted saves left in ``folder``."""
+    """Delete half-written checkpoints of these keys, which interrupted saves left in ``folder``."""
     for key in keys:
         for partial in partials(folder / key):
             partial.unlink(missing_ok=True)

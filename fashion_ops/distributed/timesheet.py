@@ -26,7 +26,7 @@ class Attempt:
     node: str
     start: float
     end: float  # of a lost worker: its last report
-    resumed: bool  # from a resume point
+    resumed: bool  # from a checkpoint
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One task on a worker: fetch the resume point, do the work, send each new resume point back.
+"""One task on a worker: fetch the checkpoint, do the work, send each new checkpoint back.
 
 The worker's own disk holds only its scratch folder; the driver's disk is reached through the job store.
 """
@@ -39,7 +39,7 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
             start of the job is reported, so that the imports are part of the job's duration.
         payload: the input of the job.
         name: name of the job.
-        key: name of its resume point.
+        key: name of its checkpoint.
         job_store: handle of the ``JobStore`` actor.
 
     Returns:
@@ -74,9 +74,9 @@ def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
 class EpochReporter:
     """Calls ``save(checkpoint bytes, epoch, metrics)`` for each epoch, also from child processes.
 
-    In the process that made it, a call returns when the resume point is saved. A child process that
+    In the process that made it, a call returns when the checkpoint is saved. A child process that
     shares the training has no connection to Ray: it leaves a file in ``folder``, which a thread of the
-    first process passes on. ``checkpoint`` is the file that the training writes its resume point to.
+    first process passes on. ``checkpoint`` is the file that the training writes its checkpoint to.
     """
 
     def __init__(

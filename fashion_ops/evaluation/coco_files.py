@@ -1,7 +1,7 @@
 """Read COCO annotation and result files from any source, and score one against the other.
 
 Fields mean what they mean to ``ingest`` (``catalog.sources.coco_fields``). ``score_files`` answers
-whenever stock pycocotools does, with its numbers: sound files are scored by ``oks``, all others by
+whenever stock pycocotools does, with its numbers: valid files are scored by ``oks``, all others by
 pycocotools itself, with a warning that names the record and the value. Where pycocotools gives no
 answer either, that sentence is the error.
 """

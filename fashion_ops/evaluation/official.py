@@ -1,7 +1,7 @@
 """Landmark AP computed by stock pycocotools, the official evaluator.
 
-``oks`` gives the same numbers much faster, but only for sound files. pycocotools also answers for many
-unsound ones (``coco_files``), and then its numbers are the official ones, whatever they mean.
+``oks`` gives the same numbers much faster, but only for valid files. pycocotools also answers for many
+invalid ones (``coco_files``), and then its numbers are the official ones, whatever they mean.
 """
 
 import contextlib

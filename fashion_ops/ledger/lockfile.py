@@ -56,7 +56,7 @@ class Snapshot:
 
     @property
     def digest(self) -> str:
-        """One hash of all inputs, which is also the name of the stage's resume point."""
+        """One hash of all inputs, which is also the name of the stage's checkpoint."""
         return digest([self.stage, self.cmd, dict(self.deps), dict(self.params)])
 
     @property

@@ -20,7 +20,7 @@ class Synthesize(Section):
 
 
 class Ingest(Section):
-    """The source of labelled photos, and how many unsound records are tolerated."""
+    """The source of labelled photos, and how many invalid records are tolerated."""
 
     source: Literal["deepfashion2", "coco"] = "deepfashion2"
     root: str = "data/raw"

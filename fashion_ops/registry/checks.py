@@ -66,9 +66,9 @@ def catalog_adds_up(params: Params, ws: Workspace) -> Outcome:
 
 
 def quarantine_share(params: Params, ws: Workspace) -> Outcome:
-    """At most the share ``ingest.max_quarantined`` of all records is unsound and in quarantine.
+    """At most the share ``ingest.max_quarantined`` of all records is invalid and in quarantine.
 
-    Crowd regions are sound. A catalog without any record fails.
+    Crowd regions are valid. A catalog without any record fails.
     """
     limit = params.ingest.max_quarantined
     rows = read_table(ws.catalog / "quarantine.parquet", columns=["reason", "num_records"])

@@ -1,4 +1,4 @@
-"""What of a workspace's files may go: snapshot tags of git, objects of DVC's cache, resume points."""
+"""What of a workspace's files may go: snapshot tags of git, objects of DVC's cache, checkpoints."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from fashion_ops.registry.restore import SNAPSHOT_TAG
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
-_DIGEST = re.compile(r"[0-9a-f]{32}")  # a resume point of one category: ``Snapshot.digest``
+_DIGEST = re.compile(r"[0-9a-f]{32}")  # a checkpoint of one category: ``Snapshot.digest``
 
 
 @dataclass
@@ -43,7 +43,7 @@ def plan_files(
     """Divide the files of a workspace into what stays and what goes; changes nothing.
 
     Args:
-        params: the parameters; they tell which resume points a next run could use.
+        params: the parameters; they tell which checkpoints a next run could use.
         ws: the workspace.
         versions: of the registry, that go.
         kept: versions that stay, of all models.
@@ -170,7 +170,7 @@ def _needed_by_git(
 
 
 def _add_resume_points(plan: FilesPlan, params: Params, ws: Workspace, ledger: Ledger) -> None:
-    """Add the resume points: those that no run with the present inputs and parameters uses go."""
+    """Add the checkpoints: those that no run with the present inputs and parameters uses go."""
     useful = _useful(params, ws, ledger)
     unknown = "its step lacks an input, so nobody can tell" if "" in useful else ""
     for file in sorted(ws.checkpoints.iterdir()) if ws.checkpoints.is_dir() else ():
@@ -183,14 +183,14 @@ def _add_resume_points(plan: FilesPlan, params: Params, ws: Workspace, ledger: L
         plan.resume_points += [file] if goes else []
         text = why or "of other inputs or parameters, or of a step that is current"
         size = file.stat().st_size
-        plan.items.append(Item("resume point", file.name, size, goes, text))
+        plan.items.append(Item("checkpoint", file.name, size, goes, text))
 
 
 _SECTIONS = ("train_detector", "train_box_detector", "train_landmarker")
 
 
 def _useful(params: Params, ws: Workspace, ledger: Ledger) -> dict[str, str]:
-    """The steps that would continue from a resume point, by its name; "" if one can't be told."""
+    """The steps that would continue from a checkpoint, by its name; "" if one can't be told."""
     names: dict[str, str] = {}
     stages = [f"{step}@{category}" for step in ("finetune", "refine") for category in CATEGORY_NAMES]
     entries = ledger.entries()

@@ -241,7 +241,7 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
     section = params.ingest
     data_set = DataSet(layout(content), content, path_prefix=None)
     totals = ingest([data_set], scratch, shard_mb=section.shard_mb, workers=1)
-    refused = totals.unsound.total()
+    refused = totals.invalid.total()
     if not totals.records and not totals.images:
         raise InvalidBatchError("holds no labelled image")
     if refused > section.max_quarantined * totals.records or not totals.images:
@@ -251,7 +251,7 @@ def _check(content: Path, scratch: Path, params: Params, known: dict[str, str]) 
             for r in rows.itertuples(index=False)
         ]
         raise InvalidBatchError(
-            f"{refused} of {totals.records} records are unsound, ingest.max_quarantined allows "
+            f"{refused} of {totals.records} records are invalid, ingest.max_quarantined allows "
             f"{section.max_quarantined:.2%}:\n" + "\n".join(lines)
         )
     if totals.unused:

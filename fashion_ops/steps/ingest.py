@@ -1,7 +1,7 @@
-"""Step ``ingest``: labelled photos -> a catalog, and a quarantine for unsound records.
+"""Step ``ingest``: labelled photos -> a catalog, and a quarantine for invalid records.
 
 Every input record ends in garments.parquet or in quarantine.parquet; the totals are printed and add
-up. Too many unsound records fail the step, and the previous catalog stays. An image without labels is
+up. Too many invalid records fail the step, and the previous catalog stays. An image without labels is
 kept as a negative.
 """
 
@@ -77,7 +77,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         f"+ {metrics['quarantined']:.0f} quarantined, on {metrics['images']:.0f} images"
     )
     if crowds := totals.crowds.total():
-        print(f"ingest: {crowds} of the quarantined are crowd regions, which are sound but no garments")
+        print(f"ingest: {crowds} of the quarantined are crowd regions, which are valid but no garments")
     for refusal in totals.unused:
         print(f"ingest: not used: {refusal.file}: {refusal.value}")
     return metrics

@@ -1,4 +1,4 @@
-"""Bad input: every unsound record of alignment data is named with file, line, reason and value."""
+"""Bad input: every invalid record of alignment data is named with file, line, reason and value."""
 
 import shutil
 
@@ -217,7 +217,7 @@ def test_too_many_refusals_are_named_with_file_and_line(case):
     case.fields(file, 5, change)
     totals, table = case.read()
     totals.check_quarantined(1 / 12, case.root, "ingest_alignment")
-    with pytest.raises(ValueError, match="1 of 12 records are unsound") as caught:
+    with pytest.raises(ValueError, match="1 of 12 records are invalid") as caught:
         totals.check_quarantined(0.05, case.root, "ingest_alignment")
     message = str(caught.value)
     assert f"{case.root}: " in message and "ingest_alignment.max_quarantined allows 5.00%" in message

@@ -27,7 +27,7 @@ def upload(folder):
 
 def test_uploads_move_to_another_disk(tmp_path, other_disk):
     batch = upload(tmp_path)
-    target = inbox.put_away(batch, other_disk / "rejected", "unsound")
+    target = inbox.put_away(batch, other_disk / "rejected", "invalid")
     assert (target / "train" / "a.json").read_bytes() == b"{}" and not batch.exists()
     link = tmp_path / "link"
     link.symlink_to("nowhere")
@@ -46,7 +46,7 @@ def test_half_a_move_to_another_disk_leaves_nothing(tmp_path, other_disk, monkey
 
     monkeypatch.setattr(shutil, "copytree", copy)
     with pytest.raises(OSError, match=r"cannot be moved to .*: disk full"):
-        inbox.put_away(batch, other_disk, "unsound")
+        inbox.put_away(batch, other_disk, "invalid")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="is a named pipe"):  # it cannot be copied, and is not read
         inbox.put_away(tmp_path / "pipe", other_disk, "a pipe")

@@ -129,7 +129,7 @@ def test_categories_go_by_name_and_keypoints_may_be_the_own_ones(data):
         ([image(1, "..\\1.jpg")], [annotation(1, 1)], ("image 1", "path leads outside the data set")),
     ],
 )
-def test_unsound_records(data, images, annotations, expected):
+def test_invalid_records(data, images, annotations, expected):
     write(data, [*images, image(9)], [*annotations, annotation(99, 9)])
     garments = data.ingest(source="coco").garments
     assert garments["item"].tolist() == ["99"]

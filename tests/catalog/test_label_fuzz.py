@@ -111,7 +111,7 @@ def change_bytes(rng, data):
 
 @pytest.fixture(scope="module")
 def data_sets(tmp_path_factory):
-    """A data set of each layout, with sound images; their label files are written by the tests."""
+    """A data set of each layout, with valid images; their label files are written by the tests."""
     root = tmp_path_factory.mktemp("fuzz")
     for folder, names in (("coco/images", "123"), ("deepfashion2/train/image", "12")):
         (root / folder).mkdir(parents=True)

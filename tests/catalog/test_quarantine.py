@@ -1,4 +1,4 @@
-"""Each way in which a record can be unsound ends in quarantine, and takes nothing sound with it."""
+"""Each way in which a record can be invalid ends in quarantine, and takes nothing valid with it."""
 
 import io
 import json
@@ -104,7 +104,7 @@ def test_a_bad_item_leaves_the_good_ones(data, bad, reason, value):
     ],
 )
 @pytest.mark.parametrize("copy_images", [True, False])
-def test_an_unsound_image_takes_its_items(data, bytes_, reason, copy_images):
+def test_an_invalid_image_takes_its_items(data, bytes_, reason, copy_images):
     data.add("000001", item(), item("vest"), data=bytes_)
     data.add("000002", item())
     catalog = data.ingest(copy_images=copy_images)
@@ -166,7 +166,7 @@ def test_too_many_refusals_fail_and_leave_the_old_catalog(data):
     data.ingest()
     data.add("000002", item(category_id=99), item(), item())
     data.add("000003", text="{")
-    with pytest.raises(ValueError, match="2 of 5 records are unsound") as caught:
+    with pytest.raises(ValueError, match="2 of 5 records are invalid") as caught:
         data.ingest(max_quarantined=0.39)
     message = str(caught.value)
     assert "allows 39.00%" in message

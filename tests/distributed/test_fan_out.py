@@ -98,7 +98,7 @@ def test_one_failure_leaves_twelve_completed_and_names_the_thirteenth(tmp_path: 
     assert {r["openmp"] for r in completed.values()} == {os.environ["OMP_WAIT_POLICY"]}
     assert set(error.failures) == {"skirt"} and isinstance(error.failures["skirt"], ValueError)
     assert "finetune: 1 of 13 failed" in str(error) and "skirt: learning rate is NaN" in str(error)
-    assert not any(tmp_path.iterdir())  # what completed needs no resume point
+    assert not any(tmp_path.iterdir())  # what completed needs no checkpoint
 
 
 @pytest.mark.parametrize("trouble", ["die_at", "flaky_at"])
@@ -232,7 +232,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def large(job: dict[str, Any], checkpoint: Path | None, on_epoch: Any) -> bytes:
-    """Resume points that grow over the disk in the third epoch."""
+    """Checkpoints that grow over the disk in the third epoch."""
     assert checkpoint is not None
     for epoch in range(1, EPOCHS + 1):
         checkpoint.write_bytes(bytes([epoch]) * (20_000 if epoch < 3 else 300_000))
@@ -266,7 +266,7 @@ def test_a_full_disk_costs_resume_points_and_what_cannot_be_written(
     }
     assert "No space left on device" in str(caught.value)
     assert (tmp_path / "models" / "vest" / "weights").stat().st_size == 300_000
-    assert capfd.readouterr().err.count("resume points are not written: [Errno 28]") == 1
+    assert capfd.readouterr().err.count("checkpoints are not written: [Errno 28]") == 1
     left = {str(path.relative_to(small_disk)) for path in small_disk.rglob("*") if path.is_file()}
     assert not [name for name in left if "partial" in name or "models" in name], left
     # The last ones that could be written stay, whole.

@@ -124,7 +124,7 @@ def test_damage_that_the_decoder_reads_over_is_told_with_the_files_name(capfd, r
             decode_reduced(damaged(), "holiday.jpg", side=32)
     assert capfd.readouterr().err == ""
     with warnings.catch_warnings(action="error"):
-        decode_rgb(JPEG, "sound.jpg")
+        decode_rgb(JPEG, "valid.jpg")
 
 
 def test_what_others_print_meanwhile_is_not_lost(capfd, monkeypatch):

@@ -115,12 +115,12 @@ def test_definitions_load_sensors_live_and_the_failed_run_is_told(
 
 
 def test_after_the_repair_everything_goes_on(repository: Any, stages: Any) -> None:
-    sound = repository.ws.params.read_bytes()
+    valid = repository.ws.params.read_bytes()
     repository.ws.params.write_text("seed: [")
     resource = RepositoryResource(root=str(repository.root))
     [result] = run(repository.root, repository.instance, ("synthesize",))
     assert not result.success
-    repository.ws.params.write_bytes(sound)
+    repository.ws.params.write_bytes(valid)
     assert failures(run(repository.root, repository.instance, ("synthesize",))) == []
     assert stages.calls == ["synthesize"]
     assert resource.settings() == resource.params()

@@ -27,7 +27,7 @@ def comparison(overall: Difference | None = None, **categories: Difference) -> C
 
 
 def facts(**changes: object) -> Facts:
-    sound = Facts(
+    valid = Facts(
         metrics={"landmark_ap": {"refined": 0.6}, "box_ap": 0.5},
         comparisons={"truth_boxes": comparison(), "own_boxes": comparison()},
         garments=COUNTS,
@@ -36,7 +36,7 @@ def facts(**changes: object) -> Facts:
         size_mb=(160.0, 150.0),
         checks={"catalog_adds_up": ""},
     )
-    return replace(sound, **changes)
+    return replace(valid, **changes)
 
 
 def pair(truth: Comparison | None = None, own: Comparison | None = None) -> dict[str, Comparison]:

@@ -166,7 +166,7 @@ def test_an_event_that_somebody_edited_is_shown_and_stops_nothing(root: Path) ->
 
 
 def test_edited_fields_of_an_event_are_checked() -> None:
-    sound = {
+    valid = {
         "number": 1,
         "time": "t",
         "what": "promotion",
@@ -176,10 +176,10 @@ def test_edited_fields_of_an_event_are_checked() -> None:
         "champion": [None, "1"],
         "previous": [None, None],
     }
-    assert transitions._read_event(1, json.dumps(sound)).champion == (None, "1")
+    assert transitions._read_event(1, json.dumps(valid)).champion == (None, "1")
     edits = ({"champion": "12"}, {"champion": [1, 2]}, {"done": "yes"}, {"version": 1}, {"extra": 1})
     for edit in edits:
-        event = transitions._read_event(1, json.dumps(sound | edit))
+        event = transitions._read_event(1, json.dumps(valid | edit))
         assert event.what == transitions.UNREADABLE and event.done
 
 

@@ -232,9 +232,9 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
     """Let this code be unable to use version 1 in one way; returns the expected reason."""
     if how == "a 14th category":
         error = RuntimeError("size mismatch for heads: 14 categories\nand more lines")
-        sound = module.Predictor.load
+        valid = module.Predictor.load
         patch.setattr(
-            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else sound(b)
+            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else valid(b)
         )
         return "RuntimeError: size mismatch for heads: 14 categories"
     if how == "a missing file":
@@ -245,10 +245,10 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
         )
         return "FileNotFoundError: models:/garments/1: not in the registry"
     error = ModuleNotFoundError("No module named 'fashion_ops.fleet'")  # when it predicts
-    sound = module.Predictor.load
+    valid = module.Predictor.load
 
     def load(bundle: Path) -> Any:
-        loaded = sound(bundle)
+        loaded = valid(bundle)
         if bundle.name == "1":
             loaded.predict = raising(error)
         return loaded

@@ -200,7 +200,7 @@ def test_bad_batches_are_moved_away_with_a_reason_and_hold_up_nobody(repo: Repos
     taken = repo.take()
     assert taken.accepted == ["0001-good", "0002-twice"]
     assert sorted(taken.rejected) == ["broken", "empty", "leak", "link", "twice-again", "validation"]
-    assert "2 of 2 records are unsound" in repo.reason("broken")
+    assert "2 of 2 records are invalid" in repo.reason("broken")
     assert "000041.json item1: unknown category: 99" in repo.reason("broken")
     assert "neither DeepFashion2's layout" in repo.reason("empty")
     assert "train/image/000002.jpg is validation/image/000001.jpg" in repo.reason("leak")

@@ -80,7 +80,7 @@ def ingest(
 def _opened(
     records: Iterable[Record], root: Path, copy: bool, refusals: list[Refusal]
 ) -> Iterator[tuple[Record, CheckedImage]]:
-    """Yield the sound records with their images; the others go to ``refusals``."""
+    """Yield the valid records with their images; the others go to ``refusals``."""
     image_id = 1
     for record in records:
         try:
