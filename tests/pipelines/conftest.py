@@ -101,7 +101,12 @@ class FakeSteps:
                         "category_id": [9, 9],
                     }
                 ),
-                "quarantine": pd.DataFrame({"num_records": pd.Series([], dtype="int32")}),
+                "quarantine": pd.DataFrame(
+                    {
+                        "reason": pd.Series([], dtype="string"),
+                        "num_records": pd.Series([], dtype="int32"),
+                    }
+                ),
             }
             write(ws.catalog, {"text": text})
             for name, table in tables.items():
