@@ -137,7 +137,9 @@ def check_above(target: Path) -> None:
     except OSError as error:
         raise OutputRefused(f"{target}: cannot be written: {error.strerror}") from error
     if not above.is_dir():
-        raise OutputRefused(f"{above}: is a file, not a folder; move it away, or write to another path")
+        raise OutputRefused(
+            f"{target}: {above} is a file, not a folder; move it away, or write to another path"
+        )
     if not os.access(above, os.W_OK | os.X_OK):
         raise OutputRefused(f"{target}: {above} cannot be written to; write to another path")
 

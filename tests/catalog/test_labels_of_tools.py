@@ -559,11 +559,13 @@ def test_a_file_name_that_is_no_utf_8_is_refused_and_holds_up_no_other(data):
         known = data.root / "train" / folder / f"000001{suffix.decode()}"
         os.link(known, path + b"/caf\xe9" + suffix)
     data.ingest()
-    assert data.refusals == [("train/image/caf\\udce9.jpg", "", "image missing")]
-    assert values(data, "image missing") == ["its name is no UTF-8; rename it"]
+    assert data.refusals == [("train/image/caf\\xe9.jpg", "", "file name cannot be used")]
+    assert values(data, "file name cannot be used") == [
+        "train/image/caf\\xe9.jpg is not UTF-8; rename it"
+    ]
 
 
 def test_a_lone_surrogate_in_a_coco_file_is_refused_or_written_as_an_escape(data):
     write(data, [image(1, "\ud800.jpg"), image(2)], [annotation(1, 1), annotation("\udc00", 2)])
     assert data.ingest(source="coco").garments["item"].tolist() == ["\\udc00"]
-    assert data.refusals == [("image/\\ud800.jpg", "", "image missing")]
+    assert data.refusals == [("annotations.json", "image 1", "file name cannot be used")]

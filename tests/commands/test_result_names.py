@@ -100,7 +100,7 @@ def test_links_and_folders_in_place_of_results_are_refused(tmp_path: Path, photo
     for out in ("link", "folder"):
         with pytest.raises(OutputRefused):
             result_names([photo], tmp_path / out)
-    with pytest.raises(OutputRefused, match=r"dress\.jpg: is a file"):
+    with pytest.raises(OutputRefused, match=r"dress\.jpg is a file"):
         result_names([photo], photo)
 
 

@@ -188,16 +188,6 @@ INPUTS = [
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),
     Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
-    Mistake(
-        "compressed annotations",
-        "ingest",
-        "gt.json.bz2: not JSON",
-        "unpack it first",
-        both(
-            put("params.yaml", "ingest: {source: coco, root: gt.json.bz2, max_quarantined: 0}"),
-            put("gt.json.bz2", bz2.compress(b"{}")),
-        ),
-    ),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
     Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
     Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
@@ -286,6 +276,13 @@ SCORES = [
         "a: not JSON",
         "write it again",
         put("a", "{"),
+    ),
+    Mistake(
+        "compressed annotations",
+        "score --annotations a --predictions b",
+        "a: not JSON: compressed with bzip2",
+        "unpack it first",
+        put("a", bz2.compress(b"{}")),
     ),
     Mistake(
         "half a gzip file",

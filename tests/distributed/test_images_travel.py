@@ -26,7 +26,7 @@ def catalog(tmp_path: Path) -> Catalog:
     ids = np.arange(100, 118, 2)
     with ShardWriter(tmp_path / "shards", 1) as writer:
         shards, rows = writer.append(ids, images)
-    table = {"image_id": ids, "shard": shards, "row": rows, "path": [""] * 9}
+    table = {"image_id": ids, "split": "train", "shard": shards, "row": rows, "path": [""] * 9}
     pd.DataFrame(table).to_parquet(tmp_path / "images.parquet")
     return Catalog(tmp_path)
 

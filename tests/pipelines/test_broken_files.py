@@ -42,11 +42,10 @@ def alerts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str, str]]
     """Webhook of the settings, kind and text of each alert."""
     sent: list[tuple[str | None, str, str]] = []
 
-    def send(notify: Any, event: str, text: str, **_: Any) -> bool:
-        sent.append((notify.webhook, event, text))
-        return True
+    def send(_: Any, notify: Any, event: str, about: str, text: str, **__: Any) -> None:
+        sent.append((notify.webhook and notify.webhook.get_secret_value(), event, text))
 
-    monkeypatch.setattr(sensors, "send_alert", send)
+    monkeypatch.setattr(sensors, "raise_alarm", send)
     return sent
 
 
@@ -72,7 +71,7 @@ def test_definitions_load_sensors_live_and_the_failed_run_is_told(
     definitions = build(repository.root)
     assert definitions.get_schedule_def("retrain").cron_schedule == "30 4 * * *"
     names = {sensor.name for sensor in definitions.sensors or []}
-    assert names == {"dvc_lock", "new_data", "failed_runs", "overdue"}
+    assert names == {"dvc_lock", "new_data", "failed_runs", "overdue", "alarms"}
 
     if broken != "unknown key":  # which DVC does not mind
         said = str(tick(repository, sensors.dvc_lock).skip_message)

@@ -110,7 +110,9 @@ def test_the_exit_status_of_promote_says_whether_it_promoted(
     from fashion_ops.registry import client
     from fashion_ops.steps import promote
 
-    def run(params: Any, ws: Any, again: bool, on_decision: Any) -> dict[str, Any]:
+    def run(
+        params: Any, ws: Any, again: bool, replace_unloadable: bool, on_decision: Any
+    ) -> dict[str, Any]:
         on_decision(decision(AP if promoted else AP | {"passed": False, "why": "AP 0.1 is too low"}))
         return {"promoted": promoted, "version": 4, "champion": 3, "reasons": "..."}
 
