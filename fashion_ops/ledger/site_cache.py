@@ -20,7 +20,7 @@ from dvc_data.hashfile.cache import Cache, Timeout  # pyright: ignore[reportPriv
 
 FOLDER = "site_cache"
 ERRORS = (sqlite3.Error, Timeout)  # of these databases
-FULL = 1 << 20  # bytes; SQLite needs a few pages more than it changes
+FULL = 16 << 20  # bytes; a database that fails with fewer free ones has most likely met a full disk
 
 
 def _set(cache: Cache, key: Any, value: Any) -> None:
