@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 WAIT = "FASHION_OPS_SERVICE_WAIT"  # environment variable: seconds
-DEFAULT_WAIT = 15.0
+DEFAULT_WAIT = 10.0
 NOTICE_AFTER = 3.0  # seconds of silence before we say what we are waiting for
 
 Probe = Callable[[float], None]  # asks once, within so many seconds; OSError: there was no answer
