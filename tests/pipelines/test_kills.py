@@ -95,5 +95,5 @@ def test_random_ticks(small: tuple[Clone, dict[str, str]]) -> None:
     clone, env = small
     tally = run_ticks(clone, env, ticks=3, seed=12)  # the second one dies early
     assert (tally.runs, tally.guarded, tally.killed) == (3, 3, 1)
-    assert (tally.overlapping, tally.lost, tally.half, tally.no_champion) == (0, [], [], 0)
+    assert (tally.overlapping, tally.lost, tally.incomplete, tally.no_champion) == (0, [], [], 0)
     assert tally.status == "clean"
