@@ -1,6 +1,6 @@
 """Sections for running steps: distribution, schedule, new batches, drift limits, notification."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -17,6 +17,9 @@ class Distributed(Section):
     of each device and, on CPUs, by the samples that batch norm averages over.
     """
 
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="of every network; auto is CUDA where the process sees a GPU"
+    )
     cpus_per_task: int = Field(default=1, ge=1)
     gpus_per_task: float = Field(
         default=0.0,
