@@ -1,4 +1,4 @@
-"""Threads of OpenMP spin briefly, then sleep, in each process that we start; the operator's word wins."""
+"""Threads of OpenMP spin briefly, then sleep, in every process of ours; the operator's word wins."""
 
 import importlib.util
 import os
