@@ -88,6 +88,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
         landmarker=pack_folder(folder),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
     )
 
 
@@ -118,6 +121,9 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
         else:
             read_image = ImageReader(job.images, Path(scratch))
             options = TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 validate=_validation(job, landmarker, read_image),
