@@ -16,7 +16,7 @@ from pathlib import Path
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("ray", "dagster", "dvc", "mlflow", "hotcoco"):
+        if name.partition(".")[0] in ("ray", "dagster", "dvc", "mlflow"):
             raise ModuleNotFoundError(f"{name} is not installed")
 
 sys.meta_path.insert(0, Blocked())
