@@ -5,13 +5,14 @@ A worker shares no file system with the driver, so a folder is sent as ``{name: 
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.params import Distributed
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
@@ -30,6 +31,8 @@ class CategoryJob:
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
         devices: largest number of devices that may share the training.
+        settings: the section ``distributed``; a training takes its device, loader workers and
+            ``compile`` from it.
     """
 
     category: str
@@ -40,6 +43,7 @@ class CategoryJob:
     landmarker: Files
     threads: int = 1
     devices: int = 1
+    settings: Distributed = field(default_factory=Distributed)
 
 
 @dataclass(frozen=True)
