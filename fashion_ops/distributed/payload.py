@@ -5,14 +5,13 @@ A worker shares no file system with the driver, so a folder is sent as ``{name: 
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.params import Distributed
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
@@ -31,8 +30,9 @@ class CategoryJob:
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
         devices: largest number of devices that may share the training.
-        settings: the section ``distributed``; a training takes its device, loader workers and
-            ``compile`` from it.
+        device: ``distributed.device``; the worker selects it, as the driver may have no GPU.
+        loader_workers: processes that read and cut images, see ``TrainerOptions``.
+        compile: whether ``torch.compile`` compiles the network.
     """
 
     category: str
@@ -43,7 +43,9 @@ class CategoryJob:
     landmarker: Files
     threads: int = 1
     devices: int = 1
-    settings: Distributed = field(default_factory=Distributed)
+    device: str = "auto"
+    loader_workers: int = 0
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
     device = select_device(params.distributed.device)
     catalog = AlignmentCatalog(ws.alignment_catalog / config.source)
     history: list[dict[str, float]] = []
-    options = TrainerOptions(on_epoch=lambda _, losses: history.append(losses))
+    options = TrainerOptions.of(params.distributed, on_epoch=lambda _, losses: history.append(losses))
     metrics: dict[str, list[float]] = {}
     with publish(ws.dfa(stage)) as folder:
         for kind in track(kinds_of(catalog, config.per_type), f"dfa_stage {stage}, models"):

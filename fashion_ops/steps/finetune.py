@@ -77,7 +77,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         landmarker=pack_folder(ws.landmarker),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
-        settings=params.distributed,
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
     )
 
 
@@ -113,6 +115,9 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         read_image = ImageReader(job.images, Path(scratch))
         validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
         options = TrainerOptions(
+            device=job.device,
+            loader_workers=job.loader_workers,
+            compile=job.compile,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
             validate=validate,

@@ -89,7 +89,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
         landmarker=pack_folder(folder),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
-        settings=params.distributed,
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
     )
 
 
@@ -113,13 +115,16 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        landmarker = LandmarkPredictor.load(start, select_device(job.settings.device))
+        landmarker = LandmarkPredictor.load(start, select_device(job.device))
         history: list[dict[str, float]] = []
         if not len(job.garments):
             save_untrained(folder, landmarker, job.refine, find_category(job.category))
         else:
             read_image = ImageReader(job.images, Path(scratch))
             options = TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 validate=_validation(job, landmarker, read_image),

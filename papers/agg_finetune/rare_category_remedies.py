@@ -132,7 +132,7 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
     out = max(1, round(HELD_OUT * len(garments)))
     held_out, training_garments = garments.take(order[:out]), garments.take(order[out:])
     read = Catalog(source.catalog).image
-    universal = LandmarkPredictor.load(start, select_device(job.settings.device))
+    universal = LandmarkPredictor.load(start, select_device(job.device))
     model = universal.model
     assert isinstance(model, Landmarker)
 
@@ -161,7 +161,12 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
             training_garments,
             read,
             Path(scratch),
-            TrainerOptions(on_epoch=on_epoch),
+            TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
+                on_epoch=on_epoch,
+            ),
             seed=job.seed,
         )
     model.load_state_dict(best[2])
