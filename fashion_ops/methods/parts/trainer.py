@@ -280,7 +280,7 @@ def fit(
     """Train ``module`` on ``dataset`` with the settings in ``module.config``.
 
     Args:
-        module: the model with its losses.
+        module: the model with its losses; at the end it is on the device of the training.
         dataset: returns whole batches from ``__getitems__``.
         options: how the run is carried out; None is the defaults.
         weights: (N,) relative frequency of each sample; None draws each once an epoch.
@@ -343,6 +343,7 @@ def fit(
     module.train()  # a loaded model is in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
+    module.model.to(device)  # Lightning has moved it to the CPU
     return module.history
 
 
