@@ -165,6 +165,20 @@ def test_the_networks_are_compiled_for_the_training_only(monkeypatch):
     assert len(calls) == 9
 
 
+def test_a_machine_that_cannot_compile_is_told_in_one_line(monkeypatch):
+    class NoCompiler(Exception):
+        __module__ = "torch._inductor.exc"
+
+    def compile_(*_, **__):
+        raise NoCompiler(
+            "InvalidCxxCompiler: No working C++ compiler found\n\nSet TORCHDYNAMO_VERBOSE=1"
+        )
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    with pytest.raises(ValueError, match=r"^distributed\.compile: .* C\+\+ .* found; set it to false$"):
+        fit(Plane(), Points(), TrainerOptions(compile=True))
+
+
 def test_the_setting_of_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device cuda: this process sees no GPU"):
