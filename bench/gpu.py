@@ -15,8 +15,10 @@ run it from a checkout.
 """
 
 import argparse
+import gc
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -164,10 +166,12 @@ def measure(method: "Method", device: "torch.device", steps: int, workers: int) 
 
     batch = method.batch
     while True:
+        gc.collect()  # Lightning's objects refer to each other
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         try:
             row = _measure(replace(method, batch=batch), device, steps, workers)
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
             if batch == 1:
                 raise
             batch //= 2
@@ -266,7 +270,7 @@ def _methods(args: argparse.Namespace, device: "torch.device", end: float) -> li
     from bench.gpu_methods import methods
 
     chosen = tuple(name.strip() for name in args.only.split(","))
-    workers = 2 if args.small else max(1, min(8, (os.cpu_count() or 2) - 1))
+    workers = 2 if args.small else _loader_workers()
     lines = []
     for method in methods(args.small):
         if not method.name.startswith(chosen):
@@ -293,6 +297,15 @@ def _demo(small: bool, device: "torch.device", end: float) -> list[str]:
         lines = ["", *train_demo(small, device.type)]
     print("\n".join(lines), flush=True)
     return lines
+
+
+def _loader_workers() -> int:
+    """One for each CPU core but one, at most 8; none where batches do not fit in shared memory."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free < 2 << 30:
+        print(f"{memory} is smaller than 2 GB: no loader workers", flush=True)
+        return 0
+    return max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
 def _installed(module: str) -> bool:
