@@ -45,6 +45,7 @@ NEEDS = {  # module -> package
     "pandas": "pandas",
     "pandera": "pandera",
     "PIL": "pillow",
+    "psutil": "psutil",
     "pyarrow": "pyarrow",
     "pydantic": "pydantic",
     "rich": "rich",
