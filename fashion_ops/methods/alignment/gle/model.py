@@ -162,8 +162,8 @@ class GLE(nn.Module):
         self.joined.fill_(True)
         self.has_joined = True
 
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
+    def _load_from_state_dict(self, *args: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*args, **named)
         self.has_joined = bool(self.joined)
 
 
