@@ -1,4 +1,4 @@
-"""Model folders as values, on their way to a worker and back.
+"""The input and the result of a training as values, on their way to a worker and back.
 
 A worker shares no file system with the driver, so a folder is sent as ``{name: bytes}``.
 """
@@ -12,34 +12,64 @@ from typing import Any
 import pyarrow as pa
 
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.params import TrainingConfig
 from fashion_ops.workspace import publish
 
 Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CategoryJob:
-    """The input of one category's training, as values that pickle; a step's ``prepare`` makes it.
+class TrainingJob:
+    """The input of one training, as values that pickle; a step's ``prepare`` makes it.
+
+    Attributes:
+        config: the optimisation.
+        seed: of everything random in the training.
+        images: all images of the training in chunks, tables of image_id and bytes; or, on a worker that
+            shares them with others of its node, the file that holds them. See ``open_images``.
+        devices: largest number of devices that may share the training.
+        loader_workers: processes that read and cut images.
+    """
+
+    config: TrainingConfig
+    seed: int
+    images: Iterable[pa.Table] | Path
+    devices: int = 1
+    loader_workers: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Number of training samples."""
+        raise NotImplementedError
+
+    @property
+    def batch(self) -> int:
+        """Samples of a batch over all devices; if the training has fewer, they are the only batch."""
+        return min(self.config.batch_size, self.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoryJob(TrainingJob):
+    """The input of one category's training.
 
     Attributes:
         category: its name.
-        seed: of everything random in the training.
         garments: training garments of the category.
         validation: the ``ValidationSet`` that AP is reported on after each epoch, or None.
-        images: all images of ``garments`` and ``validation`` in chunks: tables of image_id and bytes.
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
-        devices: largest number of devices that may share the training.
     """
 
     category: str
-    seed: int
     garments: TrainingGarments
     validation: Any
-    images: Iterable[pa.Table]
     landmarker: Files
     threads: int = 1
-    devices: int = 1
+
+    @property
+    def samples(self) -> int:
+        """Number of training garments."""
+        return len(self.garments)
 
 
 @dataclass(frozen=True)
@@ -87,7 +117,7 @@ def publish_files(target: Path, files: Files) -> None:
 
 
 def count_devices(requested: int, batch_size: int, samples: int) -> int:
-    """Number of devices that share a training run: the most that split a batch evenly, at least 1.
+    """Number of devices of this machine that share a training run: the most that split a batch evenly.
 
     Args:
         requested: upper limit. The number of GPUs that this process sees is another one; on a worker
@@ -102,5 +132,9 @@ def count_devices(requested: int, batch_size: int, samples: int) -> int:
         available = torch.cuda.device_count()
     else:
         available = len([device for device in visible.split(",") if device])
-    batch = min(batch_size, samples)
-    return max((n for n in range(1, min(requested, available) + 1) if batch % n == 0), default=1)
+    return even_share(min(requested, available), min(batch_size, samples))
+
+
+def even_share(most: int, batch: int) -> int:
+    """The largest number of devices, up to ``most``, that split a batch evenly; at least 1."""
+    return max((n for n in range(1, most + 1) if batch % n == 0), default=1)

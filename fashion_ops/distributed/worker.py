@@ -22,6 +22,10 @@ OnEpoch = Callable[[int, Metrics], None]
 RELAY_SECONDS = 0.5
 
 
+class WorkerLost(RuntimeError):
+    """The worker of a job, or its node, died too often."""
+
+
 @dataclass(frozen=True)
 class Payload:
     """The input of a job on its way to a worker."""
@@ -47,13 +51,12 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
     """
     with scratch() as folder:
         checkpoint = folder / "checkpoint"
-        node = f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
-        saved: bytes | None = ray.get(job_store.start.remote(name, key, node))  # pyright: ignore
+        saved: bytes | None = ray.get(job_store.start.remote(name, key, this_node()))  # pyright: ignore
         if saved is not None:
             checkpoint.write_bytes(saved)
         prepared = ray.get(payload.prepared)
         if payload.stream is not None:
-            chunks = _fetch_chunks(job_store, name, payload.chunks)
+            chunks = fetch_chunks(job_store, name, payload.chunks)
             prepared = replace(prepared, **{payload.stream: chunks})
 
         def save(data: bytes | None, epoch: int, metrics: Metrics) -> None:
@@ -65,7 +68,12 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
         return result
 
 
-def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
+def this_node() -> str:
+    """Host name and id of this node, for the display and the timesheet."""
+    return f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
     """Fetch the ``count`` chunks of a job one after the other, so that only one is in memory."""
     for index in range(count):
         yield ray.get(job_store.chunk.remote(name, index))
