@@ -53,10 +53,10 @@ def train(
     points = catalog.points("train")
     checkpoint = ws.checkpoints / "gle.ckpt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    options = TrainerOptions(checkpoint=checkpoint, bar=True)
-    seed = load_params(ws.params).seed
+    params = load_params(ws.params)
+    options = TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True)
     with _only_training(checkpoint):
-        save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
+        save_gle(out, train_gle(gle_config, points, catalog.image, seed=params.seed, options=options))
         checkpoint.unlink(missing_ok=True)
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
 

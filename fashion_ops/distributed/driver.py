@@ -71,6 +71,7 @@ class Driver:
         self._work = cloudpickle.dumps(work)  # pyright: ignore[reportPrivateImportUsage]
         self._cpus, self._gpus = settings.cpus_per_task, gpus
         self._max_retries = settings.max_retries
+        self._in_background = settings.checkpoint_minutes > 0
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
         self._requested = 0  # number of tasks that an autoscaling cluster was last told
@@ -180,13 +181,14 @@ class Driver:
         arguments = self._work, payload, job.name, job.key, self._job_store
         if job.workers is None:
             task = ray.remote(run_job).options(**self._options, num_gpus=job.gpus)
-            return task.remote(*arguments)
+            return task.remote(*arguments, self._in_background)
         plan = GroupPlan(
             fewest=job.workers if job.fewest is None else min(job.fewest, job.workers),
             most=job.workers,
             cpus=self._cpus,
             gpus=1 if self._gpus else 0,
             max_retries=self._max_retries,
+            in_background=self._in_background,
         )
         return ray.remote(run_group).options(**self._group_options).remote(*arguments, plan)
 

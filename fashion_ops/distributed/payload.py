@@ -7,13 +7,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.params import TrainingConfig
+from fashion_ops.params import Distributed, TrainingConfig
 from fashion_ops.workspace import publish
+
+if TYPE_CHECKING:  # they load torch, which the driver does not need
+    from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
 
 Files = dict[str, bytes]
 
@@ -28,14 +31,30 @@ class TrainingJob:
         images: all images of the training in chunks, tables of image_id and bytes; or, on a worker that
             shares them with others of its node, the file that holds them. See ``open_images``.
         devices: largest number of devices that may share the training.
-        loader_workers: processes that read and cut images.
+        device: ``distributed.device``; the worker selects it, as the driver may have no GPU.
+        loader_workers: processes that read and cut images, see ``TrainerOptions``.
+        compile: whether ``torch.compile`` compiles the network.
+        checkpoint_minutes: least time between two checkpoints; 0 makes one each epoch.
     """
 
     config: TrainingConfig
     seed: int
     images: Iterable[pa.Table] | Path
     devices: int = 1
+    device: str = "auto"
     loader_workers: int = 0
+    compile: bool = False
+    checkpoint_minutes: float = 0.0
+
+    @staticmethod
+    def settings(distributed: Distributed) -> dict[str, Any]:
+        """The arguments of a job that the section ``distributed`` gives, but for ``devices``."""
+        return {
+            "device": distributed.device,
+            "loader_workers": distributed.loader_workers,
+            "compile": distributed.compile,
+            "checkpoint_minutes": distributed.checkpoint_minutes,
+        }
 
     @property
     def samples(self) -> int:
@@ -46,6 +65,27 @@ class TrainingJob:
     def batch(self) -> int:
         """Samples of a batch over all devices; if the training has fewer, they are the only batch."""
         return min(self.config.batch_size, self.samples)
+
+    def options(
+        self, checkpoint: Path | None, on_epoch: "OnEpoch | None", group: "Group | None"
+    ) -> "TrainerOptions":
+        """How the training is carried out; the arguments are those of a step's ``work``.
+
+        In the driver's own process every epoch leaves a checkpoint, because it need not travel.
+        """
+        from fashion_ops.methods.parts.trainer import TrainerOptions
+
+        travels = on_epoch is not None or group is not None
+        return TrainerOptions(
+            checkpoint=checkpoint,
+            checkpoint_minutes=self.checkpoint_minutes if travels else 0.0,
+            on_epoch=on_epoch,
+            device=self.device,
+            loader_workers=self.loader_workers,
+            compile=self.compile,
+            devices=self.devices,
+            group=group,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,11 +22,10 @@ from ray.exceptions import RayError
 from fashion_ops.distributed.job_store import scratch
 from fashion_ops.distributed.payload import even_share
 from fashion_ops.distributed.worker import (
-    EpochReporter,
-    Metrics,
     Payload,
     WorkerLost,
     fetch_chunks,
+    reporting,
     this_node,
 )
 
@@ -42,6 +41,7 @@ class GroupPlan:
     cpus: int
     gpus: int  # 0 or 1
     max_retries: int
+    in_background: bool  # see ``CheckpointSender``
 
 
 def run_group(
@@ -78,6 +78,7 @@ def run_group(
                 "name": name,
                 "key": key,
                 "job_store": job_store,
+                "in_background": plan.in_background,
             },
             torch_config=TorchConfig(timeout_s=COLLECTIVE_SECONDS),
             scaling_config=ScalingConfig(
@@ -145,7 +146,15 @@ def _share_training(config: dict[str, Any]) -> Any:
         raise
 
 
-def _run_share(folder: Path, work: bytes, payload: Payload, name: str, key: str, job_store: Any) -> Any:
+def _run_share(
+    folder: Path,
+    work: bytes,
+    payload: Payload,
+    name: str,
+    key: str,
+    job_store: Any,
+    in_background: bool,
+) -> Any:
     """Fetch checkpoint and input, do this worker's share, and wait for the others.
 
     Args:
@@ -155,6 +164,7 @@ def _run_share(folder: Path, work: bytes, payload: Payload, name: str, key: str,
         name: of the job.
         key: of its checkpoint.
         job_store: handle of the actor.
+        in_background: see ``CheckpointSender``.
     """
     from ray import train
     from ray.train.collective import barrier
@@ -172,11 +182,7 @@ def _run_share(folder: Path, work: bytes, payload: Payload, name: str, key: str,
     group = _join_group(prepared.batch)
     function, result = cloudpickle.loads(work), None
     if first:
-
-        def save(data: bytes | None, epoch: int, metrics: Metrics) -> None:
-            ray.get(job_store.save.remote(name, key, data, epoch, metrics))
-
-        with EpochReporter(folder, checkpoint, save) as reporter:
+        with reporting(folder, checkpoint, name, key, job_store, in_background) as reporter:
             result = function(prepared, checkpoint, reporter, group)
         ray.get(job_store.end.remote(name))
     elif group is not None:
@@ -195,7 +201,7 @@ def _saved_checkpoint(job_store: Any, name: str, key: str) -> bytes | None:
         data = ray.get(job_store.start.remote(name, key, this_node()))
         reference = None if data is None else [ray.put(data)]  # in a list, else Ray would resolve it
     shared = broadcast_from_rank_zero(reference)
-    data = None if shared is None else ray.get(shared[0])
+    data: Any = None if shared is None else ray.get(shared[0])
     barrier()  # the first worker's object lives as long as it is referred to
     return data
 

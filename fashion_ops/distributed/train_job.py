@@ -97,6 +97,6 @@ def _run_on_cluster(
 
 def _digest(job: TrainingJob) -> str:
     """A hash of everything in a job that its result depends on, but the images."""
-    others = ("images", "devices", "loader_workers", "threads")
+    others = ("images", "devices", "threads", *TrainingJob.settings(Distributed()))
     values = {key: value for key, value in vars(job).items() if key not in others}
     return sha256(dumps(values)).hexdigest()[:16]

@@ -94,7 +94,7 @@ def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
         previous=previous,
         images=ImageChunks(catalog, catalog.garments["image_id"].to_numpy()),
         devices=params.distributed.devices,
-        loader_workers=params.distributed.loader_workers,
+        **TrainingJob.settings(params.distributed),
     )
 
 
@@ -108,8 +108,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if it is time; None keeps no checkpoint.
         on_epoch: called with (epochs done by all networks together, metrics of the epoch).
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -128,13 +128,7 @@ def work(
         for kind in track(kinds_of(catalog, config.per_type), f"{stage}, models"):
             model_folder = folder / kind
             model_folder.mkdir()
-            options = TrainerOptions(
-                checkpoint=checkpoints.path(kind),
-                on_epoch=checkpoints.report,
-                loader_workers=job.loader_workers,
-                devices=job.devices,
-                group=group,
-            )
+            options = job.options(checkpoints.path(kind), checkpoints.report, group)
             trained, val = _train_kind(job, catalog, kind, model_folder, options)
             history += trained.history
             for key, value in (val | trained.history[-1]).items():

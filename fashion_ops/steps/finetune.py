@@ -6,7 +6,7 @@ driver, ``work`` trains without access to the workspace, ``publish`` writes the 
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from fashion_ops.distributed.payload import (
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, validation_set
 from fashion_ops.methods.parts.history import HISTORY
-from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import check_trained_as, finetune_config, train_landmarker
@@ -78,6 +78,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         landmarker=pack_folder(ws.landmarker),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        **CategoryJob.settings(params.distributed),
     )
 
 
@@ -93,8 +94,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -118,12 +119,10 @@ def work(
             spec = {**spec, "grouping": job.category}
         read_image = open_images(job.images, Path(scratch))
         validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
-        options = TrainerOptions(
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
+        options = replace(
+            job.options(checkpoint, on_epoch, group),
             validate=validate,
             devices=count_devices(job.devices, job.config.batch_size, len(garments)),
-            group=group,
         )
         history = train_landmarker(
             job.config, model, spec, garments, read_image, folder, options, seed=job.seed

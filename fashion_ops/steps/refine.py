@@ -6,7 +6,7 @@ to the workspace, ``publish`` writes the result on the driver.
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from fashion_ops.distributed.payload import (
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
 from fashion_ops.methods.artifact import read_spec
-from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import (
     refine_config,
@@ -89,6 +89,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
         landmarker=pack_folder(folder),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        **CategoryJob.settings(params.distributed),
     )
 
 
@@ -105,8 +106,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -124,12 +125,10 @@ def work(
             save_untrained(folder, landmarker, job.refine, find_category(job.category))
         else:
             read_image = open_images(job.images, Path(scratch))
-            options = TrainerOptions(
-                checkpoint=checkpoint,
-                on_epoch=on_epoch,
+            options = replace(
+                job.options(checkpoint, on_epoch, group),
                 validate=_validation(job, landmarker, read_image),
                 devices=count_devices(job.devices, job.config.batch_size, len(job.garments)),
-                group=group,
             )
             history = train_refiner(
                 job.config,

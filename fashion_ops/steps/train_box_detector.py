@@ -6,7 +6,7 @@ access to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fashion_ops.distributed.payload import Result, TrainingJob, pack_folder, pu
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.detection.inference import write_none
 from fashion_ops.methods.detection.training import train_box_detector, untrained_model
-from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainBoxDetector
 from fashion_ops.workspace import Workspace
 from fashion_ops.workspace import publish as publish_folder
@@ -57,7 +57,7 @@ def prepare(params: Params, ws: Workspace) -> BoxDetectorJob:
         garments=catalog.garments[catalog.garments["split"] == "train"],
         images=ImageChunks(catalog, ids),
         devices=params.distributed.devices,
-        loader_workers=params.distributed.loader_workers,
+        **TrainingJob.settings(params.distributed),
     )
 
 
@@ -71,8 +71,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if it is time; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch); without it a bar shows them.
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -82,14 +82,8 @@ def work(
     config = job.config
     torch.manual_seed(job.seed)
     model = untrained_model(config)
-    options = TrainerOptions(
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        loader_workers=job.loader_workers,
-        devices=job.devices,
-        bar=on_epoch is None and group is None,
-        group=group,
-    )
+    options = job.options(checkpoint, on_epoch, group)
+    options = replace(options, bar=on_epoch is None and group is None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
         folder.mkdir()

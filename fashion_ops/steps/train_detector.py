@@ -5,7 +5,7 @@ to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.centernet.training import DetectorData, train_detector
-from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainDetector
 from fashion_ops.taxonomy import load_grouping
 from fashion_ops.workspace import Workspace
@@ -79,7 +79,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         initial_weights=pack_folder(ws.root / start) if start else None,
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),
         devices=params.distributed.devices,
-        loader_workers=params.distributed.loader_workers,
+        **TrainingJob.settings(params.distributed),
     )
 
 
@@ -93,8 +93,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if it is time; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch); without it a bar shows them.
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -102,14 +102,8 @@ def work(
         The files of the model folder; as metrics those of ``run``.
     """
     config = job.config
-    options = TrainerOptions(
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        loader_workers=job.loader_workers,
-        devices=job.devices,
-        bar=on_epoch is None and group is None,
-        group=group,
-    )
+    options = job.options(checkpoint, on_epoch, group)
+    options = replace(options, bar=on_epoch is None and group is None)
     with tempfile.TemporaryDirectory() as scratch:
         folder, initial = Path(scratch, "model"), None
         folder.mkdir()

@@ -5,7 +5,7 @@ to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from fashion_ops.catalog.training_data import (
 )
 from fashion_ops.distributed.payload import Result, TrainingJob, pack_folder, publish_files
 from fashion_ops.distributed.train_job import run_training
-from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
 from fashion_ops.params import Params, TrainLandmarker
@@ -60,7 +60,7 @@ def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
         grouping=used_grouping(ws).name,
         images=ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id),
         devices=params.distributed.devices,
-        loader_workers=params.distributed.loader_workers,
+        **TrainingJob.settings(params.distributed),
     )
 
 
@@ -74,8 +74,8 @@ def work(
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if it is time; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch); without it a bar shows them.
         group: the processes that share the training; None trains in this one, or spawns them.
 
@@ -87,14 +87,8 @@ def work(
     clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
     channels = load_grouping(job.grouping).num_groups
     model = Landmarker(config.backbone, channels, clusters, config.pretrained)
-    options = TrainerOptions(
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-        loader_workers=job.loader_workers,
-        devices=job.devices,
-        bar=on_epoch is None and group is None,
-        group=group,
-    )
+    options = job.options(checkpoint, on_epoch, group)
+    options = replace(options, bar=on_epoch is None and group is None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
         folder.mkdir()

@@ -159,7 +159,12 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
             training_garments,
             read,
             Path(scratch),
-            TrainerOptions(on_epoch=on_epoch),
+            TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
+                on_epoch=on_epoch,
+            ),
             seed=job.seed,
         )
     model.load_state_dict(best[2])

@@ -17,7 +17,7 @@ class Checkpoints:
     resumed.
 
     Args:
-        file: is read if it exists, and rewritten after each epoch; None keeps no checkpoints.
+        file: is read if it exists, and replaced when there is a new one; None keeps no checkpoints.
         folder: for the checkpoints themselves; it is made.
         on_epoch: called with (epochs done by all trainings together, metrics of the epoch).
     """
@@ -29,6 +29,7 @@ class Checkpoints:
             with zipfile.ZipFile(file) as saved:
                 saved.extractall(folder)
         counted = folder / EPOCHS
+        self._saved = self._identities()
         self._epochs: int = json.loads(counted.read_text()) if counted.is_file() else 0
 
     def path(self, name: str) -> Path | None:
@@ -36,9 +37,10 @@ class Checkpoints:
         return None if self._file is None else self._folder / f"{name}.ckpt"
 
     def report(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Save the checkpoints after an epoch of one training, and report it."""
+        """Report an epoch of one training, after all checkpoints are saved if one of them is new."""
         self._epochs += 1
-        if self._file is not None:
+        if self._file is not None and self._identities() != self._saved:
+            self._saved = self._identities()
             (self._folder / EPOCHS).write_text(json.dumps(self._epochs))
             partial = temporary(self._file)
             try:
@@ -50,3 +52,8 @@ class Checkpoints:
                 partial.unlink(missing_ok=True)
         if self._on_epoch is not None:
             self._on_epoch(self._epochs, metrics)
+
+    def _identities(self) -> set[tuple[str, int, int]]:
+        """What differs when a training has replaced its checkpoint."""
+        stats = {path.name: path.stat() for path in self._folder.glob("*.ckpt*")}
+        return {(name, stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
