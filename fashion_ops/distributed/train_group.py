@@ -7,6 +7,7 @@ as soon as there are enough nodes, from the last checkpoint. The first worker of
 images for all workers of the node.
 """
 
+import os
 import socket
 import tempfile
 from collections.abc import Callable
@@ -15,9 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray import cloudpickle
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from fashion_ops.distributed.job_store import scratch
 from fashion_ops.distributed.payload import even_share
@@ -65,22 +67,39 @@ def run_group(
         WorkerLost: workers or nodes were lost more than ``plan.max_retries`` times.
         Exception: any other exception of a worker, which is final.
     """
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train import ControllerError, TrainingFailedError
+
+    config = {
+        "work": work,
+        "payload": payload,
+        "name": name,
+        "key": key,
+        "job_store": job_store,
+        "in_background": plan.in_background,
+    }
+    for attempt in range(plan.max_retries + 1):
+        try:
+            return _run_workers(name, config, plan)
+        except TrainingFailedError as error:
+            cause = _cause(error)
+            # Ray Train itself does not try again if a worker is lost while the group is set up
+            again = isinstance(error, ControllerError) and isinstance(cause, WorkerLost)
+            if not again or attempt == plan.max_retries:
+                raise cause from None
+    raise AssertionError("no attempt")
+
+
+def _run_workers(name: str, config: dict[str, Any], plan: GroupPlan) -> Any:
+    """Run ``_share_training(config)`` on the workers of a plan; returns the result of the first."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
 
     fixed = plan.fewest == plan.most
     with tempfile.TemporaryDirectory() as storage:  # for Ray Train's own notes, on this node
         trainer = TorchTrainer(
             _share_training,
-            train_loop_config={
-                "work": work,
-                "payload": payload,
-                "name": name,
-                "key": key,
-                "job_store": job_store,
-                "in_background": plan.in_background,
-            },
-            torch_config=TorchConfig(timeout_s=COLLECTIVE_SECONDS),
+            train_loop_config=config,
+            torch_config=_torch_config(),
             scaling_config=ScalingConfig(
                 num_workers=plan.most if fixed else (plan.fewest, plan.most),
                 use_gpu=plan.gpus > 0,
@@ -93,10 +112,38 @@ def run_group(
                 callbacks=[_stop_at_mistake()],
             ),
         )
-        try:
-            return trainer.fit().return_value
-        except TrainingFailedError as error:
-            raise _cause(error) from None
+        return trainer.fit().return_value
+
+
+def _torch_config() -> Any:
+    """Ray Train's set-up of torch, over the network interface that Ray itself uses.
+
+    Gloo would look up the host name of the worker, which may not resolve, or only to 127.0.1.1.
+    """
+    from ray.train.torch import TorchConfig
+
+    base: Any = TorchConfig().backend_cls
+
+    class Backend(base):
+        def on_start(self, worker_group: Any, backend_config: Any) -> None:
+            worker_group.execute(_use_interface_of_ray)
+            super().on_start(worker_group, backend_config)
+
+    class Config(TorchConfig):
+        @property
+        def backend_cls(self) -> Any:
+            return Backend
+
+    return Config(timeout_s=COLLECTIVE_SECONDS)
+
+
+def _use_interface_of_ray() -> None:
+    """Let gloo and NCCL use the network interface with this node's address in Ray."""
+    address = ray.util.get_node_ip_address()
+    for name, entries in psutil.net_if_addrs().items():
+        if any(entry.address == address for entry in entries):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+            os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
 
 
 def _stop_at_mistake() -> Any:
@@ -125,6 +172,7 @@ def _cause(error: Any) -> BaseException:
     if failure is not None and not _is_transient(failure):
         return failure
     lost = [*getattr(error, "worker_failures", {}).values(), failure or error][0]
+    lost = lost.cause if isinstance(lost, RayTaskError) and lost.cause else lost
     return WorkerLost(f"lost after all retries: {(str(lost).splitlines() or [repr(lost)])[0]}")
 
 
