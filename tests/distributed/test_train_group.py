@@ -25,6 +25,13 @@ from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.methods.parts.several_networks import EPOCHS
 from fashion_ops.params import Params, load_params
 from fashion_ops.steps import (
+    dfa_stage,
+    finetune,
+    ingest_alignment,
+    refine,
+    synthesize_alignment,
+    train_box_detector,
+    train_detector,
     train_landmarker,
 )
 from fashion_ops.workspace import Workspace
@@ -33,6 +40,8 @@ PATIENCE = 400  # seconds; a quiet machine needs a tenth
 LONG = bool(os.environ.get("FASHION_OPS_LONG"))
 STAGE = {"backbone": "tiny", "input_size": 32, "batch_size": 8, "clusters": 4, "precision": "fp32"}
 LONG_RUNS = {"train_landmarker": {"epochs": 60}, "dfa_stage": {**STAGE, "epochs": 30}}
+DETECTOR = {"backbone": "tiny", "neck_width": 16, "head_width": 16, "input_size": 64, "epochs": 2}
+DETECTOR |= {"batch_size": 4, "precision": "fp32", "pretrained": None}
 SETTINGS = {"devices": 2, "wait_for_node": 300.0, "checkpoint_minutes": 0.0}
 pytestmark = pytest.mark.skipif(not possible(), reason="needs root and Linux namespaces")
 
@@ -142,7 +151,7 @@ def test_every_training_step_runs_on_workers_and_equals_its_run_without_ray(
         ws,
         ingest_alignment={"sources": ["fld"]},
         synthesize_alignment={"train": 40, "val": 10, "test": 8, "items": 0, "people": 0},
-        train_detector={**DETECTOR, "epochs": 2, "batch_size": 4},
+        train_detector=DETECTOR,
         train_landmarker={"epochs": 2},
         dfa_stage={**STAGE, "epochs": 2},
     )
