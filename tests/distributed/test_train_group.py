@@ -88,7 +88,7 @@ def ws(cluster: Cluster) -> Workspace:
 
 
 def write_params(ws: Workspace, **sections: Any) -> Params:
-    """Write ``tiny_params`` with two devices and these keys changed to ``params.yaml``; returns them."""
+    """Write ``tiny_params`` with two devices and these keys changed as ``params.yaml``; return them."""
     params = tiny_params(ws).model_dump(mode="json", by_alias=True)
     for name, section in {"distributed": SETTINGS, **sections}.items():
         params[name] |= section
