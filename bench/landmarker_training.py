@@ -41,8 +41,9 @@ from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
+from fashion_ops.methods.parts.precision import computes_bf16
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import autocast, clip_gradients, uses_bf16
+from fashion_ops.methods.parts.trainer import autocast, clip_gradients
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker
@@ -187,7 +188,7 @@ def main() -> None:
     config = TrainLandmarker(
         backbone=args.backbone, crop=parse_size(args.crop), batch_size=args.batch, loss="mse"
     )
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16: {uses_bf16('auto', 'cpu')}")
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}; bf16: {computes_bf16('auto', 'cpu')}")
     print(f"{args.backbone}, {args.crop}, batch {args.batch}, {args.grouping}", flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)

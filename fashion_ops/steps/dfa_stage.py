@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentGarments
@@ -35,6 +36,7 @@ from fashion_ops.methods.alignment.data import Split, kinds_of, load_split
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.several_networks import Checkpoints
 from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
@@ -148,7 +150,7 @@ def _train_kind(
     """
     config, number = job.config, job.number
     splits = {name: load_split(catalog, name, kind, config.input_size, config.frame) for name in SPLITS}
-    stage_before, known = _read_previous(job.previous.get(kind))
+    stage_before, known = _read_previous(job.previous.get(kind), select_device(job.device))
     previous = None if stage_before is None else PreviousStage(stage_before, known["train"])
     train = splits["train"]
     trained = train_stage(config, number, train.data, job.seed, previous, options=options)
@@ -229,11 +231,14 @@ def _pack_previous(folder: Path, number: int) -> Files:
     return pack_folder(folder)
 
 
-def _read_previous(files: Files | None) -> tuple[TrainedStage | None, dict[str, Estimate]]:
+def _read_previous(
+    files: Files | None, device: torch.device
+) -> tuple[TrainedStage | None, dict[str, Estimate]]:
     """Read one model of the stage before.
 
     Args:
         files: of its folder; None for stage 1.
+        device: where its networks run.
 
     Returns:
         The trained stage and its predictions by split; None and an empty dict for stage 1.
@@ -243,7 +248,7 @@ def _read_previous(files: Files | None) -> tuple[TrainedStage | None, dict[str, 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack_folder(files, folder)
-        return TrainedStage.load(folder), read_estimates(folder / ESTIMATES)
+        return TrainedStage.load(folder, device), read_estimates(folder / ESTIMATES)
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:

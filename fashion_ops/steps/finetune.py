@@ -30,6 +30,7 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, validation_set
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -109,7 +110,7 @@ def work(
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        universal = LandmarkPredictor.load(start)
+        universal = LandmarkPredictor.load(start, CPU)  # only its weights, which training moves
         model, spec, garments = universal.model, universal.spec, job.garments
         assert isinstance(model, Landmarker)
         if job.own_channels:

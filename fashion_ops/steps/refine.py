@@ -33,6 +33,7 @@ from fashion_ops.distributed.payload import (
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
 from fashion_ops.methods.artifact import read_spec
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import (
@@ -119,7 +120,7 @@ def work(
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        landmarker = LandmarkPredictor.load(start)
+        landmarker = LandmarkPredictor.load(start, select_device(job.device))
         history: list[dict[str, float]] = []
         if not len(job.garments):
             save_untrained(folder, landmarker, job.refine, find_category(job.category))

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,14 +209,17 @@ def killed_once_something_has_arrived(
 
 
 def test_a_killed_worker_resumes_from_the_latest_checkpoint_that_arrived(tmp_path: Path) -> None:
-    """It may be older than the last epoch; what follows is the same, and nothing is left behind."""
+    """It may be older than the last epoch; what follows is the same, and nothing is left behind.
+
+    Two processes read the images, whose number changes no bit.
+    """
     given = make_job(tmp_path, 5, EPOCHS)
     arrived = tmp_path / "checkpoints" / "key"
     completed: dict[str, Any] = {}
     epochs: list[int] = []
     fan_out(
         "finetune",
-        [Job("skirt", "key", 1, lambda: (given, arrived), None, EPOCHS)],
+        [Job("skirt", "key", 1, lambda: (replace(given, loader_workers=2), arrived), None, EPOCHS)],
         killed_once_something_has_arrived,
         completed.__setitem__,
         Distributed(),

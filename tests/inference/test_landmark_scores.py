@@ -13,6 +13,7 @@ from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLandmarks, average
 from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.inference.reproduction import differences
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.steps import evaluate
 from fashion_ops.taxonomy import category
@@ -70,7 +71,7 @@ def test_a_removed_pose_removes_no_other():
 
 
 def test_all_channels_give_another_score_than_the_own_ones(ws):
-    pipeline = LandmarkPipeline.load(ws.landmarker.parent, variants=("universal",))
+    pipeline = LandmarkPipeline.load(ws.landmarker.parent, CPU, variants=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
     garments = (

@@ -295,7 +295,7 @@ def fit(
     """Train ``module`` on ``dataset`` with the settings in ``module.config``.
 
     Args:
-        module: the model with its losses.
+        module: the model with its losses; at the end it is on the device of the training.
         dataset: returns whole batches from ``__getitems__``.
         options: how the run is carried out; None is the defaults.
         weights: (N,) relative frequency of each sample; None draws each once an epoch.
@@ -305,7 +305,8 @@ def fit(
 
     Raises:
         ValueError: the data set is empty, a batch can't be divided evenly, or the checkpoint is of
-            another run (the message says what differs); or the device is ``cuda`` and there is none.
+            another run (the message says what differs); the device is ``cuda`` and there is none; or
+            ``torch.compile`` fails.
         FloatingPointError: the loss is no longer finite.
     """
     options = options or TrainerOptions()
@@ -355,7 +356,16 @@ def fit(
     module.history, module.compiles = [], options.compile
     module.train()  # a loaded model is in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
+    try:
+        trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
+    except Exception as error:
+        if options.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            why = str(error).strip().partition("\n")[0]
+            raise ValueError(
+                f"distributed.compile: torch.compile fails on this machine: {why}; set it to false"
+            ) from error
+        raise
+    module.model.to(device)  # Lightning has moved it to the CPU
     return module.history
 
 
