@@ -62,6 +62,11 @@ class TrainingJob:
         raise NotImplementedError
 
     @property
+    def epochs(self) -> int | None:
+        """Number of epochs; None if it is not known before the training."""
+        return self.config.epochs
+
+    @property
     def batch(self) -> int:
         """Samples of a batch over all devices; if the training has fewer, they are the only batch."""
         return min(self.config.batch_size, self.samples)

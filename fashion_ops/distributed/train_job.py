@@ -75,7 +75,7 @@ def _run_on_cluster(
         float(job.config.epochs * job.samples),
         lambda: job,
         "images",
-        job.config.epochs,
+        job.epochs,
         gpus=float(job.devices) if on_gpus else 0.0,
         workers=job.devices,
         fewest=settings.min_devices,

@@ -73,6 +73,10 @@ class StageJob(TrainingJob):
         """Number of training garments."""
         return int((self.garments["split"] == "train").sum())
 
+    @property
+    def epochs(self) -> None:
+        """They depend on the garments of each network, see ``scale_epochs``."""
+
 
 def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
     """Collect the inputs of ``work`` for stage ``1``, ``2`` or ``3``; images are read later.

@@ -29,6 +29,8 @@ from fashion_ops.distributed.payload import (
     unpack_folder,
 )
 from fashion_ops.distributed.train_job import run_training
+from fashion_ops.methods.artifact import read_spec
+from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.training import DetectorData, train_detector
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainDetector
@@ -65,18 +67,21 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
 
     Raises:
         FileNotFoundError: ``start_from`` names no model folder.
+        ValueError: it names a model of another method.
     """
     config, catalog = params.train_detector, Catalog(ws.catalog.resolve())
     _, garments = load_garments(ws, "train", labelled=False)
     rows = catalog.images.loc[catalog.images["split"] == "train", ["image_id", "width", "height"]]
-    start = config.start_from
+    start = ws.root / config.start_from if config.start_from else None
+    if start is not None:
+        read_spec(start, METHOD)
     return DetectorJob(
         config=config,
         seed=params.seed,
         rows=rows,
         garments=garments,
         grouping=used_grouping(ws).name,
-        initial_weights=pack_folder(ws.root / start) if start else None,
+        initial_weights=None if start is None else pack_folder(start),
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),
         devices=params.distributed.devices,
         **TrainingJob.settings(params.distributed),
@@ -107,8 +112,8 @@ def work(
     with tempfile.TemporaryDirectory() as scratch:
         folder, initial = Path(scratch, "model"), None
         folder.mkdir()
-        if job.initial_weights is not None:
-            initial = Path(scratch, "start")
+        if config.start_from and job.initial_weights is not None:
+            initial = Path(scratch, "start_from", Path(config.start_from).name)
             unpack_folder(job.initial_weights, initial)
         read_image = open_images(job.images, Path(scratch))
         data = DetectorData(job.rows, job.garments, load_grouping(job.grouping), read_image)

@@ -90,7 +90,7 @@ def ws(cluster: Cluster) -> Workspace:
 def write_params(ws: Workspace, **sections: Any) -> Params:
     """Write ``tiny_params`` with two devices and these keys changed as ``params.yaml``; return them."""
     params = tiny_params(ws).model_dump(mode="json", by_alias=True)
-    for name, section in {"distributed": SETTINGS, **sections}.items():
+    for name, section in ({"distributed": SETTINGS} | sections).items():
         params[name] |= section
     ws.params.write_text(yaml.safe_dump(params))
     return load_params(ws.params)
@@ -195,6 +195,31 @@ def test_the_driver_is_killed_then_a_node_is_lost(cluster: Cluster, ws: Workspac
     assert resumed(ws, step.replace("@", "-")) == [True, True]
     assert module.run(params, ws, *([key] if key else [])) == metrics
     assert pack_folder(folder) == files
+
+
+@pytest.mark.skipif(not LONG, reason="minutes; FASHION_OPS_LONG=1 runs it")
+def test_an_elastic_training_goes_on_with_the_node_that_is_left(
+    cluster: Cluster, ws: Workspace
+) -> None:
+    elastic = {"distributed": SETTINGS | {"min_devices": 1}}
+    write_params(ws, train_landmarker={"epochs": 40}, **elastic)
+    driver = Driver(cluster, ws, "train_landmarker")
+    wait_for_epoch(ws, 2, driver)
+    cluster.kill("west")
+    assert driver.finish()["train_landmarker"]["loss"] < 2
+    assert resumed(ws, "train_landmarker") == [False, True]
+    # of two workers and a batch of three, one is left over
+    cluster.add("west")
+    write_params(ws, train_landmarker={"epochs": 2, "batch_size": 3}, distributed=SETTINGS)
+    metrics = Driver(cluster, ws, "train_landmarker").finish()["train_landmarker"]
+    files = pack_folder(ws.landmarker)
+    alone = write_params(
+        ws,
+        train_landmarker={"epochs": 2, "batch_size": 3},
+        distributed=SETTINGS | {"devices": 1},
+    )
+    assert train_landmarker.run(alone, ws) == metrics
+    assert pack_folder(ws.landmarker) == files
 
 
 def resumed(ws: Workspace, name: str) -> list[bool]:
