@@ -152,18 +152,25 @@ def _stop_at_mistake() -> Any:
 
     class StopAtMistake(UserCallback):
         def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-            for error in worker_exceptions.values():
-                if not _is_transient(error):
-                    raise error
+            errors = worker_exceptions.values()
+            if not any(map(_is_loss, errors)):  # else the others failed because of it
+                for error in errors:
+                    if not _is_transient(error):
+                        raise error
 
     return StopAtMistake()
 
 
-def _is_transient(error: BaseException) -> bool:
-    """Whether an exception of a worker means that it or another one was lost."""
+def _is_loss(error: BaseException) -> bool:
+    """Whether an exception says that Ray has lost a worker."""
     from ray.train.v2._internal.exceptions import RayTrainError
 
-    return isinstance(error, RayError | RayTrainError | ConnectionError | TimeoutError)
+    return isinstance(error, RayError | RayTrainError)
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether an exception of a worker means that it or another one was lost."""
+    return _is_loss(error) or isinstance(error, ConnectionError | TimeoutError)
 
 
 def _cause(error: Any) -> BaseException:
@@ -322,4 +329,7 @@ def _lost_another(error: RuntimeError) -> bool:
     """Whether an exception of this worker says that torch no longer reaches another one."""
     from torch import distributed
 
-    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+    text = str(error)
+    return isinstance(error, distributed.DistError) or any(
+        words in text for words in ("gloo", "Connection closed by peer", "Connection reset by peer")
+    )
