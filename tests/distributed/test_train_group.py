@@ -50,9 +50,9 @@ class Driver:
     """``modelless_driver`` in the folder of a workspace; what it prints is ``log``."""
 
     def __init__(self, cluster: Cluster, ws: Workspace, *steps: str) -> None:
-        self.log = ws.root / "driver.log"
+        self.log = ws.root / f"driver-{time.monotonic_ns()}.log"
         program = Path(__file__).parents[1] / "modelless_driver.py"
-        with self.log.open("a") as log:
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 (sys.executable, program, *steps),
                 cwd=ws.root,
@@ -187,7 +187,7 @@ def test_the_driver_is_killed_then_a_node_is_lost(cluster: Cluster, ws: Workspac
     os.killpg(killed.process.pid, signal.SIGKILL)
     killed.process.wait(PATIENCE)
     bereft = Driver(cluster, ws, step)
-    wait_for_epoch(ws, 16, bereft)
+    wait_for_epoch(ws, 36, bereft)
     cluster.kill("west")
     cluster.add("west")
     metrics = bereft.finish()[step]
