@@ -102,7 +102,7 @@ def wait_for_epoch(ws: Workspace, number: int, driver: Driver) -> None:
     while True:
         assert driver.process.poll() is None, driver.log.read_text()
         assert time.monotonic() < deadline, driver.log.read_text()
-        if max((epochs_in(path) for path in ws.checkpoints.iterdir()), default=0) >= number:
+        if max((epochs_in(path) for path in ws.checkpoints.glob("*")), default=0) >= number:
             return
         time.sleep(0.05)
 
