@@ -155,6 +155,37 @@ def unpack_folder(files: Files, folder: Path) -> None:
         target.write_bytes(data)
 
 
+def pack_weights(pretrained: str | None, setting: str) -> Files | None:
+    """The file of published weights that a parameter names, for workers without the driver's disk.
+
+    Args:
+        pretrained: path of the file, or the name of weights, which every worker loads itself.
+        setting: name of the parameter.
+
+    Returns:
+        The bytes of the file by its name; None where ``pretrained`` is no path.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    from fashion_ops.methods.parts.backbones import FILES  # loads torch
+
+    if not pretrained or not pretrained.endswith(FILES):
+        return None
+    path = Path(pretrained)
+    if not path.is_file():
+        raise FileNotFoundError(f"{setting}: {path} is no file; copy the published weights there")
+    return {path.name: path.read_bytes()}
+
+
+def unpack_weights(files: Files | None, folder: Path) -> str | None:
+    """Write what ``pack_weights`` returned into ``folder``; returns the path, None if it was None."""
+    if files is None:
+        return None
+    unpack_folder(files, folder)
+    return str(folder / next(iter(files)))
+
+
 def publish_files(target: Path, files: Files) -> None:
     """Replace the content of the folder ``target`` by ``files``, as a whole or not at all."""
     with publish(target) as folder:

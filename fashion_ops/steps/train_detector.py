@@ -25,8 +25,10 @@ from fashion_ops.distributed.payload import (
     Result,
     TrainingJob,
     pack_folder,
+    pack_weights,
     publish_files,
     unpack_folder,
+    unpack_weights,
 )
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.artifact import read_spec
@@ -48,6 +50,7 @@ class DetectorJob(TrainingJob):
         garments: all garments on them.
         grouping: name of the grouping of their landmarks.
         initial_weights: files of the detector that training starts from; None for none.
+        weights: the file that ``config.pretrained`` names, if it names one.
     """
 
     config: TrainDetector
@@ -55,6 +58,7 @@ class DetectorJob(TrainingJob):
     garments: TrainingGarments
     grouping: str
     initial_weights: Files | None
+    weights: Files | None
 
     @property
     def samples(self) -> int:
@@ -66,7 +70,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
     """Collect the inputs of ``work``; images are read later.
 
     Raises:
-        FileNotFoundError: ``start_from`` names no model folder.
+        FileNotFoundError: ``start_from`` names no model folder, or ``pretrained`` no file.
         ValueError: it names a model of another method.
     """
     config, catalog = params.train_detector, Catalog(ws.catalog.resolve())
@@ -82,6 +86,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         garments=garments,
         grouping=used_grouping(ws).name,
         initial_weights=None if start is None else pack_folder(start),
+        weights=pack_weights(config.pretrained, "train_detector.pretrained"),
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),
         devices=params.distributed.devices,
         **TrainingJob.settings(params.distributed),
@@ -117,7 +122,10 @@ def work(
             unpack_folder(job.initial_weights, initial)
         read_image = open_images(job.images, Path(scratch))
         data = DetectorData(job.rows, job.garments, load_grouping(job.grouping), read_image)
-        history, start = train_detector(config, data, folder, job.seed, options, initial)
+        pretrained = unpack_weights(job.weights, Path(scratch, "weights"))
+        history, start = train_detector(
+            config, data, folder, job.seed, options, initial, pretrained=pretrained
+        )
         files = pack_folder(folder)
     metrics = {"images": len(job.rows), "garments": len(job.garments), "epochs": config.epochs}
     if start is not None:

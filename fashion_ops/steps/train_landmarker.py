@@ -20,7 +20,15 @@ from fashion_ops.catalog.training_data import (
     open_images,
     used_grouping,
 )
-from fashion_ops.distributed.payload import Result, TrainingJob, pack_folder, publish_files
+from fashion_ops.distributed.payload import (
+    Files,
+    Result,
+    TrainingJob,
+    pack_folder,
+    pack_weights,
+    publish_files,
+    unpack_weights,
+)
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.model import Landmarker
@@ -38,11 +46,13 @@ class LandmarkerJob(TrainingJob):
         config: network, augmentation, losses and optimisation.
         garments: of all categories.
         grouping: name of the grouping of their landmarks.
+        weights: the file that ``config.pretrained`` names, if it names one.
     """
 
     config: TrainLandmarker
     garments: TrainingGarments
     grouping: str
+    weights: Files | None
 
     @property
     def samples(self) -> int:
@@ -51,10 +61,16 @@ class LandmarkerJob(TrainingJob):
 
 
 def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
-    """Collect the inputs of ``work``; images are read later."""
+    """Collect the inputs of ``work``; images are read later.
+
+    Raises:
+        FileNotFoundError: ``pretrained`` names a file that does not exist.
+    """
+    config = params.train_landmarker
     _, garments = load_garments(ws, "train", soft_labels=True)
     return LandmarkerJob(
-        config=params.train_landmarker,
+        config=config,
+        weights=pack_weights(config.pretrained, "train_landmarker.pretrained"),
         seed=params.seed,
         garments=garments,
         grouping=used_grouping(ws).name,
@@ -83,15 +99,16 @@ def work(
         The files of the model folder; as metrics those of ``run``.
     """
     config, garments = job.config, job.garments
-    torch.manual_seed(job.seed)
-    clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
-    channels = load_grouping(job.grouping).num_groups
-    model = Landmarker(config.backbone, channels, clusters, config.pretrained)
     options = job.options(checkpoint, on_epoch, group)
     options = replace(options, bar=on_epoch is None and group is None)
+    clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
+    channels = load_grouping(job.grouping).num_groups
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
         folder.mkdir()
+        pretrained = unpack_weights(job.weights, Path(scratch, "weights")) or config.pretrained
+        torch.manual_seed(job.seed)
+        model = Landmarker(config.backbone, channels, clusters, pretrained)
         history = train_landmarker(
             config,
             model,
