@@ -93,6 +93,8 @@ def train_detector(
     seed: int,
     options: TrainerOptions | None = None,
     initial_weights: Path | None = None,
+    *,
+    pretrained: str | None = None,
 ) -> tuple[list[dict[str, float]], WarmStart | None]:
     """Train a detector and write its model folder.
 
@@ -103,6 +105,7 @@ def train_detector(
         seed: of initialisation, order and augmentation.
         options: how the run is carried out.
         initial_weights: folder of a detector for a warm start; None initialises from scratch.
+        pretrained: path of the weights that ``config.pretrained`` names; None takes that itself.
 
     Returns:
         Mean losses of each epoch, and what the warm start copied, or None without one.
@@ -115,7 +118,8 @@ def train_detector(
     """
     torch.manual_seed(seed)
     groups = data.grouping.num_groups
-    model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, config.pretrained)
+    pretrained = pretrained or config.pretrained
+    model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, pretrained)
     warm = None if initial_weights is None else warm_start(model, initial_weights)
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)

@@ -110,6 +110,7 @@ class StageModule(AlignmentModule):
         visibility = visibility[:, :n].long()
         observed, slots = visibility > 0, batch["slots"]
         share = auxiliary_weight(self.progress, 1.0, config.decay, config.schedule == "as_printed")
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generators
         out = model(pixels, previous, share)
         loss = position = position_loss(out.positions, true, observed)
         logged = {"position": position}
