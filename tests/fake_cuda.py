@@ -4,7 +4,7 @@
 cost nothing, and code that waits for a number of the GPU (``.item()``, ``nonzero``) fails.
 
 ``numbers_on_gpu`` keeps the numbers: a tensor says that it is on ``cuda:0``, and the CPU computes it.
-So whole predictors run, with their NMS and their shapes that depend on data, and give the CPU's bits. It
+So whole predictors run, with their NMS and their shapes that depend on data, and give its bits. It
 refuses what CUDA refuses: operands on two devices, and numpy.
 """
 

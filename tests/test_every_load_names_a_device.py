@@ -5,6 +5,8 @@ import inspect
 from pathlib import Path
 
 import pytest
+import torch
+from mlflow.pyfunc.model import PythonModelContext
 
 import fashion_ops
 from fashion_ops.inference.edge import EdgePredictor
@@ -15,8 +17,10 @@ from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.detection.inference import BoxDetector
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.registry.pyfunc import GarmentLandmarks
 
 ROOT = Path(fashion_ops.__file__).parent.parent
 LOADERS = (
@@ -107,3 +111,27 @@ def test_a_forgotten_device_is_found(line):
 )
 def test_an_own_choice_is_found(line):
     assert 1 in asks_for_a_gpu(ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    ("config", "there", "expected"),
+    [
+        ({"device": "cpu"}, True, "cpu"),
+        ({"device": "auto"}, False, "cpu"),
+        (None, True, "cuda"),
+    ],
+)
+def test_a_served_model_runs_where_its_config_says(config, there, expected, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(Predictor, "load", lambda bundle, device: seen.append(device.type))
+    GarmentLandmarks().load_context(PythonModelContext({"bundle": "models"}, config))
+    assert seen == [expected]
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"device cuda: .* sees no GPU; set .*device to auto"):
+        fashion_ops.load("models", "cuda")
+    with pytest.raises(ValueError, match=r"device 'gpu': must be auto, cpu or cuda"):
+        select_device("gpu")
