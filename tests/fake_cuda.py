@@ -95,6 +95,8 @@ def _run(func, args, kwargs, reads):
         raise RuntimeError(f"{func}: Expected all tensors to be on the same device, got cuda:0 and cpu")
     device = kwargs.get("device")
     on_gpu = bool(there) if device is None else torch.device(device).type == "cuda"
+    if func is _ops.copy_.default:
+        on_gpu = isinstance(args[0], GpuTensor)
     if there and (func in _WAITS or (func in _TRANSFERS and not on_gpu)):
         reads.append(str(func))
     if on_gpu and device is not None:
