@@ -4,8 +4,7 @@
 
 Without a folder the photos are the wardrobe's, 512 and 1024 pixels wide. The decoders take turns on a
 photo, in one thread; the shortest of the repeats counts, and the ratio is the median over the photos.
-The pixels are compared. What is not whole or not ordinary is compared, too: the tests of
-``tests/catalog/test_jpeg_kinds.py`` do so for the decoder that the catalog uses.
+The pixels are compared. tests/catalog/test_jpeg_kinds.py compares what is not whole or not ordinary.
 """
 
 import argparse
