@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -141,15 +142,22 @@ def _gpu_of_torch(bf16):
 @contextmanager
 def shapes_on_gpu(bf16=True):
     """Tensors have shapes only; those of the CPU can be used as well."""
-    with _gpu_of_torch(bf16), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    no_driver = patch.object(FakeTensorMode, "avoid_device_init", True)
+    with _gpu_of_torch(bf16), no_driver, FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
 
 
 @contextmanager
 def numbers_on_gpu(bf16=False):
-    """Tensors of the GPU have numbers; without gradients."""
-    with _gpu_of_torch(bf16), torch.no_grad(), NumbersOnGpu() as mode:
-        yield mode
+    """Tensors of the GPU have numbers; without gradients, and without kernels that only GPUs have."""
+    before = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # Module.to makes new parameters
+    plain = torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
+    try:
+        with _gpu_of_torch(bf16), plain[0], plain[1], torch.no_grad(), NumbersOnGpu() as mode:
+            yield mode
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(before)
 
 
 def to_gpu(module):

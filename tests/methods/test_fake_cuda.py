@@ -15,8 +15,9 @@ from drawn_quads import LINKS, MIRROR, PARAMS, quads
 from fake_cuda import CUDA, GpuGenerator, numbers_on_gpu, shapes_on_gpu, to_gpu
 from torch import nn
 from torch.utils._pytree import tree_map
-from untrained_models import make_models, tiny_params
+from untrained_models import DETECTOR
 
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.alignment.data import AlignmentSamples
 from fashion_ops.methods.alignment.deeppose.inference import DeepPose
@@ -34,6 +35,7 @@ from fashion_ops.methods.alignment.idpr.inference import Idpr, Router
 from fashion_ops.methods.alignment.idpr.model import IdprNet
 from fashion_ops.methods.alignment.idpr.module import IdprModule
 from fashion_ops.methods.alignment.idpr.relations import make_trees
+from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.candidates import decode_candidates
 from fashion_ops.methods.centernet.decode import decode_fixed, grouping_slots
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
@@ -55,9 +57,8 @@ from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import PostProcess, TrainLandmarker
-from fashion_ops.taxonomy import category, load_grouping
+from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 from fashion_ops.taxonomy.alignment import point_set
-from fashion_ops.workspace import Workspace
 
 GROUPING = load_grouping("agg81")
 SKIRT = category("skirt")
@@ -254,43 +255,58 @@ def equal_on_gpu(predict, *models):
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    ws = Workspace(tmp_path_factory.mktemp("bundle"))
-    make_models(tiny_params(ws), ws)
-    return ws.detector.parent
+def folder(tmp_path_factory):
+    """A detector and a landmarker, untrained."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("models")
+    detector = CenterNet("tiny", 81, 16, 16)
+    with torch.no_grad():
+        detector.heads["wh"].out.bias.fill_(4.0)  # boxes of some size
+    for name, model, spec in (
+        ("detector", detector, DETECTOR),
+        ("landmarker", Landmarker("hrnet_w8_tiny", 81), LANDMARKER),
+    ):
+        (folder / name).mkdir()
+        save_model(folder / name, model, spec)
+    return folder
 
 
 PHOTO = RNG.integers(0, 256, (90, 70, 3), np.uint8)
+LANDMARKER = {
+    "method": "top_down",
+    "backbone": "hrnet_w8_tiny",
+    "grouping": "agg81",
+    "clusters": 0,
+    "crop": [64, 64],
+    "padding": 1.25,
+    "precision": "fp32",
+    "heatmap": {"loss": "cross_entropy", "sigma": 1.5},
+}
 
 
-@pytest.mark.parametrize("nms", ["hard", "soft"])
-@pytest.mark.parametrize("on", [True, False])
-def test_a_bundle_predicts_the_same_garments_on_the_gpu(bundle, nms, on):
-    post = PostProcess(nms=nms, scales=(0.75,), mask=on, flip=on)
-
+def test_a_photo_has_the_same_garments_on_the_gpu(folder):
     def predict(device):
-        predictor = Predictor.load(bundle, device)
-        pipeline = predictor.pipeline
-        decoding = {"flip_test": on, "channel_mask": on, "decode": "dark" if on else "argmax"}
-        for model in pipeline.refined.values():
-            model.spec["flip_test"] = on
-        predictor = Predictor(
-            predictor.detector.with_post(post),
-            replace(
-                pipeline,
-                finetuned={k: m.with_decoding(**decoding) for k, m in pipeline.finetuned.items()},
-            ),
-        )
-        garments = predictor.predict(PHOTO, 0.0)
-        return [(g.category, g.score, g.box, list(g.landmarks.values())) for g in garments]
+        detector = Detector.load(folder / "detector", device)
+        landmarker = LandmarkPredictor.load(folder / "landmarker", device)
+        answers = []
+        for nms, on in (("hard", True), ("soft", False)):
+            model = landmarker.with_decoding(
+                flip_test=on, channel_mask=on, decode="dark" if on else "argmax"
+            )
+            pipeline = LandmarkPipeline(model, {c.id: model for c in CATEGORIES}, {})
+            post = PostProcess(nms=nms, scales=(0.75,), mask=on, flip=on)
+            predictor = Predictor(detector.with_post(post), pipeline)
+            for g in predictor.predict(PHOTO, 0.0, "finetuned"):
+                answers.append((g.category, g.score, g.box, list(g.landmarks.values())))
+        return answers
 
     garments, _ = equal_on_gpu(predict)
-    assert garments
+    assert len(garments) > 2
 
 
-def test_the_search_reads_the_same_candidates_on_the_gpu(bundle):
+def test_the_search_reads_the_same_candidates_on_the_gpu(folder):
     def candidates(device):
-        detector = Detector.load(bundle / "detector", device)
+        detector = Detector.load(folder / "detector", device)
         slots, post = grouping_slots(detector.grouping).to(device), detector.post
         inputs, _ = detector.letterbox([PHOTO, PHOTO[::-1]])
         with torch.inference_mode():
