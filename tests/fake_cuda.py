@@ -152,10 +152,19 @@ def numbers_on_gpu(bf16=False):
     """Tensors of the GPU have numbers; without gradients, and without kernels that only GPUs have."""
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # Module.to makes new parameters
-    plain = torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
     try:
-        with _gpu_of_torch(bf16), plain[0], plain[1], torch.no_grad(), NumbersOnGpu() as mode:
-            yield mode
+        with ExitStack() as stack:
+            for context in (
+                _gpu_of_torch(bf16),
+                torch.backends.cudnn.flags(enabled=False),
+                sdpa_kernel(SDPBackend.MATH),
+                # it would hand whole composite operations, such as Tensor.to, to the mode
+                patch.object(torch.inference_mode, "__enter__", lambda _: None),
+                patch.object(torch.inference_mode, "__exit__", lambda *_: None),
+                torch.no_grad(),
+            ):
+                stack.enter_context(context)
+            yield stack.enter_context(NumbersOnGpu())
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(before)
 

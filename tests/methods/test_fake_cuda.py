@@ -141,7 +141,7 @@ def dfa(space, cascade):
     torch.manual_seed(0)
     previous = PREVIOUS if cascade else None
     labels = fit_labels(DFA, space, DATA.shapes.positions, previous, OBSERVED, 0)
-    net = StageNet("tiny", 32, 4, len(labels.centers), cascade=cascade)
+    net = StageNet("tiny", 32, 4, len(labels.centers), cascade=cascade, dropout=0.0)
     samples = AlignmentSamples(DATA.crops, DATA.shapes, previous)
     return StageModule(net, DFA, labels, MIRROR, 0), samples.__getitems__([0, 1, 2, 3])
 
