@@ -83,7 +83,11 @@ class _Pool:
         """Yield the results of the blocks."""
         numbered = enumerate(blocks)
         self._hand_out(numbered)
-        batches = self._dataset().iter_batches(batch_size=None, batch_format="pyarrow")
+        batches = self._dataset().iter_batches(
+            batch_size=None,
+            batch_format="pyarrow",
+            prefetch_batches=0,  # else a result waits here for the next one
+        )
         with closing(iter(batches)) as results:  # ends the actors, wherever the caller stops
             for row in itertools.chain.from_iterable(batch.to_pylist() for batch in results):
                 name = self._running.pop(row["number"], None)
@@ -118,13 +122,10 @@ class _Pool:
         else:
             size = min(slots, len(self._running))
             pool = ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2)
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         with DataContext.current(context):
             turns = ray.data.read_datasource(
-                _Turns(self._feed),
-                override_num_blocks=1,
-                num_cpus=0,
-                ray_remote_args={"scheduling_strategy": here},
+                _Turns(self._feed), override_num_blocks=1, num_cpus=0, label_selector=here
             )
             return turns.map_batches(
                 _Actor,  # pyright: ignore[reportArgumentType]
