@@ -21,12 +21,26 @@ CHAMPION = "models:/garment-landmarks@champion"
 
 def predict(
     photos: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels."
+            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels. With "
+            "--table also folders, globs, Parquet tables of URIs or bytes, and URIs such as s3://.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A few photos: folder for PHOTO.json and PHOTO.png.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any number of photos: folder for a Parquet table, one row a photo. Run the same "
+            "command again to go on with a run that was interrupted."
+        ),
+    ] = None,
+    coco: Annotated[
+        bool, typer.Option("--coco", help="With --table: COCO results too, TABLE/coco.json.")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(
@@ -42,12 +56,41 @@ def predict(
         typer.Option(help="onnx and openvino run an exported folder."),
     ] = "torch",
 ) -> None:
-    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn.
+    """Find garments in photos: categories, boxes and named landmarks.
 
-    A photo that fails is reported, and the others are done; the exit status is 1 then.
+    With --out, a few photos become JSON files and drawings. A photo that fails is reported, and the
+    others are done; the exit status is 1 then.
+
+    With --table, millions of photos become rows of a Parquet table, on all cores and GPUs of this
+    machine or on the Ray cluster at RAY_ADDRESS. A photo that fails is a row with the reason.
+    """
+    if (out is None) == (table is None):
+        raise typer.BadParameter("name either --out FOLDER (files of a few photos) or --table FOLDER")
+    if table is not None:
+        from fashion_ops.commands.bulk import Model, predict_table
+
+        predict_table(photos, table, Model(model, find_models(model), runtime), min_score, coco=coco)
+        return
+    assert out is not None
+    if coco:
+        raise typer.BadParameter("--coco needs --table")
+    _predict_few(photos, out, model, min_score, runtime)
+
+
+def _predict_few(given: list[str], out: Path, model: str, min_score: float, runtime: "Runtime") -> None:
+    """Write JSON and a drawing of each photo.
+
+    Raises:
+        ValueError: one of them is no photo but a folder, a glob, a table or a URI.
     """
     from fashion_ops.commands.result_names import result_names
+    from fashion_ops.inference.bulk.listing import kind_of
 
+    for photo in photos:
+        if kind := kind_of(str(photo)):
+            raise ValueError(
+                f"{photo}: is {kind}; predict its photos with --table FOLDER, or name photos"
+            )
     names = result_names(photos, out)
     predictor = load_predictor(model, runtime)
     failed = 0
@@ -132,6 +175,20 @@ def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor
 
         return fashion_ops.load(model)
     return EdgePredictor.load(folder, runtime)
+
+
+def find_models(model: str) -> Path:
+    """The folder of a model: that of the registry's version, or ``model`` itself.
+
+    Raises:
+        FileNotFoundError: no such model in the registry.
+        ServiceError: the registry does not answer.
+    """
+    if model.startswith("models:/"):
+        from fashion_ops.registry.client import fetch_bundle
+
+        return Path(fetch_bundle(model))
+    return Path(model)
 
 
 export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")
