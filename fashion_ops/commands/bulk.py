@@ -22,8 +22,6 @@ from fashion_ops.inference.bulk.manifest import Identity
 from fashion_ops.inference.bulk.reading import Fetch, Fetched, PhotoReader
 from fashion_ops.inference.bulk.run import PHOTOS, Blocks, BulkRun, bulk_run
 from fashion_ops.inference.bulk.uris import absolute, is_uri, scheme_of
-from fashion_ops.methods.artifact import SPEC
-from fashion_ops.methods.centernet.deploy.graph import GRAPH
 from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
 
@@ -54,6 +52,9 @@ class Model:
         Raises:
             FileNotFoundError: there are no models in the folder.
         """
+        from fashion_ops.methods.artifact import SPEC  # the rest of the driver needs no torch
+        from fashion_ops.methods.centernet.deploy.graph import GRAPH
+
         if (self.folder / SPEC).is_file() or (self.folder / GRAPH).is_file():
             # a detector by itself, with what was tuned for it beside it
             parts = {

@@ -86,11 +86,12 @@ def _predict_few(given: list[str], out: Path, model: str, min_score: float, runt
     from fashion_ops.commands.result_names import result_names
     from fashion_ops.inference.bulk.listing import kind_of
 
-    for photo in photos:
-        if kind := kind_of(str(photo)):
+    for photo in given:
+        if kind := kind_of(photo):
             raise ValueError(
                 f"{photo}: is {kind}; predict its photos with --table FOLDER, or name photos"
             )
+    photos = [Path(photo) for photo in given]
     names = result_names(photos, out)
     predictor = load_predictor(model, runtime)
     failed = 0

@@ -56,7 +56,7 @@ def list_photos(sources: Iterable[str]) -> Iterator[Listed]:
         for count, photo in enumerate(_photos_of(source), 1):  # noqa: B007
             yield photo
         if not count:
-            raise ValueError(f"{source}: holds no photos ({', '.join(_SUFFIXES[:4])}, ...)")
+            raise ValueError(f"{source}: holds no photos (files in .jpg, .png, .webp and others)")
 
 
 def kind_of(source: str) -> str:
@@ -128,8 +128,10 @@ def _photos_of_uri(source: str) -> Iterator[Listed]:
         names = filter(fits, _objects(fs, base))
     elif fs.isfile(path):
         names = iter([path])
-    else:
+    elif fs.exists(path):
         names = _objects(fs, path)
+    else:
+        raise ValueError(f"{source}: no such file or folder")
     for name in names:
         if is_table(name) and magic:
             yield from itertools.starmap(Listed, table_photos(spell(fs, name)))
