@@ -16,12 +16,12 @@ from fashion_ops.catalog.sources.archive import named_after
 from fashion_ops.commands.shared import params_or_defaults, print_status
 from fashion_ops.distributed.job_store import scratch
 from fashion_ops.distributed.payload import Files, pack_folder, unpack_folder
+from fashion_ops.files.uris import absolute, is_uri, scheme_of
 from fashion_ops.inference.bulk.blocks import Block, BlockPredictor, PhotoPredictor
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.manifest import Identity
 from fashion_ops.inference.bulk.reading import Fetch, Fetched, PhotoReader
 from fashion_ops.inference.bulk.run import PHOTOS, Blocks, BulkRun, bulk_run
-from fashion_ops.inference.bulk.uris import absolute, is_uri, scheme_of
 from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
 

@@ -23,8 +23,9 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from fashion_ops.catalog.quarantine import Reason
+from fashion_ops.files import uris
 from fashion_ops.files.outputs import OutputRefused
-from fashion_ops.inference.bulk import listing, reading, uris
+from fashion_ops.inference.bulk import listing, reading
 from fashion_ops.inference.bulk.blocks import FAILED
 from fashion_ops.inference.bulk.results import PHOTOS, write_coco
 from fashion_ops.taxonomy import CATEGORIES
@@ -137,7 +138,7 @@ def test_a_bucket_is_listed_page_by_page_and_read(
     bucket: Any, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(f"{shop}/", "bucket/shop/", recursive=True)
-    monkeypatch.setattr(listing, "PAGE", 2)
+    monkeypatch.setattr(uris, "PAGE", 2)
     predict_here(tmp_path / "out", ["s3://bucket/shop"])
     rows = table(tmp_path / "out")
     expected = sorted(f"s3://bucket/shop/{p.relative_to(shop)}" for p in shop.rglob("0*.png"))

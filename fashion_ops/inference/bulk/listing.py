@@ -13,15 +13,14 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from fashion_ops.catalog.quarantine import is_utf8, readable
 from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, is_junk
+from fashion_ops.files.uris import absolute, is_uri, objects_below, open_uri, spell
 from fashion_ops.inference.bulk.tables import is_table, table_photos
-from fashion_ops.inference.bulk.uris import FileSystem, absolute, is_uri, open_uri, spell
 
 RUN = 200_000  # names that are sorted in memory
-PAGE = 10_000  # keys of a bucket that are fetched at a time
 _SUFFIXES = tuple(sorted(PHOTO_SUFFIXES))  # photos that are not read too: each gets a row that says so
 
 
@@ -125,11 +124,11 @@ def _photos_of_uri(source: str) -> Iterator[Listed]:
 
         base = path[: magic.start()].rpartition("/")[0]
         fits = re.compile(glob_translate(path)).match
-        names = filter(fits, _objects(fs, base))
+        names = (info["name"] for info in objects_below(fs, base) if fits(info["name"]))
     elif fs.isfile(path):
         names = iter([path])
     elif fs.exists(path):
-        names = _objects(fs, path)
+        names = (info["name"] for info in objects_below(fs, path))
     else:
         raise ValueError(f"{source}: no such file or folder")
     for name in names:
@@ -137,37 +136,6 @@ def _photos_of_uri(source: str) -> Iterator[Listed]:
             yield from itertools.starmap(Listed, table_photos(spell(fs, name)))
         elif _is_photo(name) or name == path:
             yield Listed(spell(fs, name))
-
-
-def _objects(fs: FileSystem, path: str) -> Iterator[str]:
-    """Yield the paths of all files below a path; a bucket page by page, others folder by folder."""
-    if hasattr(fs, "_iterdir"):  # s3fs, whose public methods return a whole bucket as one list
-        yield from _keys(fs, path)
-        return
-    for folder, folders, files in fs.walk(path, on_error="raise"):
-        folders.sort()  # walk goes on in this order
-        yield from (f"{folder}/{name}" for name in sorted(files) if name)
-
-
-def _keys(fs: Any, path: str) -> Iterator[str]:
-    """Yield the keys of a bucket below a path, in the order of their bytes."""
-    from fsspec.asyn import sync
-
-    bucket, key, _ = fs.split_path(path)
-    prefix = f"{key.rstrip('/')}/" if key else ""
-    found = fs._iterdir(bucket, delimiter="", prefix=prefix)
-
-    async def page() -> list[str]:
-        names = []
-        async for info in found:
-            if info["type"] == "file" and not info["name"].endswith("/"):
-                names.append(info["name"])
-            if len(names) == PAGE:
-                break
-        return names
-
-    while names := sync(fs.loop, page):
-        yield from names
 
 
 def _walk(folder: bytes) -> Iterator[bytes]:

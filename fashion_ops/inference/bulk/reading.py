@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from fashion_ops.catalog.images import MAX_BYTES, read_image
 from fashion_ops.catalog.quarantine import Reason, Refused
+from fashion_ops.files.uris import is_uri, open_uri, scheme_of
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.tables import TableReader
-from fashion_ops.inference.bulk.uris import is_uri, open_uri, scheme_of
 
 Fetched = bytes | Refused
 Fetch = Callable[[Sequence[Listed]], list[Fetched]]

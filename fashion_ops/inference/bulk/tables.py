@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fashion_ops.errors.reading import readable
-from fashion_ops.inference.bulk.uris import absolute, is_uri, open_uri, spell
+from fashion_ops.files.uris import absolute, is_uri, open_uri, spell
 
 NAMES = ("uri", "url", "path", "file_name", "file", "photo", "image", "name", "id")  # text
 BYTES = ("image", "bytes", "photo", "data", "content")  # binary, or a struct with ``bytes``

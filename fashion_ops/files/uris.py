@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 FileSystem = Any  # an fsspec file system; its methods have no annotations
+PAGE = 10_000  # keys of a bucket that are fetched at a time
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -65,3 +67,38 @@ def _file_system(scheme: str, host: str) -> FileSystem:
 def spell(fs: FileSystem, path: str) -> str:
     """The whole URI of a path within a file system."""
     return str(fs.unstrip_protocol(path))
+
+
+def objects_below(fs: FileSystem, path: str) -> Iterator[dict[str, Any]]:
+    """Yield what the file system says of each file below a path: ``name`` (path), ``size`` and others.
+
+    A bucket is listed page by page, others folder by folder. The order is that of the names.
+    """
+    if hasattr(fs, "_iterdir"):  # s3fs, whose public methods return a whole bucket as one list
+        yield from _keys(fs, path)
+        return
+    for _, folders, files in fs.walk(path, detail=True, on_error="raise"):
+        yield from (files[name] for name in sorted(files) if name)
+        for name in sorted(folders):
+            folders[name] = folders.pop(name)  # walk goes on in this order
+
+
+def _keys(fs: Any, path: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a bucket below a path, in the order of the bytes of their keys."""
+    from fsspec.asyn import sync
+
+    bucket, key, _ = fs.split_path(path)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    found = fs._iterdir(bucket, delimiter="", prefix=prefix)
+
+    async def page() -> list[dict[str, Any]]:
+        infos = []
+        async for info in found:
+            if info["type"] == "file" and not info["name"].endswith("/"):
+                infos.append(info)
+            if len(infos) == PAGE:
+                break
+        return infos
+
+    while infos := sync(fs.loop, page):
+        yield from infos
