@@ -65,7 +65,7 @@ def predict(
     machine or on the Ray cluster at RAY_ADDRESS. A photo that fails is a row with the reason.
     """
     if (out is None) == (table is None):
-        raise typer.BadParameter("name either --out FOLDER (files of a few photos) or --table FOLDER")
+        raise ValueError("predict: name either --out FOLDER (a few photos) or --table FOLDER (many)")
     if table is not None:
         from fashion_ops.commands.bulk import Model, predict_table
 
@@ -73,7 +73,7 @@ def predict(
         return
     assert out is not None
     if coco:
-        raise typer.BadParameter("--coco needs --table")
+        raise ValueError("predict: --coco goes with --table FOLDER, not with --out")
     _predict_few(photos, out, model, min_score, runtime)
 
 

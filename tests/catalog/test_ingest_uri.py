@@ -61,9 +61,13 @@ def test_another_version_of_an_object_is_another_source(data, store) -> None:
 
 
 def test_what_is_wrong_with_a_uri_is_one_line(data, store) -> None:
-    with pytest.raises(ValueError, match=r"memory://nothing: no such object or folder \(ingest\.root\)"):
+    with pytest.raises(
+        ValueError, match=r"memory://nothing: no such object or folder \(ingest\.root\)"
+    ):
         data.ingest(root="memory://nothing")
-    with pytest.raises(ValueError, match=r"memory://x: a URI can only be ingested with copy_images: true"):
+    with pytest.raises(
+        ValueError, match=r"memory://x: a URI can only be ingested with copy_images: true"
+    ):
         data.ingest(root="memory://x", copy_images=False)
     store.pipe("/packed/shop.zip", os.urandom(300))
     with pytest.raises(ValueError, match=r"^memory://packed/shop\.zip: cannot be unpacked"):
