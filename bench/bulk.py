@@ -47,7 +47,8 @@ def blocks_of(photos: list[Listed]) -> list[tuple[str, Block]]:
 
 def load_models(models: Path) -> LoadModels:
     """What loads the models in a process."""
-    return LoadModels(Model("bench", models, "torch").files(), str(models), "torch", 0.3)
+    files = Model("bench", models, "torch", 0.3).files()
+    return LoadModels(files, str(models), "torch", 0.3, SETTINGS.device)
 
 
 def chosen(folder: Path, number: int) -> list[Listed]:

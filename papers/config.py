@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from fashion_ops.methods.parts.device import select_device
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
 
@@ -32,3 +36,13 @@ class TableConfig:
     seeds: tuple[int, ...] | None = None
     remedies: tuple[str, ...] | None = None
     training_config: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run in this process: ``distributed.device``."""
+        return select_device(self.params.distributed.device)
+
+    @property
+    def training(self) -> TrainerOptions:
+        """How networks are trained: device, loader workers and ``compile`` of ``distributed``."""
+        return TrainerOptions.of(self.params.distributed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fashion_ops.catalog.sources.archive import named_after
-from fashion_ops.commands.shared import params_or_defaults, print_status
+from fashion_ops.commands.shared import print_status
 from fashion_ops.distributed.job_store import scratch
 from fashion_ops.distributed.payload import Files, pack_folder, unpack_folder
 from fashion_ops.files.uris import absolute, is_uri, scheme_of
@@ -34,17 +34,19 @@ Runtime = Literal["torch", "onnx", "openvino"]
 
 @dataclass(frozen=True)
 class Model:
-    """The model of a bulk run.
+    """The model of a bulk run, and how it predicts.
 
     Attributes:
         name: as given.
         folder: where its files are.
         runtime: torch, onnx or openvino.
+        min_score: lowest score of a garment, 0..1.
     """
 
     name: str
     folder: Path
     runtime: Runtime
+    min_score: float
 
     def files(self) -> Files:
         """All files that the predictor reads, by relative path.
@@ -85,6 +87,7 @@ class LoadModels:
         origin: folder that they were in, for errors.
         runtime: torch, onnx or openvino.
         min_score: lowest score of a garment.
+        device: of torch, see ``select_device``.
         store: the actor that reads photos on the driver's disk; None where every process can.
     """
 
@@ -92,6 +95,7 @@ class LoadModels:
     origin: str
     runtime: Runtime
     min_score: float
+    device: str
     store: Any = None
 
     def __call__(self) -> BlockPredictor:
@@ -100,19 +104,23 @@ class LoadModels:
             folder = scratch_folder / "models"
             unpack_folder(self.files, folder)
             single = not (folder / "landmarker").is_dir()
-            predictor = open_models(folder / "detector" if single else folder, self.runtime)
+            predictor = open_models(
+                folder / "detector" if single else folder, self.runtime, self.device
+            )
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
         return BlockPredictor(predictor, fetch, self.min_score, BATCH)
 
 
-def open_models(folder: Path, runtime: Runtime) -> PhotoPredictor:
+def open_models(folder: Path, runtime: Runtime, device: str) -> PhotoPredictor:
     """Load all models of a bundle in torch, or one detector in any runtime; raises as these do."""
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.inference.predictor import Predictor
+    from fashion_ops.methods.parts.device import CPU, select_device
 
+    where = select_device(device) if runtime == "torch" else CPU
     if runtime == "torch" and (folder / "landmarker").is_dir():
-        return Predictor.load(folder)
-    return EdgePredictor.load(folder, runtime)
+        return Predictor.load(folder, where)
+    return EdgePredictor.load(folder, runtime, where)
 
 
 class PhotoStore:
@@ -146,7 +154,7 @@ class RemotePhotos:
 
 
 def predict_table(
-    sources: Sequence[str], table: Path, model: Model, min_score: float, *, coco: bool
+    sources: Sequence[str], table: Path, model: Model, settings: Distributed, *, coco: bool
 ) -> None:
     """Predict all photos of the sources into the folder ``table``; a killed run goes on where it was.
 
@@ -154,7 +162,7 @@ def predict_table(
         sources: photos, folders, globs, Parquet tables and URIs.
         table: the folder of the run.
         model: the model.
-        min_score: lowest score of a garment, 0..1.
+        settings: device, CPUs and GPUs of an actor, retries.
         coco: write COCO results too.
 
     Raises:
@@ -170,12 +178,12 @@ def predict_table(
         [source if is_uri(source) else absolute(source) for source in sources],
         model.name,
         digest.hexdigest(),
-        {"--min-score": min_score, "--runtime": model.runtime, "photos at once": BATCH},
+        {"--min-score": model.min_score, "--runtime": model.runtime, "photos at once": BATCH},
     )
     with bulk_run(table, identity) as run:
         if run.left:
-            load = LoadModels(files, str(model.folder), model.runtime, min_score)
-            compute = _computer(run, load, params_or_defaults().distributed)
+            load = LoadModels(files, str(model.folder), model.runtime, model.min_score, settings.device)
+            compute = _computer(run, load, settings)
             with meter("predict", "photos", run.manifest.photos, run.done.photos) as advance:
                 run.compute(compute, advance)
         run.finish(coco=coco)

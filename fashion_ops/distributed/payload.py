@@ -30,6 +30,10 @@ class CategoryJob:
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
         devices: largest number of devices that may share the training.
+        device: ``distributed.device``; the worker selects it, as the driver may have no GPU.
+        loader_workers: processes that read and cut images, see ``TrainerOptions``.
+        compile: whether ``torch.compile`` compiles the network.
+        checkpoint_minutes: least time between two checkpoints; 0 makes one each epoch.
     """
 
     category: str
@@ -40,6 +44,10 @@ class CategoryJob:
     landmarker: Files
     threads: int = 1
     devices: int = 1
+    device: str = "auto"
+    loader_workers: int = 0
+    compile: bool = False
+    checkpoint_minutes: float = 0.0
 
 
 @dataclass(frozen=True)

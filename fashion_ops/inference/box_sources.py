@@ -1,6 +1,7 @@
 """Opening the source of boxes that the parameter ``evaluate.boxes`` names."""
 
 import pandas as pd
+import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.centernet.inference import Detector
@@ -11,7 +12,9 @@ from fashion_ops.params import BOX_DETECTOR, DETECTOR
 from fashion_ops.workspace import Workspace
 
 
-def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame) -> BoxSource:
+def open_boxes(
+    boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame, device: torch.device
+) -> BoxSource:
     """Open the source of boxes that ``evaluate.boxes`` names.
 
     Args:
@@ -21,16 +24,17 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
         ws: workspace of the models.
         catalog: of the images.
         images: rows of the catalog's images, of one split.
+        device: where the detector runs.
 
     Raises:
         FileNotFoundError: the model does not exist.
         ValueError: ``train_box_detector`` trained no model; the file does not exist or is invalid.
     """
     if boxes == DETECTOR:
-        detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
+        detector = Detector.load(ws.detector, device, read_postprocess(ws.postprocess))
         return DetectedBoxes(detector.without_landmark_scores(), catalog.image)
     if boxes == BOX_DETECTOR:
-        return DetectedBoxes(BoxDetector.load(ws.box_detector), catalog.image)
+        return DetectedBoxes(BoxDetector.load(ws.box_detector, device), catalog.image)
     path = ws.root / boxes
     if not path.is_file():
         raise ValueError(

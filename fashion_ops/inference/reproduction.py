@@ -17,6 +17,7 @@ from fashion_ops.inference.landmark_pipeline import VARIANTS
 from fashion_ops.inference.predictions import BOX_KINDS, CHUNK, Tables, detect, landmark_tables
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.workspace import Workspace
 
@@ -89,7 +90,8 @@ def differences(
     Raises:
         FileNotFoundError: there is no evaluation, or a model is missing.
     """
-    predictor, catalog = Predictor.load(bundle), Catalog(ws.catalog)
+    device = select_device(params.distributed.device)
+    predictor, catalog = Predictor.load(bundle, device), Catalog(ws.catalog)
     images = catalog.images[catalog.images["split"] == params.evaluate.split]
     p = params.evaluate
     made = predict_split(predictor, catalog, images, p.max_detections, limit, p.score)

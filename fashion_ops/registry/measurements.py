@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.catalog.reader import Catalog
@@ -26,6 +27,7 @@ from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.predictions import CHUNK
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.inference.reproduction import compare_start, predict_split
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Evaluate, Params
 from fashion_ops.progress import phase, track
 from fashion_ops.registry import client as registry
@@ -71,12 +73,15 @@ def measure(
         FileNotFoundError: the challenger lacks a record, because an older ``register`` made it.
         UnsafeModel: there is a pickle among the models.
     """
-    bundle, predictor = _fetch(challenger)
+    device = select_device(params.distributed.device)
+    bundle, predictor = _fetch(challenger, device)
     frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = Catalog(ws.catalog)
     in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
     objections = _objections(challenger, again)
-    old_bundle, old_predictor, unloadable = _fetch_champion(champion) if champion else (None, None, "")
+    old_bundle, old_predictor, unloadable = (
+        _fetch_champion(champion, device) if champion else (None, None, "")
+    )
     comparisons, predicted_again = None, False
     if not in_catalog:
         objections.append(
@@ -113,14 +118,16 @@ def measure(
     return Measurements(facts, len(frozen.images), predicted_again, frozen.digest(), unloadable)
 
 
-def _fetch(version: ModelVersion) -> tuple[Path, Predictor]:
+def _fetch(version: ModelVersion, device: torch.device) -> tuple[Path, Predictor]:
     """Download the models of a version; returns their folder and the loaded predictor."""
     with phase(f"load version {version.version}"):
         bundle = registry.fetch_bundle(f"models:/{version.name}/{version.version}")
-        return bundle, Predictor.load(bundle)
+        return bundle, Predictor.load(bundle, device)
 
 
-def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, Predictor | None, str]:
+def _fetch_champion(
+    champion: ModelVersion, device: torch.device
+) -> tuple[Path | None, Predictor | None, str]:
     """Download and load the champion.
 
     Returns:
@@ -133,7 +140,7 @@ def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, Predictor | No
     try:
         with phase(f"load version {champion.version}"):
             bundle = registry.fetch_bundle(f"models:/{champion.name}/{champion.version}")
-            return bundle, Predictor.load(bundle), ""
+            return bundle, Predictor.load(bundle, device), ""
     except ServiceError:  # that says nothing of the champion
         raise
     except Exception as error:  # the files of another version of the code can be wrong in any way

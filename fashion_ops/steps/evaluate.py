@@ -28,6 +28,7 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
 from fashion_ops.reports.gallery import draw_gallery, write_gallery
@@ -61,14 +62,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         raise ValueError(f"{ws.catalog}: no garments in split {p.split!r}; nothing to evaluate")
 
     shapes = fit_mean_shape(train)
-    box_source = open_boxes(p.boxes, ws, catalog, images)
+    device = select_device(params.distributed.device)
+    box_source = open_boxes(p.boxes, ws, catalog, images, device)
     centernet = DetectedBoxes(
-        Detector.load(ws.detector, post=read_postprocess(ws.postprocess)), catalog.image
+        Detector.load(ws.detector, device, read_postprocess(ws.postprocess)), catalog.image
     )
     centernet_landmarks = detect(centernet, images, p.max_detections)
     boxes = detect(box_source, images, p.max_detections)
-    pipeline = LandmarkPipeline.load(ws.detector.parent)
-    ensemble = [LandmarkPipeline.load(ws.root / e, variants=("finetuned",)) for e in p.ensemble]
+    pipeline = LandmarkPipeline.load(ws.detector.parent, device)
+    ensemble = [LandmarkPipeline.load(ws.root / e, device, ("finetuned",)) for e in p.ensemble]
 
     def predict_landmarks(boxes: pd.DataFrame, label: str) -> Tables:
         tables = landmark_tables(pipeline, catalog, boxes, label, p.score, ensemble)

@@ -28,6 +28,7 @@ from fashion_ops.distributed.payload import (
     unpack_folder,
 )
 from fashion_ops.inference.validation import LandmarkerValidation, validation_set
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -76,6 +77,10 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         landmarker=pack_folder(ws.landmarker),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
+        checkpoint_minutes=params.distributed.checkpoint_minutes,
     )
 
 
@@ -86,8 +91,8 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
@@ -100,7 +105,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        universal = LandmarkPredictor.load(start)
+        universal = LandmarkPredictor.load(start, CPU)  # only its weights, which training moves
         model, spec, garments = universal.model, universal.spec, job.garments
         assert isinstance(model, Landmarker)
         if job.own_channels:
@@ -111,7 +116,11 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         read_image = ImageReader(job.images, Path(scratch))
         validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
         options = TrainerOptions(
+            device=job.device,
+            loader_workers=job.loader_workers,
+            compile=job.compile,
             checkpoint=checkpoint,
+            checkpoint_minutes=job.checkpoint_minutes,
             on_epoch=on_epoch,
             validate=validate,
             devices=count_devices(job.devices, job.config.batch_size, len(garments)),

@@ -24,6 +24,7 @@ from fashion_ops.inference.postprocess_search import (
 )
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import write_postprocess
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Params
 from fashion_ops.reports.postprocess_plots import draw_curves, draw_sigmas
 from fashion_ops.workspace import Workspace, publish
@@ -53,7 +54,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         )
     start, without_techniques = p.start, p.start.model_copy(update=OFF)
     sigmas = grid(p.step, start.sigma_center), grid(p.step, start.sigma_landmark)
-    detector = Detector.load(ws.detector, post=start)
+    detector = Detector.load(ws.detector, select_device(params.distributed.device), start)
     spaces = [SearchSpace.of(without_techniques, *sigmas), SearchSpace.of(start, *sigmas)]
     plain_scorer, scorer = build_scorers(detector, catalog, images, garments, spaces)
     result = search(scorer.landmark_aps, start, p.step)

@@ -78,13 +78,17 @@ def train_localiser(config: TableConfig) -> Localiser:
     )
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs, "lr_steps": None})
-    landmarks = train_gle(settings, data.train, data.catalog.image, seed=config.params.seed)
+    options = config.training
+    landmarks = train_gle(
+        settings, data.train, data.catalog.image, seed=config.params.seed, options=options
+    )
     joints = train_gle(
         settings,
         joints_of(data.catalog, data.train),
         data.catalog.image,
         landmarks="lsp14",
         seed=config.params.seed,
+        options=options,
     )
     if settings.pretrained:
         backbone, data_name = (

@@ -42,7 +42,13 @@ def run(config: TableConfig) -> Table:
     work = [(variant, seed) for seed in seeds for variant in VARIANTS]
     for variant, seed in track(work, "gle"):
         settings = base.model_copy(update=VARIANTS[variant])
-        model = train_gle(settings, data.train, data.catalog.image, seed=seed)
+        model = train_gle(
+            settings,
+            data.train,
+            data.catalog.image,
+            seed=seed,
+            options=config.training,
+        )
         predicted = model.predict(data.catalog.image, data.test.image_id, data.test.box)
         distance = distances(predicted[..., :2], data.test)
         score = ne(distance, visible)

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
@@ -13,9 +16,12 @@ from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLandmarks, average
 from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.inference.reproduction import differences
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.decode import pose_score
-from fashion_ops.steps import evaluate
-from fashion_ops.taxonomy import category
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.params import Distributed, PostProcess, TunePostprocess
+from fashion_ops.steps import evaluate, refine, tune_postprocess
+from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 
 
@@ -70,7 +76,7 @@ def test_a_removed_pose_removes_no_other():
 
 
 def test_all_channels_give_another_score_than_the_own_ones(ws):
-    pipeline = LandmarkPipeline.load(ws.landmarker.parent, variants=("universal",))
+    pipeline = LandmarkPipeline.load(ws.landmarker.parent, CPU, variants=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
     garments = (
@@ -108,3 +114,48 @@ def test_evaluate_with_all_of_it(ws, tmp_path):
     one, two = (pd.read_parquet(folder / f"{name}.parquet") for name in ("finetuned", "ensemble"))
     pd.testing.assert_frame_equal(one, two)
     assert differences(ws.landmarker.parent, params, ws) == {}
+
+
+def test_every_network_of_an_evaluation_runs_where_the_setting_says(ws, monkeypatch):
+    """``cpu:0`` computes like ``cpu`` and is another device, so what was not told stands out."""
+    settings, devices, chosen, move = [], [], torch.device("cpu", 0), torch.nn.Module.to
+
+    def select(setting):
+        settings.append(setting)
+        return chosen
+
+    def to(module, device, *args, **options):
+        devices.append(device)
+        return move(module, device, *args, **options)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fashion_ops.") and hasattr(module, "select_device"):
+            monkeypatch.setattr(module, "select_device", select)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    params = tiny_params(ws, evaluate={"pictures": 0, "oks_nms": None})
+    params = params.model_copy(update={"distributed": Distributed(device="cpu")})
+    params = params.model_copy(
+        update={"tune_postprocess": TunePostprocess(pictures=2, step=0.5, start=PostProcess())}
+    )
+    there = Workspace(ws.root)
+    tune_postprocess.run(params, there)
+    evaluate.run(params, there)
+    assert differences(ws.landmarker.parent, params, there) == {}
+    one_pipeline = 1 + 2 * len(CATEGORY_NAMES)
+    assert len(devices) == 1 + (2 + one_pipeline) + (1 + one_pipeline)
+    assert set(map(str, devices)) == {"cpu:0"} and set(settings) == {"cpu"}
+
+
+def test_a_refiner_starts_from_poses_that_are_predicted_where_the_setting_says(ws, monkeypatch):
+    devices = []
+    load = LandmarkPredictor.load
+    monkeypatch.setattr(refine, "select_device", lambda setting: torch.device("cpu", 0))
+
+    def spy(folder, device):
+        devices.append(device)
+        return load(folder, device)
+
+    monkeypatch.setattr(refine.LandmarkPredictor, "load", spy)
+    job = refine.prepare(tiny_params(ws), ws, "skirt")
+    refine.work(replace(job, garments=job.garments.take(np.zeros(0, int))))
+    assert list(map(str, devices)) == ["cpu:0"]

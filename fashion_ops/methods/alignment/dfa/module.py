@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.crops import from_pixels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
+from fashion_ops.methods.alignment.dfa.soft_labels import SoftLabels
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.position_constraint import constraint_of
@@ -81,13 +82,19 @@ class StageModule(AlignmentModule):
         seed: int,
     ) -> None:
         super().__init__(config, mirror, seed, previous=model.cascade)
-        self.model, self.labels = model, labels
+        self.model = model
+        self.labels = None if labels is None else SoftLabels(labels)
         self.constraint = constraint_of(
             config.position_constraint,
             config.position_constraint_k,
             config.position_constraint_parts,
             mirror,
         )
+
+    def networks(self) -> list[nn.Module]:
+        """The backbone; what follows is small and computes in fp32."""
+        assert isinstance(self.model, StageNet)
+        return [self.model.trunk]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute, by name, the losses of eq. 3 and the position constraint whose weight is not 0.
@@ -131,9 +138,7 @@ class StageModule(AlignmentModule):
         Positions are normalised; ``previous`` is None in stage 1.
         """
         assert self.labels is not None
-        estimates = None if previous is None else previous.double().cpu().numpy()
-        soft = self.labels.soft(true.double().cpu().numpy(), estimates, observed.cpu().numpy())
-        return torch.from_numpy(soft).to(true)
+        return self.labels(true, previous, observed)
 
     def configure_optimizers(self) -> Any:
         """Make AdamW as for all methods, or the paper's SGD with momentum, and the schedule."""
@@ -144,6 +149,7 @@ class StageModule(AlignmentModule):
             lr=self.config.lr,
             momentum=MOMENTUM,
             weight_decay=self.config.weight_decay,
+            fused=self.device.type == "cuda",  # does not read the scaler of fp16 on the host
         )
         schedule = learning_rates(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
