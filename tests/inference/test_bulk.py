@@ -127,7 +127,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
-    s3.mkdir("bucket")
+    s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
     uris._file_system.cache_clear()
     monkeypatch.setattr(uris, "_file_system", lambda scheme, host: s3)
     yield s3
@@ -137,15 +137,15 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_a_bucket_is_listed_page_by_page_and_read(
     bucket: Any, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bucket.put(f"{shop}/", "bucket/shop/", recursive=True)
+    bucket.put(f"{shop}/", "bulk/shop/", recursive=True)
     monkeypatch.setattr(uris, "PAGE", 2)
-    predict_here(tmp_path / "out", ["s3://bucket/shop"])
+    predict_here(tmp_path / "out", ["s3://bulk/shop"])
     rows = table(tmp_path / "out")
-    expected = sorted(f"s3://bucket/shop/{p.relative_to(shop)}" for p in shop.rglob("0*.png"))
+    expected = sorted(f"s3://bulk/shop/{p.relative_to(shop)}" for p in shop.rglob("0*.png"))
     assert rows["uri"].to_list() == expected
     assert not rows["reason"].any()
-    predict_here(tmp_path / "some", ["s3://bucket/shop/sub/*1.png"])
-    assert table(tmp_path / "some")["uri"].to_list() == ["s3://bucket/shop/sub/000001.png"]
+    predict_here(tmp_path / "some", ["s3://bulk/shop/sub/*1.png"])
+    assert table(tmp_path / "some")["uri"].to_list() == ["s3://bulk/shop/sub/000001.png"]
 
 
 def test_each_bad_photo_is_a_row_with_its_reason(
