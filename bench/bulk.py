@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from bench.processor_time import Meter
 from fashion_ops.commands.bulk import LoadModels, Model
 from fashion_ops.distributed.map_blocks import map_blocks
+from fashion_ops.distributed.payload import as_arrays
 from fashion_ops.inference.bulk.blocks import Block, BlockPredictor
 from fashion_ops.inference.bulk.listing import Listed, list_photos
 from fashion_ops.inference.bulk.manifest import Identity
@@ -48,7 +49,7 @@ def blocks_of(photos: list[Listed]) -> list[tuple[str, Block]]:
 def load_models(models: Path) -> LoadModels:
     """What loads the models in a process."""
     files = Model("bench", models, "torch", 0.3).files()
-    return LoadModels(files, str(models), "torch", 0.3, SETTINGS.device)
+    return LoadModels(as_arrays(files), str(models), "torch", 0.3, SETTINGS.device)
 
 
 def chosen(folder: Path, number: int) -> list[Listed]:

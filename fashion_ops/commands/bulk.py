@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from fashion_ops.catalog.sources.archive import named_after
 from fashion_ops.commands.shared import print_status
 from fashion_ops.distributed.job_store import scratch
-from fashion_ops.distributed.payload import Files, pack_folder, unpack_folder
+from fashion_ops.distributed.payload import Files, as_arrays, pack_folder, unpack_folder
 from fashion_ops.files.uris import absolute, is_uri, scheme_of
 from fashion_ops.inference.bulk.blocks import Block, BlockPredictor, PhotoPredictor
 from fashion_ops.inference.bulk.listing import Listed
@@ -26,6 +28,7 @@ from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
 
 BATCH = 8  # photos that go through the network at once
+GPUS = 0.5  # of a GPU for an actor by default: one decodes and crops while the other computes
 FEW = 64  # photos for which starting actors takes longer than it saves
 _BUNDLE = ("detector", "postprocess", "landmarker", "finetuned", "refined", "box_detector")
 
@@ -83,7 +86,7 @@ class LoadModels:
     """Loads the models of a bulk run in an actor; ``map_blocks`` calls it once in each.
 
     Attributes:
-        files: those of ``Model.files``.
+        files: those of ``Model.files``, as arrays.
         origin: folder that they were in, for errors.
         runtime: torch, onnx or openvino.
         min_score: lowest score of a garment.
@@ -91,7 +94,7 @@ class LoadModels:
         store: the actor that reads photos on the driver's disk; None where every process can.
     """
 
-    files: Files
+    files: dict[str, np.ndarray]
     origin: str
     runtime: Runtime
     min_score: float
@@ -182,7 +185,13 @@ def predict_table(
     )
     with bulk_run(table, identity) as run:
         if run.left:
-            load = LoadModels(files, str(model.folder), model.runtime, model.min_score, settings.device)
+            load = LoadModels(
+                as_arrays(files),
+                str(model.folder),
+                model.runtime,
+                model.min_score,
+                settings.device,
+            )
             compute = _computer(run, load, settings)
             with meter("predict", "photos", run.manifest.photos, run.done.photos) as advance:
                 run.compute(compute, advance)
@@ -210,15 +219,25 @@ def _computer(
     few = run.left <= FEW and not cluster
     if "memory" in schemes or few or (not cluster and cores < 2):
         return lambda blocks: _map_here(blocks, load)
+    from fashion_ops.distributed.cluster import connect
     from fashion_ops.distributed.map_blocks import map_blocks
 
     def compute(blocks: Blocks) -> Iterator[tuple[str, bytes]]:
-        here = load
-        if cluster and schemes & {"", "file"}:
-            here = replace(load, store=_start_store(settings))
-        return map_blocks(blocks, here, settings, step="predict")
+        connect(settings)
+        apart = cluster and bool(schemes & {"", "file"})  # the workers cannot see the photos
+        here = replace(load, store=_start_store()) if apart else load
+        return map_blocks(blocks, here, _with_gpus(settings), step="predict")
 
     return compute
+
+
+def _with_gpus(settings: Distributed) -> Distributed:
+    """The settings with ``GPUS`` of a GPU for an actor, where Ray has GPUs and they name none."""
+    import ray
+
+    if settings.gpus_per_task or settings.device == "cpu" or not ray.cluster_resources().get("GPU"):
+        return settings
+    return settings.model_copy(update={"gpus_per_task": GPUS})
 
 
 def _map_here(blocks: Blocks, load: LoadModels) -> Iterator[tuple[str, bytes]]:
@@ -228,13 +247,10 @@ def _map_here(blocks: Blocks, load: LoadModels) -> Iterator[tuple[str, bytes]]:
         yield name, predict(block)
 
 
-def _start_store(settings: Distributed) -> Any:
+def _start_store() -> Any:
     """Start a ``PhotoStore`` on the driver's node."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from fashion_ops.distributed.cluster import connect
-
-    connect(settings)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(PhotoStore).options(num_cpus=0, scheduling_strategy=here).remote()

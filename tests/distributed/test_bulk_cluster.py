@@ -24,6 +24,7 @@ from pathlib import Path
 import bulk_photos
 from ray import cloudpickle
 from fashion_ops.commands.bulk import RemotePhotos, _start_store
+from fashion_ops.distributed.cluster import connect
 from fashion_ops.distributed.map_blocks import map_blocks
 from fashion_ops.inference.bulk.blocks import BlockPredictor
 from fashion_ops.inference.bulk.manifest import Identity
@@ -35,7 +36,8 @@ settings = Distributed(wait_for_node=300.0)
 photos = Path("photos").absolute()
 
 def compute(blocks):
-    store = _start_store(settings)
+    connect(settings)
+    store = _start_store()
 
     def load():
         predict = BlockPredictor(bulk_photos.MeanPredictor(0.15), RemotePhotos(store), 0.0, 8)
