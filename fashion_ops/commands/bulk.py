@@ -103,13 +103,11 @@ class LoadModels:
 
     def __call__(self) -> BlockPredictor:
         """Load them; raises as ``open_models``."""
-        with scratch() as scratch_folder, named_after(Path(self.origin), scratch_folder / "models"):
-            folder = scratch_folder / "models"
+        with scratch() as folder:
             unpack_folder(self.files, folder)
-            single = not (folder / "landmarker").is_dir()
-            predictor = open_models(
-                folder / "detector" if single else folder, self.runtime, self.device
-            )
+            place = folder if (folder / "landmarker").is_dir() else folder / "detector"
+            with named_after(self.origin, place):
+                predictor = open_models(place, self.runtime, self.device)
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
         return BlockPredictor(predictor, fetch, self.min_score, BATCH)
 
