@@ -272,7 +272,7 @@ BULK = [
     Mistake("neither output", "predict a.png", "--out FOLDER", "--table FOLDER", photo),
     Mistake("both outputs", "predict a.png --out o --table t", "--out", "--table", photo),
     Mistake("COCO of a few photos", "predict a.png --out o --coco", "--coco", "--table", photo),
-    Mistake("a folder", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
+    Mistake("a folder of photos", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
     Mistake("a glob", "predict *.png --out o", "*.png: is a glob", "--table FOLDER", photo),
     Mistake("a URI", "predict s3://b/a.png --out o", "s3://b/a.png: is a URI", "--table FOLDER"),
     Mistake("no models", "predict . --table t --model data", "data: holds no models", "--model"),
@@ -287,7 +287,7 @@ BULK = [
         detector,
     ),
     Mistake(
-        "a table of something else",
+        "a table without photos",
         "predict a.parquet --table t --model detector",
         "a.parquet: has no column of photos",
         "it has garment_id, landmarks",
