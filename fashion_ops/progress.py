@@ -57,7 +57,8 @@ def meter(description: str, unit: str, total: int, done: int = 0) -> Iterator[Ca
     Yields:
         A function to call with each number that is done.
     """
-    console, start, count, last = Console(file=sys.stderr), time.monotonic(), 0, time.monotonic()
+    console, count = Console(file=sys.stderr), 0
+    start = last = time.monotonic()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

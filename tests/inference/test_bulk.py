@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from bulk_photos import MeanPredictor, predict_here, write_photos
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
+from fashion_ops import progress
 from fashion_ops.catalog.quarantine import Reason
 from fashion_ops.files import uris
 from fashion_ops.files.outputs import OutputRefused
-from fashion_ops.inference.bulk import listing, reading
+from fashion_ops.inference.bulk import listing, manifest, reading
 from fashion_ops.inference.bulk.blocks import FAILED
 from fashion_ops.inference.bulk.results import PHOTOS, write_coco
 from fashion_ops.taxonomy import CATEGORIES
@@ -325,3 +327,37 @@ def test_more_names_than_fit_in_memory_are_sorted_on_disk(
     monkeypatch.setattr(listing, "RUN", 7)
     found = [photo.uri for photo in listing.list_photos([str(tmp_path / "p")])]
     assert found == sorted(map(str, [*paths, odd]), key=os.fsencode)
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing, manifest and blocks of 2,000 photos and of 20,000; ``bench.bulk`` has the models too."""
+    monkeypatch.setattr(listing, "RUN", 1000)
+    monkeypatch.setattr(manifest, "ROWS", 1000)
+    peaks = []
+    for number in (2000, 20_000):
+        names = (b"%08d.jpg" % (n * 7919 % number) for n in range(number))
+        listed = (listing.Listed(os.fsdecode(name)) for name in listing._sorted(names))
+        tracemalloc.start()
+        written = manifest.Manifest.write(
+            tmp_path / str(number), listed, manifest.Identity([], "mean", "1", {})
+        )
+        count = sum(len(block.photos) for _, block in written.blocks(()))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert written.photos == count == number
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_a_log_gets_a_line_with_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, *[100.0] * 20])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.meter("predict", "photos", 1000, done=100) as advance:
+        advance(200)
+    assert capsys.readouterr().err.splitlines() == [
+        "predict: 300 of 1000 photos, 2.0 photos a second, 0:05:50 left",
+        "predict: 200 photos in 100.0 s, 2.0 a second",
+    ]
