@@ -40,8 +40,6 @@ def connect(settings: Distributed) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers use this interpreter
-    # Else each pool of Ray Data's actors prints an error about arguments that Ray Data itself keeps.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     hide = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a task without GPUs sees none
     address = os.environ.get("RAY_ADDRESS") or "local"
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
