@@ -76,7 +76,9 @@ def test_parquet_of_names_and_of_bytes(shop: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": data}), tmp_path / "b.parquet", row_group_size=3)
     predict_here(tmp_path / "names", [str(tmp_path / "n.parquet")])
     predict_here(tmp_path / "bytes", [str(tmp_path / "b.parquet")])
+    predict_here(tmp_path / "glob", [str(tmp_path / "b*.parquet")])
     by_name, by_bytes = table(tmp_path / "names"), table(tmp_path / "bytes")
+    pd.testing.assert_frame_equal(table(tmp_path / "glob"), by_bytes)
     assert by_name["uri"].to_list()[:4] == [str(photo) for photo in photos]
     assert by_name["reason"].to_list() == ["", "", "", "", Reason.MISSING.value]
     assert "url is empty" in by_name["error"][4]

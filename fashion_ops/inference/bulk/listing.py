@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -21,6 +21,7 @@ from fashion_ops.files.uris import absolute, is_uri, objects_below, open_uri, sp
 from fashion_ops.inference.bulk.tables import is_table, table_photos
 
 RUN = 200_000  # names that are sorted in memory
+_MAGIC = re.compile(r"[*?\[]")
 _SUFFIXES = tuple(sorted(PHOTO_SUFFIXES))  # photos that are not read too: each gets a row that says so
 
 
@@ -75,56 +76,65 @@ def _photos_of(source: str) -> Iterator[Listed]:
     if is_uri(source):
         yield from _photos_of_uri(source)
         return
-    source = absolute(source)
-    if _is_glob(source):
-        matches = glob.iglob(source, recursive=True)  # noqa: PTH207
-        for path in _sorted(map(os.fsencode, matches)):
-            yield from _photos_of_path(os.fsdecode(path), matched=True)
-    else:
-        yield from _photos_of_path(source, matched=False)
-
-
-def _photos_of_path(path: str, *, matched: bool) -> Iterator[Listed]:
-    """Yield the photos of a folder, a table or a photo of this machine.
-
-    Args:
-        path: absolute.
-        matched: a glob gave it; then it may be something else, which is left out.
-
-    Raises:
-        ValueError: there is no such file or folder.
-    """
-    if is_table(path):
+    path = absolute(source)
+    if _is_glob(path):
+        yield from _matches(path)
+    elif is_table(path):
         yield from itertools.starmap(Listed, table_photos(path))
     elif os.path.isdir(path):  # noqa: PTH112
-        if not matched:
-            yield from (_file(os.fsdecode(found)) for found in _walk(os.fsencode(path)))
-    elif not matched and not os.path.lexists(path):
+        yield from map(_file, _walk(os.fsencode(path), _SUFFIXES))
+    elif os.path.lexists(path):
+        yield _file(os.fsencode(path))
+    else:
         raise ValueError(f"{path}: no such file or folder; name photos, a folder, a glob or a table")
-    elif not matched or _is_photo(path):
-        yield _file(path)
 
 
-def _file(path: str) -> Listed:
+def _matches(pattern: str) -> Iterator[Listed]:
+    """Yield the photos that match a glob, and those of the tables that do."""
+    fits = _fits(pattern)
+    base = os.fsencode(_before_magic(pattern))
+    deepest = None if "**" in pattern else pattern.count("/") - base.rstrip(b"/").count(b"/")
+    for path in _walk(base, (*_SUFFIXES, ".parquet"), deepest):
+        name = os.fsdecode(path)
+        if fits(name) and is_table(name):
+            yield from itertools.starmap(Listed, table_photos(name))
+        elif fits(name):
+            yield _file(path)
+
+
+def _fits(pattern: str) -> Callable[[str], object]:
+    """Whether a path matches a glob; ``**`` stands for any number of folders."""
+    from fsspec.utils import glob_translate
+
+    return re.compile(glob_translate(pattern)).match
+
+
+def _before_magic(pattern: str) -> str:
+    """The folder that holds all matches of a glob."""
+    magic = _MAGIC.search(pattern)
+    assert magic is not None
+    return pattern[: magic.start()].rpartition("/")[0] or "/"
+
+
+def _file(path: bytes) -> Listed:
     """A photo that is a file of this machine."""
-    if is_utf8(path):
-        return Listed(path)
-    return Listed(readable(path), refused="its name is no UTF-8; rename it")
+    name = os.fsdecode(path)
+    if is_utf8(name):
+        return Listed(name)
+    return Listed(readable(name), refused="its name is no UTF-8; rename it")
 
 
 def _photos_of_uri(source: str) -> Iterator[Listed]:
     """Yield the photos of a URI."""
     fs, path = open_uri(source)
-    magic = re.search(r"[*?\[]", path)
+    magic = _MAGIC.search(path)
     if is_table(path) and not magic:
         yield from itertools.starmap(Listed, table_photos(source))
         return
     if magic:
-        from fsspec.utils import glob_translate
-
-        base = path[: magic.start()].rpartition("/")[0]
-        fits = re.compile(glob_translate(path)).match
-        names = (info["name"] for info in objects_below(fs, base) if fits(info["name"]))
+        fits = _fits(path)
+        found = objects_below(fs, _before_magic(path))
+        names = (info["name"] for info in found if fits(info["name"]))
     elif fs.isfile(path):
         names = iter([path])
     elif fs.exists(path):
@@ -138,23 +148,29 @@ def _photos_of_uri(source: str) -> Iterator[Listed]:
             yield Listed(spell(fs, name))
 
 
-def _walk(folder: bytes) -> Iterator[bytes]:
-    """Yield the photos below a folder by name; links to folders are not followed."""
-    for name in _sorted(_entries(folder)):
+def _walk(folder: bytes, suffixes: tuple[str, ...], deepest: int | None = None) -> Iterator[bytes]:
+    """Yield the files below a folder in the order of their paths; links to folders are not followed.
+
+    Args:
+        folder: the folder.
+        suffixes: of the files, in lower case.
+        deepest: levels to go down, 1 for the folder only; None for all.
+    """
+    for name in _sorted(_entries(folder, suffixes)):
         path = os.path.join(folder, name)  # noqa: PTH118
-        if name.endswith(b"/"):
-            yield from _walk(path[:-1])
-        else:
+        if not name.endswith(b"/"):
             yield path
+        elif deepest is None or deepest > 1:
+            yield from _walk(path[:-1], suffixes, deepest and deepest - 1)
 
 
-def _entries(folder: bytes) -> Iterator[bytes]:
-    """Yield the names of the photos in a folder, and those of its sub-folders with a slash behind."""
+def _entries(folder: bytes, suffixes: tuple[str, ...]) -> Iterator[bytes]:
+    """Yield the names of the files in a folder, and those of its sub-folders with a slash behind."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield entry.name + b"/"
-            elif _is_photo(os.fsdecode(entry.name)):
+            elif _is_photo(os.fsdecode(entry.name), suffixes):
                 yield entry.name
 
 
@@ -191,9 +207,9 @@ def _read_run(file: IO[bytes]) -> Iterator[bytes]:
             length += byte
 
 
-def _is_photo(name: str) -> bool:
+def _is_photo(name: str, suffixes: tuple[str, ...] = _SUFFIXES) -> bool:
     """Whether a file is a photo by its name."""
-    return name.lower().endswith(_SUFFIXES) and not is_junk(name)
+    return name.lower().endswith(suffixes) and not is_junk(name)
 
 
 def _is_glob(source: str) -> bool:
