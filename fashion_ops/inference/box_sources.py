@@ -1,13 +1,23 @@
-"""Opening the source of boxes that the parameter ``evaluate.boxes`` names."""
+"""The source of boxes that the parameter ``evaluate.boxes`` names: opened, or loaded for blocks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
+import torch
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector
-from fashion_ops.methods.detection.sources import BoxSource, DetectedBoxes, boxes_from_file
-from fashion_ops.params import BOX_DETECTOR, DETECTOR
+from fashion_ops.methods.detection.sources import (
+    BoxSource,
+    DetectedBoxes,
+    GarmentDetector,
+    boxes_from_file,
+)
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, PostProcess
 from fashion_ops.workspace import Workspace
 
 
@@ -38,3 +48,27 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
             f"{path}"
         )
     return boxes_from_file(path, images)
+
+
+@dataclass(frozen=True)
+class LoadDetectors:
+    """Loads the detectors that ``evaluate`` compares, from the folder of all models: a ``Load``.
+
+    Attributes:
+        boxes: ``evaluate.boxes``.
+        post: post-processing of CenterNet.
+    """
+
+    boxes: str
+    post: PostProcess
+
+    def __call__(self, folders: Sequence[Path], device: torch.device) -> dict[str, GarmentDetector]:
+        """Load ``detector``, which is CenterNet, and ``boxes``, unless these come from a file."""
+        (models,) = folders
+        detector = Detector.load(models / "detector", device, post=self.post)
+        detectors: dict[str, GarmentDetector] = {"detector": detector}
+        if self.boxes == DETECTOR:
+            detectors["boxes"] = detector.without_landmark_scores()
+        elif self.boxes == BOX_DETECTOR:
+            detectors["boxes"] = BoxDetector.load(models / "box_detector", device)
+        return detectors

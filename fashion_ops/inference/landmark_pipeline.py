@@ -45,7 +45,7 @@ class LandmarkPipeline:
 
     @classmethod
     def load(
-        cls, bundle: Path, device: str = "cpu", variants: Sequence[str] = VARIANTS
+        cls, bundle: Path, device: str | torch.device = "cpu", variants: Sequence[str] = VARIANTS
     ) -> "LandmarkPipeline":
         """Load the models of a bundle that ``variants`` need, for every category.
 
@@ -121,6 +121,13 @@ class LandmarkPipeline:
                     )
                     store("refined", rows, list(refined.cpu().numpy()), scores)
         return predictions
+
+
+def load_pipelines(folders: Sequence[Path], device: torch.device) -> list[LandmarkPipeline]:
+    """Load all variants of the first bundle, and what an ensemble needs of the further ones."""
+    first, *further = folders
+    ensemble = [LandmarkPipeline.load(folder, device, ("finetuned",)) for folder in further]
+    return [LandmarkPipeline.load(first, device), *ensemble]
 
 
 def _predict_crops(

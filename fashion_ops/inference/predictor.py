@@ -5,11 +5,13 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 ``models`` folder of the pipeline is a bundle, and so is a registered model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from fashion_ops.catalog.images import probe_bytes, read_image
 from fashion_ops.catalog.quarantine import Refused
@@ -20,7 +22,10 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
+from fashion_ops.methods.parts.blocks import Bundle
 from fashion_ops.taxonomy import category
+
+PARTS = ("detector", "postprocess", "box_detector", "landmarker", "finetuned", "refined")
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Predictor:
     pipeline: LandmarkPipeline
 
     @classmethod
-    def load(cls, bundle: Path, device: str = "cpu") -> "Predictor":
+    def load(cls, bundle: Path, device: str | torch.device = "cpu") -> "Predictor":
         """Load a bundle. Boxes come from its ``box_detector`` if it holds one, else from CenterNet.
 
         Raises:
@@ -117,6 +122,27 @@ class Predictor:
         landmarks = predictions[variant].landmarks
         reduced = photo if isinstance(photo, Photo) else None
         return [Garment.of(d, pose, reduced) for d, pose in zip(detections, landmarks, strict=True)]
+
+
+class Predictors(Sequence[Predictor]):
+    """The predictors of several bundles, each loaded when it is taken for the first time."""
+
+    def __init__(self, folders: Sequence[Path], device: torch.device) -> None:
+        self._folders, self._device = folders, device
+        self._loaded: dict[int, Predictor] = {}
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._loaded:
+            self._loaded[index] = Predictor.load(self._folders[index], self._device)
+        return self._loaded[index]
+
+
+def bundle_of(folder: Path) -> Bundle:
+    """The parts of a folder that a predictor needs; a missing one is named when it is loaded."""
+    return Bundle(folder, tuple(part for part in PARTS if (folder / part).is_dir()))
 
 
 def load_photo(path: Path) -> Photo:

@@ -183,7 +183,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeSteps:
     runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
     monkeypatch.setattr(fashion_ops.registry.tracking, "CategoryRuns", runs)
     reproduction = ModuleType("fashion_ops.inference.reproduction")
-    reproduction.differences = lambda *_: fakes.differences  # type: ignore[attr-defined]
+    reproduction.reproduce_evaluation = lambda *_: fakes.reproduction  # type: ignore[attr-defined]
     put("fashion_ops.inference.reproduction", reproduction)
     registry = ModuleType("fashion_ops.registry.client")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]
