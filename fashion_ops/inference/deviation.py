@@ -105,8 +105,8 @@ def _bits(column: pd.Series) -> list[bytes]:
 def _differences(recorded: pd.DataFrame, made: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Distances of all landmarks of paired garments in pixels, and differences of all scores."""
     keys = ["image_id", "category_id", "garment_id"]
-    old = {key: rows for key, rows in recorded.groupby(keys)}
-    new = {key: rows for key, rows in made.groupby(keys)}
+    old = dict(iter(recorded.groupby(keys)))
+    new = dict(iter(made.groupby(keys)))
     none = recorded.head(0)
     distances, scores = [np.zeros(0)], [np.zeros(0)]
     for key in old.keys() | new.keys():

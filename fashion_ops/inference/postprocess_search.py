@@ -202,9 +202,7 @@ def build_scorers(
     scorers = []
     for index, space in enumerate(spaces):
         parts = [results[f"images {n}"][index] for n in range(total)]
-        c = concatenate(
-            [replace(p, image=p.image + n * BATCH) for n, (p, _) in enumerate(parts)]
-        )
+        c = concatenate([replace(p, image=p.image + n * BATCH) for n, (p, _) in enumerate(parts)])
         overlaps = group_overlapping(c.image, c.category, c.boxes, space.post.nms)
         boxes = np.concatenate([clipped for _, clipped in parts])
         scorers.append(

@@ -91,7 +91,8 @@ def measure(
         if not in_catalog:
             objections.append(
                 f"{ws.catalog} holds other images or labels than version {challenger.version} was "
-                "evaluated on; `fashion-ops restore` restores those, `evaluate` and `register` use these"
+                "evaluated on; `fashion-ops restore` restores those, `evaluate` and `register` use "
+                "these"
             )
         else:
             recorded = {f"{kind}/{VARIANT}": frozen.predictions[kind] for kind in BOX_KINDS}

@@ -81,7 +81,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
             evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
             clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
-            write_predictions(folder / "predictions", {"truth_boxes": truth_boxes, "own_boxes": own_boxes})
+            tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
+            write_predictions(folder / "predictions", tables)
             gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
             write_gallery(folder / "pictures", gallery)
             content = ReportContent(

@@ -12,7 +12,8 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLandmarks, average
 from fashion_ops.inference.predictions import predictions_table
-from fashion_ops.inference.reproduction import differences
+from fashion_ops.inference.reproduction import reproduce_evaluation
+from fashion_ops.methods.parts.blocks import LocalRunner
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.steps import evaluate
 from fashion_ops.taxonomy import category
@@ -107,4 +108,5 @@ def test_evaluate_with_all_of_it(ws, tmp_path):
     folder = ws.evaluation / "predictions" / "truth_boxes"
     one, two = (pd.read_parquet(folder / f"{name}.parquet") for name in ("finetuned", "ensemble"))
     pd.testing.assert_frame_equal(one, two)
-    assert differences(ws.landmarker.parent, params, ws) == {}
+    reproduction = reproduce_evaluation(ws.landmarker.parent, params, ws, LocalRunner)
+    assert reproduction.exact and reproduction.failures(params.promote) == {}

@@ -13,11 +13,14 @@ from small_catalog import make_predictions
 
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.inference import latency, reproduction
+from fashion_ops.inference.latency import latencies
+from fashion_ops.inference.predictor import Predictor
 from fashion_ops.params import Params
 from fashion_ops.registry import measurements as module
 from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet
-from fashion_ops.registry.measurements import latencies, measure
+from fashion_ops.registry.measurements import measure
 from fashion_ops.registry.transitions import ROLLED_BACK
 from fashion_ops.workspace import Workspace
 
@@ -62,6 +65,13 @@ def test_the_digest_is_of_images_and_labels_not_of_ids(frozen, tmp_path):
         assert changed.digest() != frozen.digest()
 
 
+class Number:
+    """A block whose result is the number of the version that predicts it."""
+
+    def predict(self, models: Any) -> str:
+        return models[0]
+
+
 class Records:
     """Versions, their records, and what their models predict on a catalog."""
 
@@ -91,23 +101,23 @@ class Records:
 def records(tmp_path, monkeypatch, images, garments) -> Records:
     made = Records(tmp_path, images, garments)
 
-    def split(
-        predictor: Any, catalog: Any, images: Any, most_detections: int, most: int | None, _: str
-    ) -> Any:
-        predicted = made.predicts[predictor.number]
-        return {kind: {"refined": t.iloc[:most]} for kind, t in predicted.items()}
+    def split(runner: Any, catalog: Any, images: Any, p: Any, most: int | None) -> Any:
+        number = runner.run([("number", Number())], "", 1)["number"]
+        return {kind: {"refined": t.iloc[:most]} for kind, t in made.predicts[number].items()}
 
     monkeypatch.setattr(module, "Catalog", lambda _: made.catalog)
     monkeypatch.setattr(module.registry, "fetch_bundle", lambda s: tmp_path / s.rpartition("/")[2])
     monkeypatch.setattr(module.registry, "fetch_record", made.record)
     monkeypatch.setattr(module.registry, "metrics_of", lambda _: AP)
     monkeypatch.setattr(
-        module.Predictor,
+        Predictor,
         "load",
-        lambda b: SimpleNamespace(number=b.name, predict=lambda _: [], detector=None),
+        lambda b, device: SimpleNamespace(number=b.name, predict=lambda _: [], pipeline=b.name),
     )
-    monkeypatch.setattr(module, "decode_photo", lambda *_: None)
+    monkeypatch.setattr(latency, "decode_photo", lambda *_: None)
     monkeypatch.setattr(module, "predict_split", split)
+    monkeypatch.setattr(reproduction, "predict_split", split)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return made
 
 
@@ -178,7 +188,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.called = 0.0, []
-        monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
+        monkeypatch.setattr(latency, "decode_photo", lambda data, _: data)
         monkeypatch.setattr("time.perf_counter", lambda: self.now)
 
     def predictor(self, name: str, *seconds: float) -> Any:
@@ -210,8 +220,8 @@ def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, m
     delayed = [0.2 * load, 0.2 * load, 20.0 * load, *[0.2 * load] * 5]
     made = {"2": clock.predictor("2", *delayed), "1": clock.predictor("1", *[0.1 * load] * 8)}
     for number, predictor in made.items():
-        predictor.number, predictor.detector = number, None
-    monkeypatch.setattr(module.Predictor, "load", lambda bundle: made[bundle.name])
+        predictor.number = predictor.pipeline = number
+    monkeypatch.setattr(Predictor, "load", lambda bundle, device: made[bundle.name])
     challenger = records.version("2", frozen, frozen.predictions)
     champion = records.version("1", frozen, frozen.predictions)
     facts = measure(PARAMS, WS, challenger, champion).facts
@@ -232,9 +242,9 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
     """Let this code be unable to use version 1 in one way; returns the expected reason."""
     if how == "a 14th category":
         error = RuntimeError("size mismatch for heads: 14 categories\nand more lines")
-        valid = module.Predictor.load
+        valid = Predictor.load
         patch.setattr(
-            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else valid(b)
+            Predictor, "load", lambda b, d: raising(error)() if b.name == "1" else valid(b, d)
         )
         return "RuntimeError: size mismatch for heads: 14 categories"
     if how == "a missing file":
@@ -245,15 +255,15 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
         )
         return "FileNotFoundError: models:/garments/1: not in the registry"
     error = ModuleNotFoundError("No module named 'fashion_ops.fleet'")  # when it predicts
-    valid = module.Predictor.load
+    valid = Predictor.load
 
-    def load(bundle: Path) -> Any:
-        loaded = valid(bundle)
+    def load(bundle: Path, device: Any) -> Any:
+        loaded = valid(bundle, device)
         if bundle.name == "1":
             loaded.predict = raising(error)
         return loaded
 
-    patch.setattr(module.Predictor, "load", load)
+    patch.setattr(Predictor, "load", load)
     return "ModuleNotFoundError: No module named 'fashion_ops.fleet'"
 
 

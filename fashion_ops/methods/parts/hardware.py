@@ -54,9 +54,7 @@ class Hardware:
             name = torch.cuda.get_device_name(device)
             return cls("cuda", name, capability, 0, precision, torch.__version__)
         instructions = torch.backends.cpu.get_cpu_capability()
-        return cls(
-            "cpu", _cpu(), instructions, torch.get_num_threads(), precision, torch.__version__
-        )
+        return cls("cpu", _cpu(), instructions, torch.get_num_threads(), precision, torch.__version__)
 
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.device == "cpu" else ""
@@ -76,7 +74,10 @@ def dump_hardware(hardware: Iterable[Hardware], **more: str) -> str:
 
 
 def read_hardware(path: Path, **expected: str) -> frozenset[Hardware]:
-    """Read a file with the text of ``dump_hardware``; empty if there is no file, or other ``expected`` values.
+    """Read a file with the text of ``dump_hardware``.
+
+    Returns:
+        The hardware; empty if there is no file, or if it has other ``expected`` values.
 
     Raises:
         ValueError: the file holds something else.
