@@ -30,6 +30,7 @@ from fashion_ops.methods.centernet.deploy.quantize import quantize
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector, OnnxNetwork, OpenvinoNetwork
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import UNITS, CenterNet
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import PostProcess
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
@@ -70,10 +71,14 @@ def make_sides(
 ) -> dict[str, Detector]:
     """The detectors by name; the first is the baseline of the ratios."""
     save_detector(root / "detector", backbone, size)
-    eager = Detector.load(root / "detector", post=POST)
-    maps = export_detector(root / "detector", root / "maps", ExportConfig("onnx"), POST)
+    eager = Detector.load(root / "detector", CPU, POST)
+    maps = export_detector(root / "detector", root / "maps", ExportConfig("onnx"), POST, CPU)
     inside = export_detector(
-        root / "detector", root / "inside", ExportConfig("onnx", decode=True), POST
+        root / "detector",
+        root / "inside",
+        ExportConfig("onnx", decode=True),
+        POST,
+        CPU,
     )
     fitted = eager.letterbox([decode_reduced(data, "photo", size).pixels for data in jpegs])[0]
     int8 = root / "int8.onnx"

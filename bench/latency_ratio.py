@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.waiting_threads import PHOTO, busy
 from fashion_ops.inference.latency import latencies, median_ratio
 from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
-    pair = [Predictor.load(args.models) for _ in range(2)]
+    pair = [Predictor.load(args.models, CPU) for _ in range(2)]
     photos = [encode(shot, PHOTO)[0] for shot in plan(0, "validation", args.photos, 0.35)]
     print(f"{os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}", flush=True)
     for number in (0, args.busy):

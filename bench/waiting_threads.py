@@ -49,10 +49,11 @@ def serve(root: str, models: str, photos: int) -> None:
 def prediction(models: Path, photos: int) -> Callable[[], str]:
     """A function that predicts photos with a bundle and returns a hash of their garments."""
     from fashion_ops.inference.predictor import Predictor, decode_photo
+    from fashion_ops.methods.parts.device import CPU
     from fashion_ops.synthetic.wardrobe.generate import encode
     from fashion_ops.synthetic.wardrobe.plan import plan
 
-    predictor = Predictor.load(models)
+    predictor = Predictor.load(models, CPU)
     jpegs = [encode(shot, PHOTO)[0] for shot in plan(0, "validation", photos, 0.35)]
 
     def predict() -> str:

@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(source: str | Path = "models:/garment-landmarks@champion", device: str = "cpu") -> Predictor:
+def load(source: str | Path = "models:/garment-landmarks@champion", device: str = "auto") -> Predictor:
     """Load a predictor from the registry or from a folder.
 
     Args:
         source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder with detector/,
             postprocess/, landmarker/, finetuned/ and refined/ like the pipeline's ``models``.
-        device: torch device.
+        device: ``auto`` (CUDA where this process sees a GPU, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
         FileNotFoundError: no such model; the message names what is missing.
         ServiceError: the registry does not answer.
+        ValueError: ``cuda`` where this process sees no GPU.
     """
     if str(source).startswith("models:/"):
         from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
     from fashion_ops.inference.predictor import Predictor
+    from fashion_ops.methods.parts.device import select_device
 
-    return Predictor.load(Path(source), device)
+    return Predictor.load(Path(source), select_device(device))

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
 
@@ -32,3 +35,8 @@ class TableConfig:
     seeds: tuple[int, ...] | None = None
     remedies: tuple[str, ...] | None = None
     training_config: Path | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks run in this process: ``distributed.device``."""
+        return select_device(self.params.distributed.device)

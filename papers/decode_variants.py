@@ -53,7 +53,7 @@ def load_detector(config: TableConfig) -> Detector:
         FileNotFoundError: the detector does not exist yet.
         ValueError: the folder holds a model of another method.
     """
-    return Detector.load(config.ws.detector)
+    return Detector.load(config.ws.detector, config.device)
 
 
 def detect_variants(

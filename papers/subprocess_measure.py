@@ -93,11 +93,11 @@ def machine(device: str) -> str:
     return f"{name}, {threads} thread{'s' if threads > 1 else ''} of {os.cpu_count()}"
 
 
-def devices() -> list[str]:
-    """The devices of this machine: ``cpu``, and ``cuda`` where there is a GPU."""
-    import torch
+def devices(setting: str) -> list[str]:
+    """The devices to measure on: ``cpu``, and ``cuda`` where ``distributed.device`` selects a GPU."""
+    from fashion_ops.methods.parts.device import select_device
 
-    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    return list(dict.fromkeys(["cpu", select_device(setting).type]))
 
 
 if __name__ == "__main__":

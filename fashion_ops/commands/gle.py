@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from filelock import FileLock, Timeout
 
+from fashion_ops.commands.shared import Device, read_params, with_device
 from fashion_ops.files.outputs import FileKind, check_file, check_folder
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.params import load_params, read_yaml
@@ -53,10 +54,10 @@ def train(
     points = catalog.points("train")
     checkpoint = ws.checkpoints / "gle.ckpt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    options = TrainerOptions(checkpoint=checkpoint, bar=True)
-    seed = load_params(ws.params).seed
+    params = load_params(ws.params)
+    options = TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True)
     with _only_training(checkpoint):
-        save_gle(out, train_gle(gle_config, points, catalog.image, seed=seed, options=options))
+        save_gle(out, train_gle(gle_config, points, catalog.image, seed=params.seed, options=options))
         checkpoint.unlink(missing_ok=True)
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
 
@@ -69,17 +70,20 @@ def predict(
     out: Annotated[Path, typer.Option(help="Parquet for `fashion-ops score --metric ne`.")] = Path(
         "reports/gle.parquet"
     ),
+    device: Device = None,
 ) -> None:
     """Predict the landmarks of a split's garments, in pixels of their images."""
     import pandas as pd
 
     from fashion_ops.catalog.alignment import schemas
     from fashion_ops.methods.alignment.gle.inference import GLEPredictor
+    from fashion_ops.methods.parts.device import select_device
     from fashion_ops.taxonomy.alignment import points_of_type
 
-    ws = current_workspace()
+    params, ws = read_params()
     check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
-    predictor, catalog = GLEPredictor.load(model), _catalog(ws, source)
+    setting = with_device(params, device).distributed.device
+    predictor, catalog = GLEPredictor.load(model, select_device(setting)), _catalog(ws, source)
     points = catalog.points(split)
     predictions = predictor.predict(catalog.image, points.image_id, points.box)
     landmarks = [

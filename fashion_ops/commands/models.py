@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.shared import between, complain, params_or_defaults, read_params, report
+from fashion_ops.commands.shared import (
+    Device,
+    between,
+    complain,
+    params_or_defaults,
+    read_params,
+    report,
+    with_device,
+)
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
@@ -39,8 +47,9 @@ def predict(
     ] = 0.3,
     runtime: Annotated[
         Literal["torch", "onnx", "openvino"],
-        typer.Option(help="onnx and openvino run an exported folder."),
+        typer.Option(help="onnx and openvino run an exported folder, on the CPU."),
     ] = "torch",
+    device: Device = None,
 ) -> None:
     """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn.
 
@@ -48,8 +57,11 @@ def predict(
     """
     from fashion_ops.commands.result_names import result_names
 
+    if device == "cuda" and runtime != "torch":
+        raise typer.BadParameter(f"--device cuda: the runtime {runtime} runs on the CPU; use torch")
     names = result_names(photos, out)
-    predictor = load_predictor(model, runtime)
+    setting = with_device(params_or_defaults(), device).distributed.device
+    predictor = load_predictor(model, runtime, setting)
     failed = 0
     for photo, name in zip(photos, names, strict=True):
         try:
@@ -105,33 +117,35 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
-def load_predictor(model: str, runtime: "Runtime") -> "Predictor | EdgePredictor":
+def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | EdgePredictor":
     """Load all models of a bundle in torch, or one detector in any runtime.
 
     Args:
         model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of a detector or its export.
         runtime: onnx and openvino need an exported folder.
+        device: of torch, see ``select_device``.
 
     Raises:
         FileNotFoundError: no such model.
         ServiceError: the registry does not answer.
-        ValueError: the model is for another runtime.
+        ValueError: the model is for another runtime, or this process sees no GPU.
     """
     if runtime == "torch" and model.startswith("models:/"):  # before torch is loaded, in seconds
         import fashion_ops
 
-        return fashion_ops.load(model)
+        return fashion_ops.load(model, device)
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH
+    from fashion_ops.methods.parts.device import CPU, select_device
 
     folder = Path(model)
     is_detector = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
     if runtime == "torch" and not is_detector:
         import fashion_ops
 
-        return fashion_ops.load(model)
-    return EdgePredictor.load(folder, runtime)
+        return fashion_ops.load(model, device)
+    return EdgePredictor.load(folder, runtime, select_device(device) if runtime == "torch" else CPU)
 
 
 export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")
@@ -159,6 +173,7 @@ def export_detector(
     ] = False,
     calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
     images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
+    device: Device = None,
 ) -> None:
     """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
     from fashion_ops.files.outputs import check_folder
@@ -171,6 +186,7 @@ def export_detector(
     check_folder(out, EXPORT, inputs=(model, ws.catalog))
     from fashion_ops.inference.export_detector import as_text, export_and_evaluate
 
+    params = with_device(params, device)
     exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
     typer.echo(as_text(exported, metrics))
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,13 @@ from fashion_ops.files.writers import this_command
 from fashion_ops.params import Params, load_params
 from fashion_ops.workspace import Workspace, current_workspace
 
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None,
+    typer.Option(help="Of the networks. Default: distributed.device of params.yaml, or auto."),
+]
+
 __all__ = [
+    "Device",
     "between",
     "complain",
     "console",
@@ -21,6 +27,7 @@ __all__ = [
     "print_status",
     "read_params",
     "report",
+    "with_device",
     "writing_to",
 ]
 
@@ -67,6 +74,14 @@ def params_or_defaults() -> Params:
     """
     ws = current_workspace()
     return load_params(ws.params) if ws.params.exists() else Params()
+
+
+def with_device(params: Params, device: str | None) -> Params:
+    """The same parameters with another ``distributed.device``, if the option ``--device`` is given."""
+    if device is None:
+        return params
+    distributed = params.distributed.model_copy(update={"device": device})
+    return params.model_copy(update={"distributed": distributed})
 
 
 def between(low: float, high: float = math.inf, above: bool = False) -> Callable[[float], float]:

@@ -30,6 +30,9 @@ class CategoryJob:
         landmarker: files of the landmarker that the training starts from.
         threads: CPU threads of the process.
         devices: largest number of devices that may share the training.
+        device: ``distributed.device``; the worker selects it, as the driver may have no GPU.
+        loader_workers: processes that read and cut images, see ``TrainerOptions``.
+        compile: whether ``torch.compile`` compiles the network.
     """
 
     category: str
@@ -40,6 +43,9 @@ class CategoryJob:
     landmarker: Files
     threads: int = 1
     devices: int = 1
+    device: str = "auto"
+    loader_workers: int = 0
+    compile: bool = False
 
 
 @dataclass(frozen=True)

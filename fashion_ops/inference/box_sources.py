@@ -21,7 +21,9 @@ from fashion_ops.params import BOX_DETECTOR, DETECTOR, PostProcess
 from fashion_ops.workspace import Workspace
 
 
-def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame) -> BoxSource:
+def open_boxes(
+    boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame, device: torch.device
+) -> BoxSource:
     """Open the source of boxes that ``evaluate.boxes`` names.
 
     Args:
@@ -31,16 +33,26 @@ def open_boxes(boxes: str, ws: Workspace, catalog: Catalog, images: pd.DataFrame
         ws: workspace of the models.
         catalog: of the images.
         images: rows of the catalog's images, of one split.
+        device: where the detector runs.
 
     Raises:
         FileNotFoundError: the model does not exist.
         ValueError: ``train_box_detector`` trained no model; the file does not exist or is invalid.
     """
     if boxes == DETECTOR:
-        detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
+        detector = Detector.load(ws.detector, device, read_postprocess(ws.postprocess))
         return DetectedBoxes(detector.without_landmark_scores(), catalog.image)
     if boxes == BOX_DETECTOR:
-        return DetectedBoxes(BoxDetector.load(ws.box_detector), catalog.image)
+        return DetectedBoxes(BoxDetector.load(ws.box_detector, device), catalog.image)
+    return read_boxes(boxes, ws, images)
+
+
+def read_boxes(boxes: str, ws: Workspace, images: pd.DataFrame) -> BoxSource:
+    """Read the COCO results file that ``evaluate.boxes`` names, see ``open_boxes``.
+
+    Raises:
+        ValueError: the file does not exist or is invalid.
+    """
     path = ws.root / boxes
     if not path.is_file():
         raise ValueError(

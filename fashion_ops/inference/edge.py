@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from fashion_ops.inference.predictor import Garment, photo_bytes
 from fashion_ops.methods.centernet.deploy.graph import GRAPH, Graph
@@ -28,12 +29,13 @@ class EdgePredictor:
     detector: Detector
 
     @classmethod
-    def load(cls, folder: Path, runtime: Runtime) -> "EdgePredictor":
+    def load(cls, folder: Path, runtime: Runtime, device: torch.device) -> "EdgePredictor":
         """Read a detector.
 
         Args:
             folder: an exported folder or, for the runtime torch, one written by ``train_detector``.
             runtime: ``torch``, ``onnx`` or ``openvino``.
+            device: where torch runs; the other runtimes run on the CPU.
 
         Raises:
             FileNotFoundError: ``folder`` holds no such detector.
@@ -46,7 +48,7 @@ class EdgePredictor:
                 f"{folder}: is an export for {Graph.read(folder).format}; torch runs the trained "
                 "detector it was made from, for this one use --runtime onnx or openvino"
             )
-        return cls(Detector.load(folder, post=edge_postprocess(folder)))
+        return cls(Detector.load(folder, device, edge_postprocess(folder)))
 
     def predict(
         self, photo: Path | bytes | np.ndarray | Photo, min_score: float = 0.3

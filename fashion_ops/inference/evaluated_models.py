@@ -6,7 +6,7 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import oks_nms
-from fashion_ops.inference.box_sources import LoadDetectors, open_boxes
+from fashion_ops.inference.box_sources import LoadDetectors, read_boxes
 from fashion_ops.inference.landmark_pipeline import load_pipelines
 from fashion_ops.inference.predictions import Tables, detect, detect_with, landmarks_with
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
@@ -62,7 +62,7 @@ def predict_models(
     if p.boxes == BOX_DETECTOR:
         require_detector(ws.box_detector)
     elif p.boxes != DETECTOR:
-        source = open_boxes(p.boxes, ws, catalog, images)
+        source = read_boxes(p.boxes, ws, images)
     parts = ("detector", "box_detector") if p.boxes == BOX_DETECTOR else ("detector",)
     load = LoadDetectors(p.boxes, read_postprocess(ws.postprocess))
     detectors = open_runner(load, [Bundle(models, parts)])

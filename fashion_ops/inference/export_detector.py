@@ -21,6 +21,7 @@ from fashion_ops.methods.centernet.deploy.graph import ExportConfig
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
 
@@ -54,7 +55,7 @@ def export_and_evaluate(
     """Export a detector; for INT8 also calibrate and evaluate it.
 
     Args:
-        params: the seed that draws images, and the evaluation's settings.
+        params: the seed that draws images, the evaluation's settings, and the device of torch.
         ws: workspace of the catalog, which only INT8 reads.
         model: the detector's folder, or a bundle that contains ``detector``.
         out: folder to write.
@@ -72,12 +73,13 @@ def export_and_evaluate(
     """
     folder = model if (model / SPEC).is_file() else model / "detector"
     post = edge_postprocess(folder)
-    detector = Detector.load(folder, post=post)
+    device = select_device(params.distributed.device)
+    detector = Detector.load(folder, device, post)
     catalog = Catalog(ws.catalog)
     calibration = None
     if config.precision == "int8":
         calibration = _calibration_images(catalog, detector, num_calibration, params.seed)
-    exported = export_detector(folder, out, config, post, calibration)
+    exported = export_detector(folder, out, config, post, device, calibration)
     if calibration is None:
         return exported, None
     assert isinstance(detector.network, TorchNetwork)

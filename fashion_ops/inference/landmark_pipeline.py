@@ -45,9 +45,9 @@ class LandmarkPipeline:
 
     @classmethod
     def load(
-        cls, bundle: Path, device: str | torch.device = "cpu", variants: Sequence[str] = VARIANTS
+        cls, bundle: Path, device: torch.device, variants: Sequence[str] = VARIANTS
     ) -> "LandmarkPipeline":
-        """Load the models of a bundle that ``variants`` need, for every category.
+        """Load the models of a bundle that ``variants`` need, for every category, onto ``device``.
 
         Raises:
             FileNotFoundError: a model is missing; names the folder.

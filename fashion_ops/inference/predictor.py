@@ -23,6 +23,7 @@ from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
 from fashion_ops.methods.parts.blocks import Bundle
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.taxonomy import category
 
 PARTS = ("detector", "postprocess", "box_detector", "landmarker", "finetuned", "refined")
@@ -76,13 +77,19 @@ class Predictor:
     pipeline: LandmarkPipeline
 
     @classmethod
-    def load(cls, bundle: Path, device: str | torch.device = "cpu") -> "Predictor":
+    def load(cls, bundle: Path, device: torch.device | None = None) -> "Predictor":
         """Load a bundle. Boxes come from its ``box_detector`` if it holds one, else from CenterNet.
+
+        Args:
+            bundle: folder of the models.
+            device: where all networks run. None is for versions whose registered code names none: CUDA
+                where this process sees a GPU.
 
         Raises:
             FileNotFoundError: a model is missing; names the folder.
             ValueError: a model is of another method, or does not match the universal landmarker.
         """
+        device = device or select_device("auto")
         if holds_detector(bundle / "box_detector"):
             boxes = BoxDetector.load(bundle / "box_detector", device)
             return cls(boxes, LandmarkPipeline.load(bundle, device))

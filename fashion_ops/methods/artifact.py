@@ -80,7 +80,7 @@ def load_model(
     folder: Path,
     method: str,
     build: Callable[[dict[str, Any]], Model],
-    device: str | torch.device = "cpu",
+    device: torch.device,
 ) -> tuple[Model, dict[str, Any]]:
     """Load the network of a model folder, in eval mode, and its spec, the content of ``model.json``.
 
@@ -88,7 +88,7 @@ def load_model(
         folder: a model folder.
         method: the method that the model must be of.
         build: returns the untrained network of a spec; its tensors must match the weights.
-        device: device of the network.
+        device: where the network runs, see ``select_device``.
 
     Raises:
         FileNotFoundError: there is no model.

@@ -42,6 +42,14 @@ class Distributed(Section):
         ge=0,
         description="processes that cut crops for one training run; 0 where crops fit in memory",
     )
+    compile: bool = Field(
+        default=False, description="torch.compile the networks in training: minutes at the start"
+    )
+    checkpoint_minutes: float = Field(
+        default=5.0,
+        ge=0,
+        description="between two checkpoints of a task that travel to the driver; 0: every epoch",
+    )
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> "Distributed":
@@ -60,8 +68,8 @@ class Distributed(Section):
         return self.gpus_of.get(category, self.gpus_per_task)
 
     def devices_for(self, category: str) -> int:
-        """Number of devices that share the training of one category."""
-        return max(1, int(self.gpus_for(category)))
+        """Number of devices that share the training of one category; on CPUs it is one."""
+        return 1 if self.device == "cpu" else max(1, int(self.gpus_for(category)))
 
 
 class Retrain(Section):

@@ -87,6 +87,7 @@ def register(
             artifacts={"bundle": str(bundle)},
             signature=SIGNATURE,
             pip_requirements=[f"fashion-ops=={package}"],
+            model_config={"device": "auto"},
         )
     with suppress(MlflowException):  # it exists
         client.create_registered_model(name)

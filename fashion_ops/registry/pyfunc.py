@@ -2,6 +2,10 @@
 
 Input: one row per photo, column ``image`` with the encoded bytes (base64 text over HTTP, which MLflow
 decodes). Output: one row per photo, column ``garments`` with its garments as JSON.
+
+``model_config={"device": "cpu"}`` of ``mlflow.pyfunc.load_model`` selects where the networks run:
+``auto`` (CUDA where the process sees a GPU), ``cpu`` or ``cuda``. A server sees no GPU if its
+environment has an empty ``CUDA_VISIBLE_DEVICES``.
 """
 
 import json
@@ -14,6 +18,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
+from fashion_ops.methods.parts.device import select_device
 
 
 class GarmentLandmarks(PythonModel):
@@ -21,7 +26,8 @@ class GarmentLandmarks(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the models; MLflow calls this once, before ``predict``."""
-        self.predictor = Predictor.load(Path(context.artifacts["bundle"]))
+        setting = (context.model_config or {}).get("device", "auto")
+        self.predictor = Predictor.load(Path(context.artifacts["bundle"]), select_device(setting))
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

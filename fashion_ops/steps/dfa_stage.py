@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -21,6 +22,7 @@ from fashion_ops.methods.alignment.data import Split, kinds_of, load_split
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
@@ -50,9 +52,10 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         FileNotFoundError: the stage before was not trained yet.
     """
     config, number = params.dfa_stage, int(stage)
+    device = select_device(params.distributed.device)
     catalog = AlignmentCatalog(ws.alignment_catalog / config.source)
     history: list[dict[str, float]] = []
-    options = TrainerOptions(on_epoch=lambda _, losses: history.append(losses))
+    options = TrainerOptions.of(params.distributed, on_epoch=lambda _, losses: history.append(losses))
     metrics: dict[str, list[float]] = {}
     with publish(ws.dfa(stage)) as folder:
         for kind in track(kinds_of(catalog, config.per_type), f"dfa_stage {stage}, models"):
@@ -60,7 +63,7 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
                 name: load_split(catalog, name, kind, config.input_size, config.frame)
                 for name in SPLITS
             }
-            previous_stage, known = _read_previous(ws, number, kind)
+            previous_stage, known = _read_previous(ws, number, kind, device)
             previous = None if previous_stage is None else PreviousStage(previous_stage, known["train"])
             train = splits["train"]
             trained = train_stage(config, number, train.data, params.seed, previous, options=options)
@@ -104,7 +107,7 @@ def read_estimates(path: Path) -> dict[str, Estimate]:
 
 
 def _read_previous(
-    ws: Workspace, number: int, kind: str
+    ws: Workspace, number: int, kind: str, device: torch.device
 ) -> tuple[TrainedStage | None, dict[str, Estimate]]:
     """Read the stage before ``number``.
 
@@ -112,6 +115,7 @@ def _read_previous(
         ws: the workspace.
         number: of the present stage.
         kind: which of its models, see ``kinds_of``.
+        device: where its networks run.
 
     Returns:
         The trained stage and its predictions by split; None and an empty dict for stage 1.
@@ -127,7 +131,7 @@ def _read_previous(
             f"{folder}: no stage {number - 1} here; "
             f"`fashion-ops dfa_stage --stage {number - 1}` makes it"
         )
-    return TrainedStage.load(folder), read_estimates(folder / ESTIMATES)
+    return TrainedStage.load(folder, device), read_estimates(folder / ESTIMATES)
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:

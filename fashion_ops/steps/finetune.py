@@ -28,6 +28,7 @@ from fashion_ops.distributed.payload import (
     unpack_folder,
 )
 from fashion_ops.inference.validation import LandmarkerValidation, validation_set
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -76,6 +77,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         landmarker=pack_folder(ws.landmarker),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
     )
 
 
@@ -100,7 +104,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        universal = LandmarkPredictor.load(start)
+        universal = LandmarkPredictor.load(start, CPU)  # only its weights, which training moves
         model, spec, garments = universal.model, universal.spec, job.garments
         assert isinstance(model, Landmarker)
         if job.own_channels:
@@ -111,6 +115,9 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         read_image = ImageReader(job.images, Path(scratch))
         validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
         options = TrainerOptions(
+            device=job.device,
+            loader_workers=job.loader_workers,
+            compile=job.compile,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
             validate=validate,

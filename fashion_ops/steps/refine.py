@@ -30,6 +30,7 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
 from fashion_ops.methods.artifact import read_spec
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import (
@@ -88,6 +89,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
         landmarker=pack_folder(folder),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
+        device=params.distributed.device,
+        loader_workers=params.distributed.loader_workers,
+        compile=params.distributed.compile,
     )
 
 
@@ -111,13 +115,16 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
         start, folder = Path(scratch, "landmarker"), Path(scratch, "model")
         unpack_folder(job.landmarker, start)
         folder.mkdir()
-        landmarker = LandmarkPredictor.load(start)
+        landmarker = LandmarkPredictor.load(start, select_device(job.device))
         history: list[dict[str, float]] = []
         if not len(job.garments):
             save_untrained(folder, landmarker, job.refine, find_category(job.category))
         else:
             read_image = ImageReader(job.images, Path(scratch))
             options = TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 validate=_validation(job, landmarker, read_image),

@@ -39,9 +39,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     torch.manual_seed(params.seed)
     model = untrained_model(config)
     checkpoint = checkpoint_path(ws, "train_box_detector", config, params.seed, grouped=False)
-    options = TrainerOptions(
-        checkpoint=checkpoint, loader_workers=params.distributed.loader_workers, bar=True
-    )
+    options = TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True)
     with publish(ws.box_detector) as folder:
         history = train_box_detector(
             config, model, ids, garments, catalog.image, folder, params.seed, options

@@ -26,11 +26,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     _, garments = load_garments(ws, "train", labelled=False)
     images = catalog.images[catalog.images["split"] == "train"]
     checkpoint = checkpoint_path(ws, "train_detector", config, params.seed)
-    options = TrainerOptions(
-        checkpoint=checkpoint,
-        loader_workers=params.distributed.loader_workers,
-        devices=params.distributed.devices,
-        bar=True,
+    options = TrainerOptions.of(
+        params.distributed, checkpoint=checkpoint, devices=params.distributed.devices, bar=True
     )
     with publish(ws.detector) as folder:
         history, start = train_detector(

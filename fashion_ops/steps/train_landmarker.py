@@ -23,7 +23,6 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
     model = Landmarker(config.backbone, grouping.num_groups, clusters, config.pretrained)
     checkpoint = checkpoint_path(ws, "train_landmarker", config, params.seed)
-    workers = params.distributed.loader_workers
     with publish(ws.landmarker) as folder:
         history = train_landmarker(
             config,
@@ -32,7 +31,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             garments,
             Catalog(ws.catalog).image,
             folder,
-            TrainerOptions(checkpoint=checkpoint, loader_workers=workers, bar=True),
+            TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True),
             seed=params.seed,
         )
     checkpoint.unlink(missing_ok=True)

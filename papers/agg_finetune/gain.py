@@ -97,9 +97,9 @@ def ap_without_and_with(
     params: Params, config: TableConfig, evaluated: EvaluationSet
 ) -> tuple[pd.Series, pd.Series]:
     """AP by category without and with finetuning, on ground-truth boxes."""
-    universal = scoring.load_landmarker(runs.universal(params, config).landmarker)
+    universal = scoring.load_landmarker(runs.universal(params, config).landmarker, config.device)
     folders = runs.all_finetuned(params, config)
-    tuned = {name: scoring.load_landmarker(folder) for name, folder in folders.items()}
+    tuned = {name: scoring.load_landmarker(folder, config.device) for name, folder in folders.items()}
     boxes, what = evaluated.garments, f"seed {params.seed}"
     tables = scoring.predict_landmarks(universal, tuned, evaluated, boxes, what)
     without, after = (ap_by_category(config, evaluated, tables[row]) for row in scoring.VARIANTS)
@@ -117,10 +117,10 @@ def ap_of_models(
         config: options of the table.
         evaluated: the images.
     """
-    universal = scoring.load_landmarker(runs.universal(params, config).landmarker)
+    universal = scoring.load_landmarker(runs.universal(params, config).landmarker, config.device)
     ids = [category(name).id for name in folders]
     boxes = evaluated.garments[evaluated.garments["category_id"].isin(ids)]
-    tuned = {name: scoring.load_landmarker(folder) for name, folder in folders.items()}
+    tuned = {name: scoring.load_landmarker(folder, config.device) for name, folder in folders.items()}
     tables = scoring.predict_landmarks(universal, tuned, evaluated, boxes, "remedy")
     return ap_by_category(config, evaluated, tables["finetuned"])[list(folders)]
 

@@ -59,9 +59,10 @@ ROWS = {
 def run(config: TableConfig) -> Table:
     """Evaluate each switch on ground-truth boxes and on those of ``evaluate.boxes``."""
     evaluated, ws = load_evaluation_set(config), config.ws
-    universal = scoring.load_landmarker(ws.landmarker, flip_test=False)
+    universal = scoring.load_landmarker(ws.landmarker, config.device, flip_test=False)
     tuned = {
-        name: scoring.load_landmarker(ws.finetuned(name), flip_test=False) for name in CATEGORY_NAMES
+        name: scoring.load_landmarker(ws.finetuned(name), config.device, flip_test=False)
+        for name in CATEGORY_NAMES
     }
     boxes = both_boxes(config, evaluated)
     values = {
@@ -84,7 +85,8 @@ def run(config: TableConfig) -> Table:
 
 def both_boxes(config: TableConfig, evaluated: EvaluationSet) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The ground-truth boxes, and the detections of ``evaluate.boxes``, with box and category."""
-    source = open_boxes(config.params.evaluate.boxes, config.ws, evaluated.catalog, evaluated.images)
+    boxes = config.params.evaluate.boxes
+    source = open_boxes(boxes, config.ws, evaluated.catalog, evaluated.images, config.device)
     return evaluated.garments, scoring.detect_boxes(config, evaluated, source)[0]
 
 

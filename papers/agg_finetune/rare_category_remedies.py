@@ -18,6 +18,7 @@ from fashion_ops.catalog.training_data import ImageChunks, TrainingGarments, loa
 from fashion_ops.distributed.payload import pack_folder
 from fashion_ops.evaluation.oks import oks
 from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
@@ -131,13 +132,14 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
     out = max(1, round(HELD_OUT * len(garments)))
     held_out, training_garments = garments.take(order[:out]), garments.take(order[out:])
     read = Catalog(source.catalog).image
-    universal = LandmarkPredictor.load(start)
+    universal = LandmarkPredictor.load(start, select_device(job.device))
     model = universal.model
     assert isinstance(model, Landmarker)
 
     def evaluate() -> float:
         model.eval()
-        value = mean_oks(universal, held_out, read)
+        here = replace(universal, device=next(model.parameters()).device)  # training moves the model
+        value = mean_oks(here, held_out, read)
         model.train()
         return value
 
@@ -159,7 +161,12 @@ def train_held_out(job: FinetuneJob, source: Workspace, start: Path, folder: Pat
             training_garments,
             read,
             Path(scratch),
-            TrainerOptions(on_epoch=on_epoch),
+            TrainerOptions(
+                device=job.device,
+                loader_workers=job.loader_workers,
+                compile=job.compile,
+                on_epoch=on_epoch,
+            ),
             seed=job.seed,
         )
     model.load_state_dict(best[2])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from fashion_ops.evaluation.oks import Scores
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
@@ -18,9 +19,11 @@ from papers.evaluation_set import EvaluationSet
 VARIANTS = ("universal", "finetuned")
 
 
-def load_landmarker(folder: Path, flip_test: bool | None = None) -> LandmarkPredictor:
+def load_landmarker(
+    folder: Path, device: torch.device, flip_test: bool | None = None
+) -> LandmarkPredictor:
     """Load a landmarker; ``flip_test`` None keeps the setting it was trained with."""
-    model = LandmarkPredictor.load(folder)
+    model = LandmarkPredictor.load(folder, device)
     return model if flip_test is None else model.with_decoding(flip_test=flip_test)
 
 

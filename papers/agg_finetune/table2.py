@@ -105,10 +105,10 @@ def _boxes(
     if name == TRUTH:
         return evaluated.garments, 1.0
     if name == CENTERNET:
-        source = open_boxes(DETECTOR, config.ws, evaluated.catalog, evaluated.images)
+        source = open_boxes(DETECTOR, config.ws, evaluated.catalog, evaluated.images, config.device)
     else:
         changed = runs.with_changes(params, train_box_detector={"kind": name})
-        detector = BoxDetector.load(runs.box_detector(changed, config))
+        detector = BoxDetector.load(runs.box_detector(changed, config), config.device)
         source = DetectedBoxes(detector, evaluated.catalog.image)
     return scoring.detect_boxes(config, evaluated, source)
 
@@ -128,11 +128,13 @@ def _landmark_ap(
 ) -> float:
     """Landmark AP of a row on its boxes; 0 where there are none."""
     changed = variant(row, params)
-    universal = scoring.load_landmarker(runs.universal(changed, config).landmarker, row.flip_test)
+    universal = scoring.load_landmarker(
+        runs.universal(changed, config).landmarker, config.device, row.flip_test
+    )
     tuned = runs.all_finetuned(changed, config) if row.finetune else {}
     names = {category(int(c)).name for c in boxes["category_id"].unique()}
     finetuned = {
-        name: scoring.load_landmarker(folder, row.flip_test)
+        name: scoring.load_landmarker(folder, config.device, row.flip_test)
         for name, folder in tuned.items()
         if name in names
     }

@@ -19,10 +19,12 @@ APS = ("AP_box", "AP_kps w/o ft", "AP_kps w/ ft")
 def run(config: TableConfig) -> Table:
     """Evaluate the universal and the finetuned landmarkers on the same boxes."""
     evaluated, ws = load_evaluation_set(config), config.ws
-    universal = scoring.load_landmarker(ws.landmarker)
-    finetuned = {name: scoring.load_landmarker(ws.finetuned(name)) for name in CATEGORY_NAMES}
+    universal = scoring.load_landmarker(ws.landmarker, config.device)
+    finetuned = {
+        name: scoring.load_landmarker(ws.finetuned(name), config.device) for name in CATEGORY_NAMES
+    }
     boxes = config.params.evaluate.boxes
-    source = open_boxes(boxes, ws, evaluated.catalog, evaluated.images)
+    source = open_boxes(boxes, ws, evaluated.catalog, evaluated.images, config.device)
     detected, _ = scoring.detect_boxes(config, evaluated, source)
     tables = scoring.predict_landmarks(universal, finetuned, evaluated, detected, "landmarks")
     scores = [

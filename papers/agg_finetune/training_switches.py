@@ -36,7 +36,7 @@ def run(config: TableConfig) -> Table:
     values = {}
     for label, switches in ROWS.items():
         params = variant(runs.with_epochs(config), **switches)
-        model = scoring.load_landmarker(runs.universal(params, config).landmarker)
+        model = scoring.load_landmarker(runs.universal(params, config).landmarker, config.device)
         row = Switches(score="own")
         values[label] = [landmark_ap((model, {}), row, config, evaluated, one) for one in boxes]
     training = runs.with_epochs(config).train_landmarker

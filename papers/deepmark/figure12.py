@@ -16,7 +16,7 @@ SIZE, IMAGES = 256, 24
 
 def run(config: TableConfig, size: int = SIZE) -> Table:
     """Measure one image at a time, from pixels to garments; each case in processes of its own."""
-    evaluated, available = load_evaluation_set(config), devices()
+    evaluated, available = load_evaluation_set(config), devices(config.params.distributed.device)
     rows = savings.labels(config.backbones or ("mdla34",), available)
     with savings.scratch() as folder:
         path = Path(folder, "images.safetensors")

@@ -21,7 +21,7 @@ VARIANTS = {"whole maps": True, "at targets": False}
 
 def run(config: TableConfig, size: int = SIZE) -> Table:
     """Measure steps on a batch of the evaluation images; each case in processes of its own."""
-    evaluated, available = load_evaluation_set(config), devices()
+    evaluated, available = load_evaluation_set(config), devices(config.params.distributed.device)
     rows = savings.labels(config.backbones or ("mdla34",), available)
     batches = {device: config.batch or BATCH[device] for device in available}
     with savings.scratch() as folder:

@@ -43,7 +43,7 @@ def run(config: TableConfig) -> Table:
         for grouping, channels in GROUPINGS.items():
             params = row_params(config, backbone, grouping)
             seconds = train(params, config.ws, workspace(config, params))
-            detector = Detector.load(workspace(config, params).detector)
+            detector = Detector.load(workspace(config, params).detector, config.device)
             variants = {"baseline": BASELINE}
             predictions = detect_variants(detector, variants, evaluated, most)["baseline"]
             rows[f"{backbone}, {channels}"] = (
@@ -68,7 +68,7 @@ def run(config: TableConfig) -> Table:
         columns=columns,
         rows=table.rename_axis("backbone, landmark channels"),
         ours=f"{ours.rpartition('; ')[0]}; {schedule.input_size}x{schedule.input_size}, trained for "
-        f"{schedule.epochs} epochs on {machine(devices()[-1])}",
+        f"{schedule.epochs} epochs on {machine(devices(config.params.distributed.device)[-1])}",
         theirs=f"{paper.DATA}; 256x256",
         same_data=evaluated.is_papers_data,
         paper=tuple(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.posefix.inference import Refiner
@@ -32,7 +33,7 @@ def run(config: TableConfig) -> Table:
     if missing:
         notes.append(f"No PoseFix row: models/refined lacks {', '.join(missing)}.")
     else:
-        predictions[POSEFIX] = refine(folders, evaluated, list(predictions.values())[-1])
+        predictions[POSEFIX] = refine(folders, evaluated, list(predictions.values())[-1], config.device)
         notes.append(
             "The refiners were trained on the finetuned landmarkers' outputs (step `refine`), the "
             "paper's on its own detector's."
@@ -68,7 +69,10 @@ def run(config: TableConfig) -> Table:
 
 
 def refine(
-    folders: dict[int, Path], evaluated: EvaluationSet, predictions: pd.DataFrame
+    folders: dict[int, Path],
+    evaluated: EvaluationSet,
+    predictions: pd.DataFrame,
+    device: torch.device,
 ) -> pd.DataFrame:
     """The predictions with landmarks corrected by each category's refiner.
 
@@ -76,6 +80,7 @@ def refine(
         folders: refiners by category id.
         evaluated: of the images.
         predictions: ``schemas.PREDICTIONS``.
+        device: where the refiners run.
     """
     landmarks = pd.Series(index=predictions.index, dtype=object)
     kinds = predictions["category_id"]
@@ -85,7 +90,7 @@ def refine(
         for rows in [predictions[kinds == c.id].sort_values("image_id", kind="stable")]
         for start in range(0, len(rows), CHUNK)
     ]
-    refiners = {c: Refiner.load(folders[c]) for c in dict.fromkeys(c for c, _ in batches)}
+    refiners = {c: Refiner.load(folders[c], device) for c in dict.fromkeys(c for c, _ in batches)}
     for c, rows in track(batches, "PoseFix"):
         moved = refiners[c].refine_garments(
             evaluated.catalog.image,

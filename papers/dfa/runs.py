@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import save
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
@@ -83,12 +84,14 @@ class Runs:
         params: of DFA.
         catalog: of the images.
         seed: of initial weights, augmentation and clustering.
+        device: where trained rows predict.
     """
 
     folder: Path
     params: DfaStage
     catalog: AlignmentCatalog
     seed: int
+    device: torch.device
 
     @cached_property
     def kind(self) -> str:
@@ -111,7 +114,7 @@ class Runs:
         folder = self.folder / f"seed{self.seed}" / _slug(name)
         if not folder.is_dir():
             self._train(name, folder)
-        return TrainedStage.load(folder), read_estimates(folder / "estimates.safetensors")
+        return TrainedStage.load(folder, self.device), read_estimates(folder / "estimates.safetensors")
 
     def _train(self, name: str, folder: Path) -> None:
         row = ROWS[name]
@@ -207,7 +210,7 @@ def open_runs(config: TableConfig, source: str) -> list[Runs]:
     where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
     seeds = config.seeds or (config.params.seed,)
-    return [Runs(where, params, catalog, seed) for seed in seeds]
+    return [Runs(where, params, catalog, seed, config.device) for seed in seeds]
 
 
 def describe(runs: list[Runs], data_name: str) -> str:

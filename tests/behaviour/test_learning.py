@@ -19,6 +19,7 @@ from fashion_ops.inference.predictions import detect, predictions_table
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -92,7 +93,7 @@ def table(garments: pd.DataFrame, poses: list[np.ndarray]) -> pd.DataFrame:
 
 
 def predict(folder: Path, catalog: Catalog, garments: pd.DataFrame) -> list[np.ndarray]:
-    return LandmarkPredictor.load(folder).predict(
+    return LandmarkPredictor.load(folder, CPU).predict(
         catalog.image,
         garments["image_id"].to_numpy(),
         np.stack(garments["box"].to_list()),
@@ -119,7 +120,7 @@ def test_finetuning_and_refining_help_their_category(ws, catalog):
     baseline = predict_mean_shape(fit_mean_shape(split(catalog, "train")), test)
     universal = predict(ws.landmarker, catalog, test)
     finetuned = predict(ws.finetuned(CATEGORY), catalog, test)
-    refiner = Refiner.load(ws.refined(CATEGORY))
+    refiner = Refiner.load(ws.refined(CATEGORY), CPU)
     boxes = np.stack(test["box"].to_list())
     refined = refiner.refine_garments(
         catalog.image, test["image_id"].to_numpy(), boxes, np.stack(finetuned)
@@ -144,7 +145,7 @@ def test_the_detector_finds_garments(ws, catalog):
     """Box AP50 of at least 0.1 over 13 categories; boxes of an untrained detector score below 0.01."""
     test = split(catalog, "validation")
     images = catalog.images[catalog.images["split"] == "validation"]
-    found = detect(DetectedBoxes(Detector.load(ws.detector), catalog.image), images, 20)
+    found = detect(DetectedBoxes(Detector.load(ws.detector, CPU), catalog.image), images, 20)
     judged = evaluate_tables(images, test, {}, {"detector": found}, detector=found)
     assert judged.boxes is not None
     assert judged.boxes.stats["AP50"] > 0.1
@@ -173,7 +174,7 @@ def test_the_four_techniques_bring_the_landmarks_closer(ws, catalog):
     test = split(catalog, "validation")
     images = catalog.images[catalog.images["split"] == "validation"]
     off = PostProcess(smooth=False, mask=False, blend=False, rescore=False)
-    detector = Detector.load(ws.detector)
+    detector = Detector.load(ws.detector, CPU)
 
     def errors(post: PostProcess) -> pd.Series:
         predictions = detect(DetectedBoxes(detector.with_post(post), catalog.image), images, 20)
@@ -204,7 +205,7 @@ def test_tuning_helps_the_detector(ws, catalog):
     images = draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
     test = split(catalog, "validation")
     test = test[test["image_id"].isin(images["image_id"])]
-    detector = Detector.load(ws.detector, post=read_postprocess(ws.postprocess))
+    detector = Detector.load(ws.detector, CPU, post=read_postprocess(ws.postprocess))
     found = detect(DetectedBoxes(detector, catalog.image), images, 20)
     judged = evaluate_tables(images, test, {}, {"detector": found})
     assert judged.own_boxes["detector"].stats["AP"] == pytest.approx(told["AP tuned"], abs=1e-6)

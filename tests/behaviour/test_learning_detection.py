@@ -10,6 +10,7 @@ from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.detection.training import detector_spec, train_box_detector, untrained_model
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params, TrainBoxDetector
 from fashion_ops.steps import ingest, synthesize
 from fashion_ops.workspace import Workspace
@@ -48,6 +49,6 @@ def test_the_detector_learns_its_images(kind, catalog, tmp_path):
     untrained = box_ap50(BoxDetector(model.eval(), detector_spec(config)), catalog)
     ids = catalog.images["image_id"].to_numpy(np.int64)
     train_box_detector(config, model, ids, catalog.garments, catalog.image, tmp_path, seed=0)
-    trained = box_ap50(BoxDetector.load(tmp_path), catalog)
+    trained = box_ap50(BoxDetector.load(tmp_path, CPU), catalog)
     assert untrained < 0.05
     assert trained > 0.6

@@ -15,6 +15,7 @@ from fashion_ops.commands.gle import PREDICTIONS
 from fashion_ops.files.outputs import check_file, check_folder
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.training import MODEL
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.taxonomy.alignment import points_of_type
 
 SETTINGS = "backbone: tiny\nmodules: 1\ncrop: [32, 32]\nepochs: 2\nbatch_size: 8\nprecision: fp32\n"
@@ -52,7 +53,9 @@ def test_train_predict_score(here):
     catalog = AlignmentCatalog(here / CATALOG)
     test = catalog.points("test")
     table = pd.read_parquet(here / "reports/gle.parquet").set_index("garment_id")
-    predictions = GLEPredictor.load(here / "models/gle").predict(catalog.image, test.image_id, test.box)
+    predictions = GLEPredictor.load(here / "models/gle", CPU).predict(
+        catalog.image, test.image_id, test.box
+    )
     for garment, kind, landmarks in zip(test.garment_id, test.clothes_type, predictions, strict=True):
         expected = landmarks[points_of_type(int(kind)).slots]
         np.testing.assert_allclose(

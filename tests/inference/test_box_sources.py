@@ -17,6 +17,7 @@ from fashion_ops.inference.predictor import Predictor
 from fashion_ops.ledger import Ledger
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.steps import evaluate, register, train_box_detector
 from fashion_ops.workspace import Workspace
@@ -67,7 +68,7 @@ def test_nothing_is_trained_unless_it_is_asked_for(ws: Workspace, tmp_path: Path
     assert contents(there.box_detector) == first
     with pytest.raises(ValueError, match=r"box_detector: no network here, .*kind was null; set it to"):
         evaluate.run(params(ws, evaluate={"boxes": BOX_DETECTOR}), there)
-    assert type(Predictor.load(there.detector.parent).detector).__name__ == "Detector"
+    assert type(Predictor.load(there.detector.parent, CPU).detector).__name__ == "Detector"
 
 
 def test_the_step_trains_the_kind_that_is_asked_for(ws: Workspace, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_the_step_trains_the_kind_that_is_asked_for(ws: Workspace, tmp_path: Pat
     assert (metrics["images"], metrics["epochs"]) == (26, 1)
     assert {"mask1", "mask3", "semantic", "box3"} <= set(metrics)
     assert not list(there.checkpoints.glob("*.ckpt"))
-    detector = BoxDetector.load(there.box_detector)
+    detector = BoxDetector.load(there.box_detector, CPU)
     assert detector.model.architecture.kind == "htc"
     assert (detector.scales, detector.flip) == ((1.0, 1.5), True)
 
@@ -100,7 +101,7 @@ def judged(ws: Workspace) -> dict:
 
 
 def found_by(ws: Workspace) -> pd.DataFrame:
-    detector = BoxDetector.load(ws.box_detector)
+    detector = BoxDetector.load(ws.box_detector, CPU)
     return detect(DetectedBoxes(detector, Catalog(ws.catalog).image), judged_images(ws), 2)
 
 
@@ -165,13 +166,13 @@ def test_a_mistyped_source_is_named(ws: Workspace) -> None:
     with pytest.raises(
         ValueError, match=r"'centernet': neither models/detector nor models/box_detector, and there"
     ):
-        open_boxes("centernet", ws, Catalog(ws.catalog), judged_images(ws))
+        open_boxes("centernet", ws, Catalog(ws.catalog), judged_images(ws), CPU)
 
 
 def test_predictions_of_a_folder_are_those_of_its_box_detector(ws: Workspace) -> None:
-    predictor = Predictor.load(ws.detector.parent)
+    predictor = Predictor.load(ws.detector.parent, CPU)
     photo = Catalog(ws.catalog).image(int(judged_images(ws)["image_id"].iloc[0]))
-    (boxes,) = BoxDetector.load(ws.box_detector).detect([photo])
+    (boxes,) = BoxDetector.load(ws.box_detector, CPU).detect([photo])
     garments = predictor.predict(photo, min_score=0.0, variant="universal")
     assert [g.box for g in garments] == [tuple(b.box.tolist()) for b in boxes] and garments
 
@@ -184,7 +185,7 @@ def test_a_registered_bundle_carries_the_boxes_it_was_judged_with(
         (ws.root / name).write_text("")
     register.copy_models(params(ws, evaluate={"boxes": boxes}), ws, tmp_path / "bundle")
     assert (tmp_path / "bundle/box_detector").is_dir() == (boxes == BOX_DETECTOR)
-    detector = Predictor.load(tmp_path / "bundle").detector
+    detector = Predictor.load(tmp_path / "bundle", CPU).detector
     assert isinstance(detector, BoxDetector) == (boxes == BOX_DETECTOR)
 
 

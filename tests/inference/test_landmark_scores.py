@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLand
 from fashion_ops.inference.predictions import predictions_table
 from fashion_ops.inference.reproduction import reproduce_evaluation
 from fashion_ops.methods.parts.blocks import LocalRunner
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.steps import evaluate
 from fashion_ops.taxonomy import category
@@ -71,7 +73,7 @@ def test_a_removed_pose_removes_no_other():
 
 
 def test_all_channels_give_another_score_than_the_own_ones(ws):
-    pipeline = LandmarkPipeline.load(ws.landmarker.parent, variants=("universal",))
+    pipeline = LandmarkPipeline.load(ws.landmarker.parent, CPU, variants=("universal",))
     catalog = Catalog(ws.catalog)
     rows = catalog.garments.head(4)
     garments = (
@@ -108,5 +110,7 @@ def test_evaluate_with_all_of_it(ws, tmp_path):
     folder = ws.evaluation / "predictions" / "truth_boxes"
     one, two = (pd.read_parquet(folder / f"{name}.parquet") for name in ("finetuned", "ensemble"))
     pd.testing.assert_frame_equal(one, two)
-    reproduction = reproduce_evaluation(ws.landmarker.parent, params, ws, LocalRunner)
+    reproduction = reproduce_evaluation(
+        ws.landmarker.parent, params, ws, partial(LocalRunner, device="cpu")
+    )
     assert reproduction.exact and reproduction.failures(params.promote) == {}

@@ -18,6 +18,7 @@ from fashion_ops.methods.centernet.deploy.graph import EXPORT
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.model import CenterNet
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import PostProcess
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
@@ -141,7 +142,7 @@ def test_the_runtimes_find_the_same_garments(shop, monkeypatch):
         (export / "notes.txt").write_text("mine")
         with pytest.raises(OutputRefused, match=r"holds notes\.txt"):
             check_folder(export, EXPORT)
-    predictor = EdgePredictor.load(shop / "models" / "detector", "torch")
+    predictor = EdgePredictor.load(shop / "models" / "detector", "torch", CPU)
     score = max(predictor.predict(shop / f"{n}.jpg", 0.0)[6].score for n in "ab") + 1e-4
     models = {
         "torch": "models/detector",

@@ -15,6 +15,7 @@ from fashion_ops.distributed.display import Display
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.payload import Result, unpack_folder
 from fashion_ops.inference.validation import MAX_GARMENTS, ValidationSet, validation_set
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -90,7 +91,9 @@ def two_epochs(folder: Path) -> tuple[FinetuneJob, ImageReader, tuple[np.ndarray
 def test_each_epoch_of_finetuning_tells_the_ap_of_its_weights_and_keeps_them(tmp_path: Path) -> None:
     job, read, boxed = two_epochs(tmp_path)
     plain = finetune.work(job)
-    model = LandmarkPredictor.load(written(plain, tmp_path / "plain")).with_decoding(flip_test=False)
+    model = LandmarkPredictor.load(written(plain, tmp_path / "plain"), CPU).with_decoding(
+        flip_test=False
+    )
     poses = model.predict(read, *boxed)
     data, reported = near(poses), []
     job = replace(job, validation=data)
@@ -117,8 +120,8 @@ def test_each_epoch_of_refining_too(tmp_path: Path) -> None:
     )
     plain, start = refine.work(job), tmp_path / "start"
     unpack_folder(job.landmarker, start)
-    before = LandmarkPredictor.load(start).with_decoding(flip_test=False).predict(read, *boxed)
-    refiner = Refiner.load(written(plain, tmp_path / "plain"))
+    before = LandmarkPredictor.load(start, CPU).with_decoding(flip_test=False).predict(read, *boxed)
+    refiner = Refiner.load(written(plain, tmp_path / "plain"), CPU)
     after = refiner.refine_garments(read, *boxed[:2], np.stack(before))
     data, reported = near(after), []
     job = replace(job, validation=data)

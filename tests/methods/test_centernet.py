@@ -18,6 +18,7 @@ from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.parts.augment import Warp
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.trainer import fit
 from fashion_ops.params import PostProcess, TrainingConfig
 from fashion_ops.taxonomy import category, load_grouping
@@ -269,7 +270,7 @@ def test_it_learns_two_images_by_heart(learned):
     folder, _, _, history = learned
     assert history[-1]["loss"] < 0.1 * history[0]["loss"]
     images, garments = scene()
-    found = Detector.load(folder, post=UNFLIPPED).detect([images[7], images[9]])
+    found = Detector.load(folder, CPU, post=UNFLIPPED).detect([images[7], images[9]])
     assert [sorted(d.category_id for d in ds) for ds in found] == [[1, 7], [9]]
     for d in (d for ds in found for d in ds):
         i = int(np.flatnonzero(garments.category_id == d.category_id)[0])
@@ -283,7 +284,7 @@ def test_it_learns_two_images_by_heart(learned):
 def test_a_saved_detector_predicts_the_same(learned):
     folder, net, spec, _ = learned
     images = list(scene()[0].values())
-    loaded = Detector.load(folder, post=UNFLIPPED)
+    loaded = Detector.load(folder, CPU, post=UNFLIPPED)
     assert json.loads((folder / "model.json").read_text()) == spec
     kept = Detector(TorchNetwork(net.to("cpu").eval(), "fp32", torch.device("cpu")), spec, UNFLIPPED)
     for a, b in zip(loaded.detect(images), kept.detect(images), strict=True):
@@ -310,7 +311,7 @@ def test_a_mirrored_image_gives_mirrored_garments(learned):
 
 def test_thresholds_sizes_and_batches(learned):
     folder, *_ = learned
-    detector = Detector.load(folder, post=UNFLIPPED)
+    detector = Detector.load(folder, CPU, post=UNFLIPPED)
     images = scene()[0]
     assert detector.detect([]) == []
     assert detector.detect([images[7]], score_threshold=1.0) == [[]]
@@ -329,7 +330,7 @@ def test_thresholds_sizes_and_batches(learned):
 
 def test_folders_of_other_methods_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model here"):
-        Detector.load(tmp_path)
+        Detector.load(tmp_path, CPU)
     (tmp_path / "model.json").write_text('{"method": "top_down"}')
     with pytest.raises(ValueError, match="method is 'top_down', expected 'centernet'"):
-        Detector.load(tmp_path)
+        Detector.load(tmp_path, CPU)

@@ -20,6 +20,7 @@ from fashion_ops.methods.centernet.deploy.quantize import last_convolutions
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.model import CenterNet
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import load_grouping
 
@@ -70,7 +71,7 @@ def made(trained, tmp_path_factory):
         if key not in known:
             calibration = IMAGES.numpy() if precision == "int8" else None
             out = root / "-".join(map(str, key))
-            known[key] = export_detector(trained, out, ExportConfig(*key), POST, calibration)
+            known[key] = export_detector(trained, out, ExportConfig(*key), POST, CPU, calibration)
         return known[key]
 
     return make
@@ -80,7 +81,7 @@ def made(trained, tmp_path_factory):
 def test_maps_equal_torch_for_one_and_three_images(form, runtime, trained, made):
     exported = made(form, dynamic_batch=True)
     served = ExportedDetector.open(exported.folder, runtime)
-    torch_maps = Detector.load(trained).network
+    torch_maps = Detector.load(trained, CPU).network
     for images in (FITTED[:1], FITTED):
         ours, theirs = served.network(images), torch_maps(images)
         assert list(ours) == list(theirs) == list(exported.graph.outputs)
@@ -95,7 +96,7 @@ def test_maps_equal_torch_for_one_and_three_images(form, runtime, trained, made)
 def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
     exported = made(form, garments=True, dynamic_batch=True)
     served = ExportedDetector.open(exported.folder, form)
-    detector = Detector.load(trained, post=POST)
+    detector = Detector.load(trained, CPU, post=POST)
     maps = detector.network(FITTED)
     wanted = decode_fixed(maps, grouping_slots(detector.grouping), POST, export.TOP)
     for ours, theirs in zip(served.network(FITTED).values(), wanted, strict=True):
@@ -115,7 +116,11 @@ def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
 def test_onnx_holds_standard_operators_and_no_traces(trained, made, tmp_path):
     once = made("onnx", garments=True, dynamic_batch=True).folder
     again = export_detector(
-        trained, tmp_path / "out", ExportConfig("onnx", "fp32", True, True), POST
+        trained,
+        tmp_path / "out",
+        ExportConfig("onnx", "fp32", True, True),
+        POST,
+        CPU,
     ).folder
     folders = [once, again]
     files = [sorted(p.name for p in folder.iterdir()) for folder in folders]
@@ -140,7 +145,7 @@ def test_a_static_graph_takes_one_image_of_its_size(made):
 
 def test_int8_is_close_and_leaves_the_last_layers(trained, made, tmp_path):
     full, small = made("onnx").folder / "network.onnx", made("onnx", "int8")
-    exact = Detector.load(trained).network(FITTED[:1])
+    exact = Detector.load(trained, CPU).network(FITTED[:1])
     for runtime in FORMATS:
         ours = ExportedDetector.open(small.folder, runtime).network(FITTED[:1])
         for name, value in exact.items():
@@ -151,7 +156,7 @@ def test_int8_is_close_and_leaves_the_last_layers(trained, made, tmp_path):
     weights = {n.input[1] for n in onnx.load(full).graph.node if n.name in last}
     assert len(last) == 6 and all("out.weight" in name for name in weights)
     with pytest.raises(ValueError, match="at least one calibration image, got none"):
-        export_detector(trained, tmp_path / "none", ExportConfig("onnx", "int8"), POST)
+        export_detector(trained, tmp_path / "none", ExportConfig("onnx", "int8"), POST, CPU)
 
 
 def test_bf16_is_reported_and_half_the_size(trained, made, tmp_path):
@@ -160,7 +165,7 @@ def test_bf16_is_reported_and_half_the_size(trained, made, tmp_path):
     assert sizes[1] < 0.6 * sizes[0]
     assert full.served["hps"] < 1e-4 < half.served["hps"]
     with pytest.raises(ValueError, match="no bf16 convolutions"):
-        export_detector(trained, tmp_path / "out", ExportConfig("onnx", "bf16"), POST)
+        export_detector(trained, tmp_path / "out", ExportConfig("onnx", "bf16"), POST, CPU)
 
 
 def test_a_network_unlike_torch_is_not_exported(trained, made, tmp_path, monkeypatch):
@@ -170,9 +175,9 @@ def test_a_network_unlike_torch_is_not_exported(trained, made, tmp_path, monkeyp
     eager = export._eager
     monkeypatch.setattr(export, "_eager", lambda *a: tuple(x + 1e-3 for x in eager(*a)))
     with pytest.raises(ValueError, match=r"output 'hm' is 0.001 off torch in fp32 .*not exported"):
-        export_detector(trained, out, ExportConfig("onnx"), POST)
+        export_detector(trained, out, ExportConfig("onnx"), POST, CPU)
     with pytest.raises(ValueError, match="not exported"):
-        export_detector(trained, tmp_path / "exports" / "other", ExportConfig("openvino"), POST)
+        export_detector(trained, tmp_path / "exports" / "other", ExportConfig("openvino"), POST, CPU)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert [p.name for p in out.parent.iterdir()] == ["out"]
 
@@ -187,11 +192,11 @@ def test_deformable_convolutions_go_to_onnx_only(tmp_path, monkeypatch):
 
     monkeypatch.setitem(BACKBONES, "tiny_dcn", replace(tiny, build=build))
     folder = save_detector(tmp_path / "detector", "tiny_dcn")
-    exported = export_detector(folder, tmp_path / "onnx", ExportConfig("onnx"), POST)
+    exported = export_detector(folder, tmp_path / "onnx", ExportConfig("onnx"), POST, CPU)
     network = onnx.load(exported.folder / "network.onnx")
     assert [n.domain for n in network.graph.node if n.op_type == "DeformConv"] == [""]
     with pytest.raises(ValueError, match="OpenVINO can't read from ONNX; train the backbone mdla34"):
-        export_detector(folder, tmp_path / "openvino", ExportConfig("openvino"), POST)
+        export_detector(folder, tmp_path / "openvino", ExportConfig("openvino"), POST, CPU)
 
 
 def test_folders_that_do_not_fit_are_refused(trained, made, tmp_path):
@@ -204,7 +209,7 @@ def test_folders_that_do_not_fit_are_refused(trained, made, tmp_path):
     with pytest.raises(ValueError, match="flip True"):
         ExportedDetector.open(out, "openvino", PostProcess())
     with pytest.raises(ValueError, match="sees an image once: flip is True"):
-        export_detector(trained, tmp_path / "flip", ExportConfig(decode=True), PostProcess())
+        export_detector(trained, tmp_path / "flip", ExportConfig(decode=True), PostProcess(), CPU)
     graph = json.loads((out / "export.json").read_text())
     (out / "export.json").write_text(json.dumps({**graph, "batch": 2}))
     with pytest.raises(ValueError, match=r"export.json: batch: .*got 2"):

@@ -8,6 +8,7 @@ from detection_wardrobe import Wardrobe
 
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.training import detector_spec, train_box_detector, untrained_model
+from fashion_ops.methods.parts.device import CPU
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,14 @@ def test_a_trained_folder_detects_as_the_network_did(wardrobe, tmp_path):
     assert len(history) == 1
     images = [wardrobe.read(i) for i in range(2)]
     before = BoxDetector(model.eval(), detector_spec(config)).detect(images)
-    after = BoxDetector.load(tmp_path).detect(images)
+    after = BoxDetector.load(tmp_path, CPU).detect(images)
     assert sum(map(len, before)) > 0
     for a, b in zip(before, after, strict=True):
         assert [x.score for x in a] == pytest.approx([x.score for x in b], abs=1e-5)
         assert [x.category_id for x in a] == [x.category_id for x in b]
         assert all(np.allclose(x.box, y.box, atol=1e-3) for x, y in zip(a, b, strict=True))
     with pytest.raises(FileNotFoundError, match="no model here"):
-        BoxDetector.load(tmp_path / "nowhere")
+        BoxDetector.load(tmp_path / "nowhere", CPU)
 
 
 def test_detections_are_sorted_inside_the_image_and_above_the_threshold(detector):

@@ -25,6 +25,7 @@ from fashion_ops.methods.alignment.dfa.targets import fit_labels, space_values
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.vgg import VGGBackbone
 from fashion_ops.methods.parts.augment import step_generator
+from fashion_ops.methods.parts.device import CPU
 
 
 def test_routing_by_hand():
@@ -224,7 +225,7 @@ def test_three_forward_passes_of_four_networks(cascade):
 def test_a_stage_survives_the_disk(cascade, tmp_path):
     _, test, stages, estimates = cascade
     stages[2].save(tmp_path)
-    again = TrainedStage.load(tmp_path)
+    again = TrainedStage.load(tmp_path, CPU)
     predicted = again.predict(test.crops, estimates[1]).positions
     np.testing.assert_array_equal(predicted, estimates[2].positions)
     assert again.labels is not None

@@ -14,6 +14,7 @@ from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
 from fashion_ops.methods.alignment.gle.training import save_gle
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import read_yaml
 from fashion_ops.taxonomy.alignment import point_set
 
@@ -234,7 +235,7 @@ def test_a_folder_gives_the_same_landmarks(tmp_path):
     net = GLE("tiny", 8, 1, joined=False)
     net.join(torch.rand(2, 3, 32, 32))
     save_gle(tmp_path / "gle", GLEPredictor(shaken(net), spec, torch.device("cpu")))
-    loaded = GLEPredictor.load(tmp_path / "gle")
+    loaded = GLEPredictor.load(tmp_path / "gle", CPU)
     crops = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     expected = GLEPredictor(net.eval(), spec, torch.device("cpu")).predict_crops(crops)
     np.testing.assert_allclose(loaded.predict_crops(crops), expected, atol=1e-5)

@@ -8,6 +8,7 @@ from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.describe import describe_landmarker
 from fashion_ops.methods.parts import backbones
 from fashion_ops.methods.parts.backbones import HRNet, landmarker_backbone
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.inference import METHOD, build
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec
@@ -105,7 +106,7 @@ def test_a_resnet_is_saved_loaded_and_refined(tmp_path):
     model = Landmarker("resnet50", 8, clusters=2).eval()
     spec = landmarker_spec(params, "skirt", 2)
     save_model(tmp_path, model, spec)
-    loaded, _ = load_model(tmp_path, METHOD, build)
+    loaded, _ = load_model(tmp_path, METHOD, build, CPU)
     crops = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         heat, logits = loaded.with_labels(crops)

@@ -13,6 +13,7 @@ from untrained_models import make_catalog, make_models, tiny_params
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -147,7 +148,7 @@ def test_a_finetuned_model_with_other_crops(ws, tmp_path):
     with pytest.raises(
         ValueError, match=r"vest: made for crop \[96, 96\], the landmarker beside it has"
     ):
-        LandmarkPipeline.load(tmp_path / "models")
+        LandmarkPipeline.load(tmp_path / "models", CPU)
 
 
 def test_weights_of_another_network(tmp_path):
@@ -155,7 +156,7 @@ def test_weights_of_another_network(tmp_path):
     with pytest.raises(
         ValueError, match=r"not those of the network that model\.json describes: size mis"
     ):
-        LandmarkPredictor.load(tmp_path)
+        LandmarkPredictor.load(tmp_path, CPU)
 
 
 def test_categories_with_one_and_with_only_unlabelled_garments(ws, tmp_path):

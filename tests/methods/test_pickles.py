@@ -17,6 +17,7 @@ from torch import nn
 
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.centernet.warm_start import warm_start
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.pickles import UnsafeModel, refuse_pickles
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -83,13 +84,13 @@ def test_nothing_is_loaded_beside_a_pickle(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:
     monkeypatch.setattr(Evil, "mark", tmp_path / "run")
-    load_model(folder, "test", lambda _: nn.Linear(2, 2))  # with all its tables and texts
+    load_model(folder, "test", lambda _: nn.Linear(2, 2), CPU)  # with all its tables and texts
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(HOSTILE[kind]())
     for load in (
         lambda: refuse_pickles(folder),
-        lambda: load_model(folder, "test", lambda _: pytest.fail("built")),
+        lambda: load_model(folder, "test", lambda _: pytest.fail("built"), CPU),
         lambda: warm_start(nn.Linear(2, 2), folder),
     ):
         with pytest.raises(UnsafeModel, match=path.name):

@@ -8,6 +8,7 @@ from torch.utils.data import TensorDataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.posefix.data import StackedPoses, neighbours, stack_poses, stacked_mirror
@@ -101,7 +102,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
         params=PARAMS.model_copy(update={"own_outputs": 0.0}),
     )
     assert history[-1]["loss"] < history[0]["loss"]
-    refiner = Refiner.load(tmp_path / "model")
+    refiner = Refiner.load(tmp_path / "model", CPU)
     garments, images, truth = marked_skirts(24, seed=99)
     rng = np.random.default_rng(1)
     angle = rng.uniform(0, 2 * np.pi, truth.shape[:2])
@@ -169,7 +170,7 @@ def test_saved_and_loaded_refines_alike(tmp_path, landmarker, backbone):
     model = new_refiner(params, landmarker, SKIRT).eval()
     spec = refiner_spec(params, landmarker.spec, SKIRT)
     save_model(tmp_path, model, spec)
-    loaded = Refiner.load(tmp_path)
+    loaded = Refiner.load(tmp_path, CPU)
     crops = torch.randint(0, 255, (3, 3, 64, 64), dtype=torch.uint8)
     landmarks = torch.rand(3, 8, 3) * 50
     expected = Refiner(model, spec, torch.device("cpu")).refine(crops, landmarks)
@@ -215,7 +216,7 @@ def test_published_network_trains(tmp_path, landmarker):
     few = marked_skirts(8, seed=0)
     history = train(tmp_path / "model", landmarker, few, epochs=3, params=params)
     assert history[-1]["cross_entropy"] < history[0]["cross_entropy"]
-    assert Refiner.load(tmp_path / "model").spec["trunk"] is None
+    assert Refiner.load(tmp_path / "model", CPU).spec["trunk"] is None
 
 
 def test_published_network_reads_crop_and_pose():

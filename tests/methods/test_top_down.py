@@ -9,6 +9,7 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.crops import apply_matrices
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
 from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.methods.parts.trainer import TrainerOptions
@@ -124,7 +125,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "model"
     garments, images = drawn_skirts(64)
     history = train(folder, garments, images, epochs=12)
-    return LandmarkPredictor.load(folder), history
+    return LandmarkPredictor.load(folder, CPU), history
 
 
 def test_learns_drawn_skirts(trained):
@@ -172,7 +173,7 @@ def test_resumed_equals_undisturbed(tmp_path):
 def test_loaded_model_predicts_the_same_and_is_equivariant_to_flips(tmp_path):
     garments, images = drawn_skirts(8)
     train(tmp_path / "m", garments, images, epochs=2)
-    a, b = LandmarkPredictor.load(tmp_path / "m"), LandmarkPredictor.load(tmp_path / "m")
+    a, b = LandmarkPredictor.load(tmp_path / "m", CPU), LandmarkPredictor.load(tmp_path / "m", CPU)
     crops = torch.randint(0, 255, (3, 3, 64, 64), dtype=torch.uint8)
     ids = np.full(3, SKIRT)
     one, two = a.predict_crops(crops, ids), b.predict_crops(crops, ids)
@@ -216,10 +217,10 @@ def test_boxes_that_are_empty_outside_or_no_numbers(trained):
 
 def test_wrong_folders_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model here"):
-        LandmarkPredictor.load(tmp_path)
+        LandmarkPredictor.load(tmp_path, CPU)
     (tmp_path / "model.json").write_text('{"method": "centernet"}')
     with pytest.raises(ValueError, match="method is 'centernet', expected 'top_down'"):
-        LandmarkPredictor.load(tmp_path)
+        LandmarkPredictor.load(tmp_path, CPU)
 
 
 def test_backbone_errors():
@@ -237,7 +238,7 @@ def test_matrices_used_by_inference_match_training(tmp_path):
     regions = Regions(garments, lambda i: images[i], TINY.crop, TINY.padding)
     margin = (np.array(regions.size) - np.array(TINY.crop)) / 2
     train(tmp_path / "m", garments, images, epochs=1)
-    matrices = LandmarkPredictor.load(tmp_path / "m").matrices(garments.boxes)
+    matrices = LandmarkPredictor.load(tmp_path / "m", CPU).matrices(garments.boxes)
     own = garments.landmarks[:, GROUPING.channels(SKIRT)]
     inference = apply_matrices(matrices, own[..., :2])
     training = regions.landmarks[:, GROUPING.channels(SKIRT), :2] - margin

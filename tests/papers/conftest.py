@@ -15,6 +15,7 @@ from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.inference import Detector, build
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.targets import make_targets
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.posefix.inference import build as build_refiner
 from fashion_ops.params import Aggregate, Ingest, Params, Synthesize, TrainDetector
 from fashion_ops.steps import ingest, synthesize
@@ -134,7 +135,7 @@ def oracle_maps(batch: dict[str, torch.Tensor], noise: float) -> dict[str, torch
 @pytest.fixture
 def oracle(config_of, ws):
     """A detector that sees the ground truth of the evaluated images through noise."""
-    detector = Detector.load(ws.detector)
+    detector = Detector.load(ws.detector, CPU)
     evaluated = load_evaluation_set(config_of())
     ids = evaluated.images["image_id"].to_numpy(np.int64)
     batch = make_batch(evaluated, "semantic62", SPEC["input_size"], ids)

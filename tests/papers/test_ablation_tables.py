@@ -8,6 +8,7 @@ from fashion_ops.inference.predictions import detect
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.describe import describe_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
@@ -51,10 +52,10 @@ def test_table4_adds_up_and_ends_with_posefix(config_of, refiners):
 
 def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
     evaluated = load_evaluation_set(config_of(images=3))
-    detector = Detector.load(refiners.detector)
+    detector = Detector.load(refiners.detector, CPU)
     predictions = detect(DetectedBoxes(detector, evaluated.catalog.image), evaluated.images, 2)
     folders = {c.id: refiners.refined(c.name) for c in CATEGORIES}
-    moved = table4.refine(folders, evaluated, predictions)
+    moved = table4.refine(folders, evaluated, predictions, CPU)
     for row in (0, len(predictions) - 1):
         garment = predictions.iloc[row]
         refiner = table4.Refiner.load(folders[int(garment["category_id"])])

@@ -12,6 +12,7 @@ from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments
 from fashion_ops.distributed.payload import Result
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.steps import finetune, train_box_detector, train_landmarker
 from fashion_ops.steps.finetune import FinetuneJob
@@ -103,13 +104,13 @@ def test_table2_has_the_papers_rows_and_ends_with_ground_truth(second, ws, confi
 def test_table2_trains_what_the_rows_say(second, config_of):
     config = config_of()
     plain = table2.variant(table2.ROWS["Cascade R-CNN, 294 channels"], config.params)
-    spec = LandmarkPredictor.load(runs.universal(plain, config).landmarker).spec
+    spec = LandmarkPredictor.load(runs.universal(plain, config).landmarker, CPU).spec
     assert (spec["grouping"], spec["training"]["flip"]) == ("none", 0.0)
     flips = []
     for label in ("+ finetune", "+ hflip train"):
         changed = table2.variant(table2.ROWS[label], config.params)
         folder = runs.finetuned(changed, config, "skirt")
-        flips.append(LandmarkPredictor.load(folder).spec["training"]["flip"])
+        flips.append(LandmarkPredictor.load(folder, CPU).spec["training"]["flip"])
     assert flips == [0.0, 0.5]
 
 
@@ -208,11 +209,11 @@ def test_held_out_garments_choose_the_epoch(ws, config_of, tmp_path, monkeypatch
         folder.mkdir()
         assert rare_category_remedies.train_held_out(job, ws, ws.landmarker, folder) == epoch
     assert len(seen) == 6
-    start = LandmarkPredictor.load(ws.landmarker).model.state_dict()
+    start = LandmarkPredictor.load(ws.landmarker, CPU).model.state_dict()
     same = [
         all(
             torch.equal(value, start[name])
-            for name, value in LandmarkPredictor.load(tmp_path / str(n)).model.state_dict().items()
+            for name, value in LandmarkPredictor.load(tmp_path / str(n), CPU).model.state_dict().items()
         )
         for n in (0, 1)
     ]
@@ -228,7 +229,7 @@ def test_perfect_landmarks_have_oks_1(ws):
     some = garments.take(np.arange(4))
 
     class Perfect:
-        grouping = LandmarkPredictor.load(ws.landmarker).grouping
+        grouping = LandmarkPredictor.load(ws.landmarker, CPU).grouping
 
         def predict(self, read, image_ids, boxes, category_ids):
             pairs = zip(category_ids, some.landmarks, strict=True)

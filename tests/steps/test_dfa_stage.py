@@ -10,6 +10,7 @@ from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.methods.alignment.data import load_split
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params
 from fashion_ops.steps import dfa_stage, ingest_alignment, synthesize_alignment
 from fashion_ops.workspace import Workspace
@@ -87,7 +88,7 @@ def test_the_folder_alone_predicts_what_the_step_wrote(ws, metrics):
     val = load_split(catalog, "val", "all", p.input_size, p.frame)
     estimate = None
     for stage in ("1", "2", "3"):
-        estimate = TrainedStage.load(ws.dfa(stage) / "all").predict(val.crops, estimate)
+        estimate = TrainedStage.load(ws.dfa(stage) / "all", CPU).predict(val.crops, estimate)
         written = dfa_stage.read_estimates(ws.dfa(stage) / "all" / dfa_stage.ESTIMATES)["val"]
         np.testing.assert_allclose(estimate.positions, written.positions, atol=1e-6)
         np.testing.assert_array_equal(estimate.branch, written.branch)
@@ -102,6 +103,6 @@ def test_a_model_for_each_clothing_type(ws):
     dfa_stage.run(params, other, "1")
     counts = {"upper": 6, "lower": 4, "full": 8}
     for kind, landmarks in counts.items():
-        assert TrainedStage.load(other.dfa("1") / kind).spec["landmarks"] == landmarks
+        assert TrainedStage.load(other.dfa("1") / kind, CPU).spec["landmarks"] == landmarks
     written = [len(pd.read_parquet(p)) for p in other.dfa("1").glob("*/predictions.parquet")]
     assert sum(written) == len(AlignmentCatalog(ws.alignment_catalog / "fld").garments)

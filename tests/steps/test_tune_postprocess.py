@@ -23,6 +23,7 @@ from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.blocks import loaded
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import aggregate, evaluate, ingest, synthesize, train_detector, tune_postprocess
 from fashion_ops.taxonomy import NUM_CATEGORIES, category
@@ -304,7 +305,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
     write_postprocess(bundle.postprocess, post)
     monkeypatch.setattr(LandmarkPipeline, "load", lambda *_: None)
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
-    detector = Predictor.load(bundle.detector.parent).detector
+    detector = Predictor.load(bundle.detector.parent, CPU).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes
 
     def stop(source: DetectedBoxes, *_: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.distributed.payload import pack_folder, unpack_folder
 from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
@@ -58,7 +59,7 @@ def test_finetuned_is_the_universal_landmarker(inputs, tmp_path):
     assert result.files["history.json"] == b"[]\n"
     unpack_folder(result.files, tmp_path / "finetuned")
     poses = [
-        LandmarkPredictor.load(tmp_path / name).predict_crops(*crops())
+        LandmarkPredictor.load(tmp_path / name, CPU).predict_crops(*crops())
         for name in ("landmarker", "finetuned")
     ]
     np.testing.assert_array_equal(*map(np.stack, poses))
@@ -71,8 +72,8 @@ def test_refined_is_the_landmarker_whatever_its_backbone(inputs, tmp_path):
     assert result.metrics == {"garments": 0}
     unpack_folder(result.files, tmp_path / "refined")
     pixels, kinds = crops()
-    poses = np.stack(LandmarkPredictor.load(tmp_path / "landmarker").predict_crops(pixels, kinds))
-    refiner = Refiner.load(tmp_path / "refined")
+    poses = np.stack(LandmarkPredictor.load(tmp_path / "landmarker", CPU).predict_crops(pixels, kinds))
+    refiner = Refiner.load(tmp_path / "refined", CPU)
     assert refiner.spec["backbone"] == "landmarker"
     refined = refiner.refine(pixels, torch.from_numpy(poses)).numpy()
     assert refined.shape == poses.shape and np.isfinite(refined).all()

@@ -5,9 +5,6 @@ and ``tiny`` are for a few CPU cores and for tests; they have batch norm and tra
 backbone ends with fc6, before its ReLU: there DFA's cascade concatenates the previous positions.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 import torchvision
 from jaxtyping import Float
@@ -97,10 +94,3 @@ def load_vgg(name: str, pretrained: str | None) -> VGG:
         ) from error
     assert isinstance(net, VGG)
     return net
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Switch autocast off: bf16 would round a position to 1/256 of the crop."""
-    with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
-        yield

@@ -62,7 +62,7 @@ class Images(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.image_ids, self.garments = image_ids, garments
         self.read_image, self.size = read_image, size
-        self.random_crop, self.epoch = random_crop, 0
+        self.random_crop = random_crop
         rows: dict[int, list[int]] = {int(i): [] for i in image_ids}
         for row, image_id in enumerate(garments.image_id):
             rows[int(image_id)].append(row)
@@ -73,37 +73,41 @@ class Images(Dataset[dict[str, Tensor]]):
             self.rows[i, : len(garment_rows)] = garment_rows
         self._cache: tuple[Tensor, np.ndarray] | None = None
         if random_crop is None and len(image_ids) * 3 * size * size <= CACHE_BYTES:
-            self._cache = self._read(np.arange(len(image_ids)))
+            self._cache = self._read(np.arange(len(image_ids)), np.zeros(len(image_ids), np.int64))
 
-    def set_epoch(self, epoch: int) -> None:
-        """Select the epoch, counted from 0, whose random crops are drawn from now on."""
-        self.epoch = epoch
+    @property
+    def differs_by_epoch(self) -> bool:
+        """Whether an image is another sample in each epoch, see ``EpochSampler``."""
+        return self.random_crop is not None
 
-    def _read(self, indices: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        """Read images as uint8 (N, 3, size, size), and the matrices (N, 2, 3) from image to input."""
+    def _read(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        """Read images as uint8 (N, 3, size, size), and the matrices (N, 2, 3) from image to input.
+
+        ``epochs`` (N,) says of which epoch each random crop is.
+        """
         images = np.empty((len(indices), self.size, self.size, 3), np.uint8)
         matrices = np.empty((len(indices), 2, 3))
         read = self._letterbox if self.random_crop is None else self._crop
         if get_worker_info() is not None:
             cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork
-            for n, i in enumerate(indices):
-                matrices[n] = read(int(i), images[n])
+            for n, (i, epoch) in enumerate(zip(indices.tolist(), epochs.tolist(), strict=True)):
+                matrices[n] = read(i, epoch, images[n])
         else:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                matrices[:] = list(pool.map(read, indices.tolist(), images))
+                matrices[:] = list(pool.map(read, indices.tolist(), epochs.tolist(), images))
         return torch.from_numpy(images).permute(0, 3, 1, 2), matrices
 
-    def _letterbox(self, index: int, out: np.ndarray) -> np.ndarray:
+    def _letterbox(self, index: int, _: int, out: np.ndarray) -> np.ndarray:
         """Letterbox a whole image into ``out`` (size, size, 3) and return the matrix (2, 3)."""
         image = self.read_image(int(self.image_ids[index]))
         matrix = letterbox_matrix(image.shape[1], image.shape[0], self.size)
         out[:] = cut(image, matrix, (self.size, self.size))
         return matrix
 
-    def _crop(self, index: int, out: np.ndarray) -> np.ndarray:
+    def _crop(self, index: int, epoch: int, out: np.ndarray) -> np.ndarray:
         """Letterbox a random crop of an image into ``out`` and return the matrix, as ``_letterbox``."""
         assert self.random_crop is not None
-        matrix, shrink = self.random_crop.draw(index, self.epoch, self.size)
+        matrix, shrink = self.random_crop.draw(index, epoch, self.size)
         image = self.read_image(int(self.image_ids[index]), shrink)
         small = rescale_matrix(matrix, image.shape, self.random_crop.sizes[index])
         cv2.warpAffine(image, small, (self.size, self.size), dst=out, flags=cv2.INTER_LINEAR)
@@ -118,14 +122,16 @@ class Images(Dataset[dict[str, Tensor]]):
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
         """Load the images at these positions of the data set as a batch.
 
+        With random crops position ``e * N + i`` is the crop of image i in epoch e.
+
         Returns:
             ``image`` uint8 (B, 3, size, size), ``boxes`` (B, M, 4) x1, y1, x2, y2 in input pixels,
             ``category`` (B, M) 1..13, 0 for padding, and ``landmarks`` (B, M, K, 3) x, y in input
             pixels and visibility.
         """
-        i = np.asarray(indices)
+        epochs, i = np.divmod(np.asarray(indices), len(self))
         if self._cache is None:
-            images, matrices = self._read(i)
+            images, matrices = self._read(i, epochs)
         else:
             images, matrices = self._cache[0][torch.from_numpy(i)], self._cache[1][i]
         rows, g = self.rows[i], self.garments

@@ -48,6 +48,10 @@ class Decoded:
     category: Int[Tensor, "b n"]
     landmarks: Float[Tensor, "b n m 3"]
 
+    def cpu(self) -> "Decoded":
+        """Return the same garments on the CPU."""
+        return Decoded(*(getattr(self, field.name).cpu() for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Instances:

@@ -86,9 +86,7 @@ class Detector:
     post: PostProcess
 
     @classmethod
-    def load(
-        cls, folder: Path, device: str | torch.device = "cpu", post: PostProcess | None = None
-    ) -> "Detector":
+    def load(cls, folder: Path, device: torch.device, post: PostProcess | None = None) -> "Detector":
         """Read a model folder.
 
         Args:
@@ -101,7 +99,7 @@ class Detector:
             ValueError: it holds a model of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        network = TorchNetwork(model, spec["precision"], torch.device(device))
+        network = TorchNetwork(model, spec["precision"], device)
         return cls(network, spec, post or PostProcess())
 
     @property
@@ -187,10 +185,10 @@ class Detector:
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Detect at one scale, before NMS: for each image boxes, landmarks, scores and categories.
 
-        Boxes and landmarks are in image pixels.
+        Boxes and landmarks are in image pixels; all are on the CPU.
         """
         inputs, matrices = self.letterbox(images, scale)
-        decoded = self.decode(self.maps(inputs), threshold)
+        decoded = self.decode(self.maps(inputs), threshold).cpu()  # what follows is small and serial
         return [
             (
                 *_to_image(decoded.boxes[n], decoded.landmarks[n], inverse),
@@ -209,14 +207,14 @@ class Detector:
         confident = final >= threshold
         kept, final = kept[confident], final[confident]
         limit = boxes.new_tensor([image.shape[1] - 1, image.shape[0] - 1] * 2)
-        clipped = torch.minimum(boxes[kept].clamp_min(0), limit).cpu().numpy()
+        clipped = torch.minimum(boxes[kept].clamp_min(0), limit).numpy()
         return [
             Detection(box, float(score), int(c), points[: category(int(c)).num_landmarks])
             for box, score, c, points in zip(
                 clipped,
                 final.tolist(),
                 categories[kept].tolist(),
-                landmarks[kept].cpu().numpy(),
+                landmarks[kept].numpy(),
                 strict=True,
             )
         ]

@@ -27,7 +27,8 @@ class _Focal(torch.autograd.Function):
     def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, target: Tensor) -> Tensor:
         """Compute ``focal`` and keep its gradient."""
         logits, target = logits.permute(0, 2, 3, 1), target.permute(0, 2, 3, 1)  # as in memory
-        gradient = torch.empty_like(logits)
+        kept = torch.float32 if logits.dtype is torch.float16 else logits.dtype  # tails vanish in fp16
+        gradient = torch.empty_like(logits, dtype=kept)
         total = logits.new_zeros((), dtype=torch.float32)
         for x, gt, out in zip(logits, target, gradient, strict=True):
             p = x.clamp(-LIMIT, LIMIT).float().sigmoid_()
@@ -38,16 +39,16 @@ class _Focal(torch.autograd.Function):
         hit = (target == 1).nonzero(as_tuple=True)  # weight is 0 there
         p = logits[hit].clamp(-LIMIT, LIMIT).float().sigmoid()
         total -= ((1 - p).square() * p.log()).sum()
-        gradient[hit] = ((1 - p).square() * (2 * p * p.log() - (1 - p))).to(gradient.dtype)
+        gradient[hit] = ((1 - p).square() * (2 * p * p.log() - (1 - p))).to(kept)
         ctx.save_for_backward(gradient.permute(0, 3, 1, 2))
-        ctx.positives = max(1, len(p))  # type: ignore[attr-defined]
+        ctx.positives, ctx.dtype = max(1, len(p)), logits.dtype  # type: ignore[attr-defined]
         return total / ctx.positives  # type: ignore[attr-defined]
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN001
         """Return the kept gradient of ``logits``; ``target`` has none."""
         (gradient,) = ctx.saved_tensors
-        return gradient * (grad / ctx.positives).to(gradient.dtype), None
+        return (gradient * (grad / ctx.positives).to(gradient.dtype)).to(ctx.dtype), None
 
 
 def focal(logits: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:

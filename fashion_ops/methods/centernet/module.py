@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.centernet.data import warp_images
 from fashion_ops.methods.centernet.loss import detection_losses
@@ -62,6 +62,11 @@ class CenterNetModule(TrainingModule):
         self.model = model
         self.settings = settings
         self.register_buffer("mirror", mirror, persistent=False)
+
+    def networks(self) -> list[nn.Module]:
+        """Backbone and neck; the heads are read at the targets, whose number changes."""
+        assert isinstance(self.model, CenterNet)
+        return [self.model.backbone, self.model.neck]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of a batch of ``Images``, by name, and their weighted sum ``loss``.

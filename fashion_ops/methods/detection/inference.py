@@ -81,7 +81,7 @@ class BoxDetector:
     flip: bool = False
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "BoxDetector":
+    def load(cls, folder: Path, device: torch.device) -> "BoxDetector":
         """Read a model folder; its ``model.json`` says which views are used.
 
         Raises:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.detection.model import CascadeRCNN
 from fashion_ops.methods.detection.targets import mirror_boxes
@@ -21,10 +21,17 @@ class DetectionModule(TrainingModule):
         seed: of everything random.
     """
 
+    fixed_shapes = False  # images keep their shape
+
     def __init__(self, model: CascadeRCNN, config: TrainingConfig, flip: float, seed: int) -> None:
         super().__init__(config, seed)
         self.model = model
         self.flip = flip
+
+    def networks(self) -> list[nn.Module]:
+        """The backbone with its pyramid; what follows depends on the boxes."""
+        assert isinstance(self.model, CascadeRCNN)
+        return [self.model.backbone]
 
     def losses(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses of a batch of ``LabelledImages``, by name, and their sum ``loss``.

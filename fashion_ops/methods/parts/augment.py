@@ -11,6 +11,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from fashion_ops.methods.parts.precision import constants, full_precision
+
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB
 STD = (0.229, 0.224, 0.225)
 
@@ -42,13 +44,12 @@ def step_generator(seed: int, step: int, device: torch.device, rank: int = 0) ->
 
 def normalize(pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
     """Normalise RGB in 0..1 to zero mean and unit variance by the statistics of ImageNet."""
-    mean = pixels.new_tensor(MEAN)[:, None, None]
-    std = pixels.new_tensor(STD)[:, None, None]
+    mean = constants(MEAN, pixels)[:, None, None]
+    std = constants(STD, pixels)[:, None, None]
     return (pixels - mean) / std
 
 
-@torch.autocast("cuda", enabled=False)  # coordinates in bf16 would be off by half a pixel
-@torch.autocast("cpu", enabled=False)
+@full_precision()
 def warp_batch(
     regions: UInt8[Tensor, "b 3 hr wr"],
     landmarks: Float[Tensor, "b k 3"],
@@ -87,11 +88,11 @@ def warp_batch(
     # crop offset from its middle -> region offset from its middle
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     linear = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], -2)
-    half = regions.new_tensor([(width_r - 1) / 2, (height_r - 1) / 2], dtype=torch.float32)
-    middle = regions.new_tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float32)
+    half = constants(((width_r - 1) / 2, (height_r - 1) / 2), angle)
+    middle = constants(((width - 1) / 2, (height - 1) / 2), angle)
 
     # The sampling grid is the sum of a row and a column, which is cheaper than a matrix product.
-    unit = 2 / regions.new_tensor([width_r, height_r], dtype=torch.float32)
+    unit = 2 / constants((width_r, height_r), angle)
     xs = torch.arange(width, device=device) - middle[0]
     ys = torch.arange(height, device=device) - middle[1]
     start = (half + shift + 0.5) * unit - 1
@@ -137,6 +138,6 @@ def _hide_outside(
     points: Float[Tensor, "b k 2"], visibility: Float[Tensor, "b k"], size: tuple[int, int]
 ) -> Float[Tensor, "b k 3"]:
     """Join points in crop pixels and visibility, which is set to 0 outside the crop (width, height)."""
-    limit = points.new_tensor([size[0] - 0.5, size[1] - 0.5])
+    limit = constants((size[0] - 0.5, size[1] - 0.5), points)
     inside = ((points >= -0.5) & (points <= limit)).all(-1)
     return torch.cat([points, (visibility * inside)[..., None]], -1)

@@ -78,7 +78,7 @@ OpenRunner = Callable[[Load, Sequence[Bundle]], BlockRunner]
 class LocalRunner:
     """Predicts blocks in this process; the models are loaded with the first block."""
 
-    def __init__(self, load: Load, bundles: Sequence[Bundle], device: str = "cpu") -> None:
+    def __init__(self, load: Load, bundles: Sequence[Bundle], device: str) -> None:
         self.hardware: set[Hardware] = set()
         self._load, self._bundles, self._device = load, bundles, device
 
@@ -99,7 +99,7 @@ class LocalRunner:
 
 def loaded(models: Any) -> LocalRunner:
     """A runner in this process with models that are loaded already."""
-    return LocalRunner(lambda *_: models, ())
+    return LocalRunner(lambda *_: models, (), "cpu")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fashion_ops.methods.parts.augment import MEAN, STD
+from fashion_ops.methods.parts.precision import constants, full_precision
 
 GRAY = (0.299, 0.587, 0.114)
 # Eigenvalues and eigenvectors (columns; rows are R, G, B) of colours over ImageNet, in units of 0..1.
@@ -38,7 +39,7 @@ def color_change(
     alpha = 1 + (torch.rand(b, 3, generator=generator, device=device) * 2 - 1) * jitter
     order = torch.rand(b, 3, generator=generator, device=device).argsort(1)
     noise = torch.randn(b, 3, generator=generator, device=device) * lighting
-    gray = torch.tensor(GRAY, device=device)
+    gray = constants(GRAY, alpha)
     # Contrast and saturation blend with the gray of the original image, in any order:
     # M x + o becomes alpha (M x + o) + (1 - alpha) gray.
     matrix = torch.eye(3, device=device).repeat(b, 1, 1)
@@ -49,12 +50,12 @@ def color_change(
         contrast, saturation = (change == 1) * (1 - a), (change == 2) * (1 - a)
         matrix = a[..., None] * matrix + saturation[..., None] * gray
         offset = a * offset + contrast * gray_mean[:, None]
-    axes, values = torch.tensor(AXES, device=device), torch.tensor(AXES_VALUES, device=device)
+    axes = torch.stack([constants(row, alpha) for row in AXES])
+    values = constants(AXES_VALUES, alpha)
     return matrix, offset + (noise * values) @ axes.T
 
 
-@torch.autocast("cuda", enabled=False)
-@torch.autocast("cpu", enabled=False)
+@full_precision()
 def normalize_changed(
     pixels: Float[Tensor, "b 3 h w"], jitter: float, lighting: float, generator: torch.Generator
 ) -> Float[Tensor, "b 3 h w"]:
@@ -71,9 +72,9 @@ def normalize_changed(
     Returns:
         ``pixels``.
     """
-    gray_mean = pixels.mean((2, 3)) @ pixels.new_tensor(GRAY)
+    gray_mean = pixels.mean((2, 3)) @ constants(GRAY, pixels)
     matrix, offset = color_change(gray_mean, jitter, lighting, generator)
-    mean, std = pixels.new_tensor(MEAN), pixels.new_tensor(STD)
+    mean, std = constants(MEAN, pixels), constants(STD, pixels)
     offset, matrix = (offset - mean) / std, matrix / std[:, None]
     planes = pixels.new_empty(pixels.shape[1:])
     changed = torch.empty_like(planes)

@@ -6,6 +6,8 @@ import torch
 
 DeviceSetting = Literal["auto", "cpu", "cuda"]
 
+CPU = torch.device("cpu")
+
 
 def select_device(setting: str = "auto") -> torch.device:
     """The device that ``setting`` means in this process.

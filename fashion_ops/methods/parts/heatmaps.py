@@ -23,6 +23,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from fashion_ops.methods.parts.precision import constants
+
 Crop = tuple[int, int]  # width, height, pixels
 STRIDE = 4  # crop pixels a cell
 QUARTER = 0.25  # cells
@@ -71,7 +73,7 @@ class CellGrid:
         """
         if self.convention == "ends":
             sides = zip(self.crop, self.size, strict=True)
-            return like.new_tensor([(pixels - 1) / (cells - 1) for pixels, cells in sides]), 0.0
+            return constants(tuple((pixels - 1) / (cells - 1) for pixels, cells in sides), like), 0.0
         offset = {"centers": (STRIDE - 1) / 2, "corners": 0.0}[self.convention]
         return torch.full_like(like[..., :1], STRIDE), offset
 
@@ -121,8 +123,8 @@ def one_hot_maps(cells: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Float[
         size: (width, height) in cells.
     """
     width, height = size
-    xs = cells.new_tensor(range(width))
-    ys = cells.new_tensor(range(height))
+    xs = torch.arange(width, device=cells.device, dtype=cells.dtype)
+    ys = torch.arange(height, device=cells.device, dtype=cells.dtype)
     wx = (1 - (xs - cells[..., :1].clamp(0, width - 1)).abs()).clamp_min(0)
     wy = (1 - (ys - cells[..., 1:].clamp(0, height - 1)).abs()).clamp_min(0)
     return wy[..., :, None] * wx[..., None, :]

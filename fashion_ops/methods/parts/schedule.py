@@ -25,7 +25,8 @@ class EpochSampler(Sampler[int]):
     one device.
 
     Args:
-        dataset: of N samples; its ``set_epoch``, if it has one, is called with each epoch.
+        dataset: of N samples. If its ``differs_by_epoch`` is true, sample i of epoch e (from 0) is
+            drawn as ``e * N + i``, so that a loader's process that outlives an epoch knows it.
         seed: of the run.
         weights: (N,) relative frequencies, with which N samples are drawn with replacement; None draws
             each sample once.
@@ -37,10 +38,8 @@ class EpochSampler(Sampler[int]):
         self.size: int = len(dataset)  # type: ignore[arg-type]
 
     def set_epoch(self, epoch: int) -> None:
-        """Select the epoch, counted from 0, whose order is drawn; also tells the data set."""
+        """Select the epoch, counted from 0, whose order is drawn."""
         self.epoch = epoch
-        if hasattr(self.dataset, "set_epoch"):
-            self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
         return self.size // _rank_and_world()[1]
@@ -52,7 +51,8 @@ class EpochSampler(Sampler[int]):
             order = torch.randperm(self.size, generator=generator)
         else:
             order = torch.multinomial(self.weights, self.size, replacement=True, generator=generator)
-        return iter(order[rank::world][: len(self)].tolist())
+        first = self.epoch * self.size if getattr(self.dataset, "differs_by_epoch", False) else 0
+        return iter((order[rank::world][: len(self)] + first).tolist())
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -9,6 +9,9 @@ steps and learning rates are those of a run on one device. Their processes are s
 the caller, and what it writes, stays in one process. Losses are normalised within each share and
 gradients averaged, as in the published multi-GPU runs. On GPUs batch norm uses the whole batch (a share
 may be a few images); on CPUs, where torch has no such layer, it uses each share.
+
+A step never waits for the GPU: losses are summed on the device and read once an epoch, gradients are
+clipped without looking at their norm on the host, batches are copied from pinned memory.
 """
 
 import hashlib
@@ -24,15 +27,18 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from fashion_ops.files.publishing import sweep, temporary
 from fashion_ops.methods.parts.augment import step_generator
+from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.memory import keep_freed_memory
+from fashion_ops.methods.parts.precision import computes_bf16, training_dtype
 from fashion_ops.methods.parts.schedule import EpochSampler, learning_rates
-from fashion_ops.params import TrainingConfig
+from fashion_ops.params import Distributed, TrainingConfig
 
 GRADIENT_NORM = 5.0  # gradients are clipped to this norm
 
@@ -42,13 +48,16 @@ Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to me
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How a training run is carried out; the result does not depend on it.
+    """How a training run is carried out; on one kind of device the result does not depend on it.
 
     Attributes:
         checkpoint: file that every epoch is saved to and that the run resumes from.
         on_epoch: called with (epochs done, mean losses of the epoch).
         validate: called with the model in eval mode after each epoch; its metrics join the losses.
-        loader_workers: processes that read and cut images.
+        device: ``auto``, ``cpu`` or ``cuda``, see ``select_device``.
+        loader_workers: processes that read and cut images; the batches do not depend on their number.
+        compile: whether ``torch.compile`` compiles the network, which takes minutes at the start and
+            changes results by rounding.
         devices: number of devices that share each batch: GPUs, or processes where there is none. With
             several, everything given to the run must pickle, and an error in one of them is raised as
             torch's ``ProcessRaisedException``.
@@ -58,9 +67,21 @@ class TrainerOptions:
     checkpoint: Path | None = None
     on_epoch: OnEpoch | None = None
     validate: Validate | None = None
+    device: str = "auto"
     loader_workers: int = 0
+    compile: bool = False
     devices: int = 1
     bar: bool = False
+
+    @classmethod
+    def of(cls, settings: Distributed, **options: Any) -> "TrainerOptions":
+        """Take device, loader workers and ``compile`` from ``distributed``, the rest as given."""
+        return cls(
+            device=settings.device,
+            loader_workers=settings.loader_workers,
+            compile=settings.compile,
+            **options,
+        )
 
 
 class TrainingModule(L.LightningModule):
@@ -71,12 +92,18 @@ class TrainingModule(L.LightningModule):
     """
 
     model: nn.Module
+    fixed_shapes = True  # whether all batches have one shape, for which cuDNN may search algorithms
 
     def __init__(self, config: TrainingConfig, seed: int) -> None:
         super().__init__()
         self.config, self.seed = config, seed
-        self.sums: dict[str, float] = {}
+        self.compiles, self.matmul_precision = False, "highest"
+        self.sums: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
+
+    def networks(self) -> list[nn.Module]:
+        """The modules that hold most of a step's work, which ``torch.compile`` compiles."""
+        return [self.model]
 
     def identity(self) -> dict[str, str]:
         """Values, by name, that must be equal in a run and in the checkpoint that it resumes from."""
@@ -101,8 +128,20 @@ class TrainingModule(L.LightningModule):
         self.history = state["history"]
 
     def setup(self, stage: str) -> None:
-        """Silence Lightning in each process."""
+        """Silence Lightning, allow TF32 on a GPU and compile the networks, in each process."""
         _quiet()  # a spawned process does not inherit the settings
+        self.matmul_precision = torch.get_float32_matmul_precision()
+        if self.trainer.strategy.root_device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        if self.compiles:
+            for network in self.networks():
+                network.compile()
+
+    def teardown(self, stage: str) -> None:
+        """Undo what ``setup`` did."""
+        torch.set_float32_matmul_precision(self.matmul_precision)
+        for network in self.networks():
+            network._compiled_call_impl = None
 
     def losses(
         self, batch: dict[str, torch.Tensor], generator: torch.Generator
@@ -129,12 +168,16 @@ class TrainingModule(L.LightningModule):
         generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
         losses = self.losses(batch, generator)
         for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradients."""
         # Not by the Trainer, which refuses fused optimizers (because of fp16); they are 5x faster.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # a fused optimizer would do so within its step, after this
         clip_gradients(self)
 
     def configure_optimizers(self) -> Any:
@@ -166,8 +209,8 @@ class EpochEnd(L.Callback):
         """
         assert isinstance(pl_module, TrainingModule)
         names = list(pl_module.sums)
-        sums = torch.tensor([pl_module.sums[name] for name in names], dtype=torch.float64)
-        sums = trainer.strategy.reduce(sums.to(pl_module.device), reduce_op="mean")
+        sums = torch.stack([pl_module.sums[name] for name in names])
+        sums = trainer.strategy.reduce(sums, reduce_op="mean")
         values = (sums / max(1, trainer.num_training_batches)).tolist()
         means = dict(zip(names, values, strict=True))
         if not math.isfinite(means["loss"]):
@@ -194,33 +237,26 @@ class EpochEnd(L.Callback):
 
 
 def clip_gradients(model: nn.Module) -> None:
-    """Clip the norm of all gradients together to ``GRADIENT_NORM``; smaller ones are not touched."""
+    """Clip the norm of all gradients together to ``GRADIENT_NORM``; smaller ones are not touched.
+
+    On a GPU the host does not wait for the norm: smaller gradients are multiplied by exactly 1.
+    """
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if norm > GRADIENT_NORM:
-        nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, norm)
-
-
-def uses_bf16(precision: str, device_type: str) -> bool:
-    """Whether ``precision`` means bf16: ``bf16`` does, ``auto`` does if the hardware supports it.
-
-    Args:
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        device_type: ``cuda`` or ``cpu``.
-    """
-    if precision != "auto":
-        return precision == "bf16"
-    if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if norm.device.type == "cpu" and not norm > GRADIENT_NORM:
+        return  # looking costs nothing there, and multiplying does
+    excess = torch.where(norm > GRADIENT_NORM, norm, 0.0)  # 0 makes torch's coefficient 1
+    nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, excess)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Make the autocast context of a forward pass on ``device``.
+    """Make the autocast context of a forward pass for prediction on ``device``.
 
-    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``uses_bf16``.
+    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``computes_bf16``. Without bf16 it is fp32:
+    weights that were trained in bf16 or fp32 may overflow in fp16.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(precision, device.type))
+    enabled = computes_bf16(precision, device.type)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def fit(
@@ -242,10 +278,11 @@ def fit(
 
     Raises:
         ValueError: the data set is empty, a batch can't be divided evenly, or the checkpoint is of
-            another run; the message says what differs.
+            another run (the message says what differs); or the device is ``cuda`` and there is none.
         FloatingPointError: the loss is no longer finite.
     """
     options = options or TrainerOptions()
+    device = select_device(options.device)
     devices, checkpoint = options.devices, options.checkpoint
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
@@ -268,27 +305,29 @@ def fit(
         drop_last=True,
         collate_fn=_whole_batch,
         num_workers=options.loader_workers,
+        persistent_workers=options.loader_workers > 0,
+        pin_memory=device.type == "cuda",  # Lightning then copies without waiting
     )
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     keep_freed_memory()
     trainer = L.Trainer(
         max_epochs=module.config.epochs,
-        accelerator=accelerator,
+        accelerator=device.type,
         devices=devices,
         # DLA has projections that no loss depends on
         strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
         if devices > 1
         else "auto",
-        sync_batchnorm=devices > 1 and accelerator == "cuda",
+        sync_batchnorm=devices > 1 and device.type == "cuda",
         use_distributed_sampler=False,
-        precision="bf16-mixed" if uses_bf16(module.config.precision, accelerator) else "32-true",
+        plugins=[_precision_plugin(module.config.precision, device.type)],
+        benchmark=device.type == "cuda" and module.fixed_shapes,
         callbacks=[EpochEnd(checkpoint, options.on_epoch, options.validate)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=options.bar and sys.stderr.isatty(),
     )
-    module.history = []
+    module.history, module.compiles = [], options.compile
     module.train()  # a loaded model is in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
@@ -311,6 +350,19 @@ def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:
             f"{checkpoint}: of another run, with {', '.join(differ)}; delete it to start over"
         )
     return saved["epoch"] + 1
+
+
+def _precision_plugin(precision: str, device_type: str) -> Precision:
+    """Make Lightning's plugin for ``precision`` on a device, see ``training_dtype``.
+
+    In fp16 the loss is scaled up, so that small gradients do not vanish.
+    """
+    dtype = training_dtype(precision, device_type)
+    if dtype is torch.float32:
+        return Precision()
+    if dtype is torch.bfloat16:
+        return MixedPrecision("bf16-mixed", device_type)
+    return MixedPrecision("16-mixed", device_type, torch.amp.GradScaler(device_type))
 
 
 def _whole_batch(batch: Any) -> Any:

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fashion_ops.methods.parts.precision import constants
 from fashion_ops.taxonomy import Category
 
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
@@ -104,7 +105,7 @@ def type_probabilities(
     few, some = (share <= FEW)[:, None], (share <= SOME)[:, None]
 
     def column(values: tuple[float, float, float]) -> Tensor:
-        return labelled.new_tensor(values, dtype=torch.float32)[groups].expand(len(share), -1)
+        return constants(values, share)[groups].expand(len(share), -1)
 
     jitter = torch.where(some, column(JITTER_P["up to some"]), column(JITTER_P["more"]))
     miss = torch.where(some, column(MISS_P["up to some"]), column(MISS_P["more"]))
@@ -160,9 +161,8 @@ def synthesize_errors(
 
     # Each type draws from rings around centres: the weight of each centre, the radii of the ring.
     # Centres: the landmark, the neighbour's, the mirror landmark, the neighbour's mirror landmark.
-    weights = points.new_tensor(
-        [[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1], [1, 0.25, 0.25, 0.25]]
-    )
+    rows = ((1, 0, 0, 0), (1, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 1), (1, 0.25, 0.25, 0.25))
+    weights = torch.stack([constants(row, points) for row in rows])
     weights = weights * exists[:, :, None]  # (b, n, 5, 4)
     d85, d50, d10 = (ks_distance(area, sigmas, ks) for ks in (0.85, 0.50, 0.10))
     zero = torch.zeros_like(d85)
@@ -180,7 +180,7 @@ def synthesize_errors(
 
     distance = (drawn[..., None, :] - around).norm(dim=-1)  # (b, n, 5, draws, 4)
     rival = torch.arange(4, device=device) != source[..., None]
-    rival[:, :, SWAP] = torch.tensor([True, False, True, False], device=device)
+    rival[:, :, SWAP] = torch.arange(4, device=device) % 2 == 0  # of the same garment
     limit = radius.clone()
     limit[:, :, MISS] = d50[..., None]
     allowed = ((distance > limit[..., None]) | ~rival | ~exists[:, :, None, None]).all(-1)

@@ -50,7 +50,7 @@ class Refiner:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "Refiner":
+    def load(cls, folder: Path, device: torch.device) -> "Refiner":
         """Load a folder written by ``train_refiner``; the network runs on ``device``.
 
         Raises:
@@ -58,7 +58,7 @@ class Refiner:
             ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, torch.device(device))
+        return cls(model, spec, device)
 
     @property
     def category(self) -> Category:

@@ -43,7 +43,7 @@ class LandmarkPredictor:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "LandmarkPredictor":
+    def load(cls, folder: Path, device: torch.device) -> "LandmarkPredictor":
         """Load a folder written by ``train_landmarker``; the network runs on ``device``.
 
         Raises:
@@ -51,7 +51,7 @@ class LandmarkPredictor:
             ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, torch.device(device))
+        return cls(model, spec, device)
 
     @property
     def grouping(self) -> Grouping:

@@ -31,15 +31,27 @@ def heatmap_loss(
         weight: 1 for a labelled map, 0 for others.
         kind: ``mse`` or ``cross_entropy``.
     """
-    labelled = weight > 0  # a garment has 8 to 39 of the 81 maps; the others are not computed
-    predicted = predicted[labelled].float().flatten(1)
-    target = target[labelled].flatten(1)
+    if predicted.device.type == "cpu":
+        labelled = weight > 0  # a garment has 8 to 39 of the 81 maps; the others are not computed
+        per_map = _map_losses(predicted[labelled].float(), target[labelled], kind)
+        return per_map.sum() / max(1, len(per_map))
+    return _all_maps_loss(predicted, target, weight, kind)
+
+
+def _all_maps_loss(predicted: Tensor, target: Tensor, weight: Tensor, kind: str) -> Tensor:
+    """Compute ``heatmap_loss`` from all maps: a host waits for a GPU to know how many are labelled."""
+    labelled = (weight > 0).flatten()
+    per_map = _map_losses(predicted.flatten(0, 1).float(), target.flatten(0, 1), kind)
+    return torch.where(labelled, per_map, 0.0).sum() / labelled.sum().clamp_min(1)
+
+
+def _map_losses(predicted: Tensor, target: Tensor, kind: str) -> Tensor:
+    """Compute the loss (M,) of each map (M, H, W)."""
+    predicted, target = predicted.flatten(1), target.flatten(1)
     if kind == "mse":
-        per_map = 0.5 * ((predicted - target) ** 2).sum(1)
-    else:
-        density = target / target.sum(1, keepdim=True).clamp_min(1e-6)
-        per_map = (torch.xlogy(density, density) - density * predicted.log_softmax(1)).sum(1)
-    return per_map.sum() / max(1, len(per_map))
+        return 0.5 * ((predicted - target) ** 2).sum(1)
+    density = target / target.sum(1, keepdim=True).clamp_min(1e-6)
+    return (torch.xlogy(density, density) - density * predicted.log_softmax(1)).sum(1)
 
 
 def as_logits(heat: Float[Tensor, "b k h w"], kind: str) -> Float[Tensor, "b k h w"]:
@@ -62,5 +74,5 @@ def label_loss(
         soft_label: of each garment; sums to 1.
         category_id: 1..13, of each garment.
     """
-    of_category = logits[range(len(logits)), category_id - 1]
+    of_category = logits[torch.arange(len(logits), device=logits.device), category_id - 1]
     return F.cross_entropy(of_category.float(), soft_label)

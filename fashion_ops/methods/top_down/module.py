@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.heatmaps import CellGrid, Crop, heatmap_targets
@@ -77,6 +77,11 @@ class LandmarkerModule(TrainingModule):
         settings = {f.name: str(getattr(self.settings, f.name)) for f in fields(self.settings)}
         names = {"grouping": self.grouping, "backbone": self.backbone}
         return {**super().identity(), **settings, **names}
+
+    def networks(self) -> list[nn.Module]:
+        """The backbone, which the network is called through with and without pseudo-labels."""
+        assert isinstance(self.model, Landmarker)
+        return [self.model.trunk]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses ``heatmap``, ``position`` if set, and ``label`` until its weight is 0.

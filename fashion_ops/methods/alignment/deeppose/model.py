@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import VGGBackbone, full_precision
+from fashion_ops.methods.alignment.vgg import VGGBackbone
+from fashion_ops.methods.parts.precision import full_precision
 
 PATCH = 120 / 224  # side of a patch over that of the crop
 
@@ -63,8 +64,7 @@ class PatchStage(nn.Module):
         return previous + PATCH * torch.stack(offsets, 1)
 
 
-@torch.autocast("cuda", enabled=False)
-@torch.autocast("cpu", enabled=False)
+@full_precision()
 def cut_patches(
     pixels: Float[Tensor, "b c s s"], centers: Float[Tensor, "b 2"]
 ) -> Float[Tensor, "b c s s"]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fashion_ops.methods.alignment.deeppose.model import PatchStage
+from fashion_ops.methods.alignment.deeppose.model import PatchNet, PatchStage
 from fashion_ops.methods.alignment.dfa.loss import position_loss
 from fashion_ops.methods.alignment.dfa.module import AlignmentModule
 from fashion_ops.params import DfaStage
@@ -25,6 +25,11 @@ class PatchModule(AlignmentModule):
     def __init__(self, model: PatchStage, config: DfaStage, mirror: np.ndarray, seed: int) -> None:
         super().__init__(config, mirror, seed, previous=True)
         self.model = model
+
+    def networks(self) -> list[nn.Module]:
+        """The backbones of all landmarks."""
+        assert isinstance(self.model, PatchStage)
+        return [net.trunk for net in self.model.nets if isinstance(net, PatchNet)]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the position loss of the corrected landmarks, ``loss``."""

@@ -128,7 +128,7 @@ class TrainedStage:
             save_model(subfolder, net, spec)
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "TrainedStage":
+    def load(cls, folder: Path, device: torch.device) -> "TrainedStage":
         """Read a stage that ``save`` wrote; its networks run on ``device``.
 
         Raises:

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.alignment.vgg import VGGBackbone, full_precision
+from fashion_ops.methods.alignment.vgg import VGGBackbone
+from fashion_ops.methods.parts.precision import full_precision
 
 OFFSET_SCALE = 5.0
 STATES = 3  # visible, occluded, inexistent: the order of the visibility logits

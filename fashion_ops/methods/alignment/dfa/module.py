@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.crops import from_pixels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
@@ -89,6 +89,11 @@ class StageModule(AlignmentModule):
             mirror,
         )
 
+    def networks(self) -> list[nn.Module]:
+        """The backbone; what follows is small and computes in fp32."""
+        assert isinstance(self.model, StageNet)
+        return [self.model.trunk]
+
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute, by name, the losses of eq. 3 and the position constraint whose weight is not 0.
 
@@ -144,6 +149,7 @@ class StageModule(AlignmentModule):
             lr=self.config.lr,
             momentum=MOMENTUM,
             weight_decay=self.config.weight_decay,
+            fused=self.device.type == "cuda",  # does not read the scaler of fp16 on the host
         )
         schedule = learning_rates(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

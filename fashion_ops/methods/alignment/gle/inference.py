@@ -46,7 +46,7 @@ class GLEPredictor:
     device: torch.device
 
     @classmethod
-    def load(cls, folder: Path, device: str | torch.device = "cpu") -> "GLEPredictor":
+    def load(cls, folder: Path, device: torch.device) -> "GLEPredictor":
         """Read a folder written by ``save_gle``; the network runs on ``device``.
 
         Raises:
@@ -54,7 +54,7 @@ class GLEPredictor:
             ValueError: it holds a model of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, torch.device(device))
+        return cls(model, spec, device)
 
     @cached_property
     def config(self) -> GLEConfig:

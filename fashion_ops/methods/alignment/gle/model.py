@@ -5,6 +5,8 @@ batch normalisation and ReLU. ``GLE.join`` is the warm start: a network trained 
 takes them in as identities and goes on from what it has learnt.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -122,6 +124,7 @@ class GLE(nn.Module):
     """
 
     joined: Tensor
+    has_joined: bool
 
     def __init__(
         self,
@@ -137,12 +140,13 @@ class GLE(nn.Module):
         self.trunk, channels = make_backbone(backbone, pretrained)
         self.embed = nn.Sequential(*(GlobalLocal(channels) for _ in range(modules)))
         self.up = _up_sampling(channels, landmarks, norm=backbone != "vgg16")
-        self.register_buffer("joined", torch.tensor(joined))
+        self.register_buffer("joined", torch.tensor(joined))  # in the weights file
+        self.has_joined = joined  # the same for the host, which would wait to read it from a GPU
 
     def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c h8 w8"]:
         """Compute the embedding at stride 8, which is the input of the up-sampling."""
         x = self.trunk(x)
-        return self.embed(x) if self.joined else x
+        return self.embed(x) if self.has_joined else x
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n h w"]:
         """Compute heatmaps as large as the crop; the peaks of a trained model are near 1."""
@@ -156,6 +160,11 @@ class GLE(nn.Module):
             assert isinstance(module, GlobalLocal)
             module.become_identity(features)
         self.joined.fill_(True)
+        self.has_joined = True
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self.has_joined = bool(self.joined)
 
 
 def _up_sampling(channels: int, landmarks: int, norm: bool) -> nn.Sequential:

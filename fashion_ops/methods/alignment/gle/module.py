@@ -53,7 +53,7 @@ class GLEModule(TrainingModule):
             batch["region"], batch["landmarks"], config.crop, mirror, self.warp, generator
         )
         crops = normalize(crops).contiguous(memory_format=torch.channels_last)
-        if not model.joined and self.progress >= config.warm_start:
+        if not model.has_joined and self.progress >= config.warm_start:
             model.join(crops)
         heat = model(crops)
         points, labelled = landmarks[..., :2], landmarks[..., 2] > 0

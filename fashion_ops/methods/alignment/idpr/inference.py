@@ -40,7 +40,7 @@ class Router:
     @torch.no_grad()
     def branch(self, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Int[np.ndarray, " b"]:
         """Choose ``EASY`` or ``HARD`` for each crop; ``precision`` is auto, fp32 or bf16."""
-        labels = self.head(scores_of(self.net, crops, precision).pooled).softmax(-1).numpy()
+        labels = self.head(scores_of(self.net, crops, precision).pooled).softmax(-1).cpu().numpy()
         return route(labels, self.errors, self.epsilon)
 
 
@@ -80,7 +80,7 @@ class Idpr:
                 members = np.flatnonzero(branch == b)
                 scores = scores_of(self.nets[b], pixels[torch.from_numpy(members)], self.precision)
                 best = infer(scores, self.trees, slots[rows[members]], self.weight)
-                out[rows[members]] = best.numpy()
+                out[rows[members]] = best.cpu().numpy()
         return out
 
 
@@ -90,13 +90,14 @@ def batches(count: int) -> list[np.ndarray]:
 
 
 def scores_of(net: IdprNet, crops: UInt8[Tensor, "b 3 s s"], precision: str) -> Scores:
-    """Switch a network to eval mode and compute its scores of crops.
+    """Switch a network to eval mode and compute its scores of crops, on its device.
 
     ``precision`` is ``auto``, ``fp32`` or ``bf16``.
     """
     net.eval()
-    pixels = normalize(crops / 255).contiguous(memory_format=torch.channels_last)
-    with autocast(precision, pixels.device):
+    device = next(net.parameters()).device
+    pixels = normalize(crops.to(device) / 255).contiguous(memory_format=torch.channels_last)
+    with autocast(precision, device):
         return net(pixels)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fashion_ops.methods.alignment.idpr.relations import Tree
-from fashion_ops.methods.alignment.vgg import VGGBackbone, full_precision
+from fashion_ops.methods.alignment.vgg import VGGBackbone
+from fashion_ops.methods.parts.precision import full_precision
 
 WIDTH = 64  # of the layer between backbone and outputs
 

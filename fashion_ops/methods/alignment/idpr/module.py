@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.dfa.loss import label_loss
 from fashion_ops.methods.alignment.dfa.module import AlignmentModule
@@ -39,6 +39,11 @@ class IdprModule(AlignmentModule):
     ) -> None:
         super().__init__(config, mirror, seed, previous=False)
         self.model, self.trees, self.labels = model, trees, labels
+
+    def networks(self) -> list[nn.Module]:
+        """The backbone."""
+        assert isinstance(self.model, IdprNet)
+        return [self.model.features]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute the losses ``place``, ``type`` and, with pseudo-labels, ``label``.

@@ -101,7 +101,7 @@ def _best_weight(model: Idpr, data: AlignmentData, seed: int) -> float:
         shapes = data.shapes.take(rows[part])
         scores = scores_of(model.nets[0], data.crops.take(rows[part]), model.precision)
         for k, weight in enumerate(WEIGHTS):
-            positions = infer(scores, model.trees, shapes.slots, weight).numpy()
+            positions = infer(scores, model.trees, shapes.slots, weight).cpu().numpy()
             errors = np.linalg.norm(positions - shapes.positions, axis=-1)
             totals[k] += errors[shapes.observed].sum()
     return WEIGHTS[int(totals.argmin())]
@@ -126,7 +126,7 @@ def _train_router(
         parts = batches(len(data.crops))
         x = torch.cat([scores_of(net, data.crops.take(p), precision).pooled for p in parts])
     torch.manual_seed(seed)
-    head = nn.Linear(x.shape[1], soft.shape[1])
+    head = nn.Linear(x.shape[1], soft.shape[1]).to(x.device)
     optimizer = torch.optim.Adam(head.parameters(), ROUTER_LR)
     target = torch.from_numpy(soft).to(x)
     for _ in range(ROUTER_STEPS):
@@ -134,4 +134,4 @@ def _train_router(
         F.cross_entropy(head(x), target).backward()
         optimizer.step()
     with torch.no_grad():
-        return head, head(x).softmax(-1).numpy()
+        return head, head(x).softmax(-1).cpu().numpy()

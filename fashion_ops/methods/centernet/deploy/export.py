@@ -86,6 +86,7 @@ def export_detector(
     out: Path,
     config: ExportConfig,
     post: PostProcess,
+    device: torch.device,
     calibration: np.ndarray | None = None,
 ) -> ExportResult:
     """Write the folder ``out``: network, ``model.json``, ``postprocess.json``, ``export.json``.
@@ -98,6 +99,7 @@ def export_detector(
             or hold an earlier export.
         config: how to export.
         post: the post-processing, part of the graph if it decodes; then flip and scales must be off.
+        device: where torch computes what the export is compared with.
         calibration: letterboxed images uint8 (N, S, S, 3) for ``int8``.
 
     Raises:
@@ -107,7 +109,7 @@ def export_detector(
     """
     check_folder(out, EXPORT, inputs=(model,))
     _check_config(config, post, calibration)
-    detector = Detector.load(model)
+    detector = Detector.load(model, device)
     assert isinstance(detector.network, TorchNetwork)
     eager = copy.deepcopy(detector.network.model)
     slots = grouping_slots(detector.grouping)
@@ -115,7 +117,8 @@ def export_detector(
     size = detector.spec["input_size"]
     graph = describe_graph(config, size, detector.grouping.num_groups, TOP)
     images = _noise(size, NOISE_IMAGES if config.dynamic_batch else 1)
-    expected = dict(zip(graph.outputs, _eager(served, images), strict=True))
+    expected = dict(zip(graph.outputs, _eager(served.to(device), images, device), strict=True))
+    served.cpu()
     with tempfile.TemporaryDirectory() as scratch, publish(out, EXPORT) as folder:
         plain = Path(scratch) / "plain.onnx"
         _write_onnx(served, graph, plain)
@@ -167,9 +170,11 @@ def _noise(size: int, count: int) -> Tensor:
 
 
 @torch.inference_mode()
-def _eager(served: _ServedNetwork, images: Tensor) -> tuple[Tensor, ...]:
-    """Run the network in torch on images uint8 (B, 3, S, S)."""
-    return served(images.permute(0, 2, 3, 1))
+def _eager(served: _ServedNetwork, images: Tensor, device: torch.device) -> tuple[Tensor, ...]:
+    """Run the network in torch, in fp32, on images uint8 (B, 3, S, S); the outputs are on the CPU."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 is off by 1e-3
+        outputs = served(images.to(device).permute(0, 2, 3, 1))
+    return tuple(output.cpu() for output in outputs)
 
 
 def _write_onnx(served: _ServedNetwork, graph: Graph, path: Path) -> None:
