@@ -84,7 +84,7 @@ def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
 ) -> None:
     """The runner of a cluster with an engine that runs here, and stops where a test says."""
     models = tmp_path / "models"
-    (models / "part").mkdir(parents=True)
+    models.mkdir()
     (models / "number").write_text("2")
     calls: list[str] = []
     stop_after: list[int] = [2]
@@ -94,12 +94,12 @@ def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
         if not pending:
             return
         make = pickle.loads(pickle.dumps(make))
-        assert models not in [bundle for bundle in make.files] and step == "evaluate"
-        (models / "number").rename(models / "away")  # an actor has no such disk
+        assert make.files == ({"number": (models / "number").read_bytes()},) and step == "evaluate"
+        models.rename(tmp_path / "away")  # an actor has no such disk
         try:
             predict = make()
         finally:
-            (models / "away").rename(models / "number")
+            (tmp_path / "away").rename(models)
         for name, block in reversed(pending):  # any order
             calls.append(name)
             yield name, predict(block)

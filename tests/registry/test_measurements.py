@@ -1,6 +1,7 @@
 """What the gate decides by: the frozen set, its digest, the champion on it, bits and time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from small_catalog import make_predictions
 
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.inference import latency, reproduction
+from fashion_ops.inference.deviation import NO_DEVIATION
 from fashion_ops.inference.latency import latencies
 from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.parts.hardware import Hardware
 from fashion_ops.params import Params
 from fashion_ops.registry import measurements as module
 from fashion_ops.registry.checks import CHECKS_FILE
@@ -164,14 +168,29 @@ def test_on_another_frozen_set_the_champion_predicts_anew(records, frozen, garme
     assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_speaks_against_a_challenger(records, frozen, garments):
+def test_a_challenger_predicts_again_what_was_evaluated(records, frozen):
+    """Bits are asked for on the hardware of the evaluation; elsewhere how far apart they are."""
     other = {k: t.assign(score=t["score"] * np.float32(0.999)) for k, t in frozen.predictions.items()}
-    broken = records.version("3", frozen, other)
-    (why,) = measure(PARAMS, WS, broken, None).facts.objections
-    assert why == (
-        "loaded from the registry it predicts otherwise than evaluated: truth_boxes: another score, "
-        "own_boxes: another score"
+    here = replace(frozen, hardware=frozenset([Hardware.of(torch.device("cpu"))]))
+    made = {}
+    for number, evaluated in (("3", here), ("4", frozen)):  # version 4 has no record of its hardware
+        reproduction = measure(PARAMS, WS, records.version(number, evaluated, other), None)
+        made[number] = reproduction.facts.reproduction
+    exact, tolerant = made["3"], made["4"]
+    assert exact.exact and not tolerant.exact and exact.deviation == tolerant.deviation
+    assert exact.failures(PARAMS.promote)["equal bits"].startswith(
+        "truth_boxes/refined: another score, own_boxes/refined: another score, on the hardware of"
     )
+    assert tolerant.failures(PARAMS.promote) == {} and 0 < tolerant.deviation.score < 0.002
+    again = measure(PARAMS, WS, records.version("5", here, frozen.predictions), None).facts
+    assert again.reproduction.exact and again.reproduction.failures(PARAMS.promote) == {}
+    version = records.version("6", frozen, frozen.predictions)
+    (records.folder / "6" / FROZEN_SET / "hardware.json").unlink()  # registered before there was one
+    again = measure(PARAMS, WS, version, None).facts
+    assert again.reproduction.recorded == frozenset() and again.reproduction.deviation == NO_DEVIATION
+
+
+def test_what_speaks_against_a_challenger(records, frozen, garments):
     rolled = records.version("4", frozen, frozen.predictions, **{ROLLED_BACK: "yesterday: slow"})
     (why,) = measure(PARAMS, WS, rolled, None).facts.objections
     assert "version 4 was rolled back (yesterday: slow)" in why
