@@ -258,7 +258,8 @@ def test_a_cluster_measures_versions_as_one_process_does(cluster: Cluster, ws: W
     Driver(cluster, ws, TESTS / "measure_versions.py").finish()
     there, checked = pickle.loads((ws.root / "measured").read_bytes())
     here, _ = measure_versions(ws)
-    assert there.champion_predicted_again and there.facts.comparisons == here.facts.comparisons
+    assert there.champion_predicted_again
+    assert repr(there.facts.comparisons) == repr(here.facts.comparisons)  # NaN is not equal to NaN
     assert there.champion_unloadable == "" and len(there.facts.latency_ms) == 2
     assert there.facts.latency_ratio > 0 and min(there.facts.latency_ms) > 0
     for reproduction in (there.facts.reproduction, checked):
