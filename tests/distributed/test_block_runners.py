@@ -149,9 +149,9 @@ def test_without_a_cluster_blocks_run_here(tmp_path: Path, monkeypatch: pytest.M
 
 def write_params(ws: Workspace, **sections: Any) -> Params:
     """Write ``tiny_params`` with these keys changed to ``params.yaml``; returns them."""
-    params = tiny_params(ws, synthesize={"validation": 70}).model_dump(mode="json", by_alias=True)
+    params = tiny_params(ws, synthesize={"validation": 26}).model_dump(mode="json", by_alias=True)
     settings = {"wait_for_node": 300.0, "device": "cpu"}
-    tuning = {"pictures": 40, "step": 0.5}
+    tuning = {"pictures": 26, "step": 0.5}
     for name, section in {"distributed": settings, "tune_postprocess": tuning, **sections}.items():
         params[name] |= section
     ws.params.write_text(yaml.safe_dump(params))
@@ -208,26 +208,17 @@ def ws(cluster: Cluster) -> Workspace:
     return ws
 
 
-STEPS = ("tune_postprocess", "evaluate")
-
-
 @needs_nodes
 def test_a_cluster_evaluates_as_one_process_does_also_after_its_driver_was_killed(
     cluster: Cluster, ws: Workspace
 ) -> None:
-    (ws.root / "again").mkdir(exist_ok=True)
-    if not (ws.root / "again" / "models").exists():
-        (ws.root / "again" / "models").symlink_to(ws.landmarker.parent)
-    params = write_params(ws, evaluate={"ensemble": ["again/models"]})
-    tune_postprocess.run(params, ws)
+    params = write_params(ws)
     metrics = evaluate.run(params, ws)
-    alone = {name: pack_folder(folder) for name, folder in outputs(ws).items()}
-    hardware = ws.evaluation_hardware.read_bytes()
-    for folder in outputs(ws).values():
-        (folder / "metrics.json").unlink()
+    alone, hardware = pack_folder(ws.evaluation), ws.evaluation_hardware.read_bytes()
+    (ws.evaluation / "metrics.json").unlink()
 
     program = TESTS / "modelless_driver.py"
-    killed = Driver(cluster, ws, program, *STEPS)
+    killed = Driver(cluster, ws, program, "evaluate")
     done = killed.wait_for_blocks(ws, 2)
     os.killpg(killed.process.pid, signal.SIGKILL)
     killed.process.wait(PATIENCE)
@@ -236,17 +227,25 @@ def test_a_cluster_evaluates_as_one_process_does_also_after_its_driver_was_kille
     assert {path: more[path] for path in done} == done  # they were not predicted again
     resumed.finish()
 
-    assert {name: pack_folder(folder) for name, folder in outputs(ws).items()} == alone
+    assert pack_folder(ws.evaluation) == alone  # the bytes of report, tables, predictions and images
     assert ws.evaluation_hardware.read_bytes() == hardware
     assert json.loads(resumed.log.read_text().rpartition("evaluate ")[2]) == metrics
     assert not list(ws.checkpoints.glob("*-blocks-*"))
 
 
-def outputs(ws: Workspace) -> dict[str, Path]:
-    return {"postprocess": ws.postprocess, "evaluation": ws.evaluation}
+@needs_nodes
+@pytest.mark.skipif(not LONG, reason="a minute; FASHION_OPS_LONG=1 runs it")
+def test_a_cluster_tunes_as_one_process_does(cluster: Cluster, ws: Workspace) -> None:
+    params = write_params(ws)
+    tune_postprocess.run(params, ws)
+    alone = pack_folder(ws.postprocess)
+    (ws.postprocess / "metrics.json").unlink()
+    Driver(cluster, ws, TESTS / "modelless_driver.py", "tune_postprocess").finish()
+    assert pack_folder(ws.postprocess) == alone
 
 
 @needs_nodes
+@pytest.mark.skipif(not LONG, reason="a minute; FASHION_OPS_LONG=1 runs it")
 def test_a_cluster_measures_versions_as_one_process_does(cluster: Cluster, ws: Workspace) -> None:
     """The gate's reproduction, the champion's predictions, latency, and the check after register."""
     params = load_params(ws.params)
