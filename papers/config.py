@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from fashion_ops.methods.parts.device import select_device
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
 
@@ -40,3 +41,8 @@ class TableConfig:
     def device(self) -> torch.device:
         """Where networks run in this process: ``distributed.device``."""
         return select_device(self.params.distributed.device)
+
+    @property
+    def training(self) -> TrainerOptions:
+        """How networks are trained: device, loader workers and ``compile`` of ``distributed``."""
+        return TrainerOptions.of(self.params.distributed)

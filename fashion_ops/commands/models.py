@@ -58,7 +58,9 @@ def predict(
     from fashion_ops.commands.result_names import result_names
 
     if device == "cuda" and runtime != "torch":
-        raise typer.BadParameter(f"--device cuda: the runtime {runtime} runs on the CPU; use torch")
+        raise ValueError(
+            f"--device cuda: the runtime {runtime} runs on the CPU; leave it out or use --runtime torch"
+        )
     names = result_names(photos, out)
     setting = with_device(params_or_defaults(), device).distributed.device
     predictor = load_predictor(model, runtime, setting)

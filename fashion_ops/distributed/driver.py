@@ -71,6 +71,7 @@ class Driver:
         self._running: dict[ray.ObjectRef, Job] = {}
         self._work = cloudpickle.dumps(work)  # pyright: ignore[reportPrivateImportUsage]
         self._cpus, self._gpus = settings.cpus_per_task, gpus
+        self._in_background = settings.checkpoint_minutes > 0
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
         self._requested = 0  # number of tasks that an autoscaling cluster was last told
@@ -105,7 +106,9 @@ class Driver:
                 break
             self._prepared = None
             task = ray.remote(run_job).options(**self._options, num_gpus=gpus)
-            ref = task.remote(self._work, payload, job.name, job.key, self._job_store)
+            ref = task.remote(
+                self._work, payload, job.name, job.key, self._job_store, self._in_background
+            )
             self._running[ref] = replace(job, gpus=gpus)
         self._prepare_next()
 

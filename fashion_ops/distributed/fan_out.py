@@ -3,7 +3,7 @@
 One job trains one category. The driver prepares it; a worker computes the result without a shared file
 system and fetches large data chunk by chunk; the driver writes and records the result. The driver's
 disk keeps a checkpoint of each job: if a worker or its node dies, another worker continues from the
-last epoch. Nothing here depends on what is trained, or on Dagster or DVC.
+last one that arrived. Nothing here depends on what is trained, or on Dagster or DVC.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,8 +48,10 @@ def fan_out(
         step: name of the step, for messages.
         jobs: the jobs; names are unique.
         work: a module-level function that runs on a worker as ``work(prepared, checkpoint, on_epoch)``.
-            It resumes from the file ``checkpoint`` if that exists, rewrites it after each epoch, and
-            then calls ``on_epoch(epochs_done, metrics)``, from its own process or one that it started.
+            It resumes from the file ``checkpoint`` if that exists, replaces it as often as it wants to
+            be resumed from, and calls ``on_epoch(epochs_done, metrics)`` after each epoch, from its own
+            process or one that it started. A new checkpoint travels to the driver then, in the
+            background unless ``distributed.checkpoint_minutes`` is 0.
         on_result: called on the driver with (job name, result); Ctrl-C waits until it returns. If it
             raises, the job counts as failed and keeps its checkpoint.
         settings: CPUs and GPUs of a task, retries.

@@ -66,23 +66,15 @@ class JobStore:
         self._events.append(Event("started", name, time.monotonic(), node, resumed=saved is not None))
         return saved
 
-    def save(
-        self, name: str, key: str, data: bytes | None, epoch: int, metrics: Mapping[str, float]
-    ) -> None:
-        """Report an epoch and save the checkpoint of a job.
+    def report(self, name: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Report that a job has done ``epoch`` epochs, with the metrics of the last one."""
+        self._events.append(Event("epoch", name, time.monotonic(), epoch=epoch, metrics=metrics))
+
+    def save(self, name: str, key: str, data: bytes) -> None:
+        """Save the checkpoint ``data`` of a job under ``key``.
 
         If it can't be written, an event says so and the job continues.
-
-        Args:
-            name: name of the job.
-            key: name of its checkpoint.
-            data: the checkpoint; None if there is none to save.
-            epoch: number of epochs done.
-            metrics: of the last epoch.
         """
-        self._events.append(Event("epoch", name, time.monotonic(), epoch=epoch, metrics=metrics))
-        if data is None:
-            return
         try:
             write_whole(self._folder / key, data)
         except OSError as error:

@@ -33,6 +33,7 @@ class CategoryJob:
         device: ``distributed.device``; the worker selects it, as the driver may have no GPU.
         loader_workers: processes that read and cut images, see ``TrainerOptions``.
         compile: whether ``torch.compile`` compiles the network.
+        checkpoint_minutes: least time between two checkpoints; 0 makes one each epoch.
     """
 
     category: str
@@ -46,6 +47,7 @@ class CategoryJob:
     device: str = "auto"
     loader_workers: int = 0
     compile: bool = False
+    checkpoint_minutes: float = 0.0
 
 
 @dataclass(frozen=True)

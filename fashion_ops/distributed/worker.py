@@ -1,4 +1,4 @@
-"""One task on a worker: fetch the checkpoint, do the work, send each new checkpoint back.
+"""One task on a worker: fetch the checkpoint, do the work, send metrics and new checkpoints back.
 
 The worker's own disk holds only its scratch folder; the driver's disk is reached through the job store.
 """
@@ -15,6 +15,7 @@ import ray
 from ray import cloudpickle
 
 from fashion_ops.distributed.job_store import scratch
+from fashion_ops.distributed.sender import CheckpointSender
 from fashion_ops.workspace import write_whole
 
 Metrics = Mapping[str, float]
@@ -31,7 +32,9 @@ class Payload:
     chunks: int  # number of chunks
 
 
-def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) -> Any:
+def run_job(
+    work: bytes, payload: Payload, name: str, key: str, job_store: Any, in_background: bool
+) -> Any:
     """Run one job on this worker.
 
     Args:
@@ -41,6 +44,7 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
         name: name of the job.
         key: name of its checkpoint.
         job_store: handle of the ``JobStore`` actor.
+        in_background: whether the work goes on while a checkpoint travels, see ``CheckpointSender``.
 
     Returns:
         What ``work`` returned.
@@ -56,10 +60,16 @@ def run_job(work: bytes, payload: Payload, name: str, key: str, job_store: Any) 
             chunks = _fetch_chunks(job_store, name, payload.chunks)
             prepared = replace(prepared, **{payload.stream: chunks})
 
-        def save(data: bytes | None, epoch: int, metrics: Metrics) -> None:
-            ray.get(job_store.save.remote(name, key, data, epoch, metrics))
+        def report(epoch: int, metrics: Metrics) -> None:
+            ray.get(job_store.report.remote(name, epoch, metrics))
 
-        with EpochReporter(folder, checkpoint, save) as reporter:
+        def save(data: bytes) -> None:
+            ray.get(job_store.save.remote(name, key, data))
+
+        with (
+            CheckpointSender(checkpoint, save, in_background) as sender,
+            EpochReporter(folder, report, sender) as reporter,
+        ):
             result = cloudpickle.loads(work)(prepared, checkpoint, reporter)
         ray.get(job_store.end.remote(name))
         return result
@@ -72,26 +82,24 @@ def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
 
 
 class EpochReporter:
-    """Calls ``save(checkpoint bytes, epoch, metrics)`` for each epoch, also from child processes.
+    """Calls ``report(epoch, metrics)`` and the sender for each epoch, also from child processes.
 
-    In the process that made it, a call returns when the checkpoint is saved. A child process that
+    In the process that made it, a call returns when the metrics have arrived. A child process that
     shares the training has no connection to Ray: it leaves a file in ``folder``, which a thread of the
-    first process passes on. ``checkpoint`` is the file that the training writes its checkpoint to.
+    first process passes on.
     """
 
-    def __init__(
-        self, folder: Path, checkpoint: Path, save: Callable[[bytes | None, int, Metrics], None]
-    ) -> None:
-        self._folder, self._checkpoint = folder, checkpoint
-        self._save: Callable[[bytes | None, int, Metrics], None] | None = save
+    def __init__(self, folder: Path, report: OnEpoch, sender: CheckpointSender) -> None:
+        self._folder = folder
+        self._outward: tuple[OnEpoch, CheckpointSender] | None = (report, sender)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._relay, daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_folder": self._folder, "_checkpoint": self._checkpoint, "_save": None}
+        return {"_folder": self._folder, "_outward": None}
 
     def __call__(self, epoch: int, metrics: Metrics) -> None:
-        if self._save is not None:
+        if self._outward is not None:
             self._report(epoch, metrics)
             return
         write_whole(self._folder / f"note-{epoch:06d}.json", json.dumps(dict(metrics)).encode())
@@ -118,7 +126,8 @@ class EpochReporter:
             note.unlink()
 
     def _report(self, epoch: int, metrics: Metrics) -> None:
-        """Call ``save`` with the bytes of the checkpoint file, None if there is none yet."""
-        data = self._checkpoint.read_bytes() if self._checkpoint.exists() else None
-        assert self._save is not None
-        self._save(data, epoch, dict(metrics))
+        """Offer the checkpoint to the sender, which may be a new one, and report the metrics."""
+        assert self._outward is not None
+        report, sender = self._outward
+        sender.offer()
+        report(epoch, dict(metrics))

@@ -46,9 +46,10 @@ class Distributed(Section):
         default=False, description="torch.compile the networks in training: minutes at the start"
     )
     checkpoint_minutes: float = Field(
-        default=5.0,
+        default=10.0,
         ge=0,
-        description="between two checkpoints of a task that travel to the driver; 0: every epoch",
+        description="between two checkpoints of a task that travel to the driver; 0 sends one each "
+        "epoch, and the training waits for it",
     )
 
     @model_validator(mode="after")

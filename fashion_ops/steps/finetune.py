@@ -80,6 +80,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         device=params.distributed.device,
         loader_workers=params.distributed.loader_workers,
         compile=params.distributed.compile,
+        checkpoint_minutes=params.distributed.checkpoint_minutes,
     )
 
 
@@ -90,8 +91,8 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
 
     Args:
         job: from ``prepare``.
-        checkpoint: file that training resumes from if it exists, and that is rewritten after each
-            epoch; None keeps no checkpoint.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
 
     Returns:
@@ -119,6 +120,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
             loader_workers=job.loader_workers,
             compile=job.compile,
             checkpoint=checkpoint,
+            checkpoint_minutes=job.checkpoint_minutes,
             on_epoch=on_epoch,
             validate=validate,
             devices=count_devices(job.devices, job.config.batch_size, len(garments)),

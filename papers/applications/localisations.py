@@ -16,7 +16,6 @@ from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import make_backbone
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
@@ -79,7 +78,7 @@ def train_localiser(config: TableConfig) -> Localiser:
     )
     if config.epochs is not None:
         settings = settings.model_copy(update={"epochs": config.epochs, "lr_steps": None})
-    options = TrainerOptions.of(config.params.distributed)
+    options = config.training
     landmarks = train_gle(
         settings, data.train, data.catalog.image, seed=config.params.seed, options=options
     )

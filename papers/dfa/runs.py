@@ -26,6 +26,7 @@ from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.targets import Space
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
@@ -85,6 +86,7 @@ class Runs:
         catalog: of the images.
         seed: of initial weights, augmentation and clustering.
         device: where trained rows predict.
+        training: how networks are trained.
     """
 
     folder: Path
@@ -92,6 +94,7 @@ class Runs:
     catalog: AlignmentCatalog
     seed: int
     device: torch.device
+    training: TrainerOptions
 
     @cached_property
     def kind(self) -> str:
@@ -123,7 +126,9 @@ class Runs:
         if row.after:
             stage, known = self.row(row.after)
             before = PreviousStage(stage, known["train"])
-        stage = train_stage(params, row.stage, self.train.data, self.seed, before, row.space)
+        stage = train_stage(
+            params, row.stage, self.train.data, self.seed, before, row.space, self.training
+        )
         estimates = {
             name: stage.predict(split.crops, known.get(name))
             for name, split in (("train", self.train), (TEST, self.test))
@@ -158,7 +163,7 @@ class Runs:
 
     def _deeppose(self) -> dict[str, np.ndarray]:
         first, _ = self.row("1 direct regression")
-        model = train_deeppose(self.params, self.train.data, self.seed, first)
+        model = train_deeppose(self.params, self.train.data, self.seed, first, self.training)
         return {
             f"DeepPose (stage {stage})": model.predict(self.test.crops, stage) for stage in (1, 2, 3)
         }
@@ -167,11 +172,11 @@ class Runs:
         data, test = self.train.data, self.test
         links = tree_links(self.kind)
         unlabelled = self.params.model_copy(update={"clusters": 0})
-        plain = train_idpr(unlabelled, data, links, self.seed)
+        plain = train_idpr(unlabelled, data, links, self.seed, self.training)
         models = {"IDPR": plain}
         if self.kind == PERSON:
-            labelled = train_idpr(self.params, data, links, self.seed)
-            routed = add_routing(self.params, labelled, data, self.seed)
+            labelled = train_idpr(self.params, data, links, self.seed, self.training)
+            routed = add_routing(self.params, labelled, data, self.seed, self.training)
             models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
         return {n: m.predict(test.crops, test.shapes.slots) for n, m in models.items()}
 
@@ -210,7 +215,7 @@ def open_runs(config: TableConfig, source: str) -> list[Runs]:
     where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
     seeds = config.seeds or (config.params.seed,)
-    return [Runs(where, params, catalog, seed, config.device) for seed in seeds]
+    return [Runs(where, params, catalog, seed, config.device, config.training) for seed in seeds]
 
 
 def describe(runs: list[Runs], data_name: str) -> str:

@@ -7,7 +7,6 @@ import pandas as pd
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
@@ -48,7 +47,7 @@ def run(config: TableConfig) -> Table:
             data.train,
             data.catalog.image,
             seed=seed,
-            options=TrainerOptions.of(config.params.distributed),
+            options=config.training,
         )
         predicted = model.predict(data.catalog.image, data.test.image_id, data.test.box)
         distance = distances(predicted[..., :2], data.test)

@@ -11,6 +11,7 @@ from fashion_ops.methods.alignment.data import JOINT, Split, load_split
 from fashion_ops.methods.alignment.dfa.training import train_stage
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import DfaStage, read_yaml
 from fashion_ops.progress import track
 from papers.alignment import (
@@ -61,8 +62,8 @@ def run(config: TableConfig) -> Table:
         load_split(data.catalog, split, JOINT, dfa.input_size, dfa.frame) for split in ("train", "test")
     ]
     models: dict[str, Train] = {
-        "regression": partial(_regress, splits[0], splits[1], dfa),
-        "heatmap": partial(_heatmaps, data, gle),
+        "regression": partial(_regress, config.training, splits[0], splits[1], dfa),
+        "heatmap": partial(_heatmaps, config.training, data, gle),
     }
     seeds = config.seeds or SEEDS
     visible = data.test.visibility == VISIBLE
@@ -129,13 +130,17 @@ def _against_without(runs: dict[str, list[tuple[float, ...]]]) -> list[str]:
     return notes
 
 
-def _regress(train: Split, test: Split, base: DfaStage, options: dict, seed: int) -> np.ndarray:
+def _regress(
+    training: TrainerOptions, train: Split, test: Split, base: DfaStage, options: dict, seed: int
+) -> np.ndarray:
     params = base.model_copy(update=options)
-    stage = train_stage(params, 1, train.data, seed)
+    stage = train_stage(params, 1, train.data, seed, options=training)
     return test.to_pixels(stage.predict(test.crops).positions)
 
 
-def _heatmaps(data: AlignmentData, base: GLEConfig, options: dict, seed: int) -> np.ndarray:
+def _heatmaps(
+    training: TrainerOptions, data: AlignmentData, base: GLEConfig, options: dict, seed: int
+) -> np.ndarray:
     settings = base.model_copy(update=options)
-    model = train_gle(settings, data.train, data.catalog.image, seed=seed)
+    model = train_gle(settings, data.train, data.catalog.image, seed=seed, options=training)
     return model.predict(data.catalog.image, data.test.image_id, data.test.box)[..., :2]

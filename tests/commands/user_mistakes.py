@@ -251,6 +251,13 @@ MODELS = [
         "`fashion-ops export detector`",
         both(photo, detector),
     ),
+    Mistake(
+        "a GPU for a runtime of CPUs",
+        "predict a.png --out o --model detector --runtime onnx --device cuda",
+        "the runtime onnx runs on the CPU",
+        "--runtime torch",
+        photo,
+    ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
     Mistake(
         "a damaged export",

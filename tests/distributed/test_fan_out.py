@@ -29,6 +29,7 @@ from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 EPOCHS = 5
+EACH_EPOCH = Distributed(checkpoint_minutes=0)  # and the work waits until its checkpoint has arrived
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,8 +75,9 @@ def job(name: str, cost: float = 1.0, **more: Any) -> Job:
 
 def run(jobs: list[Job], folder: Path, work: Any = chain, **settings: Any) -> dict[str, Any]:
     completed: dict[str, Any] = {}
+    every = EACH_EPOCH.model_copy(update=settings)
     try:
-        fan_out("finetune", jobs, work, completed.__setitem__, Distributed(**settings), folder)
+        fan_out("finetune", jobs, work, completed.__setitem__, every, folder)
     except FanOutError as error:
         completed["error"] = error
     return completed
@@ -139,7 +141,7 @@ def test_what_cannot_be_prepared_or_recorded_is_a_failure_of_that_job(tmp_path: 
 
     jobs = [job("skirt"), job("vest"), Job("sling", "key-sling", 1, broken)]
     with pytest.raises(FanOutError) as caught:
-        fan_out("refine", jobs, chain, on_result, Distributed(), tmp_path)
+        fan_out("refine", jobs, chain, on_result, EACH_EPOCH, tmp_path)
     assert set(completed) == {"vest"} and set(caught.value.failures) == {"skirt", "sling"}
     assert [path.name for path in tmp_path.iterdir()] == ["key-skirt"]
 
@@ -171,7 +173,7 @@ def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_pat
         [Job("skirt", "key", 1, lambda: job, "images", EPOCHS)],
         killed_in_an_epoch,
         completed.__setitem__,
-        Distributed(),
+        EACH_EPOCH,
         tmp_path / "checkpoints",
         timesheet=tmp_path / "timesheet.json",
         on_epoch=lambda name, epoch, metrics: epochs.append(epoch),
@@ -181,6 +183,50 @@ def test_a_worker_killed_in_an_epoch_leaves_the_weights_as_if_it_had_not(tmp_pat
     (ran,) = Timesheet.read(tmp_path / "timesheet.json").jobs
     assert [attempt.resumed for attempt in ran.attempts] == [False, True]
     assert not list(Path(tempfile.gettempdir()).glob(f"{SCRATCH}*/landmarker")), "the dead one's files"
+
+
+def killed_once_something_has_arrived(
+    job: tuple[FinetuneJob, Path], checkpoint: Path | None, on_epoch: Any
+) -> tuple[Result, int]:
+    """Real training that dies in an epoch after the first checkpoint has arrived in the background."""
+    assert checkpoint is not None
+    resumed_at = torch.load(checkpoint, weights_only=False)["epoch"] + 1 if checkpoint.exists() else 0
+    step, (given, arrived) = TrainingModule.training_step, job
+
+    def deadly(module: TrainingModule, batch: Any, batch_idx: int) -> Any:
+        if not resumed_at and module.current_epoch == 3 and batch_idx == 1:
+            while not arrived.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(module, batch, batch_idx)
+
+    TrainingModule.training_step = deadly
+    try:
+        return finetune.work(given, checkpoint, on_epoch), resumed_at
+    finally:
+        TrainingModule.training_step = step
+
+
+def test_a_killed_worker_resumes_from_the_latest_checkpoint_that_arrived(tmp_path: Path) -> None:
+    """It may be older than the last epoch; what follows is the same, and nothing is left behind."""
+    given = make_job(tmp_path, 5, EPOCHS)
+    arrived = tmp_path / "checkpoints" / "key"
+    completed: dict[str, Any] = {}
+    epochs: list[int] = []
+    fan_out(
+        "finetune",
+        [Job("skirt", "key", 1, lambda: (given, arrived), None, EPOCHS)],
+        killed_once_something_has_arrived,
+        completed.__setitem__,
+        Distributed(),
+        tmp_path / "checkpoints",
+        on_epoch=lambda name, epoch, metrics: epochs.append(epoch),
+    )
+    result, resumed_at = completed["skirt"]
+    assert result == finetune.work(given)
+    assert 1 <= resumed_at <= 3
+    assert epochs == [1, 2, 3, *range(resumed_at + 1, EPOCHS + 1)]
+    assert not any(arrived.parent.iterdir())
 
 
 def on_two_devices(job: FinetuneJob, checkpoint: Path | None, on_epoch: Any) -> Result:
@@ -256,7 +302,7 @@ def test_a_full_disk_costs_resume_points_and_what_cannot_be_written(
             jobs,
             large,
             on_result,
-            Distributed(),
+            EACH_EPOCH,
             small_disk,
             timesheet=small_disk / "t" / "sheet.json",
         )

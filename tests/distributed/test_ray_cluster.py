@@ -124,7 +124,7 @@ def test_driver_killed_then_interrupted_then_its_node_lost(tmp_path: Path) -> No
         home = cluster.folder / "home"
         home.mkdir()
         (home / "driver.py").write_text(DRIVER)
-        (home / "params.yaml").write_text("distributed: {wait_for_node: 300}")
+        (home / "params.yaml").write_text("distributed: {wait_for_node: 300, checkpoint_minutes: 0}")
         for name, job in jobs.items():
             (home / name).write_bytes(pickle.dumps(replace(job, images=[])))
             (home / f"{name}.images").write_bytes(pickle.dumps(job.images))

@@ -1,7 +1,7 @@
 """One optimisation run, by Lightning: the base of the methods' modules, ``fit`` and its options.
 
 A run that is stopped and resumed equals an uninterrupted one, bit for bit on the same machine: the
-order of samples depends on (seed, epoch), augmentation on (seed, step), and each epoch ends with a
+order of samples depends on (seed, epoch), augmentation on (seed, step), and an epoch ends with a
 checkpoint that replaces the previous one atomically.
 
 Several devices share a run by Lightning's DDP. Each takes its share of every batch, so that batches,
@@ -18,6 +18,7 @@ import hashlib
 import logging
 import math
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class TrainerOptions:
     """How a training run is carried out; on one kind of device the result does not depend on it.
 
     Attributes:
-        checkpoint: file that every epoch is saved to and that the run resumes from.
+        checkpoint: file that epochs are saved to and that the run resumes from.
+        checkpoint_minutes: least time between two checkpoints, and before the first one; 0 saves every
+            epoch. Writing weights and optimizer of a big network can take as long as a short epoch.
         on_epoch: called with (epochs done, mean losses of the epoch).
         validate: called with the model in eval mode after each epoch; its metrics join the losses.
         device: ``auto``, ``cpu`` or ``cuda``, see ``select_device``.
@@ -65,6 +68,7 @@ class TrainerOptions:
     """
 
     checkpoint: Path | None = None
+    checkpoint_minutes: float = 0.0
     on_epoch: OnEpoch | None = None
     validate: Validate | None = None
     device: str = "auto"
@@ -194,12 +198,12 @@ class TrainingModule(L.LightningModule):
 
 
 class EpochEnd(L.Callback):
-    """After each epoch: validate the model, write the checkpoint, report the metrics."""
+    """After each epoch: validate the model, write the checkpoint if it is time, report the metrics."""
 
-    def __init__(
-        self, checkpoint: Path | None, on_epoch: OnEpoch | None, validate: Validate | None = None
-    ) -> None:
-        self.checkpoint, self.on_epoch, self.validate = checkpoint, on_epoch, validate
+    def __init__(self, options: TrainerOptions) -> None:
+        self.checkpoint, self.interval = options.checkpoint, 60 * options.checkpoint_minutes
+        self.on_epoch, self.validate = options.on_epoch, options.validate
+        self.saved = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Append the epoch's mean losses and metrics to the history, save and report them.
@@ -223,7 +227,7 @@ class EpochEnd(L.Callback):
             means |= self.validate(pl_module.model)
             pl_module.model.train()
         pl_module.history.append(means)
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self._is_time(trainer):
             sweep(self.checkpoint.parent)
             partial = temporary(self.checkpoint)
             try:
@@ -234,6 +238,14 @@ class EpochEnd(L.Callback):
                 partial.unlink(missing_ok=True)
         if self.on_epoch is not None and trainer.is_global_zero:
             self.on_epoch(trainer.current_epoch + 1, means)
+
+    def _is_time(self, trainer: L.Trainer) -> bool:
+        """Whether the first process says that the interval between checkpoints has passed."""
+        now = time.monotonic()
+        due = bool(trainer.strategy.broadcast(now - self.saved >= self.interval))
+        if due:
+            self.saved = now
+        return due
 
 
 def clip_gradients(model: nn.Module) -> None:
@@ -268,7 +280,7 @@ def fit(
     """Train ``module`` on ``dataset`` with the settings in ``module.config``.
 
     Args:
-        module: the model with its losses.
+        module: the model with its losses; at the end it is on the device of the training.
         dataset: returns whole batches from ``__getitems__``.
         options: how the run is carried out; None is the defaults.
         weights: (N,) relative frequency of each sample; None draws each once an epoch.
@@ -321,7 +333,7 @@ def fit(
         use_distributed_sampler=False,
         plugins=[_precision_plugin(module.config.precision, device.type)],
         benchmark=device.type == "cuda" and module.fixed_shapes,
-        callbacks=[EpochEnd(checkpoint, options.on_epoch, options.validate)],
+        callbacks=[EpochEnd(options)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -331,6 +343,7 @@ def fit(
     module.train()  # a loaded model is in eval mode, which would freeze its normalisation
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
+    module.model.to(device)  # Lightning has moved it to the CPU
     return module.history
 
 
