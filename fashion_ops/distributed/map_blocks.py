@@ -42,7 +42,8 @@ def map_blocks(
         blocks: (name, value) of each block; read as far as the pool has room. Names are for messages.
         make: called once in each actor; it loads the models, which it carries as values
             (``payload.pack_folder``), and returns the function from a block's value to its result. It
-            is put into the object store once.
+            is put into the object store once; NumPy arrays in it (``payload.as_arrays``) are not copied
+            from there.
         settings: CPUs and GPUs of an actor; ``max_retries`` of a block whose actor dies or that raises
             ConnectionError or TimeoutError.
         step: name of the step, for messages.
@@ -76,14 +77,18 @@ class _Pool:
 
     def __init__(self, feed: Any, make: Make, settings: Distributed, gpus: float, step: str) -> None:
         self._feed, self._settings, self._gpus, self._step = feed, settings, gpus, step
-        self._make = ray.put(cloudpickle.dumps(make))  # pyright: ignore[reportPrivateImportUsage]
+        self._make = ray.put(make)
         self._running: dict[int, str] = {}  # name of each unfinished block by its number
 
     def map(self, blocks: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
         """Yield the results of the blocks."""
         numbered = enumerate(blocks)
         self._hand_out(numbered)
-        batches = self._dataset().iter_batches(batch_size=None, batch_format="pyarrow")
+        batches = self._dataset().iter_batches(
+            batch_size=None,
+            batch_format="pyarrow",
+            prefetch_batches=0,  # else a result waits here for the next one
+        )
         with closing(iter(batches)) as results:  # ends the actors, wherever the caller stops
             for row in itertools.chain.from_iterable(batch.to_pylist() for batch in results):
                 name = self._running.pop(row["number"], None)
@@ -118,13 +123,10 @@ class _Pool:
         else:
             size = min(slots, len(self._running))
             pool = ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2)
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
         with DataContext.current(context):
             turns = ray.data.read_datasource(
-                _Turns(self._feed),
-                override_num_blocks=1,
-                num_cpus=0,
-                ray_remote_args={"scheduling_strategy": here},
+                _Turns(self._feed), override_num_blocks=1, num_cpus=0, label_selector=here
             )
             return turns.map_batches(
                 _Actor,  # pyright: ignore[reportArgumentType]
@@ -171,7 +173,7 @@ class _Actor:
         self._work: Callable[[Any], Any] | None = None
         self._error: Exception | None = None
         try:
-            self._work = cloudpickle.loads(ray.get(make[0]))()
+            self._work = ray.get(make[0])()
         except Exception as error:  # for the driver; Ray would make other actors and try again
             self._error = error
 

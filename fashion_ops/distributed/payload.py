@@ -4,11 +4,12 @@ A worker shares no file system with the driver, so a folder is sent as ``{name: 
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from fashion_ops.catalog.training_data import TrainingGarments
@@ -73,7 +74,12 @@ def pack_folder(folder: Path) -> Files:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
 
 
-def unpack_folder(files: Files, folder: Path) -> None:
+def as_arrays(files: Files) -> dict[str, np.ndarray]:
+    """The same files as arrays of bytes, of which all processes of a node share one copy."""
+    return {name: np.frombuffer(data, np.uint8) for name, data in files.items()}
+
+
+def unpack_folder(files: Mapping[str, bytes | np.ndarray], folder: Path) -> None:
     """Write what ``pack_folder`` returned into ``folder``, which is made if it is missing.
 
     Raises:

@@ -111,24 +111,56 @@ class Predictor:
             ValueError: the file is missing or not an image, or the array has another shape or type.
         """
         photo = load_photo(Path(image)) if isinstance(image, str | Path) else image
-        pixels = photo.pixels if isinstance(photo, Photo) else photo
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
-            )
-        detections = [d for d in self.detector.detect([pixels])[0] if d.score >= min_score]
-        if not detections:
-            return []
+        return self.predict_many([photo], min_score, variant)[0]
+
+    def predict_many(
+        self,
+        photos: Sequence[np.ndarray | Photo],
+        min_score: float = 0.3,
+        variant: str = "refined",
+    ) -> list[list[Garment]]:
+        """Find the garments of several photos, each as ``predict`` does, in fewer network calls.
+
+        On a CPU the numbers may differ from those of one photo at a time by rounding.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), or decoded photos.
+            min_score: garments with a lower score are left out.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
+        for pixels in images:
+            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+                raise ValueError(
+                    f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
+                )
+        found = [
+            (number, d)
+            for number, detections in enumerate(self.detector.detect(images))
+            for d in detections
+            if d.score >= min_score
+        ]
+        garments: list[list[Garment]] = [[] for _ in photos]
+        if not found:
+            return garments
         predictions = self.pipeline.predict(
-            lambda _: pixels,
-            np.zeros(len(detections)),
-            np.stack([d.box for d in detections]),
-            np.array([d.category_id for d in detections]),
+            lambda number: images[number],
+            np.array([number for number, _ in found]),
+            np.stack([d.box for _, d in found]),
+            np.array([d.category_id for _, d in found]),
             (variant,),
         )
-        landmarks = predictions[variant].landmarks
-        reduced = photo if isinstance(photo, Photo) else None
-        return [Garment.of(d, pose, reduced) for d, pose in zip(detections, landmarks, strict=True)]
+        for (number, d), pose in zip(found, predictions[variant].landmarks, strict=True):
+            photo = photos[number]
+            garments[number].append(Garment.of(d, pose, photo if isinstance(photo, Photo) else None))
+        return garments
+
+    def decode(self, data: bytes, name: str) -> Photo:
+        """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""
+        return decode_reduced(data, name)
 
 
 class Predictors(Sequence[Predictor]):

@@ -37,6 +37,7 @@ TWICE = "seed: 1\nseed: 2"
 COPY = "copy it again"
 INGEST, INGEST_FLD = "`fashion-ops ingest`", "`fashion-ops ingest_alignment`"
 photo = put("a.png", "")
+in_folder = both(detector, folder("d"))
 GONE = gone("params.yaml")
 
 USAGE = [
@@ -267,9 +268,48 @@ MODELS = [
         both(photo, put("e/export.json", "{")),
     ),
 ]
+BULK = [
+    Mistake("neither output", "predict a.png", "--out FOLDER", "--table FOLDER", photo),
+    Mistake("both outputs", "predict a.png --out o --table t", "--out", "--table", photo),
+    Mistake("COCO of a few photos", "predict a.png --out o --coco", "--coco", "--table", photo),
+    Mistake("a folder of photos", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
+    Mistake("a glob", "predict *.png --out o", "*.png: is a glob", "--table FOLDER", photo),
+    Mistake("a URI", "predict s3://b/a.png --out o", "s3://b/a.png: is a URI", "--table FOLDER"),
+    Mistake("no models", "predict . --table t --model data", "data: holds no models", "--model"),
+    Mistake(
+        "no photos", "predict d --table t --model detector", "d: holds no photos", ".jpg", in_folder
+    ),
+    Mistake(
+        "an unknown scheme",
+        "predict foo://d --table t --model detector",
+        "foo:// is not read here",
+        "s3://BUCKET/KEY",
+        detector,
+    ),
+    Mistake(
+        "a table without photos",
+        "predict a.parquet --table t --model detector",
+        "a.parquet: has no column of photos",
+        "it has garment_id, landmarks",
+        both(detector, table("a.parquet")),
+    ),
+    Mistake(
+        "a folder that is no table",
+        "predict a.png --table data --model detector",
+        "data: exists",
+        "name another folder by --table",
+        both(detector, photo, put("data/mine.txt")),
+    ),
+    Mistake(
+        "no ingest behind a URI",
+        "ingest",
+        "memory://nowhere: no such object or folder",
+        "ingest.root",
+        put("params.yaml", "ingest:\n  root: memory://nowhere\n"),
+    ),
+]
 FAILED_PHOTOS = [
     Mistake("no photo", "predict b.jpg", "b.jpg: cannot be read", "name a photo that exists"),
-    Mistake("a folder", "predict o", "o: cannot be read", "FOLDER/*.jpg", folder("o")),
     Mistake("no image", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg", "x")),
     Mistake("empty", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg")),
     Mistake("cut off", "predict b.png", "b.png", COPY, put("b.png", PNG + b"\0\0\0\rIHDR")),
@@ -330,5 +370,5 @@ REGISTRY = [
     Mistake("model of nothing", "predict a.png --out o", "nowhere://x", "MLFLOW_TRACKING_URI"),
 ]
 
-MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *SCORES, *REGISTRY]
+MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *BULK, *SCORES, *REGISTRY]
 assert len({m.name for m in MISTAKES}) == len(MISTAKES)

@@ -21,7 +21,8 @@ MIRRORED = ((2, 3, 6, 7), (3, 4, 7, 8))
 SIDEWAYS = (5, 6, 7, 8)
 _JPEG = b"\xff\xd8\xff"
 _MENDS = {
-    Reason.MISSING: "name a photo that exists; for a folder, FOLDER/*.jpg",
+    Reason.MISSING: "name a photo that exists",
+    Reason.PERMISSION: "make it readable for this user",
     Reason.UNDECODABLE: "save it as JPEG or PNG",
     Reason.TRUNCATED: "copy it again",
     Reason.BOMB: "save it as JPEG, which may be larger, or with fewer pixels",
