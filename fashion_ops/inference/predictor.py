@@ -22,8 +22,11 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
+from fashion_ops.methods.parts.blocks import Bundle
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.taxonomy import category
+
+PARTS = ("detector", "postprocess", "box_detector", "landmarker", "finetuned", "refined")
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,27 @@ class Predictor:
     def decode(self, data: bytes, name: str) -> Photo:
         """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""
         return decode_reduced(data, name)
+
+
+class Predictors(Sequence[Predictor]):
+    """The predictors of several bundles, each loaded when it is taken for the first time."""
+
+    def __init__(self, folders: Sequence[Path], device: torch.device) -> None:
+        self._folders, self._device = folders, device
+        self._loaded: dict[int, Predictor] = {}
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._loaded:
+            self._loaded[index] = Predictor.load(self._folders[index], self._device)
+        return self._loaded[index]
+
+
+def bundle_of(folder: Path) -> Bundle:
+    """The parts of a folder that a predictor needs; a missing one is named when it is loaded."""
+    return Bundle(folder, tuple(part for part in PARTS if (folder / part).is_dir()))
 
 
 def load_photo(path: Path) -> Photo:
