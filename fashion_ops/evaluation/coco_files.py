@@ -19,12 +19,16 @@ from fashion_ops.catalog.sources.coco_fields import category_names
 from fashion_ops.evaluation.coco_annotations import check_needed, ground_truth, load_annotations
 from fashion_ops.evaluation.coco_records import NotJson
 from fashion_ops.evaluation.coco_results import read_results
-from fashion_ops.evaluation.official import official_scores
 from fashion_ops.evaluation.oks import STATS, score_landmarks
 
 
-def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
+def score_files(annotations: Path, predictions: Path, processes: int = 1) -> dict[str, Any]:
     """Compute the official landmark AP of a result file.
+
+    Args:
+        annotations: COCO annotations with 294 keypoints.
+        predictions: COCO results with 882 numbers each.
+        processes: at most so many read a large result file.
 
     Returns:
         ``stats``, the ten numbers in the order of ``stats_order``; ``per_category_AP`` by category id
@@ -38,7 +42,7 @@ def score_files(annotations: Path, predictions: Path) -> dict[str, Any]:
     data = file.data
     try:
         truth = ground_truth(file)
-        detections = read_results(predictions, truth)
+        detections = read_results(predictions, truth, processes)
         check_needed(file)
         if not len(detections.score):
             raise ValueError(f"{predictions}: holds no results; the official evaluator scores none")
@@ -67,6 +71,8 @@ def _official(
     Raises:
         ValueError: nothing; this is the fault.
     """
+    from fashion_ops.evaluation.official import official_scores
+
     try:
         # As pycocotools reads them: with all digits of integers.
         files = (parse_exact(path.read_bytes()) for path in (annotations, predictions))

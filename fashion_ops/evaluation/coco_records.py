@@ -127,9 +127,13 @@ def pack_keypoints(values: Sequence[Any], text: bytes | None, out: np.ndarray) -
         if type(keypoints) is not list or len(keypoints) != WIDTH:
             continue
         if numbers_only or set(map(type, keypoints)) <= {int, float}:
-            with contextlib.suppress(struct.error, OverflowError):
+            try:
                 _ROW.pack_into(flat, n * _ROW.size, *keypoints)
-                packed[n] = True
+            except (struct.error, OverflowError):
+                continue
+            packed[n] = True
+    if packed.all() and out.size and out.max() <= _MAX_COORDINATE and out.min() >= -_MAX_COORDINATE:
+        return packed
     return packed & (np.abs(out) <= _MAX_COORDINATE).all(1)
 
 

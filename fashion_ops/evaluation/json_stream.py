@@ -14,16 +14,18 @@ reader; it makes no difference between a broken file and an unusual one.
 
 import gzip
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
-_BLOCK = 1 << 19  # bytes read at once; the objects of a block stay in the processor's cache
+_BLOCK = 1 << 17  # bytes read at once; the objects of a block stay in the processor's cache
 _TRIES = 4  # guesses of a cut
 _SPACES = b" \t\n\r"
 _SPACE = re.compile(rb"[ \t\n\r]*+")
@@ -31,8 +33,10 @@ _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.S)
 _OUTSIDE = re.compile(rb'(?:[^",\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.S)  # to a comma or a bracket
 _INSIDE = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.S)  # to a bracket
 _MARK = b"\xef\xbb\xbf"  # byte order mark
+_LIST_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\[")
+_CUT = re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{")
+_LOOKED_AT = 1 << 17  # bytes that a cut or an end is looked for in
 _GZIP = b"\x1f\x8b"
-_COMMA = ord(",")
 
 
 class NotStreamed(Exception):
@@ -76,24 +80,63 @@ def stream_object(path: Path, parse: Parse) -> Iterator[tuple[str, Any]]:
         reader.finish()
 
 
+class Span(NamedTuple):
+    """The bytes of a file from ``start`` to ``stop``, which begin and end with a record."""
+
+    start: int
+    stop: int
+
+
+def list_spans(path: Path, size: int) -> list[Span]:
+    """Cut the list that a file holds into spans of about ``size`` bytes.
+
+    The cuts are guesses. They are right if ``stream_span`` reads every span; then each span is made of
+    whole records, because the one before it is.
+
+    Returns:
+        The spans in order; [] if the file does not look like a list of records.
+    """
+    spans = []
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        start, end = _LIST_HEAD.match(file.read(_LOOKED_AT)), file.seek(0, SEEK_END)
+        file.seek(max(0, end - _LOOKED_AT))
+        tail = file.read(_LOOKED_AT).rstrip(_SPACES)
+        if start is None or not tail.endswith(b"]"):
+            return []
+        stop = max(0, end - _LOOKED_AT) + len(tail) - 1
+        begin = start.end()
+        for offset in range(begin + size, stop - size // 2, size):
+            file.seek(offset)
+            if cut := _CUT.search(file.read(_LOOKED_AT)):
+                spans.append(Span(begin, offset + cut.start() + 1))
+                begin = offset + cut.end() - 1
+        spans.append(Span(begin, stop))
+    return spans
+
+
+def stream_span(path: Path, span: Span, parse: Parse) -> Iterator[Batch]:
+    """Yield the elements of a span; arguments and errors are those of ``stream_list``."""
+    with _reader(path, parse, span) as reader:
+        yield from reader.elements(b"")
+
+
 @contextmanager
-def _reader(path: Path, parse: Parse) -> Iterator["_Reader"]:
+def _reader(path: Path, parse: Parse, span: Span | None = None) -> Iterator["_Reader"]:
     try:
         with path.open("rb", buffering=0) as raw:
-            head = raw.read(4)
-            raw.seek(0)
-            packed = head.startswith(_GZIP)
-            file = cast(BinaryIO, gzip.GzipFile(fileobj=raw) if packed else raw)
-            yield _Reader(file, parse)
-    except (OSError, EOFError, zlib.error) as error:
+            packed = raw.read(len(_GZIP)) == _GZIP
+            raw.seek(span.start if span else 0)
+            read = gzip.GzipFile(fileobj=raw).read if packed else raw.read
+            yield _Reader(read, parse, span.stop - span.start if span else sys.maxsize)
+    except OSError as error:
         raise NotStreamed from error
 
 
 class _Reader:
     """A position in a file, and the bytes behind it that are read already."""
 
-    def __init__(self, file: BinaryIO, parse: Parse) -> None:
-        self._file, self._parse = file, parse
+    def __init__(self, read: Callable[[int], bytes], parse: Parse, left: int) -> None:
+        self._read, self._parse, self._left = read, parse, left
         self._buffer, self._at = b"", 0
         self._fill()
         if self._buffer.startswith(_MARK):
@@ -102,7 +145,11 @@ class _Reader:
     def _fill(self) -> bool:
         """Read on, at least as much again as is in the buffer; False at the end of the file."""
         rest = self._buffer[self._at :]
-        more = self._file.read(max(_BLOCK, len(rest)))
+        try:
+            more = self._read(min(max(_BLOCK, len(rest)), self._left))
+        except (OSError, EOFError, zlib.error) as error:  # the last two: damaged gzip
+            raise NotStreamed from error
+        self._left -= len(more)
         self._buffer, self._at = rest + more, 0
         return bool(more)
 
@@ -163,11 +210,19 @@ class _Reader:
         self._take(b"[")
         if self._peek() == b"]":
             self._at += 1
-            return
+        else:
+            yield from self.elements(b"]")
+
+    def elements(self, end: bytes) -> Iterator[Batch]:
+        """Elements up to ``end``: the bracket, or b"" for the end of the bytes."""
         while True:
             yield self._guessed() or self._scanned()
-            if self._take(b",]") == b"]":
+            if (sign := self._peek()) == end:
+                self._at += len(end)
                 return
+            if sign != b",":
+                raise NotStreamed
+            self._at += 1
 
     def _guessed(self) -> Batch | None:
         """The elements up to the last ``}, {`` of the buffer, if these are whole elements."""
@@ -202,10 +257,12 @@ class _Reader:
     def _scanned(self) -> Batch:
         """The elements up to the end of the list or of a block, cut by brackets and quotes."""
         length = self._length(0)
-        while length < _BLOCK and self._buffer[self._at + length] == _COMMA:
+        while length < _BLOCK and self._buffer[self._at + length : self._at + length + 1] == b",":
             length = self._length(length + 1)
         text = self._buffer[self._at : self._at + length]
         values = self._parsed(b"[%b]" % text)
+        if not values:  # nothing stands between two commas
+            raise NotStreamed
         self._at += length
         return Batch(values, text)
 
@@ -225,8 +282,10 @@ class _Reader:
                 depth -= 1
             elif self._fill():  # the buffer ended, maybe within a text
                 continue
-            else:
+            elif depth or sign:
                 raise NotStreamed
+            else:
+                return length
             length += 1
 
     def _parsed(self, text: bytes) -> Any:

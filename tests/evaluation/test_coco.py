@@ -13,7 +13,8 @@ from coco_export import annotations_dict, results, write_annotations, write_resu
 
 from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco import detections, ground_truth
-from fashion_ops.evaluation.coco_files import read_annotations, score_files
+from fashion_ops.evaluation.coco_annotations import read_annotations
+from fashion_ops.evaluation.coco_files import score_files
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.taxonomy import category
 
