@@ -1,8 +1,8 @@
 """Read ground truth from a COCO annotation file of any size with 294 keypoints.
 
-The file comes in by batches (``json_stream``). Of each annotation stay the fields that are used, and its
-keypoints as numbers in one array. All checks follow when the file is read, in a fixed order: images,
-categories, annotations, whatever order the file has them in.
+The file comes in by batches (``json_stream``). Of each annotation stay the fields that are used, and
+its keypoints as numbers in one array. All checks follow when the file is read, in a fixed order:
+images, categories, annotations, whatever order the file has them in.
 """
 
 import warnings
@@ -38,7 +38,7 @@ class AnnotationFile:
 
     Attributes:
         path: the file.
-        data: its content, with fewer fields: ``images`` with their ids, ``annotations``, ``categories``.
+        data: its content; ``images`` and ``annotations`` have only the fields that are used.
             Whatever is of another kind than COCO's stands here unchanged.
         keypoints: (annotations, 882) those of the annotations whose list is valid.
     """

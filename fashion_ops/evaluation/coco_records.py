@@ -1,4 +1,4 @@
-"""Single records of a COCO file, as parsed from JSON: checked values, or an error that names the record.
+"""Records of a COCO file, as parsed from JSON: checked values, or an error that names the record.
 
 ``coco_files`` says in which order a file is checked. ``pack_keypoints`` is the quick way for
 whole batches; what it does not take, ``Record.numbers`` reads or refuses.

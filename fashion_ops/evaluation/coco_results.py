@@ -1,9 +1,8 @@
 """Read a COCO result file of any size: 882 numbers a result come in, the few that are compared stay.
 
-OKS reads the labelled slots of a result's category, and all slots where a garment of the category has no
-label in the same image (``oks``). The area of a result needs all slots, but only once. So a few hundred
-results are in memory at a time (``json_stream``), and about fifty numbers of each other one. A large
-file is cut into spans, which several processes read.
+``kept_points`` says which points are compared. The area of a result needs all of them, but only once.
+So a few hundred results are in memory at a time (``json_stream``), and about fifty numbers of each
+other one. A large file is cut into spans, which several processes read.
 """
 
 import os
@@ -29,14 +28,8 @@ from fashion_ops.evaluation.coco_records import (
     records,
 )
 from fashion_ops.evaluation.instances import Detections, GroundTruth
-from fashion_ops.evaluation.json_stream import (
-    Batch,
-    NotStreamed,
-    Span,
-    list_spans,
-    stream_list,
-    stream_span,
-)
+from fashion_ops.evaluation.json_spans import Span, list_spans
+from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_list, stream_span
 from fashion_ops.evaluation.kept_points import KeptPoints, Needed
 from fashion_ops.taxonomy import NUM_LANDMARKS
 
@@ -197,7 +190,7 @@ class _Results:
         return Part(image, category, score, area, points, whole)
 
     def _read(self, batch: Batch, keypoints: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Image ids, category ids, scores and areas of boxes (n,); keypoints go to an array (n, 882)."""
+        """Image ids, category ids, scores, areas of boxes (n,); keypoints go to an array (n, 882)."""
         count = len(batch.values)
         packed = pack_keypoints(batch.values, batch.text, keypoints)
         image, category = np.zeros(count, np.int64), np.zeros(count, np.int64)

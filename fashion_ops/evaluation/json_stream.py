@@ -6,10 +6,10 @@ record, and ``orjson`` parses what is before the cut.
 
 A cut is guessed first: at the last ``}, {``. The guess may fall inside of a text or of a nested list;
 then the brackets do not match, orjson refuses the batch, and the file is cut by its brackets and
-quotes. So a batch that is parsed is always made of whole values, and values are those of the whole file.
+quotes. So a batch that is parsed is always made of whole values, and these are the values of the file.
 
-Only JSON in UTF-8 is read, plain or compressed with gzip. ``NotStreamed`` says that a file needs another
-reader; it makes no difference between a broken file and an unusual one.
+Only JSON in UTF-8 is read, plain or compressed with gzip. ``NotStreamed`` says that a file needs
+another reader; it makes no difference between a broken file and an unusual one.
 """
 
 import gzip
@@ -17,13 +17,14 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from os import SEEK_END
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import orjson
+
+from fashion_ops.evaluation.json_spans import Span
 
 _BLOCK = 1 << 17  # bytes read at once; the objects of a block stay in the processor's cache
 _TRIES = 4  # guesses of a cut
@@ -33,9 +34,6 @@ _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.S)
 _OUTSIDE = re.compile(rb'(?:[^",\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.S)  # to a comma or a bracket
 _INSIDE = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.S)  # to a bracket
 _MARK = b"\xef\xbb\xbf"  # byte order mark
-_LIST_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\[")
-_CUT = re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{")
-_LOOKED_AT = 1 << 17  # bytes that a cut or an end is looked for in
 _GZIP = b"\x1f\x8b"
 
 
@@ -78,40 +76,6 @@ def stream_object(path: Path, parse: Parse) -> Iterator[tuple[str, Any]]:
     with _reader(path, parse) as reader:
         yield from reader.items()
         reader.finish()
-
-
-class Span(NamedTuple):
-    """The bytes of a file from ``start`` to ``stop``, which begin and end with a record."""
-
-    start: int
-    stop: int
-
-
-def list_spans(path: Path, size: int) -> list[Span]:
-    """Cut the list that a file holds into spans of about ``size`` bytes.
-
-    The cuts are guesses. They are right if ``stream_span`` reads every span; then each span is made of
-    whole records, because the one before it is.
-
-    Returns:
-        The spans in order; [] if the file does not look like a list of records.
-    """
-    spans = []
-    with suppress(OSError), path.open("rb", buffering=0) as file:
-        start, end = _LIST_HEAD.match(file.read(_LOOKED_AT)), file.seek(0, SEEK_END)
-        file.seek(max(0, end - _LOOKED_AT))
-        tail = file.read(_LOOKED_AT).rstrip(_SPACES)
-        if start is None or not tail.endswith(b"]"):
-            return []
-        stop = max(0, end - _LOOKED_AT) + len(tail) - 1
-        begin = start.end()
-        for offset in range(begin + size, stop - size // 2, size):
-            file.seek(offset)
-            if cut := _CUT.search(file.read(_LOOKED_AT)):
-                spans.append(Span(begin, offset + cut.start() + 1))
-                begin = offset + cut.end() - 1
-        spans.append(Span(begin, stop))
-    return spans
 
 
 def stream_span(path: Path, span: Span, parse: Parse) -> Iterator[Batch]:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from fashion_ops.catalog.sources.base import parse_json
 from fashion_ops.evaluation import json_stream
+from fashion_ops.evaluation.json_spans import list_spans
 from fashion_ops.evaluation.json_stream import (
     NotStreamed,
-    list_spans,
     stream_list,
     stream_object,
     stream_span,
