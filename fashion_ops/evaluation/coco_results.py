@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from fashion_ops.catalog.sources.base import parse_json
 from fashion_ops.evaluation.coco_records import (
@@ -36,6 +37,7 @@ from fashion_ops.taxonomy import NUM_LANDMARKS
 _ROWS = 256  # results whose 882 numbers are in memory at once
 _SPAN = 16 << 20  # bytes that a process reads at a time
 _POOL_FROM = 6  # spans; a process starts in the time of three
+_LOOK = 0.05  # seconds
 _MAX_PROCESSES = 4  # each needs 90 MB
 
 
@@ -59,11 +61,15 @@ def read_results(path: Path, truth: GroundTruth, processes: int = 1) -> Detectio
     return _joined(known, parts or _read_all(path, known))
 
 
-def usable_processors() -> int:
-    """The processors that this process may use."""
+def idle_processors() -> int:
+    """The processors that have nothing to do now and may be used, at least 1; looks for 50 ms.
+
+    Processes that share a processor take longer than one alone.
+    """
+    idle = psutil.cpu_times_percent(_LOOK).idle / 100 * (psutil.cpu_count() or 1)
     with suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        idle = min(idle, len(os.sched_getaffinity(0)))
+    return max(1, round(idle))
 
 
 @dataclass(frozen=True)
