@@ -18,7 +18,7 @@ from fashion_ops.catalog.sources.coco_fields import is_crowd, without_keypoints
 from fashion_ops.evaluation.coco_records import (
     OURS,
     WIDTH,
-    load_json,
+    load_unstreamed,
     pack_keypoints,
     records,
     short,
@@ -56,8 +56,8 @@ def load_annotations(path: Path) -> AnnotationFile:
     """
     try:
         return _fields(path, stream_object(path, parse_json))
-    except NotStreamed:
-        data = load_json(path)
+    except NotStreamed as cause:
+        data = load_unstreamed(path, cause)
     if not isinstance(data, dict):
         return AnnotationFile(path, data, np.zeros((0, WIDTH)))
     return _fields(

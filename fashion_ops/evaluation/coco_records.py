@@ -15,12 +15,15 @@ import numpy as np
 
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.sources.base import parse_json
+from fashion_ops.evaluation.json_stream import NotStreamed
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
 
 WIDTH = 3 * NUM_LANDMARKS
 OURS = tuple(c.id for c in CATEGORIES)
 MAX_NUMBER = 1 << 53  # larger integers are no exact floats
 _MAX_COORDINATE = 10**9  # squares of larger integers overflow in pycocotools
+_LARGE = 1 << 26  # bytes
+_MEND = "correct the file, or write it again"
 _ROW = struct.Struct(f"{WIDTH}d")
 
 
@@ -39,8 +42,22 @@ def load_json(path: Path) -> Any:
     except OSError as error:
         raise NotJson(f"{path}: cannot be read: {error.strerror}; check the path") from error
     except Refused as refused:
-        mend = "correct the file, or write it again"
-        raise NotJson(f"{path}: not JSON: {refused.value}; {mend}") from None
+        raise NotJson(f"{path}: not JSON: {refused.value}; {_MEND}") from None
+
+
+def load_unstreamed(path: Path, cause: NotStreamed) -> Any:
+    """Parse a whole file that could not be read by parts.
+
+    A large file that is surely no JSON is not parsed for a better message, which takes ten times its
+    size in memory.
+
+    Raises:
+        NotJson: the file can't be read, or is no JSON.
+    """
+    with contextlib.suppress(OSError):
+        if cause.fault and path.stat().st_size > _LARGE:
+            raise NotJson(f"{path}: not JSON: {cause.fault}; {_MEND}")
+    return load_json(path)
 
 
 @dataclass(frozen=True)

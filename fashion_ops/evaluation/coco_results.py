@@ -24,7 +24,7 @@ from fashion_ops.evaluation.coco_records import (
     MAX_NUMBER,
     OURS,
     WIDTH,
-    load_json,
+    load_unstreamed,
     pack_keypoints,
     records,
 )
@@ -135,13 +135,14 @@ def _read_spans(path: Path, known: Known, processes: int) -> list[Part]:
 
 def _read_all(path: Path, known: Known) -> list[Part]:
     batches = stream_list(path, parse_json)
-    with suppress(NotStreamed):
+    try:
         try:
             return list(_Results(path, known).parts(batches))
         except ValueError:
             deque(batches, 0)  # a file that breaks off behind the record is refused as a whole
             raise
-    data = load_json(path)
+    except NotStreamed as cause:
+        data = load_unstreamed(path, cause)
     if not isinstance(data, list):
         raise ValueError(f"{path}: not a COCO result file (a list of results)")
     pieces = (data[i : i + _ROWS] for i in range(0, len(data), _ROWS))

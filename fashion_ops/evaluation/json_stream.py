@@ -9,7 +9,7 @@ then the brackets do not match, orjson refuses the batch, and the file is cut by
 quotes. So a batch that is parsed is always made of whole values, and these are the values of the file.
 
 Only JSON in UTF-8 is read, plain or compressed with gzip. ``NotStreamed`` says that a file needs
-another reader; it makes no difference between a broken file and an unusual one.
+another reader.
 """
 
 import gzip
@@ -24,6 +24,7 @@ from typing import Any, cast
 
 import orjson
 
+from fashion_ops.errors.failures import message
 from fashion_ops.evaluation.json_spans import Span
 
 _BLOCK = 1 << 17  # bytes read at once; the objects of a block stay in the processor's cache
@@ -38,7 +39,15 @@ _GZIP = b"\x1f\x8b"
 
 
 class NotStreamed(Exception):
-    """The file cannot be read here: it is broken, cannot be opened, or has another encoding."""
+    """The file cannot be read here: it is broken, cannot be opened, or has another encoding.
+
+    Attributes:
+        fault: what is wrong with the JSON and where; "" if the file may be good.
+    """
+
+    def __init__(self, fault: str = "") -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ def stream_list(path: Path, parse: Parse) -> Iterator[Batch]:
         NotStreamed: the file holds no list, or cannot be read here; some batches may be out already.
     """
     with _reader(path, parse) as reader:
+        reader.begin(b"[")
         yield from reader.batches()
         reader.finish()
 
@@ -74,6 +84,7 @@ def stream_object(path: Path, parse: Parse) -> Iterator[tuple[str, Any]]:
     ``stream_list``.
     """
     with _reader(path, parse) as reader:
+        reader.begin(b"{")
         yield from reader.items()
         reader.finish()
 
@@ -102,7 +113,9 @@ class _Reader:
     def __init__(self, read: Callable[[int], bytes], parse: Parse, left: int) -> None:
         self._read, self._parse, self._left = read, parse, left
         self._buffer, self._at = b"", 0
+        self._before = 0  # bytes of the file before the buffer
         self._fill()
+        self._is_utf8 = b"\0" not in self._buffer[:4]  # as json.detect_encoding sees it
         if self._buffer.startswith(_MARK):
             self._at = len(_MARK)
 
@@ -111,8 +124,11 @@ class _Reader:
         rest = self._buffer[self._at :]
         try:
             more = self._read(min(max(_BLOCK, len(rest)), self._left))
-        except (OSError, EOFError, zlib.error) as error:  # the last two: damaged gzip
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise NotStreamed(f"a damaged gzip file: {message(error)}") from error
+        except OSError as error:
             raise NotStreamed from error
+        self._before += self._at
         self._left -= len(more)
         self._buffer, self._at = rest + more, 0
         return bool(more)
@@ -131,14 +147,27 @@ class _Reader:
         """Go behind the next byte, which must be one of ``expected``."""
         sign = self._peek()
         if not sign or sign not in expected:
-            raise NotStreamed
+            raise self._fault()
         self._at += 1
         return sign
+
+    def _fault(self, why: str = "") -> NotStreamed:
+        """That the file is no JSON from here on."""
+        if not self._is_utf8:
+            return NotStreamed()
+        if not why:
+            why = "unexpected character" if self._at < len(self._buffer) else "unexpected end of data"
+        return NotStreamed(f"{why} near byte {self._before + self._at}")
+
+    def begin(self, sign: bytes) -> None:
+        """Refuse a file that does not begin with this byte."""
+        if self._peek() != sign:
+            raise NotStreamed
 
     def finish(self) -> None:
         """Refuse what stands behind the value."""
         if self._peek():
-            raise NotStreamed
+            raise self._fault()
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Keys and values of the object that begins here."""
@@ -160,10 +189,10 @@ class _Reader:
 
     def _key(self) -> str:
         if self._peek() != b'"':
-            raise NotStreamed
+            raise self._fault()
         while (text := _TEXT.match(self._buffer, self._at)) is None:
             if not self._fill():
-                raise NotStreamed
+                raise self._fault("unexpected end of data")
         self._at = text.end()
         key = self._parsed(text[0])
         self._take(b":")
@@ -185,7 +214,7 @@ class _Reader:
                 self._at += len(end)
                 return
             if sign != b",":
-                raise NotStreamed
+                raise self._fault()
             self._at += 1
 
     def _guessed(self) -> Batch | None:
@@ -226,7 +255,7 @@ class _Reader:
         text = self._buffer[self._at : self._at + length]
         values = self._parsed(b"[%b]" % text)
         if not values:  # nothing stands between two commas
-            raise NotStreamed
+            raise self._fault()
         self._at += length
         return Batch(values, text)
 
@@ -247,7 +276,7 @@ class _Reader:
             elif self._fill():  # the buffer ended, maybe within a text
                 continue
             elif depth or sign:
-                raise NotStreamed
+                raise self._fault("unexpected end of data")
             else:
                 return length
             length += 1
@@ -256,4 +285,4 @@ class _Reader:
         try:
             return self._parse(text)
         except Exception as error:
-            raise NotStreamed from error
+            raise self._fault("a value that is no JSON") from error

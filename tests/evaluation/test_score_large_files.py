@@ -15,7 +15,7 @@ import pytest
 from coco_cases import random_case
 
 from bench.pycocotools_scores import reference_scores
-from fashion_ops.evaluation import coco_results, json_stream
+from fashion_ops.evaluation import coco_records, coco_results, json_stream
 from fashion_ops.evaluation.coco_annotations import read_annotations
 from fashion_ops.evaluation.coco_files import score_files
 from fashion_ops.evaluation.coco_results import read_results
@@ -105,6 +105,24 @@ def test_a_file_that_breaks_off_is_refused_as_a_whole(paths, spans, processes):
     paths[1].write_bytes(json.dumps(results).encode()[:-20])
     with pytest.raises(ValueError, match=r"found.json: not JSON: .*; correct the file"):
         score_files(*paths, processes=processes)
+
+
+@pytest.mark.parametrize("cut", [100_000, 100])
+def test_a_large_broken_file_is_refused_without_parsing_it_whole(paths, monkeypatch, cut):
+    paths[0].write_text(json.dumps(DATA))
+    text = json.dumps(RESULTS).encode()
+    monkeypatch.setattr(coco_records, "_LARGE", 1000)
+    monkeypatch.delattr(coco_records, "load_json")
+    for broken in (text[:cut], text[:cut] + b"}" + text[cut:]):
+        paths[1].write_bytes(broken + b"," * 1000)
+        with pytest.raises(
+            ValueError, match=r"found.json: not JSON: .* near byte \d+; correct the file"
+        ):
+            score_files(*paths)
+    packed = gzip.compress(text, 1)
+    paths[1].write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match=r"found.json: not JSON: a damaged gzip file: .*; correct the"):
+        score_files(*paths)
 
 
 def peak_memory():
