@@ -28,6 +28,8 @@ def list_spans(path: Path, size: int) -> list[Span]:
         The spans in order; [] if the file does not look like a list of records.
     """
     spans = []
+    if not path.is_file():  # a pipe, whose bytes come only once
+        return []
     with suppress(OSError), path.open("rb", buffering=0) as file:
         start, end = _HEAD.match(file.read(_LOOKED_AT)), file.seek(0, SEEK_END)
         file.seek(max(0, end - _LOOKED_AT))

@@ -97,6 +97,8 @@ def stream_span(path: Path, span: Span, parse: Parse) -> Iterator[Batch]:
 
 @contextmanager
 def _reader(path: Path, parse: Parse, span: Span | None = None) -> Iterator["_Reader"]:
+    if not path.is_file():  # a pipe, whose bytes come only once
+        raise NotStreamed
     try:
         with path.open("rb", buffering=0) as raw:
             packed = raw.read(len(_GZIP)) == _GZIP

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,16 @@ def test_a_fault_in_a_later_part_is_named_by_its_number(paths, spans):
     paths[1].write_text(json.dumps(results))
     with pytest.raises(ValueError, match=rf"found.json: result {number}: keypoints has 51 numbers"):
         score_files(*paths, processes=2)
+
+
+def test_results_come_through_a_pipe_too(paths, spans, reference):
+    paths[0].write_text(json.dumps(DATA))
+    os.mkfifo(paths[1])
+    writer = threading.Thread(target=paths[1].write_text, args=(json.dumps(RESULTS),))
+    writer.start()
+    scores = score_files(*paths, processes=2)
+    writer.join()
+    assert scores["stats"] == pytest.approx(list(reference.stats.values()), abs=1e-12)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
