@@ -129,7 +129,7 @@ def pack_keypoints(values: Sequence[Any], text: bytes | None, out: np.ndarray) -
     """Write the valid ``keypoints`` of parsed records to the rows of an array.
 
     Args:
-        values: N records.
+        values: N records; keypoints may be an array (882,) already (``quick_records``).
         text: the JSON that they were parsed from; None if it is not known.
         out: (N, 882) float64. A row without valid keypoints gets any values.
 
@@ -141,6 +141,9 @@ def pack_keypoints(values: Sequence[Any], text: bytes | None, out: np.ndarray) -
     flat, packed = memoryview(out).cast("B"), np.zeros(len(values), bool)
     for n, record in enumerate(values):
         keypoints = record.get("keypoints") if type(record) is dict else None
+        if type(keypoints) is np.ndarray:
+            out[n], packed[n] = keypoints, True
+            continue
         if type(keypoints) is not list or len(keypoints) != WIDTH:
             continue
         if numbers_only or set(map(type, keypoints)) <= {int, float}:

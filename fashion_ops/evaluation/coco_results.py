@@ -32,6 +32,7 @@ from fashion_ops.evaluation.instances import Detections, GroundTruth
 from fashion_ops.evaluation.json_spans import Span, list_spans
 from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_list, stream_span
 from fashion_ops.evaluation.kept_points import KeptPoints, Needed
+from fashion_ops.evaluation.quick_records import exact_record, quick_records
 from fashion_ops.taxonomy import NUM_LANDMARKS
 
 _ROWS = 256  # results whose 882 numbers are in memory at once
@@ -104,7 +105,9 @@ def read_span(path: Path, span: Span, known: Known, with_boxes: bool) -> list[Pa
     Raises:
         NotStreamed, ValueError: something is wrong; the numbers of records in the message too.
     """
-    return list(_Results(path, known, with_boxes).parts(stream_span(path, span, parse_json)))
+    return list(
+        _Results(path, known, with_boxes).parts(stream_span(path, span, parse_json, quick_records))
+    )
 
 
 def _read_spans(path: Path, known: Known, processes: int) -> list[Part]:
@@ -134,7 +137,7 @@ def _read_spans(path: Path, known: Known, processes: int) -> list[Part]:
 
 
 def _read_all(path: Path, known: Known) -> list[Part]:
-    batches = stream_list(path, parse_json)
+    batches = stream_list(path, parse_json, quick_records)
     try:
         try:
             return list(_Results(path, known).parts(batches))
@@ -212,7 +215,8 @@ class _Results:
                     value["score"],
                 )
                 continue
-            record = next(records(self._path, "result", [value], self._count + n))
+            whole = value if packed[n] else exact_record(batch, n)
+            record = next(records(self._path, "result", [whole], self._count + n))
             image[n] = identity = record.integer("image_id")
             if identity not in self._known.images:
                 raise record.error(f"image_id {identity} is unknown to the annotations")

@@ -61,17 +61,18 @@ class Batch:
 Parse = Callable[[bytes], Any]
 
 
-def stream_list(path: Path, parse: Parse) -> Iterator[Batch]:
+def stream_list(path: Path, parse: Parse, quick: Parse = orjson.loads) -> Iterator[Batch]:
     """Yield the elements of a file that holds one list.
 
     Args:
         path: the file.
-        parse: parses what orjson refuses; raises ValueError or another error if it is no JSON.
+        parse: parses what ``quick`` refuses; raises ValueError or another error if it is no JSON.
+        quick: parses most; raises ValueError if it refuses JSON or gets none.
 
     Raises:
         NotStreamed: the file holds no list, or cannot be read here; some batches may be out already.
     """
-    with _reader(path, parse) as reader:
+    with _reader(path, parse, quick) as reader:
         reader.begin(b"[")
         yield from reader.batches()
         reader.finish()
@@ -83,20 +84,20 @@ def stream_object(path: Path, parse: Parse) -> Iterator[tuple[str, Any]]:
     The iterator must be used up before the next key is asked for. Arguments and errors are those of
     ``stream_list``.
     """
-    with _reader(path, parse) as reader:
+    with _reader(path, parse, orjson.loads) as reader:
         reader.begin(b"{")
         yield from reader.items()
         reader.finish()
 
 
-def stream_span(path: Path, span: Span, parse: Parse) -> Iterator[Batch]:
+def stream_span(path: Path, span: Span, parse: Parse, quick: Parse = orjson.loads) -> Iterator[Batch]:
     """Yield the elements of a span; arguments and errors are those of ``stream_list``."""
-    with _reader(path, parse, span) as reader:
+    with _reader(path, parse, quick, span) as reader:
         yield from reader.elements(b"")
 
 
 @contextmanager
-def _reader(path: Path, parse: Parse, span: Span | None = None) -> Iterator["_Reader"]:
+def _reader(path: Path, parse: Parse, quick: Parse, span: Span | None = None) -> Iterator["_Reader"]:
     if not path.is_file():  # a pipe, whose bytes come only once
         raise NotStreamed
     try:
@@ -104,7 +105,7 @@ def _reader(path: Path, parse: Parse, span: Span | None = None) -> Iterator["_Re
             packed = raw.read(len(_GZIP)) == _GZIP
             raw.seek(span.start if span else 0)
             read = gzip.GzipFile(fileobj=raw).read if packed else raw.read
-            yield _Reader(read, parse, span.stop - span.start if span else sys.maxsize)
+            yield _Reader(read, (parse, quick), span.stop - span.start if span else sys.maxsize)
     except OSError as error:
         raise NotStreamed from error
 
@@ -112,8 +113,9 @@ def _reader(path: Path, parse: Parse, span: Span | None = None) -> Iterator["_Re
 class _Reader:
     """A position in a file, and the bytes behind it that are read already."""
 
-    def __init__(self, read: Callable[[int], bytes], parse: Parse, left: int) -> None:
-        self._read, self._parse, self._left = read, parse, left
+    def __init__(self, read: Callable[[int], bytes], parsers: tuple[Parse, Parse], left: int) -> None:
+        self._read, self._left = read, left
+        self._parse, self._quick = parsers
         self._buffer, self._at = b"", 0
         self._before = 0  # bytes of the file before the buffer
         self._fill()
@@ -228,8 +230,8 @@ class _Reader:
             return None
         text = self._buffer[self._at : end]
         try:
-            values = orjson.loads(b"[%b]" % text)
-        except orjson.JSONDecodeError:
+            values = self._quick(b"[%b]" % text)
+        except ValueError:
             return None
         self._at = end
         return Batch(values, text)

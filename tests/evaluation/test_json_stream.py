@@ -3,12 +3,14 @@
 import gzip
 import json
 
+import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_ops.catalog.sources.base import parse_json
-from fashion_ops.evaluation import json_stream
+from fashion_ops.evaluation import json_stream, quick_records
 from fashion_ops.evaluation.json_spans import list_spans
 from fashion_ops.evaluation.json_stream import (
     NotStreamed,
@@ -150,3 +152,40 @@ def test_a_cut_within_a_text_is_noticed(path):
         for span in list_spans(path, 1000):
             elements(stream_span(path, span, parse_json))
     assert streamed(path) == records
+
+
+def loaded(text, load):
+    """What a parser makes of bytes; None where it refuses them."""
+    try:
+        return load(text)
+    except ValueError:
+        return None
+
+
+def test_keypoints_become_an_array_only_where_orjson_reads_so_many_numbers(monkeypatch):
+    pytest.importorskip("simdjson")
+    monkeypatch.setattr(quick_records, "_WIDTH", 3)
+    arrays = 0
+    for sample in (
+        [{"keypoints": [1, 2.5, -0.0], "bbox": [7]}, {"keypoints": [0.1, 1e300, 5e-324], "a": {}}],
+        [{"keypoints": [1.5, True, 3]}, {"keypoints": [1, [2], 3]}, {"keypoints": [[1], [2], [3]]}],
+        [{"keypoints": "abc", "b": "["}, {"keypoints": 3}, {"keypoints": None}, {"keypoints": {}}],
+        [{"keypoints": [1, 2**64, 3]}, 7, [{"keypoints": [1, 2, 3]}]],
+    ):
+        text = json.dumps(sample).encode()
+        for n in range(len(text) + 1):
+            for more in (b"", b",", b"]", b"[", b"}", b'"', b"0", b'"keypoints": [1, 2, 3],'):
+                changed = text[:n] + more + text[n:]
+                found, expected = (
+                    loaded(changed, f) for f in (quick_records.quick_records, orjson.loads)
+                )
+                assert found is None or isinstance(expected, list), changed
+                for got, right in zip(found or (), expected if found else (), strict=True):
+                    keypoints = got.get("keypoints") if isinstance(got, dict) else None
+                    if isinstance(keypoints, np.ndarray):
+                        arrays += 1
+                        assert {type(v) for v in right["keypoints"]} <= {int, float}
+                        assert keypoints.tolist() == right["keypoints"]
+                        got = got | {"keypoints": right["keypoints"]}
+                    assert repr(got) == repr(right)
+    assert arrays > 300
