@@ -25,6 +25,7 @@ from fashion_ops.evaluation.coco_records import (
 )
 from fashion_ops.evaluation.instances import GroundTruth
 from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_object
+from fashion_ops.evaluation.quick_records import exact_record, quick_records
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
 
 _NEEDED = ("iscrowd", "num_keypoints", "area")  # pycocotools gives no answer without them
@@ -55,7 +56,7 @@ def load_annotations(path: Path) -> AnnotationFile:
         NotJson: the file can't be read, or is no JSON.
     """
     try:
-        return _fields(path, stream_object(path, parse_json))
+        return _fields(path, stream_object(path, parse_json, quick_records))
     except NotStreamed as cause:
         data = load_unstreamed(path, cause)
     if not isinstance(data, dict):
@@ -78,14 +79,19 @@ def _fields(path: Path, content: Iterable[tuple[str, Any]]) -> AnnotationFile:
                 known = len(data[key])
                 keypoints.resize((known + len(batch.values), WIDTH), refcheck=False)
                 packed = pack_keypoints(batch.values, batch.text, keypoints[known:])
-                data[key] += map(_used, batch.values, packed.tolist())
+                data[key] += [_used(batch, n, bool(is_packed)) for n, is_packed in enumerate(packed)]
         else:
-            data[key] = [_used(v, False) if key == "images" else v for b in value for v in b.values]
+            data[key] = [
+                _used(b, n, False) if key == "images" else exact_record(b, n)
+                for b in value
+                for n in range(len(b.values))
+            ]
     return AnnotationFile(path, data, keypoints)
 
 
-def _used(record: Any, packed: bool) -> Any:
-    """The fields of a record that are used; without its keypoints where these are packed."""
+def _used(batch: Batch, n: int, packed: bool) -> Any:
+    """The fields of record n that are used; without its keypoints where these are packed."""
+    record = batch.values[n] if packed else exact_record(batch, n)
     if not isinstance(record, dict):
         return record
     used = {name: record[name] for name in _FIELDS if name in record}

@@ -78,13 +78,13 @@ def stream_list(path: Path, parse: Parse, quick: Parse = orjson.loads) -> Iterat
         reader.finish()
 
 
-def stream_object(path: Path, parse: Parse) -> Iterator[tuple[str, Any]]:
+def stream_object(path: Path, parse: Parse, quick: Parse = orjson.loads) -> Iterator[tuple[str, Any]]:
     """Yield the keys and values of a file that holds one object; a list as an iterator of ``Batch``.
 
     The iterator must be used up before the next key is asked for. Arguments and errors are those of
     ``stream_list``.
     """
-    with _reader(path, parse, orjson.loads) as reader:
+    with _reader(path, parse, quick) as reader:
         reader.begin(b"{")
         yield from reader.items()
         reader.finish()
