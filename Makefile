@@ -47,6 +47,7 @@ ui: $(STAMP) ## start Dagster (DAGSTER_PORT=3000) and MLflow (MLFLOW_PORT=5000),
 bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.score_files
 	$(BIN)/python -m bench.contextual_kmeans
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.edge
