@@ -37,9 +37,7 @@ POOL = "workspace"  # allows one step at a time: see infra/dagster.yaml
 Context = dg.AssetExecutionContext
 
 
-def make_assets(
-    root: Path, retrain: Retrain, run_cluster: bool = False
-) -> list[dg.AssetsDefinition]:
+def make_assets(root: Path, retrain: Retrain, run_cluster: bool = False) -> list[dg.AssetsDefinition]:
     """Make all assets of the repository at ``root``.
 
     Args:

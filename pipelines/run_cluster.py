@@ -1,4 +1,4 @@
-"""A Ray cluster for each run on Kubernetes: made when the run's first step needs it, deleted at its end.
+"""A Ray cluster for each run on Kubernetes: made when a step needs it, deleted at the run's end.
 
 It is on if the environment variable FASHION_OPS_RAY_CLUSTER names a manifest of KubeRay, such as
 ``infra/ray/runcluster.yaml``; without it nothing imports this module or dagster-ray. The run joins the
@@ -27,7 +27,7 @@ from kubernetes.client import ApiException
 from pydantic import PrivateAttr
 from urllib3.exceptions import HTTPError
 
-from fashion_ops.errors.failures import one_line
+from fashion_ops.errors.failures import message, one_line
 from fashion_ops.params import Params
 from fashion_ops.services import ServiceError
 from pipelines.resources import RUN_CLUSTER
@@ -143,7 +143,7 @@ def make_run_cluster(manifest: Path, params: Params) -> RunCluster:
         cluster = RayClusterConfig(metadata=metadata, spec=fields)  # type: ignore[arg-type]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         mend = "must name a manifest such as infra/ray/runcluster.yaml"
-        raise ValueError(f"{RUN_CLUSTER}={manifest}: {one_line(error)}; it {mend}") from error
+        raise ValueError(f"{RUN_CLUSTER}={manifest}: {one_line(message(error))}; it {mend}") from error
     return RunCluster(
         ray_cluster=cluster,
         lifecycle=Lifecycle(create=False, wait=False, connect=False),  # `join` does this
@@ -199,7 +199,7 @@ def _reason(error: Exception) -> str:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             return one_line(f"Kubernetes: {json.loads(error.body)['message']}")
         return one_line(f"Kubernetes: {error.status} {error.reason}")
-    return one_line(f"Kubernetes does not answer: {error}")
+    return one_line(f"Kubernetes does not answer: {message(error)}")
 
 
 def _snake(key: str) -> str:

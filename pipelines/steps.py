@@ -61,7 +61,9 @@ ASSETS = (
     StepAsset("train_detector", "models", ("pytorch", "ray"), ("ingest", "aggregate")),
     StepAsset("tune_postprocess", "models", ("numpy", "ray"), ("ingest", "train_detector")),
     StepAsset("train_box_detector", "models", ("pytorch", "ray"), ("ingest",)),
-    StepAsset("train_landmarker", "models", ("pytorch", "ray"), ("ingest", "aggregate", "pseudo_label")),
+    StepAsset(
+        "train_landmarker", "models", ("pytorch", "ray"), ("ingest", "aggregate", "pseudo_label")
+    ),
     StepAsset("finetune", "models", ("pytorch", "ray"), ("ingest", "aggregate", "train_landmarker")),
     StepAsset("refine", "models", ("pytorch", "ray"), ("ingest", "aggregate", "finetune")),
     StepAsset("synthesize_alignment", "alignment", ("python",), ()),

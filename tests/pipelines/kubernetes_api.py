@@ -1,4 +1,4 @@
-"""The part of a Kubernetes API server that KubeRay's clients use, over HTTP, and a KUBECONFIG for it."""
+"""The part of a Kubernetes API that KubeRay's clients use, over HTTP, and a KUBECONFIG for it."""
 
 import json
 import re

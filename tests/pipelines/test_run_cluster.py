@@ -34,7 +34,9 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesA
     with kubernetes_api(tmp_path) as api:
         monkeypatch.setenv(RUN_CLUSTER, str(MANIFEST))
         monkeypatch.setenv("KUBECONFIG", str(api.config))
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(api.config))
+        monkeypatch.setattr(
+            "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(api.config)
+        )
         monkeypatch.setenv("RAY_ADDRESS", "permanent:6379")
         monkeypatch.setattr(run_cluster, "NODE", (sys.executable, "-c", JOINS))
         yield api
@@ -88,7 +90,9 @@ def test_the_first_step_that_needs_ray_makes_the_cluster_and_the_end_of_the_run_
     assert all(result.success for result in again) and len(api.calls) == before  # all was current
 
 
-@pytest.mark.parametrize("error", [RuntimeError("cuda"), KeyboardInterrupt()], ids=["failed", "cancelled"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("cuda"), KeyboardInterrupt()], ids=["failed", "cancelled"]
+)
 def test_a_run_that_fails_or_is_cancelled_leaves_no_cluster(
     repository: Any,
     stages: Any,
@@ -121,9 +125,13 @@ WAITING = {
 @pytest.mark.parametrize(
     ("status", "refused", "says"),
     [
-        (WAITING, {}, "not ready within 1 s (no state: 0/3 nodes: insufficient memory)"),
+        (WAITING, {}, "not ready within 1 s (no state: 0/3 nodes: insufficient; memory)"),
         ({"state": "failed", "reason": "bad image"}, {}, "(failed: bad image)"),
-        (READY, {"POST": (403, "rayclusters.ray.io is forbidden")}, "Kubernetes: rayclusters.ray.io is"),
+        (
+            READY,
+            {"POST": (403, "rayclusters.ray.io is forbidden")},
+            "Kubernetes: rayclusters.ray.io is",
+        ),
         (READY, {"GET": (404, "page not found")}, "not found"),
     ],
     ids=["never ready", "failed", "forbidden", "no KubeRay"],
@@ -139,7 +147,9 @@ def test_a_cluster_that_does_not_come_is_one_line_and_is_deleted(
 ) -> None:
     monkeypatch.setattr(run_cluster, "HEAD_SECONDS", 1.0)
     if "GET" in refused:
-        monkeypatch.setattr("dagster_ray.kuberay.client.raycluster.client.stop_after_attempt", lambda _: 1)
+        monkeypatch.setattr(
+            "dagster_ray.kuberay.client.raycluster.client.stop_after_attempt", lambda _: 1
+        )
         refused = refused | {"POST": refused["GET"]}
         refused.pop("GET")
     api.statuses, api.refuse = [status], refused
@@ -147,7 +157,9 @@ def test_a_cluster_that_does_not_come_is_one_line_and_is_deleted(
         repository.root, repository.instance, ("synthesize", "ingest", "aggregate", "train_detector")
     )
     [line] = run.failures(results)
-    assert says in line and "fashion-ops/fashion-ops-" in line and "kubectl -n fashion-ops" in line, line
+    assert says in line and "fashion-ops/fashion-ops-" in line and "kubectl -n fashion-ops" in line, (
+        line
+    )
     assert stages.calls[-1] == "aggregate" and api.clusters == {}
     assert run.status_of(results) == 2
 
@@ -176,19 +188,22 @@ def test_the_sensor_deletes_the_cluster_of_a_run_that_was_killed_and_no_other(
     for run_id in ids.values():
         metadata = {"name": run_id, "labels": {"dagster/run-id": run_id}}
         api.clusters[run_id] = {"metadata": metadata}
-    context = dg.build_sensor_context(
-        instance=repository.instance, resources={"ray_cluster": definitions.resources["ray_cluster"]}
-    )
-    killed = ids.pop(dg.DagsterRunStatus.FAILURE)
-    skipped = run_cluster.ray_clusters.evaluate_tick(context).skip_message
-    assert skipped == f"deleted {killed}" and set(api.clusters) == set(ids.values())
-    api.refuse = {"GET": (403, "forbidden")}
-    assert "forbidden" in (run_cluster.ray_clusters.evaluate_tick(context).skip_message or "")
+    resources = {"ray_cluster": definitions.resources["ray_cluster"]}
+    with dg.build_sensor_context(instance=repository.instance, resources=resources) as context:
+        killed = ids.pop(dg.DagsterRunStatus.FAILURE)
+        skipped = run_cluster.ray_clusters.evaluate_tick(context).skip_message
+        assert skipped == f"deleted {killed}" and set(api.clusters) == set(ids.values())
+        api.refuse = {"GET": (403, "forbidden")}
+        assert "forbidden" in (run_cluster.ray_clusters.evaluate_tick(context).skip_message or "")
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [(None, "No such file"), ("kind: Pod\nmetadata: {}\nspec: {}\n", "must be RayCluster"), ("- 1", "list")],
+    [
+        (None, "No such file"),
+        ("kind: Pod\nmetadata: {}\nspec: {}\n", "must be RayCluster"),
+        ("- 1", "list"),
+    ],
     ids=["missing", "another kind", "no manifest"],
 )
 def test_a_wrong_manifest_is_named_with_its_variable(
@@ -209,6 +224,8 @@ def test_without_the_option_nothing_is_asked_of_kubernetes_or_dagster_ray(
     monkeypatch.delenv(RUN_CLUSTER)
     for name in ("dagster_ray", "kubernetes", "pipelines.run_cluster"):
         monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type] - importing it fails
-    results = run.run(repository.root, repository.instance, ("synthesize", "ingest", "train_box_detector"))
+    results = run.run(
+        repository.root, repository.instance, ("synthesize", "ingest", "train_box_detector")
+    )
     assert all(result.success for result in results), lines(results)
     assert api.calls == []

@@ -13,29 +13,27 @@ from fashion_ops.distributed.planning.devices import Device
 class Assumptions:
     """The numbers of a plan. Rates are per core, unless they say otherwise."""
 
-    utilisation: float = 0.3  # share of the device's tflops that convolutions reach
     launch_us: float = 10.0  # microseconds to start one operation of a network on a GPU, not compiled
     cores_per_gpu: float = 16.0  # of a node; loaders use them in prediction
     gpus_per_node: float = 8.0
     network_gbit: float = 100.0  # of a node, 10^9 bits a second, each way
-    decode_mpx: float = 75.0  # 10^6 pixels of JPEG decoded a second
-    warp_mpx: float = 60.0  # 10^6 pixels of training input cut out, resized and augmented a second
+    decode_mpx: float = 150.0  # 10^6 pixels of JPEG decoded a second
+    warp_mpx: float = 70.0  # 10^6 pixels of training input cut out, resized and augmented a second
     image_mpx: float = 0.51  # 10^6 pixels of a photo
     image_kb: float = 61.0  # 10^3 bytes of a photo's file
     start_s: float = 40.0  # until a job computes: process, torch, model, first batch
     photos: float = 1e7  # of the bulk prediction
 
-    def describe(self) -> str:
-        """All of them, as they are given on the command line."""
-        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
+    def describe(self, device: Device) -> str:
+        """All of them and those of the device, under the names of the command line."""
+        numbers = {name: getattr(device, name) for name in DEVICE_NUMBERS} | asdict(self)
+        return ", ".join(f"{name} {value:g}" for name, value in numbers.items())
 
 
-DEVICE_NUMBERS = ("tflops", "link_gb_s")
+DEVICE_NUMBERS = ("tflops", "utilisation", "link_gb_s")
 
 
-def apply(
-    words: Iterable[str], device: Device, assumptions: Assumptions
-) -> tuple[Device, Assumptions]:
+def apply(words: Iterable[str], device: Device, assumptions: Assumptions) -> tuple[Device, Assumptions]:
     """Apply ``NAME=VALUE`` to the device or to the assumptions.
 
     Raises:

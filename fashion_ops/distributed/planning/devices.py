@@ -6,6 +6,7 @@ from pathlib import Path
 
 FILE = Path(__file__).with_name("devices.csv")
 CPU = "cpu"
+NUMBERS = ("utilisation", "memory_gb", "memory_gb_s", "link_gb_s")
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Device:
         name: as in the catalogue.
         precision: of matrix products in training and inference: bf16, fp16 or fp32.
         tflops: dense matrix products in that precision, 10^12 operations a second (2 a MAC).
+        utilisation: share of them that training and predicting with convolutions reaches.
         memory_gb: 10^9 bytes.
         memory_gb_s: bandwidth of the memory, 10^9 bytes a second.
         link_gb_s: to another device of the same node, each way, 10^9 bytes a second.
@@ -25,6 +27,7 @@ class Device:
     name: str
     precision: str
     tflops: float
+    utilisation: float
     memory_gb: float
     memory_gb_s: float
     link_gb_s: float
@@ -37,7 +40,7 @@ class Device:
 
 
 def devices() -> dict[str, Device]:
-    """The catalogue by name, each in the fastest precision that training uses on it: bf16, else fp16."""
+    """The catalogue by name, each device in the precision that training uses on it: bf16, else fp16."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return {row["name"]: _device(row) for row in csv.DictReader(file)}
 
@@ -59,5 +62,7 @@ def find_device(name: str) -> Device:
 def _device(row: dict[str, str]) -> Device:
     """Read a row of the catalogue."""
     precision = next(p for p in ("bf16", "fp16", "fp32") if row[f"{p}_tflops"])
-    numbers = {name: float(row[name]) for name in ("memory_gb", "memory_gb_s", "link_gb_s")}
-    return Device(row["name"], precision, float(row[f"{precision}_tflops"]), source=row["source"], **numbers)
+    numbers = {name: float(row[name]) for name in NUMBERS}
+    return Device(
+        row["name"], precision, float(row[f"{precision}_tflops"]), source=row["source"], **numbers
+    )

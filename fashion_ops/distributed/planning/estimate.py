@@ -1,8 +1,8 @@
 """How long the work of each step takes on some devices, and what limits it.
 
-In each batch a device computes, its process starts operations, its loaders prepare the next batch, and a
-training exchanges gradients. They overlap, so the slowest of them is the time of the batch and the bound
-of the phase. On a CPU, and where the training process loads itself, loading comes on top.
+In each batch a device computes, its process starts operations, its loaders prepare the next batch, and
+a training exchanges gradients. They overlap, so the slowest of them is the time of the batch and the
+bound of the phase. On a CPU, and where the training process loads itself, loading comes on top.
 """
 
 from collections import Counter
@@ -116,7 +116,7 @@ def phase_seconds(
     batches = phase.samples / phase.batch / (1 if phase.trains else width)
     own = phase.batch / width if phase.trains else phase.batch  # inputs of a batch on one device
     parts = {
-        "compute": 2 * phase.macs * own / (device.tflops * 1e12 * a.utilisation),
+        "compute": 2 * phase.macs * own / (device.tflops * 1e12 * device.utilisation),
         "launch": phase.launches * a.launch_us * 1e-6 if not device.is_cpu else 0.0,
         "network": _exchange(phase, width, device, a) if phase.trains else 0.0,
     }

@@ -1,4 +1,4 @@
-"""The networks of a plan: multiply-accumulates, operations and parameters, from ``methods.describe``."""
+"""The networks of a plan: multiply-accumulates, operations, parameters, from ``methods.describe``."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -48,7 +48,9 @@ def networks(params: Params) -> dict[str, Network]:
 def dfa_networks(config: DfaStage) -> list[Network]:
     """The networks of DFA's three stages; a stage with two networks counts as their sum."""
     stages = describe_alignment("dfa", config)["stages"]
-    return [Network(s["macs"], s["macs"] * s["networks"] / s["passes"], 60, s["parameters"]) for s in stages]
+    return [
+        Network(s["macs"], s["macs"] * s["networks"] / s["passes"], 60, s["parameters"]) for s in stages
+    ]
 
 
 @cache

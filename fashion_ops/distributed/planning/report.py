@@ -72,8 +72,8 @@ def as_table(plan: Plan) -> str:
     name = plan.device.name + ("" if plan.device.is_cpu else f" ({plan.device.precision})")
     size, a = plan.size, plan.assumptions
     lines = [
-        f"{size.name}: {size.train_photos:,} train photos with {size.total:,} garments, {size.photos:,} "
-        f"photos to evaluate on; {a.photos:,.0f} photos to predict; {name}",
+        f"{size.name}: {size.train_photos:,} train photos with {size.total:,} garments, "
+        f"{size.photos:,} photos to evaluate on; {a.photos:,.0f} photos to predict; {name}",
         "",
     ]
     many = [f"{gpus} {unit}{'s' if gpus > 1 else ''}" for gpus in plan.estimates]
@@ -94,7 +94,7 @@ def as_table(plan: Plan) -> str:
     lines += [f"  {name:12} {text}" for name, text in BOUNDS.items() if name in used]
     if any(e.measured for estimates in plan.estimates.values() for e in estimates):
         lines.append("*: from a measured rate")
-    return "\n".join([*lines, f"assumed: {a.describe()}, tflops {plan.device.tflops:g}"])
+    return "\n".join([*lines, f"assumed: {a.describe(plan.device)}"])
 
 
 def _cells(e: Estimate) -> str:

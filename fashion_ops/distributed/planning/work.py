@@ -1,9 +1,9 @@
 """What each step of the pipeline computes, for given parameters and numbers of photos and garments.
 
-A step consists of jobs, a job of phases. The jobs of ``finetune`` and ``refine`` run side by side; other
-steps have one job. A phase trains or predicts: it takes ``samples`` inputs through a network in batches,
-and prepares each of them on a CPU. What only the driver does is in seconds of one core, per unit, from
-``driver.csv``.
+A step consists of jobs, a job of phases. The jobs of ``finetune`` and ``refine`` run side by side;
+other steps have one job. A phase trains or predicts: it takes ``samples`` inputs through a network in
+batches, and prepares each of them on a CPU. What only the driver does is in seconds of one core, per
+unit, from ``driver.csv``.
 """
 
 import csv
@@ -40,7 +40,7 @@ class Phase:
         cut_mpx: 10^6 pixels cut out and resized on a CPU for one input.
         loaders: processes that load for one device; 0 if the training process loads itself.
         fetched_kb: 10^3 bytes that come over the network for one input.
-        from_store: whether they come from an object store, to each node by its own link, or from the driver.
+        from_store: whether they come from an object store, by each node's link, or from the driver.
     """
 
     trains: bool
@@ -88,7 +88,9 @@ def pipeline_work(params: Params, size: DataSize, a: Assumptions) -> list[StepWo
         }
     jobs = {
         "train_detector": _one(_train_detector(params, size, nets["detector"], a)),
-        "tune_postprocess": _one(*_detect(params, params.tune_postprocess.pictures, nets["detector"], a)),
+        "tune_postprocess": _one(
+            *_detect(params, params.tune_postprocess.pictures, nets["detector"], a)
+        ),
         "train_landmarker": _one(_train_landmarker(params, size.total, nets["landmarker"], a)),
         "finetune": tuple(_finetune(params, size, nets, a, name) for name in CATEGORY_NAMES),
         "refine": tuple(_refine(params, size, nets, a, name) for name in CATEGORY_NAMES),
@@ -126,7 +128,7 @@ def _one(*phases: Phase) -> tuple[Job, ...]:
 def _training(
     params: Params, samples: float, batch: int, net: Network, mpx: float, cached: bool, a: Assumptions
 ) -> Phase:
-    """A training whose inputs are cut from photos; ``mpx``: 10^6 pixels of what is cut for one input."""
+    """A training on what is cut from photos; ``mpx``: 10^6 pixels that are cut for one input."""
     return Phase(
         trains=True,
         samples=samples,
@@ -172,12 +174,12 @@ def _finetune(
 ) -> Job:
     epochs, batch = params.categories[name].finetune.epochs, params.finetune.batch_size
     garments, net = size.train_garments[name], nets["landmarker"]
-    return Job(name, (_crops(params, garments, epochs, batch, net, a),), params.distributed.gpus_for(name))
+    return Job(
+        name, (_crops(params, garments, epochs, batch, net, a),), params.distributed.gpus_for(name)
+    )
 
 
-def _refine(
-    params: Params, size: DataSize, nets: dict[str, Network], a: Assumptions, name: str
-) -> Job:
+def _refine(params: Params, size: DataSize, nets: dict[str, Network], a: Assumptions, name: str) -> Job:
     """The landmarker's own outputs on all garments, by one device, and the training."""
     epochs, batch = params.categories[name].refine.epochs, params.refine.batch_size
     garments = size.train_garments[name]
@@ -223,7 +225,12 @@ def _detect(params: Params, photos: float, net: Network, a: Assumptions) -> list
 
 
 def _landmarks(
-    params: Params, garments: float, photos: float, nets: dict[str, Network], a: Assumptions, variants: int
+    params: Params,
+    garments: float,
+    photos: float,
+    nets: dict[str, Network],
+    a: Assumptions,
+    variants: int,
 ) -> Phase:
     """Landmarks by ``variants`` landmarkers (one, or universal and finetuned) and a refiner."""
     refiner = 2.0 if params.refine.flip_test else 1.0
@@ -242,9 +249,7 @@ def _boxes(params: Params, photos: float, nets: dict[str, Network], a: Assumptio
     return _detect(params, photos, nets["detector"], a)
 
 
-def _evaluate(
-    params: Params, size: DataSize, nets: dict[str, Network], a: Assumptions
-) -> list[Phase]:
+def _evaluate(params: Params, size: DataSize, nets: dict[str, Network], a: Assumptions) -> list[Phase]:
     """CenterNet, the boxes, and landmarks in the ground truth's boxes and in these."""
     phases = _detect(params, size.photos, nets["detector"], a) + _boxes(params, size.photos, nets, a)
     phases += [_landmarks(params, size.garments, size.photos, nets, a, 2)]
