@@ -40,7 +40,7 @@ def test_images_and_versions_are_the_locked_ones() -> None:
     for name in ("cluster.yaml", "raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
         found = images(load(name))
         assert found and {image.partition("@")[0].rpartition(":")[2] for image in found} == {
-            f"ray-{locked('ray')}"
+            f"ray-{locked('ray')}-torch-{locked('torch')}"
         }, name
     for name in ("raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
         assert cluster_spec(name)["rayVersion"] == locked("ray")
@@ -51,7 +51,8 @@ def test_the_image_installs_the_lock_and_has_what_kuberay_calls() -> None:
     python = re.search(r"^FROM python:(\d+\.\d+)", lines, re.M)
     assert python and f"python-version {python.group(1)}" in (ROOT / "Makefile").read_text()
     assert "-r requirements.lock" in lines and "--no-deps ." in lines and " wget" in lines
-    assert f"fashion-ops:ray-{locked('ray')}" in lines
+    assert f"fashion-ops:ray-{locked('ray')}-torch-{locked('torch')} " in lines
+    assert locked("cuda-toolkit").startswith("13.") and "driver 580" in lines  # what CUDA 13 needs
     sent = (INFRA / "Dockerfile.dockerignore").read_text().split()
     for source in re.findall(r"^COPY (.+) \S+$", lines, re.M):
         for path in source.split():

@@ -130,6 +130,6 @@ def test_the_documented_command_pins_our_image_everywhere_and_again(tmp_path: Pa
             ):
                 for pod in pods(document):
                     for container in pod["containers"]:
-                        assert container["image"].endswith(f":ray-2.60.0@sha256:{digest}")
+                        assert container["image"].endswith(f":ray-2.60.0-torch-2.14.1@sha256:{digest}")
     launcher = yaml.safe_load((tmp_path / "infra" / "dagster-kubernetes.yaml").read_text())
     assert launcher["run_launcher"]["config"]["job_image"].endswith(f"@sha256:{'b' * 64}")

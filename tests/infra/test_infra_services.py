@@ -190,7 +190,7 @@ def test_dagster_accepts_the_settings_and_makes_a_job_of_a_run(monkeypatch: pyte
 
 
 def gpu_requests(node: Any) -> Iterator[str]:
-    """What asks for a GPU below ``node``: a resource, a toleration, a selector, a device, a variable."""
+    """What asks for a GPU below ``node``: resource, toleration, selector, device or variable."""
     if isinstance(node, dict):
         for key, value in node.items():
             if "nvidia" in str(key).lower() or key == "gpus":
@@ -223,3 +223,20 @@ def test_gpus_are_where_the_work_is_and_the_driver_asks_for_none() -> None:
         )  # request, limit, toleration
     joins = (INFRA / "entrypoint.sh").read_text()
     assert "--num-cpus=0 --num-gpus=0" in joins and "FASHION_OPS_RAY_CLUSTER" in joins
+
+
+def test_pods_that_compute_or_drive_are_not_moved_and_ray_has_memory_for_its_objects() -> None:
+    stays = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+    run = settings("postgres", "kubernetes")["run_launcher"]["config"]["run_k8s_config"]
+    assert run["pod_template_spec_metadata"]["annotations"] == stays
+    volumes = {volume["name"]: volume for volume in run["pod_spec_config"]["volumes"]}
+    mounts = {m["mount_path"]: m["name"] for m in run["container_config"]["volume_mounts"]}
+    memory = volumes[mounts["/dev/shm"]]["empty_dir"]  # KubeRay gives Ray's own pods theirs
+    assert memory["medium"] == "Memory"
+    limit = run["container_config"]["resources"]["limits"]["memory"]
+    assert float(memory["size_limit"][:-2]) >= 0.3 * float(limit[:-2])  # what Ray takes by default
+    for name in ("raycluster", "rayjob", "runcluster"):
+        spec = yaml.safe_load((INFRA / "ray" / f"{name}.yaml").read_text())["spec"]
+        spec = spec.get("rayClusterSpec", spec)
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            assert group["template"]["metadata"]["annotations"] == stays
