@@ -186,7 +186,8 @@ def main() -> None:
     if options.demo:
         tables.append(("step of the demo", "s", demo(options.demo, find_device("cpu"))))
     for title, unit, found in tables:
-        found.append(("all", sum(row[1] for row in found), sum(row[2] for row in found)))
+        if unit == "s":
+            found.append(("all", sum(row[1] for row in found), sum(row[2] for row in found)))
         print(f"\n| {title} | planned, {unit} | real, {unit} | planned / real |\n|---|---|---|---|")
         for name, planned, real in found:
             print(f"| {name} | {planned:.3g} | {real:.3g} | {planned / real:.2f} |")

@@ -73,15 +73,15 @@ class RunCluster(KubeRayCluster):
 
         If Kubernetes does not delete it now, the log says so, and the sensor ``ray_clusters`` does it.
         """
-        self._leave()
-        if not self.created:
-            return
         try:
-            self.client.delete(self.name, namespace=self.namespace)
+            if self.created:  # first, as a cancelled run may have little time
+                self.client.delete(self.name, namespace=self.namespace)
         except _API_ERRORS as error:
             if getattr(error, "status", None) != 404 and context.log is not None:
                 later = "the sensor ray_clusters will"
                 context.log.warning(f"{self._label} not deleted, {later}: {_reason(error)}")
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         """End what of Ray runs in this process and on this host, and restore RAY_ADDRESS."""

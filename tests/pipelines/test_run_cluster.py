@@ -132,7 +132,7 @@ WAITING = {
             {"POST": (403, "rayclusters.ray.io is forbidden")},
             "Kubernetes: rayclusters.ray.io is",
         ),
-        (READY, {"GET": (404, "page not found")}, "not found"),
+        (READY, {"POST": (404, "404 page not found")}, "Kubernetes: 404 page not found"),
     ],
     ids=["never ready", "failed", "forbidden", "no KubeRay"],
 )
@@ -146,12 +146,6 @@ def test_a_cluster_that_does_not_come_is_one_line_and_is_deleted(
     says: str,
 ) -> None:
     monkeypatch.setattr(run_cluster, "HEAD_SECONDS", 1.0)
-    if "GET" in refused:
-        monkeypatch.setattr(
-            "dagster_ray.kuberay.client.raycluster.client.stop_after_attempt", lambda _: 1
-        )
-        refused = refused | {"POST": refused["GET"]}
-        refused.pop("GET")
     api.statuses, api.refuse = [status], refused
     results = run.run(
         repository.root, repository.instance, ("synthesize", "ingest", "aggregate", "train_detector")
