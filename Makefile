@@ -9,6 +9,9 @@ UV := uv==0.13.9
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= passive
+ifneq ($(OMP_WAIT_POLICY),active)
+export GOMP_SPINCOUNT ?= 30000
+endif
 export DO_NOT_TRACK := 1
 
 .PHONY: help env demo test lint ui bench audit lock clean
