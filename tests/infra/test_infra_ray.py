@@ -126,6 +126,7 @@ def test_the_launcher_accepts_its_file() -> None:
     validate_config(prepare_config(config))  # Ray's own schema and checks
     types = config["available_node_types"]
     assert config["head_node_type"] == "head" and types["head"]["resources"] == {"CPU": 0, "GPU": 0}
+    assert types["gpu"]["node_config"]["ImageId"]  # else Ray takes one of 2022, whose driver is too old
     assert types["gpu"]["min_workers"] == 0 and types["gpu"]["resources"]["GPU"] == 1
     assert types["gpu"]["max_workers"] == config["max_workers"] == len(CATEGORY_NAMES)
     for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
