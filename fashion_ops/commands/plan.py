@@ -34,13 +34,10 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Hours and GPU-hours of every step and of a bulk prediction, and what limits each."""
-    from fashion_ops.distributed.planning import report
     from fashion_ops.distributed.planning.assumptions import Assumptions, apply
     from fashion_ops.distributed.planning.data import catalog_size, deepfashion2
     from fashion_ops.distributed.planning.devices import find_device
-    from fashion_ops.distributed.planning.estimate import estimate
     from fashion_ops.distributed.planning.measured import read_rates
-    from fashion_ops.distributed.planning.work import pipeline_work
 
     numbers, ws = parse_numbers(gpus), current_workspace()
     settings = load_params(params or ws.params)
@@ -52,6 +49,11 @@ def plan(
         check_file(out / "plan.csv", PLANS)
         check_drawings(out)
     size = deepfashion2() if choose_data(data) == "deepfashion2" else catalog_size(ws, settings)
+
+    from fashion_ops.distributed.planning import report  # imports torch, after all that may be wrong
+    from fashion_ops.distributed.planning.estimate import estimate
+    from fashion_ops.distributed.planning.work import pipeline_work
+
     work = pipeline_work(settings, size, assumptions)
     estimates = {
         n: [estimate(step, n, on, assumptions, settings.distributed, rates) for step in work]
@@ -61,7 +63,7 @@ def plan(
     typer.echo(report.as_json(found) if as_json else report.as_table(found))
     if out is not None:
         write_whole(out / "plan.csv", report.as_csv(found).encode())
-        drawn = draw(ws, {n: estimates[n] for n in numbers}, out)
+        drawn = draw(ws, estimates, out)
         if not as_json:
             typer.echo("\n".join(f"written: {path}" for path in (out / "plan.csv", *drawn)))
 
