@@ -18,6 +18,7 @@ import pandas as pd
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
+from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
@@ -46,8 +47,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Evaluate all models and write ``ws.evaluation``, with the report.
 
     Returns:
-        Landmark AP of each method on ground-truth boxes and on detected boxes, box AP, and the numbers
-        of categories without training garments and without ground truth.
+        Landmark AP of each method on ground-truth boxes and on detected boxes, PCK and EPE (pixels) of
+        the refined landmarks, box AP, and the numbers of categories without training garments and
+        without ground truth.
 
     Raises:
         ValueError: the catalog has no garments in ``evaluate.split``.
@@ -89,12 +91,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     )
     labels = read_table(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
+    accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
     metrics = metrics_json(evaluation)
     warn_of_missing(evaluation)
     with publish(ws.evaluation) as folder:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
         evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
+        pd.concat(accuracy, names=["method"]).to_csv(folder / "accuracy.csv", float_format="%.6f")
         clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
         write_predictions(folder / "predictions", {"truth_boxes": truth_boxes, "own_boxes": own_boxes})
         gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
@@ -102,6 +106,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         content = ReportContent(
             dataset=f"{params.ingest.source} layout, {p.split} split",
             num_images=len(images),
+            accuracy=accuracy["refined"],
             clusters=clusters,
             tuning=tuning_result(ws),
             images=gallery,
@@ -112,6 +117,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     return {
         **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
         **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
+        "PCK refined": float(accuracy["refined"].loc[MEAN, "PCK"]),
+        "EPE refined": float(accuracy["refined"].loc[MEAN, "EPE"]),
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(evaluation.untrained)),
         "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),
