@@ -92,6 +92,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     labels = read_table(ws.pseudo_labels / "labels.parquet")
     clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
     accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
+    mean = accuracy["refined"].loc[MEAN].to_dict()
     metrics = metrics_json(evaluation)
     warn_of_missing(evaluation)
     with publish(ws.evaluation) as folder:
@@ -117,8 +118,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     return {
         **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
         **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
-        "PCK refined": float(accuracy["refined"].loc[MEAN, "PCK"]),
-        "EPE refined": float(accuracy["refined"].loc[MEAN, "EPE"]),
+        **{f"{name} refined": mean[name] for name in ("PCK", "EPE")},
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(evaluation.untrained)),
         "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),
