@@ -17,7 +17,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         copied and how many it could not copy (model.json names these).
 
     Raises:
-        FileNotFoundError: ``start_from`` names no model folder.
+        FileNotFoundError: ``start_from`` names no model folder and no file.
         ValueError: unknown backbone, or no weight of ``start_from`` fits.
         OSError: pretrained weights can't be loaded.
     """
