@@ -1,5 +1,7 @@
 """CenterNet's Hourglass and DLA-34, written plainly under the names of its published checkpoints."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
@@ -174,7 +176,7 @@ class Dcn(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv_offset_mask(x)
         offset, mask = y[:, :18], y[:, 18:].sigmoid()
-        return deform_conv2d(x, offset, self.weight, self.bias, padding=1, mask=mask)
+        return deform_conv2d(x, offset, self.weight, self.bias, padding=(1, 1), mask=mask)
 
 
 class DeformConv(nn.Module):
@@ -225,9 +227,10 @@ class PublishedDla(nn.Module):
 
     def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
         a, b, c, d = self.base(x)
-        c8 = self.dla_up.ida_0([c, d])
-        b8 = self.dla_up.ida_1([b, *c8])
-        a8 = self.dla_up.ida_2([a, *b8])
+        up: Any = self.dla_up
+        c8 = up.ida_0([c, d])
+        b8 = up.ida_1([b, *c8])
+        a8 = up.ida_2([a, *b8])
         y = self.ida_up([a8[-1], b8[-1], c8[-1]])[-1]
         return [{name: getattr(self, name)(y) for name in self.heads}]
 
@@ -237,8 +240,9 @@ def randomise(net: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor, low in ((module.weight, 0.5), (module.running_var, 0.5)):
-                tensor.data = torch.rand(tensor.shape, generator=generator) + low
-            for tensor in (module.bias, module.running_mean):
-                tensor.data = torch.randn(tensor.shape, generator=generator) * 0.1
+            state: dict[str, Tensor] = module.state_dict()
+            for name in ("weight", "running_var"):
+                state[name].copy_(torch.rand(state[name].shape, generator=generator) + 0.5)
+            for name in ("bias", "running_mean"):
+                state[name].copy_(torch.randn(state[name].shape, generator=generator) * 0.1)
     return net.eval()
