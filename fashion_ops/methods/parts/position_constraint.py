@@ -21,7 +21,7 @@ from fashion_ops.methods.parts.heatmaps import soft_argmax
 from fashion_ops.taxonomy.grouping import Grouping
 
 SIDES = ("left_", "right_")
-# Power to which a map's density is raised before its mean is taken. The mean of a map trained to a broad
+# Power to which a map's density is raised before its mean is taken. The mean of one trained to a broad
 # target, such as GLE's cone or a Gaussian over a background that is nowhere 0, lies nearer to the map's
 # centre than the landmark does: without this, the loss of a perfect network is not 0.
 SHARPNESS = 4.0
