@@ -14,10 +14,13 @@ import json
 import logging
 from typing import Any
 
+import pandas as pd
+
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
+from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.evaluated_models import predict_models
@@ -43,8 +46,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Evaluate all models and write ``ws.evaluation``, with the report.
 
     Returns:
-        Landmark AP of each method on ground-truth boxes and on detected boxes, box AP, and the numbers
-        of categories without training garments and without ground truth.
+        Landmark AP of each method on ground-truth boxes and on detected boxes, PCK and EPE (pixels) of
+        the refined landmarks, box AP, and the numbers of categories without training garments and
+        without ground truth.
 
     Raises:
         ValueError: the catalog has no garments in ``evaluate.split``.
@@ -99,6 +103,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     return {
         **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
         **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
+        **{f"{name} refined": mean[name] for name in ("PCK", "EPE")},
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(evaluation.untrained)),
         "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),

@@ -49,7 +49,8 @@ class DetectorJob(TrainingJob):
         rows: images of the train split: image_id, width and height.
         garments: all garments on them.
         grouping: name of the grouping of their landmarks.
-        initial_weights: files of the detector that training starts from; None for none.
+        initial_weights: files of the detector, or the published file, that training starts from; None
+            for none.
         weights: the file that ``config.pretrained`` names, if it names one.
     """
 
@@ -70,22 +71,24 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
     """Collect the inputs of ``work``; images are read later.
 
     Raises:
-        FileNotFoundError: ``start_from`` names no model folder, or ``pretrained`` no file.
+        FileNotFoundError: ``start_from`` names no model folder and no file, or ``pretrained`` no file.
         ValueError: it names a model of another method.
     """
     config, catalog = params.train_detector, Catalog(ws.catalog.resolve())
     _, garments = load_garments(ws, "train", labelled=False)
     rows = catalog.images.loc[catalog.images["split"] == "train", ["image_id", "width", "height"]]
-    start = ws.root / config.start_from if config.start_from else None
-    if start is not None:
-        read_spec(start, METHOD)
+    start = str(ws.root / config.start_from) if config.start_from else None
+    initial = pack_weights(start, "train_detector.start_from")
+    if start is not None and initial is None:
+        read_spec(Path(start), METHOD)
+        initial = pack_folder(Path(start))
     return DetectorJob(
         config=config,
         seed=params.seed,
         rows=rows,
         garments=garments,
         grouping=used_grouping(ws).name,
-        initial_weights=None if start is None else pack_folder(start),
+        initial_weights=initial,
         weights=pack_weights(config.pretrained, "train_detector.pretrained"),
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),
         devices=params.distributed.devices,
@@ -119,7 +122,8 @@ def work(
         folder.mkdir()
         if config.start_from and job.initial_weights is not None:
             initial = Path(scratch, "start_from", Path(config.start_from).name)
-            unpack_folder(job.initial_weights, initial)
+            is_file = set(job.initial_weights) == {initial.name}
+            unpack_folder(job.initial_weights, initial.parent if is_file else initial)
         read_image = open_images(job.images, Path(scratch))
         data = DetectorData(job.rows, job.garments, load_grouping(job.grouping), read_image)
         pretrained = unpack_weights(job.weights, Path(scratch, "weights"))
@@ -148,7 +152,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         copied and how many it could not copy (model.json names these).
 
     Raises:
-        FileNotFoundError: ``start_from`` names no model folder.
+        FileNotFoundError: ``start_from`` names no model folder and no file.
         ValueError: unknown backbone, or no weight of ``start_from`` fits.
         OSError: pretrained weights can't be loaded.
     """
