@@ -78,12 +78,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         )
         labels = read_table(ws.pseudo_labels / "labels.parquet")
         clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
+        accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
+        mean = accuracy["refined"].loc[MEAN].to_dict()
         metrics = metrics_json(evaluation)
         warn_of_missing(evaluation)
         with publish(ws.evaluation) as folder:
             (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
             evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
             evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
+            pd.concat(accuracy, names=["method"]).to_csv(folder / "accuracy.csv", float_format="%.6f")
             clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
             tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
             write_predictions(folder / "predictions", tables)
@@ -92,6 +95,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             content = ReportContent(
                 dataset=f"{params.ingest.source} layout, {p.split} split",
                 num_images=len(images),
+                accuracy=accuracy["refined"],
                 clusters=clusters,
                 tuning=tuning_result(ws),
                 images=gallery,
