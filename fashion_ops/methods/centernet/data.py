@@ -20,6 +20,7 @@ from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.random_crop import RandomCrop, rescale_matrix
 from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
+from fashion_ops.methods.parts.fingerprint import fingerprint
 from fashion_ops.methods.parts.regions import CACHE_BYTES
 
 
@@ -74,6 +75,13 @@ class Images(Dataset[dict[str, Tensor]]):
         self._cache: tuple[Tensor, np.ndarray] | None = None
         if random_crop is None and len(image_ids) * 3 * size * size <= CACHE_BYTES:
             self._cache = self._read(np.arange(len(image_ids)))
+
+    def fingerprint(self) -> str:
+        """Hash the images' ids and their garments, without the photos' pixels."""
+        g = self.garments
+        return fingerprint(
+            self.size, self.image_ids, g.image_id, g.category_id, g.boxes, g.landmarks
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Select the epoch, counted from 0, whose random crops are drawn from now on."""
