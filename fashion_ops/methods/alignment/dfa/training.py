@@ -195,11 +195,4 @@ def scale_epochs(config: DfaStage, count: int, total: int) -> DfaStage:
 
     The epochs of ``lr_steps`` are raised by the same factor.
     """
-    epochs = max(1, round(config.epochs * total / max(count, 1)))
-    steps = config.lr_steps
-    if epochs == config.epochs:
-        return config
-    if steps is not None:
-        steps = tuple((max(1, round(n * epochs / config.epochs)), lr) for n, lr in steps)
-        epochs = sum(n for n, _ in steps)
-    return config.model_copy(update={"epochs": epochs, "lr_steps": steps})
+    return config.with_epochs(max(1, round(config.epochs * total / max(count, 1))))
