@@ -1,7 +1,7 @@
-"""How well the visibility of landmarks is predicted: visible, occluded, or cut off by the photo's edge.
+"""How well the visibility of landmarks is predicted: visible, occluded, or cut off by the photo.
 
-Most landmarks are visible, so that accuracy says little by itself: a model that calls everything visible
-reaches ``always_visible``. Cut-off landmarks are the rare state that a user of the model needs.
+Most landmarks are visible, so that accuracy says little by itself: a model that calls all of them
+visible reaches ``always_visible``. Cut-off landmarks are the rare state that users need to know.
 """
 
 from dataclasses import dataclass
@@ -38,9 +38,7 @@ class VisibilityScore:
         return {name: value for name, value in named.items() if not np.isnan(value)}
 
 
-def score_visibility(
-    predicted: np.ndarray, truth: np.ndarray, counted: np.ndarray
-) -> VisibilityScore:
+def score_visibility(predicted: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> VisibilityScore:
     """Score predicted states.
 
     Args:

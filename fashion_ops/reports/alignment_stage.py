@@ -54,11 +54,11 @@ def write_report(folder: Path, stage: int, data: str, models: Sequence[StageRepo
     text = (
         f"# DFA, stage {stage}\n\nEvaluated on {data}.\n\n"
         + "\n".join(lines)
-        + "\n\n- NE: distance over the frame's side, visible landmarks; mean of the landmarks' means. The "
-        "mean shapes are those of the training garments.\n"
-        "- Visibility has three states: visible, occluded, cut off. `always visible` is the accuracy of "
-        "calling every landmark visible.\n"
-        "- Precision and recall are those of cut-off landmarks; a dash stands where none is predicted or "
-        "none is cut off.\n"
+        + "\n\n- NE: distance over the frame's side, visible landmarks; mean of the landmarks' means. "
+        "The mean shapes are those of the training garments.\n"
+        "- Visibility has three states: visible, occluded, cut off. `always visible` is the accuracy "
+        "of calling every landmark visible.\n"
+        "- Precision and recall are those of cut-off landmarks; a dash stands where none is predicted "
+        "or none is cut off.\n"
     )
     (folder / REPORT).write_text(text, encoding="utf-8")

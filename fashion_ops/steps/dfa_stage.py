@@ -127,8 +127,8 @@ def _open(ws: Workspace, source: str) -> AlignmentCatalog:
     names = splits_of(catalog)
     if TRAIN not in names or len(names) < 2:
         raise ValueError(
-            f"{folder}: has the splits {', '.join(names) or 'none'}; needs train and another one; choose "
-            "another dfa_stage.source"
+            f"{folder}: has the splits {', '.join(names) or 'none'}; needs train and another one; "
+            "choose another dfa_stage.source"
         )
     return catalog
 

@@ -57,9 +57,7 @@ class Localiser:
 
         Of the annotations they depend on the boxes only.
         """
-        box = extract(
-            self.backbone, catalog.image, points.image_id, garment_boxes(points.box, SIZE)
-        )
+        box = extract(self.backbone, catalog.image, points.image_id, garment_boxes(points.box, SIZE))
         places = self._places(catalog, points, self.presence.predict(box))
         work = track(ROWS, "features", len(ROWS))
         return {

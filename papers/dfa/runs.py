@@ -4,10 +4,10 @@ A row is one stage of DFA, trained with some settings on top of the row that it 
 were trained before, for whichever table, are read from disk.
 
 Every row has the same number of steps behind it. A network that inherits the weights of the stage
-before it (``dfa_stage.inherit``) shares the epochs of the run with that stage: of N epochs the stages of
-a chain take a third each, and the last one the rest; a stage 1 that nothing continues takes all. So a
-row of stage 3 is better than one of stage 1 for its stages, not for its length. DeepPose's chain is
-divided likewise, and so is IDPR's, whose routed networks continue the one with pseudo-labels.
+before it (``dfa_stage.inherit``) shares the epochs of the run with that stage: of N epochs the stages
+of a chain take a third each, and the last one the rest; a stage 1 that nothing continues takes all. So
+a row of stage 3 can be better than one of stage 1 for its stages, not for its length. DeepPose's chain
+is divided likewise, and so is IDPR's, whose routed networks continue the one with pseudo-labels.
 """
 
 import hashlib
@@ -118,7 +118,7 @@ class Runs:
         return load_split(self.catalog, split, self.kind, crop_options(self.params))
 
     def epochs(self, stage: int, link: bool = False) -> int:
-        """Epochs of one network of a stage, see the module; a ``link`` is continued by another stage."""
+        """Epochs of one network of a stage, see the module; another stage continues a ``link``."""
         total = self.params.epochs
         if not self.params.inherit:
             return total

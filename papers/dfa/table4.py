@@ -40,9 +40,9 @@ def run(config: TableConfig) -> Table:
         ),
         notes=(
             f"{scores[0][0][1]}.",
-            "All rows have equal steps: the stages of DFA and DeepPose share the epochs, and so do IDPR's "
-            "routed networks and the one that they continue. All garments here are of one type, the "
-            "person, so that there is one mean shape.",
+            "All rows have equal steps: the stages of DFA and DeepPose share the epochs, and so do "
+            "IDPR's routed networks and the one that they continue. All are of one type, the person, "
+            "so that there is one mean shape.",
             "IDPR is this repository's reimplementation (docs/decisions.md). Other rows of the paper "
             "are other authors' results.",
         ),

@@ -74,7 +74,10 @@ def samples(visibility=None, previous=None, rows=None):
     ],
 )
 def test_a_data_set_is_named_after_all_of_its_labels(make, changes):
-    names = [make().fingerprint(), *(make(**{key: value}).fingerprint() for key, value in changes.items())]
+    names = [
+        make().fingerprint(),
+        *(make(**{key: value}).fingerprint() for key, value in changes.items()),
+    ]
     assert len(set(names)) == len(names) == len(changes) + 1
     assert make().fingerprint() == names[0]
 

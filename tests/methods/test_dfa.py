@@ -90,7 +90,7 @@ def test_a_cascades_loss_stands_on_the_five_fold_offset():
     batch = AlignmentSamples(data.crops, data.shapes, previous).__getitems__(list(range(8)))
     loss = module.losses(batch, step_generator(0, 0, torch.device("cpu")))["loss"]
     observed = data.shapes.observed.sum(1).mean()
-    assert float(loss) == pytest.approx(0.5 * observed * 2 * (5 * 0.1) ** 2, rel=1e-4)
+    assert loss.item() == pytest.approx(0.5 * observed * 2 * (5 * 0.1) ** 2, rel=1e-4)
 
 
 def test_one_cycle_leaves_sgds_momentum_alone():
@@ -124,7 +124,7 @@ def test_the_papers_decay_counts_the_iterations_of_each_network():
 
 
 def test_what_augmentation_moves_out_is_not_called_cut_off():
-    """Moved out of the crop by the shift: no position loss, no visibility loss; cut off stays cut off."""
+    """Moved out of the crop by the shift: no position loss, no visibility loss."""
     data = quads(64, 4)
     config = PARAMS.model_copy(update={"flip": 0.5, "scale": 0.0, "shift": 0.4, "color": 0.0})
     module = StageModule(StageNet("tiny", 32, 4, 0, cascade=False), config, None, MIRROR, 0)

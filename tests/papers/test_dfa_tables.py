@@ -11,13 +11,19 @@ from fashion_ops.methods.alignment.idpr.inference import max_sum
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace
+from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.config import TableConfig
 from papers.dfa import figure5, figure6, paper, runs, table2, table3, table4
-from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.dfa.runs import ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
 from papers.write import write_table
 
-SHIFTS = {MEAN: 0.2, MEAN_OF_TYPE: 0.15, "IDPR": 0.1, "DeepPose (stage 1)": 0.08, "DeepPose (stage 3)": 0.05}
+SHIFTS = {
+    MEAN: 0.2,
+    MEAN_OF_TYPE: 0.15,
+    "IDPR": 0.1,
+    "DeepPose (stage 1)": 0.08,
+    "DeepPose (stage 3)": 0.05,
+}
 SHIFTS |= {row: 0.09 - 0.005 * k for k, row in enumerate(ROWS)}
 
 
@@ -137,7 +143,7 @@ def test_all_rows_have_equal_steps(inherit, tmp_path, monkeypatch):
 
 
 def test_deeppose_and_idpr_have_as_many(tmp_path, monkeypatch):
-    """DeepPose's three stages share the epochs of a row, as DFA's do; IDPR's routed networks likewise."""
+    """DeepPose's three stages share the epochs of a row, as DFA's do; IDPR's networks likewise."""
     seen: list[tuple[str, int]] = []
     none = SimpleNamespace(positions=np.zeros((1, 1, 2)))
     model = SimpleNamespace(predict=lambda *_: none)

@@ -174,7 +174,8 @@ class AlignmentSamples(Dataset[dict[str, Tensor]]):
             estimates = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], 2)
             landmarks = np.concatenate([landmarks, estimates], 1)
         if labels is not None:
-            marker = np.broadcast_to([*to_pixels(np.array([0.5, 0.0]), crops.size), 1.0], (len(crops), 1, 3))
+            right = [*to_pixels(np.array([0.5, 0.0]), crops.size), 1.0]
+            marker = np.broadcast_to(right, (len(crops), 1, 3))
             landmarks = np.concatenate([landmarks, marker], 1)
         landmarks[..., :2] += crops.margin
         self.landmarks = torch.from_numpy(landmarks.astype(np.float32))

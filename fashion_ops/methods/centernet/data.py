@@ -79,9 +79,7 @@ class Images(Dataset[dict[str, Tensor]]):
     def fingerprint(self) -> str:
         """Hash the images' ids and their garments, without the photos' pixels."""
         g = self.garments
-        return fingerprint(
-            self.size, self.image_ids, g.image_id, g.category_id, g.boxes, g.landmarks
-        )
+        return fingerprint(self.size, self.image_ids, g.image_id, g.category_id, g.boxes, g.landmarks)
 
     def set_epoch(self, epoch: int) -> None:
         """Select the epoch, counted from 0, whose random crops are drawn from now on."""

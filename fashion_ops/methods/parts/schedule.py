@@ -74,7 +74,7 @@ def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> 
     if config.lr_steps is None:
         steps = max(3, steps)
         rise = max(0.1, 2 / steps)  # a rise of a single step divides by zero
-        # DFA's SGD has a constant momentum; Adam's first beta falls and rises against the learning rate.
+        # DFA's SGD has one momentum; Adam's first beta falls and rises against the learning rate.
         cycle = not isinstance(optimizer, SGD)
         return OneCycleLR(optimizer, config.lr, steps, pct_start=rise, cycle_momentum=cycle)
     steps_an_epoch = max(1, steps // config.epochs)

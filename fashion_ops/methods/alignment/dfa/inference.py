@@ -102,7 +102,7 @@ class TrainedStage:
     ) -> Output:
         """Run one network on a batch.
 
-        ``previous`` are the normalised positions and pseudo-labels of the stage before; None in stage 1.
+        ``previous`` are the normalised positions and the pseudo-labels of the stage before, if any.
         """
         device = next(net.parameters()).device
         pixels = normalize(crops.to(device) / 255).contiguous(memory_format=torch.channels_last)

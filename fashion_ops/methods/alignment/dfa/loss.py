@@ -2,8 +2,8 @@
 
 Positions and pseudo-labels: half the squared Euclidean distance, averaged over the batch, as Caffe's
 Euclidean loss. Visibility: cross entropy, averaged over the landmarks that the garment's type has. A
-landmark that is cut off gives no position loss, an occluded one does. In stages 2 and 3 positions are in the unit that
-the network predicts: five times the offset (``model``).
+landmark that is cut off gives no position loss, an occluded one does. In stages 2 and 3 the loss of
+positions stands on what the network predicts, five times the offset (``model``).
 """
 
 from jaxtyping import Bool, Float, Int

@@ -84,7 +84,8 @@ class PseudoLabels:
             raise ValueError("pseudo-labels of the space context cannot be mirrored")
         side = FRAME if self.space == "configuration" else 0.0
         images = self.centers[:, mirror] * [-1.0, 1.0] + [side, 0.0]
-        d = np.linalg.norm((images[:, None] - self.centers[None]).reshape(*2 * (len(images),), -1), axis=-1)
+        apart = images[:, None] - self.centers[None]
+        d = np.sqrt((apart**2).sum(axis=(2, 3)))
         return soft_labels(d, self.temperature)
 
 
