@@ -63,5 +63,5 @@ def test_a_patchs_loss_is_in_sides_of_the_patch():
         samples.__getitems__(list(range(8))), step_generator(0, 0, torch.device("cpu"))
     )
     observed = data.shapes.observed.sum(1).mean()
-    assert float(losses["position"]) == pytest.approx(observed * (0.1 / PATCH) ** 2, rel=1e-4)
-    assert float(losses["visibility"]) == pytest.approx(np.log(3), abs=0.05)
+    assert losses["position"].item() == pytest.approx(observed * (0.1 / PATCH) ** 2, rel=1e-4)
+    assert losses["visibility"].item() == pytest.approx(np.log(3), abs=0.05)

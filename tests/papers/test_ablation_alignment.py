@@ -209,8 +209,10 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
     monkeypatch.setattr(perceptron, "STEPS", 20)
     table = figure7.run(replace(aligned, epochs=3))
     assert lengths == [3, 3]
-    recall = attributes.run(aligned, lambda _: localiser).rows
-    hits = retrieval.run(aligned, lambda _: localiser).rows
+    saved = localisations.train_localiser(replace(aligned, epochs=3), 0)
+    assert lengths == [3, 3]  # read from disk
+    recall = attributes.run(aligned, lambda _: saved).rows
+    hits = retrieval.run(aligned, lambda _: saved).rows
     assert table.rows.index.tolist() == list(localisations.ROWS)
     np.testing.assert_allclose(table.rows[hits.columns], hits)
     np.testing.assert_allclose(table.rows["top-5 recall"], recall["top-5 recall"])

@@ -125,9 +125,12 @@ def test_data_without_a_validation_split(ws, tmp_path):
     read_in("in_shop", raw / "in_shop", other.alignment_catalog / "in_shop")
     changes["source"] = "in_shop"
     shop = PARAMS.model_copy(update={"dfa_stage": PARAMS.dfa_stage.model_copy(update=changes)})
-    with pytest.raises(ValueError, match="fashion-ops dfa_stage --stage 1"):
+    with pytest.raises(FileNotFoundError, match="fashion-ops dfa_stage --stage 1"):
         dfa_stage.run(shop, other, "2")  # stage 1 is of LSP's people
     assert dfa_stage.run(shop, other, "1")["NE"] > 0
+    with pytest.raises(ValueError, match=r"estimates\.safetensors: predictions of .*the catalog has"):
+        (other.alignment_catalog / "fld").symlink_to(ws.alignment_catalog.resolve() / "fld")
+        dfa_stage.run(PARAMS, other, "2")  # stage 1 is of In-shop's garments
 
 
 def test_what_a_stage_leaves(ws, metrics):
