@@ -43,8 +43,10 @@ def run(config: TableConfig, localisers: Localisers | None = None) -> Table:
     kinds = catalog.attributes["kind"].to_numpy()
     seeds = config.seeds or SEEDS
     by_seed: list[pd.DataFrame] = []
+    networks = ""
     for seed in seeds:
         localiser = localisers(seed)
+        networks = localiser.name
         train_features = localiser.features(catalog, train)
         test_features = localiser.features(catalog, test)
         rows = {}
@@ -67,7 +69,7 @@ def run(config: TableConfig, localisers: Localisers | None = None) -> Table:
         title="DFA section 4.4: attributes by where the features come from",
         columns=tuple(Column(name, drawn=not name.startswith(INTERVAL)) for name in table.columns),
         rows=table,
-        ours=f"{describe(catalog, ('train', 'test'))}; mean of {len(seeds)} seeds; {localiser.name}",
+        ours=f"{describe(catalog, ('train', 'test'))}; mean of {len(seeds)} seeds; {networks}",
         theirs=paper.DATA,
         same_data=False,
         paper=(PaperColumn(MACRO, paper.TOP5_RECALL),),

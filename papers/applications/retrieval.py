@@ -55,9 +55,10 @@ def run(config: TableConfig, localisers: Localisers | None = None) -> Table:
             f"{describe(catalog, sorted(set(catalog.garments['split'])))}: {len(queries)} queries, "
             f"{len(gallery)} images of {items} items to find{after}"
         )
-    seeds, by_seed = config.seeds or SEEDS, []
+    seeds, by_seed, networks = config.seeds or SEEDS, [], ""
     for seed in seeds:
         localiser = localisers(seed)
+        networks = localiser.name
         hits = [
             _hits(localiser, catalog, *sides[source]).rename(columns=names[source])
             for source, catalog in catalogs.items()
@@ -70,7 +71,7 @@ def run(config: TableConfig, localisers: Localisers | None = None) -> Table:
         title="DFA section 4.4: finding the same item by where the features come from",
         columns=tuple(Column(name, drawn=not name.startswith(INTERVAL)) for name in table.columns),
         rows=table,
-        ours=f"{'; '.join(descriptions)}; mean of {len(seeds)} seeds; {localiser.name}",
+        ours=f"{'; '.join(descriptions)}; mean of {len(seeds)} seeds; {networks}",
         theirs=paper.DATA,
         same_data=False,
         paper=(PaperColumn("hit@20", paper.HIT_20),),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from papers.alignment import half_interval
@@ -23,16 +24,14 @@ def over_seeds(tables: Sequence[pd.DataFrame], with_interval: Sequence[str]) -> 
         with_interval: columns that are followed by half of the 95 % interval of their mean; not with a
             single seed.
     """
-    first, columns = tables[0], {}
-    for name in first.columns:
-        columns[name] = sum(table[name] for table in tables) / len(tables)
+    rows = tables[0].index
+    columns: dict[str, np.ndarray] = {}
+    for name in tables[0].columns:
+        values = np.array([table[name].to_numpy(float) for table in tables])  # (seeds, rows)
+        columns[name] = values.mean(0)
         if name in with_interval and len(tables) > 1:
-            columns[f"{INTERVAL}{name}"] = pd.Series(
-                {row: half_interval([float(t.loc[row, name]) for t in tables]) for row in first.index}
-            )
-    out = pd.DataFrame(columns).loc[first.index]
-    out.index.name = "localisation"
-    return out
+            columns[f"{INTERVAL}{name}"] = np.array([half_interval(list(row)) for row in values.T])
+    return pd.DataFrame(columns, index=rows.rename("localisation"))
 
 
 def claims(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[str]:
@@ -41,7 +40,8 @@ def claims(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> list[str]:
     for better, worse in CLAIMS:
         parts = []
         for name in columns:
-            pairs = [(float(t.loc[better, name]), float(t.loc[worse, name])) for t in tables]
+            by_row = [dict(zip(t.index, t[name].to_numpy(float), strict=True)) for t in tables]
+            pairs = [(values[better], values[worse]) for values in by_row]
             count = sum(a >= b for a, b in pairs)
             numbers = ", ".join(f"{a:.3f} and {b:.3f}" for a, b in pairs)
             parts.append(f"{name} in {count} of {len(tables)} seeds ({numbers})")
