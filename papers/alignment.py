@@ -1,16 +1,21 @@
 """What the tables of fashion alignment share: FLD's garments and the errors of predicted landmarks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
+from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
 from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.methods.parts.frames import letterbox
 from papers.config import TableConfig
 
 SEEDS = (0, 1, 2)
 VISIBLE = 2  # COCO's visibility flag
+MEAN, MEAN_OF_TYPE = "mean shape", "mean shape of each type"  # rows that need no network
+_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, 97.5 %, by number of values
 OUTLIER = 0.15  # of the letterbox's side: 34 px of 224
 TOGETHER, APART = 0.05, 0.15  # of the side: two points at one place, and at two places
 
@@ -78,6 +83,30 @@ def load_fld(config: TableConfig) -> AlignmentData:
     kind = "FLD" if is_papers_data else "synthetic FLD"
     name = f"{kind}, {len(train)} training and {len(test)} test garments"
     return AlignmentData(catalog, train, test, name, is_papers_data)
+
+
+def mean_shapes(
+    train: AlignmentLandmarks, test: AlignmentLandmarks
+) -> dict[str, Float[np.ndarray, "n k 2"]]:
+    """The mean shape of all training garments and that of each clothing type, in the test boxes.
+
+    Returns:
+        By ``MEAN`` and ``MEAN_OF_TYPE``, (x, y) in pixels of the test images. The second one knows the
+        type of a garment, as no network here does.
+    """
+    points = letterbox(train.box, 1.0, centered=True).apply(train.xy)
+    frame = letterbox(test.box, 1.0, centered=True)
+    overall = np.broadcast_to(mean_points(points, train.observed), test.xy.shape)
+    of_type = mean_points_by_kind(points, train.observed, train.clothes_type, test.clothes_type)
+    return {MEAN: frame.invert(overall), MEAN_OF_TYPE: frame.invert(of_type)}
+
+
+def half_interval(values: Sequence[float]) -> float:
+    """Half the 95 % interval of the mean over seeds, by Student's t; NaN for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return float("nan")
+    return _T.get(n, 2.6) * float(np.std(values, ddof=1)) / n**0.5
 
 
 def distances(

@@ -21,7 +21,7 @@ from fashion_ops.workspace import Workspace, current_workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+    from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 
 PREDICTIONS = FileKind("fashion-ops gle predict", "fashion-ops gle predict")
 
@@ -51,7 +51,7 @@ def train(
     check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
     gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
     catalog = _catalog(ws, source)
-    points = catalog.points("train")
+    points = _points(catalog, "train")
     checkpoint = ws.checkpoints / "gle.ckpt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     params = load_params(ws.params)
@@ -66,7 +66,9 @@ def train(
 def predict(
     model: Model = Path("models/gle"),
     source: Source = "fld",
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="Split of the catalog: train, val or test; In-shop: query or gallery.")
+    ] = "test",
     out: Annotated[Path, typer.Option(help="Parquet for `fashion-ops score --metric ne`.")] = Path(
         "reports/gle.parquet"
     ),
@@ -84,7 +86,7 @@ def predict(
     check_file(out, PREDICTIONS, inputs=(model, ws.alignment_catalog))
     setting = with_device(params, device).distributed.device
     predictor, catalog = GLEPredictor.load(model, select_device(setting)), _catalog(ws, source)
-    points = catalog.points(split)
+    points = _points(catalog, split)
     predictions = predictor.predict(catalog.image, points.image_id, points.box)
     landmarks = [
         slots[points_of_type(int(kind)).slots].astype("float32").ravel()
@@ -118,6 +120,20 @@ def _parquet(table: "pd.DataFrame") -> bytes:
     metadata = {**(arrow.schema.metadata or {}), b"made_by": PREDICTIONS.mark.encode()}
     pq.write_table(arrow.replace_schema_metadata(metadata), file)
     return file.getvalue()
+
+
+def _points(catalog: "AlignmentCatalog", split: str) -> "AlignmentLandmarks":
+    """The garments of a split.
+
+    Raises:
+        ValueError: it has none.
+    """
+    points = catalog.points(split)
+    if not len(points):
+        counts = catalog.garments.loc[catalog.garments["clothes_type"] > 0, "split"].value_counts()
+        known = ", ".join(f"{name} ({n})" for name, n in sorted(counts.items())) or "none in any split"
+        raise ValueError(f"{catalog.folder}: no garments in split {split!r}; garments: {known}")
+    return points
 
 
 def _catalog(ws: Workspace, source: str) -> "AlignmentCatalog":

@@ -73,3 +73,26 @@ def mean_points(points: np.ndarray, observed: np.ndarray) -> np.ndarray:
     total = np.where(observed[..., None], points, 0.0).sum(axis=0)
     known = points[observed].mean(axis=0) if observed.any() else np.zeros(2)
     return np.where(counts > 0, total / np.maximum(counts, 1), known)
+
+
+def mean_points_by_kind(
+    points: np.ndarray, observed: np.ndarray, kinds: np.ndarray, like: np.ndarray
+) -> np.ndarray:
+    """Mean shape of each kind of garment, laid out for other garments.
+
+    Args:
+        points: (N, n, 2) in a common frame.
+        observed: bool (N, n).
+        kinds: (N,) kind of each garment, such as its clothing type.
+        like: (M,) kinds of the garments that the shapes are for.
+
+    Returns:
+        (M, n, 2); a kind without any garment gets the mean over all, see ``mean_points``.
+    """
+    overall = mean_points(points, observed)
+    out = np.broadcast_to(overall, (len(like), *overall.shape)).copy()
+    for kind in np.unique(like):
+        rows = kinds == kind
+        if observed[rows].any():
+            out[like == kind] = mean_points(points[rows], observed[rows])
+    return out

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fashion_ops.params.section import TrainingConfig
 
@@ -19,6 +19,9 @@ class DfaStage(TrainingConfig):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     input_size: int = Field(default=48, ge=16, description="side of the square crops, pixels")
     frame: Literal["letterbox", "box"] = "letterbox"
+    padding: float = Field(
+        default=1.2, ge=1, description="side of the crop over that of the box; 1 as published"
+    )
     per_type: bool = Field(
         default=False, description="a model per clothing type; else one of 8 landmarks with a mask"
     )
@@ -26,8 +29,19 @@ class DfaStage(TrainingConfig):
     temperature: float = Field(default=20.0, gt=0, description="T of stage 1, 224-px units")
     visibility_weight: float = Field(default=0.1, ge=0, description="alpha of eq. 4")
     label_weight: float = Field(default=1.0, ge=0, description="beta of eq. 4")
-    decay: tuple[float, float] = Field(default=(0.33, 0.67), description="t1 and t2, share of the run")
+    decay: tuple[float, float] = Field(default=(0.33, 0.67), description="t1 and t2 of eq. 4")
+    decay_unit: Literal["share", "iterations"] = Field(
+        default="share", description="of decay: shares of a network's run, or its iterations"
+    )
     schedule: Literal["decaying", "as_printed"] = "decaying"
+    inherit: bool = Field(
+        default=True,
+        description="stages 2 and 3 start from the weights of the stage before; else as stage 1 does",
+    )
+    label_input: bool = Field(
+        default=False,
+        description="stage 3 also takes stage 2's pseudo-labels as input (Table 5; not in the release)",
+    )
     branches: Literal["routing", "average", "one"] = Field(
         default="routing", description="stage 3: easy or hard, the average of two, or one network"
     )
@@ -45,3 +59,15 @@ class DfaStage(TrainingConfig):
     )
     position_constraint_k: int = Field(default=4, ge=1, description="hardest landmarks of a part")
     position_constraint_parts: Literal["sides", "whole"] = "sides"
+
+    @model_validator(mode="after")
+    def _decay_fits_its_unit(self) -> "DfaStage":
+        t1, t2 = self.decay
+        if not 0 <= t1 <= t2:
+            raise ValueError(f"decay is [{t1:g}, {t2:g}]: must be [t1, t2] with 0 <= t1 <= t2")
+        if self.decay_unit == "share" and t2 > 1:
+            raise ValueError(
+                f"decay is [{t1:g}, {t2:g}]: shares are at most 1; for iterations set decay_unit to "
+                "iterations"
+            )
+        return self

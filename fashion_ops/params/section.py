@@ -1,7 +1,8 @@
 """The base of all sections of ``params.yaml`` and of all training configurations; reading YAML."""
 
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -42,6 +43,20 @@ class TrainingConfig(Section):
                 f"lr_steps start with {self.lr_steps[0][1]}, lr is {self.lr}: must be equal"
             )
         return self
+
+    def with_epochs(self, epochs: int) -> Self:
+        """Copy with another length; ``lr_steps`` keep their shares of the run.
+
+        A step that gets less than half an epoch is left out.
+        """
+        changes: dict[str, Any] = {"epochs": epochs}
+        if self.lr_steps is not None:
+            ends = [0, *accumulate(n for n, _ in self.lr_steps)]
+            ends = [round(end * epochs / self.epochs) for end in ends]
+            lengths = [end - start for start, end in pairwise(ends)]
+            steps = [(n, lr) for n, (_, lr) in zip(lengths, self.lr_steps, strict=True) if n]
+            changes |= {"lr_steps": steps, "lr": steps[0][1]}
+        return type(self).model_validate(self.model_dump() | changes)
 
 
 def read_yaml(model: type[Model], path: Path) -> Model:

@@ -3,7 +3,8 @@
 Stage 2 reads the predictions of stage 1, and stage 3 those of stage 2. The step writes, for each model
 of the stage (one for all clothing types, or one per type): the model folder, ``estimates.safetensors``
 (input of the next stage), ``predictions.parquet`` (input of ``fashion-ops score``) and
-``clusters.png`` (Fig. 4). Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver,
+``clusters.png`` (Fig. 4); and for the whole stage ``report.md``. It evaluates on ``val``; where a data
+set has no such split (LSP, In-shop), on the first one after ``train``. Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver,
 ``work`` trains without access to the workspace, ``publish`` writes the result on the driver.
 """
 
@@ -30,9 +31,11 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.errors.reading import read_arrays
-from fashion_ops.evaluation.mean_shape import mean_points
+from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
 from fashion_ops.evaluation.normalized_error import counted, errors, ne
-from fashion_ops.methods.alignment.data import Split, kinds_of, load_split
+from fashion_ops.evaluation.visibility import score_visibility
+from fashion_ops.methods.alignment.crops import crop_options
+from fashion_ops.methods.alignment.data import Split, kinds_of, load_split, splits_of
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
@@ -43,9 +46,10 @@ from fashion_ops.methods.parts.trainer import Group, OnEpoch, TrainerOptions
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.progress import track
 from fashion_ops.reports.alignment_clusters import draw_patterns
+from fashion_ops.reports.alignment_stage import StageReport, write_report
 from fashion_ops.workspace import Workspace
 
-SPLITS = ("train", "val", "test")
+TRAIN = "train"
 ESTIMATES = "estimates.safetensors"
 _ARRAYS = ("positions", "visibility", "labels", "branch")  # of an ``Estimate``
 
@@ -71,7 +75,7 @@ class StageJob(TrainingJob):
     @property
     def samples(self) -> int:
         """Number of training garments."""
-        return int((self.garments["split"] == "train").sum())
+        return int((self.garments["split"] == TRAIN).sum())
 
     @property
     def epochs(self) -> None:
@@ -85,8 +89,7 @@ def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
         FileNotFoundError: the stage before has not been trained yet, or not for a kind of garment.
     """
     config, number = params.dfa_stage, int(stage)
-    folder = (ws.alignment_catalog / config.source).resolve()
-    catalog = AlignmentCatalog(folder)
+    catalog = _open(ws, config.source)
     previous = {}
     if number > 1:
         kinds = kinds_of(catalog, config.per_type)
@@ -96,7 +99,7 @@ def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
         number=number,
         seed=params.seed,
         garments=catalog.garments,
-        catalog=folder,
+        catalog=catalog.folder,
         previous=previous,
         images=ImageChunks(catalog, catalog.garments["image_id"].to_numpy()),
         devices=params.distributed.devices,
@@ -124,6 +127,7 @@ def work(
     """
     config, stage = job.config, f"dfa_stage {job.number}"
     history: list[dict[str, float]] = []
+    reports: list[StageReport] = []
     metrics: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         scratch, folder = Path(name), Path(name, "stage")
@@ -135,37 +139,49 @@ def work(
             model_folder = folder / kind
             model_folder.mkdir()
             options = job.options(checkpoints.path(kind), checkpoints.report, group)
-            trained, val = _train_kind(job, catalog, kind, model_folder, options)
+            trained, report = _train_kind(job, catalog, kind, model_folder, options)
             history += trained.history
-            for key, value in (val | trained.history[-1]).items():
+            reports.append(report)
+            for key, value in (report.metrics | trained.history[-1]).items():
                 metrics.setdefault(key, []).append(value)
         write_history(folder, history)
+        write_report(folder, job.number, f"{config.source}, split {_evaluated(catalog)}", reports)
         files = pack_folder(folder)
     return Result(files, {name: float(np.mean(values)) for name, values in metrics.items()})
 
 
 def _train_kind(
     job: StageJob, catalog: AlignmentCatalog, kind: str, folder: Path, options: TrainerOptions
-) -> tuple[TrainedStage, dict[str, float]]:
+) -> tuple[TrainedStage, StageReport]:
     """Train one model of a stage, and write it and its predictions into the existing ``folder``.
 
     Returns:
-        The model, and the metrics of its predictions for the val split.
+        The model, and the scores of its predictions for the evaluated split.
+
+    Raises:
+        ValueError: the predictions of the stage before are of other garments.
     """
     config, number = job.config, job.number
-    splits = {name: load_split(catalog, name, kind, config.input_size, config.frame) for name in SPLITS}
-    stage_before, known = _read_previous(job.previous.get(kind), select_device(job.device))
-    previous = None if stage_before is None else PreviousStage(stage_before, known["train"])
-    train = splits["train"]
+    names = splits_of(catalog)
+    splits = {name: load_split(catalog, name, kind, crop_options(config)) for name in names}
+    stage_before, known = _read_previous(job, kind, splits)
+    previous = None if stage_before is None else PreviousStage(stage_before, known[TRAIN])
+    train, evaluated = splits[TRAIN], _evaluated(catalog)
     trained = train_stage(config, number, train.data, job.seed, previous, options=options)
     estimates = {name: trained.predict(split.crops, known.get(name)) for name, split in splits.items()}
     trained.save(folder)
     write_estimates(folder / ESTIMATES, estimates)
     _write_predictions(folder / "predictions.parquet", splits, estimates)
     if trained.labels is not None:
-        positions = known["train"].positions if known else None
+        positions = known[TRAIN].positions if known else None
         draw_patterns(folder / "clusters.png", number, trained.labels, train, positions)
-    return trained, _evaluate(splits, estimates["val"])
+    scores = _evaluate(train, splits[evaluated], estimates[evaluated])
+    return trained, StageReport(kind, len(train), len(splits[evaluated]), scores)
+
+
+def _evaluated(catalog: AlignmentCatalog) -> str:
+    """The split that a stage is evaluated on: the first one that it is not trained on."""
+    return next(name for name in splits_of(catalog) if name != TRAIN)
 
 
 def publish(ws: Workspace, stage: str, result: Result) -> dict[str, float]:
@@ -183,12 +199,12 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         stage: ``1``, ``2`` or ``3``.
 
     Returns:
-        Means over the stage's models: ``NE`` (normalised error over visible landmarks) on the val
-        split, and ``NE mean shape``; ``hard``, the share of val garments routed to the hard network
-        (stage 3 only); the losses of the last epoch.
+        Means over the stage's models, see ``_evaluate``; and the losses of the last epoch.
 
     Raises:
-        FileNotFoundError: the stage before was not trained yet.
+        FileNotFoundError: there is no such catalog, or the stage before was not trained yet.
+        ValueError: the catalog has no garments to train on or to evaluate, or the stage before was
+            trained with other settings.
     """
     return run_training(
         f"dfa_stage {stage}",
@@ -222,6 +238,29 @@ def read_estimates(path: Path) -> dict[str, Estimate]:
     return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
 
 
+def _open(ws: Workspace, source: str) -> AlignmentCatalog:
+    """Open the catalog of a source that has garments to train on and others to evaluate.
+
+    Raises:
+        FileNotFoundError: the catalog does not exist yet.
+        ValueError: it has no training split, or no other one.
+    """
+    folder = ws.alignment_catalog / source
+    if not (folder / "garments.parquet").is_file():
+        raise FileNotFoundError(
+            f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one if "
+            f"ingest_alignment.sources names {source}"
+        )
+    catalog = AlignmentCatalog(folder)
+    names = splits_of(catalog)
+    if TRAIN not in names or len(names) < 2:
+        raise ValueError(
+            f"{folder}: has the splits {', '.join(names) or 'none'}; needs train and another one; "
+            "choose another dfa_stage.source"
+        )
+    return catalog
+
+
 def _pack_previous(folder: Path, number: int) -> Files:
     """The files of one model of the trained stage ``number``.
 
@@ -236,23 +275,35 @@ def _pack_previous(folder: Path, number: int) -> Files:
 
 
 def _read_previous(
-    files: Files | None, device: torch.device
+    job: StageJob, kind: str, splits: dict[str, Split]
 ) -> tuple[TrainedStage | None, dict[str, Estimate]]:
-    """Read one model of the stage before.
+    """Read one model of the stage before, on the device of the job.
 
     Args:
-        files: of its folder; None for stage 1.
-        device: where its networks run.
+        job: its ``previous`` holds the files of the model.
+        kind: which model, see ``kinds_of``.
+        splits: the garments by split, which its predictions must be of.
 
     Returns:
         The trained stage and its predictions by split; None and an empty dict for stage 1.
+
+    Raises:
+        ValueError: its predictions are of other garments.
     """
-    if files is None:
+    if kind not in job.previous:
         return None, {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        unpack_folder(files, folder)
-        return TrainedStage.load(folder, device), read_estimates(folder / ESTIMATES)
+        unpack_folder(job.previous[kind], folder)
+        known = read_estimates(folder / ESTIMATES)
+        before = {name: len(estimate.positions) for name, estimate in known.items()}
+        here = {name: len(split) for name, split in splits.items()}
+        if before != here:
+            raise ValueError(
+                f"{kind}/{ESTIMATES} of stage {job.number - 1}: predictions of {before} garments, the "
+                f"catalog has {here}; run `fashion-ops dfa_stage --stage {job.number - 1}` again"
+            )
+        return TrainedStage.load(folder, select_device(job.device)), known
 
 
 def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:
@@ -274,26 +325,36 @@ def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str
     table.to_parquet(path, compression="zstd")
 
 
-def _evaluate(splits: dict[str, Split], estimate: Estimate) -> dict[str, float]:
-    """Evaluate the predictions of one model for the val split.
+def _evaluate(train: Split, evaluated: Split, estimate: Estimate) -> dict[str, float]:
+    """Evaluate the predictions of one model.
 
     Args:
-        splits: the garments of the train split, for the mean shape, and of the val split.
-        estimate: predictions for the val split.
+        train: the training garments, for the mean shapes.
+        evaluated: the garments to evaluate on.
+        estimate: predictions for them.
 
     Returns:
-        ``NE`` of the predictions and ``NE mean shape``, over visible landmarks; ``hard``, the share of
-        garments routed to the hard network, in stage 3 only.
+        ``NE``, the normalised error over visible landmarks, ``NE mean shape`` and ``NE mean shape of
+        type``; the scores of visibility (``evaluation.visibility``); ``hard``, the share of garments
+        routed to the hard network, in stage 3 only.
     """
-    val, train = splits["val"], splits["train"]
-    mask = counted(val.rows.visibility, "visible")
-    shape = mean_points(train.shapes.positions, train.shapes.observed)
-    mean_shape = np.broadcast_to(shape, estimate.positions.shape)
-    frame = val.crops.frame
-    metrics = {
-        name: ne(errors(val.to_pixels(p), val.rows.xy, val.rows.box, frame), mask).macro
-        for name, p in (("NE", estimate.positions), ("NE mean shape", mean_shape))
+    rows, shapes, positions = evaluated.rows, train.shapes, estimate.positions
+    mask, frame = counted(rows.visibility, "visible"), evaluated.crops.frame
+    shape = mean_points(shapes.positions, shapes.observed)
+    of_type = mean_points_by_kind(
+        shapes.positions, shapes.observed, train.rows.clothes_type, rows.clothes_type
+    )
+    named = {
+        "NE": positions,
+        "NE mean shape": np.broadcast_to(shape, positions.shape),
+        "NE mean shape of type": of_type,
     }
+    metrics = {
+        name: ne(errors(evaluated.to_pixels(p), rows.xy, rows.box, frame), mask).macro
+        for name, p in named.items()
+    }
+    states = estimate.visibility.argmax(-1)
+    metrics |= score_visibility(states, rows.state, rows.present).metrics()
     if (estimate.branch >= 0).any():
         metrics["hard"] = float((estimate.branch == HARD).mean())
     return metrics

@@ -1,5 +1,7 @@
 """DFA's Figure 7: the tables of attributes and of retrieval in one, for ``dfa --figure 7``."""
 
+from functools import cache, partial
+
 import pandas as pd
 
 from papers.applications import attributes, retrieval
@@ -15,15 +17,16 @@ def run(config: TableConfig) -> Table:
         FileNotFoundError: a catalog is missing.
         ValueError: a catalog has no garments to train on or to evaluate.
     """
-    localiser = train_localiser(config)
-    left, right = attributes.run(config, localiser), retrieval.run(config, localiser)
-    columns = [left.column(attributes.MACRO), *right.columns]
-    rows = pd.concat([left.rows[[attributes.MACRO]], right.rows], axis=1)
+    localisers = cache(partial(train_localiser, config))
+    left, right = attributes.run(config, localisers), retrieval.run(config, localisers)
+    names = [name for name in left.rows.columns if str(name).endswith(attributes.MACRO)]
+    columns = [*(left.column(str(name)) for name in names), *right.columns]
+    rows = pd.concat([left.rows[names], right.rows], axis=1)
     rows.index.name = left.rows.index.name
     return Table(
         name="figure7",
         title="DFA Figure 7: attributes and retrieval by where the features come from",
-        columns=tuple(Column(c.name, c.digits) for c in columns),
+        columns=tuple(Column(c.name, c.digits, drawn=c.drawn) for c in columns),
         rows=rows,
         ours=f"attributes: {left.ours}; retrieval: {right.ours}",
         theirs=left.theirs,

@@ -1,26 +1,32 @@
 """The four localisations of section 4.4 and their features.
 
-Boxes come from the annotations. Two GLE networks predict joints and landmarks, one trained on FLD's
-joints and one on its landmarks. The backbone of the latter extracts the features of all four, unless
-the settings name a backbone with ImageNet's weights, like the paper's "off-the-shelf" ones.
+Boxes come from the annotations, and nothing else does. Two GLE networks predict joints and landmarks,
+one trained on FLD's joints and one on its landmarks; a perceptron predicts which landmarks a garment
+shows. The backbone of the landmarks' network extracts the features of all four, unless the settings
+name a backbone with ImageNet's weights, like the paper's "off-the-shelf" ones. Networks that were
+trained before, for whichever table, are read from ``.checkpoints/applications``.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 from torch import nn
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import make_backbone
-from fashion_ops.methods.alignment.gle.training import train_gle
+from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
 from fashion_ops.params import read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 from papers.alignment import load_fld
 from papers.applications.features import Places, extract, garment_boxes, patches, whole_images
+from papers.applications.presence import Presence
 from papers.config import TableConfig
 
 ROWS = ("full image", "bbox", "human joints", "fashion landmarks")
@@ -36,37 +42,55 @@ class Localiser:
         landmarks: predicts the 8 slots of FLD.
         joints: predicts 14 human joints.
         backbone: extracts the features.
+        presence: predicts which landmarks a garment shows, from the features of its box.
         name: backbone and training, in words.
     """
 
     landmarks: GLEPredictor
     joints: GLEPredictor
     backbone: nn.Sequential
+    presence: Presence
     name: str
 
     def features(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, np.ndarray]:
-        """Features (N, F) of these garments by localisation; F depends on the localisation."""
-        work = track(self._places(catalog, points).items(), "features", len(ROWS))
+        """Features (N, F) of these garments by localisation; F depends on the localisation.
+
+        Of the annotations they depend on the boxes only.
+        """
+        box = extract(self.backbone, catalog.image, points.image_id, garment_boxes(points.box, SIZE))
+        places = self._places(catalog, points, self.presence.predict(box))
+        work = track(ROWS, "features", len(ROWS))
         return {
-            row: extract(self.backbone, catalog.image, points.image_id, places) for row, places in work
+            row: box
+            if row == "bbox"
+            else extract(self.backbone, catalog.image, points.image_id, places[row])
+            for row in work
         }
 
-    def _places(self, catalog: AlignmentCatalog, points: AlignmentLandmarks) -> dict[str, Places]:
+    def _places(
+        self, catalog: AlignmentCatalog, points: AlignmentLandmarks, present: Bool[np.ndarray, "n 8"]
+    ) -> dict[str, Places]:
         sizes = catalog.images.set_index("image_id").loc[points.image_id, ["width", "height"]]
         joints = self.joints.predict(catalog.image, points.image_id, points.box)
         landmarks = self.landmarks.predict(catalog.image, points.image_id, points.box)
         return {
             "full image": whole_images(sizes.to_numpy(np.float64), SIZE),
-            "bbox": garment_boxes(points.box, SIZE),
             "human joints": patches(
                 joints[..., :2], joints[..., 2] > MIN_CONFIDENCE, points.box, PATCH
             ),
-            "fashion landmarks": patches(landmarks[..., :2], points.present, points.box, PATCH),
+            "fashion landmarks": patches(landmarks[..., :2], present, points.box, PATCH),
         }
 
 
-def train_localiser(config: TableConfig) -> Localiser:
-    """Train both networks on FLD's training garments.
+Localisers = Callable[[int], Localiser]  # of a seed
+
+
+def train_localiser(config: TableConfig, seed: int) -> Localiser:
+    """Train both networks and the presence of landmarks on FLD's training garments.
+
+    Args:
+        config: options of the table.
+        seed: of all three.
 
     Raises:
         FileNotFoundError: the catalog of FLD does not exist yet.
@@ -77,29 +101,46 @@ def train_localiser(config: TableConfig) -> Localiser:
         GLEConfig() if config.training_config is None else read_yaml(GLEConfig, config.training_config)
     )
     if config.epochs is not None:
-        settings = settings.model_copy(update={"epochs": config.epochs, "lr_steps": None})
-    options = config.training
-    landmarks = train_gle(
-        settings, data.train, data.catalog.image, seed=config.params.seed, options=options
+        settings = settings.with_epochs(config.epochs)
+    digest = hashlib.sha256(settings.model_dump_json().encode())
+    digest.update((data.catalog.folder / "garments.parquet").read_bytes())
+    folder = config.ws.checkpoints / "applications" / f"{digest.hexdigest()[:16]}-seed{seed}"
+    image, options = data.catalog.image, config.training
+    landmarks = _trained(
+        folder / "landmarks",
+        config.device,
+        lambda: train_gle(settings, data.train, image, seed=seed, options=options),
     )
-    joints = train_gle(
-        settings,
-        joints_of(data.catalog, data.train),
-        data.catalog.image,
-        landmarks="lsp14",
-        seed=config.params.seed,
-        options=options,
+    joints = _trained(
+        folder / "joints",
+        config.device,
+        lambda: train_gle(
+            settings,
+            joints_of(data.catalog, data.train),
+            image,
+            landmarks="lsp14",
+            seed=seed,
+            options=options,
+        ),
     )
+    backbone, data_name = landmarks.model.trunk, "FLD's landmarks"
     if settings.pretrained:
-        backbone, data_name = (
-            make_backbone(settings.backbone, settings.pretrained)[0],
-            settings.pretrained,
-        )
-    else:
-        backbone, data_name = landmarks.model.trunk, "FLD's landmarks"
+        backbone, _ = make_backbone(settings.backbone, settings.pretrained)
+        data_name = settings.pretrained
     assert isinstance(backbone, nn.Sequential)
+    boxes = garment_boxes(data.train.box, SIZE)
+    features = extract(backbone, image, data.train.image_id, boxes)
+    presence = Presence.train(features, data.train.observed, seed)
     name = f"{settings.backbone} trained on {data_name}, {settings.epochs} epochs"
-    return Localiser(landmarks, joints, backbone, name)
+    return Localiser(landmarks, joints, backbone, presence, name)
+
+
+def _trained(folder: Path, device: torch.device, train: Callable[[], GLEPredictor]) -> GLEPredictor:
+    """Read a network from its folder; train and save it if it is missing."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        save_gle(folder, train())
+    return GLEPredictor.load(folder, device)
 
 
 def joints_of(catalog: AlignmentCatalog, points: AlignmentLandmarks) -> AlignmentLandmarks:

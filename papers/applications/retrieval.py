@@ -4,21 +4,24 @@ Queries are consumers' images (Consumer-to-shop) or other images of the shop (In
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from papers.alignment import open_source
+from papers.alignment import SEEDS, open_source
 from papers.applications import paper
 from papers.applications.features import Scale
 from papers.applications.localisations import (
     ROWS,
     Localiser,
+    Localisers,
     describe,
     train_localiser,
 )
 from papers.applications.ranking import hits_at
+from papers.applications.seeds import INTERVAL, claims, over_seeds
 from papers.config import TableConfig
 from papers.table import Column, PaperColumn, Table
 
@@ -26,12 +29,12 @@ KS = (1, 5, 20)
 GALLERY = ("test",)  # splits of the gallery's shop images; mmfashion's documentation adds val
 
 
-def run(config: TableConfig, localiser: Localiser | None = None) -> Table:
-    """Rank the gallery by Euclidean distance of the features, on both benchmarks.
+def run(config: TableConfig, localisers: Localisers | None = None) -> Table:
+    """Rank the gallery by Euclidean distance of the features, on both benchmarks, with each seed.
 
     Args:
         config: options of the table.
-        localiser: networks for joints and landmarks; None trains them.
+        localisers: networks for joints and landmarks by seed; None trains them.
 
     Raises:
         FileNotFoundError: a catalog is missing.
@@ -39,27 +42,36 @@ def run(config: TableConfig, localiser: Localiser | None = None) -> Table:
     """
     catalogs = {source: open_source(config, source) for source in _SIDES}
     sides = {source: _SIDES[source](catalog) for source, catalog in catalogs.items()}
-    localiser = localiser or train_localiser(config)
-    parts, chances, descriptions = [], [], []
+    localisers = localisers or partial(train_localiser, config)
+    chances, descriptions = [], []
+    names: dict[str, dict[int, str]] = {}
     for source, catalog in catalogs.items():
         queries, gallery = sides[source]
         before, after = ("", "") if source == "consumer_to_shop" else ("In-shop ", ", In-shop")
-        hits = _hits(localiser, catalog, queries, gallery)
-        parts.append(hits.rename(columns={k: f"{before}hit@{k}" for k in KS}))
+        names[source] = {k: f"{before}hit@{k}" for k in KS}
         items = len(set(gallery.item_id))
         chances += [f"{before}hit@{k} {_chance(len(gallery), len(gallery) / items, k):.3f}" for k in KS]
         descriptions.append(
             f"{describe(catalog, sorted(set(catalog.garments['split'])))}: {len(queries)} queries, "
             f"{len(gallery)} images of {items} items to find{after}"
         )
-    table = pd.concat(parts, axis=1)
-    table.index.name = "localisation"
+    seeds, by_seed, networks = config.seeds or SEEDS, [], ""
+    for seed in seeds:
+        localiser = localisers(seed)
+        networks = localiser.name
+        hits = [
+            _hits(localiser, catalog, *sides[source]).rename(columns=names[source])
+            for source, catalog in catalogs.items()
+        ]
+        by_seed.append(pd.concat(hits, axis=1))
+    columns = list(by_seed[0].columns)
+    table = over_seeds(by_seed, columns)
     return Table(
         name="retrieval",
         title="DFA section 4.4: finding the same item by where the features come from",
-        columns=tuple(Column(name) for name in table.columns),
+        columns=tuple(Column(name, drawn=not name.startswith(INTERVAL)) for name in table.columns),
         rows=table,
-        ours=f"{'; '.join(descriptions)}; {localiser.name}",
+        ours=f"{'; '.join(descriptions)}; mean of {len(seeds)} seeds; {networks}",
         theirs=paper.DATA,
         same_data=False,
         paper=(PaperColumn("hit@20", paper.HIT_20),),
@@ -68,6 +80,7 @@ def run(config: TableConfig, localiser: Localiser | None = None) -> Table:
             "of mean 0 and standard deviation 1 over the training split. Queries are consumers' "
             "images (Consumer-to-shop) or other images of the shop (In-shop).",
             f"By chance: {', '.join(chances)}.",
+            *claims(by_seed, columns),
         ),
         paper_data="DeepFashion",
     )

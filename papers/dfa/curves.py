@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-COLORS = ("#7b7b7b", "#e0a458", "#c05621", "#7fb2e5", "#2b6cb0")
+COLORS = ("#b8b8b8", "#7b7b7b", "#e0a458", "#c05621", "#7fb2e5", "#2b6cb0")
 _COLUMNS, _PANEL = 4, (2.7, 2.2)  # panels a row; inches
 
 

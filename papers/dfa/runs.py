@@ -2,6 +2,12 @@
 
 A row is one stage of DFA, trained with some settings on top of the row that it continues. Rows that
 were trained before, for whichever table, are read from disk.
+
+Every row has the same number of steps behind it. A network that inherits the weights of the stage
+before it (``dfa_stage.inherit``) shares the epochs of the run with that stage: of N epochs the stages
+of a chain take a third each, and the last one the rest; a stage 1 that nothing continues takes all. So
+a row of stage 3 can be better than one of stage 1 for its stages, not for its length. DeepPose's chain
+is divided likewise, and so is IDPR's, whose routed networks continue the one with pseudo-labels.
 """
 
 import hashlib
@@ -18,8 +24,9 @@ from safetensors.numpy import save
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.errors.reading import read_arrays
-from fashion_ops.evaluation.mean_shape import mean_points
+from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
 from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import PERSON, Split, kinds_of, load_split
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
@@ -31,11 +38,11 @@ from fashion_ops.params import DfaStage
 from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish, write_whole
-from papers.alignment import open_source
+from papers.alignment import MEAN, MEAN_OF_TYPE, open_source
 from papers.config import TableConfig
 
 TEST = "test"
-MEAN = "mean shape"
+STAGES = 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ _ONE, _TWO = {**_PLAIN, "branches": "one"}, {**_PLAIN, "branches": "average"}
 _ROUTED = {"branches": "routing"}
 STAGE_1, STAGE_2 = "1 + plabels (T=20)", "2 + plabels (offset)"
 STAGE_3 = "3 + plabels (c. offset)"
+LABEL_INPUT = "3 + plabels as input"  # Table 5 of the paper
+DIRECT = "1 direct regression"
 ROWS: dict[str, Row] = {
     "1 - visibility": Row(1, {**_PLAIN, "visibility_weight": 0.0}),
     "1 direct regression": Row(1, _PLAIN),
@@ -73,7 +82,9 @@ ROWS: dict[str, Row] = {
     "3 + auto-routing": Row(3, {**_PLAIN, **_ROUTED}, after=STAGE_2),
     "3 + plabels (offset)": Row(3, _ROUTED, "offset", STAGE_2),
     STAGE_3: Row(3, _ROUTED, "context", STAGE_2),
+    LABEL_INPUT: Row(3, {**_ROUTED, "label_input": True}, "context", STAGE_2),
 }
+PLAIN_ROWS = (MEAN, MEAN_OF_TYPE)
 
 
 @dataclass
@@ -110,21 +121,35 @@ class Runs:
         return self._load(TEST)
 
     def _load(self, split: str) -> Split:
-        return load_split(self.catalog, split, self.kind, self.params.input_size, self.params.frame)
+        return load_split(self.catalog, split, self.kind, crop_options(self.params))
 
-    def row(self, name: str) -> tuple[TrainedStage, dict[str, Estimate]]:
-        """A row's stage, trained if missing, and its estimates for the training and the test split."""
-        folder = self.folder / f"seed{self.seed}" / _slug(name)
+    def epochs(self, stage: int, link: bool = False) -> int:
+        """Epochs of one network of a stage, see the module; another stage continues a ``link``."""
+        total = self.params.epochs
+        if not self.params.inherit:
+            return total
+        part = max(1, total // STAGES)
+        return part if link else max(1, total - (stage - 1) * part)
+
+    def row(self, name: str, link: bool = False) -> tuple[TrainedStage, dict[str, Estimate]]:
+        """A row's stage, trained if missing, and its estimates for the training and the test split.
+
+        Args:
+            name: of the row.
+            link: whether another stage continues it, which makes its training shorter.
+        """
+        epochs = self.epochs(ROWS[name].stage, link)
+        folder = self.folder / f"seed{self.seed}" / f"{_slug(name)}-{epochs}"
         if not folder.is_dir():
-            self._train(name, folder)
+            self._train(name, epochs, folder)
         return TrainedStage.load(folder, self.device), read_estimates(folder / "estimates.safetensors")
 
-    def _train(self, name: str, folder: Path) -> None:
+    def _train(self, name: str, epochs: int, folder: Path) -> None:
         row = ROWS[name]
-        params = DfaStage.model_validate(self.params.model_dump() | row.changes)
+        params = DfaStage.model_validate(self.params.with_epochs(epochs).model_dump() | row.changes)
         start, before, known = time.monotonic(), None, {}
         if row.after:
-            stage, known = self.row(row.after)
+            stage, known = self.row(row.after, link=True)
             before = PreviousStage(stage, known["train"])
         stage = train_stage(
             params, row.stage, self.train.data, self.seed, before, row.space, self.training
@@ -140,11 +165,16 @@ class Runs:
             (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     def positions(self, name: str) -> np.ndarray:
-        """Normalised test positions (N, n, 2) of a row, the mean shape or another method."""
-        if name == MEAN:
-            shapes = self.train.shapes
+        """Normalised test positions (N, n, 2) of a row, a mean shape or another method."""
+        if name in PLAIN_ROWS:
+            shapes, kinds = self.train.shapes, self.train.rows.clothes_type
+            like = self.test.rows.clothes_type
+            if name == MEAN_OF_TYPE:
+                return mean_points_by_kind(shapes.positions, shapes.observed, kinds, like)
             shape = mean_points(shapes.positions, shapes.observed)
-            return np.broadcast_to(shape, self.test.shapes.positions.shape)
+            return np.broadcast_to(shape, (len(like), *shape.shape))
+        if name == "DeepPose (stage 1)":
+            name = DIRECT
         if name in ROWS:
             return self.row(name)[1][TEST].positions
         path = self.folder / f"seed{self.seed}" / f"{_slug(name)}.safetensors"
@@ -162,11 +192,10 @@ class Runs:
         return errors(predicted, split.rows.xy, split.rows.box, self.params.frame)
 
     def _deeppose(self) -> dict[str, np.ndarray]:
-        first, _ = self.row("1 direct regression")
-        model = train_deeppose(self.params, self.train.data, self.seed, first, self.training)
-        return {
-            f"DeepPose (stage {stage})": model.predict(self.test.crops, stage) for stage in (1, 2, 3)
-        }
+        first, _ = self.row(DIRECT, link=True)
+        params = self.params.with_epochs(self.epochs(2, link=True))
+        model = train_deeppose(params, self.train.data, self.seed, first, self.training)
+        return {"DeepPose (stage 3)": model.predict(self.test.crops).positions}
 
     def _idpr(self) -> dict[str, np.ndarray]:
         data, test = self.train.data, self.test
@@ -175,9 +204,13 @@ class Runs:
         plain = train_idpr(unlabelled, data, links, self.seed, self.training)
         models = {"IDPR": plain}
         if self.kind == PERSON:
-            labelled = train_idpr(self.params, data, links, self.seed, self.training)
-            routed = add_routing(self.params, labelled, data, self.seed, self.training)
-            models |= {"IDPR + plabel": labelled, "IDPR + auto-routing": routed}
+            half = self.params.with_epochs(max(1, self.params.epochs // 2))
+            rest = self.params.with_epochs(max(1, self.params.epochs - half.epochs))
+            start = train_idpr(half, data, links, self.seed, self.training)
+            models |= {
+                "IDPR + plabel": train_idpr(self.params, data, links, self.seed, self.training),
+                "IDPR + auto-routing": add_routing(rest, start, data, self.seed, self.training),
+            }
         return {n: m.predict(test.crops, test.shapes.slots) for n, m in models.items()}
 
 
@@ -205,11 +238,11 @@ def open_runs(config: TableConfig, source: str) -> list[Runs]:
     catalog = open_source(config, source)
     params = config.params.dfa_stage
     changes: dict[str, Any] = {"source": source, "per_type": False}
-    if config.epochs is not None:
-        changes |= {"epochs": config.epochs, "lr_steps": None}
     if config.backbones:
         changes["backbone"] = config.backbones[0]
     params = DfaStage.model_validate(params.model_dump() | changes)
+    if config.epochs is not None:
+        params = params.with_epochs(config.epochs)
     digest = hashlib.sha256(params.model_dump_json().encode())
     digest.update((catalog.folder / "garments.parquet").read_bytes())
     where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
@@ -222,9 +255,10 @@ def describe(runs: list[Runs], data_name: str) -> str:
     """The evaluation set and the networks, in words."""
     p, first = runs[0].params, runs[0]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
+    length = "for all stages of a row together" if p.inherit else "for each network"
     return (
         f"{data_name}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
-        f"{p.input_size}x{p.input_size}, {p.epochs} epochs a network, {seeds}"
+        f"{p.input_size}x{p.input_size}, {p.optimizer}, {p.epochs} epochs {length}, {seeds}"
     )
 
 

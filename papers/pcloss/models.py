@@ -6,7 +6,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.evaluation.normalized_error import ne
+from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import JOINT, Split, load_split
 from fashion_ops.methods.alignment.dfa.training import train_stage
 from fashion_ops.methods.alignment.gle.config import GLEConfig
@@ -24,6 +26,7 @@ from papers.alignment import (
     distances,
     duplicates,
     load_fld,
+    mean_shapes,
     outliers,
 )
 from papers.config import TableConfig
@@ -56,18 +59,14 @@ def run(config: TableConfig) -> Table:
     )
     dfa = config.params.dfa_stage.model_copy(update=PLAIN)
     if config.epochs is not None:
-        gle = gle.model_copy(update={"epochs": config.epochs})
-        dfa = dfa.model_copy(update={"epochs": config.epochs})
-    splits = [
-        load_split(data.catalog, split, JOINT, dfa.input_size, dfa.frame) for split in ("train", "test")
-    ]
+        gle, dfa = gle.with_epochs(config.epochs), dfa.with_epochs(config.epochs)
+    options = crop_options(dfa)
+    splits = [load_split(data.catalog, split, JOINT, options) for split in ("train", "test")]
     models: dict[str, Train] = {
         "regression": partial(_regress, config.training, splits[0], splits[1], dfa),
         "heatmap": partial(_heatmaps, config.training, data, gle),
     }
     seeds = config.seeds or SEEDS
-    visible = data.test.visibility == VISIBLE
-    observed = data.test.observed
     runs: dict[str, list[tuple[float, ...]]] = {}
     work = [
         (model, variant, settings, seed)
@@ -77,18 +76,12 @@ def run(config: TableConfig) -> Table:
     ]
     for model, variant, settings, seed in track(work, "pcloss"):
         predicted = models[model](settings, seed)
-        distance = distances(predicted, data.test)
-        numbers = (
-            ne(distance, visible).macro,
-            ne(distance, observed).macro,
-            outliers(distance, observed),
-            duplicates(predicted, data.test, observed),
-        )
-        runs.setdefault(f"{model}, {variant}", []).append(numbers)
+        runs.setdefault(f"{model}, {variant}", []).append(_scores(predicted, data.test))
     names = ["NE", "NE with occluded", "outliers, %", "duplicates, %"]
+    plain = {name: _scores(p, data.test) for name, p in mean_shapes(data.train, data.test).items()}
     table = pd.DataFrame(
-        [np.mean(by_seed, axis=0) for by_seed in runs.values()],
-        index=pd.Index(runs, name="model"),
+        [*plain.values(), *(np.mean(by_seed, axis=0) for by_seed in runs.values())],
+        index=pd.Index([*plain, *runs], name="model"),
         columns=names,
     )
     return Table(
@@ -110,6 +103,17 @@ def run(config: TableConfig) -> Table:
             "The slides that describe PCLoss show their tables as images; no numbers to compare with.",
             *_against_without(runs),
         ),
+    )
+
+
+def _scores(predicted: np.ndarray, test: AlignmentLandmarks) -> tuple[float, ...]:
+    """A row of the table, from positions (N, 8, 2) in image pixels."""
+    distance, observed = distances(predicted, test), test.observed
+    return (
+        ne(distance, test.visibility == VISIBLE).macro,
+        ne(distance, observed).macro,
+        outliers(distance, observed),
+        duplicates(predicted, test, observed),
     )
 
 

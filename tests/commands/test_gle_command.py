@@ -99,10 +99,43 @@ def test_an_interrupted_run_goes_on(here, monkeypatch):
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_the_checkpoint_of_other_data_is_refused(here, monkeypatch):
+    """Interrupted on FLD and started on In-shop: the run does not go on with FLD's network."""
+    from fashion_ops.methods.alignment.gle import training
+
+    raw = write_alignment_data(here / "shop", items=10, people=0)
+    read_in("in_shop", raw / "in_shop", here / "data/alignment/catalog/in_shop")
+    fit = training.fit
+
+    def until_killed(module, dataset, options):
+        def killed(epoch, losses):
+            raise KeyboardInterrupt
+
+        return fit(module, dataset, replace(options, on_epoch=killed))
+
+    command = ["gle", "train", "--config", "gle.yaml", "--out", "models/other"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", until_killed)
+        assert runner.invoke(app, command).exit_code != 0
+    checkpoint = here / ".checkpoints/gle.ckpt"
+    assert checkpoint.is_file()
+    done = runner.invoke(app, [*command, "--source", "in_shop"])
+    assert done.exit_code == 2 and "of another run, with training data" in done.output, done.output
+    assert "delete it to start over" in done.output and not (here / "models/other").exists()
+    checkpoint.unlink()
+
+
 def test_what_is_missing_is_named(here):
+    raw = write_alignment_data(here / "sides", items=4, people=6)
+    read_in("in_shop", raw / "in_shop", here / "data/alignment/catalog/shop")
+    read_in("lsp", raw / "lsp", here / "data/alignment/catalog/lsp")
+    runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
     for command, words in (
+        (["gle", "predict", "--source", "shop"], "no garments in split 'test'; garments: gallery ("),
+        (["gle", "predict", "--split", "nothing"], "no garments in split 'nothing'; garments: test ("),
+        (["gle", "train", "--source", "lsp"], "garments: none in any split"),
         (["gle", "predict", "--model", "nowhere"], "nowhere"),
-        (["gle", "train", "--source", "in_shop"], "`fashion-ops ingest_alignment` makes one"),
+        (["gle", "train", "--source", "consumer_to_shop"], "`fashion-ops ingest_alignment` makes one"),
         (["gle", "train", "--config", "no.yaml"], "no.yaml: cannot be read"),
     ):
         done = runner.invoke(app, command)

@@ -19,6 +19,7 @@ PARAMS = DfaStage(
     precision="fp32",
     visibility_weight=0.05,
     label_weight=0.2,
+    padding=1.0,
     scale=0.1,
     color=0.2,
 )

@@ -1,18 +1,26 @@
 """DFA: the parts by hand, the cascade on drawn quadrilaterals."""
 
 import urllib.error
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from drawn_quads import MIRROR, PARAMS, error, mean_shape, quads
 
 from fashion_ops.methods.alignment.crops import Crops, frame_of, to_pixels
 from fashion_ops.methods.alignment.data import AlignmentSamples
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
-from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
+from fashion_ops.methods.alignment.dfa.loss import (
+    label_loss,
+    position_loss,
+    states,
+    visibility_loss,
+)
 from fashion_ops.methods.alignment.dfa.model import StageNet
-from fashion_ops.methods.alignment.dfa.module import StageModule
+from fashion_ops.methods.alignment.dfa.module import MOVED_OUT, StageModule
 from fashion_ops.methods.alignment.dfa.routing import (
     EASY,
     HARD,
@@ -27,6 +35,8 @@ from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stag
 from fashion_ops.methods.alignment.vgg import VGGBackbone
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.device import CPU
+from fashion_ops.methods.parts.schedule import learning_rates
+from fashion_ops.params import DfaStage
 
 
 def test_routing_by_hand():
@@ -67,6 +77,79 @@ def test_a_cascade_subtracts_a_fifth_of_its_output():
     previous = torch.tensor([[[0.1, 0.1], [0.2, 0.2]]])
     corrected = net(torch.zeros(1, 3, 32, 32), previous).positions
     torch.testing.assert_close(corrected, torch.tensor([[[-0.1, 0.1], [0.2, 0.6]]]))
+
+
+def test_a_cascades_loss_stands_on_the_five_fold_offset():
+    """The loss of what the network predicts, not of the positions, which is 25 times smaller."""
+    data = quads(8, 3)
+    still = {"flip": 0.0, "scale": 0.0, "shift": 0.0, "color": 0.0, "visibility_weight": 0.0}
+    config = PARAMS.model_copy(update=still)
+    previous = data.shapes.positions + 0.1
+    net = StageNet("tiny", 32, 4, 0, cascade=True, dropout=0.0).eval()
+    torch.nn.init.zeros_(net.positions.weight)  # it predicts 0, and the offset is 0.1
+    module = StageModule(net, config, None, MIRROR, 0)
+    type(module).progress = property(lambda _: 0.0)  # type: ignore[method-assign,assignment]
+    batch = AlignmentSamples(data.crops, data.shapes, previous).__getitems__(list(range(8)))
+    loss = module.losses(batch, step_generator(0, 0, torch.device("cpu")))["loss"]
+    observed = data.shapes.observed.sum(1).mean()
+    assert loss.item() == pytest.approx(0.5 * observed * 2 * (5 * 0.1) ** 2, rel=1e-4)
+
+
+def test_one_cycle_leaves_sgds_momentum_alone():
+    """The paper's SGD has one momentum; Adam's first beta goes on moving, as in all our methods."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([weight], lr=0.1, momentum=0.9)
+    schedule = learning_rates(sgd, PARAMS, 20)
+    momenta, rates = set(), set()
+    for _ in range(19):
+        momenta.add(sgd.param_groups[0]["momentum"])
+        rates.add(sgd.param_groups[0]["lr"])
+        sgd.step()
+        schedule.step()
+    assert momenta == {0.9} and len(rates) > 10
+
+
+def test_the_papers_decay_counts_the_iterations_of_each_network():
+    """configs/deepfashion2.yaml: t1 = 2000 and t2 = 4000, whatever the network's data."""
+    recipe = Path(__file__).parents[2] / "configs/deepfashion2.yaml"
+    config = DfaStage.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8"))["dfa_stage"])
+    module = StageModule(StageNet("tiny", 32, 4, 0, cascade=False), config, None, MIRROR, 0)
+    shares = {}
+    for step in (0, 1_999, 3_000, 4_000, 14_000):
+        type(module).global_step = property(lambda _, n=step: n)  # type: ignore[method-assign,assignment]
+        type(module).progress = property(lambda _, n=step: n / 14_141)  # type: ignore[method-assign,assignment]
+        shares[step] = module.share
+    del type(module).global_step
+    assert shares == {0: 1.0, 1_999: 1.0, 3_000: 0.5, 4_000: 0.0, 14_000: 0.0}
+    with pytest.raises(ValueError, match="decay_unit to iterations"):
+        DfaStage(decay=(2000, 4000))
+
+
+def test_what_augmentation_moves_out_is_not_called_cut_off():
+    """Moved out of the crop by the shift: no position loss, no visibility loss."""
+    data = quads(64, 4)
+    config = PARAMS.model_copy(update={"flip": 0.5, "scale": 0.0, "shift": 0.4, "color": 0.0})
+    module = StageModule(StageNet("tiny", 32, 4, 0, cascade=False), config, None, MIRROR, 0)
+    batch = AlignmentSamples(data.crops, data.shapes).__getitems__(list(range(64)))
+    _, positions, visibility = module.augment(batch, step_generator(0, 0, torch.device("cpu")))
+    cut_off = int((data.shapes.visibility == 0).sum())
+    moved = visibility == MOVED_OUT
+    assert 0 < int(moved.sum()) < moved.numel() and int((visibility == 0).sum()) <= cut_off
+    assert (positions[moved].abs() > 0.5 - 1e-6).any(-1).all()
+    assert (positions[visibility > 0].abs() <= 0.5 + 1e-6).all()
+    assert states(torch.tensor([[2.0, 1.0, 0.0, MOVED_OUT]])).tolist() == [[0, 1, 2, 2]]
+
+
+def test_the_margin_shows_the_photo_and_the_crop_is_its_middle():
+    image = np.random.default_rng(0).integers(0, 255, (120, 120, 3)).astype(np.uint8)
+    box = np.array([[40.0, 40.0, 80.0, 80.0]])
+    crops = Crops(np.zeros(1, int), box, lambda _: image, 32, "letterbox", padding=1.25, margin=4)
+    region, crop = crops.regions(np.array([0]))[0], crops.take(np.array([0]))[0]
+    assert region.shape == (3, 40, 40) and crop.shape == (3, 32, 32)
+    assert torch.equal(region[:, 4:36, 4:36], crop)
+    assert (region[:, :4].float().mean() > 60) and crops.windows.tolist() == [[35, 35, 85, 85]]
+    plain = Crops(np.zeros(1, int), box, lambda _: image, 32, "letterbox")
+    assert torch.equal(plain.take(np.array([0])), plain.regions(np.array([0])))
 
 
 def test_auxiliary_heads_learn_when_their_gradient_no_longer_reaches_the_backbone():
@@ -184,11 +267,9 @@ def test_mirrored_crops_get_mirrored_labels():
     np.testing.assert_allclose(seen["true"].numpy()[mask], expected[mask], atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def cascade():
+def run_cascade(params):
     """Three stages trained on 320 quadrilaterals, and their predictions for 160 others."""
     train, test = quads(320, 1), quads(160, 2)
-    params = PARAMS.model_copy(update={"epsilon": 0.18})
     stages, estimates, previous = [], [], None
     for number in (1, 2, 3):
         stage = train_stage(params, number, train, 0, previous)
@@ -197,6 +278,21 @@ def cascade():
         estimates.append(stage.predict(test.crops, estimates[-1] if estimates else None))
         stages.append(stage)
     return train, test, stages, estimates
+
+
+@pytest.fixture(scope="module")
+def cascade():
+    return run_cascade(PARAMS.model_copy(update={"epsilon": 0.18}))
+
+
+def test_the_stages_learn_under_the_papers_sgd():
+    """Stage 1 beats the mean shape, stage 2 corrects it by a fifth at least, stage 3 stage 2."""
+    sgd = PARAMS.model_copy(update={"optimizer": "sgd", "lr": 0.05})
+    train, test, _, estimates = run_cascade(sgd)
+    errors = [error(mean_shape(train.shapes, test.shapes), test.shapes)]
+    errors += [error(e.positions, test.shapes) for e in estimates]
+    assert errors[1] < 0.95 * errors[0] and errors[2] < 0.8 * errors[1], errors
+    assert errors[3] < errors[2], errors
 
 
 def test_each_stage_is_better_than_the_one_before(cascade):
@@ -232,6 +328,52 @@ def test_a_stage_survives_the_disk(cascade, tmp_path):
     assert again.labels is not None
     np.testing.assert_array_equal(again.labels.centers, stages[2].labels.centers)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["centers.safetensors", "easy", "hard"]
+
+
+def test_stage_3_can_take_stage_2s_pseudo_labels(cascade):
+    """Table 5: labels enter beside the positions, mirrored where the crop is, and change the output."""
+    train, test, stages, estimates = cascade
+    config = PARAMS.model_copy(update={"epsilon": 0.18, "epochs": 1, "label_input": True})
+    known = stages[0].predict(train.crops)
+    before = PreviousStage(stages[1], stages[1].predict(train.crops, known))
+    stage = train_stage(config, 3, train, 0, before)
+    assert stage.spec["label_inputs"] == 6 == stage.nets[0].label_inputs
+    predicted = stage.predict(test.crops, estimates[1]).positions
+    shuffled = replace(estimates[1], labels=estimates[1].labels[::-1].copy())
+    one = TrainedStage(stage.nets[:1], None, stage.spec)
+    assert not np.array_equal(one.predict(test.crops, shuffled).positions, predicted)
+    labels = stages[1].labels
+    assert labels is not None
+    mirrored = labels.mirrored(MIRROR)
+    np.testing.assert_allclose(mirrored.sum(1), 1)
+    image = labels.centers[0][MIRROR] * [-1, 1]
+    nearest = np.linalg.norm((labels.centers - image).reshape(6, -1), axis=1).argmin()
+    assert mirrored[0].argmax() == nearest
+    with pytest.raises(ValueError, match="set clusters above 0"):
+        plain = replace(stages[1], labels=None)
+        train_stage(config, 3, train, 0, PreviousStage(plain, before.estimate))
+
+
+def test_a_stage_refuses_the_crops_of_another(cascade):
+    train, _, stages, _ = cascade
+    wider = PARAMS.model_copy(update={"padding": 1.5})
+    before = PreviousStage(stages[0], stages[0].predict(train.crops))
+    with pytest.raises(ValueError, match=r"stage 1 was trained with padding 1\.0 \(here 1\.5\)"):
+        train_stage(wider, 2, train, 0, before)
+
+
+def test_a_stage_can_start_afresh(cascade):
+    """`inherit: false`, as published: stage 2's backbone is not that of stage 1."""
+    train, _, stages, _ = cascade
+    config = PARAMS.model_copy(update={"inherit": False, "epochs": 1, "lr": 1e-9})
+    before = PreviousStage(stages[0], stages[0].predict(train.crops))
+    fresh, kept = (
+        train_stage(config.model_copy(update={"inherit": inherit}), 2, train, 0, before).nets[0]
+        for inherit in (False, True)
+    )
+    first = stages[0].nets[0].trunk.fc6.weight
+    torch.testing.assert_close(kept.trunk.fc6.weight, first, atol=1e-5, rtol=1e-3)
+    assert (fresh.trunk.fc6.weight - first).abs().max() > 0.01
 
 
 def test_a_stage_needs_the_one_before():

@@ -65,11 +65,40 @@ def test_pcloss_table(aligned, monkeypatch):
     variants = {"without": {}, "off": {"position_constraint": 0.0}, "parts": on}
     monkeypatch.setattr(models, "variants", lambda weight: variants)
     table = models.run(replace(aligned, params=params))
-    assert list(table.rows.index) == [f"{m}, {w}" for m in ("regression", "heatmap") for w in variants]
+    rows = [f"{m}, {w}" for m in ("regression", "heatmap") for w in variants]
+    assert list(table.rows.index) == [alignment.MEAN, alignment.MEAN_OF_TYPE, *rows]
     for model in ("regression", "heatmap"):
         without, off, parts = (table.rows.loc[f"{model}, {variant}", "NE"] for variant in variants)
         assert without == off and without != parts and 0 < parts < 2
     assert sum("seeds than without" in note for note in table.notes) == 4
+
+
+def test_a_schedule_in_steps_is_shortened_with_the_run(aligned, monkeypatch, tmp_path):
+    """`--config configs/gle/fld.yaml --epochs 2`: three steps of 30 epochs, in a run of two."""
+    config = tmp_path / "steps.yaml"
+    config.write_text(
+        SETTINGS.replace("epochs: 1", "epochs: 6\nlr: 0.004\nlr_steps: [[2, 0.004], [4, 0.0004]]")
+    )
+    monkeypatch.setattr(table1, "VARIANTS", {"k = 0": {"modules": 0}, "k = 1": {"modules": 1}})
+    table = table1.run(replace(aligned, training_config=config, epochs=3))
+    assert table.rows[["k = 0", "k = 1"]].notna().all(axis=None)
+    settings = read_yaml(GLEConfig, config)
+    assert settings.with_epochs(3).lr_steps == ((1, 0.004), (2, 0.0004))
+    assert settings.with_epochs(1).lr_steps == ((1, 0.0004),)  # less than half an epoch falls away
+
+
+def test_mean_shapes_stand_beside_the_networks(aligned):
+    """The shape of a type is closer than that of all; both are drawn into the boxes of the images."""
+    data = load_fld(aligned)
+    shapes = alignment.mean_shapes(data.train, data.train)
+    overall, of_type = (
+        ne(distances(shapes[name], data.train), data.train.visibility == 2).macro
+        for name in (alignment.MEAN, alignment.MEAN_OF_TYPE)
+    )
+    assert 0 < of_type < overall < 1
+    upper = data.train.clothes_type == 1
+    assert np.ptp(distances(shapes[alignment.MEAN_OF_TYPE], data.train)[upper]) > 0
+    assert alignment.half_interval([1.0, 2.0, 3.0]) == pytest.approx(4.303 / 3**0.5)
 
 
 def test_outliers_and_duplicates_by_hand(aligned):
@@ -92,14 +121,42 @@ def test_outliers_and_duplicates_by_hand(aligned):
 
 @pytest.fixture(scope="module")
 def localiser(aligned):
-    return localisations.train_localiser(aligned)
+    return localisations.train_localiser(aligned, 0)
+
+
+def test_features_need_no_annotation_but_the_box(aligned, localiser):
+    """Another clothing type, other landmarks: the same features, zeros included."""
+    catalog = alignment.open_source(aligned, "category_attribute")
+    points = catalog.points("test")
+    other = replace(
+        points,
+        clothes_type=points.clothes_type % 3 + 1,
+        present=~points.present,
+        visibility=2 - points.visibility,
+        xy=np.zeros_like(points.xy),
+    )
+    features, again = (localiser.features(catalog, p) for p in (points, other))
+    for row in localisations.ROWS:
+        np.testing.assert_array_equal(features[row], again[row])
+
+
+def test_presence_is_learnt_from_the_box(aligned, localiser):
+    """On the garments that it was trained on it says which landmarks they show, far above chance."""
+    data = load_fld(aligned)
+    boxes = localisations.garment_boxes(data.train.box, localisations.SIZE)
+    features = localisations.extract(localiser.backbone, data.catalog.image, data.train.image_id, boxes)
+    predicted, observed = localiser.presence.predict(features), data.train.observed
+    assert 0 < observed.mean() < 1 and (predicted == observed).mean() > 0.9
 
 
 def test_attributes_table(aligned, localiser, monkeypatch):
     """Four rows; recall of labels given away as features is perfect, of noise it is near chance."""
-    monkeypatch.setattr(attributes, "train_localiser", lambda _: localiser)
+    monkeypatch.setattr(attributes, "train_localiser", lambda *_: localiser)
     monkeypatch.setattr(perceptron, "STEPS", 40)
-    table = attributes.run(aligned)
+    table = attributes.run(replace(aligned, seeds=(0, 1)))
+    interval = table.rows["± top-5 recall"]
+    assert (interval >= 0).all() and interval.max() > 0
+    assert any("`fashion landmarks` no worse than `bbox`: top-5 recall in" in n for n in table.notes)
     assert list(table.rows.index) == list(localisations.ROWS)
     assert (
         (table.rows[["top-5 recall", "micro"]] >= 0) & (table.rows[["top-5 recall", "micro"]] <= 1)
@@ -114,13 +171,13 @@ def test_attributes_table(aligned, localiser, monkeypatch):
             noise = np.random.default_rng(0).normal(size=given.shape).astype(np.float32)
             return {row: given if row == "fashion landmarks" else noise for row in localisations.ROWS}
 
-    monkeypatch.setattr(attributes, "train_localiser", lambda _: Oracle())
+    monkeypatch.setattr(attributes, "train_localiser", lambda *_: Oracle())
     rows = attributes.run(aligned).rows["micro"]
     assert rows["fashion landmarks"] > rows["bbox"] + 0.2
 
 
 def test_retrieval_table(aligned, localiser, monkeypatch):
-    monkeypatch.setattr(retrieval, "train_localiser", lambda _: localiser)
+    monkeypatch.setattr(retrieval, "train_localiser", lambda *_: localiser)
     table = retrieval.run(aligned)
     assert (table.rows["hit@1"] <= table.rows["hit@5"]).all()
     assert (table.rows["hit@20"] == 1).all()  # the gallery has six images
@@ -152,7 +209,10 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
     monkeypatch.setattr(perceptron, "STEPS", 20)
     table = figure7.run(replace(aligned, epochs=3))
     assert lengths == [3, 3]
-    recall, hits = attributes.run(aligned, localiser).rows, retrieval.run(aligned, localiser).rows
+    saved = localisations.train_localiser(replace(aligned, epochs=3), 0)
+    assert lengths == [3, 3]  # read from disk
+    recall = attributes.run(aligned, lambda _: saved).rows
+    hits = retrieval.run(aligned, lambda _: saved).rows
     assert table.rows.index.tolist() == list(localisations.ROWS)
     np.testing.assert_allclose(table.rows[hits.columns], hits)
     np.testing.assert_allclose(table.rows["top-5 recall"], recall["top-5 recall"])
@@ -171,7 +231,7 @@ def test_places_and_features(aligned, localiser):
     assert features["fashion landmarks"].shape == (len(points), 8 * width)
     assert features["human joints"].shape == (len(points), 14 * width)
     parts = features["fashion landmarks"].reshape(len(points), 8, width)
-    assert np.array_equal((parts != 0).any(2), points.present)
+    assert np.array_equal((parts != 0).any(2), localiser.presence.predict(features["bbox"]))
     image = catalog.image(int(points.image_id[0]))
     red = (image[..., 0].mean() / 255 - 0.485) / 0.229
     assert image.shape[0] >= image.shape[1]  # black on both sides of an upright image

@@ -11,12 +11,19 @@ from fashion_ops.methods.alignment.idpr.inference import max_sum
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace
+from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.config import TableConfig
 from papers.dfa import figure5, figure6, paper, runs, table2, table3, table4
-from papers.dfa.runs import MEAN, ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
+from papers.dfa.runs import ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
 from papers.write import write_table
 
-SHIFTS = {MEAN: 0.2, "IDPR": 0.1, "DeepPose (stage 1)": 0.08, "DeepPose (stage 3)": 0.05}
+SHIFTS = {
+    MEAN: 0.2,
+    MEAN_OF_TYPE: 0.15,
+    "IDPR": 0.1,
+    "DeepPose (stage 1)": 0.08,
+    "DeepPose (stage 3)": 0.05,
+}
 SHIFTS |= {row: 0.09 - 0.005 * k for k, row in enumerate(ROWS)}
 
 
@@ -26,7 +33,7 @@ class Known(Runs):
     def positions(self, name):
         return self.test.shapes.positions + np.array([SHIFTS.get(name, 0.3), 0.0])
 
-    def row(self, name):
+    def row(self, name, link=False):
         return None, {"test": SimpleNamespace(branch=np.array([0, 1, 1, 1, 0]))}
 
 
@@ -45,7 +52,7 @@ def split_of(points, box):
         subset=lambda name: np.arange(5) < 3,
     )
     shapes = Shapes(frame_of("letterbox", boxes).apply(xy), visibility, np.ones((5, n), bool))
-    return Split(rows, points, SimpleNamespace(frame="letterbox"), shapes)
+    return Split(rows, points, SimpleNamespace(frame="letterbox", windows=boxes), shapes)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def config(monkeypatch, tmp_path):
 
 def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
     table = table2.run(config)
-    for name, shift in {n: SHIFTS[n] for n in (MEAN, *ROWS)}.items():
+    for name, shift in {n: SHIFTS[n] for n in (MEAN, MEAN_OF_TYPE, *ROWS)}.items():
         np.testing.assert_allclose(table.rows.loc[name, list(table2.COLUMNS)].astype(float), shift)
     assert table.rows["s.d. of average"].max() == 0
     beside = dict(table.beside(table.column("average")))
@@ -88,7 +95,7 @@ def test_table_3_and_figures_evaluate_subsets_and_types(config, tmp_path):
     # 0.05 of the side is 11.2 px of 224
     row = curves.rows.loc["upper body: DeepPose (stage 3)"]
     assert row.tolist() == [0, 0, *[100] * 8]
-    assert len(curves.rows) == (8 + 3) * 5
+    assert len(curves.rows) == (8 + 3) * 6
     bars = figure6.run(config)
     assert bars.rows.loc["DeepPose (stage 3)"].tolist() == [100] * 5
     assert bars.rows.loc["IDPR"].tolist() == [0] * 5  # 22.4 px
@@ -103,6 +110,66 @@ def test_table_4_names_its_convention(config):
     assert table.rows["mean"].between(0, 100).all()
     assert "strict PCP" in table.notes[0]
     assert paper.TABLE_4["IDPR + auto-routing"][-1] == 78.6
+
+
+@pytest.mark.parametrize("inherit", [True, False])
+def test_all_rows_have_equal_steps(inherit, tmp_path, monkeypatch):
+    """Epochs along each row's chain: 9 in all where weights are inherited, else 9 for each network."""
+    lengths: dict[str, list[int]] = {}
+
+    class Chain(Runs):
+        def _train(self, name, epochs, folder):
+            after = ROWS[name].after
+            before = self.chain(after, self.epochs(ROWS[after].stage, link=True)) if after else []
+            if after:
+                self.row(after, link=True)
+            lengths[folder.name] = [*before, epochs]
+            folder.mkdir(parents=True)
+
+        def chain(self, name, epochs):
+            return lengths.get(f"{runs._slug(name)}-{epochs}", [])
+
+    monkeypatch.setattr(runs.TrainedStage, "load", lambda folder: None)
+    monkeypatch.setattr(runs, "read_estimates", lambda path: {})
+    made = Chain(tmp_path, DfaStage(epochs=9, inherit=inherit), None, 0)
+    for link in (STAGE_1, STAGE_2):
+        made.row(link, link=True)
+    for name in ROWS:
+        made.row(name)
+        epochs = made.epochs(ROWS[name].stage)
+        chain = made.chain(name, epochs)
+        assert len(chain) == ROWS[name].stage
+        assert sum(chain) == 9 if inherit else chain == [9] * len(chain), name
+
+
+def test_deeppose_and_idpr_have_as_many(tmp_path, monkeypatch):
+    """DeepPose's three stages share the epochs of a row, as DFA's do; IDPR's networks likewise."""
+    seen: list[tuple[str, int]] = []
+    none = SimpleNamespace(positions=np.zeros((1, 1, 2)))
+    model = SimpleNamespace(predict=lambda *_: none)
+
+    def record(name):
+        return lambda config, *_: seen.append((name, config.epochs)) or model
+
+    monkeypatch.setattr(runs, "train_deeppose", record("DeepPose"))
+    monkeypatch.setattr(runs, "train_idpr", record("IDPR"))
+    monkeypatch.setattr(runs, "add_routing", record("routed"))
+    monkeypatch.setattr(runs, "tree_links", lambda kind: [])
+    shapes = SimpleNamespace(slots=None)
+    split = SimpleNamespace(data=None, crops=None, shapes=shapes)
+
+    class Faked(Runs):
+        def row(self, name, link=False):
+            seen.append((name, self.epochs(ROWS[name].stage, link)))
+            return None, {}
+
+    made = Faked(tmp_path, DfaStage(epochs=9), None, 0)
+    made.__dict__ |= {"train": split, "test": split, "kind": "person"}
+    made._deeppose()
+    assert seen == [("1 direct regression", 3), ("DeepPose", 3)]  # 3 in each of its stages
+    seen.clear()
+    made._idpr()
+    assert sorted(seen) == [("IDPR", 4), ("IDPR", 9), ("IDPR", 9), ("routed", 5)]
 
 
 def test_the_trees_are_trees():

@@ -5,11 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
-from fashion_ops.methods.alignment.data import load_split
+from fashion_ops.methods.alignment.crops import crop_options
+from fashion_ops.methods.alignment.data import AlignmentSamples, load_split
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
+from fashion_ops.methods.alignment.dfa.module import AlignmentModule
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
+from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params
 from fashion_ops.steps import dfa_stage, ingest_alignment, synthesize_alignment
@@ -69,6 +74,66 @@ def test_the_chain_beats_the_mean_shape(metrics):
     assert 0 < metrics[2]["hard"] < 1  # epsilon null: about half of them
 
 
+def test_visibility_is_scored_beside_its_trivial_answer(ws, metrics):
+    """By hand from the predictions; the report prints the same numbers, and both mean shapes."""
+    catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
+    val = load_split(catalog, "val", "all", crop_options(PARAMS.dfa_stage))
+    written = dfa_stage.read_estimates(ws.dfa("1") / "all" / dfa_stage.ESTIMATES)["val"]
+    states, truth, has = written.visibility.argmax(-1), val.rows.state, val.rows.present
+    assert metrics[0]["visibility accuracy"] == pytest.approx((states == truth)[has].mean())
+    assert metrics[0]["always visible"] == pytest.approx((truth == 0)[has].mean())
+    cut = (truth == 2) & has
+    assert cut.any() and metrics[0]["cut-off recall"] == pytest.approx((states == 2)[cut].mean())
+    assert metrics[0]["NE mean shape of type"] < metrics[0]["NE mean shape"]
+    report = (ws.dfa("1") / "report.md").read_text(encoding="utf-8")
+    for name in ("NE", "NE mean shape", "NE mean shape of type"):
+        assert f"| {metrics[0][name]:.4f} |" in report
+    assert f"| {metrics[0]['visibility accuracy']:.3f} |" in report and "split val" in report
+
+
+def test_augmentation_keeps_the_landmarks_in_the_crop(ws):
+    """At the demo's strength at most 4 % of the observed landmarks leave it, not one in six."""
+    catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
+    config = Params().dfa_stage
+
+    def moved_out(config) -> float:
+        split = load_split(catalog, "train", "all", crop_options(config))
+        module = AlignmentModule(config, split.points.mirror, 0, previous=False)
+        batch = AlignmentSamples(split.crops, split.shapes).__getitems__(list(range(len(split))))
+        kept = observed = 0
+        for step in range(20):
+            *_, visibility = module.augment(batch, step_generator(0, step, torch.device("cpu")))
+            kept += int((visibility > 0).sum())
+            observed += int(split.shapes.observed.sum())
+        return 1 - kept / observed
+
+    assert moved_out(config) < 0.04
+    assert moved_out(config.model_copy(update={"padding": 1.0})) > 0.1
+
+
+def test_data_without_a_validation_split(ws, tmp_path):
+    """LSP has train and test only: evaluated on test, 14 joints, one model."""
+    raw = write_alignment_data(tmp_path / "raw", train=4, val=2, test=2, items=3, people=40)
+    other = Workspace(tmp_path / "ws")
+    changes = {"source": "lsp", "epochs": 1}
+    params = PARAMS.model_copy(update={"dfa_stage": PARAMS.dfa_stage.model_copy(update=changes)})
+    with pytest.raises(FileNotFoundError, match=r"if ingest_alignment\.sources names lsp"):
+        dfa_stage.run(params, other, "1")
+    read_in("lsp", raw / "lsp", other.alignment_catalog / "lsp")
+    scores = dfa_stage.run(params, other, "1")
+    assert scores["NE"] > 0 and scores["NE mean shape"] == scores["NE mean shape of type"]
+    assert "lsp, split test" in (other.dfa("1") / "report.md").read_text(encoding="utf-8")
+    read_in("in_shop", raw / "in_shop", other.alignment_catalog / "in_shop")
+    changes["source"] = "in_shop"
+    shop = PARAMS.model_copy(update={"dfa_stage": PARAMS.dfa_stage.model_copy(update=changes)})
+    with pytest.raises(FileNotFoundError, match="fashion-ops dfa_stage --stage 1"):
+        dfa_stage.run(shop, other, "2")  # stage 1 is of LSP's people
+    assert dfa_stage.run(shop, other, "1")["NE"] > 0
+    with pytest.raises(ValueError, match=r"estimates\.safetensors: predictions of .*the catalog has"):
+        (other.alignment_catalog / "fld").symlink_to(ws.alignment_catalog.resolve() / "fld")
+        dfa_stage.run(PARAMS, other, "2")  # stage 1 is of In-shop's garments
+
+
 def test_what_a_stage_leaves(ws, metrics):
     for stage in ("1", "2", "3"):
         folder = ws.dfa(stage) / "all"
@@ -84,8 +149,7 @@ def test_what_a_stage_leaves(ws, metrics):
 
 def test_the_folder_alone_predicts_what_the_step_wrote(ws, metrics):
     catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
-    p = PARAMS.dfa_stage
-    val = load_split(catalog, "val", "all", p.input_size, p.frame)
+    val = load_split(catalog, "val", "all", crop_options(PARAMS.dfa_stage))
     estimate = None
     for stage in ("1", "2", "3"):
         estimate = TrainedStage.load(ws.dfa(stage) / "all", CPU).predict(val.crops, estimate)

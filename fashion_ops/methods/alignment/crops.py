@@ -2,11 +2,13 @@
 
 A position runs from -0.5 to 0.5 across the crop, in one of two frames: ``letterbox`` (the authors'
 release of DFA: one scale for both axes, black beside the box) or ``box`` (eq. 5 of the paper: each axis
-divided by the box's side along it).
+divided by the box's side along it). The crop shows the box, as published, or a window ``padding`` times
+as large. Training cuts a margin around the crop, so that augmentation moves in what the photo shows.
 """
 
+import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from fashion_ops.methods.parts.frames import Frame, box_frame, cut, letterbox
+from fashion_ops.params import DfaStage
 
 FrameName = Literal["letterbox", "box"]
 CACHE_BYTES = 4 << 30
@@ -32,6 +35,27 @@ def frame_of(name: FrameName, boxes: np.ndarray) -> Frame:
     return box_frame(boxes) if name == "box" else letterbox(boxes, 1.0, centered=True)
 
 
+def crop_options(config: DfaStage) -> dict[str, Any]:
+    """Return the arguments of ``Crops`` that follow from a configuration.
+
+    The margin lets augmentation zoom out and shift by two standard deviations each.
+    """
+    reach = 0.5 * (math.exp(2 * config.scale) - 1) + 2 * config.shift
+    return {
+        "size": config.input_size,
+        "frame": config.frame,
+        "padding": config.padding,
+        "margin": math.ceil(config.input_size * reach),
+    }
+
+
+def enlarge(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Enlarge boxes (N, 4) around their centres; both sides grow by ``factor``."""
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.concatenate([center - factor * half, center + factor * half], 1)
+
+
 class Crops:
     """The crops (3, S, S) uint8 of N boxes; kept in memory if they take at most ``CACHE_BYTES``.
 
@@ -40,7 +64,12 @@ class Crops:
         boxes: (N, 4), x1, y1, x2, y2 in image pixels.
         read_image: returns the RGB uint8 image (H, W, 3) of an image id.
         size: S.
-        frame: how the box is laid into the square; positions in these crops use the same frame.
+        frame: how the window is laid into the square; positions in these crops use the same frame.
+        padding: side of the window over that of the box, >= 1.
+        margin: pixels around the crop that ``regions`` also returns.
+
+    Attributes:
+        windows: (N, 4), the enlarged boxes that the crops show and that positions refer to.
     """
 
     def __init__(
@@ -50,13 +79,18 @@ class Crops:
         read_image: Callable[[int], np.ndarray],
         size: int,
         frame: FrameName,
+        padding: float = 1.0,
+        margin: int = 0,
     ) -> None:
-        self.image_id, self.boxes, self.read_image = image_id, boxes, read_image
-        self.size = size
+        self.image_id, self.read_image = image_id, read_image
+        self.size, self.margin = size, margin
         self.frame: FrameName = frame
+        self.windows = enlarge(boxes, padding)
+        side = size + 2 * margin
+        self._areas = enlarge(self.windows, side / size)
         self._cache: Tensor | None = None
-        if len(image_id) * 3 * size * size <= CACHE_BYTES:
-            cached = torch.empty(len(image_id), 3, size, size, dtype=torch.uint8)
+        if len(image_id) * 3 * side * side <= CACHE_BYTES:
+            cached = torch.empty(len(image_id), 3, side, side, dtype=torch.uint8)
             for i in range(len(image_id)):
                 cached[i] = self._cut(i)
             self._cache = cached
@@ -66,14 +100,20 @@ class Crops:
 
     def take(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 s s"]:
         """Return the crops with these indices, RGB."""
+        low, high = self.margin, self.margin + self.size
+        return self.regions(rows)[..., low:high, low:high]
+
+    def regions(self, rows: np.ndarray) -> UInt8[Tensor, "b 3 r r"]:
+        """Return the crops with these indices and the margin around them: r = size + 2 margin."""
         if self._cache is not None:
             return self._cache[torch.from_numpy(np.asarray(rows))]
         return torch.stack([self._cut(int(i)) for i in rows])
 
     def _cut(self, i: int) -> Tensor:
-        """Cut one crop uint8 (3, S, S) out of its image."""
+        """Cut one crop with its margin out of its image, uint8 (3, r, r)."""
         image = self.read_image(int(self.image_id[i]))
-        crop = cut(image, self.boxes[i], self.size, stretch=self.frame == "box")
+        side = self.size + 2 * self.margin
+        crop = cut(image, self._areas[i], side, stretch=self.frame == "box")
         return torch.from_numpy(crop.transpose(2, 0, 1).copy())
 
 

@@ -1,6 +1,8 @@
 """Training and evaluation data of the regression methods: crops with normalised landmarks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from fashion_ops.methods.alignment.crops import Crops, FrameName, frame_of, to_pixels
+from fashion_ops.methods.alignment.crops import Crops, frame_of, to_pixels
+from fashion_ops.methods.parts.fingerprint import fingerprint
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, PointSet, point_set
 
 JOINT = "all"  # one model for all clothing types
@@ -88,18 +91,17 @@ class Split:
 
     def to_pixels(self, positions: np.ndarray) -> np.ndarray:
         """Convert normalised positions (N, n, 2) to pixels of the images."""
-        return frame_of(self.crops.frame, self.rows.box).invert(positions.astype(np.float64))
+        return frame_of(self.crops.frame, self.crops.windows).invert(positions.astype(np.float64))
 
 
-def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, frame: FrameName) -> Split:
+def load_split(catalog: AlignmentCatalog, split: str, kind: str, options: Mapping[str, Any]) -> Split:
     """Read the garments of a split that one model is for.
 
     Args:
         catalog: of one source.
-        split: ``train``, ``val`` or ``test``.
+        split: one that the catalog has, such as ``train``.
         kind: ``all`` (three clothing types in FLD's 8 slots), one of the types, or ``person`` (LSP).
-        size: of the crops, pixels.
-        frame: how the square of a crop is laid over the garment, see ``frame_of``.
+        options: of the crops, see ``crop_options``.
 
     Raises:
         ValueError: the split has no such garments.
@@ -110,10 +112,20 @@ def load_split(catalog: AlignmentCatalog, split: str, kind: str, size: int, fram
         rows = catalog.points(split, clothes_type=kind)
         points = point_set("lsp14" if kind == PERSON else kind)
     if not len(rows):
-        raise ValueError(f"{catalog.folder}: no garments of kind {kind!r} in split {split!r}")
-    positions = frame_of(frame, rows.box).apply(rows.xy)
-    shapes = Shapes(positions, rows.visibility, rows.present)
-    return Split(rows, points, Crops(rows.image_id, rows.box, catalog.image, size, frame), shapes)
+        raise ValueError(
+            f"{catalog.folder}: no garments of kind {kind!r} in split {split!r}; the splits are "
+            f"{', '.join(splits_of(catalog))}"
+        )
+    crops = Crops(rows.image_id, rows.box, catalog.image, **options)
+    positions = frame_of(crops.frame, crops.windows).apply(rows.xy)
+    return Split(rows, points, crops, Shapes(positions, rows.visibility, rows.present))
+
+
+def splits_of(catalog: AlignmentCatalog) -> tuple[str, ...]:
+    """List the splits that a catalog has, ``train`` and ``val`` first."""
+    first = ("train", "val", "test")
+    names = set(catalog.garments["split"].tolist())
+    return tuple(sorted(names, key=lambda n: (first.index(n) if n in first else len(first), n)))
 
 
 def kinds_of(catalog: AlignmentCatalog, per_type: bool) -> tuple[str, ...]:
@@ -130,15 +142,18 @@ def kinds_of(catalog: AlignmentCatalog, per_type: bool) -> tuple[str, ...]:
 
 
 class AlignmentSamples(Dataset[dict[str, Tensor]]):
-    """Training samples: ``crop`` (3, S, S), ``landmarks`` (m, 3) in crop pixels and ``slots`` (n,).
+    """Training samples: ``region`` (3, r, r), ``landmarks`` (m, 3) in its pixels and ``slots`` (n,).
 
-    With ``previous``, the n positions of the previous stage follow the n true landmarks (m = 2n), so
-    that augmentation moves both alike.
+    The region is the crop with its margin. With ``previous``, the n positions of the previous stage
+    follow the n true landmarks (m = 2n), so that augmentation moves both alike.
 
     Args:
         crops: of all N garments.
         shapes: of all N garments.
         previous: (N, n, 2), normalised, or None.
+        labels: pseudo-labels (N, K) that the previous stage predicts, which become ``labels``, or None.
+            With them a marker follows the points: the middle of the right side, which a flip moves to
+            the left.
         rows: indices of the garments to train on; None takes all.
     """
 
@@ -147,6 +162,7 @@ class AlignmentSamples(Dataset[dict[str, Tensor]]):
         crops: Crops,
         shapes: Shapes,
         previous: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
         rows: np.ndarray | None = None,
     ) -> None:
         self.crops = crops
@@ -157,7 +173,13 @@ class AlignmentSamples(Dataset[dict[str, Tensor]]):
             pixels = to_pixels(previous, crops.size)
             estimates = np.concatenate([pixels, np.ones((*pixels.shape[:2], 1))], 2)
             landmarks = np.concatenate([landmarks, estimates], 1)
+        if labels is not None:
+            right = [*to_pixels(np.array([0.5, 0.0]), crops.size), 1.0]
+            marker = np.broadcast_to(right, (len(crops), 1, 3))
+            landmarks = np.concatenate([landmarks, marker], 1)
+        landmarks[..., :2] += crops.margin
         self.landmarks = torch.from_numpy(landmarks.astype(np.float32))
+        self.labels = None if labels is None else torch.from_numpy(labels.astype(np.float32))
         self.slots = torch.from_numpy(np.ascontiguousarray(shapes.slots))
 
     def __len__(self) -> int:
@@ -170,8 +192,15 @@ class AlignmentSamples(Dataset[dict[str, Tensor]]):
         """Load the samples at these positions as a batch, stacked along the first axis."""
         rows = self.rows[np.asarray(indices)]
         index = torch.from_numpy(rows)
-        return {
-            "crop": self.crops.take(rows),
+        batch = {
+            "region": self.crops.regions(rows),
             "landmarks": self.landmarks[index],
             "slots": self.slots[index],
         }
+        return batch if self.labels is None else batch | {"labels": self.labels[index]}
+
+    def fingerprint(self) -> str:
+        """Hash everything that samples are made of but the photos' pixels."""
+        crops = self.crops
+        arrays = (self.rows, self.landmarks, self.slots, self.labels, crops.image_id, crops.windows)
+        return fingerprint(crops.size, crops.margin, crops.frame, *arrays)

@@ -64,16 +64,22 @@ def _stage(
     ``name`` is the backbone, ``size`` the side of the crop in pixels, ``number`` the stage, 1 to 3.
     """
     networks = passes = 1
+    inputs: dict[str, torch.Tensor] = {}
     with torch.device("meta"):
         pixels, previous = torch.empty(1, 3, size, size), torch.empty(1, landmarks, 2)
         if method == "deeppose" and number > 1:
             net = PatchStage(name, size, landmarks, None, 0.0).eval()
         else:
             clusters = config.clusters if method == "dfa" else 0
-            net = StageNet(name, size, landmarks, clusters, method == "dfa" and number > 1).eval()
+            labels = clusters if number == 3 and config.label_input else 0
+            cascade = method == "dfa" and number > 1
+            net = StageNet(name, size, landmarks, clusters, cascade, label_inputs=labels).eval()
+            if labels:
+                inputs["labels"] = torch.empty(1, labels)
             if method == "dfa" and number == 3 and config.branches != "one":
                 networks, passes = 2, 2 if config.branches == "average" else 1
-        counted = costs(net, lambda: net(pixels, previous), lambda: net(pixels, previous))
+        run = lambda: net(pixels, previous, **inputs)  # noqa: E731
+        counted = costs(net, run, run)
     parameters, macs = counted["parameters"] * networks, counted["macs"] * passes
     if isinstance(net, PatchStage):  # already counted with all of its networks
         networks = passes = landmarks

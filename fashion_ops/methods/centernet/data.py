@@ -20,6 +20,7 @@ from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.centernet.random_crop import RandomCrop, rescale_matrix
 from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
+from fashion_ops.methods.parts.fingerprint import fingerprint
 from fashion_ops.methods.parts.regions import CACHE_BYTES
 
 
@@ -79,6 +80,11 @@ class Images(Dataset[dict[str, Tensor]]):
     def differs_by_epoch(self) -> bool:
         """Whether an image is another sample in each epoch, see ``EpochSampler``."""
         return self.random_crop is not None
+
+    def fingerprint(self) -> str:
+        """Hash the images' ids and their garments, without the photos' pixels."""
+        g = self.garments
+        return fingerprint(self.size, self.image_ids, g.image_id, g.category_id, g.boxes, g.landmarks)
 
     def _read(self, indices: np.ndarray, epochs: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """Read images as uint8 (N, 3, size, size), and the matrices (N, 2, 3) from image to input.

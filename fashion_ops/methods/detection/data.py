@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fashion_ops.methods.detection.targets import polygon_mask, to_edges
+from fashion_ops.methods.parts.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,13 @@ class LabelledImages(Dataset[Any]):
     ) -> None:
         self.image_ids, self.labels = image_ids, labels
         self.read_image, self.masks = read_image, masks
+
+    def fingerprint(self) -> str:
+        """Hash the images' ids and their labels, without the photos' pixels."""
+        labels = [self.labels.get(int(i), _NO_LABELS) for i in self.image_ids]
+        columns = [column for of in labels for column in (of.boxes, of.category_id)]
+        outlines = [np.concatenate(polygon) for of in labels for polygon in of.polygons if len(polygon)]
+        return fingerprint(self.masks, self.image_ids, *columns, *outlines)
 
     def __len__(self) -> int:
         return len(self.image_ids)

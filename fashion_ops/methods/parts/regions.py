@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
+from fashion_ops.methods.parts.fingerprint import fingerprint
 
 MARGIN = 1.3  # region side over crop side
 CACHE_BYTES = 4 << 30
@@ -61,6 +62,12 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
                 last, image = image_id, self.read_image(image_id)
             out[i] = cut(image, self.matrices[i], self.size).transpose(2, 0, 1)
         return out
+
+    def fingerprint(self) -> str:
+        """Hash the garments and how they are cut, without the photos' pixels."""
+        g = self.garments
+        cuts = (self.size, self.matrices, self.landmarks)
+        return fingerprint(*cuts, g.image_id, g.category_id, g.soft_labels)
 
     def __len__(self) -> int:
         return len(self.garments)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import Dataset, Sampler
 
@@ -74,7 +74,9 @@ def learning_rates(optimizer: Optimizer, config: TrainingConfig, steps: int) -> 
     if config.lr_steps is None:
         steps = max(3, steps)
         rise = max(0.1, 2 / steps)  # a rise of a single step divides by zero
-        return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps, pct_start=rise)
+        # DFA's SGD has one momentum; Adam's first beta falls and rises against the learning rate.
+        cycle = not isinstance(optimizer, SGD)
+        return OneCycleLR(optimizer, config.lr, steps, pct_start=rise, cycle_momentum=cycle)
     steps_an_epoch = max(1, steps // config.epochs)
     factors = [lr / config.lr for _, lr in config.lr_steps]
     ends = list(accumulate(epochs * steps_an_epoch for epochs, _ in config.lr_steps))
@@ -92,9 +94,9 @@ def auxiliary_weight(
     (docs/decisions.md, "DFA eq. 4").
 
     Args:
-        progress: completed share of the run, 0..1.
+        progress: completed share of the run, 0..1, or completed iterations.
         alpha: weight at the start.
-        decay: (t1, t2) as shares of the run.
+        decay: (t1, t2) in the unit of ``progress``.
         as_printed: use the rising ramp of the printed equation.
     """
     t1, t2 = decay

@@ -36,6 +36,7 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_ops.files.publishing import sweep, temporary
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.device import select_device
+from fashion_ops.methods.parts.fingerprint import fingerprint_of
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.precision import computes_bf16, training_dtype
 from fashion_ops.methods.parts.schedule import EpochSampler, learning_rates
@@ -116,6 +117,7 @@ class TrainingModule(L.LightningModule):
     def __init__(self, config: TrainingConfig, seed: int) -> None:
         super().__init__()
         self.config, self.seed = config, seed
+        self.data = ""  # fingerprint of what it is trained on
         self.compiles, self.matmul_precision = False, "highest"
         self.sums: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
@@ -131,6 +133,7 @@ class TrainingModule(L.LightningModule):
             "method": type(self).__name__,
             "architecture": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
             "seed": str(self.seed),
+            "training data": self.data,
             **{name: str(value) for name, value in self.config.model_dump().items()},
         }
 
@@ -325,6 +328,7 @@ def fit(
     _quiet()
     L.seed_everything(module.seed, verbose=False)
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+    module.data = "" if checkpoint is None else fingerprint_of(dataset, weights)
     sampler = EpochSampler(dataset, module.seed, weights)
     sampler.set_epoch(_next_epoch(resume, module))  # Lightning does so after workers begin to read
     loader: DataLoader[Any] = DataLoader(

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fashion_ops.methods.alignment.deeppose.model import PatchNet, PatchStage
-from fashion_ops.methods.alignment.dfa.loss import position_loss
-from fashion_ops.methods.alignment.dfa.module import AlignmentModule
+from fashion_ops.methods.alignment.deeppose.model import PATCH, PatchNet, PatchStage
+from fashion_ops.methods.alignment.dfa.loss import position_loss, states, visibility_loss
+from fashion_ops.methods.alignment.dfa.module import MOVED_OUT, AlignmentModule
 from fashion_ops.params import DfaStage
 
 
@@ -32,9 +32,19 @@ class PatchModule(AlignmentModule):
         return [net.trunk for net in self.model.nets if isinstance(net, PatchNet)]
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Compute the position loss of the corrected landmarks, ``loss``."""
+        """Compute the losses ``position``, of corrections in sides of the patch, and ``visibility``.
+
+        ``loss`` is their sum, weighted as in DFA.
+        """
         pixels, positions, visibility = self.augment(batch, generator)
         n = positions.shape[1] // 2
+        true, visibility = positions[:, :n], visibility[:, :n]
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generators
-        corrected = self.model(pixels, positions[:, n:])
-        return {"loss": position_loss(corrected, positions[:, :n], visibility[:, :n] > 0)}
+        corrected, logits = self.model(pixels, positions[:, n:], self.share)
+        loss = position = position_loss(corrected / PATCH, true / PATCH, visibility > 0)
+        logged = {"position": position}
+        if self.config.visibility_weight:
+            slots = batch["slots"] & (visibility > MOVED_OUT)
+            logged["visibility"] = visibility_loss(logits, states(visibility), slots)
+            loss = loss + self.config.visibility_weight * logged["visibility"]
+        return {"loss": loss, **logged}

@@ -21,6 +21,8 @@ def train_deeppose(
 ) -> DeepPose:
     """Train 1 + N + N networks with DFA's protocol, without pseudo-labels.
 
+    With ``config.inherit`` stage 2 starts from stage 1's backbone and stage 3 from stage 2, as in DFA.
+
     Args:
         config: the section of DFA.
         data: the training garments.
@@ -34,11 +36,16 @@ def train_deeppose(
     for number in (2, 3):
         stage_seed = seed + 1_000 * number
         torch.manual_seed(stage_seed)
+        pretrained = None if config.inherit else config.pretrained
         stage = PatchStage(
-            config.backbone, config.input_size, len(data.mirror), config.pretrained, config.dropout
+            config.backbone, config.input_size, len(data.mirror), pretrained, config.dropout
         )
-        samples = AlignmentSamples(data.crops, data.shapes, positions, data.shapes.labelled)
+        if config.inherit and not stages:
+            stage.warm_start(first.nets[0])
+        elif config.inherit:
+            stage.load_state_dict(stages[-1].state_dict())
+        samples = AlignmentSamples(data.crops, data.shapes, positions, rows=data.shapes.labelled)
         fit(PatchModule(stage, config, data.mirror, stage_seed), samples, options)
-        positions = correct(stage, data.crops, positions, config.precision)
+        positions = correct(stage, data.crops, positions, config.precision).positions
         stages.append(stage)
     return DeepPose(first, tuple(stages))

@@ -87,7 +87,7 @@ class TrainedStage:
             members = np.flatnonzero(branch == b)
             for start in range(0, len(members), BATCH):
                 rows = members[start : start + BATCH]
-                before = None if previous is None else previous.positions[rows]
+                before = None if previous is None else (previous.positions[rows], previous.labels[rows])
                 out = [self._forward(net, crops.take(rows), before) for net in nets]
                 positions[rows] = torch.stack([o.positions for o in out]).mean(0).cpu()
                 # averaged logits: the release takes the argmax of their sum
@@ -100,15 +100,21 @@ class TrainedStage:
         self,
         net: StageNet,
         crops: UInt8[Tensor, "b 3 s s"],
-        previous: Float[np.ndarray, "b n 2"] | None,
+        previous: tuple[Float[np.ndarray, "b n 2"], Float[np.ndarray, "b i"]] | None,
     ) -> Output:
-        """Run one network on a batch; ``previous`` are normalised positions, None in stage 1."""
+        """Run one network on a batch.
+
+        ``previous`` are the normalised positions and the pseudo-labels of the stage before, if any.
+        """
         device = next(net.parameters()).device
         pixels = normalize(crops.to(device) / 255).contiguous(memory_format=torch.channels_last)
-        positions = None if previous is None else torch.from_numpy(previous).to(device)
         net.eval()
         with autocast(self.spec["precision"], device):
-            return net(pixels, positions if net.cascade else None)
+            if not net.cascade:
+                return net(pixels)
+            assert previous is not None, "stages 2 and 3 need the predictions of the previous stage"
+            positions, labels = (torch.from_numpy(array).to(device) for array in previous)
+            return net(pixels, positions, labels=labels if net.label_inputs else None)
 
     def save(self, folder: Path) -> None:
         """Write the stage into an existing folder; two networks each get a subfolder."""
@@ -166,4 +172,5 @@ def build(spec: dict[str, Any], pretrained: str | None = None) -> StageNet:
         spec["stage"] > 1,
         pretrained,
         spec["dropout"],
+        spec.get("label_inputs", 0),
     )

@@ -2,7 +2,8 @@
 
 Positions and pseudo-labels: half the squared Euclidean distance, averaged over the batch, as Caffe's
 Euclidean loss. Visibility: cross entropy, averaged over the landmarks that the garment's type has. A
-landmark that is cut off gives no position loss, an occluded one does.
+landmark that is cut off gives no position loss, an occluded one does. In stages 2 and 3 the loss of
+positions stands on what the network predicts, five times the offset (``model``).
 """
 
 from jaxtyping import Bool, Float, Int
@@ -19,6 +20,11 @@ def position_loss(
     """
     squared = (predicted - true).square().sum(-1)
     return 0.5 * (squared * observed).sum() / max(1, len(predicted))
+
+
+def states(visibility: Float[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+    """Turn COCO's visibility into states: 0 visible, 1 occluded, 2 inexistent (below 1)."""
+    return 2 - visibility.clamp_min(0).long()
 
 
 def visibility_loss(

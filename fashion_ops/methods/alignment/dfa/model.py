@@ -3,7 +3,7 @@
 Stage 1 sees the crop alone and regresses positions. Stages 2 and 3 also take the positions of the
 previous stage and predict five times the error of these: ``new = previous - output / 5``. Factor, sign
 and the place where positions enter (concatenated to fc6 before its ReLU) are those of the authors'
-release.
+release. By the paper's Table 5 stage 3 also takes stage 2's pseudo-labels, which enter beside them.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ class StageNet(nn.Module):
         cascade: whether it takes previous positions (stages 2 and 3).
         pretrained: torchvision's name of the weights, or None.
         dropout: after fc6 and fc7.
+        label_inputs: number of the previous stage's pseudo-labels that a cascade network takes.
     """
 
     def __init__(
@@ -57,14 +58,16 @@ class StageNet(nn.Module):
         cascade: bool,
         pretrained: str | None = None,
         dropout: float = 0.5,
+        label_inputs: int = 0,
     ) -> None:
         super().__init__()
         self.landmarks, self.clusters, self.cascade = landmarks, clusters, cascade
+        self.label_inputs = label_inputs
         self.trunk = VGGBackbone(backbone, input_size, pretrained)
         width = self.trunk.width
         joined = width
         if cascade:
-            self.fc_previous = nn.Linear(2 * landmarks, width // 8)
+            self.fc_previous = nn.Linear(2 * landmarks + label_inputs, width // 8)
             joined += width // 8
         self.fc7 = nn.Linear(joined, width)
         if self.trunk.fc7_pretrained is not None:
@@ -83,6 +86,7 @@ class StageNet(nn.Module):
         pixels: Float[Tensor, "b 3 s s"],
         previous: Float[Tensor, "b n 2"] | None = None,
         share: float = 1.0,
+        labels: Float[Tensor, "b i"] | None = None,
     ) -> Output:
         """Predict positions, visibility and pseudo-labels.
 
@@ -91,11 +95,16 @@ class StageNet(nn.Module):
             previous: positions of the previous stage, normalised; needed if ``cascade`` is True.
             share: how much of the gradient of visibility and pseudo-labels reaches the backbone; their
                 heads always receive all of it.
+            labels: pseudo-labels of the previous stage; needed if ``label_inputs`` is not 0.
         """
         x = self.trunk(pixels)
         if self.cascade:
             assert previous is not None, "stages 2 and 3 need the positions of the previous stage"
-            x = torch.cat([x, self.fc_previous(previous.flatten(1).to(x.dtype))], 1)
+            before = previous.flatten(1)
+            if self.label_inputs:
+                assert labels is not None, "the network takes the previous stage's pseudo-labels"
+                before = torch.cat([before, labels], 1)
+            x = torch.cat([x, self.fc_previous(before.to(x.dtype))], 1)
         x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
         with full_precision():
             x = x.float()
@@ -112,13 +121,14 @@ class StageNet(nn.Module):
 
         A network of stage 2 then starts by predicting nearly the positions of stage 1.
         """
-        if other.cascade == self.cascade and other.clusters == self.clusters:
+        equal = other.cascade == self.cascade and other.label_inputs == self.label_inputs
+        if equal and other.clusters == self.clusters:
             self.load_state_dict(other.state_dict())
             return
         self.trunk.load_state_dict(other.trunk.state_dict())
         if other.cascade == self.cascade:
             self.fc7.load_state_dict(other.fc7.state_dict())
-            self.fc_previous.load_state_dict(other.fc_previous.state_dict())
+            _copy_columns(self.fc_previous, other.fc_previous)
             self.positions.load_state_dict(other.positions.state_dict())
         else:
             _copy_columns(self.fc7, other.fc7)

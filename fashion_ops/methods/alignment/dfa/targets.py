@@ -69,6 +69,25 @@ class PseudoLabels:
         """Compute soft labels (N, K) that sum to 1; arguments as of ``distances``."""
         return soft_labels(self.distances(positions, previous, observed), self.temperature)
 
+    def mirrored(self, mirror: np.ndarray) -> np.ndarray:
+        """Compute the soft label (K, K) of the mirror image of each centre, in the same clusters.
+
+        The product of a garment's label with it approximates the label of the mirrored garment.
+
+        Args:
+            mirror: permutation (n,) of the landmarks under a horizontal flip.
+
+        Raises:
+            ValueError: the clusters are of the space ``context``.
+        """
+        if self.space == "context":
+            raise ValueError("pseudo-labels of the space context cannot be mirrored")
+        side = FRAME if self.space == "configuration" else 0.0
+        images = self.centers[:, mirror] * [-1.0, 1.0] + [side, 0.0]
+        apart = images[:, None] - self.centers[None]
+        d = np.sqrt((apart**2).sum(axis=(2, 3)))
+        return soft_labels(d, self.temperature)
+
 
 def space_values(space: Space, positions: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
     """Compute the values (N, n, 2) that a space clusters, in 224-px units.

@@ -42,25 +42,32 @@ def train_stage(
         number: of the stage, 1 to 3.
         data: the training garments.
         seed: of weights, clusters, order and augmentation.
-        previous: the previous stage, from whose weights this one starts; None for stage 1.
+        previous: the previous stage, from whose weights this one starts if ``config.inherit``; None
+            for stage 1.
         space: of the pseudo-labels; None takes the stage's space of Table 1.
         options: how each network's training is carried out. A stage of two networks trains them one
             after the other; the checkpoint of the second ends in ``.1``.
 
     Raises:
-        ValueError: ``number`` is none of the stages, or ``previous`` does not fit it.
+        ValueError: ``number`` is none of the stages, or ``previous`` does not fit it or the settings.
     """
     if number not in STAGES or (number > 1) != (previous is not None):
         raise ValueError(
             f"stage {number}: stages are {STAGES}; stages 2 and 3 need the previous stage, 1 has none"
         )
     shapes = data.shapes
-    estimate = None if previous is None else previous.estimate.positions.astype(np.float64)
+    estimate, input_labels, before = None, None, None
+    if previous is not None:
+        _check_previous(config, number, previous.stage)
+        estimate = previous.estimate.positions.astype(np.float64)
+        if number == 3 and config.label_input:
+            input_labels, before = previous.stage.labels, previous.estimate.labels
     labels = None
     if config.clusters:
         space = space or SPACES[number - 1]
         labels = fit_labels(config, space, shapes.positions, estimate, shapes.observed, seed)
     spec = stage_spec(config, number, shapes.slots.shape[1], labels)
+    spec["label_inputs"] = 0 if before is None else before.shape[1]
     parts, router = _partition(config, number, shapes, previous)
     nets, history = [], []
     options = options or TrainerOptions()
@@ -68,10 +75,9 @@ def train_stage(
         net_seed = seed + 1_000 * number + branch
         torch.manual_seed(net_seed)
         net = _initial_network(config, spec, previous)
-        module = StageModule(
-            net, scale_epochs(config, len(rows), len(shapes)), labels, data.mirror, net_seed
-        )
-        samples = AlignmentSamples(data.crops, shapes, estimate, rows)
+        run = scale_epochs(config, len(rows), len(shapes))
+        module = StageModule(net, run, labels, data.mirror, net_seed, input_labels)
+        samples = AlignmentSamples(data.crops, shapes, estimate, before, rows)
         checkpoint = options.checkpoint
         if checkpoint is not None and branch:
             checkpoint = checkpoint.with_name(f"{checkpoint.name}.{branch}")
@@ -91,7 +97,7 @@ def stage_spec(
         landmarks: n.
         labels: the pseudo-labels of the stage, or None.
     """
-    keys = {"backbone", "input_size", "frame", "dropout", "precision"}
+    keys = {"backbone", "input_size", "frame", "padding", "dropout", "precision"}
     return {
         "stage": number,
         "landmarks": landmarks,
@@ -150,14 +156,39 @@ def split_by_route(
     return [part if len(part) >= enough else labelled for part in parts], (errors, epsilon)
 
 
+def _check_previous(config: DfaStage, number: int, previous: TrainedStage) -> None:
+    """Check that a stage can follow the one before it.
+
+    Raises:
+        ValueError: the positions of the stage before are in other crops, its network is another one, or
+            it has no pseudo-labels and stage 3 takes them as input.
+    """
+    here = config.model_dump(mode="json")
+    keys = ("input_size", "frame", "padding", *(["backbone"] if config.inherit else []))
+    differ = [
+        f"{key} {previous.spec[key]} (here {here[key]})"
+        for key in keys
+        if previous.spec.get(key, here[key]) != here[key]
+    ]
+    if differ:
+        raise ValueError(
+            f"stage {number - 1} was trained with {', '.join(differ)}; run "
+            f"`fashion-ops dfa_stage --stage {number - 1}` again, or set dfa_stage back"
+        )
+    if number == 3 and config.label_input and previous.labels is None:
+        raise ValueError(
+            "dfa_stage.label_input: stage 3 takes stage 2's pseudo-labels; set clusters above 0"
+        )
+
+
 def _initial_network(
     config: DfaStage, spec: dict[str, Any], previous: PreviousStage | None
 ) -> StageNet:
     """Build a network that starts from the weights of the previous stage.
 
-    In stage 1, where ``previous`` is None, weights are pretrained or random.
+    In stage 1, where ``previous`` is None, and without ``inherit``, weights are pretrained or random.
     """
-    if previous is None:
+    if previous is None or not config.inherit:
         return build(spec, config.pretrained)
     net = build(spec)
     net.warm_start(previous.stage.nets[0])
@@ -169,11 +200,4 @@ def scale_epochs(config: DfaStage, count: int, total: int) -> DfaStage:
 
     The epochs of ``lr_steps`` are raised by the same factor.
     """
-    epochs = max(1, round(config.epochs * total / max(count, 1)))
-    steps = config.lr_steps
-    if epochs == config.epochs:
-        return config
-    if steps is not None:
-        steps = tuple((max(1, round(n * epochs / config.epochs)), lr) for n, lr in steps)
-        epochs = sum(n for n, _ in steps)
-    return config.model_copy(update={"epochs": epochs, "lr_steps": steps})
+    return config.with_epochs(max(1, round(config.epochs * total / max(count, 1))))

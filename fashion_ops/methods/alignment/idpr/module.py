@@ -13,7 +13,6 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.alignment.idpr.loss import place_loss, type_loss
 from fashion_ops.methods.alignment.idpr.model import IdprNet, Scores
 from fashion_ops.methods.alignment.idpr.relations import Tree
-from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.params import DfaStage
 
 
@@ -61,6 +60,5 @@ class IdprModule(AlignmentModule):
         loss, logged = place + kind, {"place": place, "type": kind}
         if self.labels is not None:
             logged["label"] = label_loss(out.labels, self.labels(true, None, observed))
-            weight = auxiliary_weight(self.progress, self.config.label_weight, self.config.decay)
-            loss = loss + weight * logged["label"]
+            loss = loss + self.config.label_weight * self.share * logged["label"]
         return {"loss": loss, **logged}
