@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentGarments
