@@ -4,8 +4,10 @@ Stage 2 reads the predictions of stage 1, and stage 3 those of stage 2. The step
 of the stage (one for all clothing types, or one per type): the model folder, ``estimates.safetensors``
 (input of the next stage), ``predictions.parquet`` (input of ``fashion-ops score``) and
 ``clusters.png`` (Fig. 4); and for the whole stage ``report.md``. It evaluates on ``val``; where a data
-set has no such split (LSP, In-shop), on the first one after ``train``. Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver,
-``work`` trains without access to the workspace, ``publish`` writes the result on the driver.
+set has no such split (LSP, In-shop), on the first one after ``train``.
+
+Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver, ``work`` trains without access
+to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
@@ -299,7 +301,7 @@ def _read_previous(
         here = {name: len(split) for name, split in splits.items()}
         if before != here:
             raise ValueError(
-                f"{kind}/{ESTIMATES} of stage {job.number - 1}: predictions of {before} garments, the "
+                f"stage {job.number - 1}, {kind}/{ESTIMATES}: predictions of {before} garments, the "
                 f"catalog has {here}; run `fashion-ops dfa_stage --stage {job.number - 1}` again"
             )
         return TrainedStage.load(folder, select_device(job.device)), known
