@@ -9,6 +9,9 @@ UV := uv==0.13.9
 export DAGSTER_HOME := $(CURDIR)/.dagster
 export MLFLOW_DISABLE_TELEMETRY := true
 export OMP_WAIT_POLICY ?= passive
+ifneq ($(OMP_WAIT_POLICY),active)
+export GOMP_SPINCOUNT ?= 30000
+endif
 export DO_NOT_TRACK := 1
 
 .PHONY: help env demo test lint ui bench audit lock clean
@@ -44,6 +47,7 @@ ui: $(STAMP) ## start Dagster (DAGSTER_PORT=3000) and MLflow (MLFLOW_PORT=5000),
 bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.scoring
+	$(BIN)/python -m bench.score_files
 	$(BIN)/python -m bench.contextual_kmeans
 	$(BIN)/python -m bench.decode
 	$(BIN)/python -m bench.edge

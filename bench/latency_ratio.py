@@ -12,9 +12,9 @@ import statistics
 from pathlib import Path
 
 from bench.waiting_threads import PHOTO, busy
+from fashion_ops.inference.latency import latencies, median_ratio
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import CPU
-from fashion_ops.registry.measurements import latencies, median_ratio
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 

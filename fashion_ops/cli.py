@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands import (
-    distributed,
     gle,
     models,
     papers,
+    plan,
     prune,
     registry,
     scores,
@@ -32,6 +32,7 @@ for command in (
     registry.rollback,
     registry.history,
     registry.restore,
+    plan.plan,
     prune.prune,
     workspace.batches,
     workspace.configure,
@@ -41,9 +42,9 @@ for command in (
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
+for former in ("distributed", "fleet"):
+    app.command(former, context_settings=ANY_ARGUMENTS, hidden=True)(plan.moved)
 app.add_typer(models.export, name="export")
-app.add_typer(distributed.app, name="distributed")
-app.add_typer(distributed.app, name="fleet", hidden=True)  # its former name
 app.add_typer(gle.app, name="gle")
 
 

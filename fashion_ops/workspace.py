@@ -52,6 +52,7 @@ class Workspace:
     box_detector = _Below("models/box_detector")  # train_box_detector: a model folder, or a model.json
     landmarker = _Below("models/landmarker")  # train_landmarker: a model folder
     evaluation = _Below("reports/evaluation")  # evaluate: metrics.json, report.html, predictions/, ...
+    evaluation_hardware = _Below("reports/evaluation.hardware.json")  # evaluate: no output of DVC
     promotions = _Below("reports/promotion")  # promote: page and metrics of each decision
     alignment_raw = _Below("data/alignment/raw")  # synthesize_alignment: a folder per data set
     alignment_catalog = _Below("data/alignment/catalog")  # ingest_alignment: a catalog per data set

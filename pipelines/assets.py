@@ -37,12 +37,13 @@ POOL = "workspace"  # allows one step at a time: see infra/dagster.yaml
 Context = dg.AssetExecutionContext
 
 
-def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
+def make_assets(root: Path, retrain: Retrain, run_cluster: bool = False) -> list[dg.AssetsDefinition]:
     """Make all assets of the repository at ``root``.
 
     Args:
         root: of the repository.
         retrain: ``overdue_days`` is the freshness policy of ``register``.
+        run_cluster: whether the resource ``ray_cluster`` gives each run a Ray cluster of its own.
     """
     try:
         versions = Ledger(root).code_versions()
@@ -51,11 +52,14 @@ def make_assets(root: Path, retrain: Retrain) -> list[dg.AssetsDefinition]:
         versions = {}
     overdue = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=retrain.overdue_days))
     options = {"register": {"freshness_policy": overdue}}
-    return [make_asset(s, versions.get(s.name), options.get(s.name, {})) for s in ASSETS]
+    return [
+        make_asset(s, versions.get(s.name), options.get(s.name, {}), run_cluster and "ray" in s.kinds)
+        for s in ASSETS
+    ]
 
 
 def make_asset(
-    step: StepAsset, code_version: str | None, options: Mapping[str, Any]
+    step: StepAsset, code_version: str | None, options: Mapping[str, Any], run_cluster: bool = False
 ) -> dg.AssetsDefinition:
     """Make the asset of one step.
 
@@ -63,6 +67,7 @@ def make_asset(
         step: its name, group, dependencies and description.
         code_version: see ``Ledger.code_versions``; None for steps that the ledger does not record.
         options: more arguments of ``dg.asset``.
+        run_cluster: whether it needs the resource ``ray_cluster``.
     """
     body: Callable[[Context, RepositoryResource], dg.MaterializeResult] = run_step
     options = dict(options)
@@ -86,6 +91,13 @@ def make_asset(
         except Exception as error:
             raise metadata.step_failure(error) from error
 
+    def run_on_cluster(
+        context: dg.AssetExecutionContext,
+        repository: RepositoryResource,
+        ray_cluster: dg.ResourceParam[Any],  # `join_run_cluster` takes it from the context
+    ) -> dg.MaterializeResult:
+        return run(context, repository)
+
     decorate = dg.asset(
         name=step.name,
         group_name=step.group,
@@ -97,7 +109,7 @@ def make_asset(
         pool=POOL,
         **options,
     )
-    return decorate(run)
+    return decorate(run_on_cluster if run_cluster else run)
 
 
 def run_step(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
@@ -110,6 +122,7 @@ def run_step(context: Context, repository: RepositoryResource) -> dg.Materialize
         _log_skipped(context, repository, [step])
         return lineage.no_event()
     say(f"{step}: started")
+    join_run_cluster(context)
     snapshot = ledger.snapshot(step)
     metrics = _module(step).run(repository.params(), ws)
     entry = ledger.commit(step, snapshot)
@@ -155,6 +168,7 @@ def run_registry_step(context: Context, repository: RepositoryResource) -> dg.Ma
 
     step = context.asset_key.to_user_string()
     say(f"{step}: started")
+    join_run_cluster(context)
     module, params = _module(step), repository.params()
     metrics = module.run(params, repository.workspace)
     page = version_page(params.registration.model, metrics["version"])
@@ -190,6 +204,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def join_run_cluster(context: Context) -> None:
+    """Join the Ray cluster of this run, if each run has its own; the first step that needs it makes it.
+
+    Steps that are skipped need none. Afterwards RAY_ADDRESS is that cluster's.
+    """
+    cluster = getattr(context.resources, "ray_cluster", None)
+    if cluster is not None:
+        cluster.join(context)
+
+
 def may_skip(context: Context) -> bool:
     """Whether the run skips what is current: if its tag says so, or if it retries a failed run."""
     return "true" in (context.run.tags.get(tag) for tag in (SKIP_CURRENT_TAG, RESUME_RETRY_TAG))
@@ -209,6 +233,7 @@ def _run_keys(context: Context, repository: RepositoryResource, step: str, keys:
     if not keys:
         return
     say(f"{step}: {len(keys)} to do")
+    join_run_cluster(context)
     module, ledger = _module(step), repository.ledger
     ws, params = repository.workspace, repository.params()
 

@@ -1,5 +1,6 @@
 """The resource of all assets, checks and sensors: the repository that they read and write."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import dagster as dg
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params, load_params
 from fashion_ops.workspace import Workspace, write_whole
+
+RUN_CLUSTER = "FASHION_OPS_RAY_CLUSTER"  # names the manifest of a Ray cluster that each run makes
 
 
 class RepositoryResource(dg.ConfigurableResource):
@@ -60,3 +63,9 @@ def last_valid_params(root: Path) -> Params:
     except OSError:  # a workspace that can't be written
         pass
     return params
+
+
+def run_cluster_manifest(root: Path) -> Path | None:
+    """The manifest that FASHION_OPS_RAY_CLUSTER names, relative to ``root``; None if it is not set."""
+    name = os.environ.get(RUN_CLUSTER)
+    return root / name if name else None

@@ -26,7 +26,7 @@ class StepAsset:
     Attributes:
         name: of the step, or ``BATCHES``.
         group: a key of ``OWNERS``.
-        kinds: badges that Dagster shows on it.
+        kinds: badges that Dagster shows on it; a step with ``ray`` uses Ray where RAY_ADDRESS is set.
         deps: names of the assets that it depends on.
     """
 
@@ -58,18 +58,20 @@ ASSETS = (
     StepAsset("aggregate", "data", ("parquet",), ("ingest",)),
     StepAsset("pseudo_label", "data", ("parquet", "numpy"), ("ingest",)),
     StepAsset("drift", "data", ("numpy",), ("ingest", "pseudo_label")),
-    StepAsset("train_detector", "models", ("pytorch",), ("ingest", "aggregate")),
-    StepAsset("tune_postprocess", "models", ("numpy",), ("ingest", "train_detector")),
-    StepAsset("train_box_detector", "models", ("pytorch",), ("ingest",)),
-    StepAsset("train_landmarker", "models", ("pytorch",), ("ingest", "aggregate", "pseudo_label")),
+    StepAsset("train_detector", "models", ("pytorch", "ray"), ("ingest", "aggregate")),
+    StepAsset("tune_postprocess", "models", ("numpy", "ray"), ("ingest", "train_detector")),
+    StepAsset("train_box_detector", "models", ("pytorch", "ray"), ("ingest",)),
+    StepAsset(
+        "train_landmarker", "models", ("pytorch", "ray"), ("ingest", "aggregate", "pseudo_label")
+    ),
     StepAsset("finetune", "models", ("pytorch", "ray"), ("ingest", "aggregate", "train_landmarker")),
     StepAsset("refine", "models", ("pytorch", "ray"), ("ingest", "aggregate", "finetune")),
     StepAsset("synthesize_alignment", "alignment", ("python",), ()),
     StepAsset("ingest_alignment", "alignment", ("parquet",), ("synthesize_alignment",)),
-    StepAsset("dfa_stage", "alignment", ("pytorch",), ("ingest_alignment",)),
-    StepAsset("evaluate", "evaluation", ("python",), _EVALUATED),
-    StepAsset("register", "registry", ("mlflow",), ("evaluate",)),
-    StepAsset("promote", "registry", ("mlflow",), ("register",)),
+    StepAsset("dfa_stage", "alignment", ("pytorch", "ray"), ("ingest_alignment",)),
+    StepAsset("evaluate", "evaluation", ("python", "ray"), _EVALUATED),
+    StepAsset("register", "registry", ("mlflow", "ray"), ("evaluate",)),
+    StepAsset("promote", "registry", ("mlflow", "ray"), ("register",)),
 )
 PARENTS: Parents = {asset.name: asset.deps for asset in ASSETS}
 

@@ -5,6 +5,7 @@ Each worker has its own network namespace (joined by a bridge), process namespac
 needs root and Linux; ``possible`` says whether that is given.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import psutil
 
 RAY = str(Path(sys.executable).parent / "ray")
 UNPLUG = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
@@ -123,6 +126,15 @@ class Cluster:
             node.kill()
         if name != "head":
             _succeeds("ip", "netns", "del", f"fo{self._id}{name}")
+
+    def processes(self, name: str, title: str) -> list[psutil.Process]:
+        """The processes of a node whose title contains ``title``, such as ``TrainWorker``."""
+        found = []
+        for process in psutil.Process(self.nodes[name].pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if title in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
 
     def _start(self, name: str, *command: str) -> None:
         with (self.folder / f"{name}.log").open("w") as log:

@@ -129,6 +129,8 @@ def _open(path: str | Path) -> tuple[int, int]:
     """Handle and length of a regular file. Not of a pipe: reading would wait for a writer."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except PermissionError as error:
+        raise Refused(Reason.PERMISSION, error.strerror or "access denied") from None
     except OSError as error:
         raise Refused(Reason.MISSING, error.strerror or "cannot be opened") from None
     try:

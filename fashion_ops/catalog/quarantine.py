@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_IMAGE = "labels without image"
     NO_LABELS = "image without labels"
     MISSING = "image missing"
+    PERMISSION = "image may not be read"
     UNDECODABLE = "image cannot be decoded"
     TRUNCATED = "image truncated"
     BOMB = "image has too many pixels"

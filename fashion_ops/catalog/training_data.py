@@ -1,7 +1,7 @@
 """From the catalog's tables to the arrays and images that a training run takes."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,34 +120,57 @@ class ImageChunks(Sequence[pa.Table]):
         ids = self._ids[index * self._size : (index + 1) * self._size]
         return pa.table([ids, [self._catalog.image_bytes(int(i)) for i in ids]], schema=LAYOUT)
 
+    @property
+    def image(self) -> Callable[..., np.ndarray]:
+        """``Catalog.image``: reads one image, for a process beside the catalog."""
+        return self._catalog.image
+
 
 class ImageReader:
-    """Reads images (RGB uint8) by image id.
+    """Reads images (RGB uint8) by image id from a file of encoded images, which is memory-mapped.
 
-    The given chunks are written to one file in ``folder`` and memory-mapped, not kept in memory.
+    Args:
+        chunks: tables of image_id and bytes, which are written to a file in ``folder`` one by one; or
+            the file (``path``) that another reader has written.
+        folder: existing folder.
     """
 
-    def __init__(self, chunks: Iterable[pa.Table], folder: Path) -> None:
-        self._path = folder / "images.arrow"
-        with pa.ipc.new_file(str(self._path), LAYOUT) as writer:
-            for chunk in chunks:
-                writer.write_table(chunk)
+    def __init__(self, chunks: Iterable[pa.Table] | Path, folder: Path) -> None:
+        if isinstance(chunks, Path):
+            self.path = chunks
+        else:
+            self.path = folder / "images.arrow"
+            with pa.ipc.new_file(str(self.path), LAYOUT) as writer:
+                for chunk in chunks:
+                    writer.write_table(chunk)
         self._map()
 
-    def __call__(self, image_id: int) -> np.ndarray:
-        return decode_rgb(self._bytes[self._rows[image_id]].as_py(), f"image {image_id}")
+    def __call__(self, image_id: int, shrink: int = 1) -> np.ndarray:
+        data = self._bytes[self._rows[image_id]].as_py()
+        return decode_rgb(data, f"image {image_id}", shrink=shrink)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path}  # another process maps the file itself
+        return {"path": self.path}  # another process maps the file itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._path = state["_path"]
+        self.path = state["path"]
         self._map()
 
     def _map(self) -> None:
-        table = pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
         self._rows = {image_id: row for row, image_id in enumerate(table["image_id"].to_pylist())}
         self._bytes = table["bytes"]
+
+
+def open_images(images: Iterable[pa.Table] | Path, folder: Path) -> Callable[..., np.ndarray]:
+    """How a training reads its images: image id, and how much smaller, to RGB uint8 (H, W, 3).
+
+    Args:
+        images: ``ImageChunks`` beside the catalog, which are read from it and not copied; chunks that
+            arrive on another machine, or the file of an ``ImageReader``.
+        folder: existing folder for chunks that arrive.
+    """
+    return images.image if isinstance(images, ImageChunks) else ImageReader(images, folder)
 
 
 def checkpoint_path(

@@ -29,12 +29,26 @@ CHAMPION = "models:/garment-landmarks@champion"
 
 def predict(
     photos: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels."
+            help="Photos: JPEG of up to 4.2 gigapixels, other formats of up to 67 megapixels. With "
+            "--table also folders, globs, Parquet tables of URIs or bytes, and URIs such as s3://.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for PHOTO.json and PHOTO.png.")],
+    out: Annotated[
+        Path | None, typer.Option(help="A few photos: folder for PHOTO.json and PHOTO.png.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any number of photos: folder for a Parquet table, one row a photo. Run the same "
+            "command again to go on with a run that was interrupted."
+        ),
+    ] = None,
+    coco: Annotated[
+        bool, typer.Option("--coco", help="With --table: COCO results too, TABLE/coco.json.")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(
@@ -51,17 +65,51 @@ def predict(
     ] = "torch",
     device: Device = None,
 ) -> None:
-    """Find garments in photos: categories, boxes and named landmarks, as JSON and drawn.
+    """Find garments in photos: categories, boxes and named landmarks.
 
-    A photo that fails is reported, and the others are done; the exit status is 1 then.
+    With --out, a few photos become JSON files and drawings. A photo that fails is reported, and the
+    others are done; the exit status is 1 then.
+
+    With --table, millions of photos become rows of a Parquet table, on all cores and GPUs of this
+    machine or on the Ray cluster at RAY_ADDRESS. A photo that fails is a row with the reason.
+    """
+    if (out is None) == (table is None):
+        raise ValueError("predict: name either --out FOLDER (a few photos) or --table FOLDER (many)")
+    if coco and table is None:
+        raise ValueError("predict: --coco goes with --table FOLDER, not with --out")
+    if device == "cuda" and runtime != "torch":
+        raise ValueError(
+            f"--device cuda: the runtime {runtime} runs on the CPU; leave it out or use --runtime torch"
+        )
+    settings = with_device(params_or_defaults(), device).distributed
+    if out is not None:
+        _predict_few(photos, out, model, min_score, runtime, settings.device)
+    elif table is not None:
+        from fashion_ops.commands.bulk import Model, predict_table
+
+        of = Model(model, find_models(model), runtime, min_score)
+        predict_table(photos, table, of, settings, coco=coco)
+
+
+def _predict_few(
+    given: list[str], out: Path, model: str, min_score: float, runtime: "Runtime", device: str
+) -> None:
+    """Write JSON and a drawing of each photo.
+
+    Raises:
+        ValueError: one of them is no photo but a folder, a glob, a table or a URI.
     """
     from fashion_ops.commands.result_names import result_names
+    from fashion_ops.inference.bulk.listing import kind_of
 
-    if device == "cuda" and runtime != "torch":
-        raise typer.BadParameter(f"--device cuda: the runtime {runtime} runs on the CPU; use torch")
+    for photo in given:
+        if kind := kind_of(photo):
+            raise ValueError(
+                f"{photo}: is {kind}; predict its photos with --table FOLDER, or name photos"
+            )
+    photos = [Path(photo) for photo in given]
     names = result_names(photos, out)
-    setting = with_device(params_or_defaults(), device).distributed.device
-    predictor = load_predictor(model, runtime, setting)
+    predictor = load_predictor(model, runtime, device)
     failed = 0
     for photo, name in zip(photos, names, strict=True):
         try:
@@ -146,6 +194,20 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
 
         return fashion_ops.load(model, device)
     return EdgePredictor.load(folder, runtime, select_device(device) if runtime == "torch" else CPU)
+
+
+def find_models(model: str) -> Path:
+    """The folder of a model: that of the registry's version, or ``model`` itself.
+
+    Raises:
+        FileNotFoundError: no such model in the registry.
+        ServiceError: the registry does not answer.
+    """
+    if model.startswith("models:/"):
+        from fashion_ops.registry.client import fetch_bundle
+
+        return Path(fetch_bundle(model))
+    return Path(model)
 
 
 export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")

@@ -50,8 +50,9 @@ def score(
     """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
     if metric == "ap":
         from fashion_ops.evaluation.coco_files import score_files
+        from fashion_ops.evaluation.coco_results import idle_processors
 
-        scores = score_files(annotations, predictions)
+        scores = score_files(annotations, predictions, idle_processors())
         text = _ap_text(scores)
     else:
         from fashion_ops.evaluation.alignment_scores import ScoreOptions, score_catalog

@@ -50,7 +50,7 @@ def _add_category_step(app: typer.Typer, step: str) -> None:
         category: Annotated[
             list[str] | None,
             typer.Option(
-                help="Run only this category, in this process; repeatable. Default: all 13, by Ray."
+                help="Run only this category, without a local Ray; repeatable. Default: all 13, by Ray."
             ),
         ] = None,
         force: Annotated[

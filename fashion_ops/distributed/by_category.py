@@ -4,6 +4,7 @@ Each category is prepared, trained, published and recorded in the ledger indepen
 category stays, whatever happens to the others.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -91,8 +92,10 @@ def run_all(
     def job(name: str) -> Job:
         epochs = getattr(params.categories[name], step_name).epochs
         prepare = partial(step.prepare, params, ws, name)
-        gpus = params.distributed.gpus_for(name)
-        return Job(name, snapshots[name].digest, costs[name], prepare, "images", epochs, gpus)
+        gpus, devices = params.distributed.gpus_for(name), params.distributed.devices_for(name)
+        workers = devices if devices > 1 and os.environ.get("RAY_ADDRESS") else None
+        digest = snapshots[name].digest
+        return Job(name, digest, costs[name], prepare, "images", epochs, gpus, workers)
 
     def record_result(name: str, result: Result) -> None:
         metrics = step.publish(ws, name, result)

@@ -106,12 +106,16 @@ def start_ray(address: str, **options: Any) -> None:
                 raise
 
 
-def usable_gpus(settings: Distributed) -> float:
+def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
     """Number of GPUs that a task gets, by default: ``distributed.gpus_per_task``.
 
     It is 0, with a warning, if Ray runs on this machine only and the machine has no GPU. On a Ray
-    cluster, this waits up to ``distributed.wait_for_node`` seconds for the first node that can run a
-    task.
+    cluster, this waits up to ``distributed.wait_for_node`` seconds for nodes that can run as many tasks
+    at once.
+
+    Args:
+        settings: CPUs and GPUs of a task.
+        tasks: number of tasks that are to run at once.
 
     Raises:
         ValueError: no node has as many CPUs and GPUs as a task needs.
@@ -120,8 +124,8 @@ def usable_gpus(settings: Distributed) -> float:
     if os.environ.get("RAY_ADDRESS"):
         bundle = {"CPU": float(cpus)} | ({"GPU": gpus} if gpus else {})
         deadline = time.monotonic() + settings.wait_for_node
-        while slots_now(cpus, gpus) == 0 and time.monotonic() < deadline:
-            request_resources(bundles=[bundle])
+        while slots_now(cpus, gpus) < tasks and time.monotonic() < deadline:
+            request_resources(bundles=[bundle] * tasks)
             time.sleep(POLL_SECONDS)
     elif gpus and not ray.cluster_resources().get("GPU"):
         warnings.warn(

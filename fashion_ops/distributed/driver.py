@@ -21,16 +21,13 @@ from fashion_ops.distributed.cluster import POLL_SECONDS, most_gpus, slots_now
 from fashion_ops.distributed.display import Display
 from fashion_ops.distributed.job_store import JobStore, remove_partials
 from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder
-from fashion_ops.distributed.worker import Metrics, OnEpoch, Payload, run_job
+from fashion_ops.distributed.train_group import GroupPlan, run_group
+from fashion_ops.distributed.worker import Metrics, Payload, WorkerLost, run_job
 from fashion_ops.params import Distributed
 
-Work = Callable[[Any, Path | None, OnEpoch], Any]
+Work = Callable[..., Any]  # (prepared, checkpoint, on_epoch), of a group of workers also the group
 
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is final
-
-
-class WorkerLost(RuntimeError):
-    """The worker of a job, or its node, died too often."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,8 @@ class Job:
     stream: str | None = None  # field of the dataclass from ``prepare`` that is sent chunk by chunk
     epochs: int | None = None  # for the display; None if it is unknown
     gpus: float | None = None  # None for ``distributed.gpus_per_task``
+    workers: int | None = None  # that share it, as a Ray Train job; None runs it as one task
+    fewest: int | None = None  # workers that it may start or go on with; None asks for all of them
 
 
 class Driver:
@@ -71,6 +70,7 @@ class Driver:
         self._running: dict[ray.ObjectRef, Job] = {}
         self._work = cloudpickle.dumps(work)  # pyright: ignore[reportPrivateImportUsage]
         self._cpus, self._gpus = settings.cpus_per_task, gpus
+        self._max_retries = settings.max_retries
         self._in_background = settings.checkpoint_minutes > 0
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
@@ -81,6 +81,12 @@ class Driver:
             "num_cpus": self._cpus,
             "max_retries": settings.max_retries,
             "retry_exceptions": TRANSIENT,
+        }
+        self._group_options = {
+            "name": step,
+            "num_cpus": 0,
+            "max_retries": 0,  # Ray Train itself tries again
+            "scheduling_strategy": _on_this_node(),
         }
 
     @property
@@ -101,15 +107,11 @@ class Driver:
         while (free := slots - self._busy_slots()) > 0 and self._prepare_next():
             assert self._prepared is not None
             job, payload = self._prepared
-            gpus = self._granted_gpus(job)
-            if self._slots_of(gpus) > free and self._running:
+            job = self._grant(job)
+            if self._slots_of(job) > free and self._running:
                 break
             self._prepared = None
-            task = ray.remote(run_job).options(**self._options, num_gpus=gpus)
-            ref = task.remote(
-                self._work, payload, job.name, job.key, self._job_store, self._in_background
-            )
-            self._running[ref] = replace(job, gpus=gpus)
+            self._running[self._start(job, payload)] = job
         self._prepare_next()
 
     def wait(self) -> list[tuple[ray.ObjectRef, Job]]:
@@ -174,34 +176,68 @@ class Driver:
                 self._fail(job, error)
         return self._prepared is not None
 
+    def _start(self, job: Job, payload: Payload) -> ray.ObjectRef:
+        """Start the task of a job, or the one that leads its group of workers."""
+        arguments = self._work, payload, job.name, job.key, self._job_store
+        if job.workers is None:
+            task = ray.remote(run_job).options(**self._options, num_gpus=job.gpus)
+            return task.remote(*arguments, self._in_background)
+        plan = GroupPlan(
+            fewest=job.workers if job.fewest is None else min(job.fewest, job.workers),
+            most=job.workers,
+            cpus=self._cpus,
+            gpus=1 if self._gpus else 0,
+            max_retries=self._max_retries,
+            in_background=self._in_background,
+        )
+        return ray.remote(run_group).options(**self._group_options).remote(*arguments, plan)
+
     def _requested_gpus(self, job: Job) -> float:
         """Number of GPUs that a job requests; 0 if this fan-out runs on CPUs."""
         return self._gpus if job.gpus is None or not self._gpus else job.gpus
 
-    def _granted_gpus(self, job: Job) -> float:
-        """Number of GPUs that a job gets; with a warning, at most as many as the largest node has."""
+    def _grant(self, job: Job) -> Job:
+        """The job with the GPUs and workers that it gets.
+
+        With a warning, a task gets at most as many GPUs as the largest node has, and a group of workers
+        at most as many as all nodes have; an elastic one may grow.
+        """
         gpus = self._requested_gpus(job)
+        if job.workers is not None:
+            most = max(1, slots_now(self._cpus, 1.0 if self._gpus else 0.0))
+            if job.workers > most and job.fewest is None:
+                self.display.warn(f"{job.name} is to take {job.workers} devices, the nodes have {most}")
+                job = replace(job, workers=most)
+            assert job.workers is not None
+            return replace(job, gpus=float(job.workers) if self._gpus else 0.0)
         if gpus > self._gpus and gpus > (most := most_gpus()):
             self.display.warn(f"{job.name} is to take {gpus:g} GPUs, the largest node has {most:g}")
-            return max(self._gpus, most)
-        return gpus
+            gpus = max(self._gpus, most)
+        return replace(job, gpus=gpus)
 
-    def _slots_of(self, gpus: float) -> int:
-        """Number of slots that a task with these GPUs takes."""
-        return math.ceil(gpus / self._gpus - 1e-9) if self._gpus else 1
+    def _slots_of(self, job: Job) -> int:
+        """Number of slots that a job takes."""
+        if self._gpus:
+            return math.ceil(self._requested_gpus(job) / self._gpus - 1e-9)
+        return job.workers or 1
 
     def _busy_slots(self) -> int:
         """Number of slots that the running jobs take."""
-        return sum(self._slots_of(self._requested_gpus(job)) for job in self._running.values())
+        return sum(self._slots_of(job) for job in self._running.values())
 
     def _request_nodes(self) -> None:
         """Tell an autoscaling Ray cluster how many tasks wait or run; other clusters ignore it."""
         jobs = [*self._queue, *self._running.values()]
         jobs += [self._prepared[0]] if self._prepared else []
         if os.environ.get("RAY_ADDRESS") and len(jobs) != self._requested:
-            gpus = [{"GPU": self._requested_gpus(job)} if self._gpus else {} for job in jobs]
-            request_resources(bundles=[{"CPU": float(self._cpus)} | bundle for bundle in gpus])
+            request_resources(bundles=[bundle for job in jobs for bundle in self._bundles(job)])
             self._requested = len(jobs)
+
+    def _bundles(self, job: Job) -> list[dict[str, float]]:
+        """What a job needs of single nodes."""
+        each = self._requested_gpus(job) if job.workers is None else 1.0
+        bundle = {"CPU": float(self._cpus)} | ({"GPU": each} if self._gpus else {})
+        return [bundle] * (job.workers or 1)
 
     def _fail(self, job: Job, error: BaseException) -> None:
         """Note that a job failed for good, show it, and write the timesheet."""
@@ -211,7 +247,7 @@ class Driver:
 
     def _record(self, job: Job, outcome: str) -> None:
         """Record that a job is ``COMPLETED`` or ``FAILED``, and write the timesheet."""
-        width = self._slots_of(self._requested_gpus(job))
+        width = self._slots_of(job)
         self._recorder.finish(job.name, job.cost, width, outcome)
         if self._timesheet is not None:
             try:
@@ -253,6 +289,10 @@ def _cause(error: Exception) -> BaseException:
 
 def _start_job_store(folder: Path) -> Any:
     """Start the job store as a Ray actor on the driver's node, with its checkpoints in ``folder``."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=here)
+    actor = ray.remote(JobStore).options(num_cpus=0, scheduling_strategy=_on_this_node())
     return actor.remote(str(folder.resolve()))
+
+
+def _on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Where the driver runs."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

@@ -6,6 +6,7 @@ disk keeps a checkpoint of each job: if a worker or its node dies, another worke
 last one that arrived. Nothing here depends on what is trained, or on Dagster or DVC.
 """
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def fan_out(
             It resumes from the file ``checkpoint`` if that exists, replaces it as often as it wants to
             be resumed from, and calls ``on_epoch(epochs_done, metrics)`` after each epoch, from its own
             process or one that it started. A new checkpoint travels to the driver then, in the
-            background unless ``distributed.checkpoint_minutes`` is 0.
+            background unless ``distributed.checkpoint_minutes`` is 0. For a job with ``workers``, see
+            ``train_group.run_group``.
         on_result: called on the driver with (job name, result); Ctrl-C waits until it returns. If it
             raises, the job counts as failed and keeps its checkpoint.
         settings: CPUs and GPUs of a task, retries.
@@ -67,7 +69,12 @@ def fan_out(
     if not queue:
         return
     connect(settings)
-    driver = Driver(step, queue, work, settings, usable_gpus(settings), checkpoints, timesheet)
+    if os.environ.get("RAY_ADDRESS"):  # the workers of one job may have GPUs of several nodes
+        one = {"gpus_per_task": min(settings.gpus_per_task, 1.0)}
+        settings = settings.model_copy(update=one)
+    expected = max(job.fewest or job.workers or 1 for job in queue)
+    gpus = usable_gpus(settings, expected)
+    driver = Driver(step, queue, work, settings, gpus, checkpoints, timesheet)
     with driver.display:
         try:
             driver.submit()

@@ -10,7 +10,7 @@ from fashion_ops.files.outputs import FileKind
 from fashion_ops.files.publishing import write_whole
 
 ROW_INCHES = 0.3
-SCHEDULES = FileKind("fashion-ops distributed plan", "fashion-ops schedules")
+SCHEDULES = FileKind("fashion-ops plan", "fashion-ops schedules")
 
 
 @dataclass(frozen=True)

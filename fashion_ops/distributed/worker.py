@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from fashion_ops.workspace import write_whole
 Metrics = Mapping[str, float]
 OnEpoch = Callable[[int, Metrics], None]
 RELAY_SECONDS = 0.5
+
+
+class WorkerLost(RuntimeError):
+    """The worker of a job, or its node, died too often."""
 
 
 @dataclass(frozen=True)
@@ -51,31 +56,54 @@ def run_job(
     """
     with scratch() as folder:
         checkpoint = folder / "checkpoint"
-        node = f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
-        saved: bytes | None = ray.get(job_store.start.remote(name, key, node))  # pyright: ignore
+        saved: bytes | None = ray.get(job_store.start.remote(name, key, this_node()))  # pyright: ignore
         if saved is not None:
             checkpoint.write_bytes(saved)
         prepared = ray.get(payload.prepared)
         if payload.stream is not None:
-            chunks = _fetch_chunks(job_store, name, payload.chunks)
+            chunks = fetch_chunks(job_store, name, payload.chunks)
             prepared = replace(prepared, **{payload.stream: chunks})
 
-        def report(epoch: int, metrics: Metrics) -> None:
-            ray.get(job_store.report.remote(name, epoch, metrics))
-
-        def save(data: bytes) -> None:
-            ray.get(job_store.save.remote(name, key, data))
-
-        with (
-            CheckpointSender(checkpoint, save, in_background) as sender,
-            EpochReporter(folder, report, sender) as reporter,
-        ):
+        with reporting(folder, checkpoint, name, key, job_store, in_background) as reporter:
             result = cloudpickle.loads(work)(prepared, checkpoint, reporter)
         ray.get(job_store.end.remote(name))
         return result
 
 
-def _fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
+@contextmanager
+def reporting(
+    folder: Path, checkpoint: Path, name: str, key: str, job_store: Any, in_background: bool
+) -> Iterator["EpochReporter"]:
+    """Make the ``on_epoch`` of a job, which sends metrics and new checkpoints to the job store.
+
+    Args:
+        folder: scratch folder of the worker.
+        checkpoint: the file that the training replaces.
+        name: name of the job.
+        key: name of its checkpoint.
+        job_store: handle of the ``JobStore`` actor.
+        in_background: see ``CheckpointSender``.
+    """
+
+    def report(epoch: int, metrics: Metrics) -> None:
+        ray.get(job_store.report.remote(name, epoch, metrics))
+
+    def save(data: bytes) -> None:
+        ray.get(job_store.save.remote(name, key, data))
+
+    with (
+        CheckpointSender(checkpoint, save, in_background) as sender,
+        EpochReporter(folder, report, sender) as reporter,
+    ):
+        yield reporter
+
+
+def this_node() -> str:
+    """Host name and id of this node, for the display and the timesheet."""
+    return f"{socket.gethostname()} {ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def fetch_chunks(job_store: Any, name: str, count: int) -> Iterator[Any]:
     """Fetch the ``count`` chunks of a job one after the other, so that only one is in memory."""
     for index in range(count):
         yield ray.get(job_store.chunk.remote(name, index))

@@ -38,33 +38,34 @@ def mend(path: Path) -> str:
 
 
 @contextmanager
-def readable(path: Path, kind: str) -> Iterator[None]:
+def readable(path: Path | str, kind: str) -> Iterator[None]:
     """Turn any error of a library that reads the file ``path`` into one line.
 
     Args:
-        path: the file.
+        path: the file, or its URI.
         kind: what it should be: ``a parquet table``.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read.
     """
+    remedy = mend(Path(path))
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: is missing; {mend(path)}") from error
+        raise FileNotFoundError(f"{path}: is missing; {remedy}") from error
     except OSError as error:
         if error.errno:  # a library's text may hold all but the file
             about = OSError(error.errno, os.strerror(error.errno), str(path))
             raise ValueError(failure_line(about)) from error
         why = message(error).splitlines()[0]
-        raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {mend(path)}")) from error
+        raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {remedy}")) from error
     except MemoryError:
         raise
     except Exception as error:  # damaged files make readers raise everything, KeyError to SystemError
         lines = [line for line in message(error).splitlines() if not line.startswith("Exception from")]
         why = lines[0] if lines else type(error).__name__
-        raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {mend(path)}")) from error
+        raise ValueError(one_line(f"{path}: cannot be read as {kind}: {why}; {remedy}")) from error
 
 
 def read_table(

@@ -4,6 +4,7 @@ The detector is an exported folder in ONNX Runtime or OpenVINO, or a trained det
 JPEG is decoded no larger than the network needs; coordinates are those of the whole photo.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -70,8 +71,16 @@ class EdgePredictor:
         else:
             data = photo if isinstance(photo, bytes) else photo_bytes(photo)
             name = "photo" if isinstance(photo, bytes) else str(photo)
-            reduced = decode_reduced(data, name, self.detector.spec["input_size"])
+            reduced = self.decode(data, name)
         return [Garment.of(d, d.landmarks) for d in detect_photo(self.detector, reduced, min_score)]
+
+    def predict_many(self, photos: Sequence[Photo], min_score: float = 0.3) -> list[list[Garment]]:
+        """Find the garments of several decoded photos, each as ``predict`` does."""
+        return [self.predict(photo, min_score) for photo in photos]
+
+    def decode(self, data: bytes, name: str) -> Photo:
+        """Decode a photo at the size that the network needs; raises as ``decode_reduced`` does."""
+        return decode_reduced(data, name, self.detector.spec["input_size"])
 
 
 def edge_postprocess(detector: Path) -> PostProcess:

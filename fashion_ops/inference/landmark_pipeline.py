@@ -123,6 +123,13 @@ class LandmarkPipeline:
         return predictions
 
 
+def load_pipelines(folders: Sequence[Path], device: torch.device) -> list[LandmarkPipeline]:
+    """Load all variants of the first bundle, and what an ensemble needs of the further ones."""
+    first, *further = folders
+    ensemble = [LandmarkPipeline.load(folder, device, ("finetuned",)) for folder in further]
+    return [LandmarkPipeline.load(first, device), *ensemble]
+
+
 def _predict_crops(
     model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
 ) -> ScoredLandmarks:

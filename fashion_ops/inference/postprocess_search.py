@@ -8,6 +8,7 @@ setting, scored by ``evaluation``. ``search`` knows nothing of images.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,9 @@ from fashion_ops.methods.centernet.candidates import Candidates, concatenate, de
 from fashion_ops.methods.centernet.decode import TOP, grouping_slots
 from fashion_ops.methods.centernet.inference import BATCH, Detector
 from fashion_ops.methods.centernet.nms import OverlapGroups, group_overlapping, nms_many
+from fashion_ops.methods.parts.blocks import BlockRunner, EncodedImages, chunks
 from fashion_ops.methods.parts.crops import apply_matrices, invert_matrices
 from fashion_ops.params import PostProcess
-from fashion_ops.progress import track
 from fashion_ops.taxonomy import CATEGORIES
 
 PARAMETERS = ("sigma_center", "sigma_landmark", "gamma", "alpha")
@@ -125,12 +126,53 @@ class PostprocessScorer:
         return Detections(self.coco_ids, self.candidates.category, unused, unused, points)
 
 
+Scored = list[tuple[Candidates, np.ndarray]]  # candidates and their clipped boxes, by search space
+
+
+@dataclass(frozen=True)
+class CandidateBlock:
+    """A batch of images to find candidates on; only these leave the process, not the maps."""
+
+    images: EncodedImages
+    spaces: tuple[SearchSpace, ...]
+
+    @torch.inference_mode()
+    def predict(self, models: Detector) -> Scored:
+        """Find the candidates of each space; ``Candidates.image`` counts within the block."""
+        slots, threshold = grouping_slots(models.grouping), models.spec["score_threshold"]
+        pixels = [self.images(i) for i in self.images.data]
+        inputs, matrices = models.letterbox(pixels)
+        limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pixels])
+        maps = models.maps(inputs)
+        slots = slots.to(maps["hm"].device)
+        found = []
+        for space in self.spaces:
+            sigmas = space.sigma_center, space.sigma_landmark
+            candidates = decode_candidates(maps, slots, space.post, *sigmas, threshold, TOP)
+            candidates = _to_images(candidates, invert_matrices(matrices))
+            boxes = candidates.boxes.clip(0, limits[candidates.image])
+            found.append((candidates, boxes.astype(np.float32)))
+        return found
+
+
+@dataclass(frozen=True)
+class LoadDetector:
+    """Loads CenterNet with some post-processing from its folder: a ``Load``."""
+
+    post: PostProcess
+
+    def __call__(self, folders: Sequence[Path], device: torch.device) -> Detector:
+        """Load the detector of the only folder."""
+        return Detector.load(folders[0], device, post=self.post)
+
+
 def build_scorers(
-    detector: Detector,
+    runner: BlockRunner,
     catalog: Catalog,
     images: pd.DataFrame,
     garments: pd.DataFrame,
     spaces: Sequence[SearchSpace],
+    threshold: float,
 ) -> list[PostprocessScorer]:
     """Run the detector on images once and make a scorer for each search space.
 
@@ -138,50 +180,33 @@ def build_scorers(
     A candidate holds up to 39 points per ``sigma_landmark``: 6.5 kB with 21 values of it.
 
     Args:
-        detector: its ``post.flip`` says whether maps are merged with those of the mirrored images.
+        runner: its models are a ``Detector``, whose ``post.flip`` says whether maps are merged with
+            those of the mirrored images.
         catalog: of the images.
         images: rows of the catalog's images, of one split.
         garments: rows of the catalog's garments, all that are on these images.
         spaces: the settings to score.
+        threshold: the detector's ``score_threshold``.
 
     Returns:
         The scorers, in the order of ``spaces``.
     """
-    slots = grouping_slots(detector.grouping)
-    threshold = detector.spec["score_threshold"]
-    ids = images["image_id"].tolist()
-    batches: list[list[Candidates]] = [[] for _ in spaces]
-    clipped: list[list[np.ndarray]] = [[] for _ in spaces]
-    for start in track(range(0, len(ids), BATCH), "heatmaps", -(-len(ids) // BATCH)):
-        pixels = [catalog.image(i) for i in ids[start : start + BATCH]]
-        inputs, matrices = detector.letterbox(pixels)
-        limits = np.array([[p.shape[1] - 1, p.shape[0] - 1] * 2 for p in pixels])
-        with torch.inference_mode():
-            maps = detector.maps(inputs)
-            for n, space in enumerate(spaces):
-                candidates = decode_candidates(
-                    maps,
-                    slots.to(maps["hm"].device),
-                    space.post,
-                    space.sigma_center,
-                    space.sigma_landmark,
-                    threshold,
-                    TOP,
-                )
-                candidates = _to_images(candidates, invert_matrices(matrices))
-                boxes = candidates.boxes.clip(0, limits[candidates.image])
-                clipped[n].append(boxes.astype(np.float32))
-                batches[n].append(replace(candidates, image=candidates.image + start))
+    blocks = (
+        (f"images {n}", CandidateBlock(EncodedImages.of(catalog, rows["image_id"]), tuple(spaces)))
+        for n, rows in enumerate(chunks(images, BATCH))
+    )
+    total = -(-len(images) // BATCH)
+    results: dict[str, Scored] = runner.run(blocks, "heatmaps", total)
     truth = ground_truth(images, garments)
     coco_ids = images["coco_id"].to_numpy()
     scorers = []
-    for space, parts, part_boxes in zip(spaces, batches, clipped, strict=True):
-        c = concatenate(parts)
+    for index, space in enumerate(spaces):
+        parts = [results[f"images {n}"][index] for n in range(total)]
+        c = concatenate([replace(p, image=p.image + n * BATCH) for n, (p, _) in enumerate(parts)])
         overlaps = group_overlapping(c.image, c.category, c.boxes, space.post.nms)
+        boxes = np.concatenate([clipped for _, clipped in parts])
         scorers.append(
-            PostprocessScorer(
-                space, c, np.concatenate(part_boxes), overlaps, coco_ids[c.image], truth, threshold
-            )
+            PostprocessScorer(space, c, boxes, overlaps, coco_ids[c.image], truth, threshold)
         )
     return scorers
 

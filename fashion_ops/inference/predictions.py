@@ -1,6 +1,11 @@
-"""Predictions on a split as tables (``schemas.PREDICTIONS``): detections, and landmarks by variant."""
+"""Predictions on a split as tables (``schemas.PREDICTIONS``): detections, and landmarks by variant.
 
-from collections.abc import Sequence
+A split is predicted in blocks of ``CHUNK`` images or garments, in this process or on other machines
+(``methods.parts.blocks``), with the same bits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,8 @@ from fashion_ops.inference.landmark_pipeline import (
     ScoredLandmarks,
     average,
 )
-from fashion_ops.methods.detection.sources import BoxSource, GarmentBox
+from fashion_ops.methods.detection.sources import BoxSource, GarmentBox, GarmentDetector
+from fashion_ops.methods.parts.blocks import BlockRunner, EncodedImages, chunks
 from fashion_ops.progress import track
 
 CHUNK = 64  # images or garments predicted at a time, which bounds the memory
@@ -60,46 +66,130 @@ def detection_rows(
     return rows
 
 
-def landmark_tables(
-    pipeline: LandmarkPipeline,
-    catalog: Catalog,
-    boxes: pd.DataFrame,
-    label: str,
-    score: str = "own",
-    ensemble: Sequence[LandmarkPipeline] = (),
-    variants: Sequence[str] = VARIANTS,
+@dataclass(frozen=True)
+class DetectBlock:
+    """Images to detect garments on.
+
+    Attributes:
+        images: the encoded images, in order.
+        max_detections: the best of each image and category that are kept.
+    """
+
+    images: EncodedImages
+    max_detections: int
+
+    def predict(self, models: Mapping[str, GarmentDetector]) -> dict[str, list[tuple]]:
+        """Detect with each detector: rows of ``predictions_table`` by its name."""
+        ids = list(self.images.data)
+        pixels = [self.images(i) for i in ids]
+        return {
+            name: detection_rows(ids, detector.detect(pixels), self.max_detections)
+            for name, detector in models.items()
+        }
+
+
+@dataclass(frozen=True)
+class LandmarkBlock:
+    """Garments to predict landmarks for; the fields are arguments of ``LandmarkPipeline.predict``."""
+
+    images: EncodedImages
+    image_ids: np.ndarray
+    boxes: np.ndarray
+    category_ids: np.ndarray
+    variants: tuple[str, ...]
+    score: str
+
+    def predict(self, models: Sequence[LandmarkPipeline]) -> dict[str, ScoredLandmarks]:
+        """Predict landmarks by variant.
+
+        Args:
+            models: the first gives the variants. With further ones there is one more variant,
+                ``ensemble``: the mean of the finetuned landmarks of all.
+        """
+        garments = self.images, self.image_ids, self.boxes, self.category_ids
+        pipeline, *ensemble = models
+        predictions = pipeline.predict(*garments, self.variants, self.score)
+        if ensemble:
+            others = [p.predict(*garments, ("finetuned",), self.score)["finetuned"] for p in ensemble]
+            predictions["ensemble"] = average([predictions["finetuned"], *others])
+        return predictions
+
+
+def detect_with(
+    runner: BlockRunner, catalog: Catalog, images: pd.DataFrame, max_detections: int
 ) -> Tables:
-    """Predict landmarks in given boxes, as tables of predictions by variant.
+    """Detect the garments on images with the detectors of a runner.
 
     Args:
-        pipeline: the landmark models.
+        runner: its models are ``GarmentDetector`` by name.
         catalog: provides the images.
-        boxes: image_id, garment_id, category_id, box and, from a detector, score.
-        label: name of the boxes in the progress bar.
+        images: rows of the catalog's images.
+        max_detections: the best of each image and category that are kept.
+
+    Returns:
+        Name of the detector -> ``schemas.PREDICTIONS``, in the order of ``images``.
+    """
+    blocks = (
+        (f"images {n}", DetectBlock(EncodedImages.of(catalog, rows["image_id"]), max_detections))
+        for n, rows in enumerate(chunks(images, CHUNK))
+    )
+    total = -(-len(images) // CHUNK)
+    results = runner.run(blocks, "detect", total)
+    in_order = [results[f"images {n}"] for n in range(total)]
+    names = in_order[0] if in_order else {}
+    return {
+        name: predictions_table([row for result in in_order for row in result[name]]) for name in names
+    }
+
+
+def landmarks_with(
+    runner: BlockRunner,
+    catalog: Catalog,
+    boxes: Mapping[str, pd.DataFrame],
+    score: str = "own",
+    variants: Sequence[str] = VARIANTS,
+) -> dict[str, Tables]:
+    """Predict landmarks in given boxes of several kinds with the landmark models of a runner.
+
+    Args:
+        runner: its models are those that ``LandmarkBlock.predict`` takes.
+        catalog: provides the images.
+        boxes: by kind, such as ``truth_boxes``: image_id, garment_id, category_id, box and, from a
+            detector, score.
         score: ``own`` or ``all``, see ``LandmarkPipeline.predict``.
-        ensemble: further landmark models. With them there is one more variant, ``ensemble``: the mean
-            of the finetuned landmarks of all models.
         variants: which of ``VARIANTS`` to predict; an ensemble needs ``finetuned``.
 
     Returns:
-        Variant -> ``schemas.PREDICTIONS``. The score is that of the box times that of the landmarks.
+        Kind of boxes -> variant -> ``schemas.PREDICTIONS``, in the order of image ids; no variants
+        where there are no boxes. The score is that of the box times that of the landmarks.
     """
-    boxes = boxes.sort_values("image_id", kind="stable")
-    parts: dict[str, list[ScoredLandmarks]] = {}
-    for start in track(range(0, len(boxes), CHUNK), f"landmarks, {label}", -(-len(boxes) // CHUNK)):
-        chunk = boxes.iloc[start : start + CHUNK]
-        garments = (
-            catalog.image,
-            chunk["image_id"].to_numpy(),
-            np.stack(chunk["box"].to_list()),
-            chunk["category_id"].to_numpy(np.int64),
+    ordered = {kind: table.sort_values("image_id", kind="stable") for kind, table in boxes.items()}
+    blocks = (
+        (
+            f"{kind} {n}",
+            LandmarkBlock(
+                EncodedImages.of(catalog, rows["image_id"]),
+                rows["image_id"].to_numpy(),
+                np.stack(rows["box"].to_list()),
+                rows["category_id"].to_numpy(np.int64),
+                tuple(variants),
+                score,
+            ),
         )
-        predictions = pipeline.predict(*garments, variants, score)
-        if ensemble:
-            others = [p.predict(*garments, ("finetuned",), score)["finetuned"] for p in ensemble]
-            predictions["ensemble"] = average([predictions["finetuned"], *others])
-        for variant, part in predictions.items():
-            parts.setdefault(variant, []).append(part)
+        for kind, table in ordered.items()
+        for n, rows in enumerate(chunks(table, CHUNK))
+    )
+    counts = {kind: -(-len(table) // CHUNK) for kind, table in ordered.items()}
+    label = "landmarks, " + " and ".join(kind.replace("_", " ") for kind in boxes)
+    results = runner.run(blocks, label, sum(counts.values()))
+    return {
+        kind: _landmark_tables(table, [results[f"{kind} {n}"] for n in range(counts[kind])])
+        for kind, table in ordered.items()
+    }
+
+
+def _landmark_tables(boxes: pd.DataFrame, results: list[dict[str, ScoredLandmarks]]) -> Tables:
+    """Join the landmarks of all blocks of ``boxes``, in order, to a table by variant."""
     box_scores = boxes["score"].to_numpy() if "score" in boxes else np.ones(len(boxes))
     keys = ("image_id", "garment_id", "category_id", "box")
     return {
@@ -109,13 +199,13 @@ def landmark_tables(
                 for image_id, garment_id, category_id, box, box_score, pose_score, pose in zip(
                     *(boxes[k] for k in keys),
                     box_scores,
-                    np.concatenate([p.scores for p in chunks]),
-                    [pose for p in chunks for pose in p.landmarks],
+                    np.concatenate([result[variant].scores for result in results]),
+                    [pose for result in results for pose in result[variant].landmarks],
                     strict=True,
                 )
             ]
         )
-        for variant, chunks in parts.items()
+        for variant in (results[0] if results else ())
     }
 
 

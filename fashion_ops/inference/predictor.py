@@ -5,6 +5,7 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 ``models`` folder of the pipeline is a bundle, and so is a registered model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
+from fashion_ops.methods.parts.blocks import Bundle
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.taxonomy import category
+
+PARTS = ("detector", "postprocess", "box_detector", "landmarker", "finetuned", "refined")
 
 
 @dataclass(frozen=True)
@@ -107,24 +111,77 @@ class Predictor:
             ValueError: the file is missing or not an image, or the array has another shape or type.
         """
         photo = load_photo(Path(image)) if isinstance(image, str | Path) else image
-        pixels = photo.pixels if isinstance(photo, Photo) else photo
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
-            )
-        detections = [d for d in self.detector.detect([pixels])[0] if d.score >= min_score]
-        if not detections:
-            return []
+        return self.predict_many([photo], min_score, variant)[0]
+
+    def predict_many(
+        self,
+        photos: Sequence[np.ndarray | Photo],
+        min_score: float = 0.3,
+        variant: str = "refined",
+    ) -> list[list[Garment]]:
+        """Find the garments of several photos, each as ``predict`` does, in fewer network calls.
+
+        On a CPU the numbers may differ from those of one photo at a time by rounding.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), or decoded photos.
+            min_score: garments with a lower score are left out.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
+        for pixels in images:
+            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+                raise ValueError(
+                    f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
+                )
+        found = [
+            (number, d)
+            for number, detections in enumerate(self.detector.detect(images))
+            for d in detections
+            if d.score >= min_score
+        ]
+        garments: list[list[Garment]] = [[] for _ in photos]
+        if not found:
+            return garments
         predictions = self.pipeline.predict(
-            lambda _: pixels,
-            np.zeros(len(detections)),
-            np.stack([d.box for d in detections]),
-            np.array([d.category_id for d in detections]),
+            lambda number: images[number],
+            np.array([number for number, _ in found]),
+            np.stack([d.box for _, d in found]),
+            np.array([d.category_id for _, d in found]),
             (variant,),
         )
-        landmarks = predictions[variant].landmarks
-        reduced = photo if isinstance(photo, Photo) else None
-        return [Garment.of(d, pose, reduced) for d, pose in zip(detections, landmarks, strict=True)]
+        for (number, d), pose in zip(found, predictions[variant].landmarks, strict=True):
+            photo = photos[number]
+            garments[number].append(Garment.of(d, pose, photo if isinstance(photo, Photo) else None))
+        return garments
+
+    def decode(self, data: bytes, name: str) -> Photo:
+        """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""
+        return decode_reduced(data, name)
+
+
+class Predictors(Sequence[Predictor]):
+    """The predictors of several bundles, each loaded when it is taken for the first time."""
+
+    def __init__(self, folders: Sequence[Path], device: torch.device) -> None:
+        self._folders, self._device = folders, device
+        self._loaded: dict[int, Predictor] = {}
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    def __getitem__(self, index: Any) -> Any:
+        if index not in self._loaded:
+            self._loaded[index] = Predictor.load(self._folders[index], self._device)
+        return self._loaded[index]
+
+
+def bundle_of(folder: Path) -> Bundle:
+    """The parts of a folder that a predictor needs; a missing one is named when it is loaded."""
+    return Bundle(folder, tuple(part for part in PARTS if (folder / part).is_dir()))
 
 
 def load_photo(path: Path) -> Photo:

@@ -153,7 +153,7 @@ def _check_merged(text: bytes, file: Path) -> None:
 def _entry(name: str, stage: Mapping[str, Any]) -> LockEntry:
     """Convert the YAML of one stage in ``dvc.lock``."""
     params = {key: value for file in stage.get("params", {}).values() for key, value in file.items()}
-    deps = {dep["path"]: str(dep.get("md5")) for dep in stage.get("deps", [])}
+    deps = {d["path"]: str(d.get("md5") or d.get("etag")) for d in stage.get("deps", [])}
     outs = {out["path"]: str(out.get("md5")) for out in stage.get("outs", [])}
     return LockEntry(name, stage["cmd"], deps, plain(params), outs)
 

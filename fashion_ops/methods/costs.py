@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 Forward = Callable[[], Any]  # runs a network once
@@ -37,6 +38,25 @@ def _macs(forward: Forward) -> tuple[int, dict[str, int]]:
     return counter.get_total_flops() // 2, modules
 
 
+class _Launches(TorchDispatchMode):
+    """Counts operations that compute something; views do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def count_launches(forward: Forward) -> int:
+    """Count the operations that a forward pass starts, on a GPU one or more kernels each."""
+    with torch.no_grad(), _Launches() as counter:
+        forward()
+    return counter.count
+
+
 def _parts(model: nn.Module) -> dict[str, str]:
     """List the parts of a model: displayed name -> dotted name in the model. Each head is a part."""
     parts = {}
@@ -61,7 +81,7 @@ def _under(part: str, modules: dict[str, int]) -> int:
 
 
 def costs(model: nn.Module, infer: Forward, train: Forward) -> dict[str, Any]:
-    """Count ``parameters``, ``macs``, ``parts`` and ``training_only``; ``describe`` defines them.
+    """Count ``parameters``, ``macs``, ``launches``, ``parts`` and ``training_only``, see ``describe``.
 
     Args:
         model: on the meta device.
@@ -87,6 +107,7 @@ def costs(model: nn.Module, infer: Forward, train: Forward) -> dict[str, Any]:
     return {
         "parameters": parameters,
         "macs": macs,
+        "launches": count_launches(infer),
         "parts": parts,
         "training_only": {"parameters": idle, "macs": training_macs - macs},
     }

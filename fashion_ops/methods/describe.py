@@ -10,6 +10,7 @@ A description is a dictionary with these keys:
 - ``macs``: multiply-accumulates of one image at inference, those of convolutions (plain, transposed,
   deformable) and matrix products. Biases, norms, activations, sums, pooling and the bilinear sampling
   of deformable convolutions are not counted;
+- ``launches``: operations that one forward pass starts, views left out; on a GPU kernels, or more;
 - ``channels``: {output: channels}; ``output_channels``: their sum;
 - ``parts``: {part: {parameters, parameters_share, macs, macs_share}}; shares are fractions;
 - ``training_only``: {parameters, macs} of the heads of all stacks but the last, and of the head of

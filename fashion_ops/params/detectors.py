@@ -23,7 +23,7 @@ class TrainDetector(TrainingConfig):
     pretrained: str | None = None
     start_from: str | None = Field(
         default=None,
-        description="warm start: folder of a detector whose fitting weights are copied",
+        description="warm start: folder of a detector, or a file of CenterNet's published weights",
     )
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(

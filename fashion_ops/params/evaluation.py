@@ -69,6 +69,14 @@ class Promote(Section):
         ge=1,
         description="with fewer, n, the drop may be sqrt(category_garments / n) times larger",
     )
+    max_pixel_difference: float = Field(
+        default=1.0,
+        ge=0,
+        description="of 99 % of the landmarks predicted again on other hardware than evaluated",
+    )
+    max_ap_difference: float = Field(
+        default=0.01, ge=0, le=1, description="likewise of AP, on the same garments"
+    )
     max_latency_ratio: float = Field(
         default=1.5, gt=0, description="time of a photo over the champion's, both timed in turn"
     )

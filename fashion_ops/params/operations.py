@@ -34,7 +34,14 @@ class Distributed(Section):
         default=0.0, ge=0, description="seconds to wait for a node that a task fits on"
     )
     devices: int = Field(
-        default=1, ge=1, description="GPUs (or processes on CPUs) that share the detector's training"
+        default=1,
+        ge=1,
+        description="GPUs (or processes on CPUs) that share one training of the other steps",
+    )
+    min_devices: int | None = Field(
+        default=None,
+        ge=1,
+        description="of devices, that a training on a cluster goes on with; null waits for all",
     )
     workers: int = Field(default=2, ge=1, description="processes of synthesize and ingest")
     loader_workers: int = Field(
@@ -62,6 +69,8 @@ class Distributed(Section):
                 f"gpus_of {few}: must be at least gpus_per_task, and that above 0; it is "
                 f"{self.gpus_per_task:g}"
             )
+        if self.min_devices is not None and self.min_devices > self.devices:
+            raise ValueError(f"min_devices {self.min_devices}: must be at most devices, {self.devices}")
         return self
 
     def gpus_for(self, category: str) -> float:

@@ -124,10 +124,11 @@ def beats_mean_shape(params: Params, ws: Workspace) -> Outcome:
 
 
 def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome:
-    """The challenger, loaded from the registry, gives the evaluated predictions bit for bit.
+    """The challenger, loaded from the registry, gives the evaluated predictions again.
 
-    A tag of the version keeps a positive result, so that the comparison is not repeated. The gate of
-    ``promote`` compares again.
+    On the hardware of the evaluation they are the same bit for bit, elsewhere within the tolerances of
+    ``promote``. A tag of the version keeps a positive result, so that the comparison is not repeated.
+    The gate of ``promote`` compares again.
     """
     from fashion_ops.registry import client as registry
 
@@ -136,12 +137,16 @@ def registered_model_predicts_the_same(params: Params, ws: Workspace) -> Outcome
     source = f"models:/{name}@{registry.CHALLENGER}"
     if version and version.tags.get(REPRODUCED_TAG):
         return Outcome(True, {"model": source, "seen before": version.tags[REPRODUCED_TAG]})
-    from fashion_ops.inference.reproduction import differences
+    from fashion_ops.distributed.block_runners import block_runners
+    from fashion_ops.inference.reproduction import reproduce_evaluation
 
-    different = differences(registry.fetch_bundle(source), params, ws)
-    if version and not different:
-        client.set_model_version_tag(name, version.version, REPRODUCED_TAG, "bit for bit")
-    return Outcome(not different, {"model": source, **different})
+    with block_runners(params.distributed, ws.checkpoints, "register") as open_runner:
+        bundle = registry.fetch_bundle(source)
+        reproduction = reproduce_evaluation(bundle, params, ws, open_runner)
+    failures, same = reproduction.failures(params.promote), reproduction.in_words()
+    if version and not failures:
+        client.set_model_version_tag(name, version.version, REPRODUCED_TAG, same)
+    return Outcome(not failures, {"model": source, "predictions": same, **failures})
 
 
 CHECKS = (

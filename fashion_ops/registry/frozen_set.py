@@ -15,7 +15,9 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation.coco import coco_ids, detections, ground_truth
 from fashion_ops.evaluation.instances import Detections, GroundTruth
+from fashion_ops.methods.parts.hardware import Hardware, dump_hardware, read_hardware
 
+HARDWARE = "hardware.json"
 FROZEN_SET = "evaluation"  # folder among the artifacts of a version's run
 VARIANT = "refined"  # the predictions that the gate compares
 BOX_KINDS = ("truth_boxes", "own_boxes")
@@ -31,11 +33,13 @@ class FrozenSet:
         images: one row per image.
         garments: one row per labelled garment.
         predictions: for each of ``BOX_KINDS`` a table with one row per predicted garment.
+        hardware: that the predictions were made on; empty if it was not recorded.
     """
 
     images: pd.DataFrame
     garments: pd.DataFrame
     predictions: dict[str, pd.DataFrame]
+    hardware: frozenset[Hardware] = frozenset()
 
     def digest(self) -> str:
         """sha256 of images and labels, in hexadecimal digits.
@@ -66,22 +70,29 @@ class FrozenSet:
         return detections(self.predictions[kind], self.images)
 
     def write(self, folder: Path) -> None:
-        """Write all tables as parquet files into the new folder ``folder``."""
+        """Write all tables as parquet files, and the hardware, into the new folder ``folder``."""
         folder.mkdir(parents=True)
         tables = {"images": self.images, "garments": self.garments, **self.predictions}
         for name, table in tables.items():
             table.to_parquet(folder / f"{name}.parquet", index=False)
+        (folder / HARDWARE).write_text(dump_hardware(self.hardware), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "FrozenSet":
-        """Read the tables that ``write`` wrote."""
+        """Read what ``write`` wrote; older versions have no hardware."""
         names = ("images", "garments", *BOX_KINDS)
         tables = {name: read_table(folder / f"{name}.parquet") for name in names}
-        return cls(tables["images"], tables["garments"], {kind: tables[kind] for kind in BOX_KINDS})
+        predictions = {kind: tables[kind] for kind in BOX_KINDS}
+        hardware = read_hardware(folder / HARDWARE)
+        return cls(tables["images"], tables["garments"], predictions, hardware)
 
     @classmethod
     def of_split(
-        cls, catalog: Catalog, split: str, predictions: dict[str, pd.DataFrame]
+        cls,
+        catalog: Catalog,
+        split: str,
+        predictions: dict[str, pd.DataFrame],
+        hardware: frozenset[Hardware] = frozenset(),
     ) -> "FrozenSet":
         """The images and labels of a split of a catalog, with predictions on them."""
         images = catalog.images[catalog.images["split"] == split]
@@ -90,6 +101,7 @@ class FrozenSet:
             images[_IMAGES].reset_index(drop=True),
             garments[_GARMENTS].reset_index(drop=True),
             predictions,
+            hardware,
         )
 
 

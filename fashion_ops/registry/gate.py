@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
+from fashion_ops.inference.reproduction import AP, EQUAL_BITS, PIXELS, Reproduction
 from fashion_ops.params import Promote
 from fashion_ops.taxonomy import category
 
@@ -51,6 +52,7 @@ class Facts:
     checks: Mapping[str, str]  # blocking checks by name: why they failed, empty if they passed
     objections: tuple[str, ...] = ()  # other reasons against the challenger
     latency_ratio: float | None = None  # challenger's time of a photo over the champion's
+    reproduction: Reproduction | None = None  # of the evaluated predictions, if the catalog has them
 
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
@@ -67,6 +69,7 @@ def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
         *_latency(facts, gate),
         _size(facts.size_mb, gate.max_size_mb),
         *_checks(facts.checks),
+        *(_reproduction(facts.reproduction, gate) if facts.reproduction else ()),
         *(Finding("challenger", "nothing against it", False, text) for text in facts.objections),
     ]
 
@@ -189,6 +192,37 @@ def _size(size_mb: tuple[float, float | None], limit: float) -> Finding:
     what, rule = "size of the models, MB", "promote.max_size_mb"
     why = "" if size_mb[0] <= limit else f"{what}: {size_mb[0]:.0f} is above {rule} {limit:g}"
     return Finding(what, rule, not why, why, new=size_mb[0], old=size_mb[1], limit=limit)
+
+
+def _reproduction(made: Reproduction, gate: Promote) -> Iterator[Finding]:
+    """Check that the challenger, loaded from the registry, predicts what was evaluated.
+
+    On the hardware of the evaluation every bit must be the same, elsewhere the tolerances hold. The
+    largest differences are given in both cases.
+    """
+    d, failures = made.deviation, made.failures(gate)
+    shown = (
+        ("99 % of the landmarks, px", PIXELS, d.pixels),
+        ("largest landmark difference, px", "", d.largest),
+        ("largest score difference", "", d.score),
+        ("AP difference", AP, d.ap),
+    )
+    if made.exact:
+        why = _otherwise(failures.get(EQUAL_BITS))
+        yield Finding("predicted again", EQUAL_BITS, not why, why)
+    for what, rule, value in shown:
+        limited = bool(rule) and not made.exact
+        why = _otherwise(failures.get(rule)) if limited else ""
+        limit = made.limit(gate, rule) if limited else None
+        name = rule if limited else "for information"
+        yield Finding(f"predicted again: {what}", name, not why, why, new=value, limit=limit)
+
+
+def _otherwise(failure: str | None) -> str:
+    """The reason for a refusal; empty without a failure."""
+    if not failure:
+        return ""
+    return f"loaded from the registry it predicts otherwise than evaluated: {failure}"
 
 
 def _checks(checks: Mapping[str, str]) -> Iterator[Finding]:

@@ -16,6 +16,9 @@ _NEXT = {  # rule that does not hold -> what to do about it
     "promote.max_drop": "keep the champion, or change data or parameters and run `dvc repro`",
     "promote.max_likely_drop": "evaluate on more images: with few, luck decides",
     _CATEGORY_RULE: "look at this category's garments, or its `categories.NAME` in params.yaml",
+    "equal bits": "find what changed the models or the code since `fashion-ops evaluate`",
+    "promote.max_pixel_difference": "promote on the kind of machine that evaluated, or raise the limit",
+    "promote.max_ap_difference": "promote on the kind of machine that evaluated, or raise the limit",
     "promote.max_latency_ratio": "promote again when the machine is idle; else a smaller model",
     "promote.max_latency_ms": "the budget is for one machine and its load; null turns it off",
     "promote.max_size_mb": "take a smaller backbone, or raise the limit",
@@ -84,6 +87,8 @@ def _table(decision: Mapping[str, Any]) -> Table:
 def _row(finding: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of one finding."""
     form = "{:,.0f}" if finding["rule"].endswith(("_ms", "_mb")) else "{:.3f}"
+    if finding["what"].startswith("predicted again"):  # rounding, in general
+        form = "{:.2g}"
     numbers = (finding[key] for key in ("new", "old", "limit"))
     cells = ("" if number is None else form.format(number) for number in numbers)
     mark = "✓" if finding["passed"] else "✗"

@@ -38,6 +38,8 @@ def draw_page(decision: Mapping[str, Any]) -> str:
 def _with_texts(finding: Mapping[str, Any]) -> dict[str, Any]:
     """A finding with its numbers as text."""
     unit = "{:,.0f}" if "ms" in finding["rule"] or "mb" in finding["rule"] else "{:.3f}"
+    if finding["what"].startswith("predicted again"):  # rounding, in general
+        unit = "{:.2g}"
     texts = {
         f"{key}_text": "" if finding[key] is None else unit.format(finding[key])
         for key in ("new", "old", "limit")

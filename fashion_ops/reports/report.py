@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fashion_ops.evaluation.keypoint_accuracy import COLUMNS, MEAN, PUBLISHED
 from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
 from fashion_ops.reports.charts import curve, dot_plot
 from fashion_ops.taxonomy import category
@@ -50,6 +51,7 @@ class ReportContent:
     Attributes:
         dataset: the evaluated data in a few words: "synthetic wardrobe, validation".
         num_images: number of evaluated images, as in the headline.
+        accuracy: from ``keypoint_accuracy``, for one method.
         clusters: from ``clusters.errors_by_cluster``, for one method.
         tuning: result of ``tune_postprocess``.
         images: caption and RGB image (H, W, 3) uint8 each, from ``draw``.
@@ -59,6 +61,7 @@ class ReportContent:
 
     dataset: str
     num_images: int
+    accuracy: pd.DataFrame | None = None
     clusters: pd.DataFrame | None = None
     tuning: Tuning | None = None
     images: Sequence[tuple[str, np.ndarray]] = ()
@@ -97,6 +100,7 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
                 ],
                 [_words(m) for m in methods],
             ),
+            accuracy=_accuracy_rows(content.accuracy),
             clusters=_cluster_rows(content.clusters),
             worst=_worst_clusters(content.clusters),
             min_garments=_MIN_GARMENTS,
@@ -123,7 +127,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "gain": _gain, "words": _words}
+    environment.filters |= {"number": _number, "pixels": _pixels, "gain": _gain, "words": _words}
     return environment
 
 
@@ -180,6 +184,21 @@ def _category_rows(per_category: dict[str, dict[str, Any]], methods: list[str]) 
     return rows
 
 
+def _accuracy_rows(table: pd.DataFrame | None) -> list[tuple[str, list[float], list[float]]]:
+    """Label of a category, our PCK, PCK corner, AUC and EPE, and the published PCK, AUC and EPE."""
+    rows = {} if table is None else _by_index(table)
+    published = np.array(list(PUBLISHED.values()))
+    theirs = {**PUBLISHED, MEAN: published.mean(axis=0).tolist()}
+    return [
+        (
+            name if name == MEAN else category(name).label,
+            [row[column] for column in COLUMNS[1:]],
+            list(theirs[name]),
+        )
+        for name, row in rows.items()
+    ]
+
+
 def _cluster_rows(clusters: pd.DataFrame | None) -> list[tuple[str, list[dict[str, Any]]]]:
     """Clusters by category, each with ``heat``: its error as a fraction of the largest one."""
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -223,6 +242,10 @@ def _data_url(kind: str, content: bytes) -> str:
 
 def _number(value: float) -> str:
     return "–" if math.isnan(value) or value < 0 else f"{value:.3f}"
+
+
+def _pixels(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
 
 
 def _gain(value: float) -> str:

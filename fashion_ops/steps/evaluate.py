@@ -6,7 +6,8 @@ their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks a
 the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_detector`` or a file.
 
 Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
-and the report.
+and the report. With RAY_ADDRESS set, the cluster predicts (``distributed.block_runners``). Beside the
+outputs, ``ws.evaluation_hardware`` records where the predictions were made.
 """
 
 import json
@@ -16,19 +17,17 @@ from typing import Any
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
+from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
-from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
-from fashion_ops.inference.box_sources import open_boxes
-from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
-from fashion_ops.inference.predictions import Tables, detect, landmark_tables, write_predictions
-from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.inference.evaluated_models import predict_models
+from fashion_ops.inference.hardware_record import record_hardware
+from fashion_ops.inference.predictions import write_predictions
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
-from fashion_ops.methods.detection.sources import DetectedBoxes
-from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.history import read_losses
 from fashion_ops.params import Params
 from fashion_ops.reports.gallery import draw_gallery, write_gallery
@@ -47,8 +46,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Evaluate all models and write ``ws.evaluation``, with the report.
 
     Returns:
-        Landmark AP of each method on ground-truth boxes and on detected boxes, box AP, and the numbers
-        of categories without training garments and without ground truth.
+        Landmark AP of each method on ground-truth boxes and on detected boxes, PCK and EPE (pixels) of
+        the refined landmarks, box AP, and the numbers of categories without training garments and
+        without ground truth.
 
     Raises:
         ValueError: the catalog has no garments in ``evaluate.split``.
@@ -61,59 +61,53 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     if garments.empty:
         raise ValueError(f"{ws.catalog}: no garments in split {p.split!r}; nothing to evaluate")
 
-    shapes = fit_mean_shape(train)
-    device = select_device(params.distributed.device)
-    box_source = open_boxes(p.boxes, ws, catalog, images, device)
-    centernet = DetectedBoxes(
-        Detector.load(ws.detector, device, read_postprocess(ws.postprocess)), catalog.image
-    )
-    centernet_landmarks = detect(centernet, images, p.max_detections)
-    boxes = detect(box_source, images, p.max_detections)
-    pipeline = LandmarkPipeline.load(ws.detector.parent, device)
-    ensemble = [LandmarkPipeline.load(ws.root / e, device, ("finetuned",)) for e in p.ensemble]
-
-    def predict_landmarks(boxes: pd.DataFrame, label: str) -> Tables:
-        tables = landmark_tables(pipeline, catalog, boxes, label, p.score, ensemble)
-        return {variant: oks_nms(table, p.oks_nms) for variant, table in tables.items()}
-
-    truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments)}
-    truth_boxes |= predict_landmarks(garments, "ground-truth boxes")
-    own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), "detector": centernet_landmarks}
-    own_boxes |= predict_landmarks(boxes, "own boxes")
-    evaluation = evaluate_tables(
-        images,
-        garments,
-        truth_boxes,
-        own_boxes,
-        detector=boxes,
-        train_garments=train,
-        max_detections=p.max_detections,
-    )
-    labels = read_table(ws.pseudo_labels / "labels.parquet")
-    clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
-    metrics = metrics_json(evaluation)
-    warn_of_missing(evaluation)
-    with publish(ws.evaluation) as folder:
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
-        evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
-        clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
-        write_predictions(folder / "predictions", {"truth_boxes": truth_boxes, "own_boxes": own_boxes})
-        gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
-        write_gallery(folder / "pictures", gallery)
-        content = ReportContent(
-            dataset=f"{params.ingest.source} layout, {p.split} split",
-            num_images=len(images),
-            clusters=clusters,
-            tuning=tuning_result(ws),
-            images=gallery,
-            curves=training_curves(ws),
-            params=params.model_dump(mode="json", by_alias=True, exclude=UNRELATED),
+    with block_runners(params.distributed, ws.checkpoints, "evaluate") as open_runner:
+        predicted = predict_models(params.evaluate, ws, catalog, images, garments, open_runner)
+        shapes = fit_mean_shape(train)
+        truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments), **predicted.truth_boxes}
+        boxes, own_boxes = predicted.boxes, predicted.own_boxes
+        own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), **own_boxes}
+        evaluation = evaluate_tables(
+            images,
+            garments,
+            truth_boxes,
+            own_boxes,
+            detector=boxes,
+            train_garments=train,
+            max_detections=p.max_detections,
         )
-        write_report(folder, evaluation, content)
+        labels = read_table(ws.pseudo_labels / "labels.parquet")
+        clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
+        accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
+        mean = accuracy["refined"].loc[MEAN].to_dict()
+        metrics = metrics_json(evaluation)
+        warn_of_missing(evaluation)
+        with publish(ws.evaluation) as folder:
+            (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+            evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
+            evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
+            pd.concat(accuracy, names=["method"]).to_csv(folder / "accuracy.csv", float_format="%.6f")
+            clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
+            tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
+            write_predictions(folder / "predictions", tables)
+            gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
+            write_gallery(folder / "pictures", gallery)
+            content = ReportContent(
+                dataset=f"{params.ingest.source} layout, {p.split} split",
+                num_images=len(images),
+                accuracy=accuracy["refined"],
+                clusters=clusters,
+                tuning=tuning_result(ws),
+                images=gallery,
+                curves=training_curves(ws),
+                params=params.model_dump(mode="json", by_alias=True, exclude=UNRELATED),
+            )
+            write_report(folder, evaluation, content)
+        record_hardware(ws, predicted.hardware)
     return {
         **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
         **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
+        **{f"{name} refined": mean[name] for name in ("PCK", "EPE")},
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(evaluation.untrained)),
         "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),

@@ -2,11 +2,12 @@
 
 The step has three parts, so that a Ray worker can run the middle one: ``prepare`` reads inputs on the
 driver, ``work`` trains without access to the workspace, ``publish`` writes the result on the driver.
-``run`` does all three in this process.
+``run`` does all three for one category.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
-    ImageReader,
     load_garments,
+    open_images,
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
@@ -27,10 +28,11 @@ from fashion_ops.distributed.payload import (
     publish_files,
     unpack_folder,
 )
+from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, validation_set
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.history import HISTORY
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import check_trained_as, finetune_config, train_landmarker
@@ -77,14 +79,16 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
         landmarker=pack_folder(ws.landmarker),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
-        device=params.distributed.device,
-        loader_workers=params.distributed.loader_workers,
-        compile=params.distributed.compile,
-        checkpoint_minutes=params.distributed.checkpoint_minutes,
+        **CategoryJob.settings(params.distributed),
     )
 
 
-def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
+def work(
+    job: FinetuneJob,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    group: Group | None = None,
+) -> Result:
     """Train one category's landmarker; nothing but ``checkpoint`` is written.
 
     A category without training garments gets the universal landmarker unchanged.
@@ -94,6 +98,7 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
         checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
             if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
+        group: the processes that share the training; None trains in this one, or spawns them.
 
     Returns:
         The files of the model folder; as metrics the number of garments and those of the last epoch.
@@ -113,15 +118,10 @@ def work(job: FinetuneJob, checkpoint: Path | None = None, on_epoch: OnEpoch | N
             model.keep_channels(torch.from_numpy(channels))
             garments = garments.with_channels(channels)
             spec = {**spec, "grouping": job.category}
-        read_image = ImageReader(job.images, Path(scratch))
+        read_image = open_images(job.images, Path(scratch))
         validate = LandmarkerValidation(job.validation, spec, read_image) if job.validation else None
-        options = TrainerOptions(
-            device=job.device,
-            loader_workers=job.loader_workers,
-            compile=job.compile,
-            checkpoint=checkpoint,
-            checkpoint_minutes=job.checkpoint_minutes,
-            on_epoch=on_epoch,
+        options = replace(
+            job.options(checkpoint, on_epoch, group),
             validate=validate,
             devices=count_devices(job.devices, job.config.batch_size, len(garments)),
         )
@@ -139,5 +139,15 @@ def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Finetune one category in this process; writes ``ws.finetuned(category)``, returns its metrics."""
-    return publish(ws, category, work(prepare(params, ws, category)))
+    """Finetune one category in this process, or on the cluster at ``RAY_ADDRESS``.
+
+    Writes ``ws.finetuned(category)`` and returns its metrics.
+    """
+    return run_training(
+        f"finetune {category}",
+        prepare(params, ws, category),
+        work,
+        partial(publish, ws, category),
+        params.distributed,
+        ws,
+    )

@@ -5,6 +5,7 @@ up. Too many invalid records fail the step, and the previous catalog stays. An i
 kept as a negative.
 """
 
+import json
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,21 @@ from tempfile import TemporaryDirectory
 from fashion_ops.catalog.ingest import DataSet, ingest
 from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.batches import folders
+from fashion_ops.catalog.sources.remote import RECORD, fetch
 from fashion_ops.catalog.writer import Totals
 from fashion_ops.files.outputs import check_inputs
+from fashion_ops.files.uris import is_uri
 from fashion_ops.params import Params
-from fashion_ops.progress import track
+from fashion_ops.progress import phase, track
 from fashion_ops.workspace import Workspace, publish, seen_from
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Read the data set ``ingest.root`` and all accepted batches, and write ``ws.catalog``.
 
-    The root is a folder or an archive, relative to the workspace or absolute.
+    The root is a folder or an archive, relative to the workspace, absolute, or behind a URI such as
+    ``s3://BUCKET/deepfashion2.zip``. What is behind a URI is fetched for the time of the step, and
+    ``source.json`` in the catalog records its version.
 
     With ``copy_images: false`` the images stay where they are: images.parquet names them relative to
     the catalog's folder, or by their absolute path if the root is absolute, and ``sha256`` is empty.
@@ -34,23 +39,30 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
     Raises:
         OutputRefused: the data set lies in the catalog's place.
-        ValueError: there is no such data set, it is an archive and ``copy_images`` is false, or more
-            than ``max_quarantined`` of the records are refused.
+        ValueError: there is no such data set, it is an archive or behind a URI and ``copy_images`` is
+            false, or more than ``max_quarantined`` of the records are refused.
     """
     section = params.ingest
+    remote = is_uri(section.root)
     root = ws.root / section.root
-    if not root.exists():
+    if not remote and not root.exists():
         raise ValueError(f"{root}: no such file or folder (ingest.root = {section.root!r})")
-    check_inputs(ws.catalog, [root])
+    if not remote:
+        check_inputs(ws.catalog, [root])
+    if not section.copy_images and (remote or is_archive(root)):
+        what, where = ("a URI", section.root) if remote else ("an archive", root)
+        raise ValueError(f"{where}: {what} can only be ingested with copy_images: true")
     with ExitStack() as stack:
         folder = stack.enter_context(publish(ws.catalog))
         refused_members = []
+        if remote:
+            fetched = _scratch(stack, folder)
+            with phase(f"ingest, fetching {section.root}"):
+                root, record = fetch(section.root, fetched)
+            (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            stack.enter_context(named_after(section.root, root))
         if is_archive(root):
-            if not section.copy_images:
-                raise ValueError(f"{root}: an archive can only be ingested with copy_images: true")
-            scratch = Path(
-                stack.enter_context(TemporaryDirectory(prefix=".unpacked-", dir=folder.parent))
-            )
+            scratch = _scratch(stack, folder)
             refused_members = unpack(root, scratch)
             stack.enter_context(named_after(root, scratch))
             root = content_root(scratch)
@@ -81,6 +93,11 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     for refusal in totals.unused:
         print(f"ingest: not used: {refusal.file}: {refusal.value}")
     return metrics
+
+
+def _scratch(stack: ExitStack, folder: Path) -> Path:
+    """An empty folder beside ``folder`` that is deleted with ``stack``."""
+    return Path(stack.enter_context(TemporaryDirectory(prefix=".unpacked-", dir=folder.parent)))
 
 
 def _metrics(totals: Totals) -> dict[str, float]:

@@ -111,7 +111,7 @@ def decide(
     """
     findings = gate.apply_rules(measurements.facts, params.promote)
     reasons = [f.why for f in findings if not f.passed]
-    unloadable = ""
+    unloadable, reproduction = "", measurements.facts.reproduction
     if champion is not None and (why := measurements.champion_unloadable):
         unloadable = f"this code can't load the champion, version {champion.version} ({why})"
     if champion is not None and measurements.facts.comparisons is None:
@@ -139,6 +139,7 @@ def decide(
         "facts": {
             "shard": measurements.digest,
             "champion": unloadable,
+            "predicted again": reproduction.in_words() if reproduction else "",
             **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
             **tags,
         },

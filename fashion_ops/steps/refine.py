@@ -5,7 +5,9 @@ to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from torch import nn
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
-    ImageReader,
     load_garments,
+    open_images,
     used_grouping,
 )
 from fashion_ops.distributed.payload import (
@@ -28,10 +30,11 @@ from fashion_ops.distributed.payload import (
     publish_files,
     unpack_folder,
 )
+from fashion_ops.distributed.train_job import run_training
 from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet, validation_set
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.parts.device import select_device
-from fashion_ops.methods.parts.trainer import OnEpoch, TrainerOptions
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import (
     refine_config,
@@ -41,7 +44,7 @@ from fashion_ops.methods.posefix.training import (
 )
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import METHOD, LandmarkPredictor
-from fashion_ops.params import Params, Refine, TrainingConfig
+from fashion_ops.params import Params, Refine
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
 
@@ -51,11 +54,9 @@ class RefineJob(CategoryJob):
     """The training of one category's refiner, for the finetuned landmarker.
 
     Attributes:
-        config: learning rate, epochs and batch size, see ``refine_config``.
         refine: the parameters that all categories share.
     """
 
-    config: TrainingConfig
     refine: Refine
 
 
@@ -89,14 +90,16 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
         landmarker=pack_folder(folder),
         threads=params.distributed.cpus_per_task,
         devices=params.distributed.devices_for(category),
-        device=params.distributed.device,
-        loader_workers=params.distributed.loader_workers,
-        compile=params.distributed.compile,
-        checkpoint_minutes=params.distributed.checkpoint_minutes,
+        **CategoryJob.settings(params.distributed),
     )
 
 
-def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | None = None) -> Result:
+def work(
+    job: RefineJob,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    group: Group | None = None,
+) -> Result:
     """Train one category's refiner; nothing but ``checkpoint`` is written.
 
     A category without training garments gets an untrained refiner that starts from its landmarker,
@@ -107,6 +110,7 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
         checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
             if ``job.checkpoint_minutes`` have passed; None keeps no checkpoint.
         on_epoch: called with (epochs done, metrics of the epoch).
+        group: the processes that share the training; None trains in this one, or spawns them.
 
     Returns:
         The files of the model folder; as metrics the number of garments and those of the last epoch.
@@ -121,14 +125,9 @@ def work(job: RefineJob, checkpoint: Path | None = None, on_epoch: OnEpoch | Non
         if not len(job.garments):
             save_untrained(folder, landmarker, job.refine, find_category(job.category))
         else:
-            read_image = ImageReader(job.images, Path(scratch))
-            options = TrainerOptions(
-                device=job.device,
-                loader_workers=job.loader_workers,
-                compile=job.compile,
-                checkpoint=checkpoint,
-                checkpoint_minutes=job.checkpoint_minutes,
-                on_epoch=on_epoch,
+            read_image = open_images(job.images, Path(scratch))
+            options = replace(
+                job.options(checkpoint, on_epoch, group),
                 validate=_validation(job, landmarker, read_image),
                 devices=count_devices(job.devices, job.config.batch_size, len(job.garments)),
             )
@@ -159,7 +158,7 @@ class RefinerValidation:
 
     data: ValidationSet
     spec: dict[str, Any]
-    read_image: ImageReader
+    read_image: Callable[[int], np.ndarray]
     poses: list[np.ndarray]
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
@@ -170,7 +169,7 @@ class RefinerValidation:
 
 
 def _validation(
-    job: RefineJob, landmarker: LandmarkPredictor, read_image: ImageReader
+    job: RefineJob, landmarker: LandmarkPredictor, read_image: Callable[[int], np.ndarray]
 ) -> RefinerValidation | None:
     """The validation of a category's training; None if the category has no validation garments."""
     if not job.validation:
@@ -187,8 +186,15 @@ def publish(ws: Workspace, category: str, result: Result) -> dict[str, float]:
 
 
 def run(params: Params, ws: Workspace, category: str) -> dict[str, float]:
-    """Train one category's refiner in this process.
+    """Train one category's refiner in this process, or on the cluster at ``RAY_ADDRESS``.
 
     Writes ``ws.refined(category)`` and returns its metrics.
     """
-    return publish(ws, category, work(prepare(params, ws, category)))
+    return run_training(
+        f"refine {category}",
+        prepare(params, ws, category),
+        work,
+        partial(publish, ws, category),
+        params.distributed,
+        ws,
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_object
+from fashion_ops.inference.hardware_record import evaluated_on
 from fashion_ops.ledger import Ledger, LedgerError, push
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
@@ -135,7 +136,8 @@ def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:
         folder: existing folder for the records.
     """
     predictions = read_predictions(ws.evaluation)
-    frozen = FrozenSet.of_split(Catalog(ws.catalog), params.evaluate.split, predictions)
+    split, hardware = params.evaluate.split, evaluated_on(ws)
+    frozen = FrozenSet.of_split(Catalog(ws.catalog), split, predictions, hardware)
     frozen.write(folder / FROZEN_SET)
     checks = json.dumps(blocking_checks(params, ws), indent=1)
     (folder / CHECKS_FILE).write_text(checks + "\n", encoding="utf-8")

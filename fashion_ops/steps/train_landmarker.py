@@ -1,14 +1,132 @@
-"""Step ``train_landmarker``: the universal landmarker, one network for all 13 categories."""
+"""Step ``train_landmarker``: the universal landmarker, one network for all 13 categories.
+
+Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver, ``work`` trains without access
+to the workspace, ``publish`` writes the result on the driver.
+"""
+
+import tempfile
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.training_data import checkpoint_path, load_garments, used_grouping
-from fashion_ops.methods.parts.trainer import TrainerOptions
+from fashion_ops.catalog.training_data import (
+    ImageChunks,
+    TrainingGarments,
+    checkpoint_path,
+    load_garments,
+    open_images,
+    used_grouping,
+)
+from fashion_ops.distributed.payload import (
+    Files,
+    Result,
+    TrainingJob,
+    pack_folder,
+    pack_weights,
+    publish_files,
+    unpack_weights,
+)
+from fashion_ops.distributed.train_job import run_training
+from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
-from fashion_ops.params import Params
-from fashion_ops.workspace import Workspace, publish
+from fashion_ops.params import Params, TrainLandmarker
+from fashion_ops.taxonomy import load_grouping
+from fashion_ops.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkerJob(TrainingJob):
+    """The training of the universal landmarker.
+
+    Attributes:
+        config: network, augmentation, losses and optimisation.
+        garments: of all categories.
+        grouping: name of the grouping of their landmarks.
+        weights: the file that ``config.pretrained`` names, if it names one.
+    """
+
+    config: TrainLandmarker
+    garments: TrainingGarments
+    grouping: str
+    weights: Files | None
+
+    @property
+    def samples(self) -> int:
+        """Number of training garments."""
+        return len(self.garments)
+
+
+def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
+    """Collect the inputs of ``work``; images are read later.
+
+    Raises:
+        FileNotFoundError: ``pretrained`` names a file that does not exist.
+    """
+    config = params.train_landmarker
+    _, garments = load_garments(ws, "train", soft_labels=True)
+    return LandmarkerJob(
+        config=config,
+        weights=pack_weights(config.pretrained, "train_landmarker.pretrained"),
+        seed=params.seed,
+        garments=garments,
+        grouping=used_grouping(ws).name,
+        images=ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id),
+        devices=params.distributed.devices,
+        **TrainingJob.settings(params.distributed),
+    )
+
+
+def work(
+    job: LandmarkerJob,
+    checkpoint: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+    group: Group | None = None,
+) -> Result:
+    """Train the landmarker; nothing but ``checkpoint`` is written.
+
+    Args:
+        job: from ``prepare``.
+        checkpoint: file that training resumes from if it exists, and that is replaced after an epoch
+            if it is time; None keeps no checkpoint.
+        on_epoch: called with (epochs done, metrics of the epoch); without it a bar shows them.
+        group: the processes that share the training; None trains in this one, or spawns them.
+
+    Returns:
+        The files of the model folder; as metrics those of ``run``.
+    """
+    config, garments = job.config, job.garments
+    options = job.options(checkpoint, on_epoch, group)
+    options = replace(options, bar=on_epoch is None and group is None)
+    clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
+    channels = load_grouping(job.grouping).num_groups
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "model")
+        folder.mkdir()
+        pretrained = unpack_weights(job.weights, Path(scratch, "weights")) or config.pretrained
+        torch.manual_seed(job.seed)
+        model = Landmarker(config.backbone, channels, clusters, pretrained)
+        history = train_landmarker(
+            config,
+            model,
+            landmarker_spec(config, job.grouping, clusters),
+            garments,
+            open_images(job.images, Path(scratch)),
+            folder,
+            options,
+            seed=job.seed,
+        )
+        files = pack_folder(folder)
+    return Result(files, {"garments": len(garments), **history[-1]})
+
+
+def publish(ws: Workspace, result: Result) -> dict[str, float]:
+    """Write the model to ``ws.landmarker``, as a whole or not at all; returns its metrics."""
+    publish_files(ws.landmarker, result.files)
+    return result.metrics
 
 
 def run(params: Params, ws: Workspace) -> dict[str, float]:
@@ -17,22 +135,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     Returns:
         garments: number of training garments; loss, heatmap and others: mean losses of the last epoch.
     """
-    config, grouping = params.train_landmarker, used_grouping(ws)
-    _, garments = load_garments(ws, "train", soft_labels=True)
-    torch.manual_seed(params.seed)
-    clusters = garments.soft_labels.shape[1] if config.pseudo_label_weight else 0
-    model = Landmarker(config.backbone, grouping.num_groups, clusters, config.pretrained)
-    checkpoint = checkpoint_path(ws, "train_landmarker", config, params.seed)
-    with publish(ws.landmarker) as folder:
-        history = train_landmarker(
-            config,
-            model,
-            landmarker_spec(config, grouping.name, clusters),
-            garments,
-            Catalog(ws.catalog).image,
-            folder,
-            TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True),
-            seed=params.seed,
-        )
-    checkpoint.unlink(missing_ok=True)
-    return {"garments": len(garments), **history[-1]}
+    checkpoint = checkpoint_path(ws, "train_landmarker", params.train_landmarker, params.seed)
+    return run_training(
+        "train_landmarker",
+        prepare(params, ws),
+        work,
+        partial(publish, ws),
+        params.distributed,
+        ws,
+        checkpoint,
+    )

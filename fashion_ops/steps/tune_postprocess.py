@@ -13,8 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog, draw_subset
+from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.inference.postprocess_search import (
     PARAMETERS,
+    LoadDetector,
     PostprocessScorer,
     SearchResult,
     SearchSpace,
@@ -22,9 +24,10 @@ from fashion_ops.inference.postprocess_search import (
     grid,
     search,
 )
-from fashion_ops.methods.centernet.inference import Detector
+from fashion_ops.methods.artifact import read_spec
+from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.postprocess_file import write_postprocess
-from fashion_ops.methods.parts.device import select_device
+from fashion_ops.methods.parts.blocks import Bundle
 from fashion_ops.params import Params
 from fashion_ops.reports.postprocess_plots import draw_curves, draw_sigmas
 from fashion_ops.workspace import Workspace, publish
@@ -54,9 +57,12 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         )
     start, without_techniques = p.start, p.start.model_copy(update=OFF)
     sigmas = grid(p.step, start.sigma_center), grid(p.step, start.sigma_landmark)
-    detector = Detector.load(ws.detector, select_device(params.distributed.device), start)
     spaces = [SearchSpace.of(without_techniques, *sigmas), SearchSpace.of(start, *sigmas)]
-    plain_scorer, scorer = build_scorers(detector, catalog, images, garments, spaces)
+    threshold = read_spec(ws.detector, METHOD)["score_threshold"]
+    with block_runners(params.distributed, ws.checkpoints, "tune_postprocess") as open_runner:
+        runner = open_runner(LoadDetector(start), [Bundle(ws.detector)])
+        scorers = build_scorers(runner, catalog, images, garments, spaces, threshold)
+    plain_scorer, scorer = scorers
     result = search(scorer.landmark_aps, start, p.step)
     start_ap, tuned_ap = scorer.landmark_aps([start, result.best])
     metrics = {

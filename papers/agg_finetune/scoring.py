@@ -8,8 +8,9 @@ import torch
 
 from fashion_ops.evaluation.oks import Scores
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
-from fashion_ops.inference.predictions import Tables, detect, landmark_tables
+from fashion_ops.inference.predictions import Tables, detect, landmarks_with
 from fashion_ops.methods.detection.sources import BoxSource
+from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import category
 from papers.config import TableConfig
@@ -48,7 +49,8 @@ def predict_landmarks(
         universal, {category(n).id: model for n, model in finetuned.items()}, {}
     )
     variants = VARIANTS if finetuned else VARIANTS[:1]
-    return landmark_tables(pipeline, evaluated.catalog, boxes, what, score=score, variants=variants)
+    models = loaded([pipeline])
+    return landmarks_with(models, evaluated.catalog, {what: boxes}, score, variants)[what]
 
 
 def landmark_scores(config: TableConfig, evaluated: EvaluationSet, predictions: pd.DataFrame) -> Scores:

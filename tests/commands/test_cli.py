@@ -97,7 +97,7 @@ def test_every_command_answers() -> None:
     command = get_command(app)
     assert isinstance(command, TyperGroup)
     assert {"finetune", "promote", "restore", "pseudo-label", "check-cache"} < set(command.commands)
-    assert {"ablate", "distributed", "fleet", "gle"} < set(command.commands)
+    assert {"ablate", "plan", "distributed", "fleet", "gle"} < set(command.commands)
     for name, sub in command.commands.items():
         calls = [[name, inner] for inner in sub.commands] if isinstance(sub, TyperGroup) else [[name]]
         for words in calls:

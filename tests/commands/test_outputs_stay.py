@@ -66,7 +66,7 @@ def call(words: str, program=app):
         "gle predict --out exp_models",
         "gle predict --model exp_models/detector --out exp_models/detector/model.json",
         "contact-sheet --out o.png",
-        "distributed plan --out o.png",
+        "plan --out o.png",
         "predict o/photo.jpg --model exp_models --out o.png",
     ],
 )

@@ -37,6 +37,7 @@ TWICE = "seed: 1\nseed: 2"
 COPY = "copy it again"
 INGEST, INGEST_FLD = "`fashion-ops ingest`", "`fashion-ops ingest_alignment`"
 photo = put("a.png", "")
+in_folder = both(detector, folder("d"))
 GONE = gone("params.yaml")
 
 USAGE = [
@@ -58,7 +59,31 @@ USAGE = [
     Mistake("unknown format", "export detector --format tflite", "tflite", "onnx"),
     Mistake("tiny sheet", "contact-sheet --out a.png --size 3", "got", "greater than or equal to 32"),
     Mistake("sheet as JPEG", "contact-sheet --out a.jpg", "a.jpg", "must end in .png"),
-    Mistake("GPUs in words", "distributed plan --gpus two", "two", "as in 1,2,4,8"),
+    Mistake("GPUs in words", "plan --gpus two", "two", "as in 1,8,64"),
+    Mistake("unknown device", "plan --device B9000", "B9000", "known: H200"),
+    Mistake("unknown assumption", "plan --assume speed=2", "'speed'", "known: launch_us"),
+    Mistake(
+        "assumption that is no number", "plan --assume decode_mpx=fast", "fast", "as in decode_mpx="
+    ),
+    Mistake("too busy", "plan --assume utilisation=2", "utilisation=2", "at most 1"),
+    Mistake("data in words", "plan --data mine", "mine", "must be catalog or deepfashion2"),
+    Mistake("no rates", "plan --measured r.csv", "r.csv: is missing", COPY),
+    Mistake(
+        "table without rates",
+        "plan --measured r.csv",
+        "['a']",
+        "needs the columns step",
+        put("r.csv", "a\n1\n"),
+    ),
+    Mistake(
+        "rate in words",
+        "plan --measured r.csv",
+        "r.csv: line 2: 'fast'",
+        "must be a number above 0",
+        put("r.csv", "step,samples_per_second\nfinetune,fast\n"),
+    ),
+    Mistake("former plan", "distributed plan --gpus 2", "is now", "run: fashion-ops plan --gpus 2"),
+    Mistake("first name of the plan", "fleet plan", "is now", "run: fashion-ops plan"),
     Mistake("size in words", "describe detector --size 256by256", "256by256", "WIDTHxHEIGHT"),
     Mistake("unknown method", "describe cat", "cat", "known: detector"),
     Mistake("unknown backbone", "describe detector --backbone vgg", "vgg", "known"),
@@ -190,7 +215,7 @@ INPUTS = [
     Mistake("no raw data", "ingest", "data/raw", "ingest.root"),
     Mistake("no alignment data", "ingest_alignment", "data/alignment/raw", "ingest_alignment.root"),
     Mistake("no first stage", "dfa_stage --stage 2", "data/alignment/catalog", "ingest_alignment"),
-    Mistake("nothing to plan", "distributed plan", "garments.parquet: is missing", INGEST),
+    Mistake("nothing to plan", "plan", "garments.parquet: is missing", INGEST),
     Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
     Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
     Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
@@ -251,6 +276,13 @@ MODELS = [
         "`fashion-ops export detector`",
         both(photo, detector),
     ),
+    Mistake(
+        "a GPU for a runtime of CPUs",
+        "predict a.png --out o --model detector --runtime onnx --device cuda",
+        "the runtime onnx runs on the CPU",
+        "--runtime torch",
+        photo,
+    ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
     Mistake(
         "a damaged export",
@@ -260,9 +292,48 @@ MODELS = [
         both(photo, put("e/export.json", "{")),
     ),
 ]
+BULK = [
+    Mistake("neither output", "predict a.png", "--out FOLDER", "--table FOLDER", photo),
+    Mistake("both outputs", "predict a.png --out o --table t", "--out", "--table", photo),
+    Mistake("COCO of a few photos", "predict a.png --out o --coco", "--coco", "--table", photo),
+    Mistake("a folder of photos", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
+    Mistake("a glob", "predict *.png --out o", "*.png: is a glob", "--table FOLDER", photo),
+    Mistake("a URI", "predict s3://b/a.png --out o", "s3://b/a.png: is a URI", "--table FOLDER"),
+    Mistake("no models", "predict . --table t --model data", "data: holds no models", "--model"),
+    Mistake(
+        "no photos", "predict d --table t --model detector", "d: holds no photos", ".jpg", in_folder
+    ),
+    Mistake(
+        "an unknown scheme",
+        "predict foo://d --table t --model detector",
+        "foo:// is not read here",
+        "s3://BUCKET/KEY",
+        detector,
+    ),
+    Mistake(
+        "a table without photos",
+        "predict a.parquet --table t --model detector",
+        "a.parquet: has no column of photos",
+        "it has garment_id, landmarks",
+        both(detector, table("a.parquet")),
+    ),
+    Mistake(
+        "a folder that is no table",
+        "predict a.png --table data --model detector",
+        "data: exists",
+        "name another folder by --table",
+        both(detector, photo, put("data/mine.txt")),
+    ),
+    Mistake(
+        "no ingest behind a URI",
+        "ingest",
+        "memory://nowhere: no such object or folder",
+        "ingest.root",
+        put("params.yaml", "ingest:\n  root: memory://nowhere\n"),
+    ),
+]
 FAILED_PHOTOS = [
     Mistake("no photo", "predict b.jpg", "b.jpg: cannot be read", "name a photo that exists"),
-    Mistake("a folder", "predict o", "o: cannot be read", "FOLDER/*.jpg", folder("o")),
     Mistake("no image", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg", "x")),
     Mistake("empty", "predict b.jpg", "image cannot be decoded", "JPEG or PNG", put("b.jpg")),
     Mistake("cut off", "predict b.png", "b.png", COPY, put("b.png", PNG + b"\0\0\0\rIHDR")),
@@ -323,5 +394,5 @@ REGISTRY = [
     Mistake("model of nothing", "predict a.png --out o", "nowhere://x", "MLFLOW_TRACKING_URI"),
 ]
 
-MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *SCORES, *REGISTRY]
+MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *BULK, *SCORES, *REGISTRY]
 assert len({m.name for m in MISTAKES}) == len(MISTAKES)

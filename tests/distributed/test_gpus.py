@@ -13,9 +13,12 @@ import pytest
 import ray
 
 from fashion_ops.distributed.cluster import start_ray
+from fashion_ops.distributed.driver import Driver
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import count_devices
 from fashion_ops.params import Distributed, Params
+
+GROUPS = {"fixed": None, "elastic": 1}  # the fewest workers of a Ray Train job
 
 
 @pytest.fixture
@@ -70,6 +73,15 @@ def test_a_wide_job_has_the_gpus_to_itself(
     begin, end = completed["trousers"]["at"]
     others = [completed[n]["at"] for n in names if n != "trousers"]
     assert all(b >= end or e <= begin for b, e in others)
+    driver = Driver("finetune", [], report_devices, settings, 0.5, tmp_path, None)
+    whole = [Job(name, name, 1, dict, workers=4, fewest=fewest) for name, fewest in GROUPS.items()]
+    granted = [driver._grant(job) for job in whole]  # workers take whole GPUs, of any nodes
+    assert [(job.workers, job.gpus, driver._slots_of(job)) for job in granted] == [
+        (2, 2.0, 4),
+        (4, 4.0, 8),
+    ]
+    assert "fixed is to take 4 devices, the nodes have 2" in capsys.readouterr().err
+    driver.stop()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,7 @@ def test_a_wide_job_has_the_gpus_to_itself(
         ({"gpus_per_task": 1, "gpus_of": {"jeans": 2}}, r"distributed\.gpus_of: unknown \['jeans'\]"),
         ({"gpus_per_task": 2, "gpus_of": {"skirt": 1}}, r"gpus_of \{'skirt': 1\}: must be at least"),
         ({"gpus_of": {"skirt": 2}}, "and that above 0; it is 0"),
+        ({"devices": 2, "min_devices": 4}, "min_devices 4: must be at most devices, 2"),
     ],
 )
 def test_gpus_that_make_no_sense(distributed: dict, said: str) -> None:

@@ -8,15 +8,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from fashion_ops.commands.distributed import app, parse_numbers, slots_of, table
 from fashion_ops.distributed.by_category import job_costs
 from fashion_ops.distributed.gantt import Panel, draw_schedules
 from fashion_ops.distributed.job_store import Event
 from fashion_ops.distributed.schedule import longest_first, lower_bound, pace, tasks_at_once
 from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder, Timesheet
-from fashion_ops.params import CategorySettings, CategoryTraining, Distributed, Params
+from fashion_ops.params import CategorySettings, CategoryTraining, Params
 from fashion_ops.workspace import Workspace
 
 
@@ -181,21 +179,7 @@ def test_images_of_schedules_are_the_same_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_table_divides_makespan_by_bound() -> None:
-    panel = Panel("finetune on 2 GPUs", longest_first({"a": 3, "b": 3, "c": 2, "d": 2, "e": 2}, 2), "s")
-    assert table([panel])[1].split()[-7:] == ["2", "5", "7", "s", "6", "s", "1.167"]
-
-
-def test_numbers_and_fractions_of_gpus() -> None:
-    assert parse_numbers("8, 1,2,2") == [1, 2, 8]
-    with pytest.raises(ValueError, match=r"--gpus '1,-2': must be whole numbers"):
-        parse_numbers("1,-2")
-    assert [slots_of(4, Distributed(gpus_per_task=share)) for share in (0, 0.5, 1, 2)] == [4, 8, 4, 2]
-    with pytest.raises(ValueError, match=r"1 GPUs: distributed\.gpus_per_task is 2"):
-        slots_of(1, Distributed(gpus_per_task=2))
-
-
-def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, monkeypatch) -> None:
+def test_the_cost_of_a_job_is_its_garments_of_the_train_split_times_epochs(tmp_path: Path) -> None:
     ws = Workspace(tmp_path)
     ws.catalog.mkdir(parents=True)
     rows = [("train", 1)] * 6 + [("train", 9)] * 2 + [("validation", 9)] * 50
@@ -206,11 +190,3 @@ def test_plan_counts_garments_of_the_train_split_times_epochs(tmp_path: Path, mo
     ws.params.write_text(yaml.safe_dump(params.model_dump(mode="json", by_alias=True)))
     costs = job_costs("finetune", params, ws)
     assert (costs["short_sleeve_top"], costs["skirt"], costs["vest"]) == (24, 14, 0)
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["plan", "--gpus", "2"])
-    assert done.exit_code == 0, done.output
-    assert "finetune on 2 GPUs" in done.output and " 24 g " in done.output
-    timesheet().write(ws.checkpoints / "timesheets" / "finetune.json")
-    done = CliRunner().invoke(app, ["plan", "--gpus", "2"])
-    assert " 9.6 s " in done.output and "finetune, as it ran" in done.output  # 24 at 2 s for 5
-    assert {p.name for p in (tmp_path / "outputs" / "distributed").iterdir()} == {"plan.png", "ran.png"}

@@ -13,7 +13,8 @@ from coco_export import annotations_dict, results, write_annotations, write_resu
 
 from bench.pycocotools_scores import reference_scores
 from fashion_ops.evaluation.coco import detections, ground_truth
-from fashion_ops.evaluation.coco_files import read_annotations, score_files
+from fashion_ops.evaluation.coco_annotations import read_annotations
+from fashion_ops.evaluation.coco_files import score_files
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.taxonomy import category
 
@@ -130,6 +131,10 @@ GOOD_RESULT = {"image_id": 5, "category_id": 9, "score": 0.5, "keypoints": [0] *
             {"keypoints": [0, "a", *[0] * 880]},
             "result 1: keypoints[1] is 'a', expected a finite number",
         ),
+        (
+            {"keypoints": [0] * 881 + [2e9]},
+            "result 1: keypoints[881] is 2000000000.0, expected a finite number, at most 1e+09",
+        ),
         ({"keypoints": None}, "result 1: keypoints is None, expected 882 numbers"),
         ({"image_id": 6}, "result 1: image_id 6 is unknown to the annotations"),
         ({"image_id": "5"}, "result 1: image_id is '5', expected a whole number"),
@@ -152,6 +157,7 @@ def test_broken_results(tmp_path, change, message):
         ({"image_id": 7}, "annotation 1: image_id 7 is not among its 1 images"),
         ({"id": 1}, "annotation 1: id 1 is also that of annotation 0"),
         ({"keypoints": [0] * 51}, "annotation 1: keypoints has 51 numbers, expected 882"),
+        ({"keypoints": [-2e9] + [0] * 881}, "annotation 1: keypoints[0] is -2000000000.0, expected"),
         ({"id": None}, "annotation 1: id is None, expected a whole number"),
         ({"category_id": 0}, "annotation 1: category_id 0 is unknown; it must be 1 to 13"),
     ],

@@ -8,7 +8,9 @@ import pytest
 from coco_cases import add_garment, random_case
 
 from bench.pycocotools_scores import reference_scores
-from fashion_ops.evaluation.coco_files import read_annotations, read_results, score_files
+from fashion_ops.evaluation.coco_annotations import read_annotations
+from fashion_ops.evaluation.coco_files import score_files
+from fashion_ops.evaluation.coco_results import read_results
 from fashion_ops.evaluation.oks import STATS, oks, score_landmarks
 
 ORACLE = Path(__file__).parents[3] / "shared" / "samples" / "oks_oracle"

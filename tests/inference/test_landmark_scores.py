@@ -2,21 +2,28 @@
 
 import json
 import shutil
+import sys
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline, ScoredLandmarks, average
 from fashion_ops.inference.predictions import predictions_table
-from fashion_ops.inference.reproduction import differences
+from fashion_ops.inference.reproduction import reproduce_evaluation
+from fashion_ops.methods.parts.blocks import LocalRunner
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.decode import pose_score
-from fashion_ops.steps import evaluate
-from fashion_ops.taxonomy import category
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.params import PostProcess, TunePostprocess
+from fashion_ops.steps import evaluate, refine, tune_postprocess
+from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 
 
@@ -97,8 +104,33 @@ def _crops(model, read_image, image_ids, boxes, _):
     return cut_crops(read_image, image_ids, model.matrices(boxes), model.crop)
 
 
-def test_evaluate_with_all_of_it(ws, tmp_path):
-    """An ensemble with itself is itself; a bundle still reproduces what was evaluated, with NMS."""
+@pytest.fixture
+def moved(monkeypatch):
+    """Where networks were moved to. ``cpu:0`` computes like ``cpu`` and is another device, so that a
+    network that was not told stands out."""
+    settings, devices, move = [], [], torch.nn.Module.to
+
+    def select(setting):
+        settings.append(setting)
+        return torch.device("cpu", 0)
+
+    def to(module, device, *args, **options):
+        devices.append(str(device))
+        return move(module, device, *args, **options)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fashion_ops.") and hasattr(module, "select_device"):
+            monkeypatch.setattr(module, "select_device", select)
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    yield devices
+    assert set(devices) == {"cpu:0"} and set(settings) == {"auto"}
+
+
+def test_evaluate_with_all_of_it(ws, tmp_path, moved):
+    """An ensemble with itself is itself; a bundle still reproduces what was evaluated, with NMS.
+
+    Every network runs where ``distributed.device`` says.
+    """
     shutil.copytree(ws.landmarker.parent, ws.root / "again" / "models")
     switches = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "pictures": 0}
     params = tiny_params(ws, evaluate=switches)
@@ -108,4 +140,33 @@ def test_evaluate_with_all_of_it(ws, tmp_path):
     folder = ws.evaluation / "predictions" / "truth_boxes"
     one, two = (pd.read_parquet(folder / f"{name}.parquet") for name in ("finetuned", "ensemble"))
     pd.testing.assert_frame_equal(one, two)
-    assert differences(ws.landmarker.parent, params, ws) == {}
+    categories = len(CATEGORY_NAMES)
+    assert len(moved) == 1 + (1 + 2 * categories) + (1 + categories)
+    reproduction = reproduce_evaluation(
+        ws.landmarker.parent, params, ws, partial(LocalRunner, device=params.distributed.device)
+    )
+    assert reproduction.exact and reproduction.failures(params.promote) == {}
+    assert len(moved) == 1 + (1 + 2 * categories) + (1 + categories) + 1 + (1 + 2 * categories)
+
+
+def test_the_search_runs_its_detector_where_the_setting_says(ws, moved):
+    params = tiny_params(ws).model_copy(
+        update={"tune_postprocess": TunePostprocess(pictures=2, step=0.5, start=PostProcess())}
+    )
+    tune_postprocess.run(params, ws)
+    assert len(moved) == 1
+
+
+def test_a_refiner_starts_from_poses_that_are_predicted_where_the_setting_says(ws, monkeypatch):
+    devices = []
+    load = LandmarkPredictor.load
+    monkeypatch.setattr(refine, "select_device", lambda setting: torch.device("cpu", 0))
+
+    def spy(folder, device):
+        devices.append(device)
+        return load(folder, device)
+
+    monkeypatch.setattr(refine.LandmarkPredictor, "load", spy)
+    job = refine.prepare(tiny_params(ws), ws, "skirt")
+    refine.work(replace(job, garments=job.garments.take(np.zeros(0, int))))
+    assert list(map(str, devices)) == ["cpu:0"]

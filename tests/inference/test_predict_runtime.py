@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -156,6 +157,29 @@ def test_the_runtimes_find_the_same_garments(shop, monkeypatch):
         assert done.exit_code == 0, done.output
         found[runtime] = [json.loads((shop / runtime / f"{n}.json").read_text()) for n in "ab"]
         assert (shop / runtime / "a.png").stat().st_size > 1000
+        words = (
+            "--model",
+            model,
+            "--runtime",
+            runtime,
+            "--min-score",
+            score,
+            "--table",
+            f"t-{runtime}",
+        )
+        done = run("predict", "[ab].jpg", *words)
+        assert done.exit_code == 0 and "2 photos" in done.output, done.output
+        rows = pd.read_parquet(shop / f"t-{runtime}" / "photos")
+        assert rows["uri"].to_list() == [str(shop / f"{n}.jpg") for n in "ab"]
+        for garments, one in zip(rows["garments"], found[runtime], strict=True):
+            assert [g["category"] for g in garments] == [g["category"] for g in one["garments"]]
+            for a, b in zip(garments, one["garments"], strict=True):
+                points = [[p["x"], p["y"], p["score"]] for p in b["landmarks"].values()]
+                near = 0.01 if runtime == "torch" else 0.05  # other runtimes vary with each load
+                assert a["box"] == pytest.approx(b["box"], abs=near), runtime
+                assert a["landmarks"] == pytest.approx(np.ravel(points), abs=near), runtime
+    wrong = run("predict", "[ab].jpg", "--table", "t-torch", "--model", models["torch"])
+    assert wrong.exit_code == 2 and "holds results for --min-score" in wrong.output
     assert sum(len(f["garments"]) for f in found["torch"]) > 2
     for runtime in ("onnx", "openvino"):
         for ours, theirs in zip(found[runtime], found["torch"], strict=True):
@@ -176,6 +200,11 @@ def test_the_runtimes_find_the_same_garments(shop, monkeypatch):
     assert wrong.exit_code == 2 and "no exported detector here" in wrong.output
     (shop / "broken.jpg").write_bytes((shop / "a.jpg").read_bytes()[:3000])
     words = ("--out", "x", "--model", models["onnx"], "--runtime", "onnx")
+    words_of_table = ("--table", "t-bad", "--model", models["onnx"], "--runtime", "onnx")
+    done = run("predict", "broken.jpg", "a.jpg", *words_of_table, "--coco")
+    assert done.exit_code == 0 and "1 x image truncated" in done.output, done.output
+    coco = json.loads((shop / "t-bad" / "coco.json").read_text())
+    assert {result["image_id"] for result in coco} <= {2}
     wrong = run("predict", "broken.jpg", "nowhere.jpg", "a.jpg", *words)
     assert wrong.exit_code == 1 and (shop / "x" / "a.json").is_file()
     assert "broken.jpg" in wrong.output and "nowhere.jpg: cannot be read" in wrong.output

@@ -37,12 +37,12 @@ def images(node: Any) -> list[str]:
 
 
 def test_images_and_versions_are_the_locked_ones() -> None:
-    for name in ("cluster.yaml", "raycluster.yaml", "rayjob.yaml"):
+    for name in ("cluster.yaml", "raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
         found = images(load(name))
         assert found and {image.partition("@")[0].rpartition(":")[2] for image in found} == {
-            f"ray-{locked('ray')}"
+            f"ray-{locked('ray')}-torch-{locked('torch')}"
         }, name
-    for name in ("raycluster.yaml", "rayjob.yaml"):
+    for name in ("raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
         assert cluster_spec(name)["rayVersion"] == locked("ray")
 
 
@@ -51,14 +51,15 @@ def test_the_image_installs_the_lock_and_has_what_kuberay_calls() -> None:
     python = re.search(r"^FROM python:(\d+\.\d+)", lines, re.M)
     assert python and f"python-version {python.group(1)}" in (ROOT / "Makefile").read_text()
     assert "-r requirements.lock" in lines and "--no-deps ." in lines and " wget" in lines
-    assert f"fashion-ops:ray-{locked('ray')}" in lines
+    assert f"fashion-ops:ray-{locked('ray')}-torch-{locked('torch')} " in lines
+    assert locked("cuda-toolkit").startswith("13.") and "driver 580" in lines  # what CUDA 13 needs
     sent = (INFRA / "Dockerfile.dockerignore").read_text().split()
     for source in re.findall(r"^COPY (.+) \S+$", lines, re.M):
         for path in source.split():
             assert (ROOT / path).exists() and f"!{path}" in sent, path
 
 
-@pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
+@pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml", "runcluster.yaml"])
 def test_kuberay_scales_gpu_workers_from_zero_and_shares_nothing(name: str) -> None:
     assert load(name)["apiVersion"] == "ray.io/v1"
     spec = cluster_spec(name)
@@ -78,6 +79,36 @@ def test_kuberay_scales_gpu_workers_from_zero_and_shares_nothing(name: str) -> N
     assert not any("persistentVolumeClaim" in volume for volume in pod["volumes"])
 
 
+def test_the_cluster_of_a_run_is_the_permanent_one_without_workspace_and_keys() -> None:
+    """The run drives from its own pod; its cluster has no name yet, and the token that the run has."""
+    permanent, own = cluster_spec("raycluster.yaml"), cluster_spec("runcluster.yaml")
+    assert "name" not in load("runcluster.yaml")["metadata"]
+    launcher = yaml.safe_load((ROOT / "infra" / "dagster-kubernetes.yaml").read_text())["run_launcher"]
+    env = launcher["config"]["run_k8s_config"]["container_config"]["env"]
+    [token] = [v["valueFrom"]["secretKeyRef"] for v in env if v["name"] == "RAY_AUTH_TOKEN"]
+    assert own.pop("authOptions") == permanent.pop("authOptions") | {"secretName": token["name"]}
+    pod = permanent["headGroupSpec"]["template"]["spec"]
+    pod["volumes"] = [v for v in pod["volumes"] if v["name"] != "workspace"]
+    [container] = pod["containers"]
+    container["volumeMounts"] = [m for m in container["volumeMounts"] if m["name"] != "workspace"]
+    del container["envFrom"]
+    container["env"] = [{"name": "HOME", "value": "/tmp"}]
+    assert own == permanent
+
+
+def test_the_option_of_a_cluster_for_each_run_is_off_and_runs_may_use_it() -> None:
+    manifests = list(yaml.safe_load_all((ROOT / "infra/kubernetes/common.yaml").read_text()))
+    [settings] = [m["data"] for m in manifests if m["kind"] == "ConfigMap"]
+    assert settings["FASHION_OPS_RAY_CLUSTER"] == ""
+    [role] = [m for m in manifests if m["kind"] == "Role"]
+    [rule] = [rule for rule in role["rules"] if rule["apiGroups"] == ["ray.io"]]
+    assert set(rule["resources"]) == {"rayclusters", "rayclusters/status"}
+    assert set(rule["verbs"]) == {"create", "delete", "get", "list"}
+    for name in ("raycluster.yaml", "rayjob.yaml"):  # a run on their heads uses them
+        [head] = cluster_spec(name)["headGroupSpec"]["template"]["spec"]["containers"]
+        assert {"name": "FASHION_OPS_RAY_CLUSTER", "value": ""} in head["env"]
+
+
 def test_the_job_runs_on_the_same_cluster_and_leaves_nothing() -> None:
     assert (load("raycluster.yaml")["kind"], load("rayjob.yaml")["kind"]) == ("RayCluster", "RayJob")
     assert cluster_spec("rayjob.yaml") == cluster_spec("raycluster.yaml")
@@ -94,7 +125,8 @@ def test_the_launcher_accepts_its_file() -> None:
     mounts = config.pop("file_mounts")  # Ray looks for the file, which this machine may lack
     validate_config(prepare_config(config))  # Ray's own schema and checks
     types = config["available_node_types"]
-    assert config["head_node_type"] == "head" and types["head"]["resources"]["CPU"] == 0
+    assert config["head_node_type"] == "head" and types["head"]["resources"] == {"CPU": 0, "GPU": 0}
+    assert types["gpu"]["node_config"]["ImageId"]  # else Ray takes one of 2022, whose driver is too old
     assert types["gpu"]["min_workers"] == 0 and types["gpu"]["resources"]["GPU"] == 1
     assert types["gpu"]["max_workers"] == config["max_workers"] == len(CATEGORY_NAMES)
     for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 DIGEST = re.compile(r":[\w.-]+@sha256:[0-9a-f]{64}$")
 KUBERNETES = [*sorted((INFRA / "kubernetes").glob("*.yaml")), INFRA / "ray" / "raycluster.yaml"]
-KUBERNETES += [INFRA / "ray" / "rayjob.yaml"]
+KUBERNETES += [INFRA / "ray" / "rayjob.yaml", INFRA / "ray" / "runcluster.yaml"]
 
 
 def pods(node: Any) -> Iterator[dict[str, Any]]:
@@ -65,7 +65,8 @@ def test_a_pod_meets_the_restricted_standard_and_can_write_where_it_must(pod: di
 def test_only_pods_that_start_pods_have_a_token_of_the_cluster() -> None:
     mounted = {name for name, pod in PODS if pod.get("automountServiceAccountToken") is not False}
     dagster = {f"dagster.yaml-dagster-{name}" for name in ("code", "daemon", "webserver")}
-    assert mounted == dagster | {"raycluster.yaml-ray-head", "rayjob.yaml-ray-head"}  # the autoscaler
+    heads = {f"{name}.yaml-ray-head" for name in ("raycluster", "rayjob", "runcluster")}
+    assert mounted == dagster | heads  # the autoscaler
     common = list(yaml.safe_load_all((INFRA / "kubernetes" / "common.yaml").read_text()))
     [namespace] = [d for d in common if d["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -88,7 +89,7 @@ def test_containers_of_compose_have_no_capability_and_no_root() -> None:
         SERVICES["s3-volume"]["network_mode"] == "none" and "environment" not in SERVICES["s3-volume"]
     )
     writable = {name for name, service in SERVICES.items() if not service.get("read_only")}
-    assert writable == {"s3-volume", "ray-head", "ray-worker", "dagster-code"}
+    assert writable == {"s3-volume", "ray-head", "ray-worker", "ray-worker-gpu", "dagster-code"}
 
 
 def test_images_of_others_are_pinned_by_tag_and_digest_and_none_is_minio() -> None:
@@ -129,6 +130,6 @@ def test_the_documented_command_pins_our_image_everywhere_and_again(tmp_path: Pa
             ):
                 for pod in pods(document):
                     for container in pod["containers"]:
-                        assert container["image"].endswith(f":ray-2.60.0@sha256:{digest}")
+                        assert container["image"].endswith(f":ray-2.60.0-torch-2.14.1@sha256:{digest}")
     launcher = yaml.safe_load((tmp_path / "infra" / "dagster-kubernetes.yaml").read_text())
     assert launcher["run_launcher"]["config"]["job_image"].endswith(f"@sha256:{'b' * 64}")

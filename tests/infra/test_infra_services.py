@@ -75,7 +75,8 @@ def test_compose_has_every_service_and_starts_them_in_an_order_that_exists() -> 
     assert code["PYTHONPATH"] == code["FASHION_OPS_ROOT"] == "/workspace"
     host = services["dagster-webserver"]["environment"]["DAGSTER_CODE_HOST"]
     assert host in services and services[host]["hostname"] == host
-    assert services["ray-head"]["command"][-2:] == ["--num-cpus=0", "--include-dashboard=false"]
+    none = ["--num-cpus=0", "--num-gpus=0", "--include-dashboard=false"]
+    assert services["ray-head"]["command"][-3:] == none
     seeing = [
         name for name, s in services.items() if any("workspace" in v for v in s.get("volumes", ()))
     ]
@@ -186,3 +187,56 @@ def test_dagster_accepts_the_settings_and_makes_a_job_of_a_run(monkeypatch: pyte
     assert claimed[0].persistent_volume_claim.claim_name in named("PersistentVolumeClaim")
     assert given["config"]["env_config_maps"] == list(named("ConfigMap"))
     assert given["config"]["service_account_name"] in named("ServiceAccount")
+
+
+def gpu_requests(node: Any) -> Iterator[str]:
+    """What asks for a GPU below ``node``: resource, toleration, selector, device or variable."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if "nvidia" in str(key).lower() or key == "gpus":
+                yield f"{key}: {value}"
+            yield from gpu_requests(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from gpu_requests(value)
+    elif isinstance(node, str) and "nvidia" in node.lower():
+        yield node
+
+
+def test_gpus_are_where_the_work_is_and_the_driver_asks_for_none() -> None:
+    services = compose()
+    asking = {name for name, service in services.items() if list(gpu_requests(service))}
+    assert asking == {"ray-worker-gpu"} and services["ray-worker-gpu"]["profiles"] == ["gpu"]
+    [device] = services["ray-worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    assert services["ray-worker-gpu"]["command"] == services["ray-worker"]["command"]
+    for name in ("dagster-code", "ray-worker-gpu"):  # the driver's work lands on the worker
+        assert services[name]["environment"]["RAY_ADDRESS"] == "ray-head:6379"
+    assert list(gpu_requests(manifests())) == []
+    assert list(gpu_requests(settings("postgres", "kubernetes"))) == []  # the pods of runs
+    for name in ("raycluster", "rayjob", "runcluster"):
+        spec = yaml.safe_load((INFRA / "ray" / f"{name}.yaml").read_text())["spec"]
+        spec = spec.get("rayClusterSpec", spec)
+        assert list(gpu_requests(spec["headGroupSpec"])) == [], name
+        assert len(list(gpu_requests(spec["workerGroupSpecs"]))) == 3, (
+            name
+        )  # request, limit, toleration
+    joins = (INFRA / "entrypoint.sh").read_text()
+    assert "--num-cpus=0 --num-gpus=0" in joins and "FASHION_OPS_RAY_CLUSTER" in joins
+
+
+def test_pods_that_compute_or_drive_are_not_moved_and_ray_has_memory_for_its_objects() -> None:
+    stays = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+    run = settings("postgres", "kubernetes")["run_launcher"]["config"]["run_k8s_config"]
+    assert run["pod_template_spec_metadata"]["annotations"] == stays
+    volumes = {volume["name"]: volume for volume in run["pod_spec_config"]["volumes"]}
+    mounts = {m["mount_path"]: m["name"] for m in run["container_config"]["volume_mounts"]}
+    memory = volumes[mounts["/dev/shm"]]["empty_dir"]  # KubeRay gives Ray's own pods theirs
+    assert memory["medium"] == "Memory"
+    limit = run["container_config"]["resources"]["limits"]["memory"]
+    assert float(memory["size_limit"][:-2]) >= 0.3 * float(limit[:-2])  # what Ray takes by default
+    for name in ("raycluster", "rayjob", "runcluster"):
+        spec = yaml.safe_load((INFRA / "ray" / f"{name}.yaml").read_text())["spec"]
+        spec = spec.get("rayClusterSpec", spec)
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            assert group["template"]["metadata"]["annotations"] == stays

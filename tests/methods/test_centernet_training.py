@@ -193,7 +193,7 @@ def test_weights_that_fit_start_the_run(tmp_path):
     other = saved(tmp_path / "other", groups=81)
     net = detector().model
     before = {n: t.clone() for n, t in net.state_dict().items()}
-    start = warm_start(net, tmp_path / "other")
+    start = warm_start(net, tmp_path / "other", "tiny")
     assert start.fresh == [f"heads.{h}.out.{p}" for h in ("hm_hp", "hps") for p in ("bias", "weight")]
     assert start.taken == len(before) - 4
     for name, value in net.state_dict().items():
@@ -205,13 +205,13 @@ def test_weights_that_share_nothing_are_an_error(tmp_path):
     saved(tmp_path / "wide", width=32)
     net = torch.nn.ModuleDict({"another": torch.nn.Linear(2, 2)})
     with pytest.raises(ValueError, match=r"start_from: .*wide.*shares no parameter"):
-        warm_start(net, tmp_path / "wide")
+        warm_start(net, tmp_path / "wide", "tiny")
     with pytest.raises(FileNotFoundError, match="no model here"):
-        warm_start(net, tmp_path / "nowhere")
+        warm_start(net, tmp_path / "nowhere", "tiny")
     (tmp_path / "nowhere").mkdir()
     (tmp_path / "nowhere" / "model.json").write_text('{"method": "top_down"}')
     with pytest.raises(ValueError, match="method is 'top_down', expected 'centernet'"):
-        warm_start(net, tmp_path / "nowhere")
+        warm_start(net, tmp_path / "nowhere", "tiny")
 
 
 def test_the_step_with_everything_published(tmp_path):

@@ -21,6 +21,7 @@ from fashion_ops.methods.alignment.dfa.routing import (
     expected_error,
     route,
 )
+from fashion_ops.methods.alignment.dfa.soft_labels import SoftLabels
 from fashion_ops.methods.alignment.dfa.targets import fit_labels, space_values
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.vgg import VGGBackbone
@@ -236,3 +237,18 @@ def test_a_stage_survives_the_disk(cascade, tmp_path):
 def test_a_stage_needs_the_one_before():
     with pytest.raises(ValueError, match="stages 2 and 3 need the previous stage"):
         train_stage(PARAMS, 2, quads(4, 0), 0)
+
+
+@pytest.mark.parametrize("space", ["configuration", "offset", "context"])
+def test_soft_labels_of_a_batch_are_those_of_the_clusters(space):
+    """In torch, as a step computes them, and in numpy, as the clusters were fitted."""
+    shapes = quads(40, 5).shapes
+    previous = shapes.positions + np.random.default_rng(0).normal(0, 0.03, shapes.positions.shape)
+    observed = shapes.observed & (np.arange(4) != np.arange(40)[:, None] % 9)  # some have gaps
+    labels = fit_labels(PARAMS, space, shapes.positions, previous, observed, 0)
+    true, before = (torch.from_numpy(p).float() for p in (shapes.positions, previous))
+    given = None if space == "configuration" else before
+    soft = SoftLabels(labels)(true, given, torch.from_numpy(observed))
+    expected = labels.soft(true.double().numpy(), before.double().numpy(), observed)
+    assert soft.dtype == torch.float32
+    torch.testing.assert_close(soft, torch.from_numpy(expected).float(), rtol=1e-6, atol=1e-9)

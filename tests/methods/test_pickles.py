@@ -91,7 +91,7 @@ def test_nothing_is_loaded_beside_a_pickle(
     for load in (
         lambda: refuse_pickles(folder),
         lambda: load_model(folder, "test", lambda _: pytest.fail("built"), CPU),
-        lambda: warm_start(nn.Linear(2, 2), folder),
+        lambda: warm_start(nn.Linear(2, 2), folder, "tiny"),
     ):
         with pytest.raises(UnsafeModel, match=path.name):
             load()

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from fashion_ops.methods.alignment.gle.targets import cone_targets
+from fashion_ops.methods.parts import position_constraint
 from fashion_ops.methods.parts.heatmaps import render_gaussians
 from fashion_ops.methods.parts.position_constraint import (
     Constraint,
@@ -12,6 +14,7 @@ from fashion_ops.methods.parts.position_constraint import (
     sides,
     undivided,
 )
+from fashion_ops.methods.top_down.loss import as_logits
 from fashion_ops.taxonomy import CATEGORIES, load_grouping
 from fashion_ops.taxonomy.alignment import POINT_SETS
 
@@ -152,6 +155,39 @@ def test_heatmaps_and_their_points_have_one_loss():
     ).item() == pytest.approx((9 + 4.5 + 4.5) / 3 / 32**2)
     shifted = constraint.of_heatmaps(heatmaps(true + torch.tensor([2.0, -1.5])), true, ALL)
     assert shifted.item() == pytest.approx(0, abs=1e-12)
+
+
+def landmarks_of_garments(size):
+    """16 garments of 8 landmarks over the middle 80 % of the map, x and y in cells."""
+    generator = torch.Generator().manual_seed(3)
+    return (0.1 + 0.8 * torch.rand(16, 8, 2, generator=generator)) * torch.tensor(size)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        ("mse", (24, 32)),  # the landmarker's Gaussian, 96 x 128 pixels
+        ("mse", (72, 96)),
+        ("gle mse", (56, 56)),  # GLE's cone
+        ("gle cross_entropy", (56, 56)),
+        ("gle cross_entropy", (224, 224)),
+    ],
+)
+def test_perfect_heatmaps_cost_nothing(kind, size, monkeypatch):
+    """Below 1 % of what a plain softmax would charge at the optimum of the map loss."""
+    points = landmarks_of_garments(size)
+    mask = torch.ones(16, 8, dtype=torch.bool)
+    if kind == "mse":
+        logits = as_logits(render_gaussians(points, size, 1.5), "mse")
+    else:
+        cone = cone_targets(points, size, 8 / 224 * size[0])
+        logits = cone.log() if kind == "gle cross_entropy" else as_logits(cone, "mse")
+    constraint = Constraint(1.0, undivided(8), 8)
+    sharp = constraint.of_heatmaps(logits, points, mask).item()
+    monkeypatch.setattr(position_constraint, "SHARPNESS", 1.0)
+    plain = constraint.of_heatmaps(logits, points, mask).item()
+    print(f"{kind} {size}: {plain:.6f} -> {sharp:.8f}")
+    assert plain > 1e-5 and sharp < 0.01 * plain
 
 
 def test_gradient_through_heatmaps():

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -26,6 +26,7 @@ from fashion_ops.workspace import Workspace, publish
 from pipelines import webhook_client
 
 ROOT = Path(__file__).parents[2]
+SAME = SimpleNamespace(failures=lambda _: {}, in_words=lambda: "bit for bit")  # a reproduction
 QUIET = {"telemetry": {"enabled": False}}
 
 
@@ -36,7 +37,6 @@ class FakeSteps:
     calls: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     refined_ap: float = 0.6
-    differences: dict[str, str] = field(default_factory=dict)  # of the registered model
     during: Callable[[str], None] = lambda stage: None
 
     def act(self, stage: str, params: Params) -> str:
@@ -183,7 +183,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> FakeSteps:
     runs.of_categories.return_value.page = lambda name: f"http://mlflow/{name}"
     monkeypatch.setattr(fashion_ops.registry.tracking, "CategoryRuns", runs)
     reproduction = ModuleType("fashion_ops.inference.reproduction")
-    reproduction.differences = lambda *_: fakes.differences  # type: ignore[attr-defined]
+    reproduction.reproduce_evaluation = lambda *_: SAME  # type: ignore[attr-defined]
     put("fashion_ops.inference.reproduction", reproduction)
     registry = ModuleType("fashion_ops.registry.client")
     registry.CHALLENGER = "challenger"  # type: ignore[attr-defined]

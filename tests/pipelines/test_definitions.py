@@ -27,7 +27,8 @@ NO_RESULT = {
         "files",
         "processes.py",
         "progress.py",
-        "distributed/payload.py",
+        "distributed",
+        "services",
         "methods/pickles.py",
     )
 }

@@ -3,12 +3,17 @@
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
+from fashion_ops.inference.deviation import Deviation
+from fashion_ops.inference.reproduction import Reproduction
+from fashion_ops.methods.parts.hardware import Hardware
 from fashion_ops.params import Promote
 from fashion_ops.registry.gate import Facts, Finding, apply_rules, tolerance
+from fashion_ops.reports.decision_table import print_decision
 from fashion_ops.reports.promotion import draw_page
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -41,6 +46,16 @@ def facts(**changes: object) -> Facts:
 
 def pair(truth: Comparison | None = None, own: Comparison | None = None) -> dict[str, Comparison]:
     return {"truth_boxes": truth or comparison(), "own_boxes": own or comparison()}
+
+
+CPU = Hardware("cpu", "Xeon", "AVX512", 1, "float32, highest", "2.14.1")
+GPU = Hardware("cuda", "H200", "9.0", 0, "bfloat16, high", "2.14.1")
+
+
+def made_again(*evaluated: Hardware, **changes: object) -> Reproduction:
+    """Predictions made again on a CPU, evaluated on some hardware."""
+    deviation = Deviation("another landmarks", 0.2, 12.0, 0.01, 0.003)
+    return Reproduction(replace(deviation, **changes), frozenset(evaluated), frozenset([CPU]))
 
 
 CASES = {
@@ -119,6 +134,25 @@ CASES = {
         ["check b failed: share 0.5"],
     ),
     "no checks": ({"checks": {}}, ["no checks were recorded with this version"]),
+    "rounding of other hardware": ({"reproduction": made_again(GPU)}, []),
+    "rounding of hardware that nobody recorded": ({"reproduction": made_again()}, []),
+    "other bits on the same hardware": (
+        {"reproduction": made_again(CPU)},
+        [
+            "loaded from the registry it predicts otherwise than evaluated: another landmarks, on the "
+            "hardware of the evaluation; 99 % of the landmarks within 0.2 px, the largest difference "
+            "12 px, score 0.01, AP 0.003"
+        ],
+    ),
+    "the same bits on the same hardware": ({"reproduction": made_again(CPU, bits="")}, []),
+    "other models on other hardware": (
+        {"reproduction": made_again(GPU, pixels=3.0, ap=0.5)},
+        [
+            "loaded from the registry it predicts otherwise than evaluated: 3 px within which 99 % of "
+            "the landmarks lie, promote.max_pixel_difference is 1, on Xeon",
+            "loaded from the registry it predicts otherwise than evaluated: AP that differs by 0.5, ",
+        ],
+    ),
     "rolled back": ({"objections": ("version 3 was rolled back",)}, ["version 3 was rolled back"]),
 }
 
@@ -136,6 +170,22 @@ def test_each_rule(case: str) -> None:
         if facts(**changes).comparisons
         else set()
     )
+
+
+def test_the_largest_differences_are_in_the_decision(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = apply_rules(facts(reproduction=made_again(GPU)), GATE)
+    shown = {f.what: (f.new, f.limit) for f in findings if f.what.startswith("predicted again")}
+    assert shown == {
+        "predicted again: 99 % of the landmarks, px": (0.2, 1.0),
+        "predicted again: largest landmark difference, px": (12.0, None),
+        "predicted again: largest score difference": (0.01, None),
+        "predicted again: AP difference": (0.003, 0.01),
+    }
+    decision = decided(findings)
+    print_decision("garments", {"version": 4, "champion": 3, "promoted": True}, decision, Path("page"))
+    rows = [line for line in capsys.readouterr().out.splitlines() if "predicted again" in line]
+    assert len(rows) == 4 and "0.2" in rows[0] and "max_pixel_diff" in rows[0] and "0.003" in rows[3]
+    assert "<td>predicted again: AP difference</td><td>0.003</td>" in draw_page(decision)
 
 
 @pytest.mark.parametrize(

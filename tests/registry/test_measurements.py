@@ -1,6 +1,7 @@
 """What the gate decides by: the frozen set, its digest, the champion on it, bits and time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,16 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from small_catalog import make_predictions
 
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.inference import latency, reproduction
+from fashion_ops.inference.deviation import NO_DEVIATION
+from fashion_ops.inference.latency import latencies
+from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.parts.hardware import Hardware
 from fashion_ops.params import Params
 from fashion_ops.registry import measurements as module
 from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet
-from fashion_ops.registry.measurements import latencies, measure
+from fashion_ops.registry.measurements import measure
 from fashion_ops.registry.transitions import ROLLED_BACK
 from fashion_ops.workspace import Workspace
 
@@ -62,6 +69,13 @@ def test_the_digest_is_of_images_and_labels_not_of_ids(frozen, tmp_path):
         assert changed.digest() != frozen.digest()
 
 
+class Number:
+    """A block whose result is the number of the version that predicts it."""
+
+    def predict(self, models: Any) -> str:
+        return models[0]
+
+
 class Records:
     """Versions, their records, and what their models predict on a catalog."""
 
@@ -91,23 +105,23 @@ class Records:
 def records(tmp_path, monkeypatch, images, garments) -> Records:
     made = Records(tmp_path, images, garments)
 
-    def split(
-        predictor: Any, catalog: Any, images: Any, most_detections: int, most: int | None, _: str
-    ) -> Any:
-        predicted = made.predicts[predictor.number]
-        return {kind: {"refined": t.iloc[:most]} for kind, t in predicted.items()}
+    def split(runner: Any, catalog: Any, images: Any, p: Any, most: int | None) -> Any:
+        number = runner.run([("number", Number())], "", 1)["number"]
+        return {kind: {"refined": t.iloc[:most]} for kind, t in made.predicts[number].items()}
 
     monkeypatch.setattr(module, "Catalog", lambda _: made.catalog)
     monkeypatch.setattr(module.registry, "fetch_bundle", lambda s: tmp_path / s.rpartition("/")[2])
     monkeypatch.setattr(module.registry, "fetch_record", made.record)
     monkeypatch.setattr(module.registry, "metrics_of", lambda _: AP)
     monkeypatch.setattr(
-        module.Predictor,
+        Predictor,
         "load",
-        lambda b: SimpleNamespace(number=b.name, predict=lambda _: [], detector=None),
+        lambda b, device: SimpleNamespace(number=b.name, predict=lambda _: [], pipeline=b.name),
     )
-    monkeypatch.setattr(module, "decode_photo", lambda *_: None)
+    monkeypatch.setattr(latency, "decode_photo", lambda *_: None)
     monkeypatch.setattr(module, "predict_split", split)
+    monkeypatch.setattr(reproduction, "predict_split", split)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return made
 
 
@@ -154,14 +168,29 @@ def test_on_another_frozen_set_the_champion_predicts_anew(records, frozen, garme
     assert measured.facts.comparisons["truth_boxes"].overall.old == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_speaks_against_a_challenger(records, frozen, garments):
+def test_a_challenger_predicts_again_what_was_evaluated(records, frozen):
+    """Bits are asked for on the hardware of the evaluation; elsewhere how far apart they are."""
     other = {k: t.assign(score=t["score"] * np.float32(0.999)) for k, t in frozen.predictions.items()}
-    broken = records.version("3", frozen, other)
-    (why,) = measure(PARAMS, WS, broken, None).facts.objections
-    assert why == (
-        "loaded from the registry it predicts otherwise than evaluated: truth_boxes: another score, "
-        "own_boxes: another score"
+    here = replace(frozen, hardware=frozenset([Hardware.of(torch.device("cpu"))]))
+    made = {}
+    for number, evaluated in (("3", here), ("4", frozen)):  # version 4 has no record of its hardware
+        reproduction = measure(PARAMS, WS, records.version(number, evaluated, other), None)
+        made[number] = reproduction.facts.reproduction
+    exact, tolerant = made["3"], made["4"]
+    assert exact.exact and not tolerant.exact and exact.deviation == tolerant.deviation
+    assert exact.failures(PARAMS.promote)["equal bits"].startswith(
+        "truth_boxes/refined: another score, own_boxes/refined: another score, on the hardware of"
     )
+    assert tolerant.failures(PARAMS.promote) == {} and 0 < tolerant.deviation.score < 0.002
+    again = measure(PARAMS, WS, records.version("5", here, frozen.predictions), None).facts
+    assert again.reproduction.exact and again.reproduction.failures(PARAMS.promote) == {}
+    version = records.version("6", frozen, frozen.predictions)
+    (records.folder / "6" / FROZEN_SET / "hardware.json").unlink()  # registered before there was one
+    again = measure(PARAMS, WS, version, None).facts
+    assert again.reproduction.recorded == frozenset() and again.reproduction.deviation == NO_DEVIATION
+
+
+def test_what_speaks_against_a_challenger(records, frozen, garments):
     rolled = records.version("4", frozen, frozen.predictions, **{ROLLED_BACK: "yesterday: slow"})
     (why,) = measure(PARAMS, WS, rolled, None).facts.objections
     assert "version 4 was rolled back (yesterday: slow)" in why
@@ -178,7 +207,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.called = 0.0, []
-        monkeypatch.setattr(module, "decode_photo", lambda data, _: data)
+        monkeypatch.setattr(latency, "decode_photo", lambda data, _: data)
         monkeypatch.setattr("time.perf_counter", lambda: self.now)
 
     def predictor(self, name: str, *seconds: float) -> Any:
@@ -210,8 +239,8 @@ def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, m
     delayed = [0.2 * load, 0.2 * load, 20.0 * load, *[0.2 * load] * 5]
     made = {"2": clock.predictor("2", *delayed), "1": clock.predictor("1", *[0.1 * load] * 8)}
     for number, predictor in made.items():
-        predictor.number, predictor.detector = number, None
-    monkeypatch.setattr(module.Predictor, "load", lambda bundle: made[bundle.name])
+        predictor.number = predictor.pipeline = number
+    monkeypatch.setattr(Predictor, "load", lambda bundle, device: made[bundle.name])
     challenger = records.version("2", frozen, frozen.predictions)
     champion = records.version("1", frozen, frozen.predictions)
     facts = measure(PARAMS, WS, challenger, champion).facts
@@ -232,9 +261,9 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
     """Let this code be unable to use version 1 in one way; returns the expected reason."""
     if how == "a 14th category":
         error = RuntimeError("size mismatch for heads: 14 categories\nand more lines")
-        valid = module.Predictor.load
+        valid = Predictor.load
         patch.setattr(
-            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else valid(b)
+            Predictor, "load", lambda b, d: raising(error)() if b.name == "1" else valid(b, d)
         )
         return "RuntimeError: size mismatch for heads: 14 categories"
     if how == "a missing file":
@@ -245,15 +274,15 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
         )
         return "FileNotFoundError: models:/garments/1: not in the registry"
     error = ModuleNotFoundError("No module named 'fashion_ops.fleet'")  # when it predicts
-    valid = module.Predictor.load
+    valid = Predictor.load
 
-    def load(bundle: Path) -> Any:
-        loaded = valid(bundle)
+    def load(bundle: Path, device: Any) -> Any:
+        loaded = valid(bundle, device)
         if bundle.name == "1":
             loaded.predict = raising(error)
         return loaded
 
-    patch.setattr(module.Predictor, "load", load)
+    patch.setattr(Predictor, "load", load)
     return "ModuleNotFoundError: No module named 'fashion_ops.fleet'"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fashion_ops.evaluation.clusters import errors_by_cluster
+from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.reports.charts import curve, dot_plot
 from fashion_ops.reports.report import ReportContent, Tuning, write_report
@@ -43,6 +44,7 @@ def page(tmp_path, evaluation, garments, predictions) -> str:
         ReportContent(
             dataset="shop & <street>, validation",
             num_images=25,
+            accuracy=keypoint_accuracy(garments, predictions),
             clusters=errors_by_cluster(garments, predictions, labels),
             tuning=Tuning(
                 [("gamma of it", 0.75, 0.35), ("alpha of it", 0.8, None)],
@@ -102,6 +104,17 @@ def test_tables_hold_the_numbers(page, evaluation):
     assert table["skirt"] == [*expected, f"{skirt['finetuned'] - skirt['universal']:+.3f}"]
     assert table["vest"] == ["0", "0", "–", "–", "–", "–", "–"]
     assert all(c.label in page for c in CATEGORIES)
+
+
+def test_accuracies_stand_beside_the_published_ones(page, garments, predictions):
+    parser = Rows()
+    parser.feed(page)
+    skirts = [row[1:] for row in parser.rows if row and row[0] == "skirt"]
+    ours = keypoint_accuracy(garments, predictions).loc["skirt"]
+    numbers = [f"{ours[name]:.3f}" for name in ("PCK", "PCK corner", "AUC")]
+    assert [*numbers, f"{ours['EPE']:.1f}", "0.944", "0.634", "18.8"] in skirts
+    means = [row[1:] for row in parser.rows if row and row[0] == MEAN]
+    assert means[0][4:] == ["0.958", "0.563", "19.4"]  # of the 13 published rows
 
 
 def test_what_the_grid_search_found(page):

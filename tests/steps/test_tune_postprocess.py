@@ -22,6 +22,7 @@ from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.params import Params, PostProcess
 from fashion_ops.steps import aggregate, evaluate, ingest, synthesize, train_detector, tune_postprocess
@@ -185,7 +186,9 @@ def test_the_fast_way_equals_detecting_and_scoring(
     images = scene.images
     garments = label(detect(DetectedBoxes(detector, scene.catalog.image), images, 100))
     space = SearchSpace.of(start, SIGMAS, SIGMAS)
-    [scorer] = build_scorers(detector, scene.catalog, images, garments, [space])
+    threshold = detector.spec["score_threshold"]
+    runner = loaded(detector)
+    [scorer] = build_scorers(runner, scene.catalog, images, garments, [space], threshold)
     posts = [start.model_copy(update=values) for values in SETTINGS]
     fast, fast_boxes = scorer.landmark_aps(posts), scorer.box_aps(posts)
     for n, post in enumerate(posts):

@@ -1,8 +1,9 @@
 """Reading an alignment catalog: its tables, its images, and its landmarks as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,27 @@ class AlignmentCatalog(Catalog):
         return _points(
             table[table["clothes_type"] == code], points_of_type(code).num_points, slots=False
         )
+
+
+class AlignmentGarments(AlignmentCatalog):
+    """The garments of an alignment catalog as values, for a machine without the catalog's files.
+
+    Args:
+        garments: ``garments.parquet``, see ``Catalog.garments``.
+        read_image: image id, and how much smaller, to RGB uint8 (H, W, 3).
+        folder: of the catalog, for messages.
+    """
+
+    def __init__(
+        self, garments: pd.DataFrame, read_image: Callable[..., np.ndarray], folder: Path
+    ) -> None:
+        super().__init__(folder)
+        self.garments = garments
+        self._read_image = read_image
+
+    def image(self, image_id: int, shrink: int = 1) -> np.ndarray:
+        """An image as RGB uint8 (H, W, 3), smaller by the factor ``shrink``."""
+        return self._read_image(image_id, shrink)
 
 
 def _points(table: pd.DataFrame, count: int, slots: bool) -> AlignmentLandmarks:

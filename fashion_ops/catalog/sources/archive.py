@@ -127,7 +127,7 @@ def _write(target: BufferedWriter, chunk: bytes) -> None:
 
 
 @contextmanager
-def named_after(archive: Path, folder: Path) -> Iterator[None]:
+def named_after(archive: Path | str, folder: Path) -> Iterator[None]:
     """Let errors name ``archive`` where they name ``folder``, into which it was unpacked."""
     try:
         yield

@@ -93,6 +93,8 @@ def train_detector(
     seed: int,
     options: TrainerOptions | None = None,
     initial_weights: Path | None = None,
+    *,
+    pretrained: str | None = None,
 ) -> tuple[list[dict[str, float]], WarmStart | None]:
     """Train a detector and write its model folder.
 
@@ -102,21 +104,24 @@ def train_detector(
         folder: existing, empty folder for the model.
         seed: of initialisation, order and augmentation.
         options: how the run is carried out.
-        initial_weights: folder of a detector for a warm start; None initialises from scratch.
+        initial_weights: folder of a detector, or a file that CenterNet published, for a warm start;
+            None initialises from scratch.
+        pretrained: path of the weights that ``config.pretrained`` names; None takes that itself.
 
     Returns:
         Mean losses of each epoch, and what the warm start copied, or None without one.
 
     Raises:
-        FileNotFoundError: ``initial_weights`` holds no model.
+        FileNotFoundError: ``initial_weights`` is no file and holds no model.
         ValueError: the backbone or its widths do not exist, no initial weight fits, or there are no
             images.
         OSError: pretrained weights can't be loaded.
     """
     torch.manual_seed(seed)
     groups = data.grouping.num_groups
-    model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, config.pretrained)
-    warm = None if initial_weights is None else warm_start(model, initial_weights)
+    pretrained = pretrained or config.pretrained
+    model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, pretrained)
+    warm = None if initial_weights is None else warm_start(model, initial_weights, config.backbone)
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)
     module = CenterNetModule(model, config, settings, mirror, seed)

@@ -50,6 +50,20 @@ def holds_detector(folder: Path) -> bool:
     return (folder / SPEC).is_file() and read_spec(folder, METHOD)["kind"] is not None
 
 
+def require_detector(folder: Path) -> None:
+    """Check that a folder holds a network.
+
+    Raises:
+        FileNotFoundError: it holds no model.
+        ValueError: it holds a model of another method, or was made by ``write_none``.
+    """
+    if read_spec(folder, METHOD)["kind"] is None:
+        raise ValueError(
+            f"{folder}: no network here, train_box_detector.kind was null; set it to cascade_rcnn "
+            "or htc and run `fashion-ops train_box_detector`"
+        )
+
+
 @dataclass(frozen=True)
 class BoxDetector:
     """A box detector ready to predict.
@@ -74,11 +88,7 @@ class BoxDetector:
             FileNotFoundError: ``folder`` holds no model.
             ValueError: it holds a model of another method, or was made by ``write_none``.
         """
-        if read_spec(folder, METHOD)["kind"] is None:
-            raise ValueError(
-                f"{folder}: no network here, train_box_detector.kind was null; set it to cascade_rcnn "
-                "or htc and run `fashion-ops train_box_detector`"
-            )
+        require_detector(folder)
         model, spec = load_model(folder, METHOD, build, device)
         return cls(model, spec, tuple(spec["scales"]), spec["flip_test"])
 

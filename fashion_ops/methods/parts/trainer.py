@@ -48,6 +48,19 @@ Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to me
 
 
 @dataclass(frozen=True)
+class Group:
+    """Processes that exist already, maybe on several machines, and share a run: this is one of them.
+
+    Attributes:
+        size: number of processes.
+        strategy: how Lightning finds the others; None if there are none.
+    """
+
+    size: int
+    strategy: DDPStrategy | None = None
+
+
+@dataclass(frozen=True)
 class TrainerOptions:
     """How a training run is carried out; on one kind of device the result does not depend on it.
 
@@ -65,6 +78,7 @@ class TrainerOptions:
             several, everything given to the run must pickle, and an error in one of them is raised as
             torch's ``ProcessRaisedException``.
         bar: show a progress bar.
+        group: the processes that share each batch, instead of ``devices``, which are then not spawned.
     """
 
     checkpoint: Path | None = None
@@ -76,6 +90,7 @@ class TrainerOptions:
     compile: bool = False
     devices: int = 1
     bar: bool = False
+    group: Group | None = None
 
     @classmethod
     def of(cls, settings: Distributed, **options: Any) -> "TrainerOptions":
@@ -296,7 +311,8 @@ def fit(
     """
     options = options or TrainerOptions()
     device = select_device(options.device)
-    devices, checkpoint = options.devices, options.checkpoint
+    group, checkpoint = options.group, options.checkpoint
+    devices = options.devices if group is None else group.size
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("nothing to train on: the data set is empty")
@@ -325,11 +341,8 @@ def fit(
     trainer = L.Trainer(
         max_epochs=module.config.epochs,
         accelerator=device.type,
-        devices=devices,
-        # DLA has projections that no loss depends on
-        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=True)
-        if devices > 1
-        else "auto",
+        devices=devices if group is None else "auto" if group.size > 1 else 1,
+        strategy=_strategy(options),
         sync_batchnorm=devices > 1 and device.type == "cuda",
         use_distributed_sampler=False,
         plugins=[_precision_plugin(module.config.precision, device.type)],
@@ -354,6 +367,16 @@ def fit(
         raise
     module.model.to(device)  # Lightning has moved it to the CPU
     return module.history
+
+
+def _strategy(options: TrainerOptions) -> DDPStrategy | str:
+    """How the processes of a run work together; ``auto`` for a single one."""
+    if options.group is not None:
+        return options.group.strategy or "auto"
+    if options.devices == 1:
+        return "auto"
+    # DLA has projections that no loss depends on
+    return DDPStrategy(start_method="spawn", find_unused_parameters=True)
 
 
 def _next_epoch(checkpoint: Path | None, module: TrainingModule) -> int:

@@ -35,5 +35,6 @@ class PatchModule(AlignmentModule):
         """Compute the position loss of the corrected landmarks, ``loss``."""
         pixels, positions, visibility = self.augment(batch, generator)
         n = positions.shape[1] // 2
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generators
         corrected = self.model(pixels, positions[:, n:])
         return {"loss": position_loss(corrected, positions[:, :n], visibility[:, :n] > 0)}

@@ -57,12 +57,14 @@ class TrainedStage:
         labels: its pseudo-labels, or None.
         spec: what ``model.json`` holds of the networks.
         router: e(C_k) (K,) of the previous stage and epsilon; None averages two networks.
+        history: mean losses of each epoch, of one network after the other; empty of a loaded stage.
     """
 
     nets: tuple[StageNet, ...]
     labels: PseudoLabels | None
     spec: dict[str, Any]
     router: tuple[np.ndarray, float] | None = None
+    history: tuple[dict[str, float], ...] = ()
 
     @torch.no_grad()
     def predict(self, crops: Crops, previous: Estimate | None = None) -> Estimate:

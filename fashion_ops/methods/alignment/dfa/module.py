@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fashion_ops.methods.alignment.crops import from_pixels
 from fashion_ops.methods.alignment.dfa.loss import label_loss, position_loss, visibility_loss
 from fashion_ops.methods.alignment.dfa.model import StageNet
+from fashion_ops.methods.alignment.dfa.soft_labels import SoftLabels
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.position_constraint import constraint_of
@@ -81,7 +82,8 @@ class StageModule(AlignmentModule):
         seed: int,
     ) -> None:
         super().__init__(config, mirror, seed, previous=model.cascade)
-        self.model, self.labels = model, labels
+        self.model = model
+        self.labels = None if labels is None else SoftLabels(labels)
         self.constraint = constraint_of(
             config.position_constraint,
             config.position_constraint_k,
@@ -110,6 +112,7 @@ class StageModule(AlignmentModule):
         visibility = visibility[:, :n].long()
         observed, slots = visibility > 0, batch["slots"]
         share = auxiliary_weight(self.progress, 1.0, config.decay, config.schedule == "as_printed")
+        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generators
         out = model(pixels, previous, share)
         loss = position = position_loss(out.positions, true, observed)
         logged = {"position": position}
@@ -136,9 +139,7 @@ class StageModule(AlignmentModule):
         Positions are normalised; ``previous`` is None in stage 1.
         """
         assert self.labels is not None
-        estimates = None if previous is None else previous.double().cpu().numpy()
-        soft = self.labels.soft(true.double().cpu().numpy(), estimates, observed.cpu().numpy())
-        return torch.from_numpy(soft).to(true)
+        return self.labels(true, previous, observed)
 
     def configure_optimizers(self) -> Any:
         """Make AdamW as for all methods, or the paper's SGD with momentum, and the schedule."""

@@ -1,6 +1,6 @@
 """Training of a stage: cluster the garments, start from the previous stage, train, route."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def train_stage(
         previous: the previous stage, from whose weights this one starts; None for stage 1.
         space: of the pseudo-labels; None takes the stage's space of Table 1.
         options: how each network's training is carried out. A stage of two networks trains them one
-            after the other and takes no ``checkpoint``.
+            after the other; the checkpoint of the second ends in ``.1``.
 
     Raises:
         ValueError: ``number`` is none of the stages, or ``previous`` does not fit it.
@@ -62,7 +62,8 @@ def train_stage(
         labels = fit_labels(config, space, shapes.positions, estimate, shapes.observed, seed)
     spec = stage_spec(config, number, shapes.slots.shape[1], labels)
     parts, router = _partition(config, number, shapes, previous)
-    nets = []
+    nets, history = [], []
+    options = options or TrainerOptions()
     for branch, rows in enumerate(parts):
         net_seed = seed + 1_000 * number + branch
         torch.manual_seed(net_seed)
@@ -70,9 +71,13 @@ def train_stage(
         module = StageModule(
             net, scale_epochs(config, len(rows), len(shapes)), labels, data.mirror, net_seed
         )
-        fit(module, AlignmentSamples(data.crops, shapes, estimate, rows), options)
+        samples = AlignmentSamples(data.crops, shapes, estimate, rows)
+        checkpoint = options.checkpoint
+        if checkpoint is not None and branch:
+            checkpoint = checkpoint.with_name(f"{checkpoint.name}.{branch}")
+        history += fit(module, samples, replace(options, checkpoint=checkpoint))
         nets.append(net.eval())
-    return TrainedStage(tuple(nets), labels, spec, router)
+    return TrainedStage(tuple(nets), labels, spec, router, tuple(history))
 
 
 def stage_spec(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.dfa.loss import label_loss
 from fashion_ops.methods.alignment.dfa.module import AlignmentModule
+from fashion_ops.methods.alignment.dfa.soft_labels import SoftLabels
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.alignment.idpr.loss import place_loss, type_loss
 from fashion_ops.methods.alignment.idpr.model import IdprNet, Scores
@@ -38,7 +39,8 @@ class IdprModule(AlignmentModule):
         seed: int,
     ) -> None:
         super().__init__(config, mirror, seed, previous=False)
-        self.model, self.trees, self.labels = model, trees, labels
+        self.model, self.trees = model, trees
+        self.labels = None if labels is None else SoftLabels(labels)
 
     def networks(self) -> list[nn.Module]:
         """The backbone."""
@@ -58,8 +60,7 @@ class IdprModule(AlignmentModule):
         kind = type_loss(self.trees, out, true, observed, batch["slots"])
         loss, logged = place + kind, {"place": place, "type": kind}
         if self.labels is not None:
-            soft = self.labels.soft(true.double().cpu().numpy(), None, observed.cpu().numpy())
-            logged["label"] = label_loss(out.labels, torch.from_numpy(soft).to(true))
+            logged["label"] = label_loss(out.labels, self.labels(true, None, observed))
             weight = auxiliary_weight(self.progress, self.config.label_weight, self.config.decay)
             loss = loss + weight * logged["label"]
         return {"loss": loss, **logged}

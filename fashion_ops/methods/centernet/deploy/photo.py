@@ -21,7 +21,8 @@ MIRRORED = ((2, 3, 6, 7), (3, 4, 7, 8))
 SIDEWAYS = (5, 6, 7, 8)
 _JPEG = b"\xff\xd8\xff"
 _MENDS = {
-    Reason.MISSING: "name a photo that exists; for a folder, FOLDER/*.jpg",
+    Reason.MISSING: "name a photo that exists",
+    Reason.PERMISSION: "make it readable for this user",
     Reason.UNDECODABLE: "save it as JPEG or PNG",
     Reason.TRUNCATED: "copy it again",
     Reason.BOMB: "save it as JPEG, which may be larger, or with fewer pixels",
@@ -80,12 +81,12 @@ def decode_reduced(data: bytes, name: str, side: int | None = None) -> Photo:
     except Refused as refused:
         raise refused_photo(name, refused) from refused
     factor = 1 if side is None else next((f for f in REDUCED if max(stored) >= f * side), 1)
-    factor, bgr = max(factor, least), None
+    factor, rgb = max(factor, least), None
     if factor > 1 and data.startswith(_JPEG):
-        bgr = imdecode(data, REDUCED[factor], name)
-        if bgr is None and least > 1:
+        rgb = imdecode(data, REDUCED[factor], name)
+        if rgb is None and least > 1:
             raise ValueError(f"{name}: {Reason.UNDECODABLE.value}; {_MENDS[Reason.UNDECODABLE]}")
-    if bgr is None:
+    if rgb is None:
         pixels = decode_rgb(data, name, upright=True)
         return Photo(pixels, (pixels.shape[1], pixels.shape[0]))
     orientation = _orientation(data)
@@ -93,9 +94,9 @@ def decode_reduced(data: bytes, name: str, side: int | None = None) -> Photo:
     # The last pixel of a row may cover fewer than f pixels; where the row is mirrored it comes first.
     x, y = (
         (factor - 1) / 2 + (whole - factor * small if orientation in mirrored else 0)
-        for whole, small, mirrored in zip((width, height), bgr.shape[1::-1], MIRRORED, strict=True)
+        for whole, small, mirrored in zip((width, height), rgb.shape[1::-1], MIRRORED, strict=True)
     )
-    return Photo(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), (width, height), factor, (x, y))
+    return Photo(rgb, (width, height), factor, (x, y))
 
 
 def refused_photo(name: str, refused: Refused) -> ValueError:

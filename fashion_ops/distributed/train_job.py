@@ -1,0 +1,102 @@
+"""Runs one training where its model belongs: in this process, or by workers of the cluster.
+
+A step that trains a model has three parts: ``prepare`` reads inputs on the driver, ``work`` trains
+without access to the workspace, ``publish`` writes the result on the driver. ``run_training`` runs the
+middle one in this process; with ``RAY_ADDRESS`` in the environment it runs as a Ray Train job, and this
+process loads no model and needs no GPU.
+"""
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from pickle import dumps
+
+from fashion_ops.distributed.payload import Result, TrainingJob
+from fashion_ops.params import Distributed
+from fashion_ops.workspace import Workspace
+
+Work = Callable[..., Result]  # (job, checkpoint, on_epoch, group)
+
+
+def run_training(
+    name: str,
+    job: TrainingJob,
+    work: Work,
+    publish: Callable[[Result], dict[str, float]],
+    settings: Distributed,
+    ws: Workspace,
+    checkpoint: Path | None = None,
+) -> dict[str, float]:
+    """Train, publish the model, and delete the checkpoint.
+
+    Args:
+        name: of the training, for messages.
+        job: its input, whose ``devices`` are the workers on a cluster; ``images`` are ``ImageChunks``.
+        work: a module-level function that is called as ``work(job, checkpoint, on_epoch, group)``; here
+            only with the first two.
+        publish: writes the model and returns its metrics.
+        settings: CPUs and GPUs of a worker, retries.
+        ws: the workspace.
+        checkpoint: file in ``ws.checkpoints`` that is written after each epoch, and that the training
+            resumes from if it exists. None keeps none in this process; on a cluster its name is derived
+            from ``job``.
+
+    Raises:
+        Exception: what ``work`` or ``publish`` raised.
+        WorkerLost: workers or nodes were lost too often.
+    """
+    if os.environ.get("RAY_ADDRESS"):
+        return _run_on_cluster(name, job, work, publish, settings, ws, checkpoint)
+    metrics = publish(work(job, checkpoint))
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return metrics
+
+
+def _run_on_cluster(
+    name: str,
+    job: TrainingJob,
+    work: Work,
+    publish: Callable[[Result], dict[str, float]],
+    settings: Distributed,
+    ws: Workspace,
+    checkpoint: Path | None,
+) -> dict[str, float]:
+    """``run_training`` as a fan-out of one job."""
+    from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
+
+    metrics: dict[str, float] = {}
+    key = checkpoint.name if checkpoint is not None else f"{name.replace(' ', '-')}-{_digest(job)}"
+    on_gpus = settings.gpus_per_task > 0
+    one = Job(
+        name,
+        key,
+        float(job.config.epochs * job.samples),
+        lambda: job,
+        "images",
+        job.epochs,
+        gpus=float(job.devices) if on_gpus else 0.0,
+        workers=job.devices,
+        fewest=settings.min_devices,
+    )
+    try:
+        fan_out(
+            name,
+            [one],
+            work,
+            lambda _, result: metrics.update(publish(result)),
+            settings.model_copy(update={"gpus_per_task": 1.0}) if on_gpus else settings,
+            ws.checkpoints,
+            timesheet=ws.checkpoints / "timesheets" / f"{name.replace(' ', '-')}.json",
+        )
+    except FanOutError as error:
+        raise error.failures[name] from error
+    return metrics
+
+
+def _digest(job: TrainingJob) -> str:
+    """A hash of everything in a job that its result depends on, but the images."""
+    others = ("images", "devices", "threads", *TrainingJob.settings(Distributed()))
+    values = {key: value for key, value in vars(job).items() if key not in others}
+    return sha256(dumps(values)).hexdigest()[:16]

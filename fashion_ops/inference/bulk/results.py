@@ -1,0 +1,198 @@
+"""The table of a bulk prediction: one row for each photo, in a part file for each block.
+
+A part has the number of its block and appears whole or not at all, so the parts are the record of what
+is done. ``read_parts`` reads them in order; pandas, DuckDB and others read the folder as one table.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fashion_ops.errors.reading import read_arrow
+from fashion_ops.files.publishing import temporary
+from fashion_ops.taxonomy import NUM_LANDMARKS, category
+
+if TYPE_CHECKING:
+    from fashion_ops.inference.predictor import Garment
+
+PART = "part-{:06d}.parquet"
+_PART = re.compile(r"part-(\d{6,})\.parquet")
+_COUNTS = b"fashion_ops.counts"  # in the metadata of a part: garments, photos by reason
+
+GARMENT = pa.struct(
+    {
+        "category": pa.string(),  # name
+        "category_id": pa.int8(),  # 1..13
+        "score": pa.float32(),
+        "box": pa.list_(pa.float32()),  # x1, y1, x2, y2
+        "landmarks": pa.list_(pa.float32()),  # 3 * num_landmarks: x, y, score, in the category's order
+    }
+)
+PHOTOS = pa.schema(
+    {
+        "image_id": pa.int64(),  # running, from 1, in the order of the listing
+        "uri": pa.string(),  # absolute path or whole URI
+        "reason": pa.string(),  # "" or what is wrong with the photo, one of a few texts
+        "error": pa.string(),  # "" or the same in a line that says what to do
+        "width": pa.int32(),  # of the upright photo, pixels; 0 if it was not decoded
+        "height": pa.int32(),
+        "garments": pa.list_(GARMENT),  # best first
+    }
+)
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """What came of one photo: its garments, or the reason why there are none.
+
+    Attributes:
+        garments: best first.
+        size: width and height of the upright photo; zeros if it was not decoded.
+        reason: "" or one of a few texts.
+        error: "" or a line for the reader.
+    """
+
+    garments: "list[Garment]"
+    size: tuple[int, int] = (0, 0)
+    reason: str = ""
+    error: str = ""
+
+
+def part_bytes(first_id: int, uris: list[str], results: list[PhotoResult]) -> bytes:
+    """Write a block's part file.
+
+    Args:
+        first_id: ``image_id`` of the first photo.
+        uris: of the photos.
+        results: of the photos.
+
+    Returns:
+        The bytes of the file.
+    """
+    columns = {
+        "image_id": list(range(first_id, first_id + len(uris))),
+        "uri": uris,
+        "reason": [r.reason for r in results],
+        "error": [r.error for r in results],
+        "width": [r.size[0] for r in results],
+        "height": [r.size[1] for r in results],
+        "garments": [[_garment(g) for g in r.garments] for r in results],
+    }
+    counts = {
+        "garments": sum(len(r.garments) for r in results),
+        "reasons": Counter(r.reason for r in results if r.reason),
+    }
+    schema = PHOTOS.with_metadata({_COUNTS: json.dumps(counts)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _garment(garment: "Garment") -> dict[str, Any]:
+    """A garment as a value of ``GARMENT``."""
+    return {
+        "category": garment.category,
+        "category_id": category(garment.category).id,
+        "score": garment.score,
+        "box": list(garment.box),
+        "landmarks": [value for point in garment.landmarks.values() for value in point],
+    }
+
+
+@dataclass
+class Summary:
+    """What a table holds.
+
+    Attributes:
+        blocks: numbers of the blocks whose part is there.
+        photos: number of its rows.
+        garments: number of garments in them.
+        reasons: number of photos by what is wrong with them.
+    """
+
+    blocks: set[int] = field(default_factory=set)
+    photos: int = 0
+    garments: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Summary":
+        """Count what the parts in ``folder`` hold, by their ends; a damaged part is deleted."""
+        summary = cls()
+        for number, path in _parts(folder):
+            try:
+                summary.add(number, pq.read_metadata(path))
+            except (OSError, pa.ArrowException):  # cut off when the machine lost its power
+                path.unlink()
+        return summary
+
+    def add(self, number: int, part: pq.FileMetaData) -> None:
+        """Count the part of block ``number``."""
+        counts = json.loads(part.metadata[_COUNTS])
+        self.blocks.add(number)
+        self.photos += part.num_rows
+        self.garments += counts["garments"]
+        self.reasons.update(counts["reasons"])
+
+
+def _parts(folder: Path) -> list[tuple[int, Path]]:
+    """Number and file of each part, in order."""
+    found = ((_PART.fullmatch(path.name), path) for path in folder.glob("part-*.parquet"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def read_parts(folder: Path) -> Iterator[pa.Table]:
+    """Yield the parts of a table in order."""
+    for _, path in _parts(folder):
+        yield read_arrow(path)
+
+
+def write_coco(folder: Path, target: Path) -> int:
+    """Write the garments of all parts as COCO keypoint results, and return their number.
+
+    ``image_id`` is that of the table; ``keypoints`` has the 294 landmarks of all categories, those of
+    other categories are zeros; ``bbox`` is x, y, width, height.
+
+    Args:
+        folder: of the parts.
+        target: the JSON file.
+    """
+    partial, count = temporary(target), 0
+    try:
+        with partial.open("w", encoding="ascii") as file:
+            file.write("[")
+            for part in read_parts(folder):
+                for row in part.select(["image_id", "garments"]).to_pylist():
+                    for garment in row["garments"]:
+                        file.write(",\n" if count else "\n")
+                        json.dump(_coco(row["image_id"], garment), file, separators=(",", ":"))
+                        count += 1
+            file.write("\n]\n")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def _coco(image_id: int, garment: dict[str, Any]) -> dict[str, Any]:
+    """A garment of a part as one of COCO's results."""
+    kind = category(garment["category_id"])
+    keypoints = [0.0] * (3 * NUM_LANDMARKS)
+    keypoints[3 * kind.slots.start : 3 * kind.slots.stop] = [round(v, 4) for v in garment["landmarks"]]
+    x1, y1, x2, y2 = garment["box"]
+    box = [round(v, 4) for v in (x1, y1, x2 - x1, y2 - y1)]
+    score = round(garment["score"], 6)
+    return {
+        "image_id": image_id,
+        "category_id": garment["category_id"],
+        "score": score,
+        "bbox": box,
+        "keypoints": keypoints,
+    }

@@ -1,0 +1,365 @@
+"""Bulk prediction: every photo of every kind of source is one row, whatever dies or is broken."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bulk_photos
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from bulk_photos import MeanPredictor, predict_here, write_photos
+from moto.server import ThreadedMotoServer
+from PIL import Image
+
+from fashion_ops import progress
+from fashion_ops.catalog.quarantine import Reason
+from fashion_ops.files import uris
+from fashion_ops.files.outputs import OutputRefused
+from fashion_ops.inference.bulk import listing, manifest, reading
+from fashion_ops.inference.bulk.blocks import FAILED
+from fashion_ops.inference.bulk.results import PHOTOS, write_coco
+from fashion_ops.taxonomy import CATEGORIES
+
+KILLS = 10 if "FASHION_OPS_LONG" in os.environ else 2
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "photos")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven photos in a folder with a sub-folder, and what is no photo beside them."""
+    folder = tmp_path_factory.mktemp("shop")
+    write_photos(folder, 4)
+    write_photos(folder / "sub", 3)
+    (folder / "prices.csv").write_text("no photo")
+    (folder / "._000001.png").write_bytes(b"of a Mac")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return [path.partition("/shop")[2] or path for path in table(folder)["uri"]]
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.png"])
+def test_folder_and_glob_are_read_in_order(shop: Path, tmp_path: Path, pattern: str) -> None:
+    predict_here(tmp_path / "out", [f"{shop}{pattern}"])
+    rows = table(tmp_path / "out")
+    expected = sorted(str(path) for path in shop.rglob("0*.png"))
+    assert rows["uri"].to_list() == expected
+    assert rows["image_id"].to_list() == [*range(1, 8)]
+    first = rows["garments"][0][0]
+    assert (first["category"], first["category_id"]) == ("skirt", 9)
+    assert len(first["landmarks"]) == 3 * CATEGORIES[8].num_landmarks
+    assert first["landmarks"][:2].tolist() == [1.0, 1.0]  # grey 1 is the first photo
+    assert pq.read_schema(next((tmp_path / "out" / "photos").iterdir())).equals(PHOTOS)
+
+
+def test_parquet_of_names_and_of_bytes(shop: Path, tmp_path: Path) -> None:
+    photos = sorted(shop.glob("0*.png"))
+    relative = [os.path.relpath(photo, tmp_path) for photo in photos]
+    pq.write_table(pa.table({"sku": [1, 2, 3, 4, 5], "url": [*relative, None]}), tmp_path / "n.parquet")
+    data = [photo.read_bytes() for photo in photos]
+    pq.write_table(pa.table({"image": data}), tmp_path / "b.parquet", row_group_size=3)
+    predict_here(tmp_path / "names", [str(tmp_path / "n.parquet")])
+    predict_here(tmp_path / "bytes", [str(tmp_path / "b.parquet")])
+    predict_here(tmp_path / "glob", [str(tmp_path / "b*.parquet")])
+    by_name, by_bytes = table(tmp_path / "names"), table(tmp_path / "bytes")
+    pd.testing.assert_frame_equal(table(tmp_path / "glob"), by_bytes)
+    assert by_name["uri"].to_list()[:4] == [str(photo) for photo in photos]
+    assert by_name["reason"].to_list() == ["", "", "", "", Reason.MISSING.value]
+    assert "url is empty" in by_name["error"][4]
+    assert by_bytes["uri"].to_list() == [f"{tmp_path / 'b.parquet'}#{row}" for row in range(4)]
+    for row in range(4):
+        np.testing.assert_array_equal(
+            by_bytes["garments"][row][0]["landmarks"], by_name["garments"][row][0]["landmarks"]
+        )
+
+
+def test_a_table_without_photos_is_named_with_its_columns(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"sku": [1], "price": [2.0]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"t\.parquet: has no column of photos.*it has sku, price"):
+        predict_here(tmp_path / "out", [str(tmp_path / "t.parquet")])
+    (tmp_path / "u.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(ValueError, match=r"u\.parquet: cannot be read as a Parquet table"):
+        predict_here(tmp_path / "out", [str(tmp_path / "u.parquet")])
+
+
+def test_objects_in_memory_and_missing_sources(shop: Path, tmp_path: Path) -> None:
+    fs = fsspec.filesystem("memory")
+    for path in sorted(shop.rglob("0*.png")):
+        fs.pipe(f"/bulk/{path.relative_to(shop)}", path.read_bytes())
+    predict_here(tmp_path / "out", ["memory://bulk"])
+    rows = table(tmp_path / "out")
+    assert rows["uri"].str.startswith("memory:///bulk/").all() and len(rows) == 7
+    assert not rows["reason"].any()
+    for source, error in {
+        "memory://nothing": "no such file or folder",
+        "nope://bulk": "nope:// is not read here",
+        "zip://a::memory://b": "chains of file systems are not read",
+        str(tmp_path / "nowhere"): "no such file or folder",
+        str(tmp_path / "*.jpg"): "holds no photos",
+    }.items():
+        with pytest.raises(ValueError, match=error):
+            predict_here(tmp_path / "none", [source])
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket of an S3 server of this test."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    env = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
+    s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
+    uris._file_system.cache_clear()
+    monkeypatch.setattr(uris, "_file_system", lambda scheme, host: s3)
+    yield s3
+    server.stop()
+
+
+def test_a_bucket_is_listed_page_by_page_and_read(
+    bucket: Any, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put(f"{shop}/", "bulk/shop/", recursive=True)
+    monkeypatch.setattr(uris, "PAGE", 2)
+    predict_here(tmp_path / "out", ["s3://bulk/shop"])
+    rows = table(tmp_path / "out")
+    expected = sorted(f"s3://bulk/shop/{p.relative_to(shop)}" for p in shop.rglob("0*.png"))
+    assert rows["uri"].to_list() == expected
+    assert not rows["reason"].any()
+    predict_here(tmp_path / "some", ["s3://bulk/shop/sub/*1.png"])
+    assert table(tmp_path / "some")["uri"].to_list() == ["s3://bulk/shop/sub/000001.png"]
+
+
+def test_each_bad_photo_is_a_row_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos"
+    good = write_photos(folder, 20)
+    Image.new("RGB", (12, 12), "red").save(good[3], "JPEG")
+    good[3].write_bytes(good[3].read_bytes()[:-9])
+    good[4].write_bytes(b"no image")
+    good[5].write_bytes(b"")
+    Image.new("RGB", (12, 12)).save(good[6])  # black: the models raise
+    Image.new("1", (9000, 9000)).save(good[7])
+    with good[8].open("wb") as file:
+        file.truncate(reading.MAX_BYTES + 1)
+    good[9].unlink()
+    good[9].symlink_to("nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(good[0].read_bytes())
+    (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    predict_here(tmp_path / "out", [str(folder)])
+    rows = table(tmp_path / "out").set_index("uri")
+    assert len(rows) == 23
+    bad = {Path(uri).name: reason for uri, reason in rows["reason"].items() if reason}
+    assert bad == {
+        "000003.png": Reason.TRUNCATED.value,
+        "000004.png": Reason.UNDECODABLE.value,
+        "000005.png": Reason.UNDECODABLE.value,
+        "000006.png": FAILED,
+        "000007.png": Reason.BOMB.value,
+        "000008.png": Reason.BYTES.value,
+        "000009.png": Reason.MISSING.value,
+        "pipe.png": Reason.MISSING.value,
+        "\\xff.png": Reason.MISSING.value,
+        "phone.heic": Reason.UNDECODABLE.value,
+    }
+    assert all(uri in error for uri, error in rows["error"].items() if error)
+    assert rows["garments"][rows["reason"] == ""].map(len).eq(1).all()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["photos"], summary["garments"]) == (23, 13)
+    assert sum(summary["reasons"].values()) == 10
+
+
+def test_a_photo_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    photo = write_photos(tmp_path / "p", 1)[0]
+    monkeypatch.setattr("fashion_ops.catalog.images.os.open", denied)
+    fetched = reading.PhotoReader()([listing.Listed(str(photo))])[0]
+    assert isinstance(fetched, reading.Refused) and fetched.reason is Reason.PERMISSION
+
+
+def test_models_that_fail_for_every_photo_end_the_run(tmp_path: Path) -> None:
+    for path in write_photos(tmp_path / "p", 3):
+        Image.new("RGB", (12, 12)).save(path)
+    with pytest.raises(RuntimeError, match=r"3 photos of 3 failed alike.*a black photo"):
+        predict_here(tmp_path / "out", [str(tmp_path / "p")])
+
+
+def test_photos_go_through_the_network_eight_at_a_time(tmp_path: Path) -> None:
+    write_photos(tmp_path / "p", 20)
+    predictor = MeanPredictor()
+    predict_here(tmp_path / "out", [str(tmp_path / "p")], predictor)
+    assert predictor.calls == [8, 8, 4]
+
+
+def test_a_finished_run_computes_nothing_and_a_damaged_part_again(shop: Path, tmp_path: Path) -> None:
+    out, photos = tmp_path / "out", tmp_path / "p"
+    write_photos(photos, 40)
+    assert predict_here(out, [str(photos)]) == ["0", "1", "2"]
+    before = table(out)
+    assert predict_here(out, [str(photos)]) == []
+    part = out / "photos" / "part-000001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    write_photos(photos, 50)  # the listing is fixed
+    assert predict_here(out, [str(photos)]) == ["1"]
+    pd.testing.assert_frame_equal(table(out), before)
+
+
+def test_other_photos_models_settings_and_folders_are_refused(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_here(out, [str(shop)])
+    before = {path: path.read_bytes() for path in out.rglob("*.parquet")}
+    for changes, error in (
+        ({"digest": "2"}, "holds results for model mean as it was then"),
+        ({"model": "other", "digest": "2"}, "holds results for model mean, not other"),
+        ({"min_score": 0.5}, "holds results for --min-score 0.0, not 0.5"),
+    ):
+        with pytest.raises(OutputRefused, match=error):
+            predict_here(out, [str(shop)], **changes)
+    with pytest.raises(OutputRefused, match=r"holds results for photos of .*shop.*, not of .*sub"):
+        predict_here(out, [str(shop / "sub")])
+    with pytest.raises(OutputRefused, match="did not make it; name another folder by --table"):
+        predict_here(shop, [str(shop)])
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputRefused, match="is no folder"):
+        predict_here(tmp_path / "file", [str(shop)])
+    assert {path: path.read_bytes() for path in out.rglob("*.parquet")} == before
+
+
+def test_coco_results_have_the_landmarks_in_their_slots(shop: Path, tmp_path: Path) -> None:
+    predict_here(tmp_path / "out", [str(shop)])
+    assert write_coco(tmp_path / "out" / "photos", tmp_path / "coco.json") == 7
+    results = json.loads((tmp_path / "coco.json").read_text())
+    assert [r["image_id"] for r in results] == [*range(1, 8)]
+    slots = CATEGORIES[8].slots
+    keypoints = np.reshape(results[0]["keypoints"], (-1, 3))
+    assert keypoints.shape == (294, 3) and (results[0]["category_id"], results[0]["bbox"]) == (
+        9,
+        [0, 0, 1, 1],
+    )
+    first = table(tmp_path / "out")["garments"][0][0]["landmarks"].reshape(-1, 3)
+    np.testing.assert_allclose(keypoints[slots], first, atol=1e-4)
+    assert not np.delete(keypoints, np.r_[slots], 0).any()
+
+
+def begin(out: Path, photos: Path) -> subprocess.Popen:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, bulk_photos.__file__, str(out), str(photos)], env=env)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_rows(tmp_path: Path) -> None:
+    photos, out = tmp_path / "p", tmp_path / "out"
+    write_photos(photos, 400 * KILLS)
+    predict_here(tmp_path / "whole", [str(photos)])
+    dice, kills = random.Random(0), 0
+    while kills < KILLS:
+        process = begin(out, photos)
+        deadline = time.monotonic() + 120
+        parts = len(list(out.glob("photos/part-*")))
+        while process.poll() is None and len(list(out.glob("photos/part-*"))) == parts:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(dice.random() * 0.3)
+        process.send_signal(signal.SIGKILL)
+        if process.wait(30) == 0:  # it was faster
+            break
+        kills += 1
+    assert kills, "the run ended before the first kill"
+    assert begin(out, photos).wait(300) == 0
+    parts = {p.name: p.read_bytes() for p in (tmp_path / "whole" / "photos").iterdir()}
+    assert {p.name: p.read_bytes() for p in (out / "photos").glob("*.parquet")} == parts
+    assert table(out)["image_id"].to_list() == [*range(1, 400 * KILLS + 1)]
+    assert not [path.name for path in (out / "photos").iterdir() if path.name not in parts]
+
+
+def test_killed_while_it_lists_it_lists_again(tmp_path: Path) -> None:
+    write_photos(tmp_path / "p", 3)
+    left = tmp_path / "out" / f".manifest.{'0' * 8}-1-1-{'0' * 8}.partial"
+    left.mkdir(parents=True)
+    (left / "photos-00000.parquet").write_bytes(b"half")
+    predict_here(tmp_path / "out", [str(tmp_path / "p")])
+    assert len(table(tmp_path / "out")) == 3
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    write_photos(tmp_path / "p", 600)
+    process = begin(tmp_path / "out", tmp_path / "p")
+    try:
+        while not list(tmp_path.glob("out/photos/part-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        with pytest.raises(OutputRefused, match="another run writes here"):
+            predict_here(tmp_path / "out", [str(tmp_path / "p")])
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def test_more_names_than_fit_in_memory_are_sorted_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_photos(tmp_path / "p", 50)
+    odd = tmp_path / "p" / "3:new\nline.png"
+    odd.write_bytes(b"")
+    monkeypatch.setattr(listing, "RUN", 7)
+    found = [photo.uri for photo in listing.list_photos([str(tmp_path / "p")])]
+    assert found == sorted(map(str, [*paths, odd]), key=os.fsencode)
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listing, manifest and blocks of 2,000 photos and of 20,000; ``bench.bulk`` has the models too."""
+    monkeypatch.setattr(listing, "RUN", 1000)
+    monkeypatch.setattr(manifest, "ROWS", 1000)
+    peaks = []
+    for number in (2000, 20_000):
+        names = (b"%08d.jpg" % (n * 7919 % number) for n in range(number))
+        listed = (listing.Listed(os.fsdecode(name)) for name in listing._sorted(names))
+        tracemalloc.start()
+        written = manifest.Manifest.write(
+            tmp_path / str(number), listed, manifest.Identity([], "mean", "1", {})
+        )
+        count = sum(len(block.photos) for _, block in written.blocks(()))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert written.photos == count == number
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_a_log_gets_a_line_with_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, *[100.0] * 20])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.meter("predict", "photos", 1000, done=100) as advance:
+        advance(200)
+    assert capsys.readouterr().err.splitlines() == [
+        "predict: 300 of 1000 photos, 2.0 photos a second, 0:05:50 left",
+        "predict: 200 photos in 100.0 s, 2.0 a second",
+    ]
