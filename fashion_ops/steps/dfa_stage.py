@@ -4,8 +4,9 @@ Stage 2 reads the predictions of stage 1, and stage 3 those of stage 2. The step
 of the stage (one for all clothing types, or one per type): the model folder, ``estimates.safetensors``
 (input of the next stage), ``predictions.parquet`` (input of ``fashion-ops score``) and
 ``clusters.png`` (Fig. 4); and for the whole stage ``report.md``. It evaluates on ``val``; where a data
-set has no such split (LSP, In-shop), on the first one after ``train``. Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver,
-``work`` trains without access to the workspace, ``publish`` writes the result on the driver.
+set has no such split (LSP, In-shop), on the first one after ``train``. Three parts, as in
+``finetune``: ``prepare`` reads inputs on the driver, ``work`` trains without access to the workspace,
+``publish`` writes the result on the driver.
 """
 
 import tempfile
