@@ -31,6 +31,8 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         read_image: image id to RGB uint8 (H, W, 3).
         crop: crop (width, height) of the model, pixels.
         padding: factor on the box, >= 1.
+        labelled: garments whose landmarks the fingerprint is of, where those of ``garments`` hold
+            predictions, whose last bits differ between machines; None takes ``garments``.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         read_image: Callable[[int], np.ndarray],
         crop: tuple[int, int],
         padding: float,
+        labelled: TrainingGarments | None = None,
     ) -> None:
         self.garments = garments
+        self._named = (tuple(crop), padding, (labelled or garments).landmarks)
         self.read_image = read_image
         self.size = region_size(crop)
         # The scale of the crop, with the margin around it.
@@ -66,8 +70,8 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
     def fingerprint(self) -> str:
         """Hash the garments and how they are cut, without the photos' pixels."""
         g = self.garments
-        cuts = (self.size, self.matrices, self.landmarks)
-        return fingerprint(*cuts, g.image_id, g.category_id, g.soft_labels)
+        given = (self.size, *self._named, g.boxes)  # not what is computed, which may differ in a bit
+        return fingerprint(*given, g.image_id, g.category_id, g.soft_labels)
 
     def __len__(self) -> int:
         return len(self.garments)

@@ -126,6 +126,7 @@ def train_refiner(
         read_image,
         landmarker.crop,
         landmarker.spec["padding"],
+        labelled=garments,
     )
     torch.manual_seed(seed)
     model = new_refiner(refine, landmarker, category)
