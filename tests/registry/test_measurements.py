@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from small_catalog import make_predictions
 
@@ -104,7 +105,7 @@ def records(tmp_path, monkeypatch, images, garments) -> Records:
     monkeypatch.setattr(
         module.Predictor,
         "load",
-        lambda b: SimpleNamespace(number=b.name, predict=lambda _: [], detector=None),
+        lambda b, _: SimpleNamespace(number=b.name, predict=lambda _: [], detector=None),
     )
     monkeypatch.setattr(module, "decode_photo", lambda *_: None)
     monkeypatch.setattr(module, "predict_split", split)
@@ -211,7 +212,7 @@ def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, m
     made = {"2": clock.predictor("2", *delayed), "1": clock.predictor("1", *[0.1 * load] * 8)}
     for number, predictor in made.items():
         predictor.number, predictor.detector = number, None
-    monkeypatch.setattr(module.Predictor, "load", lambda bundle: made[bundle.name])
+    monkeypatch.setattr(module.Predictor, "load", lambda bundle, _: made[bundle.name])
     challenger = records.version("2", frozen, frozen.predictions)
     champion = records.version("1", frozen, frozen.predictions)
     facts = measure(PARAMS, WS, challenger, champion).facts
@@ -234,7 +235,7 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
         error = RuntimeError("size mismatch for heads: 14 categories\nand more lines")
         valid = module.Predictor.load
         patch.setattr(
-            module.Predictor, "load", lambda b: raising(error)() if b.name == "1" else valid(b)
+            module.Predictor, "load", lambda b, d: raising(error)() if b.name == "1" else valid(b, d)
         )
         return "RuntimeError: size mismatch for heads: 14 categories"
     if how == "a missing file":
@@ -247,8 +248,8 @@ def make_unloadable(records: Any, patch: pytest.MonkeyPatch, how: str) -> str:
     error = ModuleNotFoundError("No module named 'fashion_ops.fleet'")  # when it predicts
     valid = module.Predictor.load
 
-    def load(bundle: Path) -> Any:
-        loaded = valid(bundle)
+    def load(bundle: Path, device: torch.device) -> Any:
+        loaded = valid(bundle, device)
         if bundle.name == "1":
             loaded.predict = raising(error)
         return loaded
