@@ -50,6 +50,7 @@ bench: $(STAMP) ## measure speed against other implementations
 	$(BIN)/python -m bench.score_files
 	$(BIN)/python -m bench.contextual_kmeans
 	$(BIN)/python -m bench.decode
+	$(BIN)/python -m bench.decode_jpeg
 	$(BIN)/python -m bench.edge
 	$(BIN)/python -m bench.detector_input
 	$(BIN)/python -m bench.landmarker_training

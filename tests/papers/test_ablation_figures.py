@@ -33,7 +33,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(savings, "REPEATS", 1)
     monkeypatch.setattr(subprocess_measure, "run_in_subprocess", in_this_process)
     for module in (figure4, figure12):
-        monkeypatch.setattr(module, "devices", lambda: CPU)
+        monkeypatch.setattr(module, "devices", lambda _: CPU)
 
 
 def test_figure4(config_of):

@@ -58,7 +58,7 @@ def test_table4_refines_each_garment_in_its_own_image(config_of, refiners):
     moved = table4.refine(folders, evaluated, predictions, CPU)
     for row in (0, len(predictions) - 1):
         garment = predictions.iloc[row]
-        refiner = table4.Refiner.load(folders[int(garment["category_id"])])
+        refiner = table4.Refiner.load(folders[int(garment["category_id"])], CPU)
         expected = refiner.refine_garments(
             evaluated.catalog.image,
             np.array([garment["image_id"]]),

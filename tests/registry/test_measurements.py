@@ -116,7 +116,9 @@ def records(tmp_path, monkeypatch, images, garments) -> Records:
     monkeypatch.setattr(
         Predictor,
         "load",
-        lambda b, device: SimpleNamespace(number=b.name, predict=lambda _: [], pipeline=b.name),
+        lambda b, device: SimpleNamespace(
+            number=b.name, predict=lambda _: [], pipeline=b.name, detector=None
+        ),
     )
     monkeypatch.setattr(latency, "decode_photo", lambda *_: None)
     monkeypatch.setattr(module, "predict_split", split)
@@ -240,6 +242,7 @@ def test_the_ratio_is_of_the_models_and_not_of_the_load(records, frozen, load, m
     made = {"2": clock.predictor("2", *delayed), "1": clock.predictor("1", *[0.1 * load] * 8)}
     for number, predictor in made.items():
         predictor.number = predictor.pipeline = number
+        predictor.detector = None
     monkeypatch.setattr(Predictor, "load", lambda bundle, device: made[bundle.name])
     challenger = records.version("2", frozen, frozen.predictions)
     champion = records.version("1", frozen, frozen.predictions)
