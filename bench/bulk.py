@@ -36,7 +36,7 @@ from fashion_ops.inference.bulk.reading import PhotoReader
 from fashion_ops.inference.bulk.run import bulk_run
 from fashion_ops.params import Distributed
 
-BLOCK = 8  # photos
+BLOCK = 16  # photos, the least of a run
 SETTINGS = Distributed()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray import cloudpickle
+from ray.cloudpickle import cloudpickle
 from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
@@ -84,7 +84,7 @@ class _Pool:
         """Yield the results of the blocks."""
         numbered = enumerate(blocks)
         self._hand_out(numbered)
-        batches = self._dataset().iter_batches(
+        batches: Any = self._dataset().iter_batches(
             batch_size=None,
             batch_format="pyarrow",
             prefetch_batches=0,  # else a result waits here for the next one
@@ -173,7 +173,8 @@ class _Actor:
         self._work: Callable[[Any], Any] | None = None
         self._error: Exception | None = None
         try:
-            self._work = ray.get(make[0])()
+            load: Make = ray.get(make[0])
+            self._work = load()
         except Exception as error:  # for the driver; Ray would make other actors and try again
             self._error = error
 

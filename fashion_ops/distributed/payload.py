@@ -158,7 +158,7 @@ def unpack_folder(files: Mapping[str, bytes | np.ndarray], folder: Path) -> None
         if not target.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{name!r}: leads out of {folder}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        target.write_bytes(data if isinstance(data, bytes) else data.data)
 
 
 def pack_weights(pretrained: str | None, setting: str) -> Files | None:

@@ -100,5 +100,8 @@ def _keys(fs: Any, path: str) -> Iterator[dict[str, Any]]:
                 break
         return infos
 
-    while infos := sync(fs.loop, page):
+    while True:
+        infos: Any = sync(fs.loop, page)
+        if not infos:
+            return
         yield from infos
