@@ -115,9 +115,8 @@ def test_what_the_last_image_lacks_is_no_difference_but_where_bits_are_asked_for
     assert changed == Deviation("another landmarks")
     first = compare_start(table, moved(start, 0, 50.0), catalog, p, limit)
     assert first.largest == pytest.approx(50, rel=1e-5)
-    assert (
-        compare_start(table, None, catalog, p, limit).bits == f"0 predictions, {limit} were evaluated"
-    )
+    nothing = compare_start(table, None, catalog, p, limit)
+    assert nothing.bits.startswith("0 predictions, ") and nothing.ap > 0
 
 
 def test_the_record_speaks_of_the_predictions_beside_it_alone(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.postprocess_search import SearchSpace, build_scorers, grid, search
-from fashion_ops.inference.predictions import detect
+from fashion_ops.inference.predictions import DetectBlock, detect
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
@@ -133,7 +134,10 @@ def scene() -> SimpleNamespace:
         ]
         return np.hstack(halves)[..., None].repeat(3, -1)
 
-    catalog = SimpleNamespace(image=image)
+    def image_bytes(image_id: int) -> bytes:
+        return cv2.imencode(".png", image(image_id))[1].tobytes()
+
+    catalog = SimpleNamespace(image=image, image_bytes=image_bytes)
     images = pd.DataFrame(
         {
             "image_id": 100 + np.arange(count),
@@ -308,11 +312,11 @@ def test_the_choice_reaches_evaluation_and_prediction(
     detector = Predictor.load(bundle.detector.parent, CPU).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes
 
-    def stop(source: DetectedBoxes, *_: Any) -> None:
-        assert isinstance(source.detector, Detector) and source.detector.post == post
+    def stop(block: DetectBlock, models: Any) -> None:
+        assert [d.post for d in models.values()] == [post, for_boxes]
         raise Reached
 
-    monkeypatch.setattr(evaluate, "detect", stop)
+    monkeypatch.setattr(DetectBlock, "predict", stop)
     with pytest.raises(Reached):
         evaluate.run(PARAMS, bundle)
 
