@@ -29,8 +29,9 @@ from fashion_ops.evaluation.coco_records import (
     records,
 )
 from fashion_ops.evaluation.instances import Detections, GroundTruth
+from fashion_ops.evaluation.json_reader import Batch, NotStreamed
 from fashion_ops.evaluation.json_spans import Span, list_spans
-from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_list, stream_span
+from fashion_ops.evaluation.json_stream import stream_list, stream_span
 from fashion_ops.evaluation.kept_points import KeptPoints, Needed
 from fashion_ops.evaluation.quick_records import exact_record, quick_records
 from fashion_ops.taxonomy import NUM_LANDMARKS

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fashion_ops.evaluation.json_stream import Batch
+from fashion_ops.evaluation.json_reader import Batch
 from fashion_ops.taxonomy import NUM_LANDMARKS
 
 _BRACKET = ord("[")
