@@ -24,7 +24,8 @@ from fashion_ops.evaluation.coco_records import (
     short,
 )
 from fashion_ops.evaluation.instances import GroundTruth
-from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_object
+from fashion_ops.evaluation.json_reader import Batch, NotStreamed
+from fashion_ops.evaluation.json_stream import stream_object
 from fashion_ops.evaluation.quick_records import exact_record, quick_records
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.sources.base import parse_json
-from fashion_ops.evaluation.json_stream import NotStreamed
+from fashion_ops.evaluation.json_reader import NotStreamed
 from fashion_ops.taxonomy import CATEGORIES, NUM_LANDMARKS
 
 WIDTH = 3 * NUM_LANDMARKS

@@ -29,8 +29,9 @@ from fashion_ops.evaluation.coco_records import (
     records,
 )
 from fashion_ops.evaluation.instances import Detections, GroundTruth
+from fashion_ops.evaluation.json_reader import Batch, NotStreamed
 from fashion_ops.evaluation.json_spans import Span, list_spans
-from fashion_ops.evaluation.json_stream import Batch, NotStreamed, stream_list, stream_span
+from fashion_ops.evaluation.json_stream import stream_list, stream_span
 from fashion_ops.evaluation.kept_points import KeptPoints, Needed
 from fashion_ops.evaluation.quick_records import exact_record, quick_records
 from fashion_ops.taxonomy import NUM_LANDMARKS
@@ -103,7 +104,7 @@ def read_span(path: Path, span: Span, known: Known, with_boxes: bool) -> list[Pa
     """Read the results of a part of a file; runs in another process.
 
     Raises:
-        NotStreamed, ValueError: something is wrong; the numbers of records in the message too.
+        NotStreamed, ValueError: something is wrong; the message counts records from the span's first.
     """
     return list(
         _Results(path, known, with_boxes).parts(stream_span(path, span, parse_json, quick_records))
@@ -118,7 +119,7 @@ def _read_spans(path: Path, known: Known, processes: int) -> list[Part]:
     spans = list_spans(path, _SPAN) if processes > 1 else []
     if len(spans) < _POOL_FROM:
         return []
-    with suppress(NotStreamed, ValueError, BrokenProcessPool):
+    with suppress(NotStreamed, ValueError, OSError, BrokenProcessPool):
         first = next(stream_list(path, parse_json)).values[0]
         with_boxes = _has_boxes(path, first)
         # spawn, not fork: the caller may hold threads that a fork would freeze.

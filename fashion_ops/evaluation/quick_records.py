@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fashion_ops.evaluation.json_stream import Batch
+from fashion_ops.evaluation.json_reader import Batch
 from fashion_ops.taxonomy import NUM_LANDMARKS
 
+_BRACKET = ord("[")
 _WIDTH = 3 * NUM_LANDMARKS
 # It has no wheel for every system.
 _SIMDJSON: Any = import_module("simdjson") if find_spec("simdjson") else None
@@ -36,7 +37,8 @@ def quick_records(text: bytes) -> Any:
         return orjson.loads(text)
     lists = sum(type(value) in (list, np.ndarray) for record in records for value in record.values())
     # Numbers of a list within the keypoints would be among them.
-    return records if text.count(b"[") == 1 + lists else orjson.loads(text)
+    brackets = np.count_nonzero(np.frombuffer(text, np.uint8) == _BRACKET)
+    return records if brackets == 1 + lists else orjson.loads(text)
 
 
 def _fields(record: Any) -> dict[str, Any]:

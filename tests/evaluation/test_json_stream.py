@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fashion_ops.catalog.sources.base import parse_json
-from fashion_ops.evaluation import json_stream, quick_records
+from fashion_ops.evaluation import json_reader, quick_records
+from fashion_ops.evaluation.json_reader import NotStreamed
 from fashion_ops.evaluation.json_spans import list_spans
 from fashion_ops.evaluation.json_stream import (
-    NotStreamed,
     stream_list,
     stream_object,
     stream_span,
@@ -38,7 +38,7 @@ SAMPLE = json.dumps(
 
 @pytest.fixture
 def block(monkeypatch):
-    return lambda size: monkeypatch.setattr(json_stream, "_BLOCK", size)
+    return lambda size: monkeypatch.setattr(json_reader, "_BLOCK", size)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_list_is_read_as_json_reads_it(path, values, layout, size):
     text = json.dumps(values, **layout).encode("utf-8", "surrogatepass")
     path.write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "_BLOCK", size)
+        patch.setattr(json_reader, "_BLOCK", size)
         assert repr(streamed(path)) == repr(parse_json(text))
         for span_size in (10, 60):
             try:
@@ -90,7 +90,7 @@ def test_an_object_is_read_as_json_reads_it(path, values, layout, size):
     text = json.dumps(values, **layout).encode("utf-8", "surrogatepass")
     path.write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "_BLOCK", size)
+        patch.setattr(json_reader, "_BLOCK", size)
         found = {
             key: elements(value) if hasattr(value, "__next__") else value
             for key, value in stream_object(path, parse_json)

@@ -16,7 +16,7 @@ import pytest
 from coco_cases import random_case
 
 from bench.pycocotools_scores import reference_scores
-from fashion_ops.evaluation import coco_records, coco_results, json_stream
+from fashion_ops.evaluation import coco_records, coco_results, json_reader
 from fashion_ops.evaluation.coco_annotations import read_annotations
 from fashion_ops.evaluation.coco_files import score_files
 from fashion_ops.evaluation.coco_results import read_results
@@ -61,7 +61,7 @@ def paths(tmp_path):
     "write", [pretty, more_keys, unescaped, lambda v: gzip.compress(unescaped(v), 1)]
 )
 def test_any_layout_gives_the_numbers_of_pycocotools(paths, reference, monkeypatch, write, block):
-    monkeypatch.setattr(json_stream, "_BLOCK", block)
+    monkeypatch.setattr(json_reader, "_BLOCK", block)
     for path, content in zip(paths, (DATA, RESULTS), strict=True):
         path.write_bytes(write(content))
     scores = score_files(*paths)
