@@ -5,7 +5,6 @@ a training exchanges gradients. They overlap, so the slowest of them is the time
 bound of the phase. On a CPU, and where the training process loads itself, loading comes on top.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ BOUNDS = {
     "start": "starting processes",
     "driver": "one core of the driver",
 }
+Causes = dict[str, float]  # key of ``BOUNDS`` -> seconds
 Rates = Mapping[str, float]  # step -> samples a second on one device, measured
 
 
@@ -62,13 +62,14 @@ def estimate(
         ValueError: a job of the step needs more GPUs.
     """
     rate = rates.get(work.step)
-    causes = Counter({"driver": work.driver_s})
+    causes = {"driver": work.driver_s}
     if len(work.jobs) > 1:
         return _side_by_side(work, gpus, device, a, settings, rate, causes)
     seconds, used = work.driver_s, 0
     for job in work.jobs:
         used, spent = _best_width(job, gpus, device, a, rate)
-        causes.update(spent)
+        for cause, amount in spent.items():
+            causes[cause] = causes.get(cause, 0.0) + amount
         seconds += sum(spent.values())
     held = used * (seconds - work.driver_s)
     bound = max(causes, key=lambda name: causes[name])
@@ -77,7 +78,7 @@ def estimate(
 
 def _best_width(
     job: Job, gpus: int, device: Device, a: Assumptions, rate: float | None
-) -> tuple[int, Counter[str]]:
+) -> tuple[int, Causes]:
     """The number of devices that ends soonest (of equal ones the smallest), and seconds by cause."""
     most = gpus
     if any(phase.trains for phase in job.phases):
@@ -88,14 +89,14 @@ def _best_width(
 
 def job_seconds(
     job: Job, width: int, device: Device, a: Assumptions, rate: float | None = None
-) -> Counter[str]:
+) -> Causes:
     """Seconds of a job on ``width`` devices, by cause."""
-    causes = Counter({"start": a.start_s if not device.is_cpu else a.start_s / 10})
+    causes = {"start": a.start_s if not device.is_cpu else a.start_s / 10}
     covered = rate is not None and any(phase.trains for phase in job.phases)  # by the measured rate
     for phase in job.phases:
         if phase.samples and (phase.trains or not covered):
             seconds, bound = phase_seconds(phase, width, device, a, rate)
-            causes[bound] += seconds
+            causes[bound] = causes.get(bound, 0.0) + seconds
     return causes
 
 
@@ -150,7 +151,7 @@ def _side_by_side(
     a: Assumptions,
     settings: Distributed,
     rate: float | None,
-    causes: Counter[str],
+    causes: Causes,
 ) -> Estimate:
     """Jobs on slots, the longest first, as the driver starts them."""
     share = settings.gpus_per_task or 1.0
@@ -162,7 +163,7 @@ def _side_by_side(
         wide = min(int(max(1.0, job.width or 1.0)), gpus)
         spent = job_seconds(job, wide, device, a, rate)
         for cause, seconds in spent.items():
-            causes[cause] += seconds / max(1.0, 1 / share)
+            causes[cause] = causes.get(cause, 0.0) + seconds / max(1.0, 1 / share)
         widths[job.name] = max(1, round(wide / share)) if share >= 1 else 1
         slowdown = 1 / share if share < 1 else 1.0  # tasks that share a GPU share its time
         alone[job.name] = sum(spent.values()) * min(widths[job.name], slots) * slowdown
