@@ -23,6 +23,7 @@ import yaml
 from dagster_ray.configs import Lifecycle
 from dagster_ray.kuberay import KubeRayCluster, RayClusterConfig
 from dagster_ray.kuberay.client import RayClusterClient
+from dagster_ray.types import AnyDagsterContext
 from kubernetes.client import ApiException
 from pydantic import PrivateAttr
 from urllib3.exceptions import HTTPError
@@ -68,7 +69,7 @@ class RunCluster(KubeRayCluster):
         self._address_before = os.environ.get("RAY_ADDRESS")
         os.environ["RAY_ADDRESS"] = address
 
-    def cleanup(self, context: dg.InitResourceContext, exception: BaseException | None) -> None:
+    def cleanup(self, context: AnyDagsterContext, exception: BaseException | None) -> None:
         """Leave the cluster and delete it, however the run ended.
 
         If Kubernetes does not delete it now, the log says so, and the sensor ``ray_clusters`` does it.
@@ -197,7 +198,7 @@ def _reason(error: Exception) -> str:
     """What Kubernetes answered, or why it could not be asked, in one line."""
     if isinstance(error, ApiException):
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            return one_line(f"Kubernetes: {json.loads(error.body)['message']}")
+            return one_line(f"Kubernetes: {json.loads(error.body or '')['message']}")
         return one_line(f"Kubernetes: {error.status} {error.reason}")
     return one_line(f"Kubernetes does not answer: {message(error)}")
 

@@ -138,7 +138,7 @@ def pack_keypoints(values: Sequence[Any], text: bytes | None, out: np.ndarray) -
     """
     # struct takes true and false for numbers. Their letters are not in the keys of a result.
     numbers_only = text is not None and b"u" not in text and b"f" not in text
-    flat, packed = memoryview(out).cast("B"), np.zeros(len(values), bool)
+    flat, packed = out.data.cast("B"), np.zeros(len(values), bool)
     for n, record in enumerate(values):
         keypoints = record.get("keypoints") if type(record) is dict else None
         if type(keypoints) is np.ndarray:

@@ -53,13 +53,19 @@ def dfa_networks(config: DfaStage) -> list[Network]:
     ]
 
 
-@cache
 def box_detector(config: TrainBoxDetector) -> Network:
     """Cascade R-CNN or HTC on a photo whose shorter side has ``short_side`` pixels.
 
     Counts backbone, pyramid, proposal head, semantic branch, box heads and, in training, mask heads.
     Pooling, matching and NMS are left out.
     """
+    return _box_detector(config.model_dump_json())
+
+
+@cache
+def _box_detector(settings: str) -> Network:
+    """Count ``box_detector``, once for equal settings (JSON of a ``TrainBoxDetector``)."""
+    config = TrainBoxDetector.model_validate_json(settings)
     from fashion_ops.methods.detection.model import Architecture, CascadeRCNN
 
     with torch.device("meta"):
@@ -78,7 +84,8 @@ def box_detector(config: TrainBoxDetector) -> Network:
                 stage(torch.empty(boxes, channels, 7, 7))
             if heads.masks is not None:
                 for head in heads.masks.heads:
-                    head.convs(torch.empty(masks, channels, 14, 14))
+                    convs: Any = head.convs
+                    convs(torch.empty(masks, channels, 14, 14))
 
         test, train = (PROPOSALS, 5), (config.samples, round(POSITIVES * config.samples))
         found = costs(model, lambda: forward(*test), lambda: forward(*train))

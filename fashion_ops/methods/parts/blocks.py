@@ -56,7 +56,8 @@ class BlockRunner(Protocol):
     ``hardware`` is that of all processes which have predicted a block so far.
     """
 
-    hardware: set[Hardware]
+    @property
+    def hardware(self) -> set[Hardware]: ...
 
     def run(self, blocks: Blocks, label: str, total: int) -> dict[str, Any]:
         """Predict blocks, in any order.
