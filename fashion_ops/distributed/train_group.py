@@ -311,8 +311,11 @@ def _join_group(batch: int) -> Any:
         )
     if size == 1:
         return Group(1)
-    # DLA has projections that no loss depends on
-    strategy = RayDDPStrategy(find_unused_parameters=True, cluster_environment=Environment())
+
+    def strategy() -> RayDDPStrategy:
+        # DLA has projections that no loss depends on
+        return RayDDPStrategy(find_unused_parameters=True, cluster_environment=Environment())
+
     return Group(size, strategy)
 
 

@@ -54,11 +54,12 @@ class Group:
 
     Attributes:
         size: number of processes.
-        strategy: how Lightning finds the others; None if there are none.
+        strategy: makes what tells Lightning of the others, a new one for each run; None if there are
+            none.
     """
 
     size: int
-    strategy: DDPStrategy | None = None
+    strategy: Callable[[], DDPStrategy] | None = None
 
 
 @dataclass(frozen=True)
@@ -376,7 +377,7 @@ def fit(
 def _strategy(options: TrainerOptions) -> DDPStrategy | str:
     """How the processes of a run work together; ``auto`` for a single one."""
     if options.group is not None:
-        return options.group.strategy or "auto"
+        return "auto" if options.group.strategy is None else options.group.strategy()
     if options.devices == 1:
         return "auto"
     # DLA has projections that no loss depends on
