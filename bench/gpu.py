@@ -102,7 +102,7 @@ class StepTimer:
         self._catch = warnings.catch_warnings(record=True)
 
     def __enter__(self) -> "StepTimer":
-        from fashion_ops.methods.parts.trainer import TrainingModule
+        from fashion_ops.methods.parts.training_module import TrainingModule
 
         timer = self
 

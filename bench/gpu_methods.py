@@ -43,8 +43,9 @@ from fashion_ops.methods.detection.training import train_box_detector, untrained
 from fashion_ops.methods.parts import regions
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import TrainerOptions, autocast
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import refine_config, train_refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor

@@ -41,9 +41,9 @@ from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
 from fashion_ops.methods.parts.augment import Warp, step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
-from fashion_ops.methods.parts.precision import computes_bf16
+from fashion_ops.methods.parts.precision import autocast, computes_bf16
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import autocast, clip_gradients
+from fashion_ops.methods.parts.training_module import clip_gradients
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
 from fashion_ops.params import Params, TrainLandmarker

@@ -17,7 +17,7 @@ from fashion_ops.methods.centernet.landmarks import local_maxima
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.parts.augment import Warp, step_generator
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.params import PostProcess, TrainDetector
 from fashion_ops.taxonomy import load_grouping
 from papers.subprocess_measure import Numbers, memory_mib, peak_mib

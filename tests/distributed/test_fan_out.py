@@ -23,7 +23,7 @@ from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
 from fashion_ops.distributed.payload import Result, publish_files
 from fashion_ops.distributed.timesheet import Timesheet
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import Distributed
 from fashion_ops.steps import finetune
 from fashion_ops.steps.finetune import FinetuneJob

@@ -19,7 +19,8 @@ from fashion_ops.methods.centernet.targets import make_targets
 from fashion_ops.methods.centernet.training import detector_settings
 from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.position_constraint import left_and_right, position_constraint_loss
-from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import Params, TrainDetector, TrainingConfig
 from fashion_ops.steps import aggregate, ingest, synthesize, train_detector
 from fashion_ops.taxonomy import category, load_grouping

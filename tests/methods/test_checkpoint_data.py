@@ -12,7 +12,8 @@ from fashion_ops.methods.alignment.data import AlignmentSamples
 from fashion_ops.methods.centernet.data import Images
 from fashion_ops.methods.detection.data import LabelledImages, Labels
 from fashion_ops.methods.parts.regions import Regions
-from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 BLACK = np.zeros((40, 40, 3), np.uint8)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_ops.methods.parts.trainer import GRADIENT_NORM, clip_gradients
+from fashion_ops.methods.parts.training_module import GRADIENT_NORM, clip_gradients
 
 
 @pytest.mark.parametrize("norm", [GRADIENT_NORM / 3, GRADIENT_NORM * 3])

@@ -48,7 +48,7 @@ from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import region_size
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings

@@ -8,7 +8,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from fashion_ops.methods.parts.augment import step_generator
-from fashion_ops.methods.parts.trainer import TrainerOptions, TrainingModule, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 RUN = TrainingConfig(

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from bench.gpu_methods import Method, methods, nothing_cached
 from fashion_ops.methods.parts import precision, trainer
 from fashion_ops.methods.parts.precision import computes_bf16, full_precision, training_dtype
-from fashion_ops.methods.parts.trainer import GRADIENT_NORM, TrainerOptions, TrainingModule, fit
+from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.training_module import GRADIENT_NORM, TrainingModule
 from fashion_ops.methods.top_down.loss import _all_maps_loss, heatmap_loss
 from fashion_ops.params import Distributed, TrainingConfig
 

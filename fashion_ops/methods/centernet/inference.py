@@ -20,7 +20,7 @@ from fashion_ops.methods.centernet.nms import nms
 from fashion_ops.methods.centernet.test_time_augmentation import canvas_size, merge_flipped
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import cut, invert_matrices
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.params import PostProcess
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 

@@ -12,7 +12,7 @@ from fashion_ops.methods.centernet.targets import Radius, make_targets
 from fashion_ops.methods.parts.augment import Warp, normalize
 from fashion_ops.methods.parts.color import normalize_changed
 from fashion_ops.methods.parts.position_constraint import Constraint
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 

@@ -24,7 +24,7 @@ from fashion_ops.methods.detection.cascade import (
 from fashion_ops.methods.detection.model import Architecture, CascadeRCNN, resizer
 from fashion_ops.methods.detection.sources import ScoredBox
 from fashion_ops.methods.detection.targets import from_edges, mirror_boxes
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 
 METHOD = "detection"
 BATCH = 8

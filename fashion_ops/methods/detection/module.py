@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.detection.model import CascadeRCNN
 from fashion_ops.methods.detection.targets import mirror_boxes
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import TrainingConfig
 
 

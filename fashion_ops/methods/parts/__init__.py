@@ -5,7 +5,8 @@
 - ``augment``, ``color``     augmentation of a batch;
 - ``heatmaps``               landmarks to heatmaps and back;
 - ``backbones``              backbones by name;
-- ``trainer``, ``schedule``  one optimisation run: base of the modules, learning rate, sample order;
+- ``trainer``, ``schedule``  one optimisation run: options, checkpoints, learning rate, sample order;
+- ``training_module``        base of the methods' modules;
 - ``history``, ``memory``    metrics of each epoch in a file; keeping freed memory for the next step;
 - ``position_constraint``    the position constraint loss;
 - ``pseudo_labels``          clusters of landmarks as soft labels, by ``kmeans``; ``contextual_kmeans``

@@ -43,7 +43,7 @@ class Hardware:
         """Describe ``device`` in this process."""
         import torch  # ``register`` reads records and needs no torch
 
-        from fashion_ops.methods.parts.trainer import autocast
+        from fashion_ops.methods.parts.precision import autocast
 
         with autocast("auto", device):
             lowered = torch.is_autocast_enabled(device.type)

@@ -61,3 +61,13 @@ def constants(values: tuple[float | int, ...], like: torch.Tensor) -> torch.Tens
     if like.device.type == "cpu":
         return like.new_tensor(values)
     return torch.stack([like.new_full((), value) for value in values])
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Make the autocast context of a forward pass for prediction on ``device``.
+
+    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``computes_bf16``. Without bf16 it is fp32:
+    weights that were trained in bf16 or fp32 may overflow in fp16.
+    """
+    enabled = computes_bf16(precision, device.type)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

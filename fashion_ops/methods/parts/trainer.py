@@ -1,4 +1,4 @@
-"""One optimisation run, by Lightning: the base of the methods' modules, ``fit`` and its options.
+"""One optimisation run, by Lightning: ``fit`` and its options, checkpoints, several devices.
 
 A run that is stopped and resumed equals an uninterrupted one, bit for bit on the same machine: the
 order of samples depends on (seed, epoch), augmentation on (seed, step), and an epoch ends with a
@@ -8,18 +8,13 @@ Several devices share a run by Lightning's DDP. Each takes its share of every ba
 steps and learning rates are those of a run on one device. Their processes are spawned within ``fit``;
 the caller, and what it writes, stays in one process. Losses are normalised within each share and
 gradients averaged, as in the published multi-GPU runs. On GPUs batch norm uses the whole batch (a share
-may be a few images); on CPUs, where torch has no such layer, it uses each share.
-
-A step never waits for the GPU: losses are summed on the device and read once an epoch, gradients are
-clipped without looking at their norm on the host, batches are copied from pinned memory.
+may be a few images); on CPUs, where torch has no such layer, it uses each share. Batches are copied to
+GPUs from pinned memory, without a wait.
 """
 
-import hashlib
-import logging
 import math
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +29,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from fashion_ops.files.publishing import sweep, temporary
-from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.fingerprint import fingerprint_of
 from fashion_ops.methods.parts.memory import keep_freed_memory
-from fashion_ops.methods.parts.precision import computes_bf16, training_dtype
-from fashion_ops.methods.parts.schedule import EpochSampler, learning_rates
-from fashion_ops.params import Distributed, TrainingConfig
-
-GRADIENT_NORM = 5.0  # gradients are clipped to this norm
+from fashion_ops.methods.parts.precision import training_dtype
+from fashion_ops.methods.parts.schedule import EpochSampler
+from fashion_ops.methods.parts.training_module import TrainingModule, quiet_lightning
+from fashion_ops.params import Distributed
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 Validate = Callable[[nn.Module], dict[str, float]]  # a model in eval mode to metrics
@@ -105,117 +98,6 @@ class TrainerOptions:
         )
 
 
-class TrainingModule(L.LightningModule):
-    """Base of the methods' modules: AdamW, a learning rate and a random generator for each step.
-
-    Subclasses set ``self.model`` and implement ``losses``. Its entry ``loss`` is minimised; all entries
-    are averaged over the epoch and kept in ``history``.
-    """
-
-    model: nn.Module
-    fixed_shapes = True  # whether all batches have one shape, for which cuDNN may search algorithms
-
-    def __init__(self, config: TrainingConfig, seed: int) -> None:
-        super().__init__()
-        self.config, self.seed = config, seed
-        self.data = ""  # fingerprint of what it is trained on
-        self.compiles, self.matmul_precision = False, "highest"
-        self.sums: dict[str, torch.Tensor] = {}
-        self.history: list[dict[str, float]] = []
-
-    def networks(self) -> list[nn.Module]:
-        """The modules that hold most of a step's work, which ``torch.compile`` compiles."""
-        return [self.model]
-
-    def identity(self) -> dict[str, str]:
-        """Values, by name, that must be equal in a run and in the checkpoint that it resumes from."""
-        shapes = [(name, tuple(p.shape)) for name, p in self.model.named_parameters()]
-        return {
-            "method": type(self).__name__,
-            "architecture": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
-            "seed": str(self.seed),
-            "training data": self.data,
-            **{name: str(value) for name, value in self.config.model_dump().items()},
-        }
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the identity to a checkpoint."""
-        checkpoint["identity"] = self.identity()
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """Return the history, saved with the weights in checkpoints and when a spawned process ends."""
-        return {"history": self.history}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``get_extra_state`` returned."""
-        self.history = state["history"]
-
-    def setup(self, stage: str) -> None:
-        """Silence Lightning, allow TF32 on a GPU and compile the networks, in each process."""
-        _quiet()  # a spawned process does not inherit the settings
-        self.matmul_precision = torch.get_float32_matmul_precision()
-        if self.trainer.strategy.root_device.type == "cuda":
-            torch.set_float32_matmul_precision("high")
-        if self.compiles:
-            for network in self.networks():
-                network.compile()
-
-    def teardown(self, stage: str) -> None:
-        """Undo what ``setup`` did."""
-        torch.set_float32_matmul_precision(self.matmul_precision)
-        for network in self.networks():
-            network._compiled_call_impl = None
-
-    def losses(
-        self, batch: dict[str, torch.Tensor], generator: torch.Generator
-    ) -> dict[str, torch.Tensor]:
-        """Compute the losses of one batch, by name; ``loss`` is minimised.
-
-        Args:
-            batch: tensors on the device of the model.
-            generator: source of randomness, on the same device.
-        """
-        raise NotImplementedError
-
-    @property
-    def progress(self) -> float:
-        """Completed share of the run, 0..1."""
-        return self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
-
-    def on_train_epoch_start(self) -> None:
-        """Begin new sums of the losses."""
-        self.sums = {}
-
-    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Compute the losses of a batch, add them to the epoch's sums, return the one to minimise."""
-        generator = step_generator(self.seed, self.global_step, self.device, self.global_rank)
-        losses = self.losses(batch, generator)
-        for name, value in losses.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        return losses["loss"]
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradients."""
-        # Not by the Trainer, which refuses fused optimizers (because of fp16); they are 5x faster.
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            scaler.unscale_(optimizer)  # a fused optimizer would do so within its step, after this
-        clip_gradients(self)
-
-    def configure_optimizers(self) -> Any:
-        """Make AdamW, without weight decay for biases and norms, and the learning rate schedule."""
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.lr, fused=True)
-        schedule = learning_rates(optimizer, self.config, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
 class EpochEnd(L.Callback):
     """After each epoch: validate the model, write the checkpoint if it is time, report the metrics."""
 
@@ -267,29 +149,6 @@ class EpochEnd(L.Callback):
         return due
 
 
-def clip_gradients(model: nn.Module) -> None:
-    """Clip the norm of all gradients together to ``GRADIENT_NORM``; smaller ones are not touched.
-
-    On a GPU the host does not wait for the norm: smaller gradients are multiplied by exactly 1.
-    """
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if norm.device.type == "cpu" and not norm > GRADIENT_NORM:
-        return  # looking costs nothing there, and multiplying does
-    excess = torch.where(norm > GRADIENT_NORM, norm, 0.0)  # 0 makes torch's coefficient 1
-    nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, excess)
-
-
-def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Make the autocast context of a forward pass for prediction on ``device``.
-
-    ``precision`` is ``auto``, ``fp32`` or ``bf16``, see ``computes_bf16``. Without bf16 it is fp32:
-    weights that were trained in bf16 or fp32 may overflow in fp16.
-    """
-    enabled = computes_bf16(precision, device.type)
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
 def fit(
     module: TrainingModule,
     dataset: Dataset[Any],
@@ -326,7 +185,7 @@ def fit(
             f"a batch of {batch} can't be shared by {devices} devices; set batch_size to a multiple of "
             f"{devices} that is no larger than the data set, {size}"
         )
-    _quiet()
+    quiet_lightning()
     L.seed_everything(module.seed, verbose=False)
     resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
     module.data = "" if checkpoint is None else fingerprint_of(dataset, weights)
@@ -418,11 +277,3 @@ def _precision_plugin(precision: str, device_type: str) -> Precision:
 def _whole_batch(batch: Any) -> Any:
     """Return what ``__getitems__`` of the data set returned, which is a batch already."""
     return batch
-
-
-def _quiet() -> None:
-    """Silence Lightning's advice (workers, tips, unused GPU), which does not apply to these runs."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
-    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1x1 kernels, two names

@@ -18,7 +18,7 @@ from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut_crops, invert_matrices
 from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax, to_pixels
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.heatmaps import STRIDE, Crop, to_cells
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.methods.posefix.data import StackedPoses, stacked_mirror
 from fashion_ops.methods.posefix.errors import landmark_groups, synthesize_errors
 from fashion_ops.methods.posefix.loss import coarse_to_fine

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping

@@ -9,7 +9,7 @@ from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.heatmaps import CellGrid, Crop, heatmap_targets
 from fashion_ops.methods.parts.position_constraint import Constraint
 from fashion_ops.methods.parts.schedule import auxiliary_weight
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss, label_loss
 from fashion_ops.methods.top_down.model import Landmarker

@@ -10,7 +10,7 @@ from fashion_ops.methods.alignment.deeppose.model import PatchStage
 from fashion_ops.methods.alignment.dfa.inference import BATCH, Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.model import STATES
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"

@@ -20,7 +20,7 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.position_constraint import constraint_of
 from fashion_ops.methods.parts.schedule import auxiliary_weight, learning_rates
-from fashion_ops.methods.parts.trainer import TrainingModule
+from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.params import DfaStage
 
 MOMENTUM = 0.9

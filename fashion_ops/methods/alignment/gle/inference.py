@@ -18,7 +18,7 @@ from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.heatmaps import decode_peaks
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.taxonomy.alignment import point_set
 
 METHOD = "gle"

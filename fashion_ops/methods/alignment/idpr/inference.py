@@ -14,7 +14,7 @@ from fashion_ops.methods.alignment.dfa.routing import route
 from fashion_ops.methods.alignment.idpr.model import IdprNet, Scores, cells
 from fashion_ops.methods.alignment.idpr.relations import Links, Relation, Tree
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.trainer import autocast
+from fashion_ops.methods.parts.precision import autocast
 
 BATCH = 32
 
