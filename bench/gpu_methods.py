@@ -395,7 +395,7 @@ def deeppose(config: DfaStage, photos: Photos) -> Method:
             net.to(device)
         first = replace(model.first, spec={**model.first.spec, "precision": precision})
         crops = _aligned(config, photos, 2).crops
-        return replace(model, first=first).predict(crops) * config.input_size
+        return replace(model, first=first).predict(crops).positions * config.input_size
 
     return _regression("DeepPose", config, photos, train, points)
 
