@@ -86,7 +86,9 @@ def predict(
         _predict_few(photos, out, model, min_score, runtime, settings.device)
     elif table is not None:
         from fashion_ops.commands.bulk import Model, predict_table
+        from fashion_ops.files.outputs import check_above
 
+        check_above(table)  # before the registry is asked
         of = Model(model, find_models(model), runtime, min_score)
         predict_table(photos, table, of, settings, coco=coco)
 

@@ -6,6 +6,7 @@ marks it knows its own work. Commands check before they begin, because some work
 """
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 _LOOKED_AT = 1 << 16  # bytes at each end of a file that may hold its mark
 _IGNORED = {".DS_Store"}  # the Mac's Finder leaves it in folders that somebody looks at
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _END_OF_IHDR = 33  # of a PNG: 8 bytes of signature, then the first chunk
 
 
@@ -129,8 +131,15 @@ def check_above(target: Path) -> None:
     """Check that the folder of ``target``, or the first folder above it that exists, can be written to.
 
     Raises:
-        OutputRefused: it can't, or it is a file.
+        OutputRefused: it can't, or it is a file; ``target`` looks like a URI, such as ``s3://b/out``,
+            of which a path keeps one slash.
     """
+    scheme = target.parts[0] if target.parts else ""
+    if _SCHEME.fullmatch(scheme) and not Path(scheme).exists():
+        raise OutputRefused(
+            f"{target}: looks like a URI, and results are written to a disk of this machine; name a "
+            "folder, and copy it afterwards"
+        )
     place = target.parent.resolve() / target.name
     try:
         above = next(path for path in place.parents if path.exists())

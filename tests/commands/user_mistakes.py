@@ -87,6 +87,12 @@ USAGE = [
     Mistake("size in words", "describe detector --size 256by256", "256by256", "WIDTHxHEIGHT"),
     Mistake("unknown method", "describe cat", "cat", "known: detector"),
     Mistake("unknown backbone", "describe detector --backbone vgg", "vgg", "known"),
+    Mistake(
+        "a table in a bucket",
+        "predict photos --table s3://bucket/table --model models",
+        "s3:/bucket/table: looks like a URI",
+        "name a folder",
+    ),
     Mistake("moved command", "ablate deepmark --table 2", "has moved", "python -m papers deepmark"),
     Mistake("unknown table", "papers deepmark --table 99", "table99", "expected one of"),
     Mistake("two tables", "papers agg-finetune --table 2 --figure gain", "gain", "expected one of"),

@@ -12,6 +12,7 @@ from fashion_ops.files.outputs import (
     FolderKind,
     OutputRefused,
     carries,
+    check_above,
     check_file,
     check_folder,
     marked_png,
@@ -138,3 +139,16 @@ def test_a_marked_png_shows_the_same_image(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     path.write_bytes(marked_png(cv2.imencode(".png", pixels)[1].tobytes(), "cooked here"))
     assert (cv2.imread(str(path)) == pixels).all() and carries(path, "cooked here")
+
+
+@pytest.mark.parametrize("given", ["s3://bucket/table", "gs://b", "file:///tmp/out", "HTTPS://a/b/c"])
+def test_a_uri_is_no_place_for_results(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for check in (check_above, lambda t: check_folder(t, FOLDER), lambda t: check_file(t, FILE)):
+        with pytest.raises(OutputRefused, match="looks like a URI, and results are written to a disk"):
+            check(Path(given))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "s3:").mkdir()  # who has such a folder may use it
+    check_above(Path("s3:/bucket"))

@@ -21,7 +21,10 @@ def select_device(setting: str = "auto") -> torch.device:
     if setting not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device {setting!r}: must be auto, cpu or cuda")
     if setting == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda: this process sees no GPU; set distributed.device to auto or cpu")
+        raise ValueError(
+            "device cuda: this process sees no GPU; set distributed.device to auto or cpu, or give Ray "
+            "tasks a GPU by distributed.gpus_per_task"
+        )
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(setting)
