@@ -100,7 +100,7 @@ def _run_on_cluster(
 
 
 class _ContentPickler(Pickler):
-    """Pickles parameters as JSON: their own pickle has a set in it, in another order in each process."""
+    """Pickles parameters as JSON: their own pickle has a set in it, in the order of this process."""
 
     def reducer_override(self, obj: Any) -> Any:
         """How an object is pickled, wherever it is in the value; NotImplemented: as usual."""
