@@ -7,7 +7,7 @@ in Ray's object store on the driver's node.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,8 @@ class Feed:
         self._waiting: deque[int] = deque()
         self._by_turn: dict[int, int] = {}
         self._turns = 0  # number of turns that may begin
-        self._closed = False
         self._changed = asyncio.Event()
+        self._loads: Counter[str] = Counter()  # begun and not ended, by actor
 
     async def add(self, number: int, name: str, value: list[Any]) -> None:
         """Add a block; ``value`` is a list with the reference of its value."""
@@ -60,20 +60,23 @@ class Feed:
         if block is not None:
             self._by_turn.pop(block.turn, None)
 
-    async def close(self) -> None:
-        """End the turns: there are no more blocks."""
-        self._closed = True
-        self._changed.set()
+    async def load(self, actor: str) -> int:
+        """An actor begins to load its models: how often it died while it did so since ``loaded``."""
+        self._loads[actor] += 1
+        return self._loads[actor] - 1
 
-    async def turn(self, number: int) -> bool:
-        """Wait until turn ``number``, counted from 0, may begin; False if there are no more."""
-        while number >= self._turns and not self._closed:
+    async def loaded(self, actor: str) -> None:
+        """An actor has loaded its models, or said why it can't."""
+        del self._loads[actor]
+
+    async def turn(self, number: int) -> None:
+        """Wait until turn ``number``, counted from 0, may begin."""
+        while number >= self._turns:
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
             except TimeoutError:
                 self._return_lost()
-        return number < self._turns
 
     async def take(self, turn: int, node: str) -> tuple[int, Block] | None:
         """The block of a turn, and its number; None if there is nothing left for this turn.

@@ -52,7 +52,8 @@ def map_blocks(
         (name, result) of every block once, in the order in which they are done.
 
     Raises:
-        WorkerLost: a block has killed its actor more than ``max_retries`` times; names the block.
+        WorkerLost: a block, or loading the models, has killed an actor more than ``max_retries`` times;
+            names the block.
         ValueError: no node has as many CPUs and GPUs as an actor needs.
         Exception: what ``make`` or its function raised; no further block is computed.
     """
@@ -147,7 +148,7 @@ class _Turns(Datasource):
         self._feed = feed
 
     def get_read_tasks(self, parallelism: int, *_: Any, **__: Any) -> list[ReadTask]:
-        """One task, which ends with the turns."""
+        """One task, which ends with the feed."""
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [ReadTask(partial(_read_turns, self._feed), unknown)]
 
@@ -159,8 +160,7 @@ class _Turns(Datasource):
 def _read_turns(feed: Any) -> Iterator[pa.Table]:
     """Yield each turn when it may begin."""
     for turn in itertools.count():
-        if not ray.get(feed.turn.remote(turn)):
-            return
+        ray.get(feed.turn.remote(turn))
         yield pa.table({"turn": [turn]})
 
 
@@ -172,11 +172,18 @@ class _Actor:
         self._node = ray.get_runtime_context().get_node_id()
         self._work: Callable[[Any], Any] | None = None
         self._error: Exception | None = None
+        actor = ray.get_runtime_context().get_actor_id()
+        if ray.get(feed.load.remote(actor)) > max_retries:  # Ray would start it again for ever
+            self._error = WorkerLost(
+                "the models: their process dies while it loads them; give it more memory, see Ray's log"
+            )
+            return
         try:
             load: Make = ray.get(make[0])
             self._work = load()
         except Exception as error:  # for the driver; Ray would make other actors and try again
             self._error = error
+        ray.get(feed.loaded.remote(actor))
 
     def __call__(self, turns: pa.Table) -> pa.Table:
         """Compute the blocks of these turns: a table of number, pickled result or error."""

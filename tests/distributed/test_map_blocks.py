@@ -90,6 +90,17 @@ def test_a_block_that_always_kills_is_named(tmp_path: Path) -> None:
         run([("good", 2), ("deadly", -3)], make(tmp_path, deaths=99), max_retries=1)
 
 
+def test_models_that_kill_the_process_which_loads_them_are_an_error(tmp_path: Path) -> None:
+    def load() -> Callable[[Any], Any]:
+        (tmp_path / f"death-{os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    with pytest.raises(WorkerLost, match=r"^the models: their process dies while it loads them; give"):
+        run([("one", 1)], load, max_retries=1)
+    assert len(list(tmp_path.glob("death-*"))) == 2
+
+
 def test_errors_of_model_and_block_arrive_as_they_were(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^image 7: no image$"):
         run([("good", 2), ("bad", "image 7: no image")], make(tmp_path))
