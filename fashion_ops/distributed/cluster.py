@@ -4,11 +4,13 @@ import os
 import secrets
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray._private.utils import get_num_cpus
 from ray.autoscaler.sdk import request_resources
 
 from fashion_ops.distributed.schedule import tasks_at_once
@@ -44,13 +46,21 @@ def connect(settings: Distributed) -> None:
     address = os.environ.get("RAY_ADDRESS") or "local"
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if address == "local":
-        cpus = max(os.cpu_count() or 1, settings.cpus_per_task)
+        cpus = max(usable_cpus(), settings.cpus_per_task)
         os.environ |= hide
         start_ray(address, num_cpus=cpus, include_dashboard=False, **common)
     else:
         package = str(Path(__file__).parent.parent)
         await_head(address)
         ray.init(address, runtime_env={"py_modules": [package], "env_vars": hide}, **common)
+
+
+def usable_cpus() -> int:
+    """The processors that this process may use, at least 1: of the machine, its mask and its cgroup."""
+    allowed = int(get_num_cpus(override_docker_cpu_warning=True))
+    with suppress(AttributeError):  # not on every system
+        allowed = min(allowed, len(os.sched_getaffinity(0)))
+    return max(allowed, 1)
 
 
 def await_head(address: str) -> None:

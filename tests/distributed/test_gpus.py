@@ -6,13 +6,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
-from fashion_ops.distributed.cluster import start_ray
+from fashion_ops.distributed.cluster import start_ray, usable_cpus
 from fashion_ops.distributed.driver import Driver
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import count_devices
@@ -32,6 +33,25 @@ def two_gpus() -> Iterator[None]:
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_ray_gets_the_processors_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least of machine, mask and quota of the cgroup, of which a container may have a part."""
+    from ray._private import utils
+
+    quota = tmp_path / "cpu.max"
+    other = dict.fromkeys(("cpu_quota_file_name", "cpuset_file_name"), str(tmp_path / "none"))
+    of_file = partial(utils._get_docker_cpus, **other, cpu_max_file_name=str(quota))
+    monkeypatch.setattr(utils, "_get_docker_cpus", of_file)
+    monkeypatch.setattr("multiprocessing.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 2, 3})
+    got = {}
+    for share in ("max", "200000", "150000", "50000", "900000"):
+        quota.write_text(f"{share} 100000\n")
+        got[share] = usable_cpus()
+    assert got == {"max": 3, "200000": 2, "150000": 1, "50000": 1, "900000": 3}
 
 
 def report_devices(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:
