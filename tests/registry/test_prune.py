@@ -313,5 +313,5 @@ def test_resume_points_that_a_next_run_would_use_stay(
 
     plan = prune_files.FilesPlan(resume_points=[ws.checkpoints / name for name in gone])
     monkeypatch.setattr("fashion_ops.registry.prune.delete_from_registry", lambda *_: True)
-    assert _carry_out(MlflowClient(), "", Plan(RegistryPlan(), plan), ws)
+    assert _carry_out(MlflowClient.__new__(MlflowClient), "", Plan(RegistryPlan(), plan), ws)
     assert not any((ws.checkpoints / name).exists() for name in gone)
