@@ -173,7 +173,8 @@ class _Actor:
         self._work: Callable[[Any], Any] | None = None
         self._error: Exception | None = None
         actor = ray.get_runtime_context().get_actor_id()
-        if ray.get(feed.load.remote(actor)) > max_retries:  # Ray would start it again for ever
+        deaths: int = ray.get(feed.load.remote(actor))
+        if deaths > max_retries:  # Ray would start it again for ever
             self._error = WorkerLost(
                 "the models: their process dies while it loads them; give it more memory, see Ray's log"
             )
