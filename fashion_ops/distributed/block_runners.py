@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property, partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,17 @@ def block_runners(settings: Distributed, checkpoints: Path, step: str) -> Iterat
     """Yield what makes the runners of a step's blocks.
 
     Within the block the step also writes its output: where it ends without an exception, the results
-    of its blocks are deleted.
+    of its blocks are deleted, those of an earlier run on a cluster too.
 
     Args:
         settings: device, CPUs and GPUs of an actor, retries.
         checkpoints: folder for the results of blocks.
         step: name of the step.
     """
-    if not os.environ.get("RAY_ADDRESS"):
+    if os.environ.get("RAY_ADDRESS"):
+        yield partial(RayRunner, settings=settings, checkpoints=checkpoints, step=step)
+    else:
         yield partial(LocalRunner, device=settings.device)
-        return
-    yield partial(RayRunner, settings=settings, checkpoints=checkpoints, step=step)
     for folder in checkpoints.glob(f"{step}-blocks-*"):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -103,10 +104,13 @@ class RayRunner:
 
         def arriving() -> Iterator[None]:
             """One item for each result that is stored, of this run or of an earlier one."""
+            shown = 0
             for name, done in map_blocks(missing(), self._make, self._settings, step=self._step):
                 _write(paths[name], done)
                 results[name] = self._take(done)
-                yield
+                yield from repeat(None, len(results) - shown)
+                shown = len(results)
+            yield from repeat(None, len(results) - shown)
 
         for _ in track(arriving(), label, total):
             pass

@@ -9,8 +9,12 @@ process loads no model and needs no GPU.
 import os
 from collections.abc import Callable
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
-from pickle import dumps
+from pickle import Pickler
+from typing import Any
+
+from pydantic import BaseModel
 
 from fashion_ops.distributed.payload import Result, TrainingJob
 from fashion_ops.params import Distributed
@@ -95,8 +99,21 @@ def _run_on_cluster(
     return metrics
 
 
+class _ContentPickler(Pickler):
+    """Pickles parameters as JSON: their own pickle has a set in it, in the order of this process."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How an object is pickled, wherever it is in the value; NotImplemented: as usual."""
+        return (str, (obj.model_dump_json(),)) if isinstance(obj, BaseModel) else NotImplemented
+
+
 def _digest(job: TrainingJob) -> str:
-    """A hash of everything in a job that its result depends on, but the images."""
+    """A hash of everything in a job that its result depends on, but the images.
+
+    It is the same in every process.
+    """
     others = ("images", "devices", "threads", *TrainingJob.settings(Distributed()))
     values = {key: value for key, value in vars(job).items() if key not in others}
-    return sha256(dumps(values)).hexdigest()[:16]
+    content = BytesIO()
+    _ContentPickler(content).dump(values)
+    return sha256(content.getvalue()).hexdigest()[:16]

@@ -105,7 +105,7 @@ def measure(
                     old = _predict(PredictorRunner(runner, 1), catalog, frozen, params.evaluate)
                     predicted_again = True
                 except Exception as error:
-                    unloadable = first_line(error)
+                    unloadable = _why_unloadable(error)
             with phase("compare with the champion"):
                 comparisons = _compare(frozen, old, params) if old else None
         timed = (0, 1) if champion and not unloadable else (0,)
@@ -140,14 +140,28 @@ def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, str]:
     """Download the champion: its folder, or None and why this code can't have it.
 
     Raises:
-        ServiceError: the registry does not answer.
+        ServiceError: the registry does not answer; see also ``_why_unloadable``.
     """
     try:
         return _fetch(champion), ""
-    except ServiceError:  # that says nothing of the champion
-        raise
     except Exception as error:  # the files of another version of the code can be wrong in any way
-        return None, first_line(error)
+        return None, _why_unloadable(error)
+
+
+def _why_unloadable(error: Exception) -> str:
+    """The reason that an error gives; an error that says nothing of the champion is raised again.
+
+    Raises:
+        ServiceError, ConnectionError, TimeoutError: a service does not answer.
+        WorkerLost, RayError: the cluster has lost workers or nodes.
+    """
+    from ray.exceptions import RayError  # Ray takes a second to import
+
+    from fashion_ops.distributed.worker import WorkerLost
+
+    if isinstance(error, ServiceError | ConnectionError | TimeoutError | WorkerLost | RayError):
+        raise error
+    return first_line(error)
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:

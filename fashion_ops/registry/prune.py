@@ -4,6 +4,7 @@ Everything that a restore of a kept version needs stays: its snapshot, its recor
 data. Data at DVC's remote stay in any case.
 """
 
+import shutil
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -74,6 +75,9 @@ def _carry_out(client: MlflowClient, name: str, made: Plan, ws: Workspace) -> bo
         snapshot.git(ws.root, "update-ref", "-d", ref)
     if made.files.garbage is not None:
         garbage.remove(made.files.garbage)
-    for file in made.files.resume_points:
-        file.unlink(missing_ok=True)
+    for path in made.files.resume_points:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return delete_from_registry(client, name, made.registry)

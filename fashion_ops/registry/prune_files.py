@@ -1,6 +1,7 @@
 """What of a workspace's files may go: snapshot tags of git, objects of DVC's cache, checkpoints."""
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")  # a checkpoint of one category: ``Snapshot.digest``
+_OF_STEP = re.compile(  # of one training on a cluster, and a folder of blocks that a cluster predicted
+    r"((?:finetune|refine|dfa_stage)-.+|(?:evaluate|tune_postprocess|register|promote)-blocks)"
+    r"-[0-9a-f]{16}"
+)
 
 
 @dataclass
@@ -28,7 +33,7 @@ class FilesPlan:
         items: all rows of the table.
         tags: full names of the snapshot tags that go.
         garbage: objects of the cache that go; None if nothing may go.
-        resume_points: files that go.
+        resume_points: files and folders that go.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -172,38 +177,56 @@ def _needed_by_git(
 def _add_resume_points(plan: FilesPlan, params: Params, ws: Workspace, ledger: Ledger) -> None:
     """Add the checkpoints: those that no run with the present inputs and parameters uses go."""
     useful = _useful(params, ws, ledger)
-    unknown = "its step lacks an input, so nobody can tell" if "" in useful else ""
+    unknown = useful.get("", "")
     for file in sorted(ws.checkpoints.iterdir()) if ws.checkpoints.is_dir() else ():
-        step = next((s for s in _SECTIONS if file.name.startswith(f"{s}-")), None)
-        ours = step is not None or _DIGEST.fullmatch(file.name) is not None
-        if not file.is_file() or not ours:
+        of_step = _OF_STEP.fullmatch(file.name)
+        of_section = any(file.name.startswith(f"{section}-") for section in _SECTIONS)
+        blocks = of_step is not None and of_step[1].endswith("-blocks")
+        ours = of_step is not None or of_section or _DIGEST.fullmatch(file.name) is not None
+        if not ours or not (file.is_dir() if blocks else file.is_file()):
             continue
-        why = useful.get(file.name, unknown)
+        why = useful.get(of_step[1], "") if of_step else useful.get(file.name, unknown)
+        if blocks and time.time() - file.stat().st_mtime < _FRESH:
+            why = why or "written a short while ago: a running step may use it"
         goes = not why
         plan.resume_points += [file] if goes else []
         text = why or "of other inputs or parameters, or of a step that is current"
-        size = file.stat().st_size
+        size = sum(f.stat().st_size for f in (file.iterdir() if blocks else [file]))
         plan.items.append(Item("checkpoint", file.name, size, goes, text))
 
 
 _SECTIONS = ("train_detector", "train_box_detector", "train_landmarker")
+_ON_CLUSTERS = {"evaluate": "evaluate-blocks", "tune_postprocess": "tune_postprocess-blocks"} | {
+    f"dfa_stage@{number}": f"dfa_stage-{number}" for number in (1, 2, 3)
+}
+_FRESH = 3600  # seconds
 
 
 def _useful(params: Params, ws: Workspace, ledger: Ledger) -> dict[str, str]:
-    """The steps that would continue from a checkpoint, by its name; "" if one can't be told."""
+    """The steps that would continue from a checkpoint, by its name; by "" why one can't be told.
+
+    What ``_OF_STEP`` matches is here by its name without the hash: it stays until its step is current.
+    """
     names: dict[str, str] = {}
     stages = [f"{step}@{category}" for step in ("finetune", "refine") for category in CATEGORY_NAMES]
     entries = ledger.entries()
-    for stage in (*stages, *_SECTIONS):
+    unknown = "its step lacks an input, so nobody can tell"
+    for stage in (*stages, *_ON_CLUSTERS, *_SECTIONS):
+        of_step = _ON_CLUSTERS.get(stage, stage.replace("@", "-"))
         try:
             now = ledger.snapshot(stage)
             if stage in entries and not entries[stage].differences(now):
                 continue
             name = now.digest
+            names[of_step] = f"{stage} may continue from it"
+            if stage in _ON_CLUSTERS:
+                continue
             if stage in _SECTIONS:
                 section, grouped = getattr(params, stage), stage != "train_box_detector"
                 name = checkpoint_path(ws, stage, section, params.seed, grouped=grouped).name
             names[name] = f"{stage} continues from it"
         except (LedgerError, OSError):
-            names[""] = ""
+            names[of_step] = unknown
+            if stage not in _ON_CLUSTERS:
+                names[""] = unknown
     return names

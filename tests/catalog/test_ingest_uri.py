@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 from raw_data import item
 from test_quarantine import pack
+
+from fashion_ops.catalog.sources import remote
 
 
 @pytest.fixture
@@ -72,3 +75,21 @@ def test_what_is_wrong_with_a_uri_is_one_line(data, store) -> None:
     store.pipe("/packed/shop.zip", os.urandom(300))
     with pytest.raises(ValueError, match=r"^memory://packed/shop\.zip: cannot be unpacked"):
         data.ingest(root="memory://packed/shop.zip")
+
+
+def test_a_data_set_may_take_all_of_the_free_disk_space(store, tmp_path, monkeypatch) -> None:
+    """Fetched objects take of it, and are not counted twice."""
+
+    def usage(folder: Path) -> Any:
+        return SimpleNamespace(free=1000 - sum(p.stat().st_size for p in folder.glob("*")))
+
+    monkeypatch.setattr(remote, "_TOGETHER", 1)
+    monkeypatch.setattr(remote.shutil, "disk_usage", usage)
+    for number in range(4):
+        store.pipe(f"/shop/{number}.jpg", bytes(250))
+    (tmp_path / "fits").mkdir()
+    assert remote.fetch("memory://shop", tmp_path / "fits")[1]["bytes"] == 1000
+    store.pipe("/shop/more.jpg", bytes(1))
+    (tmp_path / "full").mkdir()
+    with pytest.raises(ValueError, match="memory://shop: is larger than the free disk space"):
+        remote.fetch("memory://shop", tmp_path / "full")

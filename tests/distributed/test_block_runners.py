@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def test_a_digest_is_of_content_and_the_same_in_every_process() -> None:
 
 
 def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The runner of a cluster with an engine that runs here, and stops where a test says."""
     models = tmp_path / "models"
@@ -130,6 +131,7 @@ def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
     stop_after[0], calls[:] = -1, []
     assert run([1, 2, 3]) == {"block 1": 2, "block 2": 4, "block 3": 6}
     assert len(calls) == 2 and "block 1" in calls  # the one that was missing, the damaged one
+    assert "numbers: 3 in" in capsys.readouterr().err  # the bar counts the stored one
     assert not list(folder.rglob("*-blocks-*"))
     stop_after[0], calls[:] = 1, []
     with pytest.raises(KeyboardInterrupt):
@@ -141,7 +143,14 @@ def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
 
 
 def test_without_a_cluster_blocks_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run on a cluster left is deleted, if this one ends well."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    left = tmp_path / f"evaluate-blocks-{'0' * 16}"
+    left.mkdir()
+    (left / "result").touch()
+    with suppress(KeyboardInterrupt), block_runners(Params().distributed, tmp_path, "evaluate"):
+        raise KeyboardInterrupt
+    assert (left / "result").exists()
     with block_runners(Params().distributed, tmp_path, "evaluate") as open_runner:
         assert isinstance(open_runner(LoadNumber(), [Bundle(tmp_path)]), LocalRunner)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,25 @@
+from dataclasses import dataclass, replace
+
+import pandas as pd
 import pytest
 
-from fashion_ops.distributed.payload import count_devices, pack_folder, publish_files, unpack_folder
+from fashion_ops.distributed.payload import (
+    TrainingJob,
+    count_devices,
+    pack_folder,
+    publish_files,
+    unpack_folder,
+)
+from fashion_ops.distributed.train_job import _digest
+from fashion_ops.params import Refine, TrainLandmarker
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOfTwo(TrainingJob):
+    """A job with parameters within a table and a dictionary besides its own."""
+
+    more: dict[str, Refine]
+    table: pd.DataFrame
 
 
 def test_folder_survives_the_journey(tmp_path):
@@ -43,3 +62,31 @@ def test_a_name_that_leads_out_is_refused_and_the_old_folder_stays(tmp_path, nam
 def test_devices_split_the_batch_evenly(monkeypatch, visible, requested, batch_size, samples, devices):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert count_devices(requested, batch_size, samples) == devices
+
+
+def test_a_training_finds_its_checkpoint_whatever_process_made_its_parameters():
+    """Pydantic keeps the set of the fields that were given; its pickle differs between processes."""
+    plain, given = TrainLandmarker(), TrainLandmarker(epochs=TrainLandmarker().epochs)
+    assert plain == given and plain.model_fields_set != given.model_fields_set
+    job = JobOfTwo(
+        config=plain,
+        seed=1,
+        images=[],
+        more={"refine": Refine()},
+        table=pd.DataFrame({"box": [[1.0, 2.0]], "params": [plain]}),
+    )
+    same = replace(
+        job,
+        config=given,
+        devices=3,
+        more={"refine": Refine(batch_size=Refine().batch_size)},
+        table=pd.DataFrame({"box": [[1.0, 2.0]], "params": [given]}),
+    )
+    assert _digest(job) == _digest(same)
+    for other in (
+        replace(job, config=plain.model_copy(update={"epochs": plain.epochs + 1})),
+        replace(job, more={"refine": Refine(batch_size=Refine().batch_size + 1)}),
+        replace(job, table=job.table.assign(box=[[1.0, 3.0]])),
+        replace(job, seed=2),
+    ):
+        assert _digest(other) != _digest(job)

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
+from ray.exceptions import NodeDiedError
 from small_catalog import make_predictions
 
+from fashion_ops.distributed.worker import WorkerLost
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.inference import latency, reproduction
@@ -26,6 +28,7 @@ from fashion_ops.registry.checks import CHECKS_FILE
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet
 from fashion_ops.registry.measurements import measure
 from fashion_ops.registry.transitions import ROLLED_BACK
+from fashion_ops.services import ServiceError
 from fashion_ops.workspace import Workspace
 
 AP = {"landmark_ap": {"refined": 0.5}, "box_ap": 0.5}
@@ -322,6 +325,26 @@ def test_without_recorded_predictions_of_the_same_images_nothing_is_compared(
     (records.folder / "1" / FROZEN_SET / "garments.parquet").write_bytes(b"damaged")
     again = measure(PARAMS, WS, challenger, champion)
     assert again.champion_unloadable == why and again.facts.comparisons is None
+
+
+@pytest.mark.parametrize("fails", ["_fetch", "_predict"])
+@pytest.mark.parametrize(
+    "kind", [WorkerLost, NodeDiedError, ServiceError, ConnectionError, TimeoutError]
+)
+def test_a_lost_node_or_service_says_nothing_of_the_champion(records, frozen, monkeypatch, kind, fails):
+    challenger = records.version("2", frozen, frozen.predictions)
+    fewer = frozen.garments[frozen.garments["image_id"] != frozen.images["image_id"].iloc[-1]]
+    champion = records.version("1", FrozenSet(frozen.images[:-1], fewer, {}), {})
+    replaced = getattr(module, fails)
+
+    def fail(first: Any, *more: Any) -> Any:
+        if first is challenger:
+            return replaced(first, *more)
+        raise kind("the node is gone")
+
+    monkeypatch.setattr(module, fails, fail)
+    with pytest.raises(kind, match="the node is gone"):
+        measure(PARAMS, WS, challenger, champion)
 
 
 def test_a_challenger_that_cannot_be_loaded_is_an_error(records, frozen, monkeypatch):

@@ -1,5 +1,6 @@
 """`fashion-ops prune` with real git, DVC and MLflow: what goes, and that all else restores."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from fashion_ops.ledger.lockfile import Snapshot
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import prune_files, snapshot, transitions
-from fashion_ops.registry.prune_versions import model_of
+from fashion_ops.registry.prune import Plan, _carry_out
+from fashion_ops.registry.prune_versions import RegistryPlan, model_of
 from fashion_ops.registry.restore import restore
 from fashion_ops.steps import register
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -266,7 +268,9 @@ def test_resume_points_that_a_next_run_would_use_stay(
         return Snapshot(stage, "", {}, {})
 
     entry = SimpleNamespace(differences=lambda _: [])
-    ledger: Any = SimpleNamespace(snapshot=now, entries=lambda: {"finetune@skirt": entry})
+    ledger: Any = SimpleNamespace(
+        snapshot=now, entries=lambda: {"finetune@skirt": entry, "evaluate": entry}
+    )
     monkeypatch.setattr(
         prune_files,
         "checkpoint_path",
@@ -274,8 +278,16 @@ def test_resume_points_that_a_next_run_would_use_stay(
     )
     used, done = now("finetune@vest").digest, now("finetune@skirt").digest
     names = (used, done, "0" * 32, "train_detector-now.ckpt", "train_detector-old.ckpt", "gle.ckpt")
-    for name in (*names, "notes.txt"):
+    key = "0123456789abcdef"
+    one = {f"finetune-{kind}-{key}" for kind in ("vest", "skirt", "long_sleeve_top")}
+    of_papers = f"applications-{key}"
+    for name in (*names, *one, of_papers, "notes.txt"):
         (ws.checkpoints / name).write_bytes(bytes(1000))
+    for step in ("evaluate", "tune_postprocess", "register", "promote", "other"):
+        (ws.checkpoints / f"{step}-blocks-{key}").mkdir()
+        (ws.checkpoints / f"{step}-blocks-{key}" / "result").write_bytes(bytes(1000))
+        if step != "register":
+            os.utime(ws.checkpoints / f"{step}-blocks-{key}", (1, 1))
 
     def goes() -> set[str]:
         plan = prune_files.FilesPlan()
@@ -283,10 +295,23 @@ def test_resume_points_that_a_next_run_would_use_stay(
         assert all(item.num_bytes == 1000 for item in plan.items)
         return {file.name for file in plan.resume_points}
 
-    assert goes() == {done, "0" * 32, "train_detector-old.ckpt"}
+    blocks = {f"evaluate-blocks-{key}", f"promote-blocks-{key}"}  # register's is fresh
+    gone = {done, "0" * 32, "train_detector-old.ckpt", f"finetune-skirt-{key}", *blocks}
+    assert goes() == gone
+
+    def lacks_alignment(stage: str) -> Snapshot:
+        return fail(stage) if stage.startswith("dfa_stage") else now(stage)
 
     def fail(stage: str) -> Snapshot:
         raise prune_files.LedgerError("an input is missing")
 
+    (ws.checkpoints / f"dfa_stage-1-{key}").write_bytes(bytes(1000))
+    ledger.snapshot = lacks_alignment
+    assert goes() == gone
     ledger.snapshot = fail
-    assert goes() == set()  # nobody can tell
+    assert goes() == {f"promote-blocks-{key}"}  # of the others nobody can tell
+
+    plan = prune_files.FilesPlan(resume_points=[ws.checkpoints / name for name in gone])
+    monkeypatch.setattr("fashion_ops.registry.prune.delete_from_registry", lambda *_: True)
+    assert _carry_out(MlflowClient(), "", Plan(RegistryPlan(), plan), ws)
+    assert not any((ws.checkpoints / name).exists() for name in gone)

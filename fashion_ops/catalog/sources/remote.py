@@ -48,9 +48,10 @@ def fetch(uri: str, folder: Path) -> tuple[Path, dict[str, Any]]:
     found = iter([fs.info(path)]) if alone else objects_below(fs, base)
     wanted = (info for info in found if not is_junk(info["name"]))
     version, objects, size = hashlib.sha256(), 0, 0
+    free = shutil.disk_usage(folder).free  # before anything is fetched
     while infos := list(itertools.islice(wanted, _TOGETHER)):
         size += sum(info["size"] or 0 for info in infos)
-        if size > shutil.disk_usage(folder).free:
+        if size > free:
             raise ValueError(f"{uri}: is larger than the free disk space at {folder.parent}; make room")
         targets = [folder / _relative(info["name"], base, uri) for info in infos]
         for parent in {target.parent for target in targets}:
