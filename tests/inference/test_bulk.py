@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bulk_photos
@@ -19,9 +20,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import ClientResponseError
+from botocore.exceptions import ClientError
 from bulk_photos import MeanPredictor, predict_here, write_photos
 from moto.server import ThreadedMotoServer
 from PIL import Image
+from s3fs.errors import translate_boto_error
 
 from fashion_ops import progress
 from fashion_ops.catalog.quarantine import Reason
@@ -133,7 +137,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
     s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
     uris._file_system.cache_clear()
-    monkeypatch.setattr(uris, "_file_system", lambda scheme, host: s3)
+    opened = uris._file_system
+    monkeypatch.setattr(
+        uris, "_file_system", lambda scheme, host: s3 if scheme == "s3" else opened(scheme, host)
+    )
     yield s3
     server.stop()
 
@@ -150,6 +157,61 @@ def test_a_bucket_is_listed_page_by_page_and_read(
     assert not rows["reason"].any()
     predict_here(tmp_path / "some", ["s3://bulk/shop/sub/*1.png"])
     assert table(tmp_path / "some")["uri"].to_list() == ["s3://bulk/shop/sub/000001.png"]
+
+
+def test_only_what_is_wrong_with_an_object_itself_is_a_row(
+    bucket: Any, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.pipe("bulk/odd/empty.png", b"")
+    bucket.pipe("bulk/odd/good.png", (shop / "000000.png").read_bytes())
+    odd = [f"s3://bulk/odd/{name}.png" for name in ("empty", "good", "gone", "a::b")]
+    odd += ["foo://x/1.png", "s3://no bucket/1.png"]
+    pq.write_table(pa.table({"uri": odd}), tmp_path / "t.parquet")
+    predict_here(tmp_path / "out", [str(tmp_path / "t.parquet")])
+    rows = table(tmp_path / "out")
+    missing = Reason.MISSING.value
+    assert rows["reason"].to_list() == [Reason.UNDECODABLE.value, "", *[missing] * 4]
+    assert "chains" in rows["error"][3] and "foo:// is not read" in rows["error"][4]
+    for code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"):
+        error = ClientError({"Error": {"Code": code, "Message": "no entry"}}, "GetObject")
+        failed = translate_boto_error(error)
+        assert isinstance(failed, PermissionError)
+        with pytest.raises(OSError, match=r"s3://bulk/1.png: no entry; check the service"):
+            reading._of_object("s3://bulk/1.png", failed)
+    with pytest.raises(OSError, match=r"s3://none/1.png: .*bucket does not exist"):
+        reading.PhotoReader()([listing.Listed("s3://none/1.png")])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(403, Reason.PERMISSION), (410, Reason.MISSING), (401, None), (429, None), (503, None)],
+)
+def test_a_web_server_refuses_a_photo_or_everything(status: int, reason: Reason | None) -> None:
+    request: Any = SimpleNamespace(real_url="http://a/1.png")
+    error = ClientResponseError(request, (), status=status, message="no")
+    if reason is None:
+        with pytest.raises(OSError, match=r"^http://a/1.png: "):
+            reading._of_object("http://a/1.png", error)
+        return
+    fetched = reading._of_object("http://a/1.png", error)
+    assert isinstance(fetched, reading.Refused) and fetched.reason is reason
+
+
+def test_photos_of_each_host_are_read_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Host:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def _strip_protocol(self, uri: str) -> str:
+            return uri.split("/", 3)[3]
+
+        def cat_ranges(self, paths: list[str], *_: Any, **__: Any) -> list[bytes]:
+            return [f"{self.name} {path}".encode() for path in paths]
+
+    hosts = {name: Host(name) for name in "ab"}
+    monkeypatch.setattr(uris, "_file_system", lambda scheme, host: hosts[host])
+    photos = [listing.Listed(f"ftp://{host}/1.jpg") for host in "aba"]
+    assert reading.PhotoReader()(photos) == [b"a 1.jpg", b"b 1.jpg", b"a 1.jpg"]
 
 
 def test_each_bad_photo_is_a_row_with_its_reason(
