@@ -12,9 +12,10 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.tables import evaluate_tables
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
-from fashion_ops.inference.predictions import detect, landmark_tables
+from fashion_ops.inference.predictions import detect, landmarks_with
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
+from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Params, load_params
 from fashion_ops.steps import (
@@ -77,7 +78,8 @@ def evaluate(params: Params, ws: Workspace, device: torch.device) -> dict[str, f
     pipeline = LandmarkPipeline(LandmarkPredictor.load(ws.landmarker, device), {}, {})
     source = DetectedBoxes(Detector.load(ws.detector, device), catalog.image)
     detections = detect(source, images, params.evaluate.max_detections)
-    tables = landmark_tables(pipeline, catalog, garments, "ground-truth boxes", variants=("universal",))
+    boxes = {"truth_boxes": garments}
+    tables = landmarks_with(loaded([pipeline]), catalog, boxes, variants=("universal",))["truth_boxes"]
     result = evaluate_tables(images, garments, tables, {"detector": detections}, detector=detections)
     assert result.boxes is not None
     return {

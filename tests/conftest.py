@@ -25,12 +25,16 @@ LONGEST = (
     "behaviour/test_learning.py",
     "pipelines/test_assets.py",
     "distributed/test_ray_cluster.py",
+    "distributed/test_train_group.py",
+    "distributed/test_block_runners.py",
     "behaviour/test_learning_detection.py",
     "pipelines/test_kills.py",
     "pipelines/test_automation.py",
     "behaviour/test_learning_alignment.py",
     "distributed/test_fan_out.py",
     "services/test_services.py",
+    "methods/test_fake_cuda.py",
+    "distributed/test_map_blocks.py",
 )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,9 @@ import numpy as np
 from fashion_ops.catalog.sources.archive import named_after
 from fashion_ops.commands.shared import print_status
 from fashion_ops.distributed.job_store import scratch
-from fashion_ops.distributed.payload import Files, as_arrays, pack_folder, unpack_folder
+from fashion_ops.distributed.payload import Files, as_arrays, code_digest, pack_folder, unpack_folder
 from fashion_ops.files.uris import absolute, is_uri, scheme_of
-from fashion_ops.inference.bulk.blocks import Block, BlockPredictor, PhotoPredictor
+from fashion_ops.inference.bulk.blocks import Block, BlockPredictor, PhotoPredictor, spare
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.manifest import Identity
 from fashion_ops.inference.bulk.reading import Fetch, Fetched, PhotoReader
@@ -91,6 +92,7 @@ class LoadModels:
         runtime: torch, onnx or openvino.
         min_score: lowest score of a garment.
         device: of torch, see ``select_device``.
+        threads: CPU threads of the other runtimes; 0 uses all cores.
         store: the actor that reads photos on the driver's disk; None where every process can.
     """
 
@@ -99,6 +101,7 @@ class LoadModels:
     runtime: Runtime
     min_score: float
     device: str
+    threads: int = 0
     store: Any = None
 
     def __call__(self) -> BlockPredictor:
@@ -107,12 +110,12 @@ class LoadModels:
             unpack_folder(self.files, folder)
             place = folder if (folder / "landmarker").is_dir() else folder / "detector"
             with named_after(self.origin, place):
-                predictor = open_models(place, self.runtime, self.device)
+                predictor = open_models(place, self.runtime, self.device, self.threads)
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
         return BlockPredictor(predictor, fetch, self.min_score, BATCH)
 
 
-def open_models(folder: Path, runtime: Runtime, device: str) -> PhotoPredictor:
+def open_models(folder: Path, runtime: Runtime, device: str, threads: int = 0) -> PhotoPredictor:
     """Load all models of a bundle in torch, or one detector in any runtime; raises as these do."""
     from fashion_ops.inference.edge import EdgePredictor
     from fashion_ops.inference.predictor import Predictor
@@ -121,7 +124,7 @@ def open_models(folder: Path, runtime: Runtime, device: str) -> PhotoPredictor:
     where = select_device(device) if runtime == "torch" else CPU
     if runtime == "torch" and (folder / "landmarker").is_dir():
         return Predictor.load(folder, where)
-    return EdgePredictor.load(folder, runtime, where)
+    return EdgePredictor.load(folder, runtime, where, threads)
 
 
 class PhotoStore:
@@ -147,9 +150,13 @@ class RemotePhotos:
     def __call__(self, photos: Sequence[Listed]) -> list[Fetched]:
         """The bytes of photos; raises as ``PhotoReader``."""
         import ray
+        from ray.exceptions import RayTaskError
 
         there = [p for p in photos if not is_uri(p.table or p.uri)]
-        fetched = iter(ray.get(self._store.fetch.remote(self._worker, there)) if there else ())
+        try:
+            fetched = iter(ray.get(self._store.fetch.remote(self._worker, there)) if there else ())
+        except RayTaskError as error:  # its text is a traceback
+            raise error.cause or error from None
         here = iter(self._read([p for p in photos if is_uri(p.table or p.uri)]))
         return [next(here if is_uri(p.table or p.uri) else fetched) for p in photos]
 
@@ -179,7 +186,13 @@ def predict_table(
         [source if is_uri(source) else absolute(source) for source in sources],
         model.name,
         digest.hexdigest(),
-        {"--min-score": model.min_score, "--runtime": model.runtime, "photos at once": BATCH},
+        {
+            "--min-score": model.min_score,
+            "--runtime": model.runtime,
+            "photos at once": BATCH,
+            "torch": version("torch"),
+            "code of fashion_ops": code_digest()[:16],
+        },
     )
     with bulk_run(table, identity) as run:
         if run.left:
@@ -214,7 +227,7 @@ def _computer(
     cluster = bool(os.environ.get("RAY_ADDRESS"))
     schemes = {scheme_of(source) for source in run.manifest.identity.sources}
     cores = len(os.sched_getaffinity(0)) // settings.cpus_per_task
-    few = run.left <= FEW and not cluster
+    few = run.manifest.photos <= FEW and not cluster  # not those left: other threads, other bits
     if "memory" in schemes or few or (not cluster and cores < 2):
         return lambda blocks: _map_here(blocks, load)
     from fashion_ops.distributed.cluster import connect
@@ -222,17 +235,24 @@ def _computer(
 
     def compute(blocks: Blocks) -> Iterator[tuple[str, bytes]]:
         connect(settings)
-        apart = cluster and bool(schemes & {"", "file"})  # the workers cannot see the photos
-        here = replace(load, store=_start_store()) if apart else load
-        return map_blocks(blocks, here, _with_gpus(settings), step="predict")
+        # The workers of a cluster cannot see this disk; a table of any place may name photos on it.
+        store = _start_store() if cluster else None
+        make = replace(load, threads=settings.cpus_per_task, store=store)
+        own = _with_gpus(settings, load.runtime)
+        return spare(blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True))
 
     return compute
 
 
-def _with_gpus(settings: Distributed) -> Distributed:
-    """The settings with ``GPUS`` of a GPU for an actor, where Ray has GPUs and they name none."""
+def _with_gpus(settings: Distributed, runtime: Runtime) -> Distributed:
+    """The settings with ``GPUS`` of a GPU for an actor, where Ray has GPUs and they name none.
+
+    Runtimes other than torch run on the CPU and get none.
+    """
     import ray
 
+    if runtime != "torch":
+        return settings.model_copy(update={"gpus_per_task": 0.0})
     if settings.gpus_per_task or settings.device == "cpu" or not ray.cluster_resources().get("GPU"):
         return settings
     return settings.model_copy(update={"gpus_per_task": GPUS})

@@ -96,31 +96,35 @@ def predict(
 def _predict_few(
     given: list[str], out: Path, model: str, min_score: float, runtime: "Runtime", device: str
 ) -> None:
-    """Write JSON and a drawing of each photo.
+    """Write JSON and a drawing of each photo; the others are done where some are no photo.
 
     Raises:
-        ValueError: one of them is no photo but a folder, a glob, a table or a URI.
+        ValueError: none of them is a photo: they are folders, globs, tables or URIs.
     """
     from fashion_ops.commands.result_names import result_names
     from fashion_ops.inference.bulk.listing import kind_of
 
-    for photo in given:
-        if kind := kind_of(photo):
-            raise ValueError(
-                f"{photo}: is {kind}; predict its photos with --table FOLDER, or name photos"
-            )
-    photos = [Path(photo) for photo in given]
+    others = {photo: kind for photo in given if (kind := kind_of(photo))}
+    refusals = [
+        ValueError(f"{photo}: is {kind}; predict its photos with --table FOLDER, or name photos")
+        for photo, kind in others.items()
+    ]
+    photos = [Path(photo) for photo in given if photo not in others]
+    if not photos:
+        raise refusals[0]
     names = result_names(photos, out)
     predictor = load_predictor(model, runtime, device)
-    failed = 0
+    for refusal in refusals:
+        report(refusal)
+    failed = len(refusals)
     for photo, name in zip(photos, names, strict=True):
         try:
             typer.echo(_predict_photo(predictor, photo, out / name, min_score))
         except Exception as error:  # whatever it is, the other photos are done
             report(error)
             failed += 1
-    if failed and len(photos) > 1:
-        complain(f"{failed} of {len(photos)} photos failed, as said above; the others are done")
+    if failed and len(given) > 1:
+        complain(f"{failed} of {len(given)} photos failed, as said above; the others are done")
     if failed:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import torch
 from pydantic import BaseModel
 
 from fashion_ops.distributed.job_store import scratch
-from fashion_ops.distributed.payload import Files, pack_folder, unpack_folder
+from fashion_ops.distributed.payload import Files, code_digest, pack_folder, unpack_folder
 from fashion_ops.methods.parts.blocks import (
     Block,
     Blocks,
@@ -132,7 +132,7 @@ class RayRunner:
     @cached_property
     def _folder(self) -> Path:
         """Where the results of blocks are kept; its name is a hash of models, settings and code."""
-        key = digest((self._make, _code(), torch.__version__))
+        key = digest((self._make, code_digest(), torch.__version__))
         return self._checkpoints / f"{self._step}-blocks-{key[:16]}"
 
 
@@ -224,13 +224,6 @@ def _update(update: Callable[[bytes], None], value: Any) -> None:
     update(f"{type(value).__name__} {len(content)} {len(parts)} ".encode() + content)
     for part in parts:
         _update(update, part)
-
-
-@cache
-def _code() -> str:
-    """sha256 of the code of this package: with other code a block may have another result."""
-    files = sorted(Path(__file__).parent.parent.rglob("*.py"))
-    return digest([path.read_bytes() for path in files])
 
 
 def _read(path: Path) -> tuple[Hardware, Any] | None:

@@ -33,8 +33,17 @@ _RESULTS = pa.schema({"number": pa.int64(), "result": pa.large_binary(), "failed
 Make = Callable[[], Callable[[Any], Any]]
 
 
+class ModelsLost(WorkerLost):
+    """Loading the models has killed the process too often."""
+
+
 def map_blocks(
-    blocks: Iterable[tuple[str, Any]], make: Make, settings: Distributed, *, step: str
+    blocks: Iterable[tuple[str, Any]],
+    make: Make,
+    settings: Distributed,
+    *,
+    step: str,
+    keep_lost: bool = False,
 ) -> Iterator[tuple[str, Any]]:
     """Compute each block by an actor of a pool, and yield the results as they arrive.
 
@@ -47,13 +56,14 @@ def map_blocks(
         settings: CPUs and GPUs of an actor; ``max_retries`` of a block whose actor dies or that raises
             ConnectionError or TimeoutError.
         step: name of the step, for messages.
+        keep_lost: whether the result of a block that is lost is its WorkerLost, and the others go on.
 
     Yields:
         (name, result) of every block once, in the order in which they are done.
 
     Raises:
-        WorkerLost: a block, or loading the models, has killed an actor more than ``max_retries`` times;
-            names the block.
+        WorkerLost: a block has killed its actor more than ``max_retries`` times; names the block. Or
+            Ray itself is lost, or loading the models has killed an actor as often (``ModelsLost``).
         ValueError: no node has as many CPUs and GPUs as an actor needs.
         Exception: what ``make`` or its function raised; no further block is computed.
     """
@@ -66,7 +76,8 @@ def map_blocks(
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     feed: Any = ray.remote(Feed).options(num_cpus=0, scheduling_strategy=here).remote()
     try:
-        yield from _Pool(feed, make, settings, gpus, step).map(itertools.chain([first], source))
+        pool = _Pool(feed, make, settings, gpus, keep_lost=keep_lost)
+        yield from pool.map(itertools.chain([first], source))
     except RayError as error:
         raise WorkerLost(f"{step}: {str(error).splitlines()[0]}") from error
     finally:
@@ -76,8 +87,10 @@ def map_blocks(
 class _Pool:
     """The driver's side of one ``map_blocks``: hands out blocks, takes results."""
 
-    def __init__(self, feed: Any, make: Make, settings: Distributed, gpus: float, step: str) -> None:
-        self._feed, self._settings, self._gpus, self._step = feed, settings, gpus, step
+    def __init__(
+        self, feed: Any, make: Make, settings: Distributed, gpus: float, *, keep_lost: bool
+    ) -> None:
+        self._feed, self._settings, self._gpus, self._keep_lost = feed, settings, gpus, keep_lost
         self._make = ray.put(make)
         self._running: dict[int, str] = {}  # name of each unfinished block by its number
 
@@ -97,7 +110,8 @@ class _Pool:
                     continue
                 self._feed.done.remote(row["number"])
                 result = cloudpickle.loads(row["result"])
-                if row["failed"]:
+                lost = isinstance(result, WorkerLost) and not isinstance(result, ModelsLost)
+                if row["failed"] and not (self._keep_lost and lost):
                     raise result
                 self._hand_out(numbered)
                 yield name, result
@@ -175,7 +189,7 @@ class _Actor:
         actor = ray.get_runtime_context().get_actor_id()
         deaths: int = ray.get(feed.load.remote(actor))
         if deaths > max_retries:  # Ray would start it again for ever
-            self._error = WorkerLost(
+            self._error = ModelsLost(
                 "the models: their process dies while it loads them; give it more memory, see Ray's log"
             )
             return

@@ -3,9 +3,11 @@
 A worker shares no file system with the driver, so a folder is sent as ``{name: bytes}``.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,3 +222,13 @@ def count_devices(requested: int, batch_size: int, samples: int) -> int:
 def even_share(most: int, batch: int) -> int:
     """The largest number of devices, up to ``most``, that split a batch evenly; at least 1."""
     return max((n for n in range(1, most + 1) if batch % n == 0), default=1)
+
+
+@cache
+def code_digest() -> str:
+    """sha256 of the code of this package: with other code a result may be another."""
+    sha256 = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
+        data = path.read_bytes()
+        sha256.update(f"{len(data)} ".encode() + data)
+    return sha256.hexdigest()

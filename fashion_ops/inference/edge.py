@@ -30,20 +30,23 @@ class EdgePredictor:
     detector: Detector
 
     @classmethod
-    def load(cls, folder: Path, runtime: Runtime, device: torch.device) -> "EdgePredictor":
+    def load(
+        cls, folder: Path, runtime: Runtime, device: torch.device, threads: int = 0
+    ) -> "EdgePredictor":
         """Read a detector.
 
         Args:
             folder: an exported folder or, for the runtime torch, one written by ``train_detector``.
             runtime: ``torch``, ``onnx`` or ``openvino``.
             device: where torch runs; the other runtimes run on the CPU.
+            threads: CPU threads of the other runtimes; 0 uses all cores.
 
         Raises:
             FileNotFoundError: ``folder`` holds no such detector.
             ValueError: a file of it is invalid, or it is for another runtime.
         """
         if runtime != "torch":
-            return cls(ExportedDetector.open(folder, runtime))
+            return cls(ExportedDetector.open(folder, runtime, threads=threads))
         if (folder / GRAPH).is_file():
             raise ValueError(
                 f"{folder}: is an export for {Graph.read(folder).format}; torch runs the trained "

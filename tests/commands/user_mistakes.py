@@ -210,11 +210,11 @@ INPUTS = [
     Mistake(
         "nothing to box",
         "train_box_detector",
-        "images.parquet: is missing",
+        "garments.parquet: no such file",
         INGEST,
         put("params.yaml", "train_box_detector: {kind: cascade_rcnn}"),
     ),
-    Mistake("no groups", "train_landmarker", "grouping.json: is missing", "`fashion-ops aggregate`"),
+    Mistake("nothing to land on", "train_landmarker", "garments.parquet: no such file", INGEST),
     Mistake("nothing to evaluate", "evaluate", "images.parquet: is missing", INGEST),
     Mistake("nothing to finetune", "finetune --category skirt", "is missing", "`fashion-ops"),
     Mistake("nothing to refine", "refine --category skirt", "is missing", "`fashion-ops"),

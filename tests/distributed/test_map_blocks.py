@@ -9,11 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bulk_photos
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import ray
+from bulk_photos import MeanPredictor, write_photos
 
+from fashion_ops.commands import bulk
 from fashion_ops.distributed.driver import WorkerLost
-from fashion_ops.distributed.map_blocks import map_blocks
+from fashion_ops.distributed.map_blocks import ModelsLost, map_blocks
+from fashion_ops.inference.bulk.blocks import KILLED, Block, BlockPredictor, spare
+from fashion_ops.inference.bulk.listing import Listed
+from fashion_ops.inference.bulk.reading import PhotoReader
+from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.params import Distributed
 
 
@@ -24,7 +33,8 @@ def local_ray() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", folder)
         patch.delenv("RAY_ADDRESS", raising=False)
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import tests
+        for module in (sys.modules[__name__], bulk_photos):  # workers can't import tests
+            ray.cloudpickle.register_pickle_by_value(module)
         yield
         ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,8 +106,11 @@ def test_models_that_kill_the_process_which_loads_them_are_an_error(tmp_path: Pa
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    with pytest.raises(WorkerLost, match=r"^the models: their process dies while it loads them; give"):
-        run([("one", 1)], load, max_retries=1)
+    with pytest.raises(ModelsLost, match=r"^the models: their process dies while it loads them; give"):
+        for _ in map_blocks(
+            [("one", 1)], load, Distributed(max_retries=1), step="predict", keep_lost=True
+        ):
+            pass  # no block is lost by them
     assert len(list(tmp_path.glob("death-*"))) == 2
 
 
@@ -110,6 +123,47 @@ def test_errors_of_model_and_block_arrive_as_they_were(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match=r"^models/landmarker: no model$"):
         run([("good", 2)], broken)
+
+
+class DeadlyPredictor(MeanPredictor):
+    """Kills its process at a photo of grey 8."""
+
+    def _garments(self, photo: Photo, min_score: float) -> list[Any]:
+        if photo.pixels.mean() == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._garments(photo, min_score)
+
+
+def test_a_photo_that_always_kills_is_a_row(tmp_path: Path) -> None:
+    photos = [Listed(str(path)) for path in write_photos(tmp_path, 12)]
+    blocks = [(str(at // 4), Block(at + 1, photos[at : at + 4])) for at in (0, 4, 8)]
+    settings = Distributed(max_retries=0)
+
+    def load() -> BlockPredictor:
+        return BlockPredictor(DeadlyPredictor(), PhotoReader(), 0.0, 8)
+
+    def pool(given: Any) -> Iterator[tuple[str, Any]]:
+        return map_blocks(given, load, settings, step="predict", keep_lost=True)
+
+    parts = dict(spare(iter(blocks), pool))
+    here = BlockPredictor(MeanPredictor(), PhotoReader(), 0.0, 8)
+    rows = [pq.read_table(pa.BufferReader(parts[name])).to_pylist() for name, _ in blocks]
+    good = [pq.read_table(pa.BufferReader(here(block))).to_pylist() for _, block in blocks]
+    killed = rows[1].pop(3)
+    assert (killed["image_id"], killed["reason"]) == (8, KILLED)
+    assert killed["error"].startswith(photos[7].uri) and good[1].pop(3)["reason"] == ""
+    assert rows == good
+
+
+def test_what_the_store_of_photos_raises_arrives_as_it_was(tmp_path: Path) -> None:
+    store = ray.remote(bulk.PhotoStore).options(num_cpus=0).remote()
+    photo = write_photos(tmp_path, 1)[0]
+    read = bulk.RemotePhotos(store)
+    assert read([Listed(str(photo))]) == [photo.read_bytes()]
+    with pytest.raises(FileNotFoundError, match=r"^\S*none.parquet: is missing") as caught:
+        read([Listed("x", str(tmp_path / "none.parquet"), 0)])
+    assert type(caught.value) is FileNotFoundError and "\n" not in str(caught.value)
+    ray.kill(store)
 
 
 def test_no_blocks_start_nothing() -> None:

@@ -1,5 +1,6 @@
 """Bulk prediction: every photo of every kind of source is one row, whatever dies or is broken."""
 
+import errno
 import json
 import os
 import random
@@ -8,8 +9,9 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bulk_photos
@@ -19,17 +21,23 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import ClientResponseError
+from botocore.exceptions import ClientError
 from bulk_photos import MeanPredictor, predict_here, write_photos
 from moto.server import ThreadedMotoServer
 from PIL import Image
+from s3fs.errors import translate_boto_error
 
 from fashion_ops import progress
 from fashion_ops.catalog.quarantine import Reason
+from fashion_ops.commands import bulk
 from fashion_ops.files import uris
 from fashion_ops.files.outputs import OutputRefused
-from fashion_ops.inference.bulk import listing, manifest, reading
-from fashion_ops.inference.bulk.blocks import FAILED
-from fashion_ops.inference.bulk.results import PHOTOS, write_coco
+from fashion_ops.inference.bulk import listing, manifest, reading, results
+from fashion_ops.inference.bulk.blocks import FAILED, KILLED, Block, BlockPredictor, Run, spare
+from fashion_ops.inference.bulk.results import PHOTOS, Summary, write_coco
+from fashion_ops.inference.bulk.run import BulkRun
+from fashion_ops.params import Distributed
 from fashion_ops.taxonomy import CATEGORIES
 
 KILLS = 10 if "FASHION_OPS_LONG" in os.environ else 2
@@ -133,7 +141,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
     s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
     uris._file_system.cache_clear()
-    monkeypatch.setattr(uris, "_file_system", lambda scheme, host: s3)
+    opened = uris._file_system
+    monkeypatch.setattr(
+        uris, "_file_system", lambda scheme, host: s3 if scheme == "s3" else opened(scheme, host)
+    )
     yield s3
     server.stop()
 
@@ -150,6 +161,61 @@ def test_a_bucket_is_listed_page_by_page_and_read(
     assert not rows["reason"].any()
     predict_here(tmp_path / "some", ["s3://bulk/shop/sub/*1.png"])
     assert table(tmp_path / "some")["uri"].to_list() == ["s3://bulk/shop/sub/000001.png"]
+
+
+def test_only_what_is_wrong_with_an_object_itself_is_a_row(
+    bucket: Any, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.pipe("bulk/odd/empty.png", b"")
+    bucket.pipe("bulk/odd/good.png", (shop / "000000.png").read_bytes())
+    odd = [f"s3://bulk/odd/{name}.png" for name in ("empty", "good", "gone", "a::b")]
+    odd += ["foo://x/1.png", "s3://no bucket/1.png"]
+    pq.write_table(pa.table({"uri": odd}), tmp_path / "t.parquet")
+    predict_here(tmp_path / "out", [str(tmp_path / "t.parquet")])
+    rows = table(tmp_path / "out")
+    missing = Reason.MISSING.value
+    assert rows["reason"].to_list() == [Reason.UNDECODABLE.value, "", *[missing] * 4]
+    assert "chains" in rows["error"][3] and "foo:// is not read" in rows["error"][4]
+    for code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"):
+        error = ClientError({"Error": {"Code": code, "Message": "no entry"}}, "GetObject")
+        failed = translate_boto_error(error)
+        assert isinstance(failed, PermissionError)
+        with pytest.raises(OSError, match=r"s3://bulk/1.png: no entry; check the service"):
+            reading._of_object("s3://bulk/1.png", failed)
+    with pytest.raises(OSError, match=r"s3://none/1.png: .*bucket does not exist"):
+        reading.PhotoReader()([listing.Listed("s3://none/1.png")])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(403, Reason.PERMISSION), (410, Reason.MISSING), (401, None), (429, None), (503, None)],
+)
+def test_a_web_server_refuses_a_photo_or_everything(status: int, reason: Reason | None) -> None:
+    request: Any = SimpleNamespace(real_url="http://a/1.png")
+    error = ClientResponseError(request, (), status=status, message="no")
+    if reason is None:
+        with pytest.raises(OSError, match=r"^http://a/1.png: "):
+            reading._of_object("http://a/1.png", error)
+        return
+    fetched = reading._of_object("http://a/1.png", error)
+    assert isinstance(fetched, reading.Refused) and fetched.reason is reason
+
+
+def test_photos_of_each_host_are_read_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Host:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def _strip_protocol(self, uri: str) -> str:
+            return uri.split("/", 3)[3]
+
+        def cat_ranges(self, paths: list[str], *_: Any, **__: Any) -> list[bytes]:
+            return [f"{self.name} {path}".encode() for path in paths]
+
+    hosts = {name: Host(name) for name in "ab"}
+    monkeypatch.setattr(uris, "_file_system", lambda scheme, host: hosts[host])
+    photos = [listing.Listed(f"ftp://{host}/1.jpg") for host in "aba"]
+    assert reading.PhotoReader()(photos) == [b"a 1.jpg", b"b 1.jpg", b"a 1.jpg"]
 
 
 def test_each_bad_photo_is_a_row_with_its_reason(
@@ -230,6 +296,96 @@ def test_a_finished_run_computes_nothing_and_a_damaged_part_again(shop: Path, tm
     pd.testing.assert_frame_equal(table(out), before)
 
 
+def test_a_part_that_cannot_be_read_now_stays(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_here(tmp_path, [str(shop)])
+
+    def stale(*_: Any) -> Any:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(results.pq, "read_metadata", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        predict_here(tmp_path, [str(shop)])
+    assert (tmp_path / "photos" / "part-000000.parquet").is_file()
+
+
+def lose(deadly: Callable[[Block], bool], started: list[str]) -> Run:
+    """Stands for ``map_blocks`` that keeps lost blocks; single photos come last one first."""
+    predict = BlockPredictor(MeanPredictor(), reading.PhotoReader(), 0.0, 8)
+
+    def run(blocks: Iterator[tuple[str, Block]]) -> Iterator[tuple[str, bytes | Exception]]:
+        given = list(blocks)
+        for name, block in reversed(given) if "/" in given[0][0] else given:
+            started.append(name)
+            yield name, RuntimeError(f"{name} lost") if deadly(block) else predict(block)
+
+    return run
+
+
+def blocks_of(folder: Path, number: int, size: int) -> Iterator[tuple[str, Block]]:
+    photos = [listing.Listed(str(path)) for path in write_photos(folder, number)]
+    for at in range(0, number, size):
+        yield str(at // size), Block(at + 1, photos[at : at + size])
+
+
+def test_photos_of_lost_blocks_are_computed_once_each_by_themselves(tmp_path: Path) -> None:
+    started: list[str] = []
+    deadly = {f"00000{n}.png" for n in (5, 6, 9)}
+    run = lose(lambda b: any(Path(p.uri).name in deadly for p in b.photos), started)
+    parts = dict(spare(blocks_of(tmp_path, 10, 3), run))  # the fourth block has one photo
+    assert started == [*"0123", "3/0", "2/2", "2/1", "2/0", "1/2", "1/1", "1/0"]
+    tables = [pq.read_table(pa.BufferReader(parts[str(n)])) for n in range(4)]
+    rows = pa.concat_tables(tables).to_pandas()
+    assert rows["image_id"].to_list() == [*range(1, 11)]
+    assert rows["reason"].to_list() == [KILLED if n in (5, 6, 9) else "" for n in range(10)]
+    assert all(Path(uri).name in deadly for uri in rows["uri"][rows["reason"] != ""])
+    assert rows["garments"].map(len).to_list() == [int(n not in (5, 6, 9)) for n in range(10)]
+    summary = Summary()
+    for name, part in parts.items():
+        summary.add(int(name), pq.read_metadata(pa.BufferReader(part)))
+    assert (summary.photos, summary.garments, summary.reasons) == (10, 7, {KILLED: 3})
+
+
+@pytest.mark.parametrize(("photos", "begun"), [(40, 3), (3, 4)])
+def test_models_that_kill_their_process_end_the_run(tmp_path: Path, photos: int, begun: int) -> None:
+    started: list[str] = []
+    with pytest.raises(RuntimeError, match="lost"):
+        list(spare(blocks_of(tmp_path, photos, 3), lose(lambda _: True, started)))
+    assert len(started) == begun
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_actors_get_the_disk_of_the_driver_and_devices_of_their_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: bulk.Runtime
+) -> None:
+    """A remote table may name photos on the driver's disk; of 80 photos one is left."""
+    from fashion_ops.distributed import cluster, map_blocks
+
+    pools: list[tuple[bulk.LoadModels, Distributed]] = []
+
+    def pool(_: Any, make: Any, settings: Any, **__: Any) -> Iterator[tuple[str, bytes]]:
+        pools.append((make, settings))
+        yield from ()
+
+    monkeypatch.setattr(cluster, "connect", lambda _: None)
+    monkeypatch.setattr(map_blocks, "map_blocks", pool)
+    monkeypatch.setattr(bulk, "_start_store", lambda: "store")
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 2.0})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    listed = manifest.Manifest(tmp_path, manifest.Identity(["s3://a/t.parquet"], "", "", {}), 80, 16)
+    load = bulk.LoadModels({}, "models", runtime, 0.3, "auto")
+    for address, store in (("", None), ("auto", "store")):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        compute = bulk._computer(
+            BulkRun(tmp_path, listed, Summary(photos=79)), load, Distributed(cpus_per_task=2)
+        )
+        assert list(compute(iter(()))) == []
+        make, settings = pools.pop()
+        assert make.store == store and make.threads == 2
+        assert settings.gpus_per_task == (0.5 if runtime == "torch" else 0.0)
+
+
 def test_other_photos_models_settings_and_folders_are_refused(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict_here(out, [str(shop)])
@@ -249,6 +405,31 @@ def test_other_photos_models_settings_and_folders_are_refused(shop: Path, tmp_pa
     with pytest.raises(OutputRefused, match="is no folder"):
         predict_here(tmp_path / "file", [str(shop)])
     assert {path: path.read_bytes() for path in out.rglob("*.parquet")} == before
+
+
+def test_a_run_goes_on_only_with_the_same_torch_and_code(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: bulk.LoadModels) -> BlockPredictor:
+        return BlockPredictor(MeanPredictor(), reading.PhotoReader(), 0.0, 8)
+
+    monkeypatch.setattr(bulk.Model, "files", lambda _: {"landmarker/x": b"1"})
+    monkeypatch.setattr(bulk.LoadModels, "__call__", load)
+    model = bulk.Model("mean", tmp_path, "torch", 0.0)
+
+    def predict() -> None:
+        bulk.predict_table([str(shop)], tmp_path / "out", model, Distributed(), coco=False)
+
+    predict()
+    predict()
+    assert len(table(tmp_path / "out")) == 7
+    for name, other, error in (
+        ("version", lambda _: "0", r"holds results for torch \S+, not 0;"),
+        ("code_digest", lambda: "0", r"holds results for code of fashion_ops \w+, not 0;"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(OutputRefused, match=error):
+            patch.setattr(bulk, name, other)
+            predict()
 
 
 def test_coco_results_have_the_landmarks_in_their_slots(shop: Path, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_figure_7_joins_both_by_one_pair_of_networks(aligned, localiser, monkeyp
     """Its numbers are those of its two tables; the networks are trained once, for `epochs`."""
     lengths = []
 
-    def trained(config, points, read_image, *, landmarks="fld8", seed):
+    def trained(config, points, read_image, *, landmarks="fld8", seed, options):
         lengths.append(config.epochs)
         return localiser.landmarks if landmarks == "fld8" else localiser.joints
 

@@ -8,6 +8,8 @@ import pytest
 from fashion_ops.methods.alignment.crops import frame_of
 from fashion_ops.methods.alignment.data import Shapes, Split
 from fashion_ops.methods.alignment.idpr.inference import max_sum
+from fashion_ops.methods.parts.device import CPU
+from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import DfaStage, Params
 from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace
@@ -60,7 +62,7 @@ def config(monkeypatch, tmp_path):
     """A config whose runs are known."""
 
     def opened(config, source):
-        known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0)
+        known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0, CPU, TrainerOptions())
         points = point_set("lsp14" if source == "lsp" else "fld8")
         known.__dict__ |= {
             "test": split_of(points, (0, 0, 100, 50)),
@@ -129,9 +131,9 @@ def test_all_rows_have_equal_steps(inherit, tmp_path, monkeypatch):
         def chain(self, name, epochs):
             return lengths.get(f"{runs._slug(name)}-{epochs}", [])
 
-    monkeypatch.setattr(runs.TrainedStage, "load", lambda folder: None)
+    monkeypatch.setattr(runs.TrainedStage, "load", lambda folder, device: None)
     monkeypatch.setattr(runs, "read_estimates", lambda path: {})
-    made = Chain(tmp_path, DfaStage(epochs=9, inherit=inherit), None, 0)
+    made = Chain(tmp_path, DfaStage(epochs=9, inherit=inherit), None, 0, CPU, TrainerOptions())
     for link in (STAGE_1, STAGE_2):
         made.row(link, link=True)
     for name in ROWS:
@@ -163,7 +165,7 @@ def test_deeppose_and_idpr_have_as_many(tmp_path, monkeypatch):
             seen.append((name, self.epochs(ROWS[name].stage, link)))
             return None, {}
 
-    made = Faked(tmp_path, DfaStage(epochs=9), None, 0)
+    made = Faked(tmp_path, DfaStage(epochs=9), None, 0, CPU, TrainerOptions())
     made.__dict__ |= {"train": split, "test": split, "kind": "person"}
     made._deeppose()
     assert seen == [("1 direct regression", 3), ("DeepPose", 3)]  # 3 in each of its stages

@@ -4,7 +4,7 @@ While the network computes, a thread fetches the next photos. Several photos go 
 once; which ones depends only on the block, so a block that is computed again has the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +16,7 @@ from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.reading import Fetch, Fetched
-from fashion_ops.inference.bulk.results import PhotoResult, part_bytes
+from fashion_ops.inference.bulk.results import PhotoResult, join_parts, part_bytes
 from fashion_ops.methods.centernet.deploy.photo import Photo, refused_photo
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FETCHED = 16  # photos whose bytes are fetched at a time
 FAILED = "prediction failed"  # a reason of its own: the photo was read, the models raised
+KILLED = "killed its process"  # likewise: the process that predicted it by itself was gone
+MOST_LOST = 2  # blocks at the start of a run; when more are lost, the models kill their process
 
 
 class PhotoPredictor(Protocol):
@@ -137,3 +139,73 @@ class BlockPredictor:
             number: PhotoResult(found, photo.size)
             for (number, photo), found in zip(batch, garments, strict=True)
         }
+
+
+Blocks = Iterator[tuple[str, Block]]
+Run = Callable[[Blocks], Iterator[tuple[str, bytes | Exception]]]
+
+
+def spare(blocks: Blocks, run: Run) -> Iterator[tuple[str, bytes]]:
+    """Compute blocks, and the photos of those that kill their process one by one to find which do.
+
+    Args:
+        blocks: (name, block).
+        run: maps them to (name, bytes of the part), in any order; to (name, error) where a block has
+            killed its process too often.
+
+    Yields:
+        (name, bytes of the part) of every block once. A photo that kills has a row that says so.
+
+    Raises:
+        Exception: the error of a block, where the models kill whatever the photo is: it is the third
+            block before any is done, or all of its photos kill.
+    """
+    given: dict[str, Block] = {}
+    lost: dict[str, Block] = {}
+    some_done = False
+
+    def giving(items: Blocks) -> Blocks:
+        for name, block in items:
+            given[name] = block
+            yield name, block
+
+    for name, result in run(giving(blocks)):
+        block = given.pop(name)
+        if isinstance(result, bytes):
+            some_done = True
+            yield name, result
+            continue
+        lost[name] = block
+        if len(lost) > MOST_LOST and not some_done:
+            raise result
+    if not lost:
+        return
+    done: dict[str, bytes | Exception] = {}  # by the name of a photo's block
+    for single, result in run(_singles(lost)):
+        done[single] = result
+        name = single.partition("/")[0]
+        names = [f"{name}/{number}" for number in range(len(lost[name].photos))]
+        if all(n in done for n in names):
+            yield name, _joined(lost[name], [done.pop(n) for n in names])
+
+
+def _singles(blocks: dict[str, Block]) -> Blocks:
+    """Yield each photo of blocks as a block ``NAME/NUMBER``."""
+    for name, block in blocks.items():
+        for number, photo in enumerate(block.photos):
+            yield f"{name}/{number}", Block(block.first_id + number, [photo])
+
+
+def _joined(block: Block, results: list[bytes | Exception]) -> bytes:
+    """The part of a block from those of its photos; raises as ``spare``."""
+    errors = [result for result in results if isinstance(result, Exception)]
+    if len(errors) == len(results) > 1:
+        raise errors[0]
+    parts = []
+    for number, (photo, result) in enumerate(zip(block.photos, results, strict=True)):
+        if isinstance(result, Exception):
+            line = f"{photo.uri}: its process died each time; see Ray's log of the worker"
+            killed = PhotoResult([], reason=KILLED, error=line)
+            result = part_bytes(block.first_id + number, [photo.uri], [killed])
+        parts.append(result)
+    return join_parts(parts)

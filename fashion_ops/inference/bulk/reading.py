@@ -8,12 +8,19 @@ from collections.abc import Callable, Sequence
 
 from fashion_ops.catalog.images import MAX_BYTES, read_image
 from fashion_ops.catalog.quarantine import Reason, Refused
-from fashion_ops.files.uris import is_uri, open_uri, scheme_of
+from fashion_ops.files.uris import FileSystem, is_uri, open_uri
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.tables import TableReader
 
 Fetched = bytes | Refused
 Fetch = Callable[[Sequence[Listed]], list[Fetched]]
+
+# Errors of one photo. Others, such as ExpiredToken or NoSuchBucket, s3fs raises as the same classes.
+_DENIED = {"AccessDenied", "AllAccessDisabled", "InvalidObjectState", "403"}
+_HTTP = {str(status) for status in range(400, 500)} - {"401", "407", "408", "429"}
+_OF_PHOTO = _DENIED | _HTTP | {"NoSuchKey", "NoSuchVersion"}
+_EMPTY = {"InvalidRange", "416"}  # an empty object has no byte 0
+_LOCAL = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
 class PhotoReader:
@@ -27,6 +34,7 @@ class PhotoReader:
 
         Raises:
             ConnectionError, TimeoutError: a service does not answer.
+            OSError: a service refuses everything, such as expired credentials.
             ValueError: a table cannot be read.
         """
         objects = [photo.uri for photo in photos if _is_object(photo)]
@@ -52,29 +60,59 @@ def _is_object(photo: Listed) -> bool:
 
 
 def _fetch_objects(uris: Sequence[str]) -> list[Fetched]:
-    """The bytes of objects, those of one scheme at once."""
+    """The bytes of objects, those of one file system (a host, all buckets) at once."""
     found: dict[str, Fetched] = {}
-    for scheme in {scheme_of(uri) for uri in uris}:
-        mine = [uri for uri in uris if scheme_of(uri) == scheme]
-        fs, paths = open_uri(mine[0])[0], [open_uri(uri)[1] for uri in mine]
+    groups: dict[int, tuple[FileSystem, list[str], list[str]]] = {}  # file system, URIs, paths
+    for uri in uris:
+        try:
+            fs, path = open_uri(uri)
+        except ValueError as error:  # one odd URI among others
+            found[uri] = Refused(Reason.MISSING, str(error))
+            continue
+        _, mine, paths = groups.setdefault(id(fs), (fs, [], []))
+        mine.append(uri)
+        paths.append(path)
+    for fs, mine, paths in groups.values():
         limit = MAX_BYTES + 1  # what is longer is not fetched whole
         results = fs.cat_ranges(paths, [0] * len(paths), [limit] * len(paths), on_error="return")
-        found |= {uri: _checked(result) for uri, result in zip(mine, results, strict=True)}
+        found |= {uri: _of_object(uri, result) for uri, result in zip(mine, results, strict=True)}
     return [found[uri] for uri in uris]
 
 
-def _checked(result: bytes | Exception) -> Fetched:
-    """Bytes, if they are not too many; what was raised instead, if it is the photo's fault.
+def _of_object(uri: str, result: bytes | Exception) -> Fetched:
+    """What was read of an object; its ``Refused``, if what was raised instead is the object's fault.
 
     Raises:
-        Exception: what was raised, if it is not.
+        ConnectionError, TimeoutError: the service does not answer.
+        OSError: another fault that is not the object's, such as expired credentials; names the URI.
     """
     if isinstance(result, bytes):
-        if len(result) > MAX_BYTES:
-            return Refused(Reason.BYTES, f"more than {MAX_BYTES} bytes")
-        return result
-    if isinstance(result, FileNotFoundError | IsADirectoryError):
+        return _checked(result)
+    code = _code(result)
+    if code in _EMPTY:
+        return b""
+    if code in _OF_PHOTO or (code is None and isinstance(result, _LOCAL)):
+        if isinstance(result, PermissionError) or code in _DENIED:
+            return Refused(Reason.PERMISSION, "access denied")
         return Refused(Reason.MISSING, "no such object")
-    if isinstance(result, PermissionError):
-        return Refused(Reason.PERMISSION, "access denied")
-    raise result
+    if isinstance(result, ValueError) or type(result).__name__ == "ParamValidationError":
+        return Refused(Reason.MISSING, f"cannot be asked for: {result}")
+    if code is None or isinstance(result, ConnectionError | TimeoutError):
+        raise result
+    raise OSError(f"{uri}: {result}; check the service and its credentials") from result
+
+
+def _code(error: Exception) -> str | None:
+    """What S3 or a web server calls an error; None where neither has answered."""
+    response = getattr(error.__cause__, "response", None)  # of botocore, which s3fs translates
+    if response is not None:
+        return str(response["Error"].get("Code", ""))
+    status = getattr(error, "status", None)  # of aiohttp
+    return None if status is None else str(status)
+
+
+def _checked(data: bytes) -> Fetched:
+    """The bytes of a photo, if they are not too many."""
+    if len(data) > MAX_BYTES:
+        return Refused(Reason.BYTES, f"more than {MAX_BYTES} bytes")
+    return data

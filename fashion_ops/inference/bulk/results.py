@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,24 @@ def part_bytes(first_id: int, uris: list[str], results: list[PhotoResult]) -> by
         "height": [r.size[1] for r in results],
         "garments": [[_garment(g) for g in r.garments] for r in results],
     }
-    counts = {
-        "garments": sum(len(r.garments) for r in results),
-        "reasons": Counter(r.reason for r in results if r.reason),
-    }
-    schema = PHOTOS.with_metadata({_COUNTS: json.dumps(counts)})
+    reasons = Counter(r.reason for r in results if r.reason)
+    return _written(pa.table(columns, PHOTOS), sum(len(r.garments) for r in results), reasons)
+
+
+def join_parts(parts: list[bytes]) -> bytes:
+    """The part file of a block whose photos lie in several, in the order of their rows."""
+    total = Summary()
+    for number, part in enumerate(parts):
+        total.add(number, pq.read_metadata(BytesIO(part)))
+    rows = pa.concat_tables([pq.read_table(BytesIO(part)) for part in parts])
+    return _written(rows, total.garments, total.reasons)
+
+
+def _written(rows: pa.Table, garments: int, reasons: Counter[str]) -> bytes:
+    """A part file of these rows with their counts."""
+    counts = json.dumps({"garments": garments, "reasons": reasons})
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema), sink, compression="zstd")
+    pq.write_table(rows.replace_schema_metadata({_COUNTS: counts}), sink, compression="zstd")
     return sink.getvalue().to_pybytes()
 
 
@@ -124,13 +136,19 @@ class Summary:
 
     @classmethod
     def of(cls, folder: Path) -> "Summary":
-        """Count what the parts in ``folder`` hold, by their ends; a damaged part is deleted."""
+        """Count what the parts in ``folder`` hold, by their ends; a damaged part is deleted.
+
+        Raises:
+            OSError: a part cannot be read now; it stays.
+        """
         summary = cls()
         for number, path in _parts(folder):
             try:
                 summary.add(number, pq.read_metadata(path))
-            except (OSError, pa.ArrowException):  # cut off when the machine lost its power
-                path.unlink()
+            except (OSError, pa.ArrowException) as error:
+                if getattr(error, "errno", None):  # of the system, not of what was read
+                    raise
+                path.unlink()  # cut off when the machine lost its power
         return summary
 
     def add(self, number: int, part: pq.FileMetaData) -> None:
