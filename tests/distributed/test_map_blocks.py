@@ -156,7 +156,7 @@ def test_a_photo_that_always_kills_is_a_row(tmp_path: Path) -> None:
 
 
 def test_what_the_store_of_photos_raises_arrives_as_it_was(tmp_path: Path) -> None:
-    store = ray.remote(bulk.PhotoStore).options(num_cpus=0).remote()
+    store: Any = ray.remote(bulk.PhotoStore).options(num_cpus=0).remote()
     photo = write_photos(tmp_path, 1)[0]
     read = bulk.RemotePhotos(store)
     assert read([Listed(str(photo))]) == [photo.read_bytes()]

@@ -182,6 +182,8 @@ def test_only_what_is_wrong_with_an_object_itself_is_a_row(
         assert isinstance(failed, PermissionError)
         with pytest.raises(OSError, match=r"s3://bulk/1.png: no entry; check the service"):
             reading._of_object("s3://bulk/1.png", failed)
+    with pytest.raises(ValueError, match=r"dropbox:// is not read here: .*install"):
+        reading.PhotoReader()([listing.Listed("dropbox://a/1.png")])
     with pytest.raises(OSError, match=r"s3://none/1.png: .*bucket does not exist"):
         reading.PhotoReader()([listing.Listed("s3://none/1.png")])
 

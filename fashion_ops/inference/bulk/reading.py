@@ -35,7 +35,7 @@ class PhotoReader:
         Raises:
             ConnectionError, TimeoutError: a service does not answer.
             OSError: a service refuses everything, such as expired credentials.
-            ValueError: a table cannot be read.
+            ValueError: a table cannot be read, or the library of a scheme is not installed.
         """
         objects = [photo.uri for photo in photos if _is_object(photo)]
         fetched = dict(zip(objects, _fetch_objects(objects), strict=True))
@@ -67,6 +67,8 @@ def _fetch_objects(uris: Sequence[str]) -> list[Fetched]:
         try:
             fs, path = open_uri(uri)
         except ValueError as error:  # one odd URI among others
+            if isinstance(error.__cause__, ImportError):  # of this installation, for all such URIs
+                raise
             found[uri] = Refused(Reason.MISSING, str(error))
             continue
         _, mine, paths = groups.setdefault(id(fs), (fs, [], []))
