@@ -125,6 +125,8 @@ class Cluster:
         except subprocess.TimeoutExpired:
             node.kill()
         if name != "head":
+            # Deleting the space takes the kernel a while, and the link's name must be free at once.
+            _succeeds("ip", "link", "del", f"fo{self._id}{name}o")
             _succeeds("ip", "netns", "del", f"fo{self._id}{name}")
 
     def processes(self, name: str, title: str) -> list[psutil.Process]:
