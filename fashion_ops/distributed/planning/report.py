@@ -47,7 +47,7 @@ def rows(plan: Plan) -> list[dict[str, Any]]:
 def as_csv(plan: Plan) -> str:
     """The records as CSV."""
     page = io.StringIO()
-    writer = csv.DictWriter[str](page, FIELDS, lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(page, FIELDS, lineterminator="\n")
     writer.writeheader()
     for row in rows(plan):
         writer.writerow({**row, "hours": f"{row['hours']:.4f}", "gpu_hours": f"{row['gpu_hours']:.4f}"})
