@@ -39,7 +39,13 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the test files by duration, longest first; the order inside a file stays."""
+    """Order the test files by duration, longest first; the order inside a file stays.
+
+    The long tests get two hours each instead of pyproject.toml's `timeout`.
+    """
+    if os.environ.get("FASHION_OPS_LONG"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(7200))
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONGEST)))
 
