@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import save_file
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentGarments
 from fashion_ops.catalog.alignment.schemas import PREDICTIONS
@@ -31,12 +30,12 @@ from fashion_ops.distributed.payload import (
     unpack_folder,
 )
 from fashion_ops.distributed.train_job import run_training
-from fashion_ops.errors.reading import read_arrays
 from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
 from fashion_ops.evaluation.normalized_error import counted, errors, ne
 from fashion_ops.evaluation.visibility import score_visibility
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import Split, kinds_of, load_split, splits_of
+from fashion_ops.methods.alignment.dfa.estimates import ESTIMATES, read_estimates, write_estimates
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
@@ -51,8 +50,6 @@ from fashion_ops.reports.alignment_stage import StageReport, write_report
 from fashion_ops.workspace import Workspace
 
 TRAIN = "train"
-ESTIMATES = "estimates.safetensors"
-_ARRAYS = ("positions", "visibility", "labels", "branch")  # of an ``Estimate``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,28 +212,6 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         params.distributed,
         ws,
     )
-
-
-def write_estimates(path: Path, estimates: dict[str, Estimate]) -> None:
-    """Write the predictions of one model of a stage as safetensors.
-
-    Args:
-        path: the file, usually named ``ESTIMATES``.
-        estimates: predictions by split; garments in the order of the catalog.
-    """
-    arrays = {
-        f"{split}.{name}": np.ascontiguousarray(getattr(estimate, name))
-        for split, estimate in estimates.items()
-        for name in _ARRAYS
-    }
-    save_file(arrays, path, metadata={"passes": str(next(iter(estimates.values())).passes)})
-
-
-def read_estimates(path: Path) -> dict[str, Estimate]:
-    """Read the file that ``write_estimates`` wrote: predictions by split, with ``passes`` set to 1."""
-    arrays = read_arrays(path)
-    splits = dict.fromkeys(name.partition(".")[0] for name in arrays)
-    return {s: Estimate(*(arrays[f"{s}.{name}"] for name in _ARRAYS), passes=1) for s in splits}
 
 
 def _open(ws: Workspace, source: str) -> AlignmentCatalog:

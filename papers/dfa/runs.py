@@ -29,13 +29,13 @@ from fashion_ops.evaluation.normalized_error import errors
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import PERSON, Split, kinds_of, load_split
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
+from fashion_ops.methods.alignment.dfa.estimates import ESTIMATES, read_estimates, write_estimates
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.targets import Space
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.params import DfaStage
-from fashion_ops.steps.dfa_stage import read_estimates, write_estimates
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, point_set
 from fashion_ops.workspace import publish, write_whole
 from papers.alignment import MEAN, MEAN_OF_TYPE, open_source
@@ -142,7 +142,7 @@ class Runs:
         folder = self.folder / f"seed{self.seed}" / f"{_slug(name)}-{epochs}"
         if not folder.is_dir():
             self._train(name, epochs, folder)
-        return TrainedStage.load(folder, self.device), read_estimates(folder / "estimates.safetensors")
+        return TrainedStage.load(folder, self.device), read_estimates(folder / ESTIMATES)
 
     def _train(self, name: str, epochs: int, folder: Path) -> None:
         row = ROWS[name]
@@ -160,7 +160,7 @@ class Runs:
         }
         with publish(folder) as fresh:
             stage.save(fresh)
-            write_estimates(fresh / "estimates.safetensors", estimates)
+            write_estimates(fresh / ESTIMATES, estimates)
             seconds = round(time.monotonic() - start, 1)
             (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 

@@ -11,6 +11,7 @@ from synthetic_alignment import read_in, write_alignment_data
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import AlignmentSamples, load_split
+from fashion_ops.methods.alignment.dfa.estimates import ESTIMATES, read_estimates
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.module import AlignmentModule
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
@@ -78,7 +79,7 @@ def test_visibility_is_scored_beside_its_trivial_answer(ws, metrics):
     """By hand from the predictions; the report prints the same numbers, and both mean shapes."""
     catalog = AlignmentCatalog(ws.alignment_catalog / "fld")
     val = load_split(catalog, "val", "all", crop_options(PARAMS.dfa_stage))
-    written = dfa_stage.read_estimates(ws.dfa("1") / "all" / dfa_stage.ESTIMATES)["val"]
+    written = read_estimates(ws.dfa("1") / "all" / ESTIMATES)["val"]
     states, truth, has = written.visibility.argmax(-1), val.rows.state, val.rows.present
     assert metrics[0]["visibility accuracy"] == pytest.approx((states == truth)[has].mean())
     assert metrics[0]["always visible"] == pytest.approx((truth == 0)[has].mean())
@@ -153,7 +154,7 @@ def test_the_folder_alone_predicts_what_the_step_wrote(ws, metrics):
     estimate = None
     for stage in ("1", "2", "3"):
         estimate = TrainedStage.load(ws.dfa(stage) / "all", CPU).predict(val.crops, estimate)
-        written = dfa_stage.read_estimates(ws.dfa(stage) / "all" / dfa_stage.ESTIMATES)["val"]
+        written = read_estimates(ws.dfa(stage) / "all" / ESTIMATES)["val"]
         np.testing.assert_allclose(estimate.positions, written.positions, atol=1e-6)
         np.testing.assert_array_equal(estimate.branch, written.branch)
     assert set(estimate.branch) == {EASY, HARD}
