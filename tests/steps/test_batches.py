@@ -97,8 +97,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repo(made: Path, tmp_path: Path) -> Repository:
-        "*.db-shm", "*.db-wal"
-    )  # DVC's; they go when its last reader closes
     root = Path(shutil.copytree(made, tmp_path / "repo", ignore=PASSING))
     repo = Repository.__new__(Repository)
     repo.ws, repo.ledger = Workspace(root), Ledger(root)
