@@ -105,10 +105,11 @@ def _accuracy_text(scores: dict[str, Any]) -> str:
     from fashion_ops.evaluation.keypoint_accuracy import PUBLISHED
 
     names, labels = scores["category_names"], ["PCK@0.2", "corner", "AUC", "EPE, px"]
-    lines = [f"{'':30} {'garments':>8}" + "".join(f" {label:>9}" for label in labels)]
+    titles = {c: _label(c, names[c]) if c in names else c for c in scores["rows"]}
+    width = max(len(published := "  mmpose, published"), *map(len, titles.values()))
+    lines = [f"{'':{width}} {'garments':>8}" + "".join(f" {label:>9}" for label in labels)]
     for row_id, (garments, *numbers) in scores["rows"].items():
-        label = _label(row_id, names[row_id]) if row_id in names else row_id
-        lines.append(f"{label:30} {garments:8d}" + "".join(f" {n:9.4f}" for n in numbers))
+        lines.append(f"{titles[row_id]:{width}} {garments:8d}" + "".join(f" {n:9.4f}" for n in numbers))
         if (ours := _our_name(row_id, names.get(row_id, ""))) in PUBLISHED:
             corner, auc, epe = PUBLISHED[ours]
             lines.append(
