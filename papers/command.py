@@ -45,7 +45,7 @@ def papers(
 @app.command()
 def deepmark(
     table: Annotated[str | None, typer.Option(help="1, 2, 4, 5, 6 or 7.")] = None,
-    figure: Annotated[str | None, typer.Option(help="4 or 12.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1, 3, 4 or 12.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/deepmark"
     ),
@@ -70,7 +70,7 @@ def agg_finetune(
     table: Annotated[
         str | None, typer.Option(help="2, 3, inference_switches or training_switches.")
     ] = None,
-    figure: Annotated[str | None, typer.Option(help="gain.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1 or gain.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"
     ),
@@ -91,7 +91,7 @@ def agg_finetune(
 @app.command()
 def dfa(
     table: Annotated[str | None, typer.Option(help="2, 3 or 4.")] = None,
-    figure: Annotated[str | None, typer.Option(help="5, 6 or 7.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1, 2 or 5 to 11.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/dfa"
     ),
@@ -206,7 +206,8 @@ def make(
     fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
     check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
     config = TableConfig(load_params(ws.params), ws, **fields)
-    folder = "applications" if names[0] == "figure7" else package  # of the same paper
+    others = ("figure7", "figure10") if package == "dfa" else ()
+    folder = "applications" if names[0] in others else package  # of the same paper
     module = importlib.import_module(f"papers.{folder}.{names[0]}")
     table = module.run(config)
     typer.echo(markdown(table, command))

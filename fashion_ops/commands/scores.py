@@ -106,7 +106,8 @@ def _accuracy_text(scores: dict[str, Any]) -> str:
 
     names, labels = scores["category_names"], ["PCK@0.2", "corner", "AUC", "EPE, px"]
     titles = {c: _label(c, names[c]) if c in names else c for c in scores["rows"]}
-    width = max(len(published := "  mmpose, published"), *map(len, titles.values()))
+    published = "  mmpose, published"
+    width = max(len(published), *map(len, titles.values()))
     lines = [f"{'':{width}} {'garments':>8}" + "".join(f" {label:>9}" for label in labels)]
     for row_id, (garments, *numbers) in scores["rows"].items():
         lines.append(f"{titles[row_id]:{width}} {garments:8d}" + "".join(f" {n:9.4f}" for n in numbers))

@@ -195,7 +195,9 @@ class Runs:
         first, _ = self.row(DIRECT, link=True)
         params = self.params.with_epochs(self.epochs(2, link=True))
         model = train_deeppose(params, self.train.data, self.seed, first, self.training)
-        return {"DeepPose (stage 3)": model.predict(self.test.crops).positions}
+        return {
+            f"DeepPose (stage {n})": model.predict(self.test.crops, n).positions for n in (2, STAGES)
+        }
 
     def _idpr(self) -> dict[str, np.ndarray]:
         data, test = self.train.data, self.test
