@@ -11,7 +11,13 @@ from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
-from fashion_ops.methods.posefix.data import StackedPoses, neighbours, stack_poses, stacked_mirror
+from fashion_ops.methods.posefix.data import (
+    RefinerData,
+    StackedPoses,
+    neighbours,
+    stack_poses,
+    stacked_mirror,
+)
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix, pose_maps
 from fashion_ops.methods.posefix.module import box_area
@@ -77,7 +83,7 @@ def skirts():
     return marked_skirts(48, seed=0)
 
 
-def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **options):
+def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, data=None, **options):
     folder.mkdir()
     garments, images, _ = skirts
     config = CONFIG.model_copy(update={"epochs": epochs})
@@ -85,8 +91,7 @@ def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **options):
         config,
         params,
         landmarker,
-        garments,
-        lambda i: images[i],
+        RefinerData(garments, lambda i: images[i], **(data or {})),
         folder,
         TrainerOptions(**options),
         seed=3,
