@@ -51,7 +51,7 @@ def deepmark(
     ),
     images: Images = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Table 1: length of each training run.")
+        int | None, typer.Option(min=1, help="Tables 1 and 4: length of each training run.")
     ] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Table 1 and figures: the rows, as in small,mdla34.")
