@@ -65,8 +65,8 @@ def config(monkeypatch, tmp_path):
         known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0, CPU, TrainerOptions())
         points = point_set("lsp14" if source == "lsp" else "fld8")
         known.__dict__ |= {
-            "test": split_of(points, (0, 0, 100, 50)),
-            "train": split_of(points, (0, 0, 100, 50)),
+            "test": split_of(points, (0, 0, 50, 100)),
+            "train": split_of(points, (0, 0, 50, 100)),
         }
         return [known, known]
 
@@ -80,6 +80,8 @@ def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
     table = table2.run(config)
     for name, shift in {n: SHIFTS[n] for n in (MEAN, MEAN_OF_TYPE, *ROWS)}.items():
         np.testing.assert_allclose(table.rows.loc[name, list(table2.COLUMNS)].astype(float), shift)
+        stretched = 2 * shift  # a shift along x, in boxes twice as high as wide
+        assert table.rows.loc[name, table2.STRETCHED] == pytest.approx(stretched)
     assert table.rows["s.d. of average"].max() == 0
     beside = dict(table.beside(table.column("average")))
     assert next(iter(beside.values())).values[STAGE_3] == 0.068
