@@ -230,14 +230,14 @@ def test_the_step_with_everything_published(tmp_path):
     )
     for step in (synthesize, ingest, aggregate):
         step.run(params, ws)
+    (tmp_path / "models").mkdir()
+    saved(tmp_path / "models" / "before", groups=81)
     assert used_grouping(ws).name == "agg81"
     job = train_detector.prepare(params, ws)
     rows, _ = load_garments(ws, "train", labelled=False)
     for row, category_id in enumerate(job.garments.category_id.tolist()):
         own = np.reshape(rows["landmarks"].iloc[row], (-1, 3))
         np.testing.assert_array_equal(job.garments.landmarks[row], GROUPING.group(category_id, own))
-    (tmp_path / "models").mkdir()
-    saved(tmp_path / "models" / "before", groups=81)
     metrics = train_detector.run(params, ws)
     assert json.loads((ws.detector / "model.json").read_text())["grouping"] == "semantic62"
     assert metrics["tensors_fresh"] == 4 and metrics["tensors_taken"] > 50

@@ -76,6 +76,10 @@ def test_pcloss_table(aligned, monkeypatch):
         without, off, parts = (table.rows.loc[f"{model}, {variant}", "NE"] for variant in variants)
         assert without == off and without != parts and 0 < parts < 2
     assert sum("seeds than without" in note for note in table.notes) == 4
+    monkeypatch.setattr(models, "variants", lambda weight: {"without": {}})
+    half = models.run(replace(aligned, params=params, rows=("regression",))).rows
+    assert list(half.index) == [alignment.MEAN, alignment.MEAN_OF_TYPE, "regression, without"]
+    assert half["NE"].iloc[-1] == table.rows.loc["regression, without", "NE"]
 
 
 def test_a_schedule_in_steps_is_shortened_with_the_run(aligned, monkeypatch, tmp_path):
