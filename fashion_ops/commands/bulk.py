@@ -226,11 +226,13 @@ def _computer(
     """Where the blocks of a run are computed."""
     cluster = bool(os.environ.get("RAY_ADDRESS"))
     schemes = {scheme_of(source) for source in run.manifest.identity.sources}
-    cores = len(os.sched_getaffinity(0)) // settings.cpus_per_task
     few = run.manifest.photos <= FEW and not cluster  # not those left: other threads, other bits
-    if "memory" in schemes or few or (not cluster and cores < 2):
+    if "memory" in schemes or few:
         return lambda blocks: _map_here(blocks, load)
-    from fashion_ops.distributed.cluster import connect
+    from fashion_ops.distributed.cluster import connect, usable_cpus  # they load Ray
+
+    if not cluster and usable_cpus() // settings.cpus_per_task < 2:
+        return lambda blocks: _map_here(blocks, load)
     from fashion_ops.distributed.map_blocks import map_blocks
 
     def compute(blocks: Blocks) -> Iterator[tuple[str, bytes]]:

@@ -119,7 +119,8 @@ def start_ray(address: str, **options: Any) -> None:
 def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
     """Number of GPUs that a task gets, by default: ``distributed.gpus_per_task``.
 
-    It is 0, with a warning, if Ray runs on this machine only and the machine has no GPU. On a Ray
+    It is 0, with a warning, if Ray runs on this machine only and the machine has no GPU; and a warning
+    says when it is 0 beside GPUs that ``distributed.device`` allows. On a Ray
     cluster, this waits up to ``distributed.wait_for_node`` seconds for nodes that can run as many tasks
     at once.
 
@@ -143,6 +144,13 @@ def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
             stacklevel=3,
         )
         gpus = 0.0
+    present = ray.cluster_resources().get("GPU", 0)
+    if not gpus and present and settings.device != "cpu":
+        warnings.warn(
+            f"distributed.gpus_per_task is 0: tasks use no GPU, though Ray has {present:g}; set it "
+            "above 0, or distributed.device to cpu",
+            stacklevel=3,
+        )
     if slots_now(cpus, gpus) == 0:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         available = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes)

@@ -58,6 +58,8 @@ _LIBRARIES = {  # package of an error -> what failed, and what to do
     "dagster": ("Dagster", "check DAGSTER_HOME and infra/dagster.yaml"),
     "sqlite3": ("a SQLite file", "check that the disk is writable and not full"),
 }
+_SERVICES = ("requests", "urllib3", "botocore", "sqlalchemy")  # packages of _LIBRARIES that talk to one
+_LOST = ("404", "NoSuchKey")  # codes of an object store that answers: it has no such object
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^\s*File "(.+?)", line \d+.*\n\s*(.*)$', re.MULTILINE)
 
@@ -88,6 +90,15 @@ def exit_status(error: BaseException) -> int:
         return MISTAKE
     known = _package(error) in _LIBRARIES or type(error).__name__ == "OutOfMemoryError"
     return MISTAKE if known else FAULT
+
+
+def is_of_a_service(error: BaseException) -> bool:
+    """Whether an error says that a service cannot be reached or refuses, not that a file is wrong."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    answer = getattr(error, "response", None)  # of botocore's ClientError a dict
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    return _package(error) in _SERVICES and code not in _LOST
 
 
 def message(error: BaseException) -> str:

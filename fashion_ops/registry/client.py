@@ -43,6 +43,7 @@ SIGNATURE = ModelSignature(
     outputs=Schema([ColSpec(DataType.string, "garments")]),
     params=ParamSchema([ParamSpec("min_score", DataType.double, 0.3)]),
 )
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # codes of an unknown name
 _BATCH = 100  # parameters that MLflow accepts in one call
 
 
@@ -236,6 +237,11 @@ def fetch_bundle(source: str) -> Path:
         with failures_in_one_line():
             folder = Path(download_artifacts(artifact_uri=source))
     except MlflowException as error:
+        if error.error_code not in _NOT_THERE:
+            raise services.ServiceError(
+                f"{source}: its files cannot be fetched ({error}); check that the server and the "
+                f"artifact store behind {mlflow.get_tracking_uri()} run"
+            ) from error
         raise FileNotFoundError(
             f"{source}: not in the registry at {mlflow.get_tracking_uri()} ({error}); "
             "`fashion-ops register` and `fashion-ops promote` put one there"

@@ -21,6 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.distributed.block_runners import block_runners
+from fashion_ops.errors.failures import is_of_a_service
 from fashion_ops.errors.reading import read_json
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
@@ -152,14 +153,14 @@ def _why_unloadable(error: Exception) -> str:
     """The reason that an error gives; an error that says nothing of the champion is raised again.
 
     Raises:
-        ServiceError, ConnectionError, TimeoutError: a service does not answer.
+        ServiceError, or what a client of a service raises: the service does not answer.
         WorkerLost, RayError: the cluster has lost workers or nodes.
     """
     from ray.exceptions import RayError  # Ray takes a second to import
 
     from fashion_ops.distributed.worker import WorkerLost
 
-    if isinstance(error, ServiceError | ConnectionError | TimeoutError | WorkerLost | RayError):
+    if isinstance(error, ServiceError | WorkerLost | RayError) or is_of_a_service(error):
         raise error
     return first_line(error)
 

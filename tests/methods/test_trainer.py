@@ -3,6 +3,9 @@
 import ast
 import copy
 import multiprocessing
+import multiprocessing.util
+import shutil
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from bench.gpu_methods import Method, methods, nothing_cached
-from fashion_ops.methods.parts import precision, trainer
+from fashion_ops.methods.parts import loader_workers, precision, trainer
 from fashion_ops.methods.parts.precision import computes_bf16, full_precision, training_dtype
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.parts.training_module import TrainingModule
@@ -250,3 +253,33 @@ def test_every_training_of_a_step_a_command_or_a_paper_is_told_how():
                 wrong += [] if told else [path, node.lineno]
             seen += name in TRAININGS | {"TrainerOptions"}
     assert wrong == [] and seen > 10
+
+
+@pytest.mark.parametrize("trouble", ["too long", "gone"])
+def test_workers_find_a_place_for_their_sockets(tmp_path, monkeypatch, trouble):
+    folder = tmp_path / ("x" * (100 if trouble == "too long" else 1))
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    process = multiprocessing.current_process()
+    monkeypatch.setitem(process._config, "tempdir", None)
+    first = multiprocessing.util.get_temp_dir()
+    if trouble == "gone":
+        shutil.rmtree(folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+    fit(Plane(), Points(), TrainerOptions(loader_workers=2))
+    assert process._config["tempdir"] != first and Path(process._config["tempdir"]).is_dir()
+    Path(first).mkdir(parents=True, exist_ok=True)  # Python deletes it at its exit
+
+
+class Unsendable(Points):
+    """Its batches cannot be pickled, so a worker prints why and sends nothing."""
+
+    def __getitems__(self, indices):
+        return lambda: None
+
+
+def test_workers_that_send_nothing_end_the_training(monkeypatch):
+    monkeypatch.setattr(trainer, "BATCH_SECONDS", 1.0)
+    monkeypatch.setattr(loader_workers, "BATCH_SECONDS", 1.0)
+    with pytest.raises(TimeoutError, match=r"sent no batch for 1 s.*distributed\.loader_workers: 0"):
+        fit(Plane(), Unsendable(), TrainerOptions(loader_workers=1))

@@ -6,9 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import botocore.exceptions
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 import torch
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from ray.exceptions import NodeDiedError
@@ -329,7 +331,16 @@ def test_without_recorded_predictions_of_the_same_images_nothing_is_compared(
 
 @pytest.mark.parametrize("fails", ["_fetch", "_predict"])
 @pytest.mark.parametrize(
-    "kind", [WorkerLost, NodeDiedError, ServiceError, ConnectionError, TimeoutError]
+    "kind",
+    [
+        WorkerLost,
+        NodeDiedError,
+        ServiceError,
+        ConnectionError,
+        TimeoutError,
+        requests.exceptions.ChunkedEncodingError,
+        botocore.exceptions.HTTPClientError,
+    ],
 )
 def test_a_lost_node_or_service_says_nothing_of_the_champion(records, frozen, monkeypatch, kind, fails):
     challenger = records.version("2", frozen, frozen.predictions)
@@ -340,6 +351,8 @@ def test_a_lost_node_or_service_says_nothing_of_the_champion(records, frozen, mo
     def fail(first: Any, *more: Any) -> Any:
         if first is challenger:
             return replaced(first, *more)
+        if kind is botocore.exceptions.HTTPClientError:
+            raise kind(error="the node is gone")
         raise kind("the node is gone")
 
     monkeypatch.setattr(module, fails, fail)

@@ -20,6 +20,7 @@ from fashion_ops.params import Batches, Distributed, Ingest, Params
 from fashion_ops.steps import batches, ingest
 from fashion_ops.workspace import Workspace
 
+PASSING = shutil.ignore_patterns("*.db-shm", "*.db-wal")  # DVC's, while another process reads
 PIPELINE = """
 stages:
   ingest:
@@ -96,7 +97,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repo(made: Path, tmp_path: Path) -> Repository:
-    root = Path(shutil.copytree(made, tmp_path / "repo"))
+    root = Path(shutil.copytree(made, tmp_path / "repo", ignore=PASSING))
     repo = Repository.__new__(Repository)
     repo.ws, repo.ledger = Workspace(root), Ledger(root)
     repo.params = Params(

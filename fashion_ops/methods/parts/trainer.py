@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from fashion_ops.files.publishing import sweep, temporary
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.fingerprint import fingerprint_of
+from fashion_ops.methods.parts.loader_workers import BATCH_SECONDS, no_batch, prepare_sockets
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.precision import training_dtype
 from fashion_ops.methods.parts.schedule import EpochSampler
@@ -171,6 +172,7 @@ def fit(
             another run (the message says what differs); the device is ``cuda`` and there is none; or
             ``torch.compile`` fails.
         FloatingPointError: the loss is no longer finite.
+        TimeoutError: the loader workers send no batch.
     """
     options = options or TrainerOptions()
     device = select_device(options.device)
@@ -191,6 +193,8 @@ def fit(
     module.data = "" if checkpoint is None else fingerprint_of(dataset, weights)
     sampler = EpochSampler(dataset, module.seed, weights)
     sampler.set_epoch(_next_epoch(resume, module))  # Lightning does so after workers begin to read
+    if options.loader_workers:
+        prepare_sockets()
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_size=batch // devices,
@@ -199,6 +203,7 @@ def fit(
         collate_fn=_whole_batch,
         num_workers=options.loader_workers,
         persistent_workers=options.loader_workers > 0,
+        timeout=BATCH_SECONDS if options.loader_workers else 0,
         pin_memory=device.type == "cuda",  # Lightning then copies without waiting
     )
     keep_freed_memory()
@@ -223,6 +228,8 @@ def fit(
     try:
         trainer.fit(module, loader, ckpt_path=resume, weights_only=False)
     except Exception as error:
+        if isinstance(error, RuntimeError) and (silent := no_batch(error)):
+            raise silent from error
         if options.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             why = str(error).strip().partition("\n")[0]
             raise ValueError(
