@@ -126,12 +126,11 @@ class LandmarkPipeline:
                     continue
                 refiner = self.refined[int(c)]
                 if refiner.cuts_own_crops:
-                    refined = refiner.refine_garments(
-                        read_image, image_ids[rows], boxes[rows], np.stack(finetuned)
-                    )
+                    garments = image_ids[rows], boxes[rows], np.stack(finetuned)
+                    refined = list(refiner.refine_garments(read_image, *garments))
                 else:
-                    refined = refiner.refine(of_category, torch.from_numpy(np.stack(poses)))
-                    refined = in_image(list(refined.cpu().numpy()), rows)
+                    in_crop = refiner.refine(of_category, torch.from_numpy(np.stack(poses)))
+                    refined = in_image(list(in_crop.cpu().numpy()), rows)
                 store("refined", rows, refined, scores)
         return predictions
 

@@ -5,8 +5,8 @@ are its detections of the labelled garments, and synthetic errors at the rates o
 The control is the same network, trained equally long on the same crops, without any pose: what it
 gains is what a second network on crops gains.
 
-Models are below ``.checkpoints/deepmark-table4``. A finished one is not trained again, and an
-interrupted one resumes.
+Detections and models are below ``.checkpoints/deepmark-table4``. What is finished is not made again,
+and an interrupted training resumes.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
+from fashion_ops.errors.reading import read_table
 from fashion_ops.methods.artifact import SPEC, WEIGHTS
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.parts.trainer import TrainerOptions
@@ -25,7 +26,7 @@ from fashion_ops.methods.posefix.training import refine_config, train_refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.progress import track
 from fashion_ops.taxonomy import CATEGORIES, Category
-from fashion_ops.workspace import publish
+from fashion_ops.workspace import publish, write_whole
 from papers.config import TableConfig
 from papers.decode_variants import detect_variants
 from papers.evaluation_set import EvaluationSet, open_catalog
@@ -73,10 +74,15 @@ def _detect_training_images(
     config: TableConfig, detector: Detector, evaluated: EvaluationSet
 ) -> pd.DataFrame:
     """The detections on the split ``train``, as ``schemas.PREDICTIONS``."""
-    images = evaluated.catalog.images
-    train = replace(evaluated, images=images[images["split"] == "train"])
-    most = config.params.evaluate.max_detections
-    return detect_variants(detector, {"train": detector.post}, train, most)["train"]
+    images, most = evaluated.catalog.images, config.params.evaluate.max_detections
+    digest = _hash_files(config, [config.ws.detector], f"{most} {detector.post.model_dump_json()}")
+    file = config.ws.checkpoints / "deepmark-table4" / f"detections-{digest}.parquet"
+    if not file.is_file():
+        train = replace(evaluated, images=images[images["split"] == "train"])
+        table = detect_variants(detector, {"train": detector.post}, train, most)["train"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, table.to_parquet(index=False))
+    return read_table(file)
 
 
 def _train(
@@ -123,9 +129,14 @@ def _digest(config: TableConfig, detector: Detector) -> str:
     """A hash of everything that decides what the refiners learn."""
     params, ws = config.params, config.ws
     decisive = params.model_dump_json(include={"seed", "refine", "categories", "evaluate"})
-    hashed = hashlib.sha256(f"{decisive} {config.epochs} {detector.post.model_dump_json()}".encode())
     folders = [ws.detector, *(ws.finetuned(c.name) for c in CATEGORIES)]
-    files = [folder / name for folder in folders for name in (SPEC, WEIGHTS)]
-    for file in [ws.catalog / "garments.parquet", *files]:
+    return _hash_files(config, folders, f"{decisive} {config.epochs} {detector.post.model_dump_json()}")
+
+
+def _hash_files(config: TableConfig, models: list[Path], settings: str) -> str:
+    """A hash of settings, of the catalog's labels and of models."""
+    hashed = hashlib.sha256(settings.encode())
+    files = [folder / name for folder in models for name in (SPEC, WEIGHTS)]
+    for file in [config.ws.catalog / "garments.parquet", *files]:
         hashed.update(file.read_bytes())
     return hashed.hexdigest()[:12]
