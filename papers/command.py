@@ -51,7 +51,7 @@ def deepmark(
     ),
     images: Images = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Table 1: length of each training run.")
+        int | None, typer.Option(min=1, help="Tables 1 and 4: length of each training run.")
     ] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Table 1 and figures: the rows, as in small,mdla34.")
@@ -98,9 +98,11 @@ def dfa(
     epochs: Epochs = None,
     backbones: Annotated[str | None, typer.Option(help="Backbone, such as small or vgg16.")] = None,
     seeds: SeedsOfParams = None,
+    rows: Annotated[str | None, typer.Option(help="Table 2: the only rows to make.")] = None,
 ) -> None:
     """DFA (2016): a table or a figure of section 4; trains the models that it compares."""
     options = {"epochs": epochs, "backbones": _list(backbones), "seeds": _seeds(seeds)}
+    options |= {"rows": _list(rows)}
     make("dfa", {"table": table, "figure": figure}, out, options)
 
 
@@ -125,9 +127,11 @@ def pcloss(
     config: Config = None,
     seeds: Seeds = None,
     epochs: Epochs = None,
+    rows: Annotated[str | None, typer.Option(help="Only regression, or only heatmap.")] = None,
 ) -> None:
     """PCLoss: trains a regression (DFA's stage 1) and a heatmap model (GLE) without and with it."""
-    make("pcloss", "models", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
+    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs, "rows": _list(rows)}
+    make("pcloss", "models", out, options)
 
 
 @app.command()
