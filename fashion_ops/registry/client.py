@@ -161,12 +161,13 @@ def find_version(client: MlflowClient, name: str, number_or_alias: str) -> Model
     return version
 
 
-def fetch_record(version: ModelVersion, path: str) -> Path:
+def fetch_record(version: ModelVersion, path: str, into: Path | None = None) -> Path:
     """Download a file or folder that ``register`` kept with a version.
 
     Args:
         version: the version.
         path: name of the file or folder among the artifacts of the version's run.
+        into: existing folder to copy it into; None lets MLflow choose, which may copy nothing.
 
     Returns:
         Path of the local copy.
@@ -175,7 +176,8 @@ def fetch_record(version: ModelVersion, path: str) -> Path:
         FileNotFoundError: the version has no such record.
     """
     try:
-        return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
+        uri = f"runs:/{version.run_id}/{path}"
+        return Path(download_artifacts(artifact_uri=uri, dst_path=into and str(into)))
     except (MlflowException, OSError) as error:
         raise FileNotFoundError(
             f"{version.name} version {version.version}: has no record {path!r} ({error})"
@@ -220,11 +222,12 @@ def record_decision(
     client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(summary))
 
 
-def fetch_bundle(source: str) -> Path:
+def fetch_bundle(source: str, into: Path | None = None) -> Path:
     """Download the folder of models of a version, by its MLflow URI.
 
     Args:
         source: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        into: folder to copy it into; None lets MLflow choose, which may copy nothing.
 
     Raises:
         FileNotFoundError: no such model, version or alias; or fashion-ops did not register the model.
@@ -235,7 +238,9 @@ def fetch_bundle(source: str) -> Path:
     connect(root, artifacts=True)
     try:
         with failures_in_one_line():
-            folder = Path(download_artifacts(artifact_uri=source))
+            if into is not None:
+                into.mkdir(parents=True, exist_ok=True)
+            folder = Path(download_artifacts(artifact_uri=source, dst_path=into and str(into)))
     except MlflowException as error:
         if error.error_code not in _NOT_THERE:
             raise services.ServiceError(
