@@ -6,6 +6,7 @@ the processor does, else in fp32. A Cascade R-CNN or HTC detector, and a detecto
 stay in torch: their graphs have no fixed input.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -142,7 +143,10 @@ def _write(model: nn.Module, example: list[Tensor], path: Path) -> None:
     """
     free = [ov.PartialShape([-1, *tensor.shape[1:]]) for tensor in example]
     plain = [tensor.contiguous() for tensor in example]
-    converted = ov.convert_model(model, example_input=tuple(plain), input=free)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, and OpenVINO's only reader of torch that is fast
+        traced = torch.jit.trace(model, tuple(plain), check_trace=False)
+        converted = ov.convert_model(traced, example_input=tuple(plain), input=free)
     ov.save_model(converted, path, compress_to_fp16=False)
     exact: Callable[..., Any] = ov.Core().compile_model(
         converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
