@@ -1,22 +1,17 @@
-"""The example of a version: one drawn photo, and the garments that the version found in it in torch.
+"""The example of a version: drawn photos, and the garments that the version finds in them in torch.
 
-``register`` keeps it with every version; the service compares before it switches to the version. The
-photo is synthetic, so that no photo of a licensed data set enters the registry.
+The service compares its exported networks with it before it switches to the version.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fashion_ops.errors.reading import read_object
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 
-PHOTO, GARMENTS = "photo.jpg", "garments.json"
 MIN_SCORE = 0.1
 MAX_SHIFT = 0.02  # of a box's diagonal, that the mean landmark may move
 MAX_SCORE = 0.1  # that a score may change
@@ -36,26 +31,6 @@ class Example:
         """Predict the drawn photos."""
         photos = [encode(shot, _SIZE)[0] for shot in plan(0, "validation", _PICTURES, 0.35)]
         return cls(photos, [_predict(predictor, photo) for photo in photos])
-
-    def write(self, folder: Path) -> None:
-        """Write the example into the new folder ``folder``."""
-        folder.mkdir(parents=True)
-        for number, photo in enumerate(self.photos):
-            (folder / f"{number}-{PHOTO}").write_bytes(photo)
-        text = json.dumps({"garments": self.garments}, indent=1) + "\n"
-        (folder / GARMENTS).write_text(text, encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> "Example":
-        """Read what ``write`` wrote.
-
-        Raises:
-            OSError: a file is missing.
-            ValueError: a file is invalid; names it.
-        """
-        garments = read_object(folder / GARMENTS)["garments"]
-        photos = [(folder / f"{number}-{PHOTO}").read_bytes() for number in range(len(garments))]
-        return cls(photos, garments)
 
     def check(self, predictor: Predictor) -> None:
         """Check that a predictor finds the same garments, within rounding of its number format.

@@ -161,13 +161,12 @@ def find_version(client: MlflowClient, name: str, number_or_alias: str) -> Model
     return version
 
 
-def fetch_record(version: ModelVersion, path: str, into: Path | None = None) -> Path:
+def fetch_record(version: ModelVersion, path: str) -> Path:
     """Download a file or folder that ``register`` kept with a version.
 
     Args:
         version: the version.
         path: name of the file or folder among the artifacts of the version's run.
-        into: existing folder to copy it into; None lets MLflow choose, which may copy nothing.
 
     Returns:
         Path of the local copy.
@@ -176,8 +175,7 @@ def fetch_record(version: ModelVersion, path: str, into: Path | None = None) -> 
         FileNotFoundError: the version has no such record.
     """
     try:
-        uri = f"runs:/{version.run_id}/{path}"
-        return Path(download_artifacts(artifact_uri=uri, dst_path=into and str(into)))
+        return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
     except (MlflowException, OSError) as error:
         raise FileNotFoundError(
             f"{version.name} version {version.version}: has no record {path!r} ({error})"

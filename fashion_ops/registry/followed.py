@@ -6,7 +6,6 @@ import hmac
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +17,9 @@ from mlflow.webhooks.constants import (
     WEBHOOK_TIMESTAMP_HEADER,
 )
 
-from fashion_ops.registry.client import fetch_bundle, fetch_record, find_version
+from fashion_ops.registry.client import fetch_bundle, find_version
 from fashion_ops.registry.connection import connect, failures_in_one_line
 
-EXAMPLE = "example"  # folder among the artifacts of a version's run, see inference.example
 _SOURCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 _EVENTS = ["model_version_alias.created", "model_version_alias.deleted"]
 _OLDEST = 300  # seconds after which a signed message is refused
@@ -62,8 +60,8 @@ class FollowedModel:
             return int(find_version(connect(root), self.name, self.version).version)
 
 
-def fetch_version(root: Path, name: str, number: int, folder: Path) -> Path:
-    """Copy the models of a version, and its example where it has one, into the existing ``folder``.
+def fetch_version(name: str, number: int, folder: Path) -> Path:
+    """Copy the models of a version into the existing ``folder``.
 
     Returns:
         Path of the models, relative to ``folder``.
@@ -73,11 +71,7 @@ def fetch_version(root: Path, name: str, number: int, folder: Path) -> Path:
         ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle in it.
     """
-    bundle = fetch_bundle(f"models:/{name}/{number}", folder / "model")
-    version = find_version(connect(root, artifacts=True), name, str(number))
-    with suppress(FileNotFoundError):  # registered before versions had examples
-        fetch_record(version, EXAMPLE, folder)
-    return bundle.relative_to(folder)
+    return fetch_bundle(f"models:/{name}/{number}", folder / "model").relative_to(folder)
 
 
 def subscribe(root: Path, name: str, url: str, secret: str) -> bool:

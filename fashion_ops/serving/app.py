@@ -91,7 +91,7 @@ def create_app(service: Service) -> FastAPI:
         if now.rejected:
             answer["rejected"] = {
                 "version": now.rejected,
-                "reason": "it failed on its own example or could not be loaded; the log says why",
+                "reason": "it failed on the example or could not be loaded; the log says why",
             }
         elif now.failure:
             answer["registry"] = "does not answer; the log says why"

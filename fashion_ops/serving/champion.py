@@ -1,9 +1,10 @@
 """The models in use, and the thread that follows the registry's champion.
 
-A new version is copied into the state folder, loaded beside the old one, and checked on its own
-example; then it is in use from the next batch on. A version that fails stays out and is named in
-``/ready``; it is tried again after a restart, or when the alias has named another one meanwhile. The
-state folder survives a restart, so a dead registry stops nothing.
+A new version is copied into the state folder, loaded beside the old one, and checked: the networks that
+will serve must find in the photos of ``inference.example`` what the version finds in torch. Then it is
+in use from the next batch on. A version that fails stays out and is named in ``/ready``; it is tried
+again after a restart, or when the alias has named another one meanwhile. The state folder survives a
+restart, so a dead registry stops nothing.
 """
 
 import json
@@ -22,7 +23,7 @@ from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import select_device
-from fashion_ops.registry.followed import EXAMPLE, FollowedModel, fetch_version
+from fashion_ops.registry.followed import FollowedModel, fetch_version
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +73,11 @@ class Loader:
     device: str = "auto"
     threads: int = 0
 
-    def load(self, bundle: Path, example: Path, networks: Path) -> Predictor:
-        """Load a bundle and check it on its example.
+    def load(self, bundle: Path, networks: Path) -> Predictor:
+        """Load a bundle and check it on the example.
 
         Args:
             bundle: folder of the models.
-            example: folder of the version's example; where there is none, torch makes one.
             networks: folder for the exported networks, which are made once.
 
         Raises:
@@ -86,12 +86,12 @@ class Loader:
         """
         device = select_device("cpu" if self.engine == "openvino" else self.device)
         predictor = Predictor.load(bundle, device)
-        known = Example.read(example) if example.is_dir() else Example.of(predictor)
+        example = Example.of(predictor)
         if self.engine == "openvino":
             if not networks.is_dir():
                 export_pipeline(predictor, bundle / "detector", networks)
             predictor = load_pipeline(predictor, networks, self.threads)
-        known.check(predictor)
+        example.check(predictor)
         return predictor
 
 
@@ -172,7 +172,7 @@ class Follower:
         folder = self._folder(number)
         if not folder.is_dir():
             with publish(folder) as fresh:
-                bundle = fetch_version(self.root, self.model.name, number, fresh)
+                bundle = fetch_version(self.model.name, number, fresh)
                 (fresh / BUNDLE).write_text(json.dumps({"bundle": bundle.as_posix()}), encoding="utf-8")
         try:
             self._use(number)
@@ -188,7 +188,7 @@ class Follower:
         """Load a version of the state folder, and use it from the next batch on."""
         start, folder = time.monotonic(), self._folder(number)
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
-        predictor = self.loader.load(folder / relative, folder / EXAMPLE, folder / NETWORKS)
+        predictor = self.loader.load(folder / relative, folder / NETWORKS)
         served = Served(self.model.name, number, predictor, self.loader.engine)
         self.champion.served = served
         self.champion.failure, self.champion.rejected = "", 0
@@ -229,7 +229,7 @@ class FixedFolder:
         """
         networks = self.state / f"folder-{NETWORKS}"
         shutil.rmtree(networks, ignore_errors=True)  # of another folder, maybe
-        predictor = self.loader.load(self.folder, self.folder / EXAMPLE, networks)
+        predictor = self.loader.load(self.folder, networks)
         self.champion.served = Served("folder", 0, predictor, self.loader.engine)
 
     def wake(self) -> None:
