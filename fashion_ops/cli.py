@@ -12,6 +12,7 @@ from fashion_ops.commands import (
     prune,
     registry,
     scores,
+    serve,
     wardrobe,
     workspace,
 )
@@ -27,6 +28,7 @@ add_steps(app)
 for command in (
     models.predict,
     models.describe,
+    serve.serve,
     scores.score,
     registry.promote,
     registry.rollback,
