@@ -21,7 +21,6 @@ from fashion_ops.registry.client import fetch_bundle, find_version
 from fashion_ops.registry.connection import connect, failures_in_one_line
 
 _SOURCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
-_EVENTS = ["model_version_alias.created", "model_version_alias.deleted"]
 _OLDEST = 300  # seconds after which a signed message is refused
 
 
@@ -84,7 +83,9 @@ def subscribe(root: Path, name: str, url: str, secret: str) -> bool:
         for hook in client.list_webhooks():
             if hook.name == name:
                 client.delete_webhook(hook.webhook_id)
-        client.create_webhook(name, url, [*_EVENTS], secret=secret)
+        client.create_webhook(
+            name, url, ["model_version_alias.created", "model_version_alias.deleted"], secret=secret
+        )
     except (MlflowException, NotImplementedError):
         return False
     return True

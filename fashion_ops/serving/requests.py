@@ -9,7 +9,7 @@ import base64
 import binascii
 import logging
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import BytesIO
@@ -76,7 +76,7 @@ async def read_photos(request: Request, limits: Limits) -> Photos:
     return photos
 
 
-async def _limited(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+async def _limited(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
     """The chunks of a body.
 
     Raises:
