@@ -12,6 +12,7 @@ from fashion_ops.commands import (
     prune,
     registry,
     scores,
+    sizes,
     wardrobe,
     workspace,
 )
@@ -28,6 +29,7 @@ for command in (
     models.predict,
     models.describe,
     scores.score,
+    sizes.sheet,
     registry.promote,
     registry.rollback,
     registry.history,
