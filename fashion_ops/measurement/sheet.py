@@ -50,7 +50,7 @@ def _places(paper: Paper) -> dict[int, tuple[int, int]]:
 
 
 def marker_corners(paper: Paper) -> dict[int, Float[np.ndarray, "4 2"]]:
-    """Corners of each marker by its number, clockwise from the upper left; mm from the page's corner."""
+    """Corners of each marker by its number, clockwise from the upper left, in mm on the page."""
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float) * _pixels(_SIDE)
     return {n: (square + place) * (25.4 / _DPI) for n, place in _places(paper).items()}
 
