@@ -1,8 +1,9 @@
 """Flat-lay photos with known centimetres and cameras: a real sheet and a garment's true landmarks.
 
-The sheet lies anywhere beside the garment, turned, and its markers are rendered and blurred with noise
-and have to be detected. The camera is up to 25 degrees off the vertical. Cloth of another thickness each
-time (2 mm, deviation 1) lifts the landmarks, which the camera projects, not a homography. The printer enlarges the sheet by some tenths of a percent (deviation 0.1 %).
+The sheet lies anywhere beside the garment, turned. Its markers are rendered, blurred, with noise, and
+have to be detected. The camera is up to 25 degrees off the vertical. Cloth of another thickness each
+time (2 mm, deviation 1) lifts the landmarks, which the camera projects, not a homography. The printer
+changes the size of the sheet by some tenths of a percent (deviation 0.1 %).
 """
 
 from dataclasses import dataclass
