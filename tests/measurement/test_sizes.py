@@ -12,7 +12,7 @@ from fashion_ops.measurement.sheet import find_sheet, marker_corners
 from fashion_ops.measurement.sizes import Cloth, labelling_stds, sizes
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
 
-GARMENTS = 500 if os.environ.get("FASHION_OPS_LONG") else 13
+GARMENTS = 500 if os.environ.get("FASHION_OPS_LONG") else 26
 NOISE = 3.0  # pixels, of a landmark
 
 
