@@ -13,6 +13,7 @@ from fashion_ops.commands import (
     registry,
     scores,
     serve,
+    sizes,
     wardrobe,
     workspace,
 )
@@ -30,6 +31,7 @@ for command in (
     models.describe,
     serve.serve,
     scores.score,
+    sizes.sheet,
     registry.promote,
     registry.rollback,
     registry.history,

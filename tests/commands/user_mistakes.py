@@ -58,6 +58,8 @@ USAGE = [
     Mistake("no clusters", "pseudo-label a.csv --clusters 0", "got", "greater than or equal to 1"),
     Mistake("unknown format", "export detector --format tflite", "tflite", "onnx"),
     Mistake("tiny sheet", "contact-sheet --out a.png --size 3", "got", "greater than or equal to 32"),
+    Mistake("marker sheet as PNG", "sheet --out a.png", "a.png", "must end in .pdf"),
+    Mistake("unknown paper", "sheet --out a.pdf --paper A3", "'A3'", "'Letter'"),
     Mistake("sheet as JPEG", "contact-sheet --out a.jpg", "a.jpg", "must end in .png"),
     Mistake("GPUs in words", "plan --gpus two", "two", "as in 1,8,64"),
     Mistake("unknown device", "plan --device B9000", "B9000", "known: H200"),
