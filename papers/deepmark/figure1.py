@@ -34,7 +34,7 @@ def run(config: TableConfig) -> Table:
             "AP_pt": trained.rows["AP_pt"].reindex(measured.index),
             "AP_box": trained.rows["AP_box"].reindex(measured.index),
         }
-    ).rename_axis(measured.index.name)
+    ).rename_axis("network, channels")
     return Table(
         name="figure1",
         title=TITLE,
