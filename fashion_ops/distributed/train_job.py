@@ -43,7 +43,7 @@ def run_training(
         settings: CPUs and GPUs of a worker, retries.
         ws: the workspace.
         checkpoint: file in ``ws.checkpoints`` that is written after each epoch, and that the training
-            resumes from if it exists. None derives its name from ``job``, the same here and on a cluster.
+            resumes from if it exists. None derives its name from ``job``, here and on a cluster alike.
 
     Raises:
         Exception: what ``work`` or ``publish`` raised.

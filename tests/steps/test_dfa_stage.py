@@ -41,11 +41,6 @@ PARAMS = Params.model_validate(
 )
 
 
-EACH_EPOCH = PARAMS.model_copy(  # a checkpoint after each epoch
-    update={"distributed": PARAMS.distributed.model_copy(update={"checkpoint_minutes": 0.0})}
-)
-
-
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory) -> Workspace:
     """Synthetic FLD in its catalog."""
@@ -198,11 +193,11 @@ def test_a_killed_stage_goes_on_where_it_stopped(ws, metrics, monkeypatch, stage
     whole = len(json.loads((ws.dfa(stage) / "history.json").read_text()))
     kill_at = 2 if stage == "1" else whole - 2
     with pytest.raises(RuntimeError, match="killed"):
-        dfa_stage.run(EACH_EPOCH, other, stage)
+        dfa_stage.run(PARAMS, other, stage)
     (checkpoint,) = other.checkpoints.glob(f"dfa_stage-{stage}-*")
     assert not other.dfa(stage).exists()
     kill_at = -1
-    dfa_stage.run(EACH_EPOCH, other, stage)
+    dfa_stage.run(PARAMS, other, stage)
     assert len(epochs) == whole and not checkpoint.exists()
     for path in sorted(ws.dfa(stage).rglob("*.safetensors")):
         assert path.read_bytes() == (other.dfa(stage) / path.relative_to(ws.dfa(stage))).read_bytes()
