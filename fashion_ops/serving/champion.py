@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from fashion_ops.errors.failures import failure_line
+from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
@@ -227,8 +228,7 @@ class FixedFolder:
             OSError: a model is missing.
             ValueError: a model is invalid, or the engine does not give what torch gives.
         """
-        networks = self.state / f"folder-{NETWORKS}"
-        shutil.rmtree(networks, ignore_errors=True)  # of another folder, maybe
+        networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
         predictor = self.loader.load(self.folder, networks)
         self.champion.served = Served("folder", 0, predictor, self.loader.engine)
 
