@@ -122,6 +122,23 @@ def test_a_broken_version_stays_out_and_the_last_good_one_survives_a_dead_regist
         second.stop()
 
 
+def test_what_requests_read_never_changes_in_part(registry, predictor, tmp_path):
+    """A version that is refused is told with its reason, and one in use without the old refusal."""
+    source = follower(tmp_path, predictor)
+    source.follow_once()
+    before = source.champion
+    registry.broken, registry.champion = (2,), 2
+    with pytest.raises(ValueError, match="version 2 stays out"):
+        source.follow_once()
+    refused = source.champion
+    assert (refused.rejected, refused.served) == (2, before.served) and "stays out" in refused.failure
+    registry.champion = 3
+    source.follow_once()
+    assert (before.rejected, before.failure, refused.rejected) == (0, "", 2)  # what was read stays
+    now = source.champion
+    assert (now.served.version, now.rejected, now.failure, now.switches) == (3, 0, "", 2)
+
+
 def test_a_predictor_that_predicts_the_example_otherwise_is_refused(predictor):
     example = Example.of(predictor)
     for garments in example.garments:

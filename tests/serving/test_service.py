@@ -116,8 +116,8 @@ class Slow:
 
 
 def served(source, predictor, version=7):
-    source.champion.served = replace(source.champion.served, version=version)
-    object.__setattr__(source.champion.served, "predictor", predictor)
+    served = replace(source.champion.served, version=version, predictor=predictor)
+    source.champion = replace(source.champion, served=served)
 
 
 def test_requests_that_wait_run_in_one_batch_and_too_many_get_429(predictor, photos):
