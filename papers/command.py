@@ -121,17 +121,22 @@ def gle(
 
 @app.command()
 def pcloss(
+    table: Annotated[
+        str, typer.Option(help="models (DFA's stage 1 and GLE, on FLD) or landmarker.")
+    ] = "models",
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/pcloss"
     ),
     config: Config = None,
     seeds: Seeds = None,
     epochs: Epochs = None,
-    rows: Annotated[str | None, typer.Option(help="Only regression, or only heatmap.")] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="The only rows, as in regression, or in without,weight 1.")
+    ] = None,
 ) -> None:
-    """PCLoss: trains a regression (DFA's stage 1) and a heatmap model (GLE) without and with it."""
+    """PCLoss: trains a regression, GLE or the landmarker without and with it."""
     options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs, "rows": _list(rows)}
-    make("pcloss", "models", out, options)
+    make("pcloss", {"table": table}, out, options)
 
 
 @app.command()

@@ -1,3 +1,3 @@
-"""PCLoss on a regression and on a heatmap model."""
+"""PCLoss on a regression and on heatmap models."""
 
-TABLES = ("models",)
+TABLES = ("models", "landmarker")

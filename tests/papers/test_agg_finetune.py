@@ -31,6 +31,7 @@ from papers.agg_finetune import (
 from papers.agg_finetune.rare_category_remedies import nearest
 from papers.command import app
 from papers.config import TableConfig
+from papers.pcloss import landmarker as pcloss_landmarker
 
 
 def untrained(job: FinetuneJob, *_: object) -> Result:
@@ -315,3 +316,28 @@ def test_the_command_writes_its_files(ws, tmp_path, monkeypatch):
 
 def test_categories_are_all_named():
     assert set(paper.TABLE_3) == {c.name for c in CATEGORIES}
+
+
+def test_pcloss_on_the_landmarker_changes_its_weight_alone(config_of, monkeypatch):
+    """Rows with no weight are one model; another weight trains another; seeds are seeds."""
+    variants = {"without": 0.0, "off": 0.0, "weight 5": 5.0}
+    monkeypatch.setattr(pcloss_landmarker, "VARIANTS", variants)
+    config = config_of(images=4, seeds=(0, 1))
+    rows = pcloss_landmarker.run(config).rows
+    assert list(rows.index) == list(variants) and rows["NE"].between(0, 3).all()
+    assert rows.loc["without"].equals(rows.loc["off"].rename("without"))
+    assert rows.loc["without", "NE"] != rows.loc["weight 5", "NE"]
+    made = pcloss_landmarker.variant(config.params, 5.0, 1)
+    assert made.seed == 1 and made.train_landmarker.position_constraint == 5.0
+
+
+def test_position_scores_by_hand():
+    """One landmark of four 30 px off, two that lie apart predicted together, one hidden and ignored."""
+    truth = [10, 10, 2, 60, 10, 1, 10, 60, 2, 5, 5, 0]
+    found = [10, 10, 0.9, 60, 10, 0.9, 10, 30, 0.9, 99, 99, 0.9]
+    garments = pd.DataFrame({"garment_id": [7], "box": [[0, 0, 50, 100]], "landmarks": [truth]})
+    predictions = pd.DataFrame({"garment_id": [7], "landmarks": [found]})
+    ne, far, twice = pcloss_landmarker.position_scores(garments, predictions)
+    assert (ne, far, twice) == (pytest.approx(0.1), pytest.approx(100 / 3), 0.0)
+    found[6:8] = 12, 10
+    assert pcloss_landmarker.position_scores(garments, predictions)[2] == pytest.approx(100 / 3)
