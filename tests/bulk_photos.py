@@ -86,5 +86,12 @@ def predict_here(
     return computed
 
 
+def table(folder: Path) -> Any:
+    """The rows of a bulk run in ``folder``, as a data frame."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / "photos")
+
+
 if __name__ == "__main__":
     predict_here(Path(sys.argv[1]), sys.argv[2:], MeanPredictor(0.002))

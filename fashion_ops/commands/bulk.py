@@ -2,13 +2,14 @@
 
 Actors run on this machine if it has several cores or a GPU, else on the Ray cluster at ``RAY_ADDRESS``.
 They get the models as values. Photos on this machine's disk reach the workers of a cluster through an
-actor beside the driver; objects of a bucket are read by the workers themselves.
+actor beside the driver; objects of a bucket are read by the workers themselves, with the driver's keys
+if they have none.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from fashion_ops.catalog.sources.archive import named_after
 from fashion_ops.commands.shared import print_status
 from fashion_ops.distributed.job_store import scratch
 from fashion_ops.distributed.payload import Files, as_arrays, code_digest, pack_folder, unpack_folder
-from fashion_ops.files.uris import absolute, is_uri, scheme_of
+from fashion_ops.files.uris import absolute, adopt_keys, is_uri, scheme_of, store_keys
 from fashion_ops.inference.bulk.blocks import Block, BlockPredictor, PhotoPredictor, spare
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.manifest import Identity
@@ -94,6 +95,7 @@ class LoadModels:
         device: of torch, see ``select_device``.
         threads: CPU threads of the other runtimes; 0 uses all cores.
         store: the actor that reads photos on the driver's disk; None where every process can.
+        keys: the driver's of S3 stores, for workers that have none.
     """
 
     files: dict[str, np.ndarray]
@@ -103,9 +105,11 @@ class LoadModels:
     device: str
     threads: int = 0
     store: Any = None
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> BlockPredictor:
         """Load them; raises as ``open_models``."""
+        adopt_keys(self.keys)
         with scratch() as folder:
             unpack_folder(self.files, folder)
             place = folder if (folder / "landmarker").is_dir() else folder / "detector"
@@ -239,7 +243,8 @@ def _computer(
         connect(settings)
         # The workers of a cluster cannot see this disk; a table of any place may name photos on it.
         store = _start_store() if cluster else None
-        make = replace(load, threads=settings.cpus_per_task, store=store)
+        keys = store_keys() if cluster else {}
+        make = replace(load, threads=settings.cpus_per_task, store=store, keys=keys)
         own = _with_gpus(settings, load.runtime)
         return spare(blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True))
 

@@ -59,7 +59,7 @@ def plan(
         n: [estimate(step, n, on, assumptions, settings.distributed, rates) for step in work]
         for n in numbers
     }
-    found = report.Plan(estimates, size, on, assumptions)
+    found = report.Plan(estimates, size, on, assumptions, settings.distributed.devices)
     typer.echo(report.as_json(found) if as_json else report.as_table(found))
     if out is not None:
         write_whole(out / "plan.csv", report.as_csv(found).encode())

@@ -2,12 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 FileSystem = Any  # an fsspec file system; its methods have no annotations
 PAGE = 10_000  # keys of a bucket that are fetched at a time
+_KEYS = (  # how a process reaches an S3 store; names of files and of roles mean nothing elsewhere
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION", "AWS_REGION"),
+)
+_OWN = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -50,6 +55,19 @@ def open_uri(uri: str) -> tuple[FileSystem, str]:
     assert scheme is not None
     fs = _file_system(scheme[1], host)
     return fs, str(fs._strip_protocol(uri))
+
+
+def store_keys() -> dict[str, str]:
+    """The variables by which this process reaches an S3 store, if it has a key in its environment."""
+    if "AWS_ACCESS_KEY_ID" not in os.environ:
+        return {}
+    return {name: os.environ[name] for name in _KEYS if name in os.environ}
+
+
+def adopt_keys(keys: Mapping[str, str]) -> None:
+    """Reach S3 stores as another process does, unless the environment says how this one does."""
+    if not any(name in os.environ for name in _OWN):
+        os.environ.update(keys)
 
 
 @cache

@@ -224,6 +224,9 @@ def test_tables_hold_the_same_numbers_and_the_total_leaves_out_the_prediction(
     assert total["hours"] == pytest.approx(sum(row["hours"] for row in own))
     table = as_table(plan)
     assert max(map(len, table.splitlines()[:20])) <= 140 and "all of these" in table
+    said = "up to 8 GPUs share one training here; distributed.devices sets how many do, and is 1"
+    assert table.endswith(said + "\n" + table.splitlines()[-1])
+    assert "share one training" not in as_table(Plan(found, deepfashion2(), device, a, devices=8))
     assert {e.bound for e in found[8]} <= set(BOUNDS)
     assert all(fast.seconds <= slow.seconds for slow, fast in zip(*found.values(), strict=True))
     assert all(e.gpu_seconds <= e.gpus * e.seconds + 1e-6 for e in found[8])

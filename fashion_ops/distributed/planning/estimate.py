@@ -41,6 +41,8 @@ class Estimate:
         bound: key of ``BOUNDS`` that most of the time is due to.
         measured: whether a measured rate replaced the estimated one.
         schedule: of a step with many jobs.
+        shared: the number of GPUs that share one training of the step, which
+            ``distributed.devices`` sets; 1 for a step without one.
     """
 
     step: str
@@ -51,6 +53,7 @@ class Estimate:
     bound: str
     measured: bool = False
     schedule: Schedule | None = None
+    shared: int = 1
 
 
 def estimate(
@@ -65,15 +68,18 @@ def estimate(
     causes = {"driver": work.driver_s}
     if len(work.jobs) > 1:
         return _side_by_side(work, gpus, device, a, settings, rate, causes)
-    seconds, used = work.driver_s, 0
+    seconds, used, shared = work.driver_s, 0, 1
     for job in work.jobs:
         used, spent = _best_width(job, gpus, device, a, rate)
         for cause, amount in spent.items():
             causes[cause] = causes.get(cause, 0.0) + amount
         seconds += sum(spent.values())
+        if any(phase.trains for phase in job.phases):
+            shared = max(shared, used)
     held = used * (seconds - work.driver_s)
     bound = max(causes, key=lambda name: causes[name])
-    return Estimate(work.step, gpus, used, seconds, held, bound, rate is not None and bool(used))
+    measured = rate is not None and bool(used)
+    return Estimate(work.step, gpus, used, seconds, held, bound, measured, shared=shared)
 
 
 def _best_width(

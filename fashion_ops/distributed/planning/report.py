@@ -24,6 +24,7 @@ class Plan:
     size: DataSize
     device: Device
     assumptions: Assumptions
+    devices: int = 1  # ``distributed.devices``: GPUs that share one training
 
     def total(self, gpus: int) -> tuple[float, float]:
         """Seconds and GPU-seconds of the pipeline, one step after the other, without the prediction."""
@@ -94,6 +95,12 @@ def as_table(plan: Plan) -> str:
     lines += [f"  {name:12} {text}" for name, text in BOUNDS.items() if name in used]
     if any(e.measured for estimates in plan.estimates.values() for e in estimates):
         lines.append("*: from a measured rate")
+    wide = max(e.shared for estimates in plan.estimates.values() for e in estimates)
+    if wide > plan.devices and not plan.device.is_cpu:
+        lines.append(
+            f"up to {wide} GPUs share one training here; distributed.devices sets how many do, and is "
+            f"{plan.devices}"
+        )
     return "\n".join([*lines, f"assumed: {a.describe(plan.device)}"])
 
 
