@@ -163,6 +163,21 @@ def retrieval(
     make("applications", "retrieval", out, {"config": config, "seeds": _seeds(seeds)})
 
 
+@app.command()
+def everything(
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/everything"
+    ),
+    images: Images = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    rows: Annotated[str | None, typer.Option(help="The only techniques, with commas.")] = None,
+) -> None:
+    """Each technique of the papers by itself on one common baseline; goes on where it was."""
+    options = {"images": images, "seeds": _seeds(seeds), "epochs": epochs, "rows": _list(rows)}
+    make("everything", "everything", out, options)
+
+
 def _list(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(filter(None, text.split(",")))
 

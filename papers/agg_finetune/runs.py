@@ -102,7 +102,8 @@ def _decisive(params: Params, sections: tuple[str, ...]) -> str:
     values = params.model_dump(include=names, exclude_defaults=True)
     for name in sections:
         if category := name.partition(".")[2]:
-            values["categories"] = params.categories[category].finetune.model_dump()
+            own = params.categories[category]
+            values["categories"] = (own if "refine" in names else own.finetune).model_dump()
     return repr(sorted((name, repr(value)) for name, value in values.items()))
 
 

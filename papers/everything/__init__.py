@@ -1,0 +1,3 @@
+"""One table of every technique of the papers, each by itself on one common baseline."""
+
+TABLES = ("everything",)
