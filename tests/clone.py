@@ -13,6 +13,7 @@ import yaml
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 ROOT = Path(__file__).parents[1]
+LIMIT = 3600 if "FASHION_OPS_LONG" in os.environ else 540  # seconds that one command may take
 RUN = {"finetune": {"lr": 0.001, "epochs": 1}, "refine": {"lr": 0.001, "epochs": 1}}
 
 
@@ -38,7 +39,7 @@ class Clone:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=540
+            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=LIMIT
         )
         if check and done.returncode:
             raise AssertionError(
