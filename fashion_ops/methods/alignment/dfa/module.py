@@ -150,15 +150,17 @@ class StageModule(AlignmentModule):
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generators
         out = model(pixels, previous, self.share, labels)
         # A cascade predicts ``OFFSET_SCALE`` times the offset, and its loss stands on what it predicts.
+        # Visibility and the position constraint grow alike, or nothing but positions would be learnt.
         scale = OFFSET_SCALE if model.cascade else 1.0
+        alike = scale**2
         loss = position = position_loss(scale * out.positions, scale * true, observed)
         logged = {"position": position}
         if self.constraint is not None:
             logged["position_constraint"] = self.constraint.of_points(out.positions, true, observed)
-            loss = loss + self.constraint.weight * logged["position_constraint"]
+            loss = loss + alike * self.constraint.weight * logged["position_constraint"]
         if config.visibility_weight:
             logged["visibility"] = visibility_loss(out.visibility, states(visibility), slots)
-            loss = loss + config.visibility_weight * logged["visibility"]
+            loss = loss + alike * config.visibility_weight * logged["visibility"]
         if self.labels is not None and config.label_weight:
             logged["label"] = label_loss(out.labels, self._soft(true, previous, observed))
             loss = loss + config.label_weight * logged["label"]
