@@ -56,6 +56,8 @@ class Figure:
     tilt: float = 0.0  # slope of the shoulder line
     flat: bool = False  # a garment lying on a surface: no depth, no body
     width: float = 1.0  # factor on the width of the body
+    lap: float = 1.0  # factor on the height between hips and knees; sitting shortens it
+    lean: float = 0.0  # sideways shift of the knees against the hips
     arms: dict[int, Arm] = field(default_factory=dict)
     legs: dict[int, np.ndarray] = field(default_factory=dict)  # hip, knee, ankle: (3, 2)
 
@@ -82,6 +84,10 @@ class Figure:
         """Positions (2,) or (k, 2) in the image plane after sway and tilt."""
         slope = np.interp(y, [1.4, WAIST_Y, HIP_Y], [self.tilt, 0, -0.6 * self.tilt])
         shift = np.interp(y, [1.6, WAIST_Y, HIP_Y, 7.0], [0, 0.45, 1.0, 0.55]) * self.sway
+        if self.lap != 1.0 or self.lean:
+            shift = shift + np.interp(y, [HIP_Y, KNEE_Y, 7.0], [0, 1.0, 0.8]) * self.lean
+            knee = HIP_Y + (KNEE_Y - HIP_Y) * self.lap
+            y = np.interp(y, [0.0, HIP_Y, KNEE_Y, 8.0], [0.0, HIP_Y, knee, knee + 8.0 - KNEE_Y])
         return np.stack(np.broadcast_arrays(x + shift, y + slope * x), axis=-1).astype(float)
 
     def point(self, x: np.ndarray | float, y: np.ndarray | float, z: float = 0.0) -> np.ndarray:

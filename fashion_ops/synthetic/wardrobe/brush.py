@@ -3,15 +3,15 @@
 Shades are uint8 images in which ``UNIT`` leaves a colour as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import fabric as cloth
-from fashion_ops.synthetic.wardrobe.fabric import Color, Fabric
-from fashion_ops.synthetic.wardrobe.garment import Mark
+from fashion_ops.synthetic.wardrobe.fabric import Color
+from fashion_ops.synthetic.wardrobe.garment import Mark, Tone
 
 UNIT = 200
 _SHIFT = 4  # fractional bits of coordinates handed to OpenCV
@@ -68,22 +68,22 @@ def lay(tile: np.ndarray, to_tile: np.ndarray, shape: tuple[int, ...]) -> np.nda
 def draw_marks(
     target: np.ndarray,
     marks: Iterable[Mark],
-    color: Color | Fabric,
-    to_pixels: np.ndarray,
+    tone_of: Callable[[Tone], Color],
+    to_pixels: Callable[[np.ndarray], np.ndarray],
     scale: float,
 ) -> None:
     """Draw seams, buttons and prints.
 
     Args:
-        target: BGR uint8, changed in place.
+        target: uint8, BGR or one channel (which takes a colour's first value), changed in place.
         marks: in heads.
-        color: colour or fabric whose tones the marks have.
-        to_pixels: matrix (2, 3) from heads to pixels of ``target``.
+        tone_of: the colour of a tone.
+        to_pixels: from points (k, 2) in heads to pixels of ``target``.
         scale: pixels to a head.
     """
     for mark in marks:
-        tone = color.tone(mark.tone) if isinstance(color, Fabric) else cloth.toned(color, mark.tone)
-        points = fixed(mark.points @ to_pixels[:, :2].T + to_pixels[:, 2])
+        tone = tone_of(mark.tone)
+        points = fixed(to_pixels(mark.points))
         width = max(1, round(mark.width * scale))
         if mark.kind == "line":
             cv2.polylines(target, [points], False, tone, width, cv2.LINE_AA, _SHIFT)

@@ -7,13 +7,16 @@ Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import brush
-from fashion_ops.synthetic.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, fold_maps, tile
+from fashion_ops.synthetic.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, fold_maps, tile, toned
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
+from fashion_ops.synthetic.wardrobe.look import SEAM_TONES, Look
+from fashion_ops.synthetic.wardrobe.textures import crease_maps
 
 OVERSAMPLING = 2
 Key = tuple[int, str]  # garment and part; garment -1 is no garment
@@ -21,9 +24,13 @@ Key = tuple[int, str]  # garment and part; garment -1 is no garment
 
 @dataclass(frozen=True)
 class Frame:
-    """Similarity transform from heads to canvas pixels, as a matrix (2, 3)."""
+    """From heads to canvas pixels: an optional bend of the plane, then an affine matrix (2, 3).
+
+    Polygons, marks and landmarks are bent point by point, so labels stay exact under perspective.
+    """
 
     matrix: np.ndarray
+    bend: Callable[[np.ndarray], np.ndarray] | None = None  # (k, 2) to (k, 2), both in heads
 
     @classmethod
     def of(cls, scale: float, roll: float, center: np.ndarray, canvas: int) -> "Frame":
@@ -45,7 +52,14 @@ class Frame:
         return float(np.hypot(*self.matrix[:, 0]))
 
     def apply(self, points: np.ndarray) -> np.ndarray:
+        if self.bend is not None:
+            points = self.bend(points)
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def from_origin(self, origin: np.ndarray) -> "Frame":
+        """The same onto a region of the canvas that starts at ``origin`` (2,)."""
+        shift = (self.matrix[:, 2] - origin)[:, None]
+        return Frame(np.hstack([self.matrix[:, :2], shift]), self.bend)
 
 
 @dataclass(frozen=True)
@@ -61,20 +75,29 @@ class Layer:
 class Canvas:
     """The image while it is being painted."""
 
-    def __init__(self, background: np.ndarray, frame: Frame, light: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        background: np.ndarray,
+        frame: Frame,
+        light: tuple[float, float],
+        look: Look = Look(),  # noqa: B008 (frozen)
+    ) -> None:
         """Start a painting.
 
         Args:
-            background: uint8 (S, S, 3), painted on in place.
+            background: uint8 (H, W, 3), painted on in place.
             frame: from heads to pixels of this canvas.
             light: direction (x, y) from which light comes.
+            look: how strongly outlines, shading, folds and seams are drawn.
         """
         self.pixels = background
-        self.side = background.shape[0]
+        self.height, self.width = background.shape[:2]
         self.frame = frame
         self.light = light
+        self.look = look
         self.top = np.zeros(background.shape[:2], np.uint8)  # index into layers, + 1
         self.layers: list[Layer] = []
+        self._numbers: dict[Key, list[int]] = {}  # of the layers with a key, from 1
 
     def paint(
         self,
@@ -99,7 +122,9 @@ class Canvas:
 
         def source(shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
             out = brush.plain(color, shade)
-            brush.draw_marks(out, marks, color, self._to_region(origin), self.frame.scale)
+            if marks:
+                to_region = self.frame.from_origin(origin).apply
+                brush.draw_marks(out, marks, partial(toned, color), to_region, self.frame.scale)
             return out
 
         self._paint(polygons, (-1, ""), source, volume, shadow, soft)
@@ -123,12 +148,13 @@ class Canvas:
         soft: float,
     ) -> None:
         """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
+        volume, shadow = volume * self.look.rim, shadow * self.look.shadow
         shapes = [self.frame.apply(p) for p in polygons]
-        blur = max(3, int(soft * self.frame.scale) | 1)
+        blur = max(3, int(soft * self.look.soft * self.frame.scale) | 1)
         pad = blur if shadow or volume else 2
         points = np.vstack(shapes)
         x0, y0 = (int(v) for v in np.maximum(np.floor(points.min(0)) - pad, 0))
-        x1, y1 = (int(v) for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self.side))
+        x1, y1 = (int(v) for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self._size))
         if x0 >= x1 or y0 >= y1:
             return
         origin = np.array([x0, y0])
@@ -145,6 +171,7 @@ class Canvas:
         shade = cv2.LUT(rim, brush.ramp(1 - volume, 1 + 0.12 * volume))
         cv2.copyTo(source(shade, origin), mask, region)
         self.layers.append(Layer(key, x0, y0, mask))
+        self._numbers.setdefault(key, []).append(len(self.layers))
         number = np.full(mask.shape, len(self.layers), np.uint8)
         cv2.copyTo(number, mask, self.top[y0:y1, x0:x1])
 
@@ -154,9 +181,9 @@ class Canvas:
         x, y = (int(np.clip(half + toward * part * half * 0.6, 0, size - 1)) for part in self.light)
         return cv2.blur(mask, (size, size), anchor=(x, y))
 
-    def _to_region(self, origin: np.ndarray) -> np.ndarray:
-        """The matrix (2, 3) from heads to pixels of a region that starts at ``origin``."""
-        return np.hstack([self.frame.matrix[:, :2], (self.frame.matrix[:, 2] - origin)[:, None]])
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.width, self.height
 
     def _cloth(self, fabric: Fabric, part: Part, shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
         """A part's cloth with its marks and folds over a region, BGR."""
@@ -164,17 +191,35 @@ class Canvas:
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
         linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * TILE_PER_HEAD
         to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
-        maps = fold_maps(round(fabric.folds * 3))
+        maps = (crease_maps if self.look.creased else fold_maps)(round(fabric.folds * 3))
         folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
-        shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, 0.8, -0.8 * brush.UNIT)
-        if fabric.pattern == "plain" and not part.marks:
+        weight = 0.8 * self.look.folds
+        shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, weight, -weight * brush.UNIT)
+        to_region, marks = self.frame.from_origin(origin).apply, part.marks
+        if self.look.seams is not None:
+            self._shade_seams(shade, marks, to_region)
+            marks = tuple(mark for mark in marks if mark.tone not in SEAM_TONES)
+        if fabric.pattern == "plain" and not marks:
             return brush.plain(fabric.base, shade)
         if fabric.pattern == "plain":
             source = np.full((*shade.shape, 3), fabric.base, np.uint8)
         else:
             source = brush.lay(tile(fabric), to_tile, shade.shape)
-        brush.draw_marks(source, part.marks, fabric, self._to_region(origin), self.frame.scale)
+        brush.draw_marks(source, marks, fabric.tone, to_region, self.frame.scale)
         return brush.shaded(source, shade, source)
+
+    def _shade_seams(
+        self, shade: np.ndarray, marks: Sequence[Mark], to_region: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """Darken ``shade`` (h, w) along the seams, whatever the pattern below them, in place."""
+        seams = [mark for mark in marks if mark.tone in SEAM_TONES]
+        depth = round((self.look.seams or 0.0) * brush.UNIT)
+        if seams and depth:
+            dark = np.zeros_like(shade)
+            tones = {tone: round(depth * factor) for tone, factor in SEAM_TONES.items()}
+            to_color = {tone: (value, 0, 0) for tone, value in tones.items()}
+            brush.draw_marks(dark, seams, to_color.__getitem__, to_region, self.frame.scale)
+            cv2.subtract(shade, dark, shade)
 
     def showing(self, garment: int) -> np.ndarray:
         """Where a garment is visible, at the image's resolution: bool."""
@@ -204,15 +249,14 @@ class Canvas:
         reach = 2 * OVERSAMPLING
         x, y = np.round(point).astype(int)
         x0, y0 = max(x - reach, 0), max(y - reach, 0)
-        x1, y1 = min(x + reach + 1, self.side), min(y + reach + 1, self.side)
+        x1, y1 = min(x + reach + 1, self.width), min(y + reach + 1, self.height)
         if x0 >= x1 or y0 >= y1:
             return False
         cloth_here = np.zeros((y1 - y0, x1 - x0), bool)
         top = self.top[y0:y1, x0:x1]
         on_top = np.zeros_like(cloth_here)
-        for number, layer in enumerate(self.layers, 1):
-            if layer.key[0] != garment or layer.key[1] not in parts:
-                continue
+        for number in [n for part in set(parts) for n in self._numbers.get((garment, part), ())]:
+            layer = self.layers[number - 1]
             height, width = layer.mask.shape
             a0, a1 = max(x0, layer.x), min(x1, layer.x + width)
             b0, b1 = max(y0, layer.y), min(y1, layer.y + height)

@@ -35,11 +35,11 @@ def label_item(
         style: its style number in DeepFashion2's sense; 0 for a garment without a pair.
         viewpoint: ``NO_WEAR``, ``FRONTAL`` or ``SIDE_OR_BACK``.
     """
-    side = canvas.side // OVERSAMPLING
+    size = np.array([canvas.width, canvas.height]) // OVERSAMPLING
     positions, parts = garment.ordered()
     on_canvas = canvas.frame.apply(positions)
     on_image = np.round(to_image(on_canvas)).astype(int)
-    inside = ((on_image >= 0) & (on_image < side)).all(1)
+    inside = ((on_image >= 0) & (on_image < size)).all(1)
     landmarks = np.zeros((len(parts), 3), int)
     for i in np.flatnonzero(inside):
         visible = canvas.is_visible(number, parts[i], on_canvas[i])
@@ -47,13 +47,13 @@ def label_item(
     showing = canvas.showing(number)
     painted = canvas.painted(number)
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
-    if area < _MIN_VISIBLE * side * side or inside.sum() < _MIN_LANDMARKS:
+    if area < _MIN_VISIBLE * size.prod() or inside.sum() < _MIN_LANDMARKS:
         return None
     box = box_around(showing, landmarks[inside, :2])
-    share = (box[2] - box[0]) * (box[3] - box[1]) / side**2
+    share = (box[2] - box[0]) * (box[3] - box[1]) / size.prod()
     info = category(garment.style.category_id)
     return {
-        "segmentation": _polygons(canvas, garment, painted, side),
+        "segmentation": _polygons(canvas, garment, painted, size),
         "scale": 1 if share < 0.1 else 2 if share <= 0.4 else 3,
         "viewpoint": viewpoint,
         "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
@@ -78,12 +78,14 @@ def box_around(showing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([low, high]).astype(int)
 
 
-def _polygons(canvas: Canvas, garment: Garment, painted: np.ndarray, side: int) -> list[list[int]]:
+def _polygons(
+    canvas: Canvas, garment: Garment, painted: np.ndarray, size: np.ndarray
+) -> list[list[int]]:
     """Outline of the painted garment within the image, then its sleeves, legs or panels."""
     contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     shapes = [max(contours, key=cv2.contourArea)]
     for repeat in garment.repeats:
         points = np.round(to_image(canvas.frame.apply(repeat)))
-        shapes.append(np.clip(points, 0, side - 1).astype(np.int32)[:, None])
+        shapes.append(np.clip(points, 0, size - 1).astype(np.int32)[:, None])
     polygons = [np.asarray(cv2.approxPolyDP(s, 1.0, True), np.int32) for s in shapes]
     return [[int(v) for v in p.ravel()] for p in polygons if len(p) >= 3 and cv2.contourArea(p) > 2]
