@@ -10,6 +10,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from fashion_ops.synthetic.wardrobe import photos
+from fashion_ops.synthetic.wardrobe.textures import pink
+
 TILE = 256
 TILE_PER_HEAD = 64.0
 
@@ -77,6 +80,7 @@ class Fabric:
         repeat: length after which the pattern repeats, heads.
         seed: of the random parts of the pattern.
         folds: how strongly it creases, 0..1.
+        photo: path of the photo that ``pattern`` "photo" is cut from.
     """
 
     pattern: str
@@ -84,6 +88,7 @@ class Fabric:
     repeat: float
     seed: int
     folds: float
+    photo: str = ""
 
     @property
     def base(self) -> Color:
@@ -230,6 +235,13 @@ def tile(fabric: Fabric) -> np.ndarray:
     elif name == "geometric":
         out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.34] = second
         out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.14] = third
+    elif name == "cloudy":
+        field = pink(int(fabric.seed % 6), 1.1, (1.0, 0.3, 3.0)[fabric.seed % 3])[..., None]
+        out += (second - base) * np.clip(0.35 + 0.3 * field, 0, 1)
+    elif name == "photo":
+        piece = cv2.resize(photos.cut(fabric.photo, rng, (0.15, 0.5)), (TILE // 2, TILE // 2))
+        piece = np.hstack([piece, piece[:, ::-1]])  # mirrored, it repeats without a seam
+        out = np.vstack([piece, piece[::-1]]).astype(np.float32)
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):
         out += 3.0 * grain
     return np.tile(np.clip(out, 0, 255).astype(np.uint8), (2, 2, 1))
