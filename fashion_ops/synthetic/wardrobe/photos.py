@@ -45,7 +45,7 @@ def find_photos(folder: str | None, key: str) -> tuple[str, ...]:
 
 
 def describe(paths: tuple[str, ...], folder: str | None) -> dict[str, Any]:
-    """The folder, the number of photos and the SHA-256 of their names and contents, for the manifest."""
+    """For the manifest: folder, number of photos, SHA-256 of their names and contents."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(Path(path).relative_to(folder or "").as_posix().encode() + b"\0")

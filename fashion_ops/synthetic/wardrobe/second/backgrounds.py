@@ -1,4 +1,4 @@
-"""The background of each kind of image: rooms, streets, floors, walls, clutter, or a photo of the user's."""
+"""Backgrounds of each kind of image: rooms, streets, floors, walls, clutter, the user's photos."""
 
 from collections.abc import Callable
 

@@ -42,11 +42,11 @@ class Bend:
 
 
 def picture_shape(rng: np.random.Generator, size: int) -> tuple[int, int]:
-    """Height and width of a picture, pixels; the longer side is ``size``, portraits are most frequent."""
+    """Height and width of a picture, pixels; the longer side is ``size``, most are portraits."""
     draw, total = rng.random(), 0.0
     ratio = 1.0
-    for share, ratio in _SHAPES:
-        total += share
+    for share, shape in _SHAPES:
+        ratio, total = shape, total + share
         if draw < total:
             break
     short = max(32, round(size / max(ratio, 1 / ratio)))
@@ -89,7 +89,7 @@ def _roll(rng: np.random.Generator, setting: Setting) -> float:
 
 
 def _fill(rng: np.random.Generator, setting: Setting, several: bool) -> tuple[float, bool]:
-    """How much of the picture the target fills (1: to the border), and whether it is one garment only."""
+    """How much of the picture the target fills (1 is all), and whether it is one garment only."""
     if setting != "worn":
         return float(rng.uniform(1.0, 1.35) if rng.random() < 0.14 else rng.uniform(0.5, 0.98)), False
     single = several and rng.random() < 0.3

@@ -144,7 +144,7 @@ def _dress(style: Style, rng: np.random.Generator) -> Style:
 
 
 def worn_together(styles: list[Style], rng: np.random.Generator) -> list[Style]:
-    """Adapt the cuts of an outfit: what is below another layer is tight, a tucked hem ends at the waist."""
+    """Adapt the cuts of an outfit: inner layers are tight, a tucked hem ends at the waist."""
     outer = styles[-1]
     styles = list(styles)
     for number, style in enumerate(styles[:-1]):

@@ -12,7 +12,7 @@ _NOISE = 256  # side of a tile of noise, pixels
 
 @lru_cache(maxsize=2)
 def _noise(colored: bool) -> np.ndarray:
-    """Sensor noise around 128 with standard deviation 32, a little smooth: uint8, two periods a side."""
+    """Smooth sensor noise around 128, standard deviation 32: uint8, two periods a side."""
     white = np.random.default_rng(97 + colored).standard_normal((_NOISE, _NOISE, 3 if colored else 1))
     soft = cv2.GaussianBlur(np.tile(white, (2, 2, 1 if colored else 3)), (0, 0), 0.6)
     soft *= 32 / soft.std()

@@ -1,4 +1,4 @@
-"""Things that are no garments: hats, shoes, bags, boxes, towels; hangers and what a person wears in front.
+"""Things that are no garments: hats, shoes, bags, towels, hangers, what a person has in front.
 
 Each is painted on the canvas in heads. A thing is drawn ``size`` heads long around a point ``at`` (2,).
 """

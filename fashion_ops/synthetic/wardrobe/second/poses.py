@@ -39,7 +39,7 @@ _SITS, _WALKS = 0.14, 0.22  # shares of worn images; all others stand
 def _arm(
     figure: Figure, side: int, name: str, angles: tuple[float, float], lengths: tuple[float, float]
 ) -> Arm:
-    """An arm from its shoulder by angles (degrees from hanging, outwards) and factors on its lengths."""
+    """An arm by angles (degrees from hanging down, outwards) and factors on its lengths."""
     out = figure.image_side(side)
     joints = [figure.point(side * 0.72 * figure.width, SHOULDER_Y + 0.1)]
     for angle, length in zip(np.radians(angles), np.array(lengths) * (UPPER_ARM, FOREARM), strict=True):
