@@ -16,7 +16,7 @@ from fashion_ops.synthetic.wardrobe import brush
 from fashion_ops.synthetic.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, fold_maps, tile, toned
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
 from fashion_ops.synthetic.wardrobe.look import SEAM_TONES, Look
-from fashion_ops.synthetic.wardrobe.textures import crease_maps
+from fashion_ops.synthetic.wardrobe.textures import CREASES, crease_map
 
 OVERSAMPLING = 2
 Key = tuple[int, str]  # garment and part; garment -1 is no garment
@@ -191,8 +191,13 @@ class Canvas:
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
         linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * TILE_PER_HEAD
         to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
-        maps = (crease_maps if self.look.creased else fold_maps)(round(fabric.folds * 3))
-        folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
+        strength = round(fabric.folds * 3)
+        if self.look.creased:
+            crumpled = crease_map(fabric.seed % CREASES, strength)
+        else:
+            maps = fold_maps(strength)
+            crumpled = maps[fabric.seed % len(maps)]
+        folds = brush.lay(crumpled, to_tile, shade.shape)
         weight = 0.8 * self.look.folds
         shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, weight, -weight * brush.UNIT)
         to_region, marks = self.frame.from_origin(origin).apply, part.marks

@@ -239,7 +239,7 @@ def tile(fabric: Fabric) -> np.ndarray:
         field = pink(int(fabric.seed % 6), 1.1, (1.0, 0.3, 3.0)[fabric.seed % 3])[..., None]
         out += (second - base) * np.clip(0.35 + 0.3 * field, 0, 1)
     elif name == "photo":
-        piece = cv2.resize(photos.cut(fabric.photo, rng, (0.15, 0.5)), (TILE // 2, TILE // 2))
+        piece = cv2.resize(photos.cut(fabric.photo, rng, (0.08, 0.3)), (TILE // 2, TILE // 2))
         piece = np.hstack([piece, piece[:, ::-1]])  # mirrored, it repeats without a seam
         out = np.vstack([piece, piece[::-1]]).astype(np.float32)
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):

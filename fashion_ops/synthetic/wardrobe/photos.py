@@ -21,10 +21,11 @@ class Photos:
     fabrics: tuple[str, ...] = ()
 
 
-def find_photos(folder: str | None, key: str) -> tuple[str, ...]:
+def find_photos(root: Path, folder: str | None, key: str) -> tuple[str, ...]:
     """All photos below a folder, in the order of their paths; none for no folder.
 
     Args:
+        root: where a relative path starts.
         folder: searched with its subfolders.
         key: the parameter that names it, for messages.
 
@@ -33,10 +34,11 @@ def find_photos(folder: str | None, key: str) -> tuple[str, ...]:
     """
     if folder is None:
         return ()
-    root = Path(folder)
-    if not root.is_dir():
-        raise ValueError(f"{key}: {folder} is no folder; name a folder of photos, or null")
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not (root / folder).is_dir():
+        raise ValueError(f"{key}: {root / folder} is no folder; name a folder of photos, or null")
+    paths = sorted(
+        p for p in (root / folder).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+    )
     if not paths:
         raise ValueError(
             f"{key}: {folder} holds no photo ({', '.join(SUFFIXES)}); add some, or set null"
@@ -44,11 +46,11 @@ def find_photos(folder: str | None, key: str) -> tuple[str, ...]:
     return tuple(str(path) for path in paths)
 
 
-def describe(paths: tuple[str, ...], folder: str | None) -> dict[str, Any]:
+def describe(paths: tuple[str, ...], root: Path, folder: str | None) -> dict[str, Any]:
     """For the manifest: folder, number of photos, SHA-256 of their names and contents."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(Path(path).relative_to(folder or "").as_posix().encode() + b"\0")
+        digest.update(Path(path).relative_to(root / (folder or "")).as_posix().encode() + b"\0")
         digest.update(Path(path).read_bytes())
     return {"folder": folder, "photos": len(paths), "sha256": digest.hexdigest()}
 

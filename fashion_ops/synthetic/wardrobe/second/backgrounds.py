@@ -96,7 +96,7 @@ def sample_background(
             out = clutter.patches(rng, n, own(int(rng.integers(1 << 16))))
         else:
             out = _DRAW[name](rng, n)
-    if rng.random() < 0.35:  # out of focus
+    if rng.random() < 0.2:  # out of focus
         size = 2 * int(rng.uniform(0.004, 0.02) * n) + 1
         out = cv2.blur(out, (size, size))
     y, x = (int(rng.integers(n - side + 1)) for side in shape)

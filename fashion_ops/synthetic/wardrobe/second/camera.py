@@ -91,10 +91,10 @@ def _roll(rng: np.random.Generator, setting: Setting) -> float:
 def _fill(rng: np.random.Generator, setting: Setting, several: bool) -> tuple[float, bool]:
     """How much of the picture the target fills (1 is all), and whether it is one garment only."""
     if setting != "worn":
-        return float(rng.uniform(1.0, 1.35) if rng.random() < 0.14 else rng.uniform(0.5, 0.98)), False
+        return float(rng.uniform(1.0, 1.35) if rng.random() < 0.14 else rng.uniform(0.45, 0.97)), False
     single = several and rng.random() < 0.3
-    spread = 0.3 if single else 0.42
-    return float(np.clip(np.exp(rng.normal(-0.14, spread)), 0.3, 1.7)), single
+    middle, spread = (-0.2, 0.35) if single else (-0.28, 0.48)
+    return float(np.clip(np.exp(rng.normal(middle, spread)), 0.25, 1.7)), single
 
 
 def sample_frame(

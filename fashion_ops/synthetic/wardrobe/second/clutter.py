@@ -12,7 +12,7 @@ import numpy as np
 from fashion_ops.synthetic.wardrobe import brush
 from fashion_ops.synthetic.wardrobe.fabric import TILE, tile
 from fashion_ops.synthetic.wardrobe.second.cuts import mixed, sample_cloth, sample_color
-from fashion_ops.synthetic.wardrobe.textures import SIDE, crease_maps, pink
+from fashion_ops.synthetic.wardrobe.textures import CREASES, SIDE, crease_map, pink
 
 _LEAVES = 150
 
@@ -91,7 +91,7 @@ def dead_leaves(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def sheet(rng: np.random.Generator, n: int) -> np.ndarray:
     """A bed sheet, a blanket or a towel in one colour, with creases."""
-    shade = _laid(rng, crease_maps(int(rng.integers(1, 4)))[int(rng.integers(5))], n, (0.35, 1.1))
+    shade = _laid(rng, crease_map(int(rng.integers(CREASES)), int(rng.integers(1, 4))), n, (0.35, 1.1))
     return brush.plain(sample_color(rng), shade)
 
 

@@ -16,19 +16,19 @@ _PATTERNS = (
     *("plain", "melange", "denim", "cloudy", "stripes", "breton", "pinstripe", "plaid", "gingham"),
     *("dots", "floral", "knit", "marble", "leopard", "geometric"),
 )
-_SHARE = np.array([42, 8, 6, 9, 5, 3, 3, 5, 3, 3, 4, 4, 2, 1, 2], float) / 100
+_SHARE = np.array([34, 10, 8, 13, 5, 3, 3, 5, 3, 3, 4, 4, 2, 1, 2], float) / 100
 _CLOSED = 0.5  # share of outwear that is zipped or buttoned up
 
 
 def sample_color(rng: np.random.Generator) -> Color:
     """A colour of clothes, BGR: often black, white, grey or navy, else any hue."""
     kind = rng.random()
-    if kind < 0.2:
+    if kind < 0.17:
         hsv = rng.uniform(0, 180), rng.uniform(0, 60), rng.uniform(14, 62)
     elif kind < 0.35:
         hsv = rng.uniform(5, 40), rng.uniform(0, 40), rng.uniform(195, 255)
     elif kind < 0.47:
-        hsv = rng.uniform(0, 180), rng.uniform(0, 30), rng.uniform(62, 195)
+        hsv = rng.uniform(0, 180), rng.uniform(0, 30), rng.uniform(62, 205)
     elif kind < 0.62:
         hsv = rng.uniform(98, 122), rng.uniform(60, 190), rng.uniform(40, 190)
     elif kind < 0.72:
@@ -84,6 +84,9 @@ def _sleeves(style: Style, rng: np.random.Generator) -> dict[str, float]:
 
 def _top(style: Style, rng: np.random.Generator) -> Style:
     style = replace(style, graphic=int(rng.integers(1, 9)) if rng.random() < 0.35 else 0)
+    if style.category_id in (1, 2) and rng.random() < 0.2:  # a shirt
+        style = replace(style, neck="shirt", closure="buttons", neck_width=rng.uniform(0.28, 0.34))
+        style = replace(style, neck_depth=rng.uniform(0.15, 0.4), graphic=0)
     if style.category_id in STRAPS:
         return replace(style, graphic=0, ease=rng.uniform(0.01, 0.14), hem_y=rng.uniform(2.7, 3.8))
     return replace(

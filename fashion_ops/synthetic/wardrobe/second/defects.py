@@ -50,10 +50,16 @@ def _colored(rng: np.random.Generator, image: np.ndarray, strength: float) -> np
     grey = np.full((3, 3), 1 / 3) * (1 - saturation)
     matrix = np.diag(balance) @ (np.eye(3) * saturation + grey)
     image = cv2.transform(image, matrix)
-    gamma = float(np.exp(rng.normal(0, 0.25 * strength)))
-    contrast, lift = rng.normal(1.0, 0.14 * strength), rng.normal(0, 0.05 * strength)
+    gamma = float(np.exp(rng.normal(-0.12, 0.18 * strength)))
+    contrast, lift = rng.normal(1.08, 0.12 * strength), rng.normal(0.01, 0.04 * strength)
+    target = float(np.clip(rng.normal(0.53, 0.09), 0.2, 0.8))
     level = np.linspace(0, 1, 256) ** gamma
-    table = np.clip(((level - 0.5) * contrast + 0.5 + lift) * 255, 0, 255).astype(np.uint8)
+    level = (level - 0.5) * contrast + 0.5 + lift
+    counts = cv2.calcHist([image], [1], None, [256], [0, 256]).ravel()
+    mean = float(counts @ np.clip(level, 0, 1)) / image.shape[0] / image.shape[1]
+    # the camera's own exposure makes up for most of a dark or bright motif
+    exposure = (target / max(mean, 0.02)) ** 0.65
+    table = np.clip(level * np.clip(exposure, 0.6, 2.2) * 255, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table)
 
 
@@ -62,7 +68,7 @@ def _light(rng: np.random.Generator, shape: tuple[int, int], strength: float) ->
     angle, side = rng.uniform(0, 2 * np.pi), 33
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     slope = rng.uniform(0, 0.3) * strength * (np.cos(angle) * x + np.sin(angle) * y)
-    gain = rng.normal(1.0, 0.1 * strength) + slope - rng.uniform(0, 0.2) * strength * (x * x + y * y)
+    gain = rng.normal(1.05, 0.06 * strength) + slope - rng.uniform(0, 0.2) * strength * (x * x + y * y)
     if rng.random() < 0.25 * strength:
         turn = rng.uniform(0, 2 * np.pi)
         edge = np.cos(turn) * x + np.sin(turn) * y + rng.uniform(-0.6, 0.6)
@@ -73,12 +79,12 @@ def _light(rng: np.random.Generator, shape: tuple[int, int], strength: float) ->
 
 
 def _blurred(rng: np.random.Generator, image: np.ndarray, strength: float) -> np.ndarray:
-    """Out of focus, shaken, or enlarged from a smaller picture; often none of them."""
+    """Out of focus, shaken, enlarged from a smaller picture, or sharpened; often none of them."""
     kind = rng.random() / strength
     height, width = image.shape[:2]
-    if kind < 0.22:
-        return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.5)) * max(width, height) / 256)
-    if kind < 0.3:
+    if kind < 0.1:
+        return cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.3, 1.1)) * max(width, height) / 256)
+    if kind < 0.13:
         length = int(rng.integers(3, 8)) * max(width, height) // 256 | 1
         kernel = np.zeros((length, length), np.float32)
         angle = rng.uniform(0, np.pi)
@@ -87,13 +93,16 @@ def _blurred(rng: np.random.Generator, image: np.ndarray, strength: float) -> np
         start, end = ((middle + sign * reach).round().astype(int).tolist() for sign in (-1, 1))
         cv2.line(kernel, start, end, 1.0)
         return cv2.filter2D(image, -1, kernel / kernel.sum())
-    if kind < 0.48:
-        zoom = float(rng.uniform(0.4, 0.85))
+    if kind < 0.24:
+        zoom = float(rng.uniform(0.5, 0.9))
         small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    amount = float(rng.uniform(0, 1.2))
+    if rng.random() < 0.5:  # sharpened by the camera
+        return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), 0.8), -amount, 0)
     return image
 
 
 def sample_quality(rng: np.random.Generator, source: str) -> int:
-    """Quality of the JPEG, 30..95."""
-    return int(rng.integers(60, 96) if source == "shop" else rng.integers(30, 96))
+    """Quality of the JPEG, 45..95."""
+    return int(rng.integers(70, 96) if source == "shop" else rng.integers(45, 96))

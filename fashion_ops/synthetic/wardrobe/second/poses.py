@@ -21,10 +21,10 @@ from fashion_ops.synthetic.wardrobe.geometry import xy
 
 # (share, name, upper arm angle, forearm angle): degrees from hanging down, outwards positive.
 _ARMS = (
-    (0.27, "hang", (5, 20), (-4, 16)),
+    (0.22, "hang", (5, 20), (-4, 16)),
     (0.15, "bent", (10, 26), (-34, -4)),
     (0.09, "hip", (30, 44), (-66, -48)),
-    (0.12, "belly", (4, 18), (-92, -58)),
+    (0.17, "belly", (4, 18), (-92, -58)),
     (0.08, "phone", (8, 28), (-165, -140)),
     (0.07, "out", (24, 60), (10, 60)),
     (0.06, "raised", (130, 165), (150, 200)),
@@ -51,9 +51,9 @@ def pose_person(rng: np.random.Generator) -> Figure:
     """A random person: most face the viewer; some walk, some sit, some show a side or the back."""
     figure = pose_worn(rng)
     kind = rng.random()
-    if kind < 0.66:
+    if kind < 0.62:
         yaw = rng.uniform(-30, 30)
-    elif kind < 0.84:
+    elif kind < 0.82:
         yaw = rng.choice([-1, 1]) * rng.uniform(32, 66)
     else:
         yaw = 180 + rng.uniform(-45, 45)

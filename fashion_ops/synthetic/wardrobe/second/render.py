@@ -100,8 +100,8 @@ def _look(rng: np.random.Generator, shot: Snapshot) -> Look:
         rim=strength(0.15, 1.3),
         shadow=strength(0.15, 1.5),
         soft=round(float(rng.uniform(0.4, 1.6)), 1),
-        folds=strength(0.05, 1.6),
-        creased=bool(rng.random() < (0.7 if shot.flat else 0.35)),
+        folds=strength(0.05, 1.8),
+        creased=bool(rng.random() < (0.85 if shot.flat else 0.4)),
         seams=strength(0.25, 1.1),
     )
 
@@ -151,7 +151,7 @@ def _person(rng: np.random.Generator) -> people.Person:
     """A person with colours between the first edition's, and hair that more often hides clothes."""
     person, other = people.sample_person(rng), people.sample_person(rng)
     between = partial(mixed, share=float(rng.random()))
-    style = str(rng.choice(["long", "wavy"])) if rng.random() < 0.3 else person.hair_style
+    style = str(rng.choice(["long", "wavy"])) if rng.random() < 0.4 else person.hair_style
     return replace(
         person,
         skin=between(person.skin, other.skin),
@@ -159,7 +159,7 @@ def _person(rng: np.random.Generator) -> people.Person:
         shoes=sample_color(rng),
         cap=sample_color(rng),
         hair_style=style,
-        hair_in_front=(bool(rng.random() < 0.55), bool(rng.random() < 0.55)),
+        hair_in_front=(bool(rng.random() < 0.65), bool(rng.random() < 0.65)),
     )
 
 
@@ -183,7 +183,7 @@ def _paint_worn(
         if not figure.arm_behind(side):
             paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     head.paint_head(canvas, figure, person)
-    if rng.random() < 0.18:
+    if rng.random() < 0.24:
         props.paint_bag(canvas, figure, rng)
     objects.paint_worn_in_front(canvas, rng, figure)
     for side, _ in SIDES:
