@@ -90,7 +90,7 @@ def generate(
     *,
     seed: int,
     workers: int = 1,
-    root: Path = Path(),  # noqa: B008
+    root: Path = Path(),
 ) -> Iterator[tuple[str, int]]:
     """Write a wardrobe and yield (split, number of labelled garments) for each image.
 

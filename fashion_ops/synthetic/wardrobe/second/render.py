@@ -130,7 +130,7 @@ def _paint_empty(canvas: Canvas, rng: np.random.Generator) -> None:
     kind = rng.random()
     if kind < 0.65:
         thing = objects.WORN_THINGS[int(rng.integers(len(objects.WORN_THINGS)))]
-        thing(canvas, rng, rng.uniform(-0.3, 0.3, 2), float(np.exp(rng.uniform(-0.5, 0.5))))
+        thing(canvas, rng, rng.uniform(-0.3, 0.3, 2), float(np.exp(rng.uniform(-0.4, 0.6))))
     if kind > 0.5:
         objects.scatter(canvas, rng, np.full(2, -1.2), np.full(2, 1.2), int(rng.integers(0, 5)))
 

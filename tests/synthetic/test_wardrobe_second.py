@@ -1,0 +1,184 @@
+"""The second edition's labels against the painted canvas, its plan, strengths and camera."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+
+from fashion_ops.catalog.sources.deepfashion2 import parse_labels
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
+from fashion_ops.synthetic.wardrobe.fabric import Fabric
+from fashion_ops.synthetic.wardrobe.garment import Mark, Part
+from fashion_ops.synthetic.wardrobe.labels import to_image
+from fashion_ops.synthetic.wardrobe.look import Look
+from fashion_ops.synthetic.wardrobe.plan import shares
+from fashion_ops.synthetic.wardrobe.second import camera, render
+from fashion_ops.synthetic.wardrobe.second.cuts import sample_cut
+from fashion_ops.synthetic.wardrobe.second.plan import NEGATIVES, plan
+from fashion_ops.taxonomy import CATEGORIES
+
+SIZE = 128
+SLEEVELESS = {5, 6, 7, 8, 9, 12, 13}  # whose own parts cannot cover each other
+
+
+@pytest.fixture(scope="module")
+def images():
+    return [(shot, render.photograph(shot, SIZE)) for shot in plan(5, "train", 56, 0.0)]
+
+
+def items(annotation) -> list[dict]:
+    return [v for k, v in annotation.items() if k.startswith("item")]
+
+
+def labelled(images):
+    """(shot, image, number of the garment, item) of each labelled garment."""
+    for shot, image in images:
+        for number, garment in enumerate(image.garments):
+            category_id = garment.style.category_id
+            item = next((i for i in items(image.annotation) if i["category_id"] == category_id), None)
+            if item is not None:
+                yield shot, image, number, item
+
+
+def changed_by_dyeing(monkeypatch, shot, image, number: int) -> np.ndarray:
+    """Which pixels of the canvas change when one garment is dyed, at the image's resolution."""
+    category_id = shot.garments[number][0]
+
+    def dyed(sampled, rng, photos=()):
+        style = sample_cut(sampled, rng, photos)
+        if sampled != category_id:
+            return style
+        far = tuple(tuple((c + 128) % 256 for c in color) for color in style.fabric.colors)
+        return replace(style, fabric=replace(style.fabric, colors=far))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "sample_cut", dyed)
+        other = render.photograph(shot, SIZE)
+    difference = np.abs(image.canvas.pixels.astype(int) - other.canvas.pixels).max(2)
+    return (difference > 0)[::OVERSAMPLING, ::OVERSAMPLING]
+
+
+def test_labels_are_exact_under_tilt_crop_and_perspective(images, monkeypatch):
+    """What changes when a garment is dyed is what its box, outline and visible landmarks say."""
+    visible, covered, overlaps = [], [], []
+    for shot, image, number, item in list(labelled(images))[::2]:
+        changed = changed_by_dyeing(monkeypatch, shot, image, number)
+        height, width = changed.shape
+        assert image.pixels.shape[:2] == (height, width)
+        x1, y1, x2, y2 = item["bounding_box"]
+        assert 0 <= x1 < x2 < width and 0 <= y1 < y2 < height
+        rows, columns = np.nonzero(changed)
+        assert columns.min() >= x1 and columns.max() <= x2 and rows.min() >= y1 and rows.max() <= y2
+        landmarks = np.array(item["landmarks"]).reshape(-1, 3)
+        if shot.garments[number][0] in SLEEVELESS:
+            for x, y, v in landmarks[landmarks[:, 2] > 0]:
+                near = changed[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+                (visible if v == 2 else covered).append(near.mean())
+        outline = np.zeros(changed.shape, np.uint8)
+        cv2.fillPoly(outline, [np.array(item["segmentation"][0]).reshape(-1, 1, 2)], (1,))
+        overlaps.append((outline.astype(bool) & changed).sum() / changed.sum())
+    assert len(visible) > 120 and len(covered) > 15
+    assert np.mean(np.array(visible) > 0) > 0.98
+    assert np.mean(np.array(covered) < 0.5) > 0.95
+    assert np.median(overlaps) > 0.97
+
+
+def test_unlabelled_exactly_when_out_of_the_image(images):
+    cut = 0
+    for _, image, number, item in labelled(images):
+        true = to_image(image.canvas.frame.apply(image.garments[number].ordered()[0]))
+        height, width = image.pixels.shape[:2]
+        outside = ((np.rint(true) < 0) | (np.rint(true) > (width - 1, height - 1))).any(1)
+        labels = np.array(item["landmarks"]).reshape(-1, 3)
+        np.testing.assert_array_equal(labels[:, 2] == 0, outside)
+        assert not labels[outside].any()
+        np.testing.assert_allclose(labels[~outside, :2], true[~outside], atol=0.51)
+        cut += int(outside.sum())
+    assert cut > 40
+
+
+def test_corners_of_a_skirt_laid_out_lie_on_its_outline(images):
+    """Waist and hem of garments without sleeves, within two pixels of the painted edge."""
+    distances = []
+    for _, image, number, item in labelled(images):
+        garment = image.garments[number]
+        if not image.figure.flat or garment.style.category_id != 9:
+            continue
+        edge = image.canvas.painted(number)
+        far = cv2.distanceTransform(cv2.morphologyEx(edge, cv2.MORPH_GRADIENT, np.ones((3, 3))) ^ 255,
+                                    cv2.DIST_L2, 5)  # fmt: skip
+        for x, y, v in np.array(item["landmarks"]).reshape(-1, 3):
+            if v:
+                distances.append(far[y, x])
+    assert len(distances) >= 16
+    assert max(distances) <= 2.0
+
+
+def test_negatives_are_images_without_items_and_ingest_takes_them():
+    shots = plan(0, "train", 400, 0.35)
+    empty = [shot for shot in shots if shot.setting == "empty"]
+    assert abs(len(empty) / len(shots) - NEGATIVES) < 0.02
+    assert all(a.pair_id != b.pair_id or a.setting == b.setting for a, b in pairwise(shots))
+    for shot in empty[:4]:
+        image = render.photograph(shot, 64)
+        assert image.annotation == {"source": shot.source, "pair_id": shot.pair_id}
+        assert parse_labels(image.annotation).items == []
+        assert image.pixels.std() > 2
+
+
+def test_shares_of_categories_and_settings():
+    shots = plan(1, "train", 1200, 0.35)
+    counts = Counter(c for shot in shots for c, _, _ in shot.garments)
+    counted = np.array([counts[c.id] for c in CATEGORIES])
+    np.testing.assert_allclose(counted / counted.sum(), shares(0.35), atol=0.01)
+    settings = Counter(shot.setting for shot in shots)
+    assert settings["hanger"] > 80 and settings["flat"] > 200 and settings["worn"] > 500
+    assert {len(shot.garments) for shot in shots} == {0, 1, 2, 3}
+    assert plan(1, "train", 61, 0.35) == shots[:61]
+
+
+def test_strengths_run_from_nothing_to_strong():
+    """Plain cloth with a seam: nothing leaves one colour, more strength gives more contrast."""
+    square = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)])
+    seam = Mark("line", np.array([(0.0, -1.0), (0.0, 1.0)]), "dark", 0.1)
+    part = Part("shell", "body", (square,), marks=(seam,))
+    cloth = Fabric("plain", ((90, 140, 190),) * 3, 0.3, 7, 1.0)
+
+    def painted(look: Look) -> np.ndarray:
+        frame = Frame.of(30.0, 0.0, np.zeros(2), 128)
+        canvas = Canvas(np.zeros((128, 96, 3), np.uint8), frame, (0.3, -0.6), look)
+        canvas.paint_part(part, cloth, 0)
+        return canvas.pixels[canvas.top > 0].astype(float)
+
+    nothing = painted(Look(rim=0, shadow=0, folds=0, seams=0.0))
+    assert np.abs(nothing - cloth.base).max() <= 1
+    for name in ("rim", "folds", "seams"):
+        weak, strong = (
+            painted(replace(Look(rim=0, shadow=0, folds=0, seams=0.0, creased=True), **{name: value}))
+            for value in (0.3, 1.2)
+        )
+        assert 0.3 < weak.std(0).mean() < strong.std(0).mean(), name
+
+
+def test_bends_never_fold_the_plane_over():
+    grid = np.stack(np.meshgrid(np.linspace(-3, 3, 25), np.linspace(-1, 7, 33)), -1).reshape(-1, 2)
+    step = 1e-4
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        setting = ("worn", "flat", "hanger")[seed % 3]
+        bend = camera.sample_bend(rng, setting, np.array([0.0, 3.0]), 4.0)
+        dx, dy = ((bend(grid + d) - bend(grid)) / step for d in np.eye(2) * step)
+        near = 1 + (grid - bend.center) @ bend.slant > 0.5  # not cut off at the nearest distance
+        assert near.mean() > 0.8
+        assert (dx[:, 0] * dy[:, 1] - dx[:, 1] * dy[:, 0])[near].min() > 0
+
+
+def test_pictures_have_the_shapes_of_photographs():
+    rng = np.random.default_rng(0)
+    shapes = [camera.picture_shape(rng, 256) for _ in range(300)]
+    assert all(max(shape) == 256 and min(shape) >= 144 for shape in shapes)
+    portraits = np.mean([height > width for height, width in shapes])
+    assert 0.6 < portraits < 0.85 and (256, 256) in shapes
