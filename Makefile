@@ -33,7 +33,7 @@ demo: $(STAMP) ## run the whole pipeline on the synthetic wardrobe, with Dagster
 	$(BIN)/python -m pipelines.run --summary
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(STAMP) ## check format, style, types and import contracts
 	$(BIN)/ruff format --check .

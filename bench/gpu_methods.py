@@ -46,6 +46,7 @@ from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax
 from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions
+from fashion_ops.methods.posefix.data import RefinerData
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import refine_config, train_refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -289,21 +290,17 @@ def refiner(params: Params, photos: Photos) -> Method:
             torch.device("cpu"),
         )
         garments = photos.garments(samples, grouping, kind.name)
-
-        def predicted(*_: Any) -> np.ndarray:  # an untrained landmarker's predictions are not needed
-            return photos.points(garments.boxes, kind.num_landmarks)
-
-        with mock.patch("fashion_ops.methods.posefix.training.predict_garments", predicted):
-            train_refiner(
-                run.model_copy(update={"batch_size": batch}),
-                refine,
-                landmarks,
-                garments,
-                photos,
-                folder,
-                options,
-                seed=0,
-            )
+        # an untrained landmarker's predictions are not needed
+        poses = photos.points(garments.boxes, kind.num_landmarks)
+        train_refiner(
+            run.model_copy(update={"batch_size": batch}),
+            refine,
+            landmarks,
+            RefinerData(garments, photos, poses),
+            folder,
+            options,
+            seed=0,
+        )
         return Refiner.load(folder, torch.device("cpu"))
 
     def predict(model: Refiner, device: torch.device) -> int:

@@ -39,13 +39,14 @@ from bench.published_landmarker import JointsLoss, PublishedCrops, accuracy
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import load_garments, used_grouping
 from fashion_ops.methods.describe import parse_size
-from fashion_ops.methods.parts.augment import Warp, step_generator
+from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.memory import keep_freed_memory
 from fashion_ops.methods.parts.precision import autocast, computes_bf16
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.training_module import clip_gradients
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
+from fashion_ops.methods.top_down.training import landmarker_warp
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.steps import aggregate, ingest, synthesize
 from fashion_ops.workspace import Workspace
@@ -92,7 +93,8 @@ def our_epoch(module: Module, optimizer: torch.optim.Optimizer, data: Regions, b
             loss = module.losses(samples, step_generator(0, step, CPU))["loss"]
         optimizer.zero_grad()
         loss.backward()
-        clip_gradients(module)
+        if module.config.clip_gradients is not None:
+            clip_gradients(module, module.config.clip_gradients)
         optimizer.step()
 
 
@@ -151,12 +153,16 @@ def our_training(config: TrainLandmarker, root: Path) -> tuple[Module, torch.opt
         config.crop,
         config.heatmap_sigma,
         config.loss,
-        Warp(config.flip, config.rotation, config.scale, config.shift, config.color),
+        landmarker_warp(config),
     )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = Module(model, config.backbone, config, settings, grouping, 0)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    return module, adamw, Regions(garments, catalog.image, config.crop, config.padding)
+    return (
+        module,
+        adamw,
+        Regions(garments, catalog.image, config.crop, config.padding, warp=settings.warp),
+    )
 
 
 def initialize(variant: str, config: TrainLandmarker, root: Path, threads: int) -> None:

@@ -12,6 +12,8 @@ from fashion_ops.commands import (
     prune,
     registry,
     scores,
+    serve,
+    sizes,
     wardrobe,
     workspace,
 )
@@ -27,7 +29,9 @@ add_steps(app)
 for command in (
     models.predict,
     models.describe,
+    serve.serve,
     scores.score,
+    sizes.sheet,
     registry.promote,
     registry.rollback,
     registry.history,

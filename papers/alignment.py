@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
-from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.evaluation.normalized_error import FrameName, errors
 from fashion_ops.methods.parts.frames import letterbox
 from papers.config import TableConfig
 
@@ -110,15 +110,16 @@ def half_interval(values: Sequence[float]) -> float:
 
 
 def distances(
-    predicted: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks
+    predicted: Float[np.ndarray, "n k 2"], truth: AlignmentLandmarks, frame: FrameName = "letterbox"
 ) -> Float[np.ndarray, "n k"]:
-    """Distances to the truth over the side of each garment's letterbox.
+    """Distances to the truth over the sides of each garment's frame.
 
     Args:
         predicted: (x, y) in pixels of the image.
         truth: the labelled garments.
+        frame: ``letterbox``, as DFA's release, or ``box``, the stretched box of GLE's.
     """
-    return errors(predicted, truth.xy, truth.box, frame="letterbox")
+    return errors(predicted, truth.xy, truth.box, frame=frame)
 
 
 def outliers(distance: Float[np.ndarray, "n k"], mask: Bool[np.ndarray, "n k"]) -> float:

@@ -45,13 +45,13 @@ def papers(
 @app.command()
 def deepmark(
     table: Annotated[str | None, typer.Option(help="1, 2, 4, 5, 6 or 7.")] = None,
-    figure: Annotated[str | None, typer.Option(help="4 or 12.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1, 3, 4 or 12.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/deepmark"
     ),
     images: Images = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Table 1: length of each training run.")
+        int | None, typer.Option(min=1, help="Tables 1 and 4: length of each training run.")
     ] = None,
     backbones: Annotated[
         str | None, typer.Option(help="Table 1 and figures: the rows, as in small,mdla34.")
@@ -70,7 +70,7 @@ def agg_finetune(
     table: Annotated[
         str | None, typer.Option(help="2, 3, inference_switches or training_switches.")
     ] = None,
-    figure: Annotated[str | None, typer.Option(help="gain.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1 or gain.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/agg_finetune"
     ),
@@ -91,16 +91,18 @@ def agg_finetune(
 @app.command()
 def dfa(
     table: Annotated[str | None, typer.Option(help="2, 3 or 4.")] = None,
-    figure: Annotated[str | None, typer.Option(help="5, 6 or 7.")] = None,
+    figure: Annotated[str | None, typer.Option(help="1, 2 or 5 to 11.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/dfa"
     ),
     epochs: Epochs = None,
     backbones: Annotated[str | None, typer.Option(help="Backbone, such as small or vgg16.")] = None,
     seeds: SeedsOfParams = None,
+    rows: Annotated[str | None, typer.Option(help="Table 2: the only rows to make.")] = None,
 ) -> None:
     """DFA (2016): a table or a figure of section 4; trains the models that it compares."""
     options = {"epochs": epochs, "backbones": _list(backbones), "seeds": _seeds(seeds)}
+    options |= {"rows": _list(rows)}
     make("dfa", {"table": table, "figure": figure}, out, options)
 
 
@@ -125,9 +127,11 @@ def pcloss(
     config: Config = None,
     seeds: Seeds = None,
     epochs: Epochs = None,
+    rows: Annotated[str | None, typer.Option(help="Only regression, or only heatmap.")] = None,
 ) -> None:
     """PCLoss: trains a regression (DFA's stage 1) and a heatmap model (GLE) without and with it."""
-    make("pcloss", "models", out, {"config": config, "seeds": _seeds(seeds), "epochs": epochs})
+    options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs, "rows": _list(rows)}
+    make("pcloss", "models", out, options)
 
 
 @app.command()
@@ -206,7 +210,8 @@ def make(
     fields = {"training_config" if key == "config" else key: value for key, value in options.items()}
     check_table(out, names[0], [path for path in options.values() if isinstance(path, Path)])
     config = TableConfig(load_params(ws.params), ws, **fields)
-    folder = "applications" if names[0] == "figure7" else package  # of the same paper
+    others = ("figure7", "figure10") if package == "dfa" else ()
+    folder = "applications" if names[0] in others else package  # of the same paper
     module = importlib.import_module(f"papers.{folder}.{names[0]}")
     table = module.run(config)
     typer.echo(markdown(table, command))

@@ -1,5 +1,6 @@
 """The options of a table, as the command line passes them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class TableConfig:
         batch: images in a measured training step.
         seeds: one training run for each; None takes the seed of the parameters.
         remedies: remedies for rare categories to train (``agg_finetune.rare_category_remedies``).
+        rows: the only rows to make, where training all takes long; see ``chosen``.
         training_config: YAML file with the settings of the training runs.
     """
 
@@ -35,7 +37,19 @@ class TableConfig:
     batch: int | None = None
     seeds: tuple[int, ...] | None = None
     remedies: tuple[str, ...] | None = None
+    rows: tuple[str, ...] | None = None
     training_config: Path | None = None
+
+    def chosen(self, known: Iterable[str]) -> list[str]:
+        """The rows of ``known`` that ``rows`` names, in the order of ``known``; all if it is None.
+
+        Raises:
+            ValueError: ``rows`` names another one.
+        """
+        known = list(known)
+        if unknown := [row for row in self.rows or () if row not in known]:
+            raise ValueError(f"--rows: no row {unknown[0]!r}; choose of {', '.join(known)}")
+        return [row for row in known if self.rows is None or row in self.rows]
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,9 @@
 ``write`` turns a ``Table`` into files; the modules of the papers compute the numbers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -68,6 +70,7 @@ class Table:
         paper: the paper's numbers.
         notes: sentences below the table.
         paper_data: data set of the paper's numbers.
+        picture: writes the image as PNG; None leaves it to ``write``.
 
     Raises:
         ValueError: a column has no numbers, a row of the paper is not ours, or row labels repeat.
@@ -83,6 +86,7 @@ class Table:
     paper: tuple[PaperColumn, ...] = ()
     notes: tuple[str, ...] = field(default=())
     paper_data: str = PAPER_DATA
+    picture: Callable[[Path], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         missing = [c.name for c in self.columns if c.name not in self.rows]

@@ -25,7 +25,7 @@ def write_table(
         table: to write.
         folder: for the files.
         command: command line that made the table, printed in the Markdown file.
-        image: function that draws the table; None is ``draw``.
+        image: function that draws the table; None is the table's ``picture`` or else ``draw``.
 
     Returns:
         The paths of the three files.
@@ -37,7 +37,10 @@ def write_table(
     paths = [folder / f"{table.name}.{kind}" for kind in KINDS]
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / paths[2].name
-        (image or draw)(table, page)
+        if image is None and table.picture is not None:
+            table.picture(page)
+        else:
+            (image or draw)(table, page)
         csv = csv_frame(table).to_csv(float_format="%.6g")
         contents = (markdown(table, command).encode(), csv.encode(), page.read_bytes())
     for path, content in zip(paths, contents, strict=True):

@@ -37,6 +37,9 @@ LONGEST = (
     "distributed/test_map_blocks.py",
 )
 
+# Its process keeps OpenVINO's threads: what forks after it may die.
+LAST = "serving/test_service.py"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the test files by duration, longest first; the order inside a file stays.
@@ -46,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("FASHION_OPS_LONG"):
         for item in items:
             item.add_marker(pytest.mark.timeout(7200))
-    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    ranks = {name: rank for rank, name in enumerate(LONGEST)} | {LAST: len(LONGEST) + 1}
     items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONGEST)))
 
 

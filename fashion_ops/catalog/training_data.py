@@ -41,6 +41,20 @@ class TrainingGarments:
         """The same garments with a selection of their K landmark channels."""
         return replace(self, landmarks=self.landmarks[:, channels])
 
+    def regrouped(self, old: Grouping, new: Grouping) -> "TrainingGarments":
+        """The same garments with the channels of another grouping, which hold the same landmarks.
+
+        Args:
+            old: grouping of the landmarks.
+            new: the other one.
+        """
+        shape = (len(self), new.num_groups, self.landmarks.shape[2])
+        landmarks = np.zeros(shape, self.landmarks.dtype)
+        for c in np.unique(self.category_id).tolist():
+            rows = self.category_id == c
+            landmarks[rows] = new.group(c, old.ungroup(c, self.landmarks[rows]))
+        return replace(self, landmarks=landmarks)
+
     def take(self, index: np.ndarray) -> "TrainingGarments":
         """The garments at these positions, or where a boolean ``index`` is true."""
         return TrainingGarments(**{name: column[index] for name, column in vars(self).items()})

@@ -17,17 +17,21 @@ SUBSETS = ("normal_pose", "medium_pose", "large_pose", "medium_zoom_in", "large_
 def score(
     annotations: Annotated[
         Path,
-        typer.Option(help="AP: COCO annotations with 294 keypoints; else an alignment catalog."),
+        typer.Option(help="AP, PCK: COCO annotations with 294 keypoints; else an alignment catalog."),
     ],
     predictions: Annotated[
         Path,
         typer.Option(
-            help="AP: COCO results with keypoints; else parquet: garment_id, landmarks (x, y, score)."
+            help="AP, PCK: COCO results with keypoints; else parquet: garment_id, landmarks "
+            "(x, y, score)."
         ),
     ],
     metric: Annotated[
-        Literal["ap", "ne", "pdl", "pcp"],
-        typer.Option(help="Official AP; normalised error, detected landmarks; correct parts (LSP)."),
+        Literal["ap", "pck", "ne", "pdl", "pcp"],
+        typer.Option(
+            help="Official AP; PCK@0.2, AUC and EPE by category; normalised error, detected landmarks; "
+            "correct parts (LSP)."
+        ),
     ] = "ap",
     split: Annotated[str, typer.Option(help="NE, PDL, PCP: split of the garments.")] = "test",
     only: Annotated[
@@ -47,8 +51,14 @@ def score(
     ] = 15.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Official landmark AP of COCO results, or NE, PDL or PCP of predictions on alignment data."""
-    if metric == "ap":
+    """Official landmark AP or PCK of COCO results, or NE, PDL or PCP on alignment data."""
+    if metric == "pck":
+        from fashion_ops.evaluation.coco_results import idle_processors
+        from fashion_ops.evaluation.file_accuracy import score_accuracy
+
+        scores = score_accuracy(annotations, predictions, idle_processors())
+        text = _accuracy_text(scores)
+    elif metric == "ap":
         from fashion_ops.evaluation.coco_files import score_files
         from fashion_ops.evaluation.coco_results import idle_processors
 
@@ -90,16 +100,44 @@ def _ap_text(scores: dict[str, Any]) -> str:
     return "\n".join(f"{name:24} {value:7.4f}" for name, value in lines)
 
 
+def _accuracy_text(scores: dict[str, Any]) -> str:
+    """One line per category; mmpose's published row, where there is one, stands under it."""
+    from fashion_ops.evaluation.keypoint_accuracy import PUBLISHED
+
+    names, labels = scores["category_names"], ["PCK@0.2", "corner", "AUC", "EPE, px"]
+    titles = {c: _label(c, names[c]) if c in names else c for c in scores["rows"]}
+    published = "  mmpose, published"
+    width = max(len(published), *map(len, titles.values()))
+    lines = [f"{'':{width}} {'garments':>8}" + "".join(f" {label:>9}" for label in labels)]
+    for row_id, (garments, *numbers) in scores["rows"].items():
+        lines.append(f"{titles[row_id]:{width}} {garments:8d}" + "".join(f" {n:9.4f}" for n in numbers))
+        if (ours := _our_name(row_id, names.get(row_id, ""))) in PUBLISHED:
+            corner, auc, epe = PUBLISHED[ours]
+            lines.append(
+                f"{'  mmpose, published':30} {'':8} {'':9} {corner:9.3f} {auc:9.3f} {epe:9.2f}"
+            )
+    return "\n".join(lines)
+
+
 def _label(category_id: str, name: str) -> str:
     """The file's name of a category, and ours where it is another; without a name, ours or the id."""
+    ours = _our_name(category_id, name)
     if not name:
-        ours = category_id.isdecimal() and 1 <= int(category_id) <= len(CATEGORY_NAMES)
-        return CATEGORY_NAMES[int(category_id) - 1] if ours else f"category {category_id}"
-    try:
-        ours = category(name).name
-    except KeyError:
+        return ours or f"category {category_id}"
+    if not ours:
         return f"{name} (id {category_id})"
     return name if name == ours else f"{name} ({ours})"
+
+
+def _our_name(category_id: str, name: str) -> str:
+    """Our name of a category of a file: by the file's name, or by its id without one; "" if unknown."""
+    if not name:
+        ours = category_id.isdecimal() and 1 <= int(category_id) <= len(CATEGORY_NAMES)
+        return CATEGORY_NAMES[int(category_id) - 1] if ours else ""
+    try:
+        return category(name).name
+    except KeyError:
+        return ""
 
 
 def _alignment_text(scores: dict[str, Any]) -> str:

@@ -43,18 +43,19 @@ def run_training(
         settings: CPUs and GPUs of a worker, retries.
         ws: the workspace.
         checkpoint: file in ``ws.checkpoints`` that is written after each epoch, and that the training
-            resumes from if it exists. None keeps none in this process; on a cluster its name is derived
-            from ``job``.
+            resumes from if it exists. None derives its name from ``job``, here and on a cluster alike.
 
     Raises:
         Exception: what ``work`` or ``publish`` raised.
         WorkerLost: workers or nodes were lost too often.
     """
+    if checkpoint is None:
+        checkpoint = ws.checkpoints / f"{name.replace(' ', '-')}-{_digest(job)}"
     if os.environ.get("RAY_ADDRESS"):
-        return _run_on_cluster(name, job, work, publish, settings, ws, checkpoint)
+        return _run_on_cluster(name, job, work, publish, settings, ws, checkpoint.name)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     metrics = publish(work(job, checkpoint))
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     return metrics
 
 
@@ -65,13 +66,12 @@ def _run_on_cluster(
     publish: Callable[[Result], dict[str, float]],
     settings: Distributed,
     ws: Workspace,
-    checkpoint: Path | None,
+    key: str,
 ) -> dict[str, float]:
-    """``run_training`` as a fan-out of one job."""
+    """``run_training`` as a fan-out of one job, whose checkpoint has the name ``key``."""
     from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 
     metrics: dict[str, float] = {}
-    key = checkpoint.name if checkpoint is not None else f"{name.replace(' ', '-')}-{_digest(job)}"
     on_gpus = settings.gpus_per_task > 0
     one = Job(
         name,

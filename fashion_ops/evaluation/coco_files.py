@@ -52,15 +52,21 @@ def score_files(annotations: Path, predictions: Path, processes: int = 1) -> dic
         raise
     except ValueError as fault:
         stats, per_category = _official(annotations, predictions, fault)
-    listed = data.get("categories") if isinstance(data, dict) else None
-    rows = listed if isinstance(listed, list) else []
-    names = category_names(c for c in rows if isinstance(c, Mapping))
+    names = names_by_id(data)
     return {
         "stats": [stats[name] for name in STATS],
         "stats_order": list(STATS),
         "per_category_AP": {_id_text(c): ap for c, ap in per_category.items()},
-        "category_names": {_id_text(c): names.get(c, "") for c in per_category},
+        "category_names": {_id_text(c): names.get(_id_text(c), "") for c in per_category},
     }
+
+
+def names_by_id(data: Any) -> dict[str, str]:
+    """The categories' names in a parsed COCO file, by id as text; empty where it lists none."""
+    listed = data.get("categories") if isinstance(data, dict) else None
+    rows = listed if isinstance(listed, list) else []
+    names = category_names(c for c in rows if isinstance(c, Mapping))
+    return {_id_text(c): name for c, name in names.items()}
 
 
 def _official(

@@ -66,7 +66,7 @@ def keypoint_accuracy(garments: pd.DataFrame, predictions: pd.DataFrame) -> pd.D
         missing = np.full(3 * c.num_landmarks, np.inf)
         found = [np.asarray(predicted.get(i, missing), float) for i in own["garment_id"]]
         boxes = np.array([np.asarray(x, float) for x in own["box"]]).reshape(-1, 4)
-        rows[c.name] = _row(truth, np.array(found).reshape(shape)[..., :2], boxes)
+        rows[c.name] = accuracy_row(truth, np.array(found).reshape(shape)[..., :2], boxes)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     table.loc[MEAN] = [table["garments"].sum(), *table[list(COLUMNS[1:])].mean()]
     return table.astype({"garments": int}).rename_axis("category")
@@ -88,10 +88,16 @@ def pck(distances: np.ndarray, labelled: np.ndarray, limit: np.ndarray | float) 
     return float((near[counts > 0] / counts[counts > 0]).mean()) if counts.any() else float("nan")
 
 
-def _row(
+def accuracy_row(
     truth: np.ndarray, predicted: np.ndarray, boxes: np.ndarray
 ) -> tuple[int, float, float, float, float]:
-    """The numbers of one category; truth (N, K, 3), predicted (N, K, 2), boxes (N, 4) of corners."""
+    """The numbers of one category, in the order of ``COLUMNS``.
+
+    Args:
+        truth: (N, K, 3) x, y, visibility; 0 is not labelled.
+        predicted: (N, K, 2), infinite where nothing was predicted.
+        boxes: (N, 4) x1, y1, x2, y2.
+    """
     labelled = truth[..., 2] > 0
     distances = np.linalg.norm(predicted - truth[..., :2], axis=-1)
     side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)[:, None]

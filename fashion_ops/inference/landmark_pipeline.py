@@ -98,15 +98,21 @@ class LandmarkPipeline:
             v: ScoredLandmarks([np.empty(0)] * len(boxes), np.zeros(len(boxes))) for v in variants
         }
 
-        def store(variant: str, rows: np.ndarray, poses: list[np.ndarray], scores: np.ndarray) -> None:
+        def store(
+            variant: str, rows: np.ndarray, poses: Sequence[np.ndarray], scores: np.ndarray
+        ) -> None:
             if variant in predictions:
                 predictions[variant].scores[rows] = scores
                 for row, pose in zip(rows, poses, strict=True):
-                    predictions[variant].landmarks[row] = to_image(pose, inverse[row])
+                    predictions[variant].landmarks[row] = pose
+
+        def in_image(poses: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+            return [to_image(pose, inverse[row]) for row, pose in zip(rows, poses, strict=True)]
 
         if "universal" in variants:
-            predicted = _predict_crops(self.universal, crops, category_ids, score)
-            store("universal", np.arange(len(boxes)), *predicted)
+            poses, scores = _predict_crops(self.universal, crops, category_ids, score)
+            rows = np.arange(len(boxes))
+            store("universal", rows, in_image(poses, rows), scores)
         if {"finetuned", "refined"} & set(variants):
             for c in np.unique(category_ids):
                 rows = np.flatnonzero(category_ids == c)
@@ -114,12 +120,18 @@ class LandmarkPipeline:
                 poses, scores = _predict_crops(
                     self.finetuned[int(c)], of_category, category_ids[rows], score
                 )
-                store("finetuned", rows, poses, scores)
-                if "refined" in variants:
-                    refined = self.refined[int(c)].refine(
-                        of_category, torch.from_numpy(np.stack(poses))
-                    )
-                    store("refined", rows, list(refined.cpu().numpy()), scores)
+                finetuned = in_image(poses, rows)
+                store("finetuned", rows, finetuned, scores)
+                if "refined" not in variants:
+                    continue
+                refiner = self.refined[int(c)]
+                if refiner.cuts_own_crops:
+                    garments = image_ids[rows], boxes[rows], np.stack(finetuned)
+                    refined = list(refiner.refine_garments(read_image, *garments))
+                else:
+                    in_crop = refiner.refine(of_category, torch.from_numpy(np.stack(poses)))
+                    refined = in_image(list(in_crop.cpu().numpy()), rows)
+                store("refined", rows, refined, scores)
         return predictions
 
 

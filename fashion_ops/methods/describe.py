@@ -85,6 +85,7 @@ def describe(
     groups = grouping or params.aggregate.grouping
     if method == "detector":
         p = params.train_detector
+        groups = grouping or p.grouping or groups
         widths = (None, None)
         if backbone in (None, p.backbone):
             widths = (p.head_width, p.neck_width)

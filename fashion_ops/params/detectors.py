@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fashion_ops.params.section import Section, Stride32, TrainingConfig
+from fashion_ops.taxonomy.grouping import GroupingName
 
 
 class TrainDetector(TrainingConfig):
@@ -18,6 +19,9 @@ class TrainDetector(TrainingConfig):
     )
     head_width: int | None = Field(
         default=None, ge=1, description="channels inside each head; None: the backbone's"
+    )
+    grouping: GroupingName | None = Field(
+        default=None, description="of its landmark channels; None: that of `aggregate`"
     )
     input_size: Stride32 = 96
     pretrained: str | None = None

@@ -1,10 +1,18 @@
 """Sections of the universal landmarker, of its finetuning by category, and of the refiners."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import Crop, Section, TrainingConfig
+from fashion_ops.params.section import CLIP, Crop, Section, TrainingConfig
+
+Side = Annotated[
+    float,
+    Field(ge=0, lt=1, description="of the side that is cut: N(1, scale), clipped to 1 +- scale"),
+]
+Rotated = Annotated[float, Field(ge=0, le=1, description="share of the crops that are rotated")]
+Shares = tuple[Annotated[float, Field(gt=0, lt=1)], ...]
 
 
 class TrainLandmarker(TrainingConfig):
@@ -21,7 +29,8 @@ class TrainLandmarker(TrainingConfig):
     loss: Literal["mse", "cross_entropy"] = "cross_entropy"
     flip: float = Field(default=0.5, ge=0, le=1)
     rotation: float = Field(default=15.0, ge=0, description="degrees, standard deviation")
-    scale: float = Field(default=0.15, ge=0, description="log-scale, standard deviation")
+    rotation_probability: Rotated = 0.6
+    scale: Side = 0.15
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     balanced_sampling: bool = Field(
@@ -38,6 +47,10 @@ class TrainLandmarker(TrainingConfig):
     )
     decode: Literal["argmax", "dark", "udp", "integral"] = Field(
         default="dark", description="argmax goes 0.25 cells on towards the higher neighbour"
+    )
+    smooth: bool = Field(
+        default=True,
+        description="dark and udp smooth the maps by a Gaussian of heatmap_sigma, as published",
     )
     flip_test: bool = True
     flip_shift: bool = Field(
@@ -63,6 +76,7 @@ class Finetune(Section):
 
     batch_size: int = Field(default=16, ge=1)
     weight_decay: float = Field(default=1e-4, ge=0)
+    clip_gradients: float | None = CLIP
     lr_drops: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(), description="epochs after which lr falls to a tenth; none: one-cycle up to lr"
     )
@@ -77,13 +91,21 @@ class Refine(Section):
     """What the PoseFix runs of all categories share; ``categories`` has lr and epochs of each.
 
     Crop and padding are those of the landmarker that is refined. ``backbone``: ``landmarker`` starts
-    from the weights of the finetuned landmarker, a ResNet is PoseFix as published.
+    from the weights of the finetuned landmarker, a ResNet is PoseFix as published. ``box``: what is
+    refined at test is cut around the garment's box, or, as published, around 1.2 times the tight box of
+    its landmarks; training always takes the garment's box.
     """
 
     backbone: Literal["landmarker", "resnet50", "resnet101", "resnet152"] = "landmarker"
     pretrained: str | None = None
     batch_size: int = Field(default=16, ge=1)
     weight_decay: float = Field(default=1e-5, ge=0)
+    clip_gradients: float | None = CLIP
+    lr_drops: Shares = Field(
+        default=(),
+        description="shares of a run after which lr falls to a tenth; none: one-cycle up to lr",
+    )
+    box: Literal["garment", "pose"] = "garment"
     pose_sigma: float = Field(default=3.0, gt=0, description="input-pose Gaussian, crop pixels")
     own_outputs: float = Field(
         default=0.75,
@@ -91,13 +113,25 @@ class Refine(Section):
         le=1,
         description="share of input poses predicted by the landmarker; the rest synthetic",
     )
+    error_rates: Literal["measured", "published"] = Field(
+        default="measured",
+        description="of synthetic errors: those of the refined model on its training garments, or "
+        "PoseFix's",
+    )
     flip: float = Field(default=0.5, ge=0, le=1)
     rotation: float = Field(default=15.0, ge=0, description="degrees, standard deviation")
-    scale: float = Field(default=0.1, ge=0, description="log-scale, standard deviation")
+    rotation_probability: Rotated = 0.6
+    scale: Side = 0.1
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     flip_test: bool = True
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _drops_rise(self) -> "Refine":
+        if any(a >= b for a, b in pairwise(self.lr_drops)):
+            raise ValueError(f"lr_drops {list(self.lr_drops)}: must rise")
+        return self
 
 
 class CategoryTraining(Section):

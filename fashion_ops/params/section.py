@@ -19,6 +19,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+CLIP = Field(
+    default=5.0, gt=0, description="largest norm of all gradients together; null does not clip"
+)
+
+
 class TrainingConfig(Section):
     """One optimisation run: AdamW (Adam if ``weight_decay`` is 0), one-cycle or stepped."""
 
@@ -29,6 +34,7 @@ class TrainingConfig(Section):
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=32, ge=1, description="of all devices together")
     weight_decay: float = Field(default=1e-4, ge=0)
+    clip_gradients: float | None = CLIP
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @model_validator(mode="after")

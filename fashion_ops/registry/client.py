@@ -220,11 +220,12 @@ def record_decision(
     client.set_model_version_tag(version.name, version.version, "promotion", json.dumps(summary))
 
 
-def fetch_bundle(source: str) -> Path:
+def fetch_bundle(source: str, into: Path | None = None) -> Path:
     """Download the folder of models of a version, by its MLflow URI.
 
     Args:
         source: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        into: folder to copy it into; None lets MLflow choose, which may copy nothing.
 
     Raises:
         FileNotFoundError: no such model, version or alias; or fashion-ops did not register the model.
@@ -235,7 +236,9 @@ def fetch_bundle(source: str) -> Path:
     connect(root, artifacts=True)
     try:
         with failures_in_one_line():
-            folder = Path(download_artifacts(artifact_uri=source))
+            if into is not None:
+                into.mkdir(parents=True, exist_ok=True)
+            folder = Path(download_artifacts(artifact_uri=source, dst_path=into and str(into)))
     except MlflowException as error:
         if error.error_code not in _NOT_THERE:
             raise services.ServiceError(

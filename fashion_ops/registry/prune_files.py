@@ -19,7 +19,7 @@ from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")  # a checkpoint of one category: ``Snapshot.digest``
-_OF_STEP = re.compile(  # of one training on a cluster, and a folder of blocks that a cluster predicted
+_OF_STEP = re.compile(  # of one training, and a folder of blocks that a cluster predicted
     r"((?:finetune|refine|dfa_stage)-.+|(?:evaluate|tune_postprocess|register|promote)-blocks)"
     r"-[0-9a-f]{16}"
 )

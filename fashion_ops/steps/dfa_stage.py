@@ -11,7 +11,7 @@ to the workspace, ``publish`` writes the result on the driver.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -136,7 +136,8 @@ def work(
         for kind in track(kinds_of(catalog, config.per_type), f"{stage}, models"):
             model_folder = folder / kind
             model_folder.mkdir()
-            options = job.options(checkpoints.path(kind), checkpoints.report, group)
+            options = job.options(checkpoints.path(kind), on_epoch, group)
+            options = replace(options, on_epoch=checkpoints.report)
             trained, report = _train_kind(job, catalog, kind, model_folder, options)
             history += trained.history
             reports.append(report)

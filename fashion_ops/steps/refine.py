@@ -35,6 +35,7 @@ from fashion_ops.inference.validation import LandmarkerValidation, ValidationSet
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
+from fashion_ops.methods.posefix.data import RefinerData
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.training import (
     refine_config,
@@ -135,8 +136,7 @@ def work(
                 job.config,
                 job.refine,
                 landmarker,
-                job.garments,
-                read_image,
+                RefinerData(job.garments, read_image),
                 folder,
                 options,
                 seed=job.seed,

@@ -76,6 +76,10 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
     """
     config, catalog = params.train_detector, Catalog(ws.catalog.resolve())
     _, garments = load_garments(ws, "train", labelled=False)
+    grouping = used_grouping(ws)
+    if config.grouping is not None:
+        own = load_grouping(config.grouping)
+        garments, grouping = garments.regrouped(grouping, own), own
     rows = catalog.images.loc[catalog.images["split"] == "train", ["image_id", "width", "height"]]
     start = str(ws.root / config.start_from) if config.start_from else None
     initial = pack_weights(start, "train_detector.start_from")
@@ -87,7 +91,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         seed=params.seed,
         rows=rows,
         garments=garments,
-        grouping=used_grouping(ws).name,
+        grouping=grouping.name,
         initial_weights=initial,
         weights=pack_weights(config.pretrained, "train_detector.pretrained"),
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),

@@ -90,7 +90,7 @@ def run(config: TableConfig) -> Table:
 
 def row_params(config: TableConfig, backbone: str, grouping: str) -> Params:
     """This workspace's parameters with another backbone and grouping, and ``config.epochs`` if set."""
-    training = {"backbone": backbone}
+    training = {"backbone": backbone, "grouping": None}
     if backbone != config.params.train_detector.backbone:
         training |= {"neck_width": None, "head_width": None, "pretrained": None, "start_from": None}
     if config.epochs is not None:

@@ -1,5 +1,11 @@
-"""Table 4: additions at test time, one after another, PoseFix last."""
+"""Table 4: additions at test time, one after another, PoseFix last.
 
+Three rows follow the paper's last step, all on the same detections: PoseFix as in the paper, trained on
+the detector's outputs; its control, the same network without the pose; and the refiners of the
+landmarkers (step ``refine``), which are given poses that they were not trained for.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,30 +19,51 @@ from fashion_ops.taxonomy import CATEGORIES
 from papers.config import TableConfig
 from papers.decode_variants import describe, detect_variants, load_detector
 from papers.deepmark import paper
+from papers.deepmark.refiners import CONTROL, POSE, missing_landmarkers, train_refiners
 from papers.deepmark.technique_variants import cumulative, load_postprocess
 from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table
 
 POSEFIX = "+ PoseFix"
+WITHOUT_POSE = "instead: the same network without the pose"
+LANDMARKERS = "instead: the landmarkers' refiners"
 CHUNK = 64  # garments at a time
 
 
 def run(config: TableConfig) -> Table:
-    """AP after each addition; the refiners of ``models/refined`` correct the detector's landmarks."""
+    """AP after each addition; trains the refiners that correct the detector's landmarks."""
     detector, evaluated = load_detector(config), load_evaluation_set(config)
     post, source = load_postprocess(config)
     most = config.params.evaluate.max_detections
     predictions = detect_variants(detector, cumulative(post), evaluated, most)
     notes = [source]
-    folders = {c.id: config.ws.refined(c.name) for c in CATEGORIES}
-    missing = [f.name for f in folders.values() if not (f / SPEC).is_file()]
-    if missing:
-        notes.append(f"No PoseFix row: models/refined lacks {', '.join(missing)}.")
+    detected, last = list(predictions.values())[-1], list(cumulative(post).values())[-1]
+    if missing := missing_landmarkers(config):
+        notes.append(f"No PoseFix row: models/finetuned lacks {', '.join(missing)}.")
     else:
-        predictions[POSEFIX] = refine(folders, evaluated, list(predictions.values())[-1], config.device)
+        refiners = train_refiners(config, replace(detector, post=last), evaluated)
+        for row, kind in ((POSEFIX, POSE), (WITHOUT_POSE, CONTROL)):
+            predictions[row] = refine(refiners[kind], evaluated, detected, config.device)
+        notes += [
+            "PoseFix: one refiner a category, trained on the detector's own outputs on the training "
+            "images and on synthetic errors at their rates.",
+            f"{WITHOUT_POSE.removeprefix('instead: ').capitalize()}: trained equally long on the same "
+            "crops from the same start. What it gains is a second network's on crops; the difference "
+            "is what the pose adds.",
+        ]
+        if config.params.refine.backbone == "landmarker":
+            notes.append(
+                "Both start from the weights of the finetuned landmarkers (`refine.backbone`), which "
+                "saw many more crops than the refiners' epochs; the paper's PoseFix does not."
+            )
+    folders = {c.id: config.ws.refined(c.name) for c in CATEGORIES}
+    if missing := [f.name for f in folders.values() if not (f / SPEC).is_file()]:
+        notes.append(f"No row of the landmarkers' refiners: models/refined lacks {', '.join(missing)}.")
+    else:
+        predictions[LANDMARKERS] = refine(folders, evaluated, detected, config.device)
         notes.append(
-            "The refiners were trained on the finetuned landmarkers' outputs (step `refine`), the "
-            "paper's on its own detector's."
+            "The landmarkers' refiners were trained on the finetuned landmarkers' outputs (step "
+            "`refine`); these three rows refine the same detections."
         )
     table = pd.DataFrame(
         [
@@ -77,16 +104,17 @@ def refine(
     """The predictions with landmarks corrected by each category's refiner.
 
     Args:
-        folders: refiners by category id.
+        folders: refiners by category id; garments of other categories stay as they are.
         evaluated: of the images.
         predictions: ``schemas.PREDICTIONS``.
         device: where the refiners run.
     """
-    landmarks = pd.Series(index=predictions.index, dtype=object)
+    landmarks = predictions["landmarks"].copy()
     kinds = predictions["category_id"]
     batches = [
         (c.id, rows.iloc[start : start + CHUNK])
         for c in CATEGORIES
+        if c.id in folders
         for rows in [predictions[kinds == c.id].sort_values("image_id", kind="stable")]
         for start in range(0, len(rows), CHUNK)
     ]

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.errors.reading import read_arrays
 from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
-from fashion_ops.evaluation.normalized_error import errors
+from fashion_ops.evaluation.normalized_error import FrameName, errors
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import PERSON, Split, kinds_of, load_split
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
@@ -185,17 +185,19 @@ class Runs:
                 write_whole(target, save({"positions": np.ascontiguousarray(positions)}))
         return read_arrays(path)["positions"]
 
-    def errors(self, name: str) -> np.ndarray:
-        """Distances (N, n) of the test landmarks over the side of the frame."""
+    def errors(self, name: str, frame: FrameName | None = None) -> np.ndarray:
+        """Distances (N, n) of the test landmarks over the sides of a frame; None is the parameters'."""
         split = self.test
         predicted = split.to_pixels(self.positions(name))
-        return errors(predicted, split.rows.xy, split.rows.box, self.params.frame)
+        return errors(predicted, split.rows.xy, split.rows.box, frame or self.params.frame)
 
     def _deeppose(self) -> dict[str, np.ndarray]:
         first, _ = self.row(DIRECT, link=True)
         params = self.params.with_epochs(self.epochs(2, link=True))
         model = train_deeppose(params, self.train.data, self.seed, first, self.training)
-        return {"DeepPose (stage 3)": model.predict(self.test.crops).positions}
+        return {
+            f"DeepPose (stage {n})": model.predict(self.test.crops, n).positions for n in (2, STAGES)
+        }
 
     def _idpr(self) -> dict[str, np.ndarray]:
         data, test = self.train.data, self.test

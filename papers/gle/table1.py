@@ -4,8 +4,9 @@ from statistics import mean
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
+from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
@@ -27,6 +28,7 @@ from papers.gle import paper
 from papers.table import Column, PaperColumn, Table
 
 AVERAGE, OCCLUDED, OUTLIERS = "Avg.", "Avg. with occluded", "outliers"
+STRETCHED = "Avg. in the stretched box"
 FIRST = "k = 0"
 VARIANTS = {f"k = {k}": {"modules": k} for k in range(4)}  # settings by column
 
@@ -40,8 +42,6 @@ def run(config: TableConfig) -> Table:
     if config.epochs is not None:
         base = base.with_epochs(config.epochs)
     seeds = config.seeds or SEEDS
-    visible = data.test.visibility == VISIBLE
-    observed = data.test.observed
     rows: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     work = [(variant, seed) for seed in seeds for variant in VARIANTS]
     for variant, seed in track(work, "gle"):
@@ -54,10 +54,10 @@ def run(config: TableConfig) -> Table:
             options=config.training,
         )
         predicted = model.predict(data.catalog.image, data.test.image_id, data.test.box)
-        rows[variant].append(_scores(distances(predicted[..., :2], data.test), visible, observed))
+        rows[variant].append(_scores(predicted[..., :2], data.test))
     table = pd.DataFrame({variant: pd.DataFrame(by_seed).mean() for variant, by_seed in rows.items()})
     for name, points in mean_shapes(data.train, data.test).items():
-        table[name] = pd.Series(_scores(distances(points, data.test), visible, observed))
+        table[name] = pd.Series(_scores(points, data.test))
     notes = [_note(variant, by_seed, rows[FIRST]) for variant, by_seed in rows.items()]
     table = table.drop(index=OUTLIERS)
     table.index.name = "landmark"
@@ -78,6 +78,9 @@ def run(config: TableConfig) -> Table:
             f"Error of visible landmarks over the longer side of the garment's box; `{AVERAGE}` is the "
             f"mean of the landmarks' means, as in the paper. Outliers are more than {OUTLIER} off, "
             "among visible and occluded landmarks.",
+            f"`{STRETCHED}`: x over the box's width and y over its height, as the paper's release "
+            "divides. Garments are higher than wide, so the same predictions have a larger NE there; "
+            "compare the paper's averages with this row.",
             f"`{MEAN_OF_TYPE}` knows the clothing type, GLE does not.",
             "All columns train for as long; with a warm start the modules join after "
             f"{base.warm_start:.0%} of the run.",
@@ -87,16 +90,15 @@ def run(config: TableConfig) -> Table:
     )
 
 
-def _scores(
-    distance: Float[np.ndarray, "n 8"],
-    visible: Bool[np.ndarray, "n 8"],
-    observed: Bool[np.ndarray, "n 8"],
-) -> dict[str, float]:
-    """A column of the table, from the landmarks' distances; and the share of outliers."""
+def _scores(predicted: Float[np.ndarray, "n 8 2"], test: AlignmentLandmarks) -> dict[str, float]:
+    """A column of the table, from landmarks in image pixels; and the share of outliers."""
+    visible, observed = test.visibility == VISIBLE, test.observed
+    distance = distances(predicted, test)
     score = ne(distance, visible)
     return {
         **dict(zip(_names(), score.per_point, strict=True)),
         AVERAGE: score.macro,
+        STRETCHED: ne(distances(predicted, test, "box"), visible).macro,
         OCCLUDED: ne(distance, observed).macro,
         OUTLIERS: outliers(distance, observed),
     }

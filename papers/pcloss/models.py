@@ -66,6 +66,7 @@ def run(config: TableConfig) -> Table:
         "regression": partial(_regress, config.training, splits[0], splits[1], dfa),
         "heatmap": partial(_heatmaps, config.training, data, gle),
     }
+    models = {name: models[name] for name in config.chosen(models)}
     seeds = config.seeds or SEEDS
     runs: dict[str, list[tuple[float, ...]]] = {}
     work = [

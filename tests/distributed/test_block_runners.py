@@ -10,6 +10,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -84,6 +85,7 @@ def test_models_travel_by_value_and_finished_blocks_are_not_predicted_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The runner of a cluster with an engine that runs here, and stops where a test says."""
+    monkeypatch.setattr(tempfile, "tempdir", tempfile.tempdir)  # an actor changes it for its life
     models = tmp_path / "models"
     models.mkdir()
     (models / "number").write_text("2")

@@ -374,7 +374,7 @@ def test_actors_get_the_disk_of_the_driver_and_devices_of_their_runtime(
     monkeypatch.setattr(map_blocks, "map_blocks", pool)
     monkeypatch.setattr(bulk, "_start_store", lambda: "store")
     monkeypatch.setattr("ray.cluster_resources", lambda: {"GPU": 2.0})
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(cluster, "usable_cpus", lambda: 8)
     listed = manifest.Manifest(tmp_path, manifest.Identity(["s3://a/t.parquet"], "", "", {}), 80, 16)
     load = bulk.LoadModels({}, "models", runtime, 0.3, "auto")
     for address, store in (("", None), ("auto", "store")):

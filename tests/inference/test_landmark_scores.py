@@ -41,6 +41,25 @@ def test_peaks_that_are_too_low_do_not_count():
     assert pose_score(np.zeros((3, 3))) == 0
 
 
+def test_a_refiner_with_a_pose_box_is_given_a_crop_of_its_own(ws):
+    pipeline, catalog = LandmarkPipeline.load(ws.root / "models", CPU), Catalog(ws.catalog)
+    rows = catalog.garments.iloc[:3]
+    garments = (
+        rows["image_id"].to_numpy(),
+        np.stack(rows["box"].to_list()),
+        rows["category_id"].to_numpy(np.int64),
+    )
+    plain = pipeline.predict(catalog.image, *garments)
+    pose = {c: replace(r, spec={**r.spec, "box": "pose"}) for c, r in pipeline.refined.items()}
+    own = replace(pipeline, refined=pose).predict(catalog.image, *garments)
+    for n, c in enumerate(garments[2].tolist()):
+        assert np.array_equal(own["finetuned"].landmarks[n], plain["finetuned"].landmarks[n])
+        assert not np.array_equal(own["refined"].landmarks[n], plain["refined"].landmarks[n])
+        one = own["finetuned"].landmarks[n][None]
+        expected = pose[c].refine_garments(catalog.image, garments[0][n : n + 1], one[:, :2, :2], one)
+        np.testing.assert_allclose(own["refined"].landmarks[n], expected[0], atol=1e-3)
+
+
 def test_an_ensemble_is_the_mean():
     one = ScoredLandmarks([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]))
     two = ScoredLandmarks([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]))

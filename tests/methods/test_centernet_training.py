@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.data import Images
 from fashion_ops.methods.centernet.loss import detection_losses
@@ -224,8 +224,7 @@ def test_the_step_with_everything_published(tmp_path):
         {
             "synthesize": {"train": 8, "validation": 2, "size": 96},
             "ingest": {"root": str(ws.raw)},
-            "aggregate": {"grouping": "semantic62"},
-            "train_detector": p,
+            "train_detector": p | {"grouping": "semantic62"},  # beside a landmarker of 81
             "distributed": {"workers": 1},
         }
     )
@@ -233,7 +232,14 @@ def test_the_step_with_everything_published(tmp_path):
         step.run(params, ws)
     (tmp_path / "models").mkdir()
     saved(tmp_path / "models" / "before", groups=81)
+    assert used_grouping(ws).name == "agg81"
+    job = train_detector.prepare(params, ws)
+    rows, _ = load_garments(ws, "train", labelled=False)
+    for row, category_id in enumerate(job.garments.category_id.tolist()):
+        own = np.reshape(rows["landmarks"].iloc[row], (-1, 3))
+        np.testing.assert_array_equal(job.garments.landmarks[row], GROUPING.group(category_id, own))
     metrics = train_detector.run(params, ws)
+    assert json.loads((ws.detector / "model.json").read_text())["grouping"] == "semantic62"
     assert metrics["tensors_fresh"] == 4 and metrics["tensors_taken"] > 50
     assert np.isfinite(metrics["loss"]) and metrics["position_constraint"] > 0
     text = (ws.detector / "model.json").read_text()

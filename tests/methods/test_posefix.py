@@ -11,7 +11,13 @@ from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
-from fashion_ops.methods.posefix.data import StackedPoses, neighbours, stack_poses, stacked_mirror
+from fashion_ops.methods.posefix.data import (
+    RefinerData,
+    StackedPoses,
+    neighbours,
+    stack_poses,
+    stacked_mirror,
+)
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix, pose_maps
 from fashion_ops.methods.posefix.module import box_area
@@ -77,7 +83,7 @@ def skirts():
     return marked_skirts(48, seed=0)
 
 
-def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **options):
+def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, data=None, **options):
     folder.mkdir()
     garments, images, _ = skirts
     config = CONFIG.model_copy(update={"epochs": epochs})
@@ -85,8 +91,7 @@ def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, **options):
         config,
         params,
         landmarker,
-        garments,
-        lambda i: images[i],
+        RefinerData(garments, lambda i: images[i], **(data or {})),
         folder,
         TrainerOptions(**options),
         seed=3,
@@ -209,6 +214,52 @@ def test_image_and_crop_refinement_agree(landmarker, skirts):
     in_crop = refiner.refine(crop, torch.from_numpy(points).float()).numpy()
     in_image = refiner.refine_garments(lambda _: images[0], np.zeros(1), garments.boxes[:1], truth[:1])
     assert np.allclose(apply_matrices(matrices, in_image[..., :2]), in_crop[..., :2], atol=1e-3)
+
+
+def test_a_refiner_with_a_pose_box_cuts_around_the_pose_and_not_around_the_box(landmarker, skirts):
+    """By hand: the tight box of the pose, 1.2 times as large."""
+    _, images, truth = skirts
+    torch.manual_seed(2)
+    model = new_refiner(PARAMS, landmarker, SKIRT).eval()
+    spec = refiner_spec(PARAMS.model_copy(update={"box": "pose"}), landmarker.spec, SKIRT)
+    refiner = Refiner(model, spec, CPU)
+    pose, elsewhere = truth[:1], np.array([[0.0, 0, 10, 10]])
+    refined = refiner.refine_garments(lambda _: images[0], np.zeros(1), elsewhere, pose)
+    low, high = pose[0, :, :2].min(0), pose[0, :, :2].max(0)
+    box = np.concatenate([low - 0.1 * (high - low), high + 0.1 * (high - low)])[None]
+    by_hand = Refiner(model, {**spec, "box": "garment"}, CPU)
+    expected = by_hand.refine_garments(lambda _: images[0], np.zeros(1), box, pose)
+    np.testing.assert_allclose(refined, expected, atol=1e-3)
+    whole = by_hand.refine_garments(lambda _: images[0], np.zeros(1), elsewhere, pose)
+    assert np.abs(whole - refined).max() > 1
+    del spec["box"]  # a model from before
+    assert not Refiner(model, spec, CPU).cuts_own_crops
+
+
+def test_trains_on_the_poses_of_a_detector_that_missed_some(tmp_path, landmarker, skirts):
+    """Garments without a pose train on synthetic errors; the rates of all are in ``model.json``."""
+    garments, images, truth = marked_skirts(16, seed=4)
+    poses = truth + np.array([3, 0, 0], np.float32)
+    poses[::2] = np.nan
+    few = (garments, images, truth)
+    train(tmp_path / "model", landmarker, few, epochs=1, data={"predicted": poses})
+    spec = Refiner.load(tmp_path / "model", CPU).spec
+    rates = np.array(spec["error_rates"])
+    assert rates.shape == (8, 5) and np.allclose(rates.sum(1), 1, atol=1e-3)
+    right = {"predicted": truth + np.float32(0)}
+    train(tmp_path / "right", landmarker, few, epochs=1, data=right)
+    better = np.array(Refiner.load(tmp_path / "right", CPU).spec["error_rates"])
+    assert (better[:, 0] > rates[:, 0]).all()
+
+
+def test_the_control_sees_no_pose(tmp_path, landmarker, skirts):
+    train(tmp_path / "model", landmarker, skirts, epochs=1, data={"takes_pose": False})
+    control = Refiner.load(tmp_path / "model", CPU)
+    crops = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8)
+    here, there = torch.full((2, 8, 3), 20.0), torch.full((2, 8, 3), 45.0)
+    assert torch.equal(control.refine(crops, here)[..., :2], control.refine(crops, there)[..., :2])
+    refiner = Refiner(control.model, {**control.spec, "takes_pose": True}, CPU)
+    assert (refiner.refine(crops, here) - refiner.refine(crops, there)).abs().max() > 1
 
 
 def test_published_network_trains(tmp_path, landmarker):

@@ -38,7 +38,10 @@ def skirt():
     return c, truth, neighbour, errors
 
 
-def draw(c, truth, labelled, neighbour, seed=0) -> WrongPoses:
+def draw(c, truth, labelled, neighbour, seed=0, rates=None) -> WrongPoses:
+    crowded, groups = (neighbour[..., 2] > 0).any(1), torch.tensor(landmark_groups(c))
+    if rates is None:
+        rates = type_probabilities(labelled, crowded, groups)
     return synthesize_errors(
         truth,
         labelled,
@@ -46,7 +49,7 @@ def draw(c, truth, labelled, neighbour, seed=0) -> WrongPoses:
         torch.full((len(truth),), AREA),
         torch.from_numpy(c.sigmas).float(),
         torch.from_numpy(c.mirror()),
-        torch.tensor(landmark_groups(c)),
+        rates.expand(len(truth), -1, -1),
         torch.Generator().manual_seed(seed),
     )
 

@@ -91,7 +91,7 @@ def test_a_model_is_not_read_with_other_cells():
     spec = landmarker_spec(TrainLandmarker(decode="dark"), "agg81", 0)
     model = LandmarkPredictor(nn.Identity(), spec, torch.device("cpu"))  # type: ignore[arg-type]
     assert model.with_decoding(decode="argmax", flip_test=False).decoding == DecodeConfig(
-        "argmax", False
+        "argmax", False, smoothing=1.5
     )
     with pytest.raises(ValueError, match="cells at their ends, the model was trained with cells at"):
         model.with_decoding(decode="udp")

@@ -48,6 +48,11 @@ def test_gle_table_is_what_training_and_judging_give(aligned, monkeypatch):
     score = ne(distances(predicted[..., :2], data.test), data.test.visibility == 2)
     np.testing.assert_allclose(table.rows["k = 3"].iloc[:8], score.per_point, rtol=1e-4)
     assert table.rows.loc["Avg.", "k = 3"] == pytest.approx(score.macro, rel=1e-4)
+    size = data.test.box[:, None, 2:] - data.test.box[:, None, :2]
+    off = np.linalg.norm((predicted[..., :2] - data.test.xy) / size, axis=-1)
+    in_box = ne(off, data.test.visibility == 2).macro
+    assert table.rows.loc[table1.STRETCHED, "k = 3"] == pytest.approx(in_box, rel=1e-4)
+    assert in_box > 1.05 * score.macro  # garments are higher than wide
     ours = {p.column: p for p in table.paper}
     assert ours["k = 3"].values["left collar"] == 0.0386
     for theirs in ours.values():
@@ -71,6 +76,10 @@ def test_pcloss_table(aligned, monkeypatch):
         without, off, parts = (table.rows.loc[f"{model}, {variant}", "NE"] for variant in variants)
         assert without == off and without != parts and 0 < parts < 2
     assert sum("seeds than without" in note for note in table.notes) == 4
+    monkeypatch.setattr(models, "variants", lambda weight: {"without": {}})
+    half = models.run(replace(aligned, params=params, rows=("regression",))).rows
+    assert list(half.index) == [alignment.MEAN, alignment.MEAN_OF_TYPE, "regression, without"]
+    assert half["NE"].iloc[-1] == table.rows.loc["regression, without", "NE"]
 
 
 def test_a_schedule_in_steps_is_shortened_with_the_run(aligned, monkeypatch, tmp_path):

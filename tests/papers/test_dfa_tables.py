@@ -1,5 +1,6 @@
 """DFA's tables and figures, from predictions that are known: truth, moved by so much."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from fashion_ops.workspace import Workspace
 from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.config import TableConfig
 from papers.dfa import figure5, figure6, paper, runs, table2, table3, table4
-from papers.dfa.runs import ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
+from papers.dfa.runs import DIRECT, ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
 from papers.write import write_table
 
 SHIFTS = {
@@ -65,8 +66,8 @@ def config(monkeypatch, tmp_path):
         known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0, CPU, TrainerOptions())
         points = point_set("lsp14" if source == "lsp" else "fld8")
         known.__dict__ |= {
-            "test": split_of(points, (0, 0, 100, 50)),
-            "train": split_of(points, (0, 0, 100, 50)),
+            "test": split_of(points, (0, 0, 50, 100)),
+            "train": split_of(points, (0, 0, 50, 100)),
         }
         return [known, known]
 
@@ -80,6 +81,8 @@ def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
     table = table2.run(config)
     for name, shift in {n: SHIFTS[n] for n in (MEAN, MEAN_OF_TYPE, *ROWS)}.items():
         np.testing.assert_allclose(table.rows.loc[name, list(table2.COLUMNS)].astype(float), shift)
+        stretched = 2 * shift  # a shift along x, in boxes twice as high as wide
+        assert table.rows.loc[name, table2.STRETCHED] == pytest.approx(stretched)
     assert table.rows["s.d. of average"].max() == 0
     beside = dict(table.beside(table.column("average")))
     assert next(iter(beside.values())).values[STAGE_3] == 0.068
@@ -88,6 +91,15 @@ def test_table_2_is_the_distance_over_the_longer_side(config, tmp_path):
     for path in write_table(table, tmp_path, "command"):
         assert path.stat().st_size > 500
     assert "paper's numbers are of FLD" in (tmp_path / "table2.md").read_text()
+
+
+def test_table_2_makes_the_chosen_rows_only(config):
+    table = table2.run(replace(config, rows=(STAGE_1, DIRECT)))
+    assert list(table.rows.index) == [MEAN, MEAN_OF_TYPE, DIRECT, STAGE_1]
+    assert any(f"`{STAGE_1}` no worse than `{DIRECT}`" in note for note in table.notes)
+    assert not any(STAGE_2 in note and "no worse" in note for note in table.notes)
+    with pytest.raises(ValueError, match=r"--rows: no row '4'; choose of 1 - visibility, "):
+        table2.run(replace(config, rows=("4",)))
 
 
 def test_table_3_and_figures_evaluate_subsets_and_types(config, tmp_path):

@@ -40,7 +40,7 @@ def test_every_recipe_is_valid_and_published(recipe, params):
     t = p.train_detector
     if recipe == H768:  # goes on top of the one for 512
         return
-    assert p.aggregate.grouping == "semantic62"
+    assert t.grouping == "semantic62" and p.aggregate.grouping == "agg81"
     assert (t.random_crop, t.jitter, t.lighting, t.flip, t.color) == (True, 0.4, 0.1, 0.5, 0)
     assert (t.center_radius, t.center_reach, t.category_weight) == ("published", 0, 0)
     assert t.weight_decay == 0 and t.lr_steps is not None
@@ -110,7 +110,7 @@ def test_the_command_prints_old_and_new(demo, monkeypatch):
     monkeypatch.chdir(demo.parent)
     done = CliRunner().invoke(app, ["configure", str(H512), str(H768)])
     assert done.exit_code == 0, done.output
-    assert "aggregate.grouping: agg81 -> semantic62" in done.output
+    assert "train_detector.grouping: None -> semantic62" in done.output
     assert "train_detector.lr_steps: None -> [[20, 2e-05], [5, 1e-05]]" in done.output
     assert "train_detector.start_from: None -> models/hourglass_512" in done.output
     again = CliRunner().invoke(app, ["configure", str(H512), str(H768)])

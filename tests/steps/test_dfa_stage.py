@@ -1,6 +1,7 @@
 """The chain ``dfa_stage@1..3`` on tiny synthetic alignment data: what it reads, writes and reports."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from fashion_ops.methods.alignment.dfa.module import AlignmentModule
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD
 from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.device import CPU
+from fashion_ops.methods.parts.several_networks import Checkpoints
 from fashion_ops.params import Params
 from fashion_ops.steps import dfa_stage, ingest_alignment, synthesize_alignment
 from fashion_ops.workspace import Workspace
@@ -171,3 +173,31 @@ def test_a_model_for_each_clothing_type(ws):
         assert TrainedStage.load(other.dfa("1") / kind, CPU).spec["landmarks"] == landmarks
     written = [len(pd.read_parquet(p)) for p in other.dfa("1").glob("*/predictions.parquet")]
     assert sum(written) == len(AlignmentCatalog(ws.alignment_catalog / "fld").garments)
+
+
+@pytest.mark.parametrize("stage", ["1", "3"])
+def test_a_killed_stage_goes_on_where_it_stopped(ws, metrics, monkeypatch, stage):
+    """In its second epoch, or in its second network: the bits of the whole run, no epoch twice."""
+    other = linked(ws, f"killed{stage}")
+    if stage == "3":
+        shutil.copytree(ws.dfa("2"), other.dfa("2"))
+    epochs = []
+
+    def counted(self, epoch, metrics, report=Checkpoints.report):
+        report(self, epoch, metrics)
+        epochs.append(epoch)
+        if len(epochs) == kill_at:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(Checkpoints, "report", counted)
+    whole = len(json.loads((ws.dfa(stage) / "history.json").read_text()))
+    kill_at = 2 if stage == "1" else whole - 2
+    with pytest.raises(RuntimeError, match="killed"):
+        dfa_stage.run(PARAMS, other, stage)
+    (checkpoint,) = other.checkpoints.glob(f"dfa_stage-{stage}-*")
+    assert not other.dfa(stage).exists()
+    kill_at = -1
+    dfa_stage.run(PARAMS, other, stage)
+    assert len(epochs) == whole and not checkpoint.exists()
+    for path in sorted(ws.dfa(stage).rglob("*.safetensors")):
+        assert path.read_bytes() == (other.dfa(stage) / path.relative_to(ws.dfa(stage))).read_bytes()

@@ -14,7 +14,8 @@ from fashion_ops.distributed.planning.assumptions import Assumptions
 from fashion_ops.distributed.planning.data import DataSize
 from fashion_ops.distributed.planning.networks import Network, box_detector, dfa_networks, networks
 from fashion_ops.methods.parts.regions import CACHE_BYTES, region_size
-from fashion_ops.params import BOX_DETECTOR, Params
+from fashion_ops.methods.top_down.training import landmarker_warp
+from fashion_ops.params import BOX_DETECTOR, Params, Refine, TrainLandmarker
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 DRIVER = Path(__file__).with_name("driver.csv")
@@ -156,17 +157,23 @@ def _train_box_detector(params: Params, size: DataSize, a: Assumptions) -> Phase
 
 
 def _crops(
-    params: Params, garments: float, epochs: int, batch: int, net: Network, a: Assumptions
+    params: Params,
+    augmentation: TrainLandmarker | Refine,
+    garments: float,
+    epochs: int,
+    batch: int,
+    net: Network,
+    a: Assumptions,
 ) -> Phase:
     """A training on the landmarker's crops."""
-    width, height = region_size(params.train_landmarker.crop)
+    width, height = region_size(params.train_landmarker.crop, landmarker_warp(augmentation))
     cached = garments * 3 * width * height <= CACHE_BYTES
     return _training(params, garments * epochs, batch, net, width * height / 1e6, cached, a)
 
 
 def _train_landmarker(params: Params, garments: float, net: Network, a: Assumptions) -> Phase:
     p = params.train_landmarker
-    return _crops(params, garments, p.epochs, p.batch_size, net, a)
+    return _crops(params, p, garments, p.epochs, p.batch_size, net, a)
 
 
 def _finetune(
@@ -174,9 +181,8 @@ def _finetune(
 ) -> Job:
     epochs, batch = params.categories[name].finetune.epochs, params.finetune.batch_size
     garments, net = size.train_garments[name], nets["landmarker"]
-    return Job(
-        name, (_crops(params, garments, epochs, batch, net, a),), params.distributed.gpus_for(name)
-    )
+    crops = _crops(params, params.train_landmarker, garments, epochs, batch, net, a)
+    return Job(name, (crops,), params.distributed.gpus_for(name))
 
 
 def _refine(params: Params, size: DataSize, nets: dict[str, Network], a: Assumptions, name: str) -> Job:
@@ -184,7 +190,7 @@ def _refine(params: Params, size: DataSize, nets: dict[str, Network], a: Assumpt
     epochs, batch = params.categories[name].refine.epochs, params.refine.batch_size
     garments = size.train_garments[name]
     own = _predict(garments, [(nets["landmarker"], _passes(params))], 1.0, _crop_mpx(params), a)
-    phases = (own, _crops(params, garments, epochs, batch, nets["refiner"], a))
+    phases = (own, _crops(params, params.refine, garments, epochs, batch, nets["refiner"], a))
     return Job(name, phases, params.distributed.gpus_for(name))
 
 

@@ -1,9 +1,13 @@
 """Augmentation of a whole batch on its device: one affine warp and one colour change for each image.
 
+The landmarkers' zoom is that of HRNet and PoseFix: the side of the area that is cut is N(1, s), clipped
+to 1 - s and 1 + s. The other methods draw the logarithm of the zoom.
+
 Randomness comes from a generator that the caller seeds for each step, so that a resumed run draws the
 same augmentations as an uninterrupted one.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -23,10 +27,13 @@ class Warp:
 
     Attributes:
         flip: probability of a horizontal flip.
-        rotation: standard deviation of the angle, degrees.
-        scale: standard deviation of the logarithm of the zoom.
+        rotation: standard deviation of the angle, degrees; the angle is clipped to twice that.
+        scale: standard deviation of the logarithm of the zoom, which is clipped to twice that.
         shift: standard deviation of the shift, relative to the crop.
         color: largest relative change of a channel.
+        side: standard deviation, and largest amount, of the change of the side of the area that is cut,
+            relative to the crop. It takes the place of ``scale``.
+        rotated: probability of a rotation (HRNet and PoseFix: 0.6).
     """
 
     flip: float = 0.0
@@ -34,6 +41,27 @@ class Warp:
     scale: float = 0.0
     shift: float = 0.0
     color: float = 0.0
+    side: float = 0.0
+    rotated: float = 1.0
+
+
+def reach(size: tuple[int, int], warp: Warp) -> tuple[int, int]:
+    """Compute the size (width, height) of the smallest region that holds every crop under ``warp``.
+
+    A shift counts with three standard deviations.
+
+    Args:
+        size: crop (width, height), pixels.
+        warp: strength of the augmentation.
+    """
+    most = math.radians(min(2 * warp.rotation, 90))
+    side = 1 + warp.side if warp.side else math.exp(2 * warp.scale)
+    extents = []
+    for along, across in (size, size[::-1]):
+        worst = min(most, math.atan2(across, along))  # beyond it the rotated crop is shorter again
+        extent = side * (along * math.cos(worst) + across * math.sin(worst)) + 6 * warp.shift * along
+        extents.append(math.ceil(extent - 1e-6))
+    return extents[0], extents[1]
 
 
 def step_generator(seed: int, step: int, device: torch.device, rank: int = 0) -> torch.Generator:
@@ -61,7 +89,7 @@ def warp_batch(
     """Cut the middle of each region under a random similarity transform.
 
     Args:
-        regions: RGB images, larger than ``size`` by a margin of the caller's choice.
+        regions: RGB images, larger than ``size`` by a margin of the caller's choice, see ``reach``.
         landmarks: x, y in region pixels and visibility.
         size: crop (width, height).
         mirror: permutation (K,) of the landmarks under a horizontal flip.
@@ -81,7 +109,12 @@ def warp_batch(
     uniform = lambda: torch.rand(b, generator=generator, device=device)  # noqa: E731
 
     angle = (normal() * warp.rotation).clamp(-2 * warp.rotation, 2 * warp.rotation).deg2rad()
-    zoom = torch.exp((normal() * warp.scale).clamp(-2 * warp.scale, 2 * warp.scale))
+    if warp.rotated < 1:
+        angle = angle * (uniform() < warp.rotated)
+    if warp.side:
+        zoom = 1 / (1 + normal() * warp.side).clamp(1 - warp.side, 1 + warp.side)
+    else:
+        zoom = torch.exp((normal() * warp.scale).clamp(-2 * warp.scale, 2 * warp.scale))
     shift = torch.stack([normal() * width, normal() * height], -1) * warp.shift
     flip = torch.where(uniform() < warp.flip, -1.0, 1.0)
 

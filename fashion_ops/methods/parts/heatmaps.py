@@ -16,6 +16,7 @@ corrects that but for a quarter of a cell, and would spoil the other two.
 Shapes: B batch, K channels, H rows, W columns.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -130,22 +131,32 @@ def one_hot_maps(cells: Float[Tensor, "b k 2"], size: tuple[int, int]) -> Float[
     return wy[..., :, None] * wx[..., None, :]
 
 
-def decode_peaks(heatmaps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
+def decode_peaks(heatmaps: Float[Tensor, "b k h w"], smoothing: float = 0.0) -> Float[Tensor, "b k 3"]:
     """Decode heatmaps to x, y in cells and a score, by the maximum and the sub-cell step of DARK.
 
     The step is the Newton step of the log-heatmap's Taylor expansion at its maximum ("Distribution-
     Aware Coordinate Representation", CVPR 2020, eq. 4-8), bounded by one cell; the score is the
-    maximum itself.
+    maximum itself. The maps around the maximum may first be smoothed by a Gaussian (eq. 9; its
+    rescaling to the old maximum, eq. 10, moves no landmark).
+
+    Args:
+        heatmaps: of any height.
+        smoothing: standard deviation of the Gaussian, cells; 0 does not smooth.
     """
     heat = heatmaps.float()
     b, k, h, w = heat.shape
     score, index = heat.flatten(2).max(-1)
     x, y = index % w, index // w
-    log = F.pad(heat.clamp_min(1e-6).log().flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
-    padded = log.view(b, k, (h + 2) * (w + 2))
+    if smoothing:
+        around = _smooth_around(heat, x, y, smoothing).clamp_min(1e-10).log()
+    else:
+        log = F.pad(heat.clamp_min(1e-6).log().flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
+        around = log.view(b, k, (h + 2) * (w + 2))
 
     def at(dx: int, dy: int) -> Tensor:
-        return padded.gather(-1, ((y + 1 + dy) * (w + 2) + x + 1 + dx)[..., None])[..., 0]
+        if smoothing:
+            return around[..., 1 + dy, 1 + dx]
+        return around.gather(-1, ((y + 1 + dy) * (w + 2) + x + 1 + dx)[..., None])[..., 0]
 
     center = at(0, 0)
     gx, gy = (at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2
@@ -157,6 +168,27 @@ def decode_peaks(heatmaps: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:
     step_x = torch.where(usable, -(hyy * gx - hxy * gy) / safe, torch.zeros_like(gx)).clamp(-1, 1)
     step_y = torch.where(usable, -(hxx * gy - hxy * gx) / safe, torch.zeros_like(gy)).clamp(-1, 1)
     return torch.stack([x + step_x, y + step_y, score], -1)
+
+
+def _smooth_around(
+    heat: Float[Tensor, "b k h w"], x: Tensor, y: Tensor, sigma: float
+) -> Float[Tensor, "b k 3 3"]:
+    """Smooth maps by a Gaussian, zero beyond the border, and return the 3x3 cells around (x, y).
+
+    The Gaussian reaches as far as the published kernels: 5 cells for sigma 2, 8 for sigma 3.
+    """
+    radius = round(2.5 * sigma)
+    near = torch.arange(-radius - 1, radius + 2, device=heat.device)
+    h, w = heat.shape[2:]
+    rows, columns = (y[..., None] + near)[..., :, None], (x[..., None] + near)[..., None, :]
+    inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+    cells = rows.clamp(0, h - 1) * w + columns.clamp(0, w - 1)
+    patch = heat.flatten(2).gather(-1, cells.flatten(2)).view(cells.shape) * inside
+    kernel = [math.exp(-0.5 * (n / sigma) ** 2) for n in range(-radius, radius + 1)]
+    total = sum(kernel)
+    bands = [[0.0] * n + [v / total for v in kernel] + [0.0] * (2 - n) for n in range(3)]
+    band = torch.stack([constants(tuple(row), heat) for row in bands])
+    return band @ patch @ band.T
 
 
 def argmax_and_quarter(heat: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k 3"]:

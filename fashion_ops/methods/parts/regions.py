@@ -1,6 +1,7 @@
 """Training samples: the region around each garment, with its landmarks in region pixels.
 
-A region is the crop that a model is given plus a margin for augmentation. Regions that fit into
+A region is the crop that a model is given plus a margin, so that an augmented crop is black only where
+the photo ends. Regions that fit into
 ``CACHE_BYTES`` are cut once and kept in memory; otherwise the loader's workers cut them in each epoch.
 """
 
@@ -11,15 +12,23 @@ import torch
 from torch.utils.data import Dataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.methods.parts.augment import Warp, reach
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.fingerprint import fingerprint
 
-MARGIN = 1.3  # region side over crop side
+MARGIN = 1.3  # region side over crop side, where the augmentation is not known
 CACHE_BYTES = 4 << 30
 
 
-def region_size(crop: tuple[int, int]) -> tuple[int, int]:
-    """Compute the (width, height) of the region around a crop (width, height), pixels."""
+def region_size(crop: tuple[int, int], warp: Warp | None = None) -> tuple[int, int]:
+    """Compute the (width, height) of the region around a crop (width, height), pixels.
+
+    It has the parity of the crop, so that an unchanged crop falls on pixels. ``warp`` is the
+    augmentation whose crops it holds; None takes ``MARGIN``.
+    """
+    if warp is not None:
+        width, height = (n + (n - c) % 2 for n, c in zip(reach(crop, warp), crop, strict=True))
+        return width, height
     return round(crop[0] * MARGIN), round(crop[1] * MARGIN)
 
 
@@ -33,6 +42,7 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         padding: factor on the box, >= 1.
         labelled: garments whose landmarks the fingerprint is of, where those of ``garments`` hold
             predictions, whose last bits differ between machines; None takes ``garments``.
+        warp: the augmentation that the region must suffice for; None takes ``MARGIN``.
     """
 
     def __init__(
@@ -42,11 +52,12 @@ class Regions(Dataset[dict[str, torch.Tensor]]):
         crop: tuple[int, int],
         padding: float,
         labelled: TrainingGarments | None = None,
+        warp: Warp | None = None,
     ) -> None:
         self.garments = garments
         self._named = (tuple(crop), padding, (labelled or garments).landmarks)
         self.read_image = read_image
-        self.size = region_size(crop)
+        self.size = region_size(crop, warp)
         # The scale of the crop, with the margin around it.
         self.matrices = crop_matrices(garments.boxes, crop, padding)
         self.matrices[:, :, 2] += (np.array(self.size) - np.array(crop)) / 2

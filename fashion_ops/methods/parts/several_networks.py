@@ -4,7 +4,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from fashion_ops.files.publishing import temporary
+from fashion_ops.files.publishing import sweep, temporary
 from fashion_ops.methods.parts.trainer import OnEpoch
 
 EPOCHS = "epochs.json"  # how many epochs all trainings have done together
@@ -42,6 +42,7 @@ class Checkpoints:
         if self._file is not None and self._identities() != self._saved:
             self._saved = self._identities()
             (self._folder / EPOCHS).write_text(json.dumps(self._epochs))
+            sweep(self._file.parent)
             partial = temporary(self._file)
             try:
                 with zipfile.ZipFile(partial, "w") as saved:

@@ -17,8 +17,6 @@ from fashion_ops.methods.parts.augment import step_generator
 from fashion_ops.methods.parts.schedule import learning_rates
 from fashion_ops.params import TrainingConfig
 
-GRADIENT_NORM = 5.0  # gradients are clipped to this norm
-
 
 class TrainingModule(L.LightningModule):
     """Base of the methods' modules: AdamW, a learning rate and a random generator for each step.
@@ -111,12 +109,13 @@ class TrainingModule(L.LightningModule):
         return losses["loss"]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradients."""
+        """Clip the gradients to ``config.clip_gradients``."""
         # Not by the Trainer, which refuses fused optimizers (because of fp16); they are 5x faster.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer would do so within its step, after this
-        clip_gradients(self)
+        if self.config.clip_gradients is not None:
+            clip_gradients(self, self.config.clip_gradients)
 
     def configure_optimizers(self) -> Any:
         """Make AdamW, without weight decay for biases and norms, and the learning rate schedule."""
@@ -131,17 +130,17 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def clip_gradients(model: nn.Module) -> None:
-    """Clip the norm of all gradients together to ``GRADIENT_NORM``; smaller ones are not touched.
+def clip_gradients(model: nn.Module, limit: float) -> None:
+    """Clip the norm of all gradients together to ``limit``; smaller ones are not touched.
 
     On a GPU the host does not wait for the norm: smaller gradients are multiplied by exactly 1.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if norm.device.type == "cpu" and not norm > GRADIENT_NORM:
+    if norm.device.type == "cpu" and not norm > limit:
         return  # looking costs nothing there, and multiplying does
-    excess = torch.where(norm > GRADIENT_NORM, norm, 0.0)  # 0 makes torch's coefficient 1
-    nn.utils.clip_grads_with_norm_(parameters, GRADIENT_NORM, excess)
+    excess = torch.where(norm > limit, norm, 0.0)  # 0 makes torch's coefficient 1
+    nn.utils.clip_grads_with_norm_(parameters, limit, excess)
 
 
 def quiet_lightning() -> None:

@@ -28,11 +28,13 @@ def stack_poses(
     """Return ``garments`` with the array that the module describes in place of its landmarks.
 
     Args:
-        predicted: the landmarker's landmarks (N, n, 3), image pixels; the score is not used.
+        predicted: a model's landmarks (N, n, 3), image pixels, NaN where it found no garment; the
+            score is not used.
         garments: of one category.
         truth: labelled landmarks (N, n, 3), image pixels and visibility.
     """
     known = np.concatenate([predicted[..., :2], np.ones_like(predicted[..., :1])], 2)
+    known[~np.isfinite(predicted[..., :2]).all((1, 2))] = 0
     corners = garments.boxes.reshape(-1, 2, 2)
     corners = np.concatenate([corners, np.ones_like(corners[..., :1])], 2)
     points = np.concatenate([truth, known, neighbours(garments, truth), corners], 1)
@@ -60,6 +62,24 @@ def neighbours(garments: TrainingGarments, landmarks: np.ndarray) -> np.ndarray:
         close = overlap.max(1) >= MIN_IOU
         out[members[close]] = landmarks[members[best[close]]]
     return out
+
+
+@dataclass(frozen=True)
+class RefinerData:
+    """What a refiner is trained on.
+
+    Attributes:
+        garments: of one category, landmarks in the landmarker's grouping.
+        read_image: image id to RGB uint8 (H, W, 3).
+        predicted: (N, n, 3) poses to refine, image pixels and score, NaN for garments that the model
+            did not find; None takes those that the landmarker predicts.
+        takes_pose: False for a control of an experiment, see ``RefinerSettings``.
+    """
+
+    garments: TrainingGarments
+    read_image: ReadImage
+    predicted: np.ndarray | None = None
+    takes_pose: bool = True
 
 
 @dataclass(frozen=True)

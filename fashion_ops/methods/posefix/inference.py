@@ -25,6 +25,7 @@ from fashion_ops.taxonomy import category as find_category
 
 METHOD = "posefix"
 BATCH = 64
+POSE_BOX = 1.2  # side of the box around a pose over that of the tight one (PoseFix, release)
 
 
 def build(spec: dict[str, Any]) -> nn.Module:
@@ -71,6 +72,11 @@ class Refiner:
         width, height = self.spec["crop"]
         return width, height
 
+    @property
+    def cuts_own_crops(self) -> bool:
+        """Whether it is given crops around the pose, which only ``refine_garments`` cuts."""
+        return self.spec.get("box", "garment") == "pose"
+
     @torch.inference_mode()
     def refine(
         self, crops: UInt8[Tensor, "n 3 h w"], landmarks: Float[Tensor, "n k 3"]
@@ -99,7 +105,8 @@ class Refiner:
         self, batch: Float[Tensor, "b 3 h w"], points: Float[Tensor, "b k 2"]
     ) -> Float[Tensor, "b k 2"]:
         """Refine points in crop pixels, all of them known, on normalised crops, without flip test."""
-        known = torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
+        takes_pose = self.spec.get("takes_pose", True)
+        known = points.new_full(points.shape[:2], takes_pose, dtype=torch.bool)
         with autocast(self.spec["precision"], self.device):
             logits = self.model(batch.contiguous(memory_format=torch.channels_last), points, known)
         return to_pixels(soft_argmax(logits), STRIDE)
@@ -113,12 +120,19 @@ class Refiner:
     ) -> np.ndarray:
         """Refine landmarks (N, n, 3) of garments of this category, in image pixels.
 
+        A refiner of ``box`` "pose" is given the crops around the tight boxes of the landmarks, enlarged
+        by ``POSE_BOX``, whatever ``boxes`` are.
+
         Args:
             read_image: image id to RGB uint8 (H, W, 3).
             image_ids: (N,) image of each garment; equal ids should stand together.
             boxes: (N, 4), the boxes that the landmarker was given.
             landmarks: (N, n, 3) x, y in image pixels, score.
         """
+        if self.cuts_own_crops:
+            low, high = landmarks[..., :2].min(1), landmarks[..., :2].max(1)
+            center, half = (low + high) / 2, (high - low) / 2 * POSE_BOX
+            boxes = np.concatenate([center - half, center + half], 1)
         matrices = crop_matrices(boxes, self.crop, self.spec["padding"])
         crops = cut_crops(read_image, image_ids, matrices, self.crop)
         points = np.concatenate(

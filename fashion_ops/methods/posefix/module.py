@@ -10,7 +10,11 @@ from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.heatmaps import STRIDE, Crop, to_cells
 from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.methods.posefix.data import StackedPoses, stacked_mirror
-from fashion_ops.methods.posefix.errors import landmark_groups, synthesize_errors
+from fashion_ops.methods.posefix.errors import (
+    landmark_groups,
+    synthesize_errors,
+    type_probabilities,
+)
 from fashion_ops.methods.posefix.loss import coarse_to_fine
 from fashion_ops.params import TrainingConfig
 from fashion_ops.taxonomy import Category
@@ -24,12 +28,17 @@ class RefinerSettings:
         crop: (width, height) in pixels.
         warp: augmentation.
         predicted_share: share of input poses that are predictions of the landmarker; the others are the
-            truth with synthetic errors.
+            truth with synthetic errors. A garment without a prediction always gets these.
+        rates: probabilities of the types of errors for each landmark, see ``error_rates``; None takes
+            the published ones.
+        takes_pose: False trains the control of an experiment, a network that sees no pose.
     """
 
     crop: Crop
     warp: Warp
     predicted_share: float
+    rates: Float[Tensor, "n 5"] | None = None
+    takes_pose: bool = True
 
 
 class RefinerModule(TrainingModule):
@@ -62,6 +71,7 @@ class RefinerModule(TrainingModule):
         self.register_buffer("sigmas", sigmas, persistent=False)
         groups = torch.tensor(landmark_groups(category))
         self.register_buffer("groups", groups, persistent=False)
+        self.register_buffer("rates", settings.rates, persistent=False)
 
     def losses(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Compute ``cross_entropy``, ``cells`` (distance of the soft-argmax) and their sum ``loss``.
@@ -101,6 +111,8 @@ class RefinerModule(TrainingModule):
             x, y in crop pixels, and which landmarks of a pose are known.
         """
         labelled, visible = poses.truth[..., 2] > 0, poses.predicted[..., 2] > 0
+        if not self.settings.takes_pose:
+            return poses.truth[..., :2], torch.zeros_like(labelled)
         base = torch.where(labelled[..., None], poses.truth[..., :2], poses.predicted[..., :2])
         errors = synthesize_errors(
             base,
@@ -109,14 +121,23 @@ class RefinerModule(TrainingModule):
             area,
             self.get_buffer("sigmas"),
             self.get_buffer("mirror"),
-            self.get_buffer("groups"),
+            self._type_probabilities(labelled, poses.neighbour),
             generator,
         )
         chance = torch.rand(len(base), 1, generator=generator, device=base.device)
-        predicted = chance < self.settings.predicted_share
+        predicted = (chance < self.settings.predicted_share) & visible.any(1, keepdim=True)
         points = torch.where(predicted[..., None], poses.predicted[..., :2], errors.points)
         known = torch.where(predicted, visible, errors.known & (labelled | visible))
         return points, known
+
+    def _type_probabilities(
+        self, labelled: Bool[Tensor, "b n"], neighbour: Float[Tensor, "b n 3"]
+    ) -> Float[Tensor, "b n 5"]:
+        """The probabilities of the types of errors, measured or published."""
+        if self.rates is not None:
+            return self.get_buffer("rates").expand(len(labelled), -1, -1)
+        crowded = (neighbour[..., 2] > 0).any(1)
+        return type_probabilities(labelled, crowded, self.get_buffer("groups"))
 
 
 def box_area(before: StackedPoses, after: StackedPoses) -> Float[Tensor, " b"]:

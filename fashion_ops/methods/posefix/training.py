@@ -1,33 +1,43 @@
 """Training a refiner: from garments and the finetuned landmarker of one category to a model folder."""
 
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.artifact import save_model
-from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
-from fashion_ops.methods.posefix.data import predict_garments, stack_poses
+from fashion_ops.methods.posefix.data import RefinerData, predict_garments, stack_poses
+from fashion_ops.methods.posefix.error_rates import measure_rates
 from fashion_ops.methods.posefix.inference import METHOD
 from fashion_ops.methods.posefix.model import HEATMAP_GAIN, LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.posefix.module import RefinerModule, RefinerSettings
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
+from fashion_ops.methods.top_down.training import landmarker_warp
 from fashion_ops.params import CategoryTraining, Refine, TrainingConfig
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category
 
 
 def refine_config(shared: Refine, run: CategoryTraining) -> TrainingConfig:
-    """Make the optimisation of one category: lr and epochs from ``run``, the rest from ``shared``."""
+    """Make the optimisation of one category: lr and epochs from ``run``, the rest from ``shared``.
+
+    The learning rate falls to a tenth after each share ``lr_drops`` of the run, rounded to epochs; a
+    step of no epoch is left out. Without any it follows one cycle.
+    """
+    steps = None
+    if shared.lr_drops:
+        ends = [0, *(round(share * run.epochs) for share in shared.lr_drops), run.epochs]
+        steps = tuple((b - a, run.lr / 10**i) for i, (a, b) in enumerate(pairwise(ends)) if b > a)
     return TrainingConfig(
-        lr=run.lr,
+        lr=steps[0][1] if steps else run.lr,
+        lr_steps=steps,
+        clip_gradients=shared.clip_gradients,
         epochs=run.epochs,
         batch_size=shared.batch_size,
         weight_decay=shared.weight_decay,
@@ -35,13 +45,22 @@ def refine_config(shared: Refine, run: CategoryTraining) -> TrainingConfig:
     )
 
 
-def refiner_spec(refine: Refine, landmarker: dict[str, Any], category: Category) -> dict[str, Any]:
+def refiner_spec(
+    refine: Refine,
+    landmarker: dict[str, Any],
+    category: Category,
+    rates: Float[Tensor, "n 5"] | None = None,
+    *,
+    takes_pose: bool = True,
+) -> dict[str, Any]:
     """Make the content of a refiner's ``model.json``.
 
     Args:
         refine: section ``refine``.
         landmarker: ``model.json`` of the landmarker, whose crop and padding the refiner shares.
         category: whose landmarks it refines.
+        rates: measured probabilities of errors that it was trained with, if any.
+        takes_pose: see ``RefinerSettings``.
     """
     return {
         "method": METHOD,
@@ -49,6 +68,9 @@ def refiner_spec(refine: Refine, landmarker: dict[str, Any], category: Category)
         "backbone": refine.backbone,
         "trunk": landmarker["backbone"] if refine.backbone == "landmarker" else None,
         "pose_sigma": refine.pose_sigma,
+        "takes_pose": takes_pose,
+        "box": refine.box,
+        "error_rates": None if rates is None else [[round(v, 4) for v in r] for r in rates.tolist()],
         "crop": landmarker["crop"],
         "padding": landmarker["padding"],
         "flip_test": refine.flip_test,
@@ -96,21 +118,20 @@ def train_refiner(
     config: TrainingConfig,
     refine: Refine,
     landmarker: LandmarkPredictor,
-    garments: TrainingGarments,
-    read_image: Callable[[int], np.ndarray],
+    data: RefinerData,
     folder: Path,
     options: TrainerOptions | None = None,
     *,
     seed: int,
 ) -> list[dict[str, float]]:
-    """Train a refiner for the predictions of a landmarker and write its folder.
+    """Train a refiner for the poses that a model predicts and write its folder.
 
     Args:
         config: the optimisation, see ``refine_config``.
         refine: network, input poses and augmentation.
-        landmarker: finetuned for the category of the garments.
-        garments: training data, one or more of one category, landmarks in the landmarker's grouping.
-        read_image: image id to RGB uint8 (H, W, 3).
+        landmarker: finetuned for the category of the garments; gives the crop, the network that
+            ``refine.backbone`` may start from and, unless ``data`` has others, the poses.
+        data: one or more garments.
         folder: where the model is written; exists and is empty.
         options: how the run is carried out.
         seed: of initial weights, order, augmentation and synthetic errors.
@@ -118,20 +139,28 @@ def train_refiner(
     Returns:
         Mean losses of each epoch, and the metrics of ``options.validate``.
     """
+    garments = data.garments
     category = find_category(int(garments.category_id[0]))
     truth = landmarker.grouping.ungroup(category.id, garments.landmarks)
-    predicted = predict_garments(landmarker.predict, read_image, garments)
-    data = Regions(
+    predicted = data.predicted
+    if predicted is None:
+        predicted = predict_garments(landmarker.predict, data.read_image, garments)
+    rates = None
+    if refine.error_rates == "measured":
+        rates = measure_rates(predicted, garments, truth, category)
+    warp = landmarker_warp(refine)
+    regions = Regions(
         stack_poses(predicted, garments, truth),
-        read_image,
+        data.read_image,
         landmarker.crop,
         landmarker.spec["padding"],
         labelled=garments,
+        warp=warp,
     )
     torch.manual_seed(seed)
     model = new_refiner(refine, landmarker, category)
-    warp = Warp(refine.flip, refine.rotation, refine.scale, refine.shift, refine.color)
-    settings = RefinerSettings(landmarker.crop, warp, refine.own_outputs)
-    history = fit(RefinerModule(model, config, settings, category, seed), data, options)
-    save_model(folder, model, refiner_spec(refine, landmarker.spec, category), history)
+    settings = RefinerSettings(landmarker.crop, warp, refine.own_outputs, rates, data.takes_pose)
+    history = fit(RefinerModule(model, config, settings, category, seed), regions, options)
+    spec = refiner_spec(refine, landmarker.spec, category, rates, takes_pose=data.takes_pose)
+    save_model(folder, model, spec, history)
     return history

@@ -29,12 +29,15 @@ class DecodeConfig:
         flip_test: average the heatmaps with those of the mirrored crop.
         flip_shift: HRNet's cells and its shift in the flip test, see ``parts.heatmaps``.
         channel_mask: set the maps of other categories to 0.
+        smoothing: standard deviation, cells, of the Gaussian that smooths the maps before ``dark`` or
+            ``udp`` (DARK, eq. 9); 0 does not, as in models from before it existed.
     """
 
     decode: str = "dark"
     flip_test: bool = True
     flip_shift: bool = False
     channel_mask: bool = False
+    smoothing: float = 0.0
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "DecodeConfig":
@@ -106,7 +109,7 @@ def decode(heat: Float[Tensor, "b k h w"], crop: Crop, config: DecodeConfig) -> 
     elif config.decode == "integral":
         cells = expectation(heat)
     else:
-        cells = decode_peaks(heat)
+        cells = decode_peaks(heat, config.smoothing)
     pixels = CellGrid(crop, config.cells).to_pixels(cells[..., :2])
     return torch.cat([pixels, cells[..., 2:].clamp(0, 1)], -1)
 

@@ -18,7 +18,7 @@ from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
-from fashion_ops.params import CategoryTraining, Finetune, TrainLandmarker
+from fashion_ops.params import CategoryTraining, Finetune, Refine, TrainLandmarker
 from fashion_ops.taxonomy import load_grouping
 
 
@@ -39,6 +39,7 @@ def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> di
         "padding": config.padding,
         "heatmap": {"loss": config.loss, "sigma": config.heatmap_sigma},
         **asdict(DecodeConfig.from_spec(config.model_dump())),
+        "smoothing": config.heatmap_sigma if config.smooth else 0.0,
         "precision": config.precision,
         "training": config.model_dump(mode="json"),
     }
@@ -92,10 +93,23 @@ def finetune_config(
         "lr_steps": lr_steps,
         "batch_size": shared.batch_size,
         "weight_decay": shared.weight_decay,
+        "clip_gradients": shared.clip_gradients,
         "precision": shared.precision,
         "flip": shared.flip,
     }
     return TrainLandmarker.model_validate({**universal.model_dump(), **changes})
+
+
+def landmarker_warp(config: TrainLandmarker | Refine) -> Warp:
+    """Make the augmentation of a landmarker or a refiner, that of HRNet and PoseFix."""
+    return Warp(
+        flip=config.flip,
+        rotation=config.rotation,
+        side=config.scale,
+        shift=config.shift,
+        color=config.color,
+        rotated=config.rotation_probability,
+    )
 
 
 def train_landmarker(
@@ -139,11 +153,12 @@ def train_landmarker(
     if config.position_constraint:
         parts = left_and_right(grouping)
         constraint = Constraint(config.position_constraint, parts, config.position_constraint_k)
+    warp = landmarker_warp(config)
     settings = LandmarkerSettings(
         crop=config.crop,
         heatmap_sigma=config.heatmap_sigma,
         loss=config.loss,
-        warp=Warp(config.flip, config.rotation, config.scale, config.shift, config.color),
+        warp=warp,
         decoding=DecodeConfig.from_spec(spec),
         constraint=constraint,
         label_alpha=config.pseudo_label_weight if garments.soft_labels.shape[1] else 0.0,
@@ -152,7 +167,7 @@ def train_landmarker(
     module = LandmarkerModule(model, spec["backbone"], config, settings, grouping, seed)
     history = fit(
         module,
-        Regions(garments, read_image, config.crop, config.padding),
+        Regions(garments, read_image, config.crop, config.padding, warp=warp),
         options,
         weights=balanced_weights(garments.category_id) if config.balanced_sampling else None,
     )

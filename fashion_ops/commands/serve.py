@@ -1,0 +1,87 @@
+"""``fashion-ops serve``: the service on this machine."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fashion_ops.commands.models import CHAMPION
+from fashion_ops.commands.shared import between, complain
+
+TOKEN, WEBHOOK_SECRET = "FASHION_OPS_TOKEN", "FASHION_OPS_WEBHOOK_SECRET"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    model: Annotated[
+        str, typer.Option(help="models:/NAME@ALIAS, which is followed, or a folder of models.")
+    ] = CHAMPION,
+    host: Annotated[str, typer.Option(help="Address to listen on; by default this machine's own.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    engine: Annotated[
+        Literal["openvino", "torch"],
+        typer.Option(help="openvino runs the whole pipeline exported, on the CPU; torch also on GPUs."),
+    ] = "openvino",
+    state: Annotated[
+        Path, typer.Option(help="Folder for copies of versions; keep it across restarts.")
+    ] = Path(".serving"),
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of openvino; 0: all cores.")] = 0,
+    poll: Annotated[
+        float,
+        typer.Option(callback=between(0, above=True), help="Seconds between looks at the registry."),
+    ] = 10.0,
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            help="Public URL of /v1/champion; MLflow posts moves of the alias there, signed with "
+            "FASHION_OPS_WEBHOOK_SECRET."
+        ),
+    ] = None,
+    body_mb: Annotated[
+        float, typer.Option(callback=between(0, above=True), help="Megabytes of a request.")
+    ] = 32.0,
+    photos: Annotated[int, typer.Option(min=1, help="Photos of a request and of a batch.")] = 16,
+    megapixels: Annotated[
+        float, typer.Option(callback=between(0, above=True), help="Megapixels of a photo.")
+    ] = 24.0,
+    queue: Annotated[int, typer.Option(min=1, help="Requests at once; more get 429.")] = 64,
+    seconds: Annotated[
+        float, typer.Option(callback=between(0, above=True), help="That a request may take.")
+    ] = 30.0,
+) -> None:
+    """Answer HTTP requests with the garments of photos: POST /v1/garments; pages at /docs.
+
+    The service follows the alias in the registry and switches between two requests. Where the variable
+    FASHION_OPS_TOKEN is set, requests must carry it as a bearer token.
+    """
+    import uvicorn
+
+    from fashion_ops.serving.app import create_app
+    from fashion_ops.serving.champion import Loader
+    from fashion_ops.serving.limits import Limits
+    from fashion_ops.serving.observing import log_json
+    from fashion_ops.serving.service import Service
+    from fashion_ops.serving.sources import find_source
+
+    limits = Limits(body_mb=body_mb, photos=photos, megapixels=megapixels, queue=queue, seconds=seconds)
+    secret = os.environ.get(WEBHOOK_SECRET, "")
+    if webhook and not secret:
+        raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
+    loader = Loader(engine, threads=threads)
+    source = find_source(model, state, loader, poll)
+    token = os.environ.get(TOKEN, "")
+    if host not in LOOPBACK and not token:
+        complain(f"--host {host}: other machines may ask without a token; set {TOKEN} to require one")
+    log_json()
+    if webhook:
+        from fashion_ops.serving.sources import subscribe_to
+
+        if not subscribe_to(source, webhook, secret):
+            complain("the registry has no webhooks; it is asked every --poll seconds")
+    app = create_app(Service(source, limits, token, secret))
+    uvicorn.run(
+        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=30
+    )

@@ -1,0 +1,239 @@
+"""The models in use, and the thread that follows the registry's champion.
+
+A new version is copied into the state folder, loaded beside the old one, and checked: the networks that
+will serve must find in the photos of ``inference.example`` what the version finds in torch. Then it is
+in use from the next batch on. A version that fails stays out and is named in ``/ready``; it is tried
+again after a restart, or when the alias has named another one meanwhile. The state folder survives a
+restart, so a dead registry stops nothing.
+"""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fashion_ops.errors.failures import failure_line
+from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.inference.example import Example
+from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
+from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.parts.device import select_device
+from fashion_ops.registry.followed import FollowedModel, fetch_version
+
+log = logging.getLogger(__name__)
+
+Engine = Literal["openvino", "torch"]
+CURRENT, BUNDLE = "current.json", "bundle.json"
+NETWORKS = "openvino"
+
+
+@dataclass(frozen=True)
+class Served:
+    """Models that are loaded and checked; ``version`` 0 is a folder that is in no registry."""
+
+    name: str
+    version: int
+    predictor: Predictor
+    engine: Engine
+
+
+@dataclass
+class Champion:
+    """The models in use, and why the newest version is not among them.
+
+    Attributes:
+        served: None until a version is loaded.
+        failure: of the newest version or of the registry, in one line; empty if all is well.
+        rejected: number of the version that failed; 0 for none.
+        switches: how often other models came into use.
+    """
+
+    served: Served | None = None
+    failure: str = ""
+    rejected: int = 0
+    switches: int = 0
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads a bundle for one engine.
+
+    Attributes:
+        engine: ``openvino`` for CPUs, or ``torch``.
+        device: of torch, see ``select_device``.
+        threads: CPU threads of OpenVINO; 0 uses all cores.
+    """
+
+    engine: Engine = "openvino"
+    device: str = "auto"
+    threads: int = 0
+
+    def load(self, bundle: Path, networks: Path) -> Predictor:
+        """Load a bundle and check it on the example.
+
+        Args:
+            bundle: folder of the models.
+            networks: folder for the exported networks, which are made once.
+
+        Raises:
+            ValueError: a model is invalid, or the example is predicted otherwise.
+            OSError: a file is missing.
+        """
+        device = select_device("cpu" if self.engine == "openvino" else self.device)
+        predictor = Predictor.load(bundle, device)
+        example = Example.of(predictor)
+        if self.engine == "openvino":
+            if not networks.is_dir():
+                export_pipeline(predictor, bundle / "detector", networks)
+            predictor = load_pipeline(predictor, networks, self.threads)
+        example.check(predictor)
+        return predictor
+
+
+@dataclass
+class Follower:
+    """Keeps ``champion`` equal to what an alias of the registry names.
+
+    Attributes:
+        model: what is followed.
+        root: folder that the registry is found from.
+        state: folder for local copies.
+        loader: of the models.
+        seconds: between two questions to the registry.
+    """
+
+    model: FollowedModel
+    root: Path
+    state: Path
+    loader: Loader
+    seconds: float = 10.0
+    champion: Champion = field(default_factory=Champion)
+
+    def __post_init__(self) -> None:
+        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
+
+    def start(self) -> None:
+        """Load the last good version from the state folder, then follow in a thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Ask the registry now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Stop following. The thread is a daemon: the process does not wait for a load that runs."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _run(self) -> None:
+        self._guard(self._restore)
+        while not self._stopped.is_set():
+            self._guard(self.follow_once)
+            self._wake.wait(self.seconds)
+            self._wake.clear()
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Do a part of the work; a failure is logged, and told in ``champion``, and stops nothing."""
+        try:
+            work()
+        except Exception as error:
+            self.champion.failure = failure_line(error)
+            log.warning(
+                "%s", self.champion.failure, exc_info=not isinstance(error, ValueError | OSError)
+            )
+
+    def _restore(self) -> None:
+        """Load the version that was in use before a restart, if it is still in the state folder."""
+        record = self.state / CURRENT
+        if record.is_file():
+            last = json.loads(record.read_text(encoding="utf-8"))
+            if last["name"] == self.model.name:
+                self._use(int(last["version"]))
+
+    def follow_once(self) -> None:
+        """Ask the registry which version is champion, and switch to it if it is another.
+
+        Raises:
+            Exception: the registry does not answer, or the version fails.
+        """
+        number = self.model.number(self.root)
+        champion = self.champion
+        if champion.served is not None and champion.served.version == number:
+            champion.failure, champion.rejected = "", 0
+            return
+        if champion.rejected == number:
+            return
+        folder = self._folder(number)
+        if not folder.is_dir():
+            with publish(folder) as fresh:
+                bundle = fetch_version(self.model.name, number, fresh)
+                (fresh / BUNDLE).write_text(json.dumps({"bundle": bundle.as_posix()}), encoding="utf-8")
+        try:
+            self._use(number)
+        except Exception as error:
+            champion.rejected = number
+            shutil.rmtree(folder, ignore_errors=True)
+            raise ValueError(f"{self.model.name} version {number} stays out: {error}") from error
+
+    def _folder(self, number: int) -> Path:
+        return self.state / f"{self.model.name}-{number}"
+
+    def _use(self, number: int) -> None:
+        """Load a version of the state folder, and use it from the next batch on."""
+        start, folder = time.monotonic(), self._folder(number)
+        relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
+        predictor = self.loader.load(folder / relative, folder / NETWORKS)
+        served = Served(self.model.name, number, predictor, self.loader.engine)
+        self.champion.served = served
+        self.champion.failure, self.champion.rejected = "", 0
+        self.champion.switches += 1
+        record = json.dumps({"name": self.model.name, "version": number})
+        write_whole(self.state / CURRENT, record.encode())
+        seconds = time.monotonic() - start
+        log.info("%s version %d is in use, loaded in %.1f s", self.model.name, number, seconds)
+        self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        """Delete the local copies of all versions but the newest two that were in use."""
+        prefix = f"{self.model.name}-"
+        others = [
+            path
+            for path in self.state.glob(f"{prefix}*")
+            if path.name.removeprefix(prefix).isdecimal() and path != self._folder(number)
+        ]
+        for path in sorted(others, key=lambda p: p.stat().st_mtime)[:-1]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass
+class FixedFolder:
+    """A folder of models in place of a registry: loaded once, never changed."""
+
+    folder: Path
+    state: Path
+    loader: Loader
+    champion: Champion = field(default_factory=Champion)
+
+    def start(self) -> None:
+        """Load the folder.
+
+        Raises:
+            OSError: a model is missing.
+            ValueError: a model is invalid, or the engine does not give what torch gives.
+        """
+        networks = self.state / f"folder-{NETWORKS}"
+        shutil.rmtree(networks, ignore_errors=True)  # of another folder, maybe
+        predictor = self.loader.load(self.folder, networks)
+        self.champion.served = Served("folder", 0, predictor, self.loader.engine)
+
+    def wake(self) -> None:
+        """Do nothing: a folder does not change."""
+
+    def stop(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,126 @@
+"""One service: champion, batches, limits and metrics; what a request becomes.
+
+A request holds a place in the service, then bytes, then pixels; one that finds none is refused. It ends
+after ``Limits.seconds``, whatever it waits for.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from fashion_ops.methods.centernet.deploy.photo import Photo
+from fashion_ops.serving.batching import Answer, Batcher
+from fashion_ops.serving.champion import FixedFolder, Follower
+from fashion_ops.serving.limits import Budget, Limits, Refusal
+from fashion_ops.serving.observing import Metrics
+from fashion_ops.serving.requests import Photos, decode_all, pixels_of, read_photos
+
+_DECODERS = 2  # threads
+_BODIES = 8  # largest bodies in memory at once
+_PIXELS = 4  # largest photos decoded at once
+
+
+@dataclass
+class Service:
+    """The state behind the application.
+
+    Attributes:
+        source: of the models.
+        limits: of requests.
+        token: bearer token that requests must carry; empty for none.
+        webhook_secret: that MLflow signs its messages with; empty where there is no webhook.
+    """
+
+    source: Follower | FixedFolder
+    limits: Limits = field(default_factory=Limits)
+    token: str = field(default="", repr=False)
+    webhook_secret: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics()
+        self.places = Budget(self.limits.queue, "too many requests wait")
+        self.bytes = Budget(_BODIES * self.limits.body_bytes, "too many large bodies")
+        self.pixels = Budget(_PIXELS * self.limits.pixels, "too many large photos")
+        self.decoders = ThreadPoolExecutor(_DECODERS, "decode")
+
+    def start(self) -> None:
+        """Start the thread of the networks, and load or follow the models."""
+        self.batcher = Batcher(
+            lambda: self.source.champion.served, self.limits.photos, self.metrics.batch.observe
+        )
+        self.source.start()
+
+    def stop(self) -> None:
+        """Answer what waits, then stop."""
+        self.source.stop()
+        self.batcher.close()
+        self.decoders.shutdown()
+
+    async def garments(self, request: Request) -> dict[str, Any]:
+        """Answer ``POST /v1/garments``.
+
+        Raises:
+            Refusal: the request is refused as a whole.
+        """
+        return await self._limited(lambda: self._predict(request))
+
+    async def _limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Do the work of a request in a place of the service and within the time limit."""
+        if self.source.champion.served is None:
+            raise Refusal(503, "no_model", "no version of the models is loaded yet; try again later")
+        with self.places.hold(1), self.metrics.working.track_inprogress():
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    return await work()
+            except TimeoutError as error:
+                reason = f"no answer within {self.limits.seconds:g} seconds; try again later"
+                raise Refusal(503, "too_slow", reason) from error
+
+    async def _predict(self, request: Request) -> dict[str, Any]:
+        length = request.headers.get("content-length", "")
+        known = int(length) if length.isdecimal() else self.limits.body_bytes
+        with self.bytes.hold(min(known, self.limits.body_bytes)):
+            photos = await read_photos(request, self.limits)
+            pixels = [pixels_of(data) for data in photos.data]
+            total = sum(p for p in pixels if p <= self.limits.pixels)
+            if total > self.pixels.total:
+                most = _PIXELS * self.limits.megapixels
+                reason = f"the photos have more than {most:g} megapixels together"
+                raise Refusal(413, "too_many_pixels", reason)
+            with self.pixels.hold(total):
+                return await self._answer(photos)
+
+    async def _answer(self, photos: Photos) -> dict[str, Any]:
+        start = time.perf_counter()
+        decoded = await decode_all(photos.data, self.limits, self.decoders)
+        good = [photo for photo in decoded if isinstance(photo, Photo)]
+        answer: Answer | None = None
+        if good:
+            future = self.batcher.submit(good, photos.min_score)
+            answer = await asyncio.wrap_future(future)
+        found = iter(answer.garments if answer else [])
+        results = []
+        for number, photo in enumerate(decoded):
+            garments = next(found) if isinstance(photo, Photo) else None
+            if isinstance(photo, Photo) and garments is not None:
+                size = {"width": photo.size[0], "height": photo.size[1]}
+                results.append({"photo": number, **size, "garments": [g.to_json() for g in garments]})
+                continue
+            refused = photo if isinstance(photo, Refusal) else Refusal(500, "photo", "it failed here")
+            error = {"code": refused.code, "reason": refused.reason}
+            results.append({"photo": number, "error": error})
+        failed = sum("error" in result for result in results)
+        self.metrics.photos.labels("answered").inc(len(results) - failed)
+        self.metrics.photos.labels("failed").inc(failed)
+        served = answer.served if answer else self.source.champion.served
+        assert served is not None
+        return {
+            "model": {"name": served.name, "version": served.version, "engine": served.engine},
+            "photos": results,
+            "seconds": round(time.perf_counter() - start, 4),
+        }

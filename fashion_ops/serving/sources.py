@@ -1,0 +1,45 @@
+"""Where the models of a service come from: an alias of the registry, or a folder."""
+
+import os
+from pathlib import Path
+
+from fashion_ops.registry.followed import FollowedModel, subscribe
+from fashion_ops.serving.champion import FixedFolder, Follower, Loader
+from fashion_ops.workspace import find_root
+
+WEBHOOK = "fashion-ops serve"
+
+
+def find_source(
+    model: str, state: Path, loader: Loader, seconds: float = 10.0
+) -> Follower | FixedFolder:
+    """Return the source that ``model`` names, not started.
+
+    Args:
+        model: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder.
+        state: folder for local copies.
+        loader: of the models.
+        seconds: between two questions to the registry.
+
+    Raises:
+        ValueError: it names no model of a registry.
+        FileNotFoundError: there is no such folder.
+    """
+    if model.startswith("models:"):
+        return Follower(FollowedModel.parse(model), _root(), state, loader, seconds)
+    folder = Path(model)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{model}: no folder of models; name one, or models:/garment-landmarks@champion"
+        )
+    return FixedFolder(folder, state, loader)
+
+
+def subscribe_to(source: Follower | FixedFolder, url: str, secret: str) -> bool:
+    """Let MLflow post changes of aliases to ``url``; False for a folder or without webhooks."""
+    return isinstance(source, Follower) and subscribe(source.root, WEBHOOK, url, secret)
+
+
+def _root() -> Path:
+    """The folder that the registry is found from; any, where the environment names a server."""
+    return Path() if os.environ.get("MLFLOW_TRACKING_URI") else find_root()

@@ -1,0 +1,133 @@
+"""Sizes against known centimetres: photos with a rendered sheet and cameras up to 25 degrees off."""
+
+import os
+
+import numpy as np
+import pytest
+from flat_lay import FlatLay, flat_lay
+
+from fashion_ops.measurement.points import points_of_measure
+from fashion_ops.measurement.scale import Lens, Plane, Reference
+from fashion_ops.measurement.sheet import find_sheet, marker_corners
+from fashion_ops.measurement.sizes import Cloth, labelling_stds, sizes
+from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
+
+GARMENTS = 500 if os.environ.get("FASHION_OPS_LONG") else 26
+NOISE = 3.0  # pixels, of a landmark
+
+
+def measured(shot: FlatLay, reference: Reference, std: float, seed: int) -> np.ndarray:
+    """(error in cm, whether the interval covers) of each size, with landmarks moved by ``std``."""
+    noise = np.random.default_rng(10_000 + seed).normal(size=shot.pixels.shape) * std
+    found = sizes(
+        shot.category,
+        shot.pixels + noise,
+        np.full(len(shot.pixels), std),
+        reference,
+        Lens.usual(shot.photo.shape[1], shot.photo.shape[0]),
+    )
+    truths = [float(p.length(shot.cm)) for p in points_of_measure(shot.category)]
+    return np.array(
+        [(abs(s.value - t), s.low <= t <= s.high) for s, t in zip(found, truths, strict=True)]
+    )
+
+
+def test_sizes_of_known_garments_are_exact_and_their_intervals_cover() -> None:
+    exact, noisy = [], []
+    for seed in range(GARMENTS):
+        shot = flat_lay(seed)
+        reference = find_sheet(shot.photo)
+        assert reference is not None, f"photo {seed}: no sheet found"
+        assert reference.name == ("A4 sheet", "Letter sheet")[seed % 2]
+        exact.append(measured(shot, reference, 0.0, seed))
+        noisy.append(measured(shot, reference, NOISE, seed))
+    true, moved = np.concatenate(exact), np.concatenate(noisy)
+    print(
+        f"{GARMENTS} garments, {len(true)} sizes; true landmarks: mean error "
+        f"{10 * true[:, 0].mean():.2f} mm, coverage {true[:, 1].mean():.3f}; landmarks moved by "
+        f"{NOISE:g} px: mean error {moved[:, 0].mean():.2f} cm, coverage {moved[:, 1].mean():.3f}"
+    )
+    assert true[:, 0].mean() <= 0.15
+    assert 0.90 <= moved[:, 1].mean() <= 0.99
+
+
+@pytest.mark.parametrize("name", CATEGORY_NAMES)
+def test_every_category_has_sizes_and_its_mirror_image_has_the_same(name: str) -> None:
+    kind, found = category(name), points_of_measure(name)
+    assert len(found) >= 4 and len({point.name for point in found}) == len(found)
+    swap = {"left": "right", "right": "left"}
+    landmarks = np.random.default_rng(0).normal(size=(kind.num_landmarks, 2))
+    mirrored = landmarks[kind.mirror()] * (-1, 1)
+    lengths = {point.name: point.length(landmarks) for point in found}
+    for point in found:
+        side, _, rest = point.name.partition("_")
+        other = f"{swap[side]}_{rest}" if side in swap else point.name
+        assert lengths[other] == pytest.approx(float(point.length(mirrored))), point.name
+
+
+def test_a_size_by_hand() -> None:
+    kind = CATEGORIES[6]  # shorts
+    at = dict.fromkeys(kind.landmark_names, (0.0, 0.0)) | {
+        "left_waist": (10.0, 0.0), "right_waist": (50.0, 0.0), "waist_center": (30.0, 2.0),
+        "crotch": (30.0, 32.0), "left_side": (7.0, 20.0), "left_hem_outer": (4.0, 40.0),
+        "left_hem_inner": (27.0, 36.0),
+    }  # fmt: skip
+    landmarks = np.array([at[name] for name in kind.landmark_names])
+    found = {p.name: float(p.length(landmarks)) for p in points_of_measure("shorts")}
+    assert found["waist"] == 40 and found["rise"] == 30 and found["left_inseam"] == 5
+    assert found["left_outseam"] == pytest.approx(2 * np.hypot(3, 20))
+    # the outseam is the line x = 10 - 0.15 y, and the crotch is 30 - (10 - 4.8) beside it
+    assert found["left_thigh"] == pytest.approx(24.8 / np.hypot(1, 0.15))
+
+
+def test_without_a_reference_sizes_are_pixels_and_never_centimetres() -> None:
+    shot = flat_lay(7)
+    found = sizes(shot.category, shot.pixels, np.ones(len(shot.pixels)), None, shot.lens)
+    assert {size.unit for size in found} == {"px"}
+    for size, point in zip(found, points_of_measure(shot.category), strict=True):
+        assert size.value == pytest.approx(float(point.length(shot.pixels)))
+        assert size.low < size.value < size.high
+    assert find_sheet(np.full_like(shot.photo, 140)) is None
+
+
+def test_a_calibration_takes_the_distortion_of_the_lens_away() -> None:
+    shot = flat_lay(3, distortion=(-0.12, 0.03, 0.0, 0.0, 0.0))
+    reference = find_sheet(shot.photo)
+    assert reference is not None
+    errors = []
+    for lens in (shot.lens, Lens.usual(shot.photo.shape[1], shot.photo.shape[0])):
+        found = sizes(shot.category, shot.pixels, np.zeros(len(shot.pixels)), reference, lens)
+        truths = [float(p.length(shot.cm)) for p in points_of_measure(shot.category)]
+        errors.append(np.mean([abs(s.value - t) for s, t in zip(found, truths, strict=True)]))
+    assert errors[0] < 0.3 and errors[0] < errors[1] / 3
+
+
+def test_cloth_above_the_sheet_is_measured_where_it_lies() -> None:
+    mm = np.array([(0, 0), (200, 0), (200, 200), (0, 200)], float)
+    lens = Lens.usual(2000, 2000)  # 1555.6 pixels; from 1 m above, 1 mm is 1.5556 pixels
+    reference = Reference("square", (mm - 100) * 1.55555556 + 1000, mm)
+    plane = Plane.fit(reference, lens)
+    assert plane.camera == pytest.approx([100, 100, 1000], abs=0.01)
+    points = np.array([(1000.0, 1000.0), (1000.0 + 155.555556, 1000.0)])
+    assert plane.to_mm(points, 0.0)[1, 0] == pytest.approx(200, abs=0.01)
+    assert plane.to_mm(points, 10.0)[1, 0] == pytest.approx(199, abs=0.01)
+
+
+def test_occluded_landmarks_flag_the_sizes_that_need_them() -> None:
+    shot = flat_lay(8)  # a skirt
+    hidden = frozenset({"left_hem"})
+    stds = labelling_stds("skirt", (0, 0, 100, 400))
+    assert stds == pytest.approx(category("skirt").sigmas * 200)
+    found = sizes("skirt", shot.pixels, stds, None, shot.lens, Cloth(), hidden)
+    assert {s.name: s.occluded for s in found if s.occluded} == {
+        "hem": ("left_hem",),
+        "left_side": ("left_hem",),
+    }
+
+
+def test_the_markers_of_the_papers_differ_and_lie_on_the_paper() -> None:
+    a4, letter = marker_corners("A4"), marker_corners("Letter")
+    assert len(a4) == len(letter) == 4 and not a4.keys() & letter.keys()
+    for corners, size in ((a4, (210, 297)), (letter, (215.9, 279.4))):
+        places = np.concatenate(list(corners.values()))
+        assert (places >= 10).all() and (places <= np.array(size) - 10).all()
