@@ -138,6 +138,27 @@ SETTINGS = [
         "greater than or equal",
         put("params.yaml", "synthesize_alignment: {train: -1}"),
     ),
+    Mistake(
+        "photos for the first edition",
+        "synthesize",
+        "edition 1 uses no photos",
+        "backgrounds must be null, or edition 2",
+        put("params.yaml", "synthesize: {backgrounds: photos}"),
+    ),
+    Mistake(
+        "no folder of photos",
+        "synthesize",
+        "synthesize.fabrics: photos is no folder",
+        "name a folder of photos",
+        put("params.yaml", "synthesize: {edition: 2, fabrics: photos}"),
+    ),
+    Mistake(
+        "a folder without photos",
+        "synthesize",
+        "synthesize.backgrounds: photos holds no photo",
+        "add some",
+        both(put("params.yaml", "synthesize: {edition: 2, backgrounds: photos}"), folder("photos")),
+    ),
     Mistake("a folder", "train_box_detector", "is a directory", CHECK, folder("params.yaml")),
     Mistake(
         "deep brackets", "train_landmarker", "recursion", CORRECT, put("params.yaml", "[" * 10_000)

@@ -35,7 +35,7 @@ def find_photos(root: Path, folder: str | None, key: str) -> tuple[str, ...]:
     if folder is None:
         return ()
     if not (root / folder).is_dir():
-        raise ValueError(f"{key}: {root / folder} is no folder; name a folder of photos, or null")
+        raise ValueError(f"{key}: {folder} is no folder; name a folder of photos, or null")
     paths = sorted(
         p for p in (root / folder).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
     )
