@@ -3,7 +3,7 @@
 Shades are uint8 images in which ``UNIT`` leaves a colour as it is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -20,12 +20,18 @@ _LIMIT = 1 << 24
 
 def fixed(points: np.ndarray) -> np.ndarray:
     """Points (k, 2) as OpenCV's fixed-point integers, int32 (k, 1, 2)."""
-    return np.clip(np.rint(points * (1 << _SHIFT)), -_LIMIT, _LIMIT).astype(np.int32)[:, None]
+    out = np.rint(points * (1 << _SHIFT))
+    np.minimum(np.maximum(out, -_LIMIT, out=out), _LIMIT, out=out)  # np.clip costs twice as much
+    return out.astype(np.int32)[:, None]
 
 
-def fill(target: np.ndarray, polygon: np.ndarray, value: int) -> None:
-    """Fill a polygon (k, 2), in pixels of ``target``."""
-    cv2.fillPoly(target, [fixed(polygon)], (value,), cv2.LINE_8, _SHIFT)
+def fill(target: np.ndarray, polygons: Sequence[np.ndarray], origin: np.ndarray, value: int) -> None:
+    """Fill the union of polygons (k, 2), in pixels; ``origin`` (2,) is the place of ``target``."""
+    points, start = fixed(np.concatenate(polygons) - origin), 0
+    for polygon in polygons:
+        stop = start + len(polygon)
+        cv2.fillPoly(target, [points[start:stop]], (value,), cv2.LINE_8, _SHIFT)
+        start = stop
 
 
 @lru_cache(maxsize=64)

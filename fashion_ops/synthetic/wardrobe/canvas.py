@@ -56,6 +56,13 @@ class Frame:
             points = self.bend(points)
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
 
+    def apply_all(self, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """``apply`` on several polygons at once, which costs a bend only once."""
+        if self.bend is None:
+            return [self.apply(polygon) for polygon in polygons]
+        ends = np.cumsum([len(polygon) for polygon in polygons])[:-1]
+        return np.split(self.apply(np.concatenate(polygons)), ends)
+
     def from_origin(self, origin: np.ndarray) -> "Frame":
         """The same onto a region of the canvas that starts at ``origin`` (2,)."""
         shift = (self.matrix[:, 2] - origin)[:, None]
@@ -149,7 +156,7 @@ class Canvas:
     ) -> None:
         """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
         volume, shadow = volume * self.look.rim, shadow * self.look.shadow
-        shapes = [self.frame.apply(p) for p in polygons]
+        shapes = self.frame.apply_all(polygons)
         blur = max(3, int(soft * self.look.soft * self.frame.scale) | 1)
         pad = blur if shadow or volume else 2
         points = np.vstack(shapes)
@@ -159,8 +166,7 @@ class Canvas:
             return
         origin = np.array([x0, y0])
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        for shape in shapes:
-            brush.fill(mask, shape - origin, 255)
+        brush.fill(mask, shapes, origin, 255)
         if not mask.any():
             return
         region = self.pixels[y0:y1, x0:x1]
@@ -172,8 +178,9 @@ class Canvas:
         cv2.copyTo(source(shade, origin), mask, region)
         self.layers.append(Layer(key, x0, y0, mask))
         self._numbers.setdefault(key, []).append(len(self.layers))
-        number = np.full(mask.shape, len(self.layers), np.uint8)
-        cv2.copyTo(number, mask, self.top[y0:y1, x0:x1])
+        # layers count upwards, so the topmost is the largest number
+        top = self.top[y0:y1, x0:x1]
+        cv2.max(top, cv2.min(mask, float(len(self.layers))), top)
 
     def _blurred(self, mask: np.ndarray, size: int, toward: int) -> np.ndarray:
         """A mask blurred and shifted away from the light (1) or towards it (-1)."""
@@ -193,11 +200,14 @@ class Canvas:
         to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
         strength = round(fabric.folds * 3)
         if self.look.creased:
-            crumpled = crease_map(fabric.seed % CREASES, strength)
+            # creases are smooth: drawn at half the resolution, they cost a quarter
+            half = ((shade.shape[0] + 1) // 2, (shade.shape[1] + 1) // 2)
+            creases = crease_map(fabric.seed % CREASES, strength)
+            folds = brush.lay(creases, to_tile * (2.0, 2.0, 1.0), half)
+            folds = cv2.resize(folds, shade.shape[::-1], interpolation=cv2.INTER_LINEAR)
         else:
             maps = fold_maps(strength)
-            crumpled = maps[fabric.seed % len(maps)]
-        folds = brush.lay(crumpled, to_tile, shade.shape)
+            folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
         weight = 0.8 * self.look.folds
         shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, weight, -weight * brush.UNIT)
         to_region, marks = self.frame.from_origin(origin).apply, part.marks
@@ -252,21 +262,26 @@ class Canvas:
             point: (2,), canvas pixels.
         """
         reach = 2 * OVERSAMPLING
-        x, y = np.round(point).astype(int)
+        x, y = round(float(point[0])), round(float(point[1]))
         x0, y0 = max(x - reach, 0), max(y - reach, 0)
         x1, y1 = min(x + reach + 1, self.width), min(y + reach + 1, self.height)
         if x0 >= x1 or y0 >= y1:
             return False
-        cloth_here = np.zeros((y1 - y0, x1 - x0), bool)
+        numbers = [n for part in set(parts) for n in self._numbers.get((garment, part), ())]
+        if not numbers:
+            return False
         top = self.top[y0:y1, x0:x1]
-        on_top = np.zeros_like(cloth_here)
-        for number in [n for part in set(parts) for n in self._numbers.get((garment, part), ())]:
+        cloth = np.zeros(top.shape, np.uint8)
+        on_top = 0
+        for number in numbers:
             layer = self.layers[number - 1]
             height, width = layer.mask.shape
             a0, a1 = max(x0, layer.x), min(x1, layer.x + width)
             b0, b1 = max(y0, layer.y), min(y1, layer.y + height)
             if a0 < a1 and b0 < b1:
-                piece = layer.mask[b0 - layer.y : b1 - layer.y, a0 - layer.x : a1 - layer.x]
-                cloth_here[b0 - y0 : b1 - y0, a0 - x0 : a1 - x0] |= piece > 0
-                on_top |= top == number
-        return bool(cloth_here.any() and on_top.sum() * 2 >= cloth_here.sum())
+                cloth[b0 - y0 : b1 - y0, a0 - x0 : a1 - x0] |= layer.mask[
+                    b0 - layer.y : b1 - layer.y, a0 - layer.x : a1 - layer.x
+                ]
+                on_top += np.count_nonzero(top == number)
+        count = cv2.countNonZero(cloth)
+        return count > 0 and on_top * 2 >= count

@@ -13,7 +13,7 @@ from fashion_ops.synthetic.wardrobe.style import STRAPS, Style, sample_style
 
 _PHOTO = 0.4  # share of garments whose cloth comes from the user's photos, if there are any
 _PATTERNS = (
-    *("plain", "melange", "denim", "cloudy", "stripes", "breton", "pinstripe", "plaid", "gingham"),
+    *("plain", "heather", "jeans", "cloudy", "stripes", "breton", "pinstripe", "plaid", "gingham"),
     *("dots", "floral", "knit", "marble", "leopard", "geometric"),
 )
 _SHARE = np.array([34, 10, 8, 13, 5, 3, 3, 5, 3, 3, 4, 4, 2, 1, 2], float) / 100
