@@ -34,7 +34,7 @@ def sample_color(rng: np.random.Generator) -> Color:
     elif kind < 0.72:
         hsv = rng.uniform(5, 28), rng.uniform(40, 150), rng.uniform(70, 215)
     else:
-        hsv = rng.uniform(0, 180), rng.uniform(60, 235), rng.uniform(80, 250)
+        hsv = rng.uniform(0, 180), rng.uniform(50, 210), rng.uniform(80, 250)
     pixel = cv2.cvtColor(np.array([[hsv]], np.float32).astype(np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
