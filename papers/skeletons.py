@@ -1,6 +1,7 @@
 """The 13 categories as drawings of their mean shapes, with a number at each landmark."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,45 @@ import pandas as pd
 
 from fashion_ops.evaluation.mean_shape import fit_mean_shape
 from fashion_ops.taxonomy import CATEGORIES, Category
+from papers.evaluation_set import EvaluationSet
+from papers.table import Column, Table
 
 _COLUMNS, _INCHES = 5, 2.7
 _SIDES = {"left": "#2b6cb0", "right": "#c05621", "center": "#555555"}
+
+
+def skeleton_table(
+    name: str,
+    title: str,
+    evaluated: EvaluationSet,
+    theirs: str,
+    columns: Mapping[str, Sequence[int]],
+    notes: tuple[str, ...],
+    numbers: Callable[[Category], np.ndarray],
+) -> Table:
+    """Make a table of one row a category, whose picture has the training garments' mean shapes.
+
+    Args:
+        name: of the table.
+        title: of table and picture.
+        evaluated: the data set.
+        theirs: what the paper drew.
+        columns: a number for each category, by header.
+        notes: sentences below the table.
+        numbers: of each landmark of a category, (num_landmarks,).
+    """
+    garments = evaluated.training_garments()
+    return Table(
+        name=name,
+        title=title,
+        columns=tuple(Column(header, 0, "nothing", zero=True) for header in columns),
+        rows=pd.DataFrame(columns, index=pd.Index([c.name for c in CATEGORIES], name="category")),
+        ours=f"mean shapes of {len(garments)} training garments, as wide and high as their median box",
+        theirs=theirs,
+        same_data=evaluated.is_papers_data,
+        notes=notes,
+        picture=partial(draw_skeletons, garments=garments, numbers=numbers, title=title),
+    )
 
 
 def draw_skeletons(

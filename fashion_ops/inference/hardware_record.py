@@ -5,10 +5,9 @@ machine of one kind, and DVC compares them. It holds the digest of the predictio
 after ``dvc checkout`` of another evaluation nothing is known rather than something wrong.
 """
 
-import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
+from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.methods.parts.hardware import Hardware, dump_hardware, read_hardware
 from fashion_ops.workspace import Workspace
@@ -16,7 +15,7 @@ from fashion_ops.workspace import Workspace
 
 def record_hardware(ws: Workspace, hardware: Iterable[Hardware]) -> None:
     """Record that the predictions in ``ws.evaluation`` were made on this hardware."""
-    text = dump_hardware(hardware, predictions=_digest(ws.evaluation / "predictions"))
+    text = dump_hardware(hardware, predictions=folder_digest(ws.evaluation / "predictions"))
     write_whole(ws.evaluation_hardware, text.encode())
 
 
@@ -28,13 +27,6 @@ def evaluated_on(ws: Workspace) -> frozenset[Hardware]:
     """
     if not ws.evaluation_hardware.is_file():
         return frozenset()
-    return read_hardware(ws.evaluation_hardware, predictions=_digest(ws.evaluation / "predictions"))
-
-
-def _digest(folder: Path) -> str:
-    """sha256 of names and bytes of all files in a folder and below, in hexadecimal digits."""
-    sha256 = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sha256.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        sha256.update(hashlib.sha256(path.read_bytes()).digest())
-    return sha256.hexdigest()
+    return read_hardware(
+        ws.evaluation_hardware, predictions=folder_digest(ws.evaluation / "predictions")
+    )

@@ -76,12 +76,12 @@ def fetch_version(name: str, number: int, folder: Path) -> Path:
 def subscribe(root: Path, name: str, url: str, secret: str) -> bool:
     """Ask the server to post changes of aliases to ``url``; False where it has no webhooks.
 
-    A webhook of this name that was made before is replaced.
+    A webhook of this name and address that was made before is replaced.
     """
     client = connect(root)
     try:
         for hook in client.list_webhooks():
-            if hook.name == name:
+            if hook.name == name and hook.url == url:  # other services have their own
                 client.delete_webhook(hook.webhook_id)
         client.create_webhook(
             name, url, ["model_version_alias.created", "model_version_alias.deleted"], secret=secret

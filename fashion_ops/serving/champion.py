@@ -13,11 +13,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from fashion_ops.errors.failures import failure_line
+from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
@@ -42,9 +43,11 @@ class Served:
     engine: Engine
 
 
-@dataclass
+@dataclass(frozen=True)
 class Champion:
     """The models in use, and why the newest version is not among them.
+
+    Requests read it from other threads, so it changes as a whole: another takes its place.
 
     Attributes:
         served: None until a version is loaded.
@@ -143,10 +146,9 @@ class Follower:
         try:
             work()
         except Exception as error:
-            self.champion.failure = failure_line(error)
-            log.warning(
-                "%s", self.champion.failure, exc_info=not isinstance(error, ValueError | OSError)
-            )
+            failure = failure_line(error)
+            self.champion = replace(self.champion, failure=failure)
+            log.warning("%s", failure, exc_info=not isinstance(error, ValueError | OSError))
 
     def _restore(self) -> None:
         """Load the version that was in use before a restart, if it is still in the state folder."""
@@ -165,7 +167,7 @@ class Follower:
         number = self.model.number(self.root)
         champion = self.champion
         if champion.served is not None and champion.served.version == number:
-            champion.failure, champion.rejected = "", 0
+            self.champion = replace(champion, failure="", rejected=0)
             return
         if champion.rejected == number:
             return
@@ -177,9 +179,10 @@ class Follower:
         try:
             self._use(number)
         except Exception as error:
-            champion.rejected = number
             shutil.rmtree(folder, ignore_errors=True)
-            raise ValueError(f"{self.model.name} version {number} stays out: {error}") from error
+            refused = ValueError(f"{self.model.name} version {number} stays out: {error}")
+            self.champion = replace(champion, failure=failure_line(refused), rejected=number)
+            raise refused from error
 
     def _folder(self, number: int) -> Path:
         return self.state / f"{self.model.name}-{number}"
@@ -190,9 +193,7 @@ class Follower:
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
         predictor = self.loader.load(folder / relative, folder / NETWORKS)
         served = Served(self.model.name, number, predictor, self.loader.engine)
-        self.champion.served = served
-        self.champion.failure, self.champion.rejected = "", 0
-        self.champion.switches += 1
+        self.champion = Champion(served, switches=self.champion.switches + 1)
         record = json.dumps({"name": self.model.name, "version": number})
         write_whole(self.state / CURRENT, record.encode())
         seconds = time.monotonic() - start
@@ -227,10 +228,9 @@ class FixedFolder:
             OSError: a model is missing.
             ValueError: a model is invalid, or the engine does not give what torch gives.
         """
-        networks = self.state / f"folder-{NETWORKS}"
-        shutil.rmtree(networks, ignore_errors=True)  # of another folder, maybe
+        networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
         predictor = self.loader.load(self.folder, networks)
-        self.champion.served = Served("folder", 0, predictor, self.loader.engine)
+        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

@@ -25,7 +25,14 @@ ROW = "a.jpg,0,5,5,0,90,5,0,5,90,0,90,{y}"
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with models, a table of landmarks and files of the user's."""
     (tmp_path / "params.yaml").write_text("{}\n")
-    for name in ("exp_models/detector/model.json", "r1/notes.txt", "o/photo.jpg", "o.png", "o.parquet"):
+    for name in (
+        "exp_models/detector/model.json",
+        "r1/notes.txt",
+        "o/photo.jpg",
+        "o.png",
+        "o.pdf",
+        "o.parquet",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     (tmp_path / "t.csv").write_text(
@@ -66,6 +73,7 @@ def call(words: str, program=app):
         "gle predict --out exp_models",
         "gle predict --model exp_models/detector --out exp_models/detector/model.json",
         "contact-sheet --out o.png",
+        "sheet --out o.pdf",
         "plan --out o.png",
         "predict o/photo.jpg --model exp_models --out o.png",
     ],

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ import ray
 import torch
 from finetune_job import make_job
 
-from fashion_ops.distributed import cluster
 from fashion_ops.distributed.fan_out import FanOutError, Job, fan_out
 from fashion_ops.distributed.job_store import SCRATCH
 from fashion_ops.distributed.payload import Result, publish_files
@@ -357,17 +355,6 @@ def test_no_gpu_falls_back_to_cpus_with_a_warning(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="there is no GPU"):
         completed = run([job("skirt")], tmp_path, gpus_per_task=1)
     assert completed["skirt"]["state"] == expected("skirt")
-
-
-def test_gpus_that_no_task_asks_for_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
-    monkeypatch.setattr(cluster, "slots_now", lambda cpus, gpus: 8)
-    with pytest.warns(UserWarning, match="gpus_per_task is 0: tasks use no GPU, though Ray has 4"):
-        assert cluster.usable_gpus(Distributed()) == 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        cluster.usable_gpus(Distributed(device="cpu"))
-        cluster.usable_gpus(Distributed(gpus_per_task=0.5))
 
 
 def test_a_task_larger_than_any_node_is_an_error(tmp_path: Path) -> None:

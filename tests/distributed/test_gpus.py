@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import ray
 
+from fashion_ops.distributed import cluster
 from fashion_ops.distributed.cluster import start_ray, usable_cpus
 from fashion_ops.distributed.driver import Driver
 from fashion_ops.distributed.fan_out import Job, fan_out
@@ -52,6 +54,17 @@ def test_ray_gets_the_processors_that_this_process_may_use(
         quota.write_text(f"{share} 100000\n")
         got[share] = usable_cpus()
     assert got == {"max": 3, "200000": 2, "150000": 1, "50000": 1, "900000": 3}
+
+
+def test_gpus_that_no_task_asks_for_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
+    monkeypatch.setattr(cluster, "slots_now", lambda cpus, gpus: 8)
+    with pytest.warns(UserWarning, match="gpus_per_task is 0: tasks use no GPU, though Ray has 4"):
+        assert cluster.usable_gpus(Distributed()) == 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cluster.usable_gpus(Distributed(device="cpu"))
+        cluster.usable_gpus(Distributed(gpus_per_task=0.5))
 
 
 def report_devices(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:

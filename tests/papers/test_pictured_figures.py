@@ -1,5 +1,6 @@
 """The figures that are pictures: run whole on small data, and what their tables say."""
 
+import importlib
 from dataclasses import replace
 
 import cv2
@@ -20,7 +21,8 @@ from papers.deepmark import figure3 as groups
 from papers.deepmark import savings, table1
 from papers.dfa import figure1, figure2, figure8, figure9, figure11
 from papers.dfa.runs import Runs
-from papers.write import draw, write_table
+from papers.table import Column, Table
+from papers.write import write_table
 
 SMALL = {"backbone": "tiny", "input_size": 32, "epochs": 3, "batch_size": 8, "clusters": 3}
 
@@ -37,6 +39,11 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> TableConfig:
     )
     params = Params.model_validate({"dfa_stage": SMALL | {"precision": "fp32"}})
     return TableConfig(params, ws, seeds=(0,), training_config=root / "gle.yaml")
+
+
+def table_of(rows):
+    columns = tuple(Column(name) for name in rows.columns)
+    return Table("table1", "t", columns, rows, ours="o", theirs="t", same_data=False)
 
 
 def colours(path) -> int:
@@ -105,7 +112,7 @@ def test_the_trade_off_has_table_1s_ap(config_of, monkeypatch, tmp_path):
         {"AP_pt": [0.4, 0.5, 0.45], "AP_box": [0.6, 0.7, 0.65]},
         index=["tiny, 294", "tiny, 81", "tiny, 62"],
     )
-    known = replace(figure2_like(ap), rows=ap)
+    known = replace(table_of(ap), rows=ap)
     monkeypatch.setattr(table1, "run", lambda config: known)
     times = pd.DataFrame({"time, ms": [9.0, 7.0]}, index=["tiny, 294", "tiny, 62"])
     monkeypatch.setattr(savings, "compare", lambda *_: times.rename_axis("network, channels"))
@@ -115,22 +122,15 @@ def test_the_trade_off_has_table_1s_ap(config_of, monkeypatch, tmp_path):
     assert colours(tmp_path / "figure1.png") > 20
 
 
-def figure2_like(rows):
-    from papers.table import Column, Table
-
-    columns = tuple(Column(name) for name in rows.columns)
-    return Table("table1", "t", columns, rows, ours="o", theirs="t", same_data=False)
-
-
-def test_a_table_without_a_picture_is_drawn_as_panels(tmp_path):
+def test_the_picture_of_a_table_takes_the_place_of_its_panels(tmp_path):
     rows = pd.DataFrame({"a": [1.0]}, index=pd.Index(["r"], name="n"))
-    write_table(figure2_like(rows), tmp_path, "python -m papers x", draw)
-    write_table(figure2_like(rows), tmp_path, "python -m papers x")
+    own = replace(table_of(rows), picture=lambda path: path.write_bytes(b"picture"))
+    assert write_table(own, tmp_path, "python -m papers x")[2].read_bytes() == b"picture"
+    panels = write_table(table_of(rows), tmp_path, "python -m papers x")[2]
+    assert panels.read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_figure_of_a_list_has_its_module():
-    import importlib
-
     for package in (dfa, deepmark, agg_finetune):
         for name in package.FIGURES:
             other = package is dfa and name in ("figure7", "figure10")

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from measured import measured
 from mlflow.artifacts import load_dict
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import transitions
+from fashion_ops.services import ServiceError
 from fashion_ops.steps import promote, register
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
@@ -83,6 +86,19 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         patch.setattr(promote, "measure", measured)
         yield Workspace(root)
         assert list(elsewhere.iterdir()) == []  # nothing depends on the working directory
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(INTERNAL_ERROR, ServiceError), (RESOURCE_DOES_NOT_EXIST, FileNotFoundError)]
+)
+def test_what_cannot_be_fetched_is_not_missing(ws: Workspace, monkeypatch, code, kind) -> None:
+    def fail(**_: object) -> str:
+        raise MlflowException("the store says no", error_code=code)
+
+    monkeypatch.chdir(ws.root)
+    monkeypatch.setattr("fashion_ops.registry.client.download_artifacts", fail)
+    with pytest.raises(kind, match=r"models:/garments/1: .*the store says no"):
+        registry.fetch_bundle("models:/garments/1")
 
 
 def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:

@@ -2,85 +2,19 @@
 
 import base64
 import json
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 
-import jaxtyping
 import numpy as np
 import pytest
 import requests
-import uvicorn
 from PIL import Image
-from untrained_models import make_models, tiny_params
+from running_service import Fixed, running
 
-from fashion_ops.inference.example import Example
-from fashion_ops.inference.openvino_pipeline import OpenvinoModule, _Refiner, _write
-from fashion_ops.inference.predictor import Predictor
-from fashion_ops.methods.parts.device import CPU
-from fashion_ops.serving.app import create_app
-from fashion_ops.serving.champion import Champion, FixedFolder, Follower, Loader, Served
 from fashion_ops.serving.limits import Limits
-from fashion_ops.serving.service import Service
-from fashion_ops.workspace import Workspace
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    ws = Workspace(tmp_path_factory.mktemp("models"))
-    (ws.root / "models").mkdir()
-    make_models(tiny_params(ws), ws)
-    return ws.root / "models"
-
-
-@pytest.fixture(scope="module")
-def predictor(bundle):
-    return Predictor.load(bundle, CPU)
-
-
-@pytest.fixture(scope="module")
-def photos(predictor):
-    return Example.of(predictor).photos
-
-
-class Fixed:
-    """A source of models that are loaded already."""
-
-    def __init__(self, predictor):
-        self.champion = Champion(predictor and Served("test", 7, predictor, "torch"))
-        self.woken = 0
-
-    def start(self):
-        pass
-
-    def stop(self):
-        pass
-
-    def wake(self):
-        self.woken += 1
-
-
-@contextmanager
-def running(source, limits=None, **settings):
-    """Run the application on a free port; yields its URL."""
-    service = source.service = Service(source, limits or Limits(), **settings)
-    config = uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def form(*photos):
@@ -182,8 +116,8 @@ class Slow:
 
 
 def served(source, predictor, version=7):
-    source.champion.served = replace(source.champion.served, version=version)
-    object.__setattr__(source.champion.served, "predictor", predictor)
+    served = replace(source.champion.served, version=version, predictor=predictor)
+    source.champion = replace(source.champion, served=served)
 
 
 def test_requests_that_wait_run_in_one_batch_and_too_many_get_429(predictor, photos):
@@ -265,147 +199,3 @@ def test_openapi_has_examples_of_bodies_and_answers(url):
     assert all(
         "example" in json.dumps(post["responses"][code]) for code in ("200", "413", "429", "503")
     )
-
-
-@contextmanager
-def unchecked():
-    """Without the checks of annotations: the sizes of a traced network are tensors."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
-
-
-def test_networks_in_openvino_give_what_torch_gives(predictor, tmp_path):
-    import torch
-
-    landmarker, refiner = predictor.pipeline.finetuned[1], predictor.pipeline.refined[1]
-    crops = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    points = torch.rand(3, refiner.category.num_landmarks, 2) * 60
-    known = torch.ones(points.shape[:2], dtype=torch.bool)
-    with torch.inference_mode(), unchecked():
-        _write(landmarker.model, [crops[:2]], tmp_path / "a.xml")
-        _write(_Refiner(refiner.model), [crops[:2], points[:2]], tmp_path / "b.xml")
-        a, b = OpenvinoModule(tmp_path / "a.xml", 1, 1), OpenvinoModule(tmp_path / "b.xml", 1, 2)
-        assert torch.allclose(a(crops), landmarker.model(crops), atol=1e-3)
-        expected = refiner.model(crops, points, known)
-        assert torch.allclose(b(crops, points, known), expected, atol=1e-3, rtol=1e-3)
-
-
-class Registry:
-    """A registry of versions that lie in folders."""
-
-    def __init__(self, bundle):
-        self.bundle, self.champion, self.alive, self.broken = bundle, 1, True, ()
-
-    def number(self, root):
-        if not self.alive:
-            raise ConnectionError("the registry is down")
-        return self.champion
-
-    def fetch(self, name, number, folder):
-        (folder / "model").symlink_to(self.bundle if number not in self.broken else folder)
-        from pathlib import Path
-
-        return Path("model")
-
-
-@pytest.fixture
-def registry(bundle, monkeypatch):
-    registry = Registry(bundle)
-    monkeypatch.setattr(
-        "fashion_ops.registry.followed.FollowedModel.number", lambda _, r: registry.number(r)
-    )
-    monkeypatch.setattr("fashion_ops.serving.champion.fetch_version", registry.fetch)
-    return registry
-
-
-class Ready:
-    """A loader of models that are loaded already; a broken version has no detector."""
-
-    engine = "torch"
-
-    def __init__(self, predictor):
-        self.predictor = predictor
-
-    def load(self, bundle, networks):
-        if not (bundle / "detector").is_dir():
-            raise FileNotFoundError(f"{bundle}: no detector")
-        return self.predictor
-
-
-def follower(tmp_path, predictor):
-    from fashion_ops.registry.followed import FollowedModel
-
-    model = FollowedModel.parse("models:/garments@champion")
-    return Follower(model, tmp_path, tmp_path / "state", Ready(predictor), 0.05)
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_broken_version_stays_out_and_the_last_good_one_survives_a_dead_registry(
-    registry, predictor, tmp_path
-):
-    first = follower(tmp_path, predictor)
-    first.start()
-    try:
-        until(lambda: first.champion.served)
-        registry.broken, registry.champion = (2,), 2
-        until(lambda: first.champion.rejected == 2)
-        assert first.champion.served.version == 1 and "version 2 stays out" in first.champion.failure
-        registry.champion = 3
-        until(lambda: first.champion.served.version == 3)
-        assert first.champion.rejected == 0
-    finally:
-        first.stop()
-    registry.alive = False
-    second = follower(tmp_path, predictor)
-    second.start()
-    try:
-        until(lambda: second.champion.served)
-        assert second.champion.served.version == 3
-        until(lambda: second.champion.failure)
-    finally:
-        second.stop()
-
-
-def test_a_predictor_that_predicts_the_example_otherwise_is_refused(predictor):
-    example = Example.of(predictor)
-    for garments in example.garments:
-        garments.append(
-            {
-                "category": "skirt",
-                "score": 0.9,
-                "box": [0, 0, 9, 9],
-                "landmarks": {"a": {"x": 0, "y": 0}},
-            }
-        )
-    with pytest.raises(ValueError, match="example photo 0: skirt"):
-        example.check(predictor)
-
-
-def test_mlflow_s_webhook_wakes_the_follower_only_with_its_signature(predictor):
-    from mlflow.webhooks.delivery import _generate_hmac_signature
-
-    source = Fixed(predictor)
-    with running(source, webhook_secret="s3") as address:
-        now, body = str(int(time.time())), json.dumps({"entity": "model_version_alias"})
-        headers = {"X-MLflow-Delivery-Id": "1", "X-MLflow-Timestamp": now}
-        headers["X-MLflow-Signature"] = _generate_hmac_signature("s3", "1", now, body)
-        post = f"{address}/v1/champion"
-        assert requests.post(post, data=body + " ", headers=headers, timeout=9).status_code == 401
-        assert source.woken == 0
-        assert requests.post(post, data=body, headers=headers, timeout=9).status_code == 202
-    assert source.woken == 1
-
-
-def test_a_folder_of_models_is_served_without_a_registry(bundle, tmp_path):
-    source = FixedFolder(bundle, tmp_path, Loader("torch", "cpu"))
-    source.start()
-    assert source.champion.served.version == 0

@@ -1,0 +1,212 @@
+"""Models of the service: exported networks, the registry's champion followed, webhooks, a folder."""
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import jaxtyping
+import pytest
+import requests
+from running_service import Fixed, running
+
+from fashion_ops.inference.example import Example
+from fashion_ops.inference.openvino_pipeline import OpenvinoModule, _Refiner, _write
+from fashion_ops.registry import followed
+from fashion_ops.registry.followed import FollowedModel
+from fashion_ops.serving.champion import FixedFolder, Follower, Loader
+
+
+@contextmanager
+def unchecked():
+    """Without the checks of annotations: the sizes of a traced network are tensors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_networks_in_openvino_give_what_torch_gives(predictor, tmp_path):
+    import torch
+
+    landmarker, refiner = predictor.pipeline.finetuned[1], predictor.pipeline.refined[1]
+    crops = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    points = torch.rand(3, refiner.category.num_landmarks, 2) * 60
+    known = torch.ones(points.shape[:2], dtype=torch.bool)
+    with torch.inference_mode(), unchecked():
+        _write(landmarker.model, [crops[:2]], tmp_path / "a.xml")
+        _write(_Refiner(refiner.model), [crops[:2], points[:2]], tmp_path / "b.xml")
+        a, b = OpenvinoModule(tmp_path / "a.xml", 1, 1), OpenvinoModule(tmp_path / "b.xml", 1, 2)
+        assert torch.allclose(a(crops), landmarker.model(crops), atol=1e-3)
+        expected = refiner.model(crops, points, known)
+        assert torch.allclose(b(crops, points, known), expected, atol=1e-3, rtol=1e-3)
+
+
+class Registry:
+    """A registry of versions that lie in folders."""
+
+    def __init__(self, bundle):
+        self.bundle, self.champion, self.alive, self.broken = bundle, 1, True, ()
+
+    def number(self, root):
+        if not self.alive:
+            raise ConnectionError("the registry is down")
+        return self.champion
+
+    def fetch(self, name, number, folder):
+        (folder / "model").symlink_to(self.bundle if number not in self.broken else folder)
+        return Path("model")
+
+
+@pytest.fixture
+def registry(bundle, monkeypatch):
+    registry = Registry(bundle)
+    monkeypatch.setattr(
+        "fashion_ops.registry.followed.FollowedModel.number", lambda _, r: registry.number(r)
+    )
+    monkeypatch.setattr("fashion_ops.serving.champion.fetch_version", registry.fetch)
+    return registry
+
+
+class Ready:
+    """A loader of models that are loaded already; a broken version has no detector."""
+
+    engine = "torch"
+
+    def __init__(self, predictor):
+        self.predictor = predictor
+
+    def load(self, bundle, networks):
+        if not (bundle / "detector").is_dir():
+            raise FileNotFoundError(f"{bundle}: no detector")
+        return self.predictor
+
+
+def follower(tmp_path, predictor):
+    model = FollowedModel.parse("models:/garments@champion")
+    return Follower(model, tmp_path, tmp_path / "state", Ready(predictor), 0.05)
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_broken_version_stays_out_and_the_last_good_one_survives_a_dead_registry(
+    registry, predictor, tmp_path
+):
+    first = follower(tmp_path, predictor)
+    first.start()
+    try:
+        until(lambda: first.champion.served)
+        registry.broken, registry.champion = (2,), 2
+        until(lambda: first.champion.rejected == 2)
+        assert first.champion.served.version == 1 and "version 2 stays out" in first.champion.failure
+        registry.champion = 3
+        until(lambda: first.champion.served.version == 3)
+        assert first.champion.rejected == 0
+    finally:
+        first.stop()
+    registry.alive = False
+    second = follower(tmp_path, predictor)
+    second.start()
+    try:
+        until(lambda: second.champion.served)
+        assert second.champion.served.version == 3
+        until(lambda: second.champion.failure)
+    finally:
+        second.stop()
+
+
+def test_what_requests_read_never_changes_in_part(registry, predictor, tmp_path):
+    """A version that is refused is told with its reason, and one in use without the old refusal."""
+    source = follower(tmp_path, predictor)
+    source.follow_once()
+    before = source.champion
+    registry.broken, registry.champion = (2,), 2
+    with pytest.raises(ValueError, match="version 2 stays out"):
+        source.follow_once()
+    refused = source.champion
+    assert (refused.rejected, refused.served) == (2, before.served) and "stays out" in refused.failure
+    registry.champion = 3
+    source.follow_once()
+    assert (before.rejected, before.failure, refused.rejected) == (0, "", 2)  # what was read stays
+    now = source.champion
+    assert (now.served.version, now.rejected, now.failure, now.switches) == (3, 0, "", 2)
+
+
+def test_a_predictor_that_predicts_the_example_otherwise_is_refused(predictor):
+    example = Example.of(predictor)
+    for garments in example.garments:
+        garments.append(
+            {
+                "category": "skirt",
+                "score": 0.9,
+                "box": [0, 0, 9, 9],
+                "landmarks": {"a": {"x": 0, "y": 0}},
+            }
+        )
+    with pytest.raises(ValueError, match="example photo 0: skirt"):
+        example.check(predictor)
+
+
+def test_mlflow_s_webhook_wakes_the_follower_only_with_its_signature(predictor):
+    from mlflow.webhooks.delivery import _generate_hmac_signature
+
+    source = Fixed(predictor)
+    with running(source, webhook_secret="s3") as address:
+        now, body = str(int(time.time())), json.dumps({"entity": "model_version_alias"})
+        headers = {"X-MLflow-Delivery-Id": "1", "X-MLflow-Timestamp": now}
+        headers["X-MLflow-Signature"] = _generate_hmac_signature("s3", "1", now, body)
+        post = f"{address}/v1/champion"
+        assert requests.post(post, data=body + " ", headers=headers, timeout=9).status_code == 401
+        assert source.woken == 0
+        assert requests.post(post, data=body, headers=headers, timeout=9).status_code == 202
+    assert source.woken == 1
+
+
+def test_a_folder_of_models_is_served_without_a_registry(bundle, tmp_path):
+    source = FixedFolder(bundle, tmp_path, Loader("torch", "cpu"))
+    source.start()
+    assert source.champion.served.version == 0
+
+
+def test_networks_of_a_folder_are_kept_by_its_content_beside_those_of_others(tmp_path):
+    """Two services may share a state folder, which may hold files of the user's."""
+    made = []
+
+    class Exporting:
+        engine = "openvino"
+
+        def load(self, bundle, networks):
+            if not networks.is_dir():
+                made.append(networks.name)
+                networks.mkdir(parents=True)
+
+    for name, content in (("a", b"1"), ("b", b"2"), ("a", b"1"), ("c", b"1")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "weights").write_bytes(content)
+        FixedFolder(tmp_path / name, tmp_path / "state", Exporting()).start()
+    assert len(made) == len(set(made)) == 2
+    assert {path.name for path in (tmp_path / "state").iterdir()} == set(made)
+
+
+def test_a_webhook_of_another_service_stays(monkeypatch, tmp_path):
+    hooks = [
+        SimpleNamespace(name="fashion-ops serve", url=f"https://{host}/v1/champion", webhook_id=host)
+        for host in ("a", "b")
+    ]
+    client = SimpleNamespace(
+        list_webhooks=lambda: hooks,
+        delete_webhook=lambda hook_id: hooks.remove(next(h for h in hooks if h.webhook_id == hook_id)),
+        create_webhook=lambda name, url, *_, **__: hooks.append(
+            SimpleNamespace(name=name, url=url, webhook_id="new")
+        ),
+    )
+    monkeypatch.setattr(followed, "connect", lambda root: client)
+    assert followed.subscribe(tmp_path, "fashion-ops serve", hooks[0].url, "s3")
+    assert [hook.webhook_id for hook in hooks] == ["b", "new"]
