@@ -11,6 +11,8 @@ import argparse
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -64,26 +66,82 @@ def draw(shot: Shot, size: int) -> Image:
     return second.photograph(shot, size) if isinstance(shot, Snapshot) else photograph(shot, size)
 
 
-def describe(label: str, shots: list[Shot], size: int) -> None:
-    """Print shares of the labels of some shots."""
-    cut = garments = labelled = visible = landmarks = 0
-    boxes: list[float] = []
+@dataclass(frozen=True)
+class Shares:
+    """What the labels of some images say about their framing.
+
+    Attributes:
+        garments: number of labelled garments.
+        cut: share of them whose box touches the border of the image, within a pixel.
+        visible: share of the visible among a garment's labelled landmarks, mean over garments.
+        unlabelled: share of the landmarks of all garments that lie out of the image.
+        portraits: share of the images that are higher than wide.
+        squares: share of the images that are square, within 2 %.
+        boxes: 10th, 50th and 90th percentile of the share of the image that a box takes.
+    """
+
+    garments: int
+    cut: float
+    visible: float
+    unlabelled: float
+    portraits: float
+    squares: float
+    boxes: tuple[float, float, float]
+
+
+def measure(images: Iterable[tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]]]) -> Shares:
+    """Measure labels of the wardrobe or of photographs.
+
+    Args:
+        images: for each image its shape (height, width) and its garments: box (4,) x1, y1, x2, y2 in
+            pixels, and visibility codes (n,) of the category's landmarks (0 unlabelled, 2 visible).
+    """
+    cut, visible, landmarks, labelled, boxes, ratios = [], [], 0, 0, [], []
+    for (height, width), garments in images:
+        ratios.append(height / width)
+        for (x1, y1, x2, y2), codes in garments:
+            cut.append(x1 <= 1 or y1 <= 1 or x2 >= width - 2 or y2 >= height - 2)
+            known = int((codes > 0).sum())
+            landmarks, labelled = landmarks + len(codes), labelled + known
+            visible.append(int((codes == 2).sum()) / known)
+            boxes.append((x2 - x1) * (y2 - y1) / width / height)
+    low, middle, high = (float(v) for v in np.percentile(boxes, [10, 50, 90]))
+    return Shares(
+        garments=len(cut),
+        cut=float(np.mean(cut)),
+        visible=float(np.mean(visible)),
+        unlabelled=1 - labelled / landmarks,
+        portraits=float(np.mean(np.array(ratios) > 1.02)),
+        squares=float(np.mean(np.abs(np.log(ratios)) < 0.02)),
+        boxes=(low, middle, high),
+    )
+
+
+def labels_of(
+    shots: Iterable[Shot], size: int
+) -> Iterator[tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]]]:
+    """Draw shots and yield what ``measure`` takes."""
     for shot in shots:
         image = draw(shot, size)
         height, width = image.pixels.shape[:2]
-        for item in (v for k, v in image.annotation.items() if k.startswith("item")):
-            x1, y1, x2, y2 = item["bounding_box"]
-            codes = np.array(item["landmarks"]).reshape(-1, 3)[:, 2]
-            garments += 1
-            cut += x1 <= 1 or y1 <= 1 or x2 >= width - 2 or y2 >= height - 2
-            labelled, visible = labelled + int((codes > 0).sum()), visible + int((codes == 2).sum())
-            landmarks += len(codes)
-            boxes.append((x2 - x1) * (y2 - y1) / width / height)
-    low, middle, high = np.percentile(boxes, [10, 50, 90])
+        items = (v for k, v in image.annotation.items() if k.startswith("item"))
+        yield (
+            (height, width),
+            [
+                (np.array(i["bounding_box"]), np.array(i["landmarks"]).reshape(-1, 3)[:, 2])
+                for i in items
+            ],
+        )
+
+
+def describe(label: str, shots: Iterable[Shot], size: int) -> None:
+    """Print shares of the labels of some shots."""
+    shares = measure(labels_of(shots, size))
     print(
-        f"{label}: {garments} garments, {cut / garments:.2f} touch the border; of the landmarks "
-        f"{visible / landmarks:.2f} visible, {1 - labelled / landmarks:.2f} out of the image; box's "
-        f"share of the image {low:.2f} / {middle:.2f} / {high:.2f} (10th, 50th, 90th percentile)"
+        f"{label}: {shares.garments} garments, {shares.cut:.2f} touch the border; of the landmarks "
+        f"{shares.visible:.2f} visible, {shares.unlabelled:.2f} out of the image; "
+        f"{shares.portraits:.2f} of the images upright, {shares.squares:.2f} square; box's share of "
+        "the image {:.2f} / {:.2f} / {:.2f} (10th, 50th, 90th percentile)".format(*shares.boxes)
     )
 
 
@@ -106,8 +164,8 @@ def main() -> None:
     first = plan(0, "train", given.images, 0.35)
     other = second_plan(0, "train", given.images, 0.35)
     print("edition 2 shows", dict(Counter(shot.setting for shot in other)))
-    describe("edition 1", list(first), given.size)
-    describe("edition 2", list(other), given.size)
+    describe("edition 1", first, given.size)
+    describe("edition 2", other, given.size)
 
 
 if __name__ == "__main__":

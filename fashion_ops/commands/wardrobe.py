@@ -21,6 +21,9 @@ def contact_sheet(
         int, typer.Option(min=32, help="Longer side of an image on the page, pixels.")
     ] = 144,
     edition: Annotated[int, typer.Option(min=1, max=2, help="Of the wardrobe.")] = 1,
+    beside: Annotated[
+        str | None, typer.Option(help="A folder of photos, some of which are added to compare.")
+    ] = None,
 ) -> None:
     """Draw a page of the synthetic wardrobe: all categories, some images with their landmarks."""
     if out.suffix.lower() != ".png":
@@ -31,8 +34,10 @@ def contact_sheet(
 
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
     from fashion_ops.reports.draw import encode_png
+    from fashion_ops.synthetic.wardrobe.photos import find_photos
 
-    page = encode_png(cv2.cvtColor(draw(seed, columns, size, edition), cv2.COLOR_BGR2RGB))
+    drawn = draw(seed, columns, size, edition, find_photos(Path(), beside, "--beside"))
+    page = encode_png(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB))
     try:
         write_whole(out, marked_png(page, PAGE.mark))
     except OSError as error:

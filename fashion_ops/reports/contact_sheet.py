@@ -1,7 +1,7 @@
 """A page of the synthetic wardrobe: for each category a shop/user pair, then other garments.
 
 Every second image shows its landmarks: left red, right blue, middle green, hollow where occluded.
-The page of the second edition ends with images that show no garment.
+The page of the second edition ends with images that show no garment; photos may follow, to compare.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from fashion_ops.synthetic.wardrobe import photos
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
 from fashion_ops.synthetic.wardrobe.render import Image, photograph
 from fashion_ops.synthetic.wardrobe.second import render as second
@@ -22,7 +23,9 @@ _LEFT, _RIGHT, _MIDDLE = (64, 96, 240), (236, 140, 40), (60, 180, 60)
 _SIZE = 256  # at which images are drawn before they are resized for the page
 
 
-def contact_sheet(seed: int, columns: int, size: int, edition: int = 1) -> np.ndarray:
+def contact_sheet(
+    seed: int, columns: int, size: int, edition: int = 1, beside: Sequence[str] = ()
+) -> np.ndarray:
     """Draw the page, categories in two blocks side by side.
 
     Args:
@@ -30,9 +33,13 @@ def contact_sheet(seed: int, columns: int, size: int, edition: int = 1) -> np.nd
         columns: images of each category.
         size: longer side of an image on the page, pixels.
         edition: of the wardrobe, 1 or 2.
+        beside: paths of photos, some of which follow the drawings for comparison.
 
     Returns:
         BGR uint8 (H, W, 3).
+
+    Raises:
+        ValueError: a photo cannot be read.
     """
     strips = []
     if edition == 1:
@@ -48,6 +55,13 @@ def contact_sheet(seed: int, columns: int, size: int, edition: int = 1) -> np.nd
     empty = [_draw(shot).pixels for shot in shots if not shot.garments][:columns]
     if empty:
         strips.append(_strip("no garment", empty, columns, size))
+    picked = (
+        [photos.read(beside[i]) for i in np.linspace(0, len(beside) - 1, 4 * columns).astype(int)]
+        if beside
+        else []
+    )
+    for start in range(0, len(picked), columns):
+        strips.append(_strip("photos", picked[start : start + columns], columns, size))
     rows = -(-len(strips) // _BLOCKS)
     strips += [np.full_like(strips[0], 255)] * (rows * _BLOCKS - len(strips))
     return np.hstack([np.vstack(strips[b * rows : (b + 1) * rows]) for b in range(_BLOCKS)])

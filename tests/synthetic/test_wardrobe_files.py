@@ -10,6 +10,7 @@ import pytest
 
 from fashion_ops.params import Params, Synthesize
 from fashion_ops.steps import synthesize
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
 from fashion_ops.synthetic.wardrobe.generate import generate
 from fashion_ops.synthetic.wardrobe.photos import Photos, find_photos
 from fashion_ops.synthetic.wardrobe.second.plan import plan as second_plan
@@ -181,7 +182,7 @@ def test_backgrounds_and_cloth_are_cut_from_the_users_photos(photos):
         count = 0
         for shot in shots:
             canvas = photograph(shot, 64, given).canvas
-            where = (canvas.top > 0) == on_garment
+            where = (canvas.top[::OVERSAMPLING, ::OVERSAMPLING] > 0) == on_garment
             hue, saturation, _ = cv2.split(cv2.cvtColor(canvas.pixels, cv2.COLOR_BGR2HSV))
             colored = ((hue < 2) | (np.abs(hue.astype(int) - 60) < 2)) & (saturation > 180)
             count += colored[where].mean() > 0.3 if where.any() else 0

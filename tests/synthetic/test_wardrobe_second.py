@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fashion_ops.catalog.sources.deepfashion2 import parse_labels
-from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING, Canvas, Frame
+from fashion_ops.synthetic.wardrobe.canvas import Canvas, Frame
 from fashion_ops.synthetic.wardrobe.fabric import Fabric
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
 from fashion_ops.synthetic.wardrobe.labels import to_image
@@ -44,7 +44,7 @@ def labelled(images):
 
 
 def changed_by_dyeing(monkeypatch, shot, image, number: int) -> np.ndarray:
-    """Which pixels of the canvas change when one garment is dyed, at the image's resolution."""
+    """Which pixels of the painting change when one garment is dyed."""
     category_id = shot.garments[number][0]
 
     def dyed(sampled, rng, photos=()):
@@ -58,7 +58,7 @@ def changed_by_dyeing(monkeypatch, shot, image, number: int) -> np.ndarray:
         patch.setattr(render, "sample_cut", dyed)
         other = render.photograph(shot, SIZE)
     difference = np.abs(image.canvas.pixels.astype(int) - other.canvas.pixels).max(2)
-    return (difference > 0)[::OVERSAMPLING, ::OVERSAMPLING]
+    return difference > 0
 
 
 def test_labels_are_exact_under_tilt_crop_and_perspective(images, monkeypatch):
@@ -71,7 +71,9 @@ def test_labels_are_exact_under_tilt_crop_and_perspective(images, monkeypatch):
         x1, y1, x2, y2 = item["bounding_box"]
         assert 0 <= x1 < x2 < width and 0 <= y1 < y2 < height
         rows, columns = np.nonzero(changed)
-        assert columns.min() >= x1 and columns.max() <= x2 and rows.min() >= y1 and rows.max() <= y2
+        # a pixel that is covered by less than half may change and lie beside the box
+        assert columns.min() >= x1 - 1 and columns.max() <= x2 + 1
+        assert rows.min() >= y1 - 1 and rows.max() <= y2 + 1
         landmarks = np.array(item["landmarks"]).reshape(-1, 3)
         if shot.garments[number][0] in SLEEVELESS:
             for x, y, v in landmarks[landmarks[:, 2] > 0]:

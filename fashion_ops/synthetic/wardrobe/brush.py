@@ -9,13 +9,13 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fashion_ops.synthetic.wardrobe import fabric as cloth
 from fashion_ops.synthetic.wardrobe.fabric import Color
 from fashion_ops.synthetic.wardrobe.garment import Mark, Tone
 
 UNIT = 200
 _SHIFT = 4  # fractional bits of coordinates handed to OpenCV
 _LIMIT = 1 << 24
+_SHARES = (np.arange(256, dtype=np.float32) / 255)[None]
 
 
 def fixed(points: np.ndarray) -> np.ndarray:
@@ -64,11 +64,18 @@ def lay(tile: np.ndarray, to_tile: np.ndarray, shape: tuple[int, ...]) -> np.nda
     reach = corners @ to_tile.T
     low = reach.min(0)
     moved = to_tile.copy()
-    moved[:, 2] -= np.floor(low / cloth.TILE) * cloth.TILE
-    span = (reach - low + low % cloth.TILE).max()
+    period = tile.shape[0] // 2
+    moved[:, 2] -= np.floor(low / period) * period
+    span = (reach - low + low % period).max()
     border = cv2.BORDER_WRAP if span >= tile.shape[0] - 1 else cv2.BORDER_REPLICATE
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(tile, moved, (shape[1], shape[0]), flags=flags, borderMode=border)
+
+
+def blend(source: np.ndarray, covered: np.ndarray, region: np.ndarray) -> None:
+    """Paint ``source`` on ``region``, BGR (h, w, 3), in place, by its coverage (h, w), 0..255."""
+    share = cv2.LUT(covered, _SHARES)
+    cv2.blendLinear(source, region, share, 1 - share, region)
 
 
 def draw_marks(

@@ -2,7 +2,9 @@
 
 Every layer is a union of polygons with a key, such as ``(0, "shell")`` for the main cloth of garment
 0. The buffer stores the topmost layer of each pixel; visibility of landmarks is computed from it.
-Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0).
+Pixels are BGR uint8; pixel (0, 0) has its centre at (0, 0). Colours may be painted at half the
+resolution of the layers, which costs a quarter: the layers' masks then say how much of a pixel's colour
+changes.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +15,21 @@ import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import brush
-from fashion_ops.synthetic.wardrobe.fabric import TILE_PER_HEAD, Color, Fabric, fold_maps, tile, toned
+from fashion_ops.synthetic.wardrobe.fabric import (
+    TILE_PER_HEAD,
+    Color,
+    Fabric,
+    coarse_tile,
+    fold_maps,
+    tile,
+    toned,
+)
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
 from fashion_ops.synthetic.wardrobe.look import SEAM_TONES, Look
 from fashion_ops.synthetic.wardrobe.textures import CREASES, crease_map
 
 OVERSAMPLING = 2
+_COARSE = 1.5  # pixels of a tile a pixel from which a tile of half the resolution is laid
 Key = tuple[int, str]  # garment and part; garment -1 is no garment
 
 
@@ -63,6 +74,12 @@ class Frame:
         ends = np.cumsum([len(polygon) for polygon in polygons])[:-1]
         return np.split(self.apply(np.concatenate(polygons)), ends)
 
+    def zoomed_out(self, factor: int) -> "Frame":
+        """The same onto pixels ``factor`` times as large; the corner of the canvas stays."""
+        matrix = self.matrix / factor
+        matrix[:, 2] += 0.5 / factor - 0.5
+        return Frame(matrix, self.bend)
+
     def from_origin(self, origin: np.ndarray) -> "Frame":
         """The same onto a region of the canvas that starts at ``origin`` (2,)."""
         shift = (self.matrix[:, 2] - origin)[:, None]
@@ -88,21 +105,25 @@ class Canvas:
         frame: Frame,
         light: tuple[float, float],
         look: Look = Look(),  # noqa: B008 (frozen)
+        zoom: int = 1,
     ) -> None:
         """Start a painting.
 
         Args:
             background: uint8 (H, W, 3), painted on in place.
-            frame: from heads to pixels of this canvas.
+            frame: from heads to pixels of the layers.
             light: direction (x, y) from which light comes.
             look: how strongly outlines, shading, folds and seams are drawn.
+            zoom: sides of the layers over those of ``background``, 1 or ``OVERSAMPLING``.
         """
         self.pixels = background
-        self.height, self.width = background.shape[:2]
+        self.height, self.width = (side * zoom for side in background.shape[:2])
         self.frame = frame
         self.light = light
         self.look = look
-        self.top = np.zeros(background.shape[:2], np.uint8)  # index into layers, + 1
+        self.zoom = zoom
+        self.top = np.zeros((self.height, self.width), np.uint8)  # index into layers, + 1
+        self._drawn = frame if zoom == 1 else frame.zoomed_out(zoom)  # from heads to pixels
         self.layers: list[Layer] = []
         self._numbers: dict[Key, list[int]] = {}  # of the layers with a key, from 1
 
@@ -130,8 +151,8 @@ class Canvas:
         def source(shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
             out = brush.plain(color, shade)
             if marks:
-                to_region = self.frame.from_origin(origin).apply
-                brush.draw_marks(out, marks, partial(toned, color), to_region, self.frame.scale)
+                to_region = self._drawn.from_origin(origin).apply
+                brush.draw_marks(out, marks, partial(toned, color), to_region, self._drawn.scale)
             return out
 
         self._paint(polygons, (-1, ""), source, volume, shadow, soft)
@@ -155,27 +176,34 @@ class Canvas:
         soft: float,
     ) -> None:
         """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
-        volume, shadow = volume * self.look.rim, shadow * self.look.shadow
+        volume, shadow, zoom = volume * self.look.rim, shadow * self.look.shadow, self.zoom
         shapes = self.frame.apply_all(polygons)
-        blur = max(3, int(soft * self.look.soft * self.frame.scale) | 1)
-        pad = blur if shadow or volume else 2
+        blur = max(3, int(soft * self.look.soft * self._drawn.scale) | 1)
+        pad = blur * zoom if shadow or volume else 2
         points = np.vstack(shapes)
-        x0, y0 = (int(v) for v in np.maximum(np.floor(points.min(0)) - pad, 0))
-        x1, y1 = (int(v) for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self._size))
+        x0, y0 = (int(v) // zoom * zoom for v in np.maximum(np.floor(points.min(0)) - pad, 0))
+        x1, y1 = (
+            int(v) + -int(v) % zoom for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self._size)
+        )
         if x0 >= x1 or y0 >= y1:
             return
-        origin = np.array([x0, y0])
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        brush.fill(mask, shapes, origin, 255)
-        if not mask.any():
+        brush.fill(mask, shapes, np.array([x0, y0]), 255)
+        if not cv2.countNonZero(mask):
             return
-        region = self.pixels[y0:y1, x0:x1]
+        size = ((x1 - x0) // zoom, (y1 - y0) // zoom)
+        covered = mask if zoom == 1 else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        region = self.pixels[y0 // zoom : y1 // zoom, x0 // zoom : x1 // zoom]
         if shadow:
-            darkening = cv2.LUT(self._blurred(mask, blur, 1), brush.ramp(1, 1 - shadow))
+            darkening = cv2.LUT(self._blurred(covered, blur, 1), brush.ramp(1, 1 - shadow))
             brush.shaded(region, darkening, region)
-        rim = self._blurred(mask, blur, -1) if volume else mask
+        rim = self._blurred(covered, blur, -1) if volume else covered
         shade = cv2.LUT(rim, brush.ramp(1 - volume, 1 + 0.12 * volume))
-        cv2.copyTo(source(shade, origin), mask, region)
+        colors = source(shade, np.array([x0 // zoom, y0 // zoom]))
+        if zoom == 1:
+            cv2.copyTo(colors, mask, region)
+        else:
+            brush.blend(colors, covered, region)
         self.layers.append(Layer(key, x0, y0, mask))
         self._numbers.setdefault(key, []).append(len(self.layers))
         # layers count upwards, so the topmost is the largest number
@@ -196,21 +224,18 @@ class Canvas:
         """A part's cloth with its marks and folds over a region, BGR."""
         grain = part.grain
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
-        linear = turn @ np.linalg.inv(self.frame.matrix[:, :2]) * TILE_PER_HEAD
-        to_tile = np.hstack([linear, (linear @ (origin - self.frame.matrix[:, 2]))[:, None]])
+        linear = turn @ np.linalg.inv(self._drawn.matrix[:, :2]) * TILE_PER_HEAD
+        to_tile = np.hstack([linear, (linear @ (origin - self._drawn.matrix[:, 2]))[:, None]])
         strength = round(fabric.folds * 3)
         if self.look.creased:
-            # creases are smooth: drawn at half the resolution, they cost a quarter
-            half = ((shade.shape[0] + 1) // 2, (shade.shape[1] + 1) // 2)
-            creases = crease_map(fabric.seed % CREASES, strength)
-            folds = brush.lay(creases, to_tile * (2.0, 2.0, 1.0), half)
-            folds = cv2.resize(folds, shade.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            folds = crease_map(fabric.seed % CREASES, strength)
         else:
             maps = fold_maps(strength)
-            folds = brush.lay(maps[fabric.seed % len(maps)], to_tile, shade.shape)
+            folds = maps[fabric.seed % len(maps)]
+        folds = brush.lay(folds, to_tile, shade.shape)
         weight = 0.8 * self.look.folds
         shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, weight, -weight * brush.UNIT)
-        to_region, marks = self.frame.from_origin(origin).apply, part.marks
+        to_region, marks = self._drawn.from_origin(origin).apply, part.marks
         if self.look.seams is not None:
             self._shade_seams(shade, marks, to_region)
             marks = tuple(mark for mark in marks if mark.tone not in SEAM_TONES)
@@ -218,9 +243,11 @@ class Canvas:
             return brush.plain(fabric.base, shade)
         if fabric.pattern == "plain":
             source = np.full((*shade.shape, 3), fabric.base, np.uint8)
+        elif self.zoom > 1 and _COARSE * self._drawn.scale < TILE_PER_HEAD:
+            source = brush.lay(coarse_tile(fabric), to_tile / 2, shade.shape)
         else:
             source = brush.lay(tile(fabric), to_tile, shade.shape)
-        brush.draw_marks(source, marks, fabric.tone, to_region, self.frame.scale)
+        brush.draw_marks(source, marks, fabric.tone, to_region, self._drawn.scale)
         return brush.shaded(source, shade, source)
 
     def _shade_seams(
@@ -233,7 +260,7 @@ class Canvas:
             dark = np.zeros_like(shade)
             tones = {tone: round(depth * factor) for tone, factor in SEAM_TONES.items()}
             to_color = {tone: (value, 0, 0) for tone, value in tones.items()}
-            brush.draw_marks(dark, seams, to_color.__getitem__, to_region, self.frame.scale)
+            brush.draw_marks(dark, seams, to_color.__getitem__, to_region, self._drawn.scale)
             cv2.subtract(shade, dark, shade)
 
     def showing(self, garment: int) -> np.ndarray:

@@ -260,3 +260,9 @@ def tile(fabric: Fabric) -> np.ndarray:
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):
         out += 3.0 * grain
     return np.tile(np.clip(out, 0, 255).astype(np.uint8), (2, 2, 1))
+
+
+@lru_cache(maxsize=16)
+def coarse_tile(fabric: Fabric) -> np.ndarray:
+    """``tile`` at half its resolution, for cloth seen from afar: BGR uint8 (TILE, TILE, 3)."""
+    return cv2.resize(tile(fabric), (TILE, TILE), interpolation=cv2.INTER_AREA)

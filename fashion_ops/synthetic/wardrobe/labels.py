@@ -24,7 +24,13 @@ def to_image(points: np.ndarray) -> np.ndarray:
 
 
 def label_item(
-    canvas: Canvas, garment: Garment, number: int, style: int, viewpoint: int
+    canvas: Canvas,
+    garment: Garment,
+    number: int,
+    style: int,
+    viewpoint: int,
+    *,
+    clip: bool = False,
 ) -> dict[str, Any] | None:
     """One item of the annotation, or None if too little of the garment is visible.
 
@@ -34,6 +40,8 @@ def label_item(
         number: of the garment in the image.
         style: its style number in DeepFashion2's sense; 0 for a garment without a pair.
         viewpoint: ``NO_WEAR``, ``FRONTAL`` or ``SIDE_OR_BACK``.
+        clip: cut the polygons of sleeves, legs and panels at the image's border; the first edition,
+            whose garments are seldom cut, moves their points onto it.
     """
     size = np.array([canvas.width, canvas.height]) // OVERSAMPLING
     positions, parts = garment.ordered()
@@ -53,7 +61,7 @@ def label_item(
     share = (box[2] - box[0]) * (box[3] - box[1]) / size.prod()
     info = category(garment.style.category_id)
     return {
-        "segmentation": _polygons(canvas, garment, painted, size),
+        "segmentation": _polygons(canvas, garment, painted, size, clip),
         "scale": 1 if share < 0.1 else 2 if share <= 0.4 else 3,
         "viewpoint": viewpoint,
         "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
@@ -78,14 +86,39 @@ def box_around(showing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.concatenate([low, high]).astype(int)
 
 
+def clip_polygon(points: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The part of a polygon (k, 2) that lies in an image, (n, 2); n is 0 if there is none.
+
+    Sutherland and Hodgman, "Reentrant polygon clipping", 1974: one side of the image after the other.
+
+    Args:
+        points: corners in pixels.
+        size: width and height of the image, pixels.
+    """
+    for axis in (0, 1):
+        for sign, limit in ((1, 0.0), (-1, 1.0 - size[axis])):
+            depth = sign * points[:, axis] - limit  # how far a corner lies inside of this side
+            inside, after = depth >= 0, np.roll(depth, -1)
+            crosses = inside != (after >= 0)
+            share = depth / np.where(crosses, depth - after, 1.0)
+            crossings = points + share[:, None] * (np.roll(points, -1, axis=0) - points)
+            kept = np.stack([inside, crosses], axis=1).ravel()
+            points = np.stack([points, crossings], axis=1).reshape(-1, 2)[kept]
+    return points
+
+
 def _polygons(
-    canvas: Canvas, garment: Garment, painted: np.ndarray, size: np.ndarray
+    canvas: Canvas, garment: Garment, painted: np.ndarray, size: np.ndarray, clip: bool
 ) -> list[list[int]]:
     """Outline of the painted garment within the image, then its sleeves, legs or panels."""
     contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     shapes = [max(contours, key=cv2.contourArea)]
     for repeat in garment.repeats:
-        points = np.round(to_image(canvas.frame.apply(repeat)))
-        shapes.append(np.clip(points, 0, size - 1).astype(np.int32)[:, None])
+        points = to_image(canvas.frame.apply(repeat))
+        if clip:
+            points = clip_polygon(points, size)
+        points = np.clip(np.round(points), 0, size - 1)
+        if len(points):
+            shapes.append(points.astype(np.int32)[:, None])
     polygons = [np.asarray(cv2.approxPolyDP(s, 1.0, True), np.int32) for s in shapes]
     return [[int(v) for v in p.ravel()] for p in polygons if len(p) >= 3 and cv2.contourArea(p) > 2]

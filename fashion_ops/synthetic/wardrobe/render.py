@@ -175,8 +175,10 @@ def paint_arm(
         paint_parts(canvas, garments, number, order)
 
 
-def annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]) -> dict[str, Any]:
-    """The annotation of a finished painting, as in DeepFashion2's files."""
+def annotate(
+    shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment], *, clip: bool = False
+) -> dict[str, Any]:
+    """The annotation of a finished painting, as in DeepFashion2's files; ``clip`` as in ``labels``."""
     if shot.flat:
         viewpoint = labels.NO_WEAR
     elif figure.facing < 0 or figure.is_side:
@@ -185,7 +187,8 @@ def annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]
         viewpoint = labels.FRONTAL
     annotation: dict[str, Any] = {}
     for number, garment in enumerate(garments):
-        item = labels.label_item(canvas, garment, number, shot.garments[number][2], viewpoint)
+        style = shot.garments[number][2]
+        item = labels.label_item(canvas, garment, number, style, viewpoint, clip=clip)
         if item is not None:
             annotation[f"item{len(annotation) + 1}"] = item
     return {**annotation, "source": shot.source, "pair_id": shot.pair_id}

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import photos, scene
-from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
 from fashion_ops.synthetic.wardrobe.second import clutter
 from fashion_ops.synthetic.wardrobe.second.cuts import sample_color
 from fashion_ops.synthetic.wardrobe.second.plan import Setting
@@ -33,8 +32,8 @@ _SHARES: dict[str, dict[str, float]] = {
     },
     "hanger": {"wall": 34, "room": 16, "planks": 14, "sheet": 12, "leaves": 14, "studio": 10},
 }
-_SHARES["empty"] = {"room": 16, "street": 10, "leaves": 22, "fractal": 12, "patches": 10, "planks": 10}
-_SHARES["empty"] |= {"sheet": 12, "carpet": 8}
+_SHARES["empty"] = {"room": 15, "street": 6, "leaves": 12, "fractal": 8, "patches": 8, "planks": 19}
+_SHARES["empty"] |= {"sheet": 18, "carpet": 10, "wall": 4}
 
 
 def _wall(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -73,7 +72,7 @@ def sample_background(
     paths: tuple[str, ...],
     own: Callable[[int], np.ndarray],
 ) -> np.ndarray:
-    """A background for the canvas of a picture, BGR uint8.
+    """A background of a picture's shape, BGR uint8 (h, w, 3).
 
     Args:
         rng: draws it.
@@ -81,9 +80,6 @@ def sample_background(
         shape: height and width of the picture, pixels.
         paths: of the user's photos; may be empty.
         own: a finished picture of the wardrobe by its number, for patches of it.
-
-    Returns:
-        (h, w, 3), ``OVERSAMPLING`` times the picture's shape.
     """
     n = max(shape)
     if paths and rng.random() < _PHOTO:
@@ -100,6 +96,4 @@ def sample_background(
         size = 2 * int(rng.uniform(0.004, 0.02) * n) + 1
         out = cv2.blur(out, (size, size))
     y, x = (int(rng.integers(n - side + 1)) for side in shape)
-    out = out[y : y + shape[0], x : x + shape[1]]
-    width, height = shape[1] * OVERSAMPLING, shape[0] * OVERSAMPLING
-    return cv2.resize(out, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(out[y : y + shape[0], x : x + shape[1]])

@@ -68,8 +68,13 @@ def cap(canvas: Canvas, rng: np.random.Generator, at: np.ndarray, size: float) -
     else:
         brim = ellipse((0, 0.22), rng.uniform(0.75, 1.0), rng.uniform(0.12, 0.3))
     shapes = [curve(dome, 5), np.asarray(brim, float)]
+    patterned = rng.random() < 0.4
     for shape in shapes[::-1] if brim_first else shapes:
-        canvas.paint([_turned(shape * flip, at, size, angle)], color, soft=0.25 * size)
+        outline = _turned(shape * flip, at, size, angle)
+        if patterned and shape is shapes[0]:
+            paint_cloth(canvas, rng, (outline,))
+        else:
+            canvas.paint([outline], color, soft=0.25 * size)
     if rng.random() < 0.6:
         badge = ellipse((0.12, -0.06), 0.14, 0.11) * flip
         canvas.paint([_turned(badge, at, size, angle)], sample_color(rng), shadow=0, soft=0.1)

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import get_args
 
-import cv2
 import numpy as np
 
 from fashion_ops.synthetic.wardrobe import head, people, props
@@ -44,11 +43,10 @@ def photograph(shot: Snapshot, size: int, photos: Photos = Photos()) -> Image:  
     background = sample_background(rng, shot.setting, shape, photos.backgrounds, _own)
     light = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 0.2)))
     frame = _frame(rng, shot, garments, shape)
-    canvas = Canvas(background, frame, light, _look(rng, shot))
+    canvas = Canvas(background, frame, light, _look(rng, shot), OVERSAMPLING)
     _paint(canvas, rng, shot, figure, garments)
-    pixels = cv2.resize(canvas.pixels, shape[::-1], interpolation=cv2.INTER_AREA)
-    pixels = develop(rng, pixels, shot.source)
-    annotation = annotate(shot, canvas, figure, garments)
+    pixels = develop(rng, canvas.pixels, shot.source)
+    annotation = annotate(shot, canvas, figure, garments, clip=True)
     return Image(pixels, annotation, canvas, figure, garments, sample_quality(rng, shot.source))
 
 
@@ -61,11 +59,11 @@ def _picture(number: int) -> np.ndarray:
     garments = [SEW[s.kind](s, figure) for s in (sample_cut(c, rng) for c, _, _ in shot.garments)]
     shape = (_OWN_SIZE, _OWN_SIZE)
     frame = camera.sample_frame(rng, "worn", garments, shape)
-    background = np.empty((OVERSAMPLING * _OWN_SIZE, OVERSAMPLING * _OWN_SIZE, 3), np.uint8)
+    background = np.empty((*shape, 3), np.uint8)
     background[:] = sample_color(rng)
-    canvas = Canvas(background, frame, (0.5, -0.5), _look(rng, shot))
+    canvas = Canvas(background, frame, (0.5, -0.5), _look(rng, shot), OVERSAMPLING)
     _paint_worn(canvas, rng, figure, garments)
-    return cv2.resize(canvas.pixels, shape, interpolation=cv2.INTER_AREA)
+    return canvas.pixels
 
 
 def _own(number: int) -> np.ndarray:
@@ -128,11 +126,11 @@ def _paint(
 def _paint_empty(canvas: Canvas, rng: np.random.Generator) -> None:
     """A negative: hats, shoes or bags on a surface, or only the room."""
     kind = rng.random()
-    if kind < 0.65:
-        thing = objects.WORN_THINGS[int(rng.integers(len(objects.WORN_THINGS)))]
-        thing(canvas, rng, rng.uniform(-0.3, 0.3, 2), float(np.exp(rng.uniform(-0.4, 0.6))))
-    if kind > 0.5:
+    if kind > 0.55:
         objects.scatter(canvas, rng, np.full(2, -1.2), np.full(2, 1.2), int(rng.integers(0, 5)))
+    if kind < 0.75:
+        thing = objects.WORN_THINGS[int(rng.integers(len(objects.WORN_THINGS)))]
+        thing(canvas, rng, rng.uniform(-0.25, 0.25, 2), float(np.exp(rng.uniform(-0.3, 0.7))))
 
 
 def _paint_unworn(

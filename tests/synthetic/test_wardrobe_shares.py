@@ -1,0 +1,61 @@
+"""Framing of the second edition against DeepFashion2's: cut garments, visible landmarks, shapes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.wardrobe import Shares, labels_of, measure
+from fashion_ops.synthetic.wardrobe.second.plan import plan
+from fashion_ops.taxonomy import category
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "samples" / "deepfashion2_demo"
+# Of DeepFashion2: cut by the border, and visible of a garment's labelled landmarks.
+CUT, VISIBLE = 0.41, 0.67
+
+
+@pytest.fixture(scope="module")
+def second() -> Shares:
+    return measure(labels_of(plan(3, "train", 260, 0.35), 64))
+
+
+def test_shares_of_a_case_counted_by_hand():
+    """Two images; three garments, of which one is cut, with 1 of 2, 3 of 3 and 1 of 2 visible."""
+    inside, cut = np.array([10, 10, 60, 60]), np.array([0, 20, 50, 99])
+    shares = measure(
+        [
+            ((100, 100), [(inside, np.array([2, 1, 0, 0])), (cut, np.array([2, 2, 2]))]),
+            ((150, 100), [(inside, np.array([1, 2, 0]))]),
+        ]
+    )
+    assert shares.garments == 3
+    assert shares.cut == pytest.approx(1 / 3)
+    assert shares.visible == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
+    assert shares.unlabelled == pytest.approx(3 / 10)
+    assert (shares.portraits, shares.squares) == (0.5, 0.5)
+
+
+def test_garments_are_cut_and_covered_as_often_as_in_photographs(second):
+    assert abs(second.cut - CUT) < 0.07
+    assert abs(second.visible - VISIBLE) < 0.05
+
+
+def test_pictures_and_garments_have_the_sizes_of_the_real_samples(second):
+    """The 32 public samples: their own share of cut garments too, within what 32 images can say."""
+    path = SAMPLE / "annotations_coco.json"
+    if not path.exists():
+        pytest.skip(f"no real samples at {SAMPLE}")
+    data = json.loads(path.read_text())
+    garments: dict[int, list] = {image["id"]: [] for image in data["images"]}
+    for a in data["annotations"]:
+        x, y, w, h = a["bbox"]
+        codes = np.array(a["keypoints"]).reshape(-1, 3)[category(a["category_id"]).slots, 2]
+        garments[a["image_id"]].append((np.array([x, y, x + w, y + h]), codes))
+    real = measure(((i["height"], i["width"]), garments[i["id"]]) for i in data["images"])
+    assert abs(real.visible - VISIBLE) < 0.01
+    assert abs(second.cut - real.cut) < 0.15
+    assert abs(second.portraits - real.portraits) < 0.15
+    assert abs(second.squares - real.squares) < 0.12
+    for ours, theirs in zip(second.boxes, real.boxes, strict=True):
+        assert 0.6 < ours / theirs < 1.7
