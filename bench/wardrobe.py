@@ -72,7 +72,7 @@ class Shares:
 
     Attributes:
         garments: number of labelled garments.
-        cut: share of them whose box touches the border of the image, within a pixel.
+        cut: share of them whose box is nearer to the border than 1/128 of the image's longer side.
         visible: share of the visible among a garment's labelled landmarks, mean over garments.
         unlabelled: share of the landmarks of all garments that lie out of the image.
         portraits: share of the images that are higher than wide.
@@ -100,7 +100,8 @@ def measure(images: Iterable[tuple[tuple[int, int], list[tuple[np.ndarray, np.nd
     for (height, width), garments in images:
         ratios.append(height / width)
         for (x1, y1, x2, y2), codes in garments:
-            cut.append(x1 <= 1 or y1 <= 1 or x2 >= width - 2 or y2 >= height - 2)
+            near = max(height, width) / 128
+            cut.append(min(x1, y1, width - 1 - x2, height - 1 - y2) < near)
             known = int((codes > 0).sum())
             landmarks, labelled = landmarks + len(codes), labelled + known
             visible.append(int((codes == 2).sum()) / known)

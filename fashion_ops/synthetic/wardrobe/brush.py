@@ -25,12 +25,18 @@ def fixed(points: np.ndarray) -> np.ndarray:
     return out.astype(np.int32)[:, None]
 
 
-def fill(target: np.ndarray, polygons: Sequence[np.ndarray], origin: np.ndarray, value: int) -> None:
-    """Fill the union of polygons (k, 2), in pixels; ``origin`` (2,) is the place of ``target``."""
-    points, start = fixed(np.concatenate(polygons) - origin), 0
-    for polygon in polygons:
-        stop = start + len(polygon)
-        cv2.fillPoly(target, [points[start:stop]], (value,), cv2.LINE_8, _SHIFT)
+def fill(target: np.ndarray, points: np.ndarray, lengths: Sequence[int]) -> None:
+    """Fill the union of polygons in a mask with 255.
+
+    Args:
+        target: uint8 (h, w), changed in place.
+        points: corners of all polygons, one polygon after the other, (k, 2) in pixels.
+        lengths: numbers of corners.
+    """
+    corners, start = fixed(points), 0
+    for length in lengths:
+        stop = start + length
+        cv2.fillPoly(target, [corners[start:stop]], (255,), cv2.LINE_8, _SHIFT)
         start = stop
 
 

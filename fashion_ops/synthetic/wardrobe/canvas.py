@@ -67,12 +67,11 @@ class Frame:
             points = self.bend(points)
         return points @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def apply_all(self, polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """``apply`` on several polygons at once, which costs a bend only once."""
+    def apply_all(self, polygons: Sequence[np.ndarray]) -> np.ndarray:
+        """``apply`` on several polygons, one after the other in the result (k, 2)."""
         if self.bend is None:
-            return [self.apply(polygon) for polygon in polygons]
-        ends = np.cumsum([len(polygon) for polygon in polygons])[:-1]
-        return np.split(self.apply(np.concatenate(polygons)), ends)
+            return np.concatenate([self.apply(polygon) for polygon in polygons])
+        return self.apply(np.concatenate(polygons))  # costs the bend once
 
     def zoomed_out(self, factor: int) -> "Frame":
         """The same onto pixels ``factor`` times as large; the corner of the canvas stays."""
@@ -177,10 +176,9 @@ class Canvas:
     ) -> None:
         """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
         volume, shadow, zoom = volume * self.look.rim, shadow * self.look.shadow, self.zoom
-        shapes = self.frame.apply_all(polygons)
+        points = self.frame.apply_all(polygons)
         blur = max(3, int(soft * self.look.soft * self._drawn.scale) | 1)
         pad = blur * zoom if shadow or volume else 2
-        points = np.vstack(shapes)
         x0, y0 = (int(v) // zoom * zoom for v in np.maximum(np.floor(points.min(0)) - pad, 0))
         x1, y1 = (
             int(v) + -int(v) % zoom for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self._size)
@@ -188,7 +186,7 @@ class Canvas:
         if x0 >= x1 or y0 >= y1:
             return
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        brush.fill(mask, shapes, np.array([x0, y0]), 255)
+        brush.fill(mask, points - (x0, y0), [len(polygon) for polygon in polygons])
         if not cv2.countNonZero(mask):
             return
         size = ((x1 - x0) // zoom, (y1 - y0) // zoom)

@@ -95,6 +95,8 @@ def clip_polygon(points: np.ndarray, size: np.ndarray) -> np.ndarray:
         points: corners in pixels.
         size: width and height of the image, pixels.
     """
+    if ((points >= 0) & (points <= size - 1)).all():
+        return points
     for axis in (0, 1):
         for sign, limit in ((1, 0.0), (-1, 1.0 - size[axis])):
             depth = sign * points[:, axis] - limit  # how far a corner lies inside of this side

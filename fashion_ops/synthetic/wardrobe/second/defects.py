@@ -34,7 +34,7 @@ def develop(rng: np.random.Generator, image: np.ndarray, source: str) -> np.ndar
     height, width = image.shape[:2]
     y, x = rng.integers(_NOISE, size=2)
     noise = _noise(bool(rng.random() < 0.5))
-    sigma = abs(float(rng.normal(0, 5.0))) * strength / 32
+    sigma = abs(float(rng.normal(0, 3.8))) * strength / 32
     for top in range(0, height, _NOISE):  # larger pictures repeat the tile
         for left in range(0, width, _NOISE):
             part = image[top : top + _NOISE, left : left + _NOISE]
@@ -51,7 +51,7 @@ def _colored(rng: np.random.Generator, image: np.ndarray, strength: float) -> np
     matrix = np.diag(balance) @ (np.eye(3) * saturation + grey)
     image = cv2.transform(image, matrix)
     gamma = float(np.exp(rng.normal(-0.12, 0.18 * strength)))
-    contrast, lift = rng.normal(1.08, 0.12 * strength), rng.normal(0.01, 0.04 * strength)
+    contrast, lift = rng.normal(1.18, 0.14 * strength), rng.normal(0.01, 0.04 * strength)
     target = float(np.clip(rng.normal(0.53, 0.09), 0.2, 0.8))
     level = np.linspace(0, 1, 256) ** gamma
     level = (level - 0.5) * contrast + 0.5 + lift

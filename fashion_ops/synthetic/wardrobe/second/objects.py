@@ -207,31 +207,31 @@ def paint_hanger(canvas: Canvas, rng: np.random.Generator, style: Style) -> None
 def paint_worn_in_front(canvas: Canvas, rng: np.random.Generator, figure: Figure) -> None:
     """Paint what a person wears or holds in front of clothes: scarf, strap, backpack, book, table."""
     kind = rng.random()
-    if kind < 0.08:  # a scarf or a towel around the neck
+    if kind < 0.11:  # a scarf or a towel around the neck
         ring = ellipse(figure.point(0, 1.36, 0.3), 0.42, 0.2)
         x = float(rng.uniform(-0.25, 0.25))
         tail = figure.front(x, np.linspace(1.4, rng.uniform(2.2, 3.2), 6), 0.1)
         paint_cloth(canvas, rng, (ring, stroke(tail, float(rng.uniform(0.2, 0.34)))))
-    elif kind < 0.15:  # a lanyard, a tie or earphones
+    elif kind < 0.19:  # a lanyard, a tie or earphones
         low = figure.front(float(rng.normal(0, 0.05)), float(rng.uniform(2.3, 3.0)), 0.05)
         ends = [figure.point(s * 0.3, 1.36, 0.2) for s in (LEFT, RIGHT)]
         line = np.vstack([curve([ends[0], (ends[0] + low) / 2, low], 4), curve([low, ends[1]], 4)])
         width = float(rng.uniform(0.02, 0.07))
         for piece in (line[:9], line[9:]):
             canvas.paint([stroke(piece, width)], sample_color(rng), volume=0, soft=0.06)
-    elif kind < 0.21:  # the straps of a backpack
+    elif kind < 0.27:  # the straps of a backpack
         color = sample_color(rng)
         for side in (LEFT, RIGHT):
             top, low = figure.point(side * 0.52, 1.4, 0.1), figure.edge(2.5, side, 0.0)
             middle = figure.front(side * 0.42, 1.95)
             canvas.paint([stroke(curve([top, middle, low], 4), 0.13)], color, soft=0.1)
-    elif kind < 0.34:  # held in the hands
+    elif kind < 0.43:  # held in the hands
         side = int(rng.choice([LEFT, RIGHT]))
         arm = figure.arms[side].joints
         hand = arm[2] + 0.2 * (arm[2] - arm[1])
         draw = bag if rng.random() < 0.5 else box
         draw(canvas, rng, hand + xy(0, 0.3), float(rng.uniform(0.5, 1.1)))
-    elif kind < 0.39:  # a table or a counter in front
+    elif kind < 0.5:  # a table or a counter in front
         y = rng.uniform(WAIST_Y, 4.6)
         slope = rng.normal(0, 0.25)
         board = np.array([(-8.0, y - slope), (8.0, y + slope), (8.0, 12.0), (-8.0, 12.0)])

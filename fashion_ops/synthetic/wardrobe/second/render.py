@@ -118,7 +118,7 @@ def _paint(
         _paint_worn(canvas, rng, figure, garments)
     else:
         _paint_unworn(canvas, rng, shot, garments)
-    if rng.random() < (0.2 if shot.source == "user" else 0.08):  # in front, at one edge
+    if rng.random() < (0.28 if shot.source == "user" else 0.12):  # in front, at one edge
         edge = np.array([rng.choice([low[0], high[0]]), rng.uniform(low[1], high[1])])
         objects.scatter(canvas, rng, edge - 0.3, edge + 0.3, 1)
 
@@ -181,9 +181,9 @@ def _paint_worn(
         if not figure.arm_behind(side):
             paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     head.paint_head(canvas, figure, person)
-    if rng.random() < 0.24:
+    if rng.random() < 0.3:
         props.paint_bag(canvas, figure, rng)
     objects.paint_worn_in_front(canvas, rng, figure)
     for side, _ in SIDES:
-        if figure.arms[side].name == "phone" or rng.random() < 0.06:
+        if figure.arms[side].name == "phone" or rng.random() < 0.1:
             props.paint_in_hand(canvas, figure, side, rng)
