@@ -53,9 +53,14 @@ def shaded(source: np.ndarray, shade: np.ndarray, out: np.ndarray | None = None)
 
 def plain(color: Color, shade: np.ndarray) -> np.ndarray:
     """One colour multiplied by a shade (h, w), BGR (h, w, 3), by a lookup table per channel."""
+    return cv2.LUT(cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), _shades(color))
+
+
+@lru_cache(maxsize=256)
+def _shades(color: Color) -> np.ndarray:
+    """A lookup table (1, 256, 3) from a shade to a colour."""
     levels = np.arange(256, dtype=np.float32)[:, None] / UNIT
-    table = np.clip(levels * np.array(color, np.float32), 0, 255).astype(np.uint8)[None]
-    return cv2.LUT(cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), table)
+    return np.clip(levels * np.array(color, np.float32), 0, 255).astype(np.uint8)[None]
 
 
 def lay(tile: np.ndarray, to_tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

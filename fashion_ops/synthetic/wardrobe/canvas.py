@@ -7,6 +7,7 @@ resolution of the layers, which costs a quarter: the layers' masks then say how 
 changes.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -123,6 +124,8 @@ class Canvas:
         self.zoom = zoom
         self.top = np.zeros((self.height, self.width), np.uint8)  # index into layers, + 1
         self._drawn = frame if zoom == 1 else frame.zoomed_out(zoom)  # from heads to pixels
+        self._scale = self._drawn.scale
+        self._to_heads = np.linalg.inv(self._drawn.matrix[:, :2])
         self.layers: list[Layer] = []
         self._numbers: dict[Key, list[int]] = {}  # of the layers with a key, from 1
 
@@ -151,7 +154,7 @@ class Canvas:
             out = brush.plain(color, shade)
             if marks:
                 to_region = self._drawn.from_origin(origin).apply
-                brush.draw_marks(out, marks, partial(toned, color), to_region, self._drawn.scale)
+                brush.draw_marks(out, marks, partial(toned, color), to_region, self._scale)
             return out
 
         self._paint(polygons, (-1, ""), source, volume, shadow, soft)
@@ -177,12 +180,11 @@ class Canvas:
         """Paint a layer; ``source`` maps shade (h, w) and origin (2,) of a region to its colours."""
         volume, shadow, zoom = volume * self.look.rim, shadow * self.look.shadow, self.zoom
         points = self.frame.apply_all(polygons)
-        blur = max(3, int(soft * self.look.soft * self._drawn.scale) | 1)
+        blur = max(3, int(soft * self.look.soft * self._scale) | 1)
         pad = blur * zoom if shadow or volume else 2
-        x0, y0 = (int(v) // zoom * zoom for v in np.maximum(np.floor(points.min(0)) - pad, 0))
-        x1, y1 = (
-            int(v) + -int(v) % zoom for v in np.minimum(np.ceil(points.max(0)) + pad + 1, self._size)
-        )
+        x0, y0 = (max(math.floor(v) - pad, 0) // zoom * zoom for v in points.min(0).tolist())
+        x1, y1 = (math.ceil(v) + pad + zoom for v in points.max(0).tolist())
+        x1, y1 = min(x1, self.width) // zoom * zoom, min(y1, self.height) // zoom * zoom
         if x0 >= x1 or y0 >= y1:
             return
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
@@ -211,18 +213,14 @@ class Canvas:
     def _blurred(self, mask: np.ndarray, size: int, toward: int) -> np.ndarray:
         """A mask blurred and shifted away from the light (1) or towards it (-1)."""
         half = size // 2
-        x, y = (int(np.clip(half + toward * part * half * 0.6, 0, size - 1)) for part in self.light)
+        x, y = (int(min(max(half + toward * v * half * 0.6, 0), size - 1)) for v in self.light)
         return cv2.blur(mask, (size, size), anchor=(x, y))
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.width, self.height
 
     def _cloth(self, fabric: Fabric, part: Part, shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
         """A part's cloth with its marks and folds over a region, BGR."""
         grain = part.grain
         turn = np.array([[np.cos(grain), np.sin(grain)], [-np.sin(grain), np.cos(grain)]])
-        linear = turn @ np.linalg.inv(self._drawn.matrix[:, :2]) * TILE_PER_HEAD
+        linear = turn @ self._to_heads * TILE_PER_HEAD
         to_tile = np.hstack([linear, (linear @ (origin - self._drawn.matrix[:, 2]))[:, None]])
         strength = round(fabric.folds * 3)
         if self.look.creased:
@@ -241,11 +239,11 @@ class Canvas:
             return brush.plain(fabric.base, shade)
         if fabric.pattern == "plain":
             source = np.full((*shade.shape, 3), fabric.base, np.uint8)
-        elif self.zoom > 1 and _COARSE * self._drawn.scale < TILE_PER_HEAD:
+        elif self.zoom > 1 and _COARSE * self._scale < TILE_PER_HEAD:
             source = brush.lay(coarse_tile(fabric), to_tile / 2, shade.shape)
         else:
             source = brush.lay(tile(fabric), to_tile, shade.shape)
-        brush.draw_marks(source, marks, fabric.tone, to_region, self._drawn.scale)
+        brush.draw_marks(source, marks, fabric.tone, to_region, self._scale)
         return brush.shaded(source, shade, source)
 
     def _shade_seams(
@@ -258,13 +256,14 @@ class Canvas:
             dark = np.zeros_like(shade)
             tones = {tone: round(depth * factor) for tone, factor in SEAM_TONES.items()}
             to_color = {tone: (value, 0, 0) for tone, value in tones.items()}
-            brush.draw_marks(dark, seams, to_color.__getitem__, to_region, self._drawn.scale)
+            brush.draw_marks(dark, seams, to_color.__getitem__, to_region, self._scale)
             cv2.subtract(shade, dark, shade)
 
     def showing(self, garment: int) -> np.ndarray:
         """Where a garment is visible, at the image's resolution: bool."""
-        matches = [False, *(layer.key[0] == garment for layer in self.layers)]
-        return np.array(matches)[self.top[::OVERSAMPLING, ::OVERSAMPLING]]
+        matches = np.zeros(256, np.uint8)
+        matches[1 : len(self.layers) + 1] = [layer.key[0] == garment for layer in self.layers]
+        return cv2.LUT(np.ascontiguousarray(self.top[::OVERSAMPLING, ::OVERSAMPLING]), matches) > 0
 
     def painted(self, garment: int) -> np.ndarray:
         """Where a garment was painted, covered or not, at the image's resolution: uint8, 0 or 255."""

@@ -259,7 +259,7 @@ def tile(fabric: Fabric) -> np.ndarray:
         out = np.vstack([piece, piece[::-1]]).astype(np.float32)
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):
         out += 3.0 * grain
-    return np.tile(np.clip(out, 0, 255).astype(np.uint8), (2, 2, 1))
+    return cv2.repeat(np.clip(out, 0, 255, out=out).astype(np.uint8), 2, 2)
 
 
 @lru_cache(maxsize=16)

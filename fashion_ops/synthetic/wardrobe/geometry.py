@@ -116,7 +116,14 @@ def ellipse(
     center: np.ndarray | tuple, rx: float, ry: float, angle: float = 0, n: int = 28
 ) -> np.ndarray:
     """An ellipse as a polygon (n, 2); ``angle`` in radians, clockwise in the image."""
-    u = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    x, y = rx * np.cos(u), ry * np.sin(u)
+    across, down = _circle(n)
+    x, y = rx * across, ry * down
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([c * x - s * y, s * x + c * y], axis=1) + np.asarray(center)
+
+
+@lru_cache(maxsize=16)
+def _circle(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions x and y of ``n`` even points of the unit circle."""
+    u = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.cos(u), np.sin(u)
