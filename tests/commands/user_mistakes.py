@@ -68,6 +68,12 @@ USAGE = [
     ),
     Mistake("no models to serve", "serve --model none", "none", "name one, or models:/"),
     Mistake("unknown paper", "sheet --out a.pdf --paper A3", "'A3'", "'Letter'"),
+    Mistake(
+        "no photos beside the sheet",
+        "contact-sheet --out a.png --beside photos",
+        "--beside: photos is no folder",
+        "name a folder of photos",
+    ),
     Mistake("sheet as JPEG", "contact-sheet --out a.jpg", "a.jpg", "must end in .png"),
     Mistake("GPUs in words", "plan --gpus two", "two", "as in 1,8,64"),
     Mistake("unknown device", "plan --device B9000", "B9000", "known: H200"),

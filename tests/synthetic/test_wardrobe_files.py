@@ -1,5 +1,6 @@
 """The written wardrobe: DeepFashion2's layout and fields, the same bytes from any number of workers."""
 
+import hashlib
 import json
 from itertools import chain
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_an_empty_wardrobe_is_valid(tmp_path):
     folders = ("train/image", "train/annos", "validation/image", "validation/annos")
     assert all((ws.raw / f).is_dir() for f in folders)
     assert json.loads((ws.raw / "wardrobe.json").read_text())["splits"]["train"]["images"] == 0
+
+
+def test_the_first_edition_stays_what_it_was(raw):
+    """Annotations to the byte; means of the pixels within half a level, as codecs may round."""
+    folder, _ = raw
+    annotations = b"".join(p.read_bytes() for p in sorted(folder.glob("*/annos/*.json")))
+    assert hashlib.sha256(annotations).hexdigest()[:16] == "cd3d76b35e582846"
+    levels = [cv2.imread(str(p)).mean() for p in sorted(folder.glob("train/image/*.jpg"))[:6]]
+    np.testing.assert_allclose(levels, [154.45, 147.5, 164.87, 180.94, 142.23, 154.67], atol=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fashion_ops.catalog.sources.deepfashion2 import parse_labels
+from fashion_ops.synthetic.wardrobe import labels
 from fashion_ops.synthetic.wardrobe.canvas import Canvas, Frame
 from fashion_ops.synthetic.wardrobe.fabric import Fabric
 from fashion_ops.synthetic.wardrobe.garment import Mark, Part
@@ -100,6 +101,51 @@ def test_unlabelled_exactly_when_out_of_the_image(images):
         np.testing.assert_allclose(labels[~outside, :2], true[~outside], atol=0.51)
         cut += int(outside.sum())
     assert cut > 40
+
+
+def test_polygons_of_cut_garments_end_at_the_border(images):
+    """Sleeves, legs and panels: the labelled polygon covers what the true one covers of the image."""
+    compared = 0
+    for _, image, number, item in labelled(images):
+        height, width = image.pixels.shape[:2]
+        expected, drawn = (np.zeros((height, width), np.uint8) for _ in range(2))
+        for repeat in image.garments[number].repeats:
+            points = to_image(image.canvas.frame.apply(repeat))
+            cut = (points < 0).any() or (points > (width - 1, height - 1)).any()
+            if cut and np.abs(points).max() < 1000:
+                cv2.fillPoly(expected, [np.rint(points * 16).astype(np.int32)], (1,), shift=4)
+        if expected.sum() < 200:
+            continue
+        for polygon in item["segmentation"][1:]:
+            cv2.fillPoly(drawn, [np.array(polygon).reshape(-1, 1, 2)], (1,))
+        rim = cv2.dilate(drawn, np.ones((5, 5), np.uint8))  # corners are rounded and simplified
+        assert (expected & rim).sum() > 0.98 * expected.sum()
+        compared += 1
+    assert compared >= 4
+
+
+def test_a_polygon_is_clipped_as_worked_by_hand():
+    """A triangle across the right border of a 10 x 10 image, and one that lies beside it."""
+    size = np.array([10, 10])
+    clipped = labels.clip_polygon(np.array([(5.0, 2.0), (13.0, 6.0), (5.0, 6.0)]), size)
+    np.testing.assert_allclose(clipped, [(5, 2), (9, 4), (9, 6), (5, 6)])
+    assert len(labels.clip_polygon(np.array([(12.0, 2.0), (15.0, 2.0), (13.0, 5.0)]), size)) == 0
+
+
+def test_colours_at_half_the_resolution_equal_those_shrunk_by_half():
+    """A coat of cloth with a seam, painted at both resolutions: edges blend alike."""
+    outline = np.array([(-1.1, -0.9), (1.2, -1.0), (0.9, 1.3), (-0.8, 1.1)])
+    part = Part("shell", "body", (outline,), marks=())
+    cloth = Fabric("plain", ((90, 140, 190),) * 3, 0.3, 7, 1.0)
+    frame = Frame.of(40.0, 0.1, np.zeros(2), 128)
+    full = Canvas(np.full((128, 128, 3), 60, np.uint8), frame, (0.3, -0.6), Look(folds=0.5))
+    half = Canvas(np.full((64, 64, 3), 60, np.uint8), frame, (0.3, -0.6), Look(folds=0.5), zoom=2)
+    for canvas in (full, half):
+        canvas.paint_part(part, cloth, 0)
+    np.testing.assert_array_equal(full.top, half.top)
+    shrunk = cv2.resize(full.pixels, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    difference = np.abs(shrunk - half.pixels)
+    assert difference.mean() < 1.5 and np.percentile(difference, 99) < 8
 
 
 def test_corners_of_a_skirt_laid_out_lie_on_its_outline(images):
