@@ -104,7 +104,8 @@ def measure(images: Iterable[tuple[tuple[int, int], list[tuple[np.ndarray, np.nd
             cut.append(min(x1, y1, width - 1 - x2, height - 1 - y2) < near)
             known = int((codes > 0).sum())
             landmarks, labelled = landmarks + len(codes), labelled + known
-            visible.append(int((codes == 2).sum()) / known)
+            if known:
+                visible.append(int((codes == 2).sum()) / known)
             boxes.append((x2 - x1) * (y2 - y1) / width / height)
     low, middle, high = (float(v) for v in np.percentile(boxes, [10, 50, 90]))
     return Shares(

@@ -103,6 +103,25 @@ def test_unlabelled_exactly_when_out_of_the_image(images):
     assert cut > 40
 
 
+def test_every_garment_that_shows_is_labelled(images, monkeypatch):
+    """Also one so near that none of its landmarks lies in the image: unlabelled, it would be background."""
+    for shot, image in images:
+        shows = [image.canvas.showing(k).mean() >= 0.006 for k in range(len(shot.garments))]
+        assert len(items(image.annotation)) == sum(shows)
+
+    def near(rng, setting, garments, shape):
+        middle = garments[-1].ordered()[0].mean(0)
+        corners = np.array([middle - 0.02, middle + 0.02])
+        return camera.frame_around(rng, "empty", corners, 1.0, shape)
+
+    monkeypatch.setattr(camera, "sample_frame", near)
+    shot = next(shot for shot, _ in images if shot.setting == "flat" and shot.garments[0][0] == 9)
+    (item,) = items(render.photograph(shot, SIZE).annotation)
+    assert not any(item["landmarks"]) and item["zoom_in"] == 3
+    height, width = render.photograph(shot, SIZE).pixels.shape[:2]
+    assert item["bounding_box"] == [0, 0, width - 1, height - 1]
+
+
 def test_polygons_of_cut_garments_end_at_the_border(images):
     """Sleeves, legs and panels: the labelled polygon covers what the true one covers of the image."""
     compared = 0

@@ -30,9 +30,9 @@ def label_item(
     style: int,
     viewpoint: int,
     *,
-    clip: bool = False,
+    exact: bool = False,
 ) -> dict[str, Any] | None:
-    """One item of the annotation, or None if too little of the garment is visible.
+    """One item of the annotation, or None if too little of the garment shows.
 
     Args:
         canvas: the finished painting.
@@ -40,8 +40,10 @@ def label_item(
         number: of the garment in the image.
         style: its style number in DeepFashion2's sense; 0 for a garment without a pair.
         viewpoint: ``NO_WEAR``, ``FRONTAL`` or ``SIDE_OR_BACK``.
-        clip: cut the polygons of sleeves, legs and panels at the image's border; the first edition,
-            whose garments are seldom cut, moves their points onto it.
+        exact: label also a garment of which fewer than two landmarks lie in the image, so that none
+            teaches a detector that it is background, and cut the polygons of sleeves, legs and panels
+            at the border. The first edition, whose garments are seldom cut, leaves such garments out
+            and moves the points of polygons onto the border.
     """
     size = np.array([canvas.width, canvas.height]) // OVERSAMPLING
     positions, parts = garment.ordered()
@@ -55,13 +57,13 @@ def label_item(
     showing = canvas.showing(number)
     painted = canvas.painted(number)
     area, whole = int(showing.sum()), int(cv2.countNonZero(painted))
-    if area < _MIN_VISIBLE * size.prod() or inside.sum() < _MIN_LANDMARKS:
+    if area < _MIN_VISIBLE * size.prod() or (inside.sum() < _MIN_LANDMARKS and not exact):
         return None
     box = box_around(showing, landmarks[inside, :2])
     share = (box[2] - box[0]) * (box[3] - box[1]) / size.prod()
     info = category(garment.style.category_id)
     return {
-        "segmentation": _polygons(canvas, garment, painted, size, clip),
+        "segmentation": _polygons(canvas, garment, painted, size, exact),
         "scale": 1 if share < 0.1 else 2 if share <= 0.4 else 3,
         "viewpoint": viewpoint,
         "zoom_in": _level(1 - inside.mean(), 0.08, 0.4),
@@ -81,9 +83,8 @@ def _level(share: float, medium: float, high: float) -> int:
 def box_around(showing: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Tight box (4,), x1, y1, x2, y2, around a mask (h, w) and landmarks (k, 2), all in pixels."""
     columns, rows = np.flatnonzero(showing.any(0)), np.flatnonzero(showing.any(1))
-    low = np.minimum((columns[0], rows[0]), landmarks.min(axis=0))
-    high = np.maximum((columns[-1], rows[-1]), landmarks.max(axis=0))
-    return np.concatenate([low, high]).astype(int)
+    points = np.vstack([landmarks, (columns[0], rows[0]), (columns[-1], rows[-1])])
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(int)
 
 
 def clip_polygon(points: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -110,14 +111,14 @@ def clip_polygon(points: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def _polygons(
-    canvas: Canvas, garment: Garment, painted: np.ndarray, size: np.ndarray, clip: bool
+    canvas: Canvas, garment: Garment, painted: np.ndarray, size: np.ndarray, exact: bool
 ) -> list[list[int]]:
     """Outline of the painted garment within the image, then its sleeves, legs or panels."""
     contours, _ = cv2.findContours(painted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     shapes = [max(contours, key=cv2.contourArea)]
     for repeat in garment.repeats:
         points = to_image(canvas.frame.apply(repeat))
-        if clip:
+        if exact:
             points = clip_polygon(points, size)
         points = np.clip(np.round(points), 0, size - 1)
         if len(points):

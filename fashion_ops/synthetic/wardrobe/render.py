@@ -176,9 +176,9 @@ def paint_arm(
 
 
 def annotate(
-    shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment], *, clip: bool = False
+    shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment], *, exact: bool = False
 ) -> dict[str, Any]:
-    """The annotation of a finished painting, as in DeepFashion2's files; ``clip`` as in ``labels``."""
+    """The annotation of a finished painting, as in DeepFashion2's files; ``exact`` as in ``labels``."""
     if shot.flat:
         viewpoint = labels.NO_WEAR
     elif figure.facing < 0 or figure.is_side:
@@ -188,7 +188,7 @@ def annotate(
     annotation: dict[str, Any] = {}
     for number, garment in enumerate(garments):
         style = shot.garments[number][2]
-        item = labels.label_item(canvas, garment, number, style, viewpoint, clip=clip)
+        item = labels.label_item(canvas, garment, number, style, viewpoint, exact=exact)
         if item is not None:
             annotation[f"item{len(annotation) + 1}"] = item
     return {**annotation, "source": shot.source, "pair_id": shot.pair_id}

@@ -46,7 +46,7 @@ def photograph(shot: Snapshot, size: int, photos: Photos = Photos()) -> Image:  
     canvas = Canvas(background, frame, light, _look(rng, shot), OVERSAMPLING)
     _paint(canvas, rng, shot, figure, garments)
     pixels = develop(rng, canvas.pixels, shot.source)
-    annotation = annotate(shot, canvas, figure, garments, clip=True)
+    annotation = annotate(shot, canvas, figure, garments, exact=True)
     return Image(pixels, annotation, canvas, figure, garments, sample_quality(rng, shot.source))
 
 
