@@ -104,7 +104,7 @@ def test_unlabelled_exactly_when_out_of_the_image(images):
 
 
 def test_every_garment_that_shows_is_labelled(images, monkeypatch):
-    """Also one so near that none of its landmarks lies in the image: unlabelled, it would be background."""
+    """Also one so near that no landmark lies in the image: without a label it would be background."""
     for shot, image in images:
         shows = [image.canvas.showing(k).mean() >= 0.006 for k in range(len(shot.garments))]
         assert len(items(image.annotation)) == sum(shows)

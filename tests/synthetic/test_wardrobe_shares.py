@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.wardrobe import Shares, labels_of, measure
-from fashion_ops.synthetic.wardrobe.worn.plan import plan
+from fashion_ops.synthetic.wardrobe.second.plan import plan
 from fashion_ops.taxonomy import category
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "samples" / "deepfashion2_demo"
