@@ -3,7 +3,7 @@
 Shades are uint8 images in which ``UNIT`` leaves a colour as it is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -15,6 +15,7 @@ from fashion_ops.synthetic.wardrobe.garment import Mark, Tone
 UNIT = 200
 _SHIFT = 4  # fractional bits of coordinates handed to OpenCV
 _LIMIT = 1 << 24
+ToPixels = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 _SHARES = (np.arange(256, dtype=np.float32) / 255)[None]
 
 
@@ -91,9 +92,9 @@ def blend(source: np.ndarray, covered: np.ndarray, region: np.ndarray) -> None:
 
 def draw_marks(
     target: np.ndarray,
-    marks: Iterable[Mark],
+    marks: Sequence[Mark],
     tone_of: Callable[[Tone], Color],
-    to_pixels: Callable[[np.ndarray], np.ndarray],
+    to_pixels: ToPixels,
     scale: float,
 ) -> None:
     """Draw seams, buttons and prints.
@@ -102,12 +103,12 @@ def draw_marks(
         target: uint8, BGR or one channel (which takes a colour's first value), changed in place.
         marks: in heads.
         tone_of: the colour of a tone.
-        to_pixels: from points (k, 2) in heads to pixels of ``target``.
+        to_pixels: from several arrays of points (k, 2) in heads to pixels of ``target``.
         scale: pixels to a head.
     """
-    for mark in marks:
+    for mark, placed in zip(marks, to_pixels([mark.points for mark in marks]), strict=True):
         tone = tone_of(mark.tone)
-        points = fixed(to_pixels(mark.points))
+        points = fixed(placed)
         width = max(1, round(mark.width * scale))
         if mark.kind == "line":
             cv2.polylines(target, [points], False, tone, width, cv2.LINE_AA, _SHIFT)

@@ -74,6 +74,16 @@ class Frame:
             return np.concatenate([self.apply(polygon) for polygon in polygons])
         return self.apply(np.concatenate(polygons))  # costs the bend once
 
+    def apply_each(self, lines: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """``apply`` on each of several arrays of points; a bend costs most by its number of calls."""
+        if self.bend is None or len(lines) < 2:
+            return [self.apply(line) for line in lines]
+        points, start, out = self.apply_all(lines), 0, []
+        for line in lines:
+            out.append(points[start : start + len(line)])
+            start += len(line)
+        return out
+
     def zoomed_out(self, factor: int) -> "Frame":
         """The same onto pixels ``factor`` times as large; the corner of the canvas stays."""
         matrix = self.matrix / factor
@@ -153,7 +163,7 @@ class Canvas:
         def source(shade: np.ndarray, origin: np.ndarray) -> np.ndarray:
             out = brush.plain(color, shade)
             if marks:
-                to_region = self._drawn.from_origin(origin).apply
+                to_region = self._drawn.from_origin(origin).apply_each
                 brush.draw_marks(out, marks, partial(toned, color), to_region, self._scale)
             return out
 
@@ -231,7 +241,7 @@ class Canvas:
         folds = brush.lay(folds, to_tile, shade.shape)
         weight = 0.8 * self.look.folds
         shade = cv2.addWeighted(shade, 0.62 if part.inside else 1, folds, weight, -weight * brush.UNIT)
-        to_region, marks = self._drawn.from_origin(origin).apply, part.marks
+        to_region, marks = self._drawn.from_origin(origin).apply_each, part.marks
         if self.look.seams is not None:
             self._shade_seams(shade, marks, to_region)
             marks = tuple(mark for mark in marks if mark.tone not in SEAM_TONES)
@@ -246,9 +256,7 @@ class Canvas:
         brush.draw_marks(source, marks, fabric.tone, to_region, self._scale)
         return brush.shaded(source, shade, source)
 
-    def _shade_seams(
-        self, shade: np.ndarray, marks: Sequence[Mark], to_region: Callable[[np.ndarray], np.ndarray]
-    ) -> None:
+    def _shade_seams(self, shade: np.ndarray, marks: Sequence[Mark], to_region: brush.ToPixels) -> None:
         """Darken ``shade`` (h, w) along the seams, whatever the pattern below them, in place."""
         seams = [mark for mark in marks if mark.tone in SEAM_TONES]
         depth = round((self.look.seams or 0.0) * brush.UNIT)
