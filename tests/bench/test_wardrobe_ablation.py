@@ -23,6 +23,7 @@ def given(tmp_path_factory) -> argparse.Namespace:
         images=26,
         garments=16,
         epochs=1,
+        crop=(64, 64),
         validation=4,
         size=64,
     )
