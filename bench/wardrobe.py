@@ -1,10 +1,11 @@
 """Speed of the wardrobe's second edition beside the first, and how its images compare with photographs.
 
-    python -m bench.wardrobe [--images 400] [--size 256] [--workers 2] [--photos FOLDER]
+    python -m bench.wardrobe [--images 400] [--size 256] [--workers 2] [--photos FOLDER] [--labels FILE]
 
 The editions take turns image by image in one process, which cancels what else the machine does; the
 ratio is that of their processor times. Then each draws a whole wardrobe with several processes. The
-last lines are shares of the labels: garments cut by the border, landmarks that are visible.
+last lines are shares of the labels: garments cut by the border, landmarks that are visible; also those
+of a COCO file of photographs, as DeepFashion2's converter writes it, if ``--labels`` names one.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import orjson
 
 from fashion_ops.params import Synthesize
 from fashion_ops.synthetic.wardrobe.generate import encode, generate
@@ -26,7 +28,10 @@ from fashion_ops.synthetic.wardrobe.render import Image, photograph
 from fashion_ops.synthetic.wardrobe.second import render as second
 from fashion_ops.synthetic.wardrobe.second.plan import Snapshot
 from fashion_ops.synthetic.wardrobe.second.plan import plan as second_plan
+from fashion_ops.taxonomy import category
 
+# shape (height, width) of an image, and of each garment the box and the landmarks' visibility codes
+Labels = tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]]
 _WARM_UP = 60  # images of each edition before the clock starts
 
 
@@ -89,7 +94,7 @@ class Shares:
     boxes: tuple[float, float, float]
 
 
-def measure(images: Iterable[tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]]]) -> Shares:
+def measure(images: Iterable[Labels]) -> Shares:
     """Measure labels of the wardrobe or of photographs.
 
     Args:
@@ -119,9 +124,7 @@ def measure(images: Iterable[tuple[tuple[int, int], list[tuple[np.ndarray, np.nd
     )
 
 
-def labels_of(
-    shots: Iterable[Shot], size: int
-) -> Iterator[tuple[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]]]:
+def labels_of(shots: Iterable[Shot], size: int) -> Iterator[Labels]:
     """Draw shots and yield what ``measure`` takes."""
     for shot in shots:
         image = draw(shot, size)
@@ -136,9 +139,23 @@ def labels_of(
         )
 
 
-def describe(label: str, shots: Iterable[Shot], size: int) -> None:
-    """Print shares of the labels of some shots."""
-    shares = measure(labels_of(shots, size))
+def labels_in(path: Path) -> Iterator[Labels]:
+    """Read a COCO file of DeepFashion2's converter and yield what ``measure`` takes."""
+    data = orjson.loads(path.read_bytes())
+    garments: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {i["id"]: [] for i in data["images"]}
+    for annotation in data["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        slots = category(annotation["category_id"]).slots
+        codes = np.array(annotation["keypoints"]).reshape(-1, 3)[slots, 2]
+        box = np.array([x, y, x + width, y + height])
+        garments[annotation["image_id"]].append((box, codes))
+    for image in data["images"]:
+        yield (image["height"], image["width"]), garments[image["id"]]
+
+
+def describe(label: str, images: Iterable[Labels]) -> None:
+    """Print shares of the labels of some images."""
+    shares = measure(images)
     print(
         f"{label}: {shares.garments} garments, {shares.cut:.2f} touch the border; of the landmarks "
         f"{shares.visible:.2f} visible, {shares.unlabelled:.2f} out of the image; "
@@ -154,6 +171,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--photos", help="folder for backgrounds and fabrics of edition 2")
+    parser.add_argument("--labels", type=Path, help="COCO file of photographs, to compare")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     found = find_photos(Path(), given.photos, "--photos")
@@ -166,8 +184,12 @@ def main() -> None:
     first = plan(0, "train", given.images, 0.35)
     other = second_plan(0, "train", given.images, 0.35)
     print("edition 2 shows", dict(Counter(shot.setting for shot in other)))
-    describe("edition 1", first, given.size)
-    describe("edition 2", other, given.size)
+    describe("edition 1", labels_of(first, given.size))
+    describe("edition 2", labels_of(other, given.size))
+    worn = [shot for shot in other if shot.setting == "worn"]
+    describe("edition 2, worn", labels_of(worn, given.size))
+    if given.labels:
+        describe(str(given.labels), labels_in(given.labels))
 
 
 if __name__ == "__main__":
