@@ -184,7 +184,7 @@ def test_the_second_edition_is_the_same_from_any_number_of_workers(photos, tmp_p
 
 
 def test_backgrounds_and_cloth_are_cut_from_the_users_photos(photos):
-    shots = [shot for shot in second_plan(0, "train", 30, 0.35) if shot.garments]
+    shots = [shot for shot in second_plan(0, "train", 40, 0.35) if shot.garments]
     paths = find_photos(photos, ".", "synthesize.backgrounds")
 
     def red_or_green(given: Photos, on_garment: bool) -> int:
