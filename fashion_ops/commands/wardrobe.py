@@ -17,7 +17,13 @@ def contact_sheet(
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
     seed: Annotated[int, typer.Option(help="Of the garments, poses and backgrounds.")] = 0,
     columns: Annotated[int, typer.Option(min=1, help="Images of each category.")] = 6,
-    size: Annotated[int, typer.Option(min=32, help="Side of an image on the page, pixels.")] = 144,
+    size: Annotated[
+        int, typer.Option(min=32, help="Longer side of an image on the page, pixels.")
+    ] = 144,
+    edition: Annotated[int, typer.Option(min=1, max=2, help="Of the wardrobe.")] = 1,
+    beside: Annotated[
+        str | None, typer.Option(help="A folder of photos, some of which are added to compare.")
+    ] = None,
 ) -> None:
     """Draw a page of the synthetic wardrobe: all categories, some images with their landmarks."""
     if out.suffix.lower() != ".png":
@@ -28,8 +34,10 @@ def contact_sheet(
 
     from fashion_ops.reports.contact_sheet import contact_sheet as draw
     from fashion_ops.reports.draw import encode_png
+    from fashion_ops.synthetic.wardrobe.photos import find_photos
 
-    page = encode_png(cv2.cvtColor(draw(seed, columns, size), cv2.COLOR_BGR2RGB))
+    drawn = draw(seed, columns, size, edition, find_photos(Path(), beside, "--beside"))
+    page = encode_png(cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB))
     try:
         write_whole(out, marked_png(page, PAGE.mark))
     except OSError as error:

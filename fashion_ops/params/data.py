@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fashion_ops.params.section import Section
 from fashion_ops.taxonomy.grouping import GroupingName
@@ -13,10 +13,26 @@ class Synthesize(Section):
 
     train: int = Field(default=3200, ge=0, description="images of the split; may be 0")
     validation: int = Field(default=520, ge=0, description="images of the split; may be 0")
-    size: int = Field(default=256, ge=64, description="side of the square images, pixels")
+    size: int = Field(default=256, ge=64, description="longer side of the images, pixels")
     imbalance: float = Field(
         default=0.35, ge=0, le=1, description="exponent on DeepFashion2's category counts; 0 is uniform"
     )
+    edition: Literal[1, 2] = Field(
+        default=1, description="1: clean square drawings; 2: framed, lit and cluttered as photos are"
+    )
+    backgrounds: str | None = Field(
+        default=None, description="folder of photos that edition 2 also cuts backgrounds from"
+    )
+    fabrics: str | None = Field(
+        default=None, description="folder of photos that edition 2 also cuts cloth from"
+    )
+
+    @model_validator(mode="after")
+    def _photos_are_for_the_second_edition(self) -> "Synthesize":
+        for key in ("backgrounds", "fabrics"):
+            if self.edition == 1 and getattr(self, key) is not None:
+                raise ValueError(f"edition 1 uses no photos: {key} must be null, or edition 2")
+        return self
 
 
 class Ingest(Section):

@@ -18,7 +18,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         SPLIT_images and SPLIT_garments: the numbers drawn for each split.
 
     Raises:
-        ValueError: ``ws.raw`` holds a data set that was not drawn here.
+        ValueError: ``ws.raw`` holds a data set that was not drawn here, or the user's photos for
+            backgrounds or fabrics are missing or cannot be read.
     """
     if ws.raw.is_dir() and any(ws.raw.iterdir()) and not (ws.raw / MANIFEST).is_file():
         raise ValueError(
@@ -29,7 +30,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     images: Counter[str] = Counter()
     garments: Counter[str] = Counter()
     with publish(ws.raw) as folder:
-        generated = generate(section, folder, seed=params.seed, workers=params.distributed.workers)
+        workers = params.distributed.workers
+        generated = generate(section, folder, seed=params.seed, workers=workers, root=ws.root)
         for split, items in progress.track(generated, "synthesize", section.train + section.validation):
             images[split] += 1
             garments[split] += items

@@ -1,15 +1,21 @@
 """The written wardrobe: DeepFashion2's layout and fields, the same bytes from any number of workers."""
 
+import hashlib
 import json
 from itertools import chain
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from fashion_ops.params import Params, Synthesize
 from fashion_ops.steps import synthesize
+from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
 from fashion_ops.synthetic.wardrobe.generate import generate
+from fashion_ops.synthetic.wardrobe.photos import Photos, find_photos
+from fashion_ops.synthetic.wardrobe.second.plan import plan as second_plan
+from fashion_ops.synthetic.wardrobe.second.render import photograph
 from fashion_ops.workspace import Workspace
 
 REAL = Path(__file__).parents[3] / "shared" / "samples" / "deepfashion2_raw" / "ann_example.json"
@@ -129,3 +135,78 @@ def test_an_empty_wardrobe_is_valid(tmp_path):
     folders = ("train/image", "train/annos", "validation/image", "validation/annos")
     assert all((ws.raw / f).is_dir() for f in folders)
     assert json.loads((ws.raw / "wardrobe.json").read_text())["splits"]["train"]["images"] == 0
+
+
+def test_the_first_edition_stays_what_it_was(raw):
+    """Annotations to the byte; means of the pixels within half a level, as codecs may round."""
+    folder, _ = raw
+    annotations = b"".join(p.read_bytes() for p in sorted(folder.glob("*/annos/*.json")))
+    assert hashlib.sha256(annotations).hexdigest()[:16] == "cd3d76b35e582846"
+    levels = [cv2.imread(str(p)).mean() for p in sorted(folder.glob("train/image/*.jpg"))[:6]]
+    np.testing.assert_allclose(levels, [154.45, 147.5, 164.87, 180.94, 142.23, 154.67], atol=0.5)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """A folder with a red and a green photo."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "more").mkdir()
+    for name, channel in (("a.jpg", 2), ("more/b.PNG", 1)):
+        image = np.full((60, 90, 3), 20, np.uint8)
+        image[..., channel] = 230
+        cv2.imwrite(str(folder / name), image)
+    return folder
+
+
+def second(folder: Path, workers: int = 1, **settings) -> dict[str, bytes]:
+    config = Synthesize(train=44, validation=4, size=64, edition=2, **settings)
+    list(generate(config, folder, seed=0, workers=workers))
+    return files(folder)
+
+
+def test_the_second_edition_is_the_same_from_any_number_of_workers(photos, tmp_path):
+    """With the user's photos: the bytes depend on what they show, not on where they lie."""
+    used = {"backgrounds": str(photos), "fabrics": str(photos)}
+    one, two = second(tmp_path / "1", **used), second(tmp_path / "2", workers=2, **used)
+    assert one == two
+    manifest = json.loads(one["wardrobe.json"])
+    assert manifest["edition"] == 2
+    assert manifest["backgrounds"]["photos"] == manifest["fabrics"]["photos"] == 2
+    counts = [
+        sum(key.startswith("item") for key in json.loads(data))
+        for name, data in one.items()
+        if name.startswith("train/annos/")
+    ]
+    assert 0 in counts and sum(counts) == manifest["splits"]["train"]["garments"]
+    shapes = {cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape[:2] for name, data in one.items()
+              if name.endswith(".jpg")}  # fmt: skip
+    assert len(shapes) > 2 and {max(shape) for shape in shapes} == {64}
+
+
+def test_backgrounds_and_cloth_are_cut_from_the_users_photos(photos):
+    shots = [shot for shot in second_plan(0, "train", 40, 0.35) if shot.garments]
+    paths = find_photos(photos, ".", "synthesize.backgrounds")
+
+    def red_or_green(given: Photos, on_garment: bool) -> int:
+        """Images with much of a photo's colour, where the garments are or where they are not."""
+        count = 0
+        for shot in shots:
+            canvas = photograph(shot, 64, given).canvas
+            where = (canvas.top[::OVERSAMPLING, ::OVERSAMPLING] > 0) == on_garment
+            hue, saturation, _ = cv2.split(cv2.cvtColor(canvas.pixels, cv2.COLOR_BGR2HSV))
+            colored = ((hue < 2) | (np.abs(hue.astype(int) - 60) < 2)) & (saturation > 180)
+            count += colored[where].mean() > 0.3 if where.any() else 0
+        return count
+
+    plain, cloth, behind = Photos(), Photos(fabrics=paths), Photos(backgrounds=paths)
+    assert red_or_green(behind, False) > red_or_green(plain, False) + 10
+    assert red_or_green(cloth, True) > red_or_green(plain, True) + 5
+
+
+def test_a_photo_that_cannot_be_read_is_named(photos, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no JPEG")
+    with pytest.raises(ValueError, match=r"broken.jpg: is no photo .* remove it"):
+        second(tmp_path / "raw", backgrounds=str(tmp_path / "photos"))
+    with pytest.raises(ValueError, match="edition 1 uses no photos: fabrics must be null"):
+        Synthesize(fabrics=str(photos))

@@ -129,7 +129,7 @@ def _strip(rng: np.random.Generator, image: Image, number: int, size: int) -> tu
 
 def _landmarks(image: Image, number: int, left: int, width: int) -> np.ndarray:
     canvas = image.canvas
-    height = canvas.side // OVERSAMPLING
+    height = canvas.height // OVERSAMPLING
     points, parts = fld_points(image.garments[number])
     on_canvas = canvas.frame.apply(points)
     xy = np.round(to_image(on_canvas)).astype(int) - (left, 0)
@@ -155,7 +155,7 @@ def _joints(image: Image, left: int, width: int) -> np.ndarray:
     """Code (0 inside, 1 outside the image), x, y of the joints; (0, 3) for a garment on a table."""
     if image.figure.flat:
         return np.zeros((0, 3), int)
-    height = image.canvas.side // OVERSAMPLING
+    height = image.canvas.height // OVERSAMPLING
     exact = to_image(image.canvas.frame.apply(joints(image.figure)))
     xy = np.round(exact).astype(int) - (left, 0)
     inside = ((xy >= 0) & (xy < (width, height))).all(axis=1, keepdims=True)

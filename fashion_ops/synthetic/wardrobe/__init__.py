@@ -8,9 +8,11 @@ The modules in the order in which an image is made:
 - ``garment``   parts and landmarks of a garment; ``tops``, ``outwear`` and ``bottoms`` sew the 13
   categories onto a figure (a dress is a long top) with ``sleeves`` and ``trim``;
 - ``canvas``    painting in layers, with a buffer of the topmost layer, by ``brush``;
+- ``look``      strengths of outlines, shading, folds and seams; ``textures`` creases and noise;
 - ``people``, ``head``, ``props`` and ``scene`` paint skin, hair, bags and occluders, rooms and light;
 - ``render``    one image from all of these; ``labels`` its annotation;
-- ``generate``  the whole data set, on several processes.
+- ``second``    the second edition, which looks like photographs; ``photos`` the user's own;
+- ``generate``  the whole data set in either edition, on several processes.
 
 ``fashion-ops contact-sheet`` draws a page of examples.
 

@@ -17,10 +17,12 @@ SIDES = ((LEFT, "left"), (RIGHT, "right"))
 SHOULDER_Y, ARMPIT_Y, WAIST_Y, HIP_Y, CROTCH_Y = 1.55, 2.05, 2.85, 3.6, 3.98
 UPPER_ARM, FOREARM = 1.22, 1.12
 KNEE_Y, ANKLE_Y = 5.4, 6.75
-_Y = [1.30, 1.55, 1.75, 2.05, 2.35, 2.85, 3.25, 3.60, 3.98, 4.30]
-_WIDTH = [0.60, 0.68, 0.65, 0.60, 0.58, 0.47, 0.57, 0.66, 0.66, 0.64]
-_WIDTH_FLAT = [0.60, 0.68, 0.66, 0.64, 0.63, 0.57, 0.60, 0.66, 0.68, 0.68]
-_DEPTH = [0.20, 0.24, 0.30, 0.36, 0.38, 0.29, 0.34, 0.40, 0.40, 0.38]
+_TILT_Y = np.array([1.4, WAIST_Y, HIP_Y])
+_SWAY_Y, _SWAY = np.array([1.6, WAIST_Y, HIP_Y, 7.0]), np.array([0, 0.45, 1.0, 0.55])
+_Y = np.array([1.30, 1.55, 1.75, 2.05, 2.35, 2.85, 3.25, 3.60, 3.98, 4.30])
+_WIDTH = np.array([0.60, 0.68, 0.65, 0.60, 0.58, 0.47, 0.57, 0.66, 0.66, 0.64])
+_WIDTH_FLAT = np.array([0.60, 0.68, 0.66, 0.64, 0.63, 0.57, 0.60, 0.66, 0.68, 0.68])
+_DEPTH = np.array([0.20, 0.24, 0.30, 0.36, 0.38, 0.29, 0.34, 0.40, 0.40, 0.38])
 
 # (share, name, upper arm angle, forearm angle): degrees from hanging down, outwards positive.
 _ARMS = (
@@ -56,6 +58,8 @@ class Figure:
     tilt: float = 0.0  # slope of the shoulder line
     flat: bool = False  # a garment lying on a surface: no depth, no body
     width: float = 1.0  # factor on the width of the body
+    lap: float = 1.0  # factor on the height between hips and knees; sitting shortens it
+    lean: float = 0.0  # sideways shift of the knees against the hips
     arms: dict[int, Arm] = field(default_factory=dict)
     legs: dict[int, np.ndarray] = field(default_factory=dict)  # hip, knee, ankle: (3, 2)
 
@@ -80,11 +84,20 @@ class Figure:
 
     def plane(self, x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
         """Positions (2,) or (k, 2) in the image plane after sway and tilt."""
-        slope = np.interp(y, [1.4, WAIST_Y, HIP_Y], [self.tilt, 0, -0.6 * self.tilt])
-        shift = np.interp(y, [1.6, WAIST_Y, HIP_Y, 7.0], [0, 0.45, 1.0, 0.55]) * self.sway
-        return np.stack(np.broadcast_arrays(x + shift, y + slope * x), axis=-1).astype(float)
+        slope = np.interp(y, _TILT_Y, [self.tilt, 0, -0.6 * self.tilt])
+        shift = np.interp(y, _SWAY_Y, _SWAY) * self.sway
+        if self.lap != 1.0 or self.lean:
+            shift = shift + np.interp(y, [HIP_Y, KNEE_Y, 7.0], [0, 1.0, 0.8]) * self.lean
+            knee = HIP_Y + (KNEE_Y - HIP_Y) * self.lap
+            y = np.interp(y, [0.0, HIP_Y, KNEE_Y, 8.0], [0.0, HIP_Y, knee, knee + 8.0 - KNEE_Y])
+        across, down = x + shift, y + slope * x
+        out = np.empty((*np.shape(across), 2))
+        out[..., 0], out[..., 1] = across, down
+        return out
 
-    def point(self, x: np.ndarray | float, y: np.ndarray | float, z: float = 0.0) -> np.ndarray:
+    def point(
+        self, x: np.ndarray | float, y: np.ndarray | float, z: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         """Positions in space projected onto the image plane, (2,) or (k, 2)."""
         depth = 0.0 if self.flat else z
         return self.plane(np.asarray(x) * np.cos(self.yaw) + depth * np.sin(self.yaw), y)

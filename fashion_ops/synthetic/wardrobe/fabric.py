@@ -10,6 +10,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from fashion_ops.synthetic.wardrobe import photos
+from fashion_ops.synthetic.wardrobe.textures import pink
+
 TILE = 256
 TILE_PER_HEAD = 64.0
 
@@ -77,6 +80,7 @@ class Fabric:
         repeat: length after which the pattern repeats, heads.
         seed: of the random parts of the pattern.
         folds: how strongly it creases, 0..1.
+        photo: path of the photo that ``pattern`` "photo" is cut from.
     """
 
     pattern: str
@@ -84,6 +88,7 @@ class Fabric:
     repeat: float
     seed: int
     folds: float
+    photo: str = ""
 
     @property
     def base(self) -> Color:
@@ -186,50 +191,81 @@ def _scatter(fabric: Fabric, rng: np.random.Generator, flower: bool) -> np.ndarr
     return cv2.resize(np.tile(block, (repeats, repeats, 1)), (TILE, TILE))
 
 
+@lru_cache(maxsize=24)
+def _shares(pattern: str, variant: int) -> np.ndarray:
+    """How much of the second colour each pixel has, 0..255, in three equal channels."""
+    if pattern == "heather":
+        share = 0.2 + 0.14 * noise(variant % 4, 0.8, 0.8)
+    elif pattern == "jeans":
+        share = 0.28 + 0.15 * noise(variant % 4, 0.7, 0.7) + 0.13 * noise(9 + variant % 3, 20, 12)
+    else:
+        share = 0.35 + 0.3 * pink(variant, 1.1, (1.0, 0.3, 3.0)[variant % 3])
+    channel = np.tile(np.clip(share * 255, 0, 255).astype(np.uint8), (2, 2))
+    return cv2.merge([channel] * 3)
+
+
 @lru_cache(maxsize=16)
 def tile(fabric: Fabric) -> np.ndarray:
     """The drawn cloth, two periods a side: BGR uint8 (2 * TILE, 2 * TILE, 3)."""
+    if fabric.pattern in ("heather", "jeans", "cloudy"):  # between two colours, by one look-up
+        base, second = np.array(fabric.base, np.float32), np.array(fabric.colors[1], np.float32)
+        steps = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
+        table = np.rint(base + (second - base) * steps).astype(np.uint8)
+        return cv2.LUT(_shares(fabric.pattern, fabric.seed % 6), table[None])
     rng = np.random.default_rng(fabric.seed)
-    base, second, third = (np.array(c, np.float32) for c in fabric.colors)
-    out = np.empty((TILE, TILE, 3), np.float32)
+    if fabric.pattern in ("dots", "floral"):
+        return cv2.repeat(_scatter(fabric, rng, flower=fabric.pattern == "floral"), 2, 2)
+    if fabric.pattern == "photo":
+        piece = cv2.resize(photos.cut(fabric.photo, rng, (0.08, 0.3)), (TILE // 2, TILE // 2))
+        piece = np.hstack([piece, piece[:, ::-1]])  # mirrored, it repeats without a seam
+        return cv2.repeat(np.vstack([piece, piece[::-1]]), 2, 2)
+    planes = np.clip(_woven(fabric), 0, 255).astype(np.uint8)
+    return cv2.repeat(cv2.merge(list(planes)), 2, 2)
+
+
+def _woven(fabric: Fabric) -> np.ndarray:
+    """Blue, green and red of a woven or printed cloth, float32 (3, TILE, TILE)."""
+    base, second, third = (np.array(c, np.float32)[:, None, None] for c in fabric.colors)
+    out = np.empty((3, TILE, TILE), np.float32)
     out[:] = base
-    period = fabric.repeat * TILE_PER_HEAD
-    x, y = _waves(period)
-    grain = noise(int(fabric.seed % 4), 0.8, 0.8)[..., None]
+    x, y = _waves(fabric.repeat * TILE_PER_HEAD)
+    grain = noise(int(fabric.seed % 4), 0.8, 0.8)
     name = fabric.pattern
     if name == "melange":
         out += (second - base) * np.clip(0.18 + 0.12 * grain, 0, 0.5)
     elif name == "denim":
-        out += (second - base) * np.clip(
-            0.25 + 0.16 * grain + 0.12 * noise(9, 20, 12)[..., None], 0, 0.8
-        )
+        out += (second - base) * np.clip(0.25 + 0.16 * grain + 0.12 * noise(9, 20, 12), 0, 0.8)
     elif name == "stripes":
-        out[y < 0.5] = second
+        np.copyto(out, second, where=y < 0.5)
     elif name == "breton":
-        out[y < 0.28] = second
+        np.copyto(out, second, where=y < 0.28)
     elif name == "pinstripe":
-        out[x < 0.14] = second
+        np.copyto(out, second, where=x < 0.14)
     elif name == "plaid":
         a, b = (x < 0.4).astype(np.float32), (y < 0.4).astype(np.float32)
-        out += (second - base) * (0.45 * a + 0.45 * b)[..., None]
-        out[((x > 0.66) & (x < 0.72)) | ((y > 0.66) & (y < 0.72))] = third
+        out += (second - base) * (0.45 * a + 0.45 * b)
+        np.copyto(out, third, where=((x > 0.66) & (x < 0.72)) | ((y > 0.66) & (y < 0.72)))
     elif name == "gingham":
-        out += (second - base) * (0.5 * (x < 0.5) + 0.5 * (y < 0.5))[..., None]
-    elif name in ("dots", "floral"):
-        out = _scatter(fabric, rng, flower=name == "floral").astype(np.float32)
+        out += (second - base) * (0.5 * (x < 0.5) + 0.5 * (y < 0.5))
     elif name == "knit":
         fine_x, fine_y = _waves(9)
         rows = np.abs(((fine_y + 0.5 * np.abs(fine_x - 0.5)) % 1.0) - 0.5)
-        out *= (0.82 + 0.36 * rows)[..., None]
+        out *= 0.82 + 0.36 * rows
     elif name == "marble":
-        field = noise(int(40 + fabric.seed % 3), 14, 14)[..., None]
+        field = noise(int(40 + fabric.seed % 3), 14, 14)
         out += (second - base) * np.clip(0.5 + field * 0.7, 0, 1)
     elif name == "leopard":
-        field = np.abs(noise(int(60 + fabric.seed % 3), 5, 5))
-        out[field < 0.45] = second
+        np.copyto(out, second, where=np.abs(noise(int(60 + fabric.seed % 3), 5, 5)) < 0.45)
     elif name == "geometric":
-        out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.34] = second
-        out[np.abs(x - 0.5) + np.abs(y - 0.5) < 0.14] = third
+        diamond = np.abs(x - 0.5) + np.abs(y - 0.5)
+        np.copyto(out, second, where=diamond < 0.34)
+        np.copyto(out, third, where=diamond < 0.14)
     if name in ("plain", "stripes", "breton", "plaid", "gingham"):
         out += 3.0 * grain
-    return np.tile(np.clip(out, 0, 255).astype(np.uint8), (2, 2, 1))
+    return out
+
+
+@lru_cache(maxsize=16)
+def coarse_tile(fabric: Fabric) -> np.ndarray:
+    """``tile`` at half its resolution, for cloth seen from afar: BGR uint8 (TILE, TILE, 3)."""
+    return cv2.resize(tile(fabric), (TILE, TILE), interpolation=cv2.INTER_AREA)

@@ -64,4 +64,4 @@ class Garment:
         names = category(self.style.category_id).landmark_names
         if extra := set(self.landmarks) - set(names):
             raise KeyError(f"{category(self.style.category_id).name} has no landmarks {sorted(extra)}")
-        return np.stack([self.landmarks[n] for n in names]), [self.landmark_parts[n] for n in names]
+        return np.array([self.landmarks[n] for n in names]), [self.landmark_parts[n] for n in names]

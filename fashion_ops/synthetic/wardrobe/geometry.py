@@ -1,9 +1,27 @@
 """Curves in the plane: smoothing, resampling, and limbs as a centre line with a width.
 
-Points are float arrays (k, 2).
+Points are float arrays (k, 2). An image has some hundred of these curves, each of few points, so what
+costs time here is the number of calls of NumPy.
 """
 
+from functools import lru_cache
+
 import numpy as np
+
+
+@lru_cache(maxsize=256)
+def _even(start: float, stop: float, count: int) -> np.ndarray:
+    """``count`` even steps, read only."""
+    out = np.linspace(start, stop, count)
+    out.flags.writeable = False
+    return out
+
+
+@lru_cache(maxsize=16)
+def _powers(per_span: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fractions of a span, (1, per_span, 1), their squares and cubes."""
+    t = (np.arange(per_span) / per_span)[None, :, None]
+    return t, t**2, t**3
 
 
 def xy(x: float, y: float) -> np.ndarray:
@@ -17,26 +35,32 @@ def curve(points: np.ndarray | list, per_span: int = 6) -> np.ndarray:
     if len(p) == 2:
         t = np.linspace(0, 1, per_span + 1)[:, None]
         return p[0] + (p[1] - p[0]) * t
-    p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
-    t = (np.arange(per_span) / per_span)[None, :, None]
-    a, b, c, d = (p[i : len(p) - 3 + i, None, :] for i in range(4))
+    q = np.empty((len(p) + 2, 2))
+    q[0], q[1:-1], q[-1] = 2 * p[0] - p[1], p, 2 * p[-1] - p[-2]
+    t, t2, t3 = _powers(per_span)
+    a, b, c, d = q[:-3, None], q[1:-2, None], q[2:-1, None], q[3:, None]
     spans = 0.5 * (
-        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+        2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t2 + (3 * b - a - 3 * c + d) * t3
     )
-    return np.vstack([spans.reshape(-1, 2), p[-2:-1]])
+    out = np.empty(((len(p) - 1) * per_span + 1, 2))
+    out[:-1], out[-1] = spans.reshape(-1, 2), p[-1]
+    return out
 
 
 def along(line: np.ndarray, fractions: float | np.ndarray | list) -> np.ndarray:
     """Points at these fractions (0..1) of a polyline's length; a scalar gives (2,), k give (k, 2)."""
-    steps = np.hypot(*np.diff(line, axis=0).T)
-    where = np.concatenate([[0.0], np.cumsum(steps)])
+    steps = line[1:] - line[:-1]
+    where = np.zeros(len(line))
+    np.cumsum(np.hypot(steps[:, 0], steps[:, 1]), out=where[1:])
     at = np.asarray(fractions) * where[-1]
-    return np.stack([np.interp(at, where, line[:, 0]), np.interp(at, where, line[:, 1])], axis=-1)
+    out = np.empty((*at.shape, 2))
+    out[..., 0], out[..., 1] = np.interp(at, where, line[:, 0]), np.interp(at, where, line[:, 1])
+    return out
 
 
 def cut(line: np.ndarray, start: float, stop: float, count: int = 12) -> np.ndarray:
     """The piece of a polyline between two fractions of its length, as ``count`` points."""
-    return along(line, np.linspace(start, stop, count))
+    return along(line, _even(start, stop, count))
 
 
 def at_height(contour: np.ndarray, y: float) -> np.ndarray:
@@ -46,9 +70,12 @@ def at_height(contour: np.ndarray, y: float) -> np.ndarray:
 
 def normals(line: np.ndarray) -> np.ndarray:
     """Unit normals (k, 2) of a polyline; a line going down (y grows) has normal (1, 0)."""
-    d = np.gradient(line, axis=0)
+    d = np.empty(line.shape)
+    d[0], d[1:-1], d[-1] = line[1] - line[0], (line[2:] - line[:-2]) / 2, line[-1] - line[-2]
     d /= np.maximum(np.hypot(d[:, 0], d[:, 1]), 1e-9)[:, None]
-    return np.stack([d[:, 1], -d[:, 0]], axis=1)
+    out = np.empty(line.shape)
+    out[:, 0], out[:, 1] = d[:, 1], -d[:, 0]
+    return out
 
 
 def limb(
@@ -72,8 +99,8 @@ def limb(
     Returns:
         Outer and inner contour, each (k, 2), from the root outwards.
     """
-    t = np.linspace(0, 1, len(line))
-    w = np.interp(t, np.linspace(0, 1, len(widths)), widths)[:, None]
+    t = _even(0, 1, len(line))
+    w = np.interp(t, _even(0, 1, len(widths)), widths)[:, None]
     n = side * normals(line)
     outer, inner = line + n * w, line - n * w
     fade = np.clip(1 - t / blend, 0, 1)
@@ -89,7 +116,14 @@ def ellipse(
     center: np.ndarray | tuple, rx: float, ry: float, angle: float = 0, n: int = 28
 ) -> np.ndarray:
     """An ellipse as a polygon (n, 2); ``angle`` in radians, clockwise in the image."""
-    u = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    x, y = rx * np.cos(u), ry * np.sin(u)
+    across, down = _circle(n)
+    x, y = rx * across, ry * down
     c, s = np.cos(angle), np.sin(angle)
     return np.stack([c * x - s * y, s * x + c * y], axis=1) + np.asarray(center)
+
+
+@lru_cache(maxsize=16)
+def _circle(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions x and y of ``n`` even points of the unit circle."""
+    u = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.cos(u), np.sin(u)

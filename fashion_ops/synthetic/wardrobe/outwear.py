@@ -97,7 +97,7 @@ def _panel(
     )
     ys = np.linspace(top_y, style.hem_y + style.hem_drop, 9)
     xs = side * np.linspace(style.gap, style.gap_hem, 9)
-    edge = np.stack([figure.front(x, y, style.ease) for x, y in zip(xs, ys, strict=True)])
+    edge = figure.point(xs, ys, figure.depth(ys) * 0.85 + style.ease)
     # The panel may not pass its own side seam when the figure turns away.
     out = figure.image_side(side)
     limit = np.interp(edge[:, 1], contour[:, 1], contour[:, 0]) - out * 0.05

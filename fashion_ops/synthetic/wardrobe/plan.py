@@ -15,7 +15,7 @@ MIN_SHARE = 0.026  # of all garments, for the rarest category
 TOPS, OUTWEAR, BOTTOMS, DRESSES = (1, 2, 5, 6), (3, 4), (7, 8, 9), (10, 11, 12, 13)
 _FLAT = 0.16  # share of pairs whose garment is laid out, not worn
 _FLAT_OUTWEAR = 0.25  # and of the remaining pairs led by outwear, which covers other garments
-_SPLITS = {"train": 0, "validation": 1}
+SPLITS = {"train": 0, "validation": 1}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def shares(imbalance: float) -> np.ndarray:
     return out
 
 
-class _Deal:
+class Deal:
     """Deals categories so that each keeps its share (13,)."""
 
     def __init__(self, share: np.ndarray) -> None:
@@ -98,8 +98,8 @@ def plan(seed: int, split: str, count: int, imbalance: float) -> list[Shot]:
         count: number of images.
         imbalance: see ``shares``.
     """
-    key = (seed, _SPLITS[split])
-    deal = _Deal(shares(imbalance))
+    key = (seed, SPLITS[split])
+    deal = Deal(shares(imbalance))
     shots: list[Shot] = []
     flats = 0.0
     for pair in range((count + 1) // 2):

@@ -26,11 +26,12 @@ class Image:
     """A finished image.
 
     Attributes:
-        pixels: BGR uint8 (size, size, 3).
+        pixels: BGR uint8 (h, w, 3).
         annotation: as in DeepFashion2's files.
         canvas: the painting, at ``OVERSAMPLING`` times the size.
         figure: the posed figure.
         garments: those of the shot, in its order.
+        quality: of the JPEG, 1..100.
     """
 
     pixels: np.ndarray
@@ -38,6 +39,7 @@ class Image:
     canvas: Canvas
     figure: Figure
     garments: list[Garment]
+    quality: int = 92
 
 
 def photograph(
@@ -71,7 +73,7 @@ def photograph(
         props.paint_foreground(canvas, rng, np.vstack([g.ordered()[0] for g in garments]))
     pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
     pixels = scene.develop(rng, pixels, shot.source)
-    annotation = _annotate(shot, canvas, figure, garments)
+    annotation = annotate(shot, canvas, figure, garments)
     return Image(pixels, annotation, canvas, figure, garments)
 
 
@@ -117,7 +119,8 @@ def _frame(rng: np.random.Generator, figure: Figure, garments: list[Garment], si
     return Frame.of(scale, roll, center, side)
 
 
-def _paint_parts(canvas: Canvas, garments: list[Garment], number: int, order: str) -> None:
+def paint_parts(canvas: Canvas, garments: list[Garment], number: int, order: str) -> None:
+    """Paint the parts of garment ``number`` that belong to a ``PaintOrder``."""
     garment = garments[number]
     for part in garment.parts:
         if part.order == order:
@@ -127,7 +130,7 @@ def _paint_parts(canvas: Canvas, garments: list[Garment], number: int, order: st
 def _paint_flat(canvas: Canvas, garments: list[Garment]) -> None:
     for number in range(len(garments)):
         for order in get_args(PaintOrder):
-            _paint_parts(canvas, garments, number, order)
+            paint_parts(canvas, garments, number, order)
 
 
 def _paint_worn(
@@ -138,18 +141,18 @@ def _paint_worn(
     head.paint_hair_behind(canvas, figure, person)
     for side, name in SIDES:
         if figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
+            paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     for number in reversed(numbers):
-        _paint_parts(canvas, garments, number, "behind")
+        paint_parts(canvas, garments, number, "behind")
     people.paint_body(canvas, figure, person)
     inside_out = list(numbers)
     if len(inside_out) > 1 and garments[1].style.tuck:
         inside_out[:2] = 1, 0
     for number in inside_out:
-        _paint_parts(canvas, garments, number, "body")
+        paint_parts(canvas, garments, number, "body")
     for side, name in SIDES:
         if not figure.arm_behind(side):
-            _paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
+            paint_arm(canvas, figure, person, garments, side, f"{name}_sleeve")
     head.paint_head(canvas, figure, person)
     if rng.random() < 0.14:
         props.paint_bag(canvas, figure, rng)
@@ -158,7 +161,7 @@ def _paint_worn(
             props.paint_in_hand(canvas, figure, side, rng)
 
 
-def _paint_arm(
+def paint_arm(
     canvas: Canvas,
     figure: Figure,
     person: people.Person,
@@ -166,12 +169,16 @@ def _paint_arm(
     side: int,
     order: str,
 ) -> None:
+    """Paint an arm, then the sleeves around it from the inside out."""
     people.paint_arm(canvas, figure, person, side, max(g.style.sleeve for g in garments))
     for number in range(len(garments)):
-        _paint_parts(canvas, garments, number, order)
+        paint_parts(canvas, garments, number, order)
 
 
-def _annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment]) -> dict[str, Any]:
+def annotate(
+    shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment], *, exact: bool = False
+) -> dict[str, Any]:
+    """The annotation of a finished painting, as in DeepFashion2's files; ``exact`` as in ``labels``."""
     if shot.flat:
         viewpoint = labels.NO_WEAR
     elif figure.facing < 0 or figure.is_side:
@@ -180,7 +187,8 @@ def _annotate(shot: Shot, canvas: Canvas, figure: Figure, garments: list[Garment
         viewpoint = labels.FRONTAL
     annotation: dict[str, Any] = {}
     for number, garment in enumerate(garments):
-        item = labels.label_item(canvas, garment, number, shot.garments[number][2], viewpoint)
+        style = shot.garments[number][2]
+        item = labels.label_item(canvas, garment, number, style, viewpoint, exact=exact)
         if item is not None:
             annotation[f"item{len(annotation) + 1}"] = item
     return {**annotation, "source": shot.source, "pair_id": shot.pair_id}

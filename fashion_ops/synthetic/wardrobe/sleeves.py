@@ -17,9 +17,7 @@ def shoulder_height(x: float) -> float:
 
 def strip(outer: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, ...]:
     """A limb as a chain of quadrilaterals: their union has no holes where a joint bends sharply."""
-    return tuple(
-        np.stack([outer[i], outer[i + 1], inner[i + 1], inner[i]]) for i in range(len(outer) - 1)
-    )
+    return tuple(np.stack([outer[:-1], outer[1:], inner[1:], inner[:-1]], axis=1))
 
 
 def add_sleeve(

@@ -69,11 +69,9 @@ def _necklines(style: Style, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
     if style.neck == "high":
         rows = y + 0.07 * bow
     depth = np.sqrt(1 - 0.9 * u**2)
-    front = np.stack([figure.point(x * a, r, 0.26 * d) for a, r, d in zip(u, rows, depth, strict=True)])
+    front = figure.point(x * u, rows, 0.26 * depth)
     dip = 0.07 * (1 - u**2)
-    back = np.stack(
-        [figure.point(x * a, y + r, -0.2 * d) for a, r, d in zip(u, dip, depth, strict=True)]
-    )
+    back = figure.point(x * u, y + dip, -0.2 * depth)
     front[[0, -1]] = back[[0, -1]] = (figure.point(-x, y), figure.point(x, y))
     return front, back
 
@@ -85,8 +83,8 @@ def _strap_necklines(style: Style, figure: Figure) -> tuple[np.ndarray, np.ndarr
     bow = 1 - np.abs(u) if style.neck == "v" else 1 - np.abs(u) ** 2.2
     rows = y + style.neck_depth * bow
     depth = float(np.mean(figure.depth(y)))
-    front = np.stack([figure.point(x * a, r, depth * 0.85) for a, r in zip(u, rows, strict=True)])
-    back = np.stack([figure.point(x * a, y + 0.1 * (1 - a * a), -depth * 0.85) for a in u])
+    front = figure.point(x * u, rows, depth * 0.85)
+    back = figure.point(x * u, y + 0.1 * (1 - u * u), -depth * 0.85)
     if figure.facing > 0:
         back[[0, -1]] = front[[0, -1]]
     else:

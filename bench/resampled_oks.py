@@ -1,0 +1,133 @@
+"""OKS of each garment, its mean over seeds with a bootstrap interval over photos; a table of arms.
+
+Photos are drawn with replacement (Efron & Tibshirani, An Introduction to the Bootstrap, 1993), the same
+ones for all arms, each with all its garments. Seeds are averaged before, so the interval shows what the
+choice of photos explains; the spread of the seeds stands beside it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fashion_ops.evaluation.oks import oks
+from fashion_ops.taxonomy import category, sigmas
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm: means over its seeds on the photos, and on each other set.
+
+    Attributes:
+        oks: mean over garments and seeds.
+        interval: of that mean, over photos.
+        std: standard deviation of the seeds' means; 0 for one seed.
+        gain: difference from the arm that all are compared with, and its paired interval.
+        ap: mean AP over the seeds.
+        others: mean OKS on each other set, by name.
+    """
+
+    oks: float
+    interval: tuple[float, float]
+    std: float
+    gain: tuple[float, float, float]
+    ap: float
+    others: dict[str, float]
+
+
+def garment_oks(garments: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
+    """OKS of each garment (N,) with the prediction in its own box.
+
+    Args:
+        garments: ``schemas.GARMENTS`` with labelled landmarks.
+        predictions: ``schemas.PREDICTIONS``, one row a garment, joined by garment_id.
+    """
+    found = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
+    out = []
+    for garment_id, category_id, box, landmarks in zip(
+        garments["garment_id"],
+        garments["category_id"],
+        garments["box"],
+        garments["landmarks"],
+        strict=True,
+    ):
+        width, height = np.subtract(box[2:], box[:2], dtype=float)
+        points = np.reshape(found[garment_id], (-1, 3))[:, :2]
+        own = sigmas()[category(int(category_id)).slots]
+        truth = np.reshape(landmarks, (-1, 3)).astype(float)
+        out.append(float(oks(points, truth, np.float64(width * height), own)))
+    return np.array(out)
+
+
+def resampled(
+    scores: dict[str, list[dict[str, Any]]], base: str, photos: str = "photos"
+) -> dict[str, Row]:
+    """Rows of the arms.
+
+    Args:
+        scores: of each arm, by seed: set -> AP, OKS, and of the photos ``garments`` (OKS) and
+            ``images`` (the photo of each).
+        base: the arm that the others are compared with.
+        photos: the set that is resampled.
+    """
+    images = scores[base][0][photos]["images"]
+    known, of_image = np.unique(images, return_inverse=True)
+    draws = np.random.default_rng(0).multinomial(
+        len(known), np.full(len(known), 1 / len(known)), RESAMPLES
+    )
+    weights = draws[:, of_image]  # (resamples, garments)
+    tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return weights @ values / weights.sum(1)
+
+    def interval(values: np.ndarray) -> tuple[float, float]:
+        low, high = np.percentile(means(values), tails)
+        return float(low), float(high)
+
+    of_arm = {n: np.array([s[photos]["garments"] for s in seeds]) for n, seeds in scores.items()}
+    rows = {}
+    for name, seeds in scores.items():
+        mean = of_arm[name].mean(0)
+        gap = mean - of_arm[base].mean(0)
+        rows[name] = Row(
+            oks=float(mean.mean()),
+            interval=interval(mean),
+            std=float(of_arm[name].mean(1).std(ddof=1)) if len(seeds) > 1 else 0.0,
+            gain=(float(gap.mean()), *interval(gap)),
+            ap=float(np.mean([s[photos]["AP"] for s in seeds])),
+            others={k: float(np.mean([s[k]["OKS"] for s in seeds])) for k in seeds[0] if k != photos},
+        )
+    return rows
+
+
+def write_table(rows: dict[str, Row], base: str) -> str:
+    """The rows as a Markdown table."""
+    others = list(rows[base].others)
+    head = [
+        "trained on",
+        "OKS, photos",
+        "95 % interval",
+        "std of seeds",
+        f"against {base}",
+        "AP, photos",
+    ]
+    head += [f"OKS, validation of {name}" for name in others]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, row in rows.items():
+        gain, low, high = row.gain
+        cells = [
+            name,
+            f"{row.oks:.3f}",
+            "{:.3f} to {:.3f}".format(*row.interval),
+            f"{row.std:.3f}",
+            "" if name == base else f"{gain:+.3f} ({low:+.3f} to {high:+.3f})",
+            f"{row.ap:.3f}",
+            *(f"{row.others[k]:.3f}" for k in others),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
