@@ -10,7 +10,6 @@ another thing of its own; so a photo must show the real one.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -25,7 +24,11 @@ _CARD_THICKNESS = 0.76  # mm
 _PAPER_STD, _CARD_STD = 0.001, 0.0007  # of the true size, a fraction
 _MOST_OFF, _MOST_SKEW = 0.045, 0.09  # of the proportion (its logarithm), of the cosine of the corners
 _LEAST_STEP = 24.0  # sum of RGB levels by which paper is brighter than what lies around it
-_WHITE, _COLOUR, _EVEN = 110, 0.3, 30  # least brightness; most saturation; grey levels around the median
+_WHITE, _COLOUR, _EVEN = (
+    110,
+    0.3,
+    30,
+)  # least brightness; most saturation; grey levels around the median
 _EVEN_SHARE = 0.85
 
 

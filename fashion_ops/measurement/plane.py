@@ -5,7 +5,8 @@ focal length. The points of the reference fit them by least squares, together wi
 without them: that photos are taken roughly from above, and the usual focal length. For a sheet this is
 as exact as a homography; for a card, which is small beside a garment, three times more exact
 (docs/results/sizes.md). A plane seen at a small angle has two poses that look alike (Collins and
-Bartoli, Infinitesimal plane-based pose estimation, IJCV 2014); both are fitted, the better one is taken.
+Bartoli, Infinitesimal plane-based pose estimation, IJCV 2014); both are fitted, and the better one
+is taken.
 """
 
 from dataclasses import dataclass
@@ -44,9 +45,7 @@ class Plane:
         return places + (self.camera[..., None, :2] - places) * share
 
 
-def fit_plane(
-    reference: Reference, lens: Lens, draws: Float[np.ndarray, "d 7"]
-) -> tuple[Plane, Plane]:
+def fit_plane(reference: Reference, lens: Lens, draws: Float[np.ndarray, "d 7"]) -> tuple[Plane, Plane]:
     """Fit the plane of a reference.
 
     Args:

@@ -72,13 +72,13 @@ def _candidates(image: UInt8[np.ndarray, "h w 3"]) -> list[Float[np.ndarray, "4 
         for level in np.linspace(low, high, count + 2)[1:-1]:
             mask = (channel > level).astype(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-            found += [quad for contour in contours if (quad := _four_sides(contour, mask.shape)) is not None]
+            found += [
+                quad for contour in contours if (quad := _four_sides(contour, mask.shape)) is not None
+            ]
     return found
 
 
-def _four_sides(
-    contour: np.ndarray, shape: tuple[int, ...]
-) -> Float[np.ndarray, "4 2"] | None:
+def _four_sides(contour: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "4 2"] | None:
     """The four sides around a contour; None if they are not its own, or reach the photo's border."""
     area = cv2.contourArea(contour)
     pixels = shape[0] * shape[1]
@@ -98,9 +98,7 @@ def _four_sides(
     return corners if ax * by > ay * bx else corners[::-1].copy()  # clockwise as one sees it
 
 
-def _is_same(
-    one: Float[np.ndarray, "4 2"], other: Float[np.ndarray, "4 2"], share: float
-) -> bool:
+def _is_same(one: Float[np.ndarray, "4 2"], other: Float[np.ndarray, "4 2"], share: float) -> bool:
     """Whether each corner of one is near a corner of the other, for its size."""
     apart = np.linalg.norm(one[:, None] - other[None], axis=-1).min(1)
     return bool(apart.max() < share * np.linalg.norm(one[0] - one[2]))

@@ -1,6 +1,6 @@
 """How the scale of photos is found: by which reference, with which lens and cloth."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ class Scaling:
     kind: ReferenceKind = "auto"
     pixels_per_cm: float | None = None
     lens: Lens | None = None
-    cloth: Cloth = Cloth()
+    cloth: Cloth = field(default_factory=Cloth)
 
     def __post_init__(self) -> None:
         value = self.pixels_per_cm
@@ -47,16 +47,14 @@ class Scaling:
         x, y = self.lens.matrix[:2, 2]
         if not (0.25 * width < x < 0.75 * width and 0.25 * height < y < 0.75 * height):
             raise ValueError(
-                f"the calibration has its centre at {x:.0f}, {y:.0f}, not near the middle of a photo of "
-                f"{width} x {height}; calibrate with photos of this size"
+                f"the calibration has its centre at {x:.0f}, {y:.0f}, not near the middle of a photo "
+                f"of {width} x {height}; calibrate with photos of this size"
             )
         return self.lens
 
     def find(self, image: UInt8[np.ndarray, "h w 3"], lens: Lens) -> Reference | None:
         """The reference in an RGB photo; None where it is not seen, or none is to be looked for."""
-        if self.pixels_per_cm is not None:
-            return Reference.by_hand(self.pixels_per_cm, image.shape[1], image.shape[0])
-        if self.kind == "none":
+        if self.kind == "none" or self.pixels_per_cm is not None:
             return None
         if self.kind == "card":
             return find_card(image, lens)

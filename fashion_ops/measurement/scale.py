@@ -5,7 +5,8 @@ Without a calibration the camera is taken for one with the principal point in th
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -47,6 +48,15 @@ class Reference:
         pixels = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
         name = f"{pixels_per_cm:g} pixels per cm, by hand"
         return cls(name, pixels, pixels * (10 / pixels_per_cm), None, BY_HAND_STD, 1e-3)
+
+    def enlarged(self, to_photo: Callable[[np.ndarray], np.ndarray], factor: float) -> "Reference":
+        """The reference of a reduced photo in pixels of the whole one."""
+        return replace(
+            self,
+            pixels=to_photo(self.pixels),
+            outline=to_photo(self.outline),
+            corner_std=self.corner_std * factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,10 @@ class Lens:
                 "finite ones, 3 x 3 and 4, 5, 8, 12 or 14"
             )
         return cls(matrix, distortion)
+
+    def reduced(self, factor: float) -> "Lens":
+        """The lens in pixels of a photo that is reduced by a factor."""
+        return replace(self, matrix=np.diag([1 / factor, 1 / factor, 1]) @ self.matrix)
 
     def straighten(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Pixels as a lens with this matrix and no distortion would show them."""

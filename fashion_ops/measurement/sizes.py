@@ -2,7 +2,8 @@
 
 An interval is 1.96 standard deviations to both sides. They come from 200 draws: each landmark moves
 by its own deviation, the plane by that which the corners of the reference and the lens leave it, the
-height of the cloth and the size of the reference by theirs. The draws are the same for the same garment.
+height of the cloth and the size of the reference by theirs. The draws are the same for the same
+garment.
 
 A size is *shown* if half its interval is at most 3 cm and a quarter of the size, and no landmark of it
 is occluded. Three centimetres are what a mean error of 1.27 cm needs, the best published one of a
@@ -27,7 +28,7 @@ _DRAWS = 200
 _SHOWN_CM, _SHOWN_SHARE, _SHOWN_SHARE_PX = 3.0, 0.25, 0.1  # largest half of an interval
 # The root mean square error of a landmark with score 1, over the root of the area of the garment's box,
 # of the demo's models on garments that lie flat; one of a lower score is as many times farther off.
-_SURE_STD, _LEAST_SCORE = 0.018, 0.1
+_SURE_STD, _LEAST_SCORE = 0.0165, 0.1
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,7 @@ class Size:
     @property
     def shown(self) -> bool:
         """Whether the size is exact enough to be shown."""
-        share, most = (
-            (_SHOWN_SHARE, _SHOWN_CM) if self.unit == "cm" else (_SHOWN_SHARE_PX, np.inf)
-        )
+        share, most = (_SHOWN_SHARE, _SHOWN_CM) if self.unit == "cm" else (_SHOWN_SHARE_PX, np.inf)
         return not self.occluded and self.reach <= min(share * self.value, most)
 
     def to_json(self) -> dict[str, Any]:
