@@ -25,6 +25,7 @@ from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.manifest import Identity
 from fashion_ops.inference.bulk.reading import Fetch, Fetched, PhotoReader
 from fashion_ops.inference.bulk.run import PHOTOS, Blocks, BulkRun, bulk_run
+from fashion_ops.measurement.references import Scaling
 from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
 
@@ -45,12 +46,14 @@ class Model:
         folder: where its files are.
         runtime: torch, onnx or openvino.
         min_score: lowest score of a garment, 0..1.
+        scaling: how sizes get their scale; None measures nothing.
     """
 
     name: str
     folder: Path
     runtime: Runtime
     min_score: float
+    scaling: Scaling | None = None
 
     def files(self) -> Files:
         """All files that the predictor reads, by relative path.
@@ -94,6 +97,7 @@ class LoadModels:
         device: of torch, see ``select_device``.
         threads: CPU threads of the other runtimes; 0 uses all cores.
         store: the actor that reads photos on the driver's disk; None where every process can.
+        scaling: how sizes get their scale; None measures nothing.
     """
 
     files: dict[str, np.ndarray]
@@ -103,6 +107,7 @@ class LoadModels:
     device: str
     threads: int = 0
     store: Any = None
+    scaling: Scaling | None = None
 
     def __call__(self) -> BlockPredictor:
         """Load them; raises as ``open_models``."""
@@ -112,7 +117,7 @@ class LoadModels:
             with named_after(self.origin, place):
                 predictor = open_models(place, self.runtime, self.device, self.threads)
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
-        return BlockPredictor(predictor, fetch, self.min_score, BATCH)
+        return BlockPredictor(predictor, fetch, self.min_score, BATCH, self.scaling)
 
 
 def open_models(folder: Path, runtime: Runtime, device: str, threads: int = 0) -> PhotoPredictor:
@@ -192,6 +197,7 @@ def predict_table(
             "photos at once": BATCH,
             "torch": version("torch"),
             "code of fashion_ops": code_digest()[:16],
+            **({"--reference": model.scaling.kind} if model.scaling else {}),
         },
     )
     with bulk_run(table, identity) as run:
@@ -202,6 +208,7 @@ def predict_table(
                 model.runtime,
                 model.min_score,
                 settings.device,
+                scaling=model.scaling,
             )
             compute = _computer(run, load, settings)
             with meter("predict", "photos", run.manifest.photos, run.done.photos) as advance:
@@ -241,7 +248,10 @@ def _computer(
         store = _start_store() if cluster else None
         make = replace(load, threads=settings.cpus_per_task, store=store)
         own = _with_gpus(settings, load.runtime)
-        return spare(blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True))
+        sized = load.scaling is not None
+        return spare(
+            blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True), sized=sized
+        )
 
     return compute
 
