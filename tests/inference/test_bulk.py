@@ -86,7 +86,7 @@ def test_sizes_are_extra_columns_of_photos_that_died_or_failed_too(tmp_path: Pat
     Image.fromarray(shot.photo).save(tmp_path / "a.jpg", quality=95)
     write_photos(tmp_path, 1)
     (tmp_path / "bad.jpg").write_text("no photo")
-    photos = [Listed(str(tmp_path / name)) for name in ("a.jpg", "000001.png", "bad.jpg", "dead.jpg")]
+    photos = [Listed(str(tmp_path / name)) for name in ("a.jpg", "000000.png", "bad.jpg", "dead.jpg")]
 
     class Known(MeanPredictor):
         """Finds the true landmarks in the large photo."""
