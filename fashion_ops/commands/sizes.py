@@ -164,9 +164,10 @@ def _measure_photo(
     """
     from fashion_ops.inference.measuring import measure_photo
     from fashion_ops.inference.predictor import load_photo
+    from fashion_ops.inference.second_look import find_twice
 
     photo = load_photo(path)
-    garments = predictor.predict(photo, min_score)
+    garments = find_twice(predictor.predict_many, [photo], min_score)[0]
     try:
         measured = measure_photo(photo, garments, scaling)
     except ValueError as error:

@@ -135,7 +135,7 @@ def _anchors(line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where leaders from the left and from the right end: near the line's ends if it runs across."""
     span = np.ptp(line, axis=0)
     if span[0] < span[1]:
-        return _along(line, 0.5), _along(line, 0.5)
+        return _along(line, 0.64), _along(line, 0.64)
     one, other = _along(line, 0.12), _along(line, 0.88)
     return (one, other) if one[0] <= other[0] else (other, one)
 
@@ -177,7 +177,7 @@ def _page(
         for side in labels
     ]
     height, photo = canvas.shape[0], canvas.shape[1]
-    top = min((min(places) for places in columns if places), default=0) - 15 * unit
+    top = min((places[0] - 15 * unit for places in columns if places), default=0.0)
     above = max(0, round(-top))  # more labels than fit beside the photo
     page = np.full((above + height, widths[0] + photo + widths[1], 3), _PAPER, np.uint8)
     page[above:, widths[0] : widths[0] + photo] = canvas
@@ -204,7 +204,7 @@ def _page(
         x, y = _scaled(np.reshape(garment.box, (2, 2)), zoom)[0] + offset
         width = font.getlength(text) + 2 * pad
         x = float(np.clip(x, widths[0], max(widths[0], widths[0] + photo - width)))
-        y = float(np.clip(y - 30 * unit, above, above + height - 26 * unit))
+        y = float(np.clip(y - 44 * unit, above, above + height - 26 * unit))
         draw.rounded_rectangle((x, y, x + width, y + 26 * unit), 5 * unit, fill=_PAPER)
         draw.text((x + pad, y + 13 * unit), text, fill=_INK, font=font, anchor="lm")
     return np.array(image)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from fashion_ops.inference.measuring import measure_photo
 from fashion_ops.inference.predictor import Garment
+from fashion_ops.inference.second_look import crops_of, first_score, gathered
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.batching import Answer, Batcher
@@ -122,8 +123,10 @@ class Service:
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
         if good:
-            future = self.batcher.submit(good, photos.options.min_score)
-            answer = await asyncio.wrap_future(future)
+            if isinstance(photos.options, SizesRequest):
+                answer = await self._find_twice(good, photos.options.min_score)
+            else:
+                answer = await self._find(good, photos.options.min_score)
         found = iter(answer.garments if answer else [])
         results = []
         for number, photo in enumerate(decoded):
@@ -147,6 +150,28 @@ class Service:
             "photos": results,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    async def _find(self, photos: list[Photo], min_score: float) -> Answer:
+        """The garments of photos, all found by one version, in turns of as many as a batch has."""
+        while True:
+            most = self.limits.photos
+            turns = [photos[at : at + most] for at in range(0, len(photos), most)]
+            futures = [self.batcher.submit(turn, min_score) for turn in turns]
+            answers = [await asyncio.wrap_future(future) for future in futures]
+            if all(answer.served is answers[0].served for answer in answers):
+                return Answer(answers[0].served, [g for answer in answers for g in answer.garments])
+
+    async def _find_twice(self, photos: list[Photo], min_score: float) -> Answer:
+        """The garments of photos, found again in crops around them, see ``second_look``."""
+        first = await self._find(photos, first_score(min_score))
+        crops = crops_of(photos, first.garments)
+        if not crops:
+            return first
+        second = await self._find([crop for _, crop in crops], min_score)
+        garments = gathered(len(photos), crops, second.garments)
+        failed = [few is None for few in first.garments]
+        kept = [None if bad else few for bad, few in zip(failed, garments, strict=True)]
+        return Answer(second.served, kept)
 
     async def _of_photo(
         self, photo: Photo, garments: list[Garment], options: PhotosRequest

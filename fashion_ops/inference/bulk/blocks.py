@@ -18,6 +18,7 @@ from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.reading import Fetch, Fetched
 from fashion_ops.inference.bulk.results import PhotoResult, join_parts, part_bytes
 from fashion_ops.inference.measuring import measure_photo
+from fashion_ops.inference.second_look import find_twice
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo, refused_photo
 
@@ -133,7 +134,10 @@ class BlockPredictor:
         """Predict photos at once or, where the models raise, one by one to find which one it is."""
         photos = [photo for _, photo in batch]
         try:
-            garments = self.predictor.predict_many(photos, self.min_score)
+            if self.scaling is None:
+                garments = self.predictor.predict_many(photos, self.min_score)
+            else:
+                garments = find_twice(self.predictor.predict_many, photos, self.min_score)
             measured = [
                 self.scaling and measure_photo(photo, found, self.scaling)
                 for photo, found in zip(photos, garments, strict=True)
