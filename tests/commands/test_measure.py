@@ -1,4 +1,4 @@
-"""``fashion-ops measure`` as typed: files of each photo, the tables, pixels that say so, and failures."""
+"""``fashion-ops measure`` as typed: files of each photo, tables, pixels that say so, failures."""
 
 import csv
 import json
