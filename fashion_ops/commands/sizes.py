@@ -46,7 +46,7 @@ Reference = Annotated[
 PixelsPerCm = Annotated[
     float | None,
     typer.Option(
-        callback=lambda value: None if value is None else between(0, above=True)(value),
+        callback=lambda value: None if value is None else between(0.1, 1e4)(value),
         help="The scale by hand, in a photo taken straight from above, in place of a reference.",
     ),
 ]

@@ -52,7 +52,7 @@ class SizesRequest(PhotosRequest):
     """
 
     reference: ReferenceKind = "auto"
-    pixels_per_cm: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    pixels_per_cm: float | None = Field(default=None, ge=0.1, le=1e4, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _one_scale(self) -> "SizesRequest":

@@ -60,7 +60,7 @@ USAGE = [
     Mistake("tiny sheet", "contact-sheet --out a.png --size 3", "got", "greater than or equal to 32"),
     Mistake("marker sheet as PNG", "sheet --out a.png", "a.png", "must end in .pdf"),
     Mistake("two scales", "measure a.png --out o --pixels-per-cm 9 --reference card", "9", "leave out"),
-    Mistake("no scale", "measure a.png --out o --pixels-per-cm 0", "0", "above 0"),
+    Mistake("no scale", "measure a.png --out o --pixels-per-cm 0", "0", "from 0.1"),
     Mistake("unknown reference", "measure a.png --out o --reference ruler", "'ruler'", "'letter'"),
     Mistake(
         "calibration that is none",
