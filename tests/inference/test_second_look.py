@@ -1,11 +1,12 @@
-"""A second look: garments that are small in a photo are found again in crops, in pixels of the photo."""
+"""A second look: garments that are small in a photo are found again in crops around them."""
+
+from types import SimpleNamespace
 
 import numpy as np
 
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.inference.second_look import find_twice
 from fashion_ops.methods.centernet.deploy.photo import Photo
-from fashion_ops.methods.detection.sources import GarmentBox
 from fashion_ops.taxonomy import category
 
 WHITE = slice(100, 160), slice(300, 340)  # rows and columns of the garment
@@ -27,7 +28,8 @@ def find(photos, min_score):
         box = np.array([columns.min(), rows.min(), columns.max(), rows.max()], np.float32)
         score = (box[3] - box[1]) / photo.pixels.shape[0]
         points = np.tile([*box[:2], 1.0], (category("skirt").num_landmarks, 1))
-        garment = Garment.of(GarmentBox(box, float(score), 9), points, photo)
+        detection = SimpleNamespace(box=box, score=float(score), category_id=9)
+        garment = Garment.of(detection, points, photo)
         found.append([garment] if score >= min_score else [])
     return found
 
