@@ -22,7 +22,7 @@ _PROFILE = 0.5  # pixels between the samples of a line across a side
 _ENDS = 0.14  # of a side, at each end, that is not measured: corners are rounded, or bent
 _INLIERS, _MOST_OFF = 0.75, 1.2  # share of points that are at most so many pixels off their line
 _LEAST_CONTRAST, _LEAST_SLOPE = 12.0, 0.7  # levels; levels a sample, which soft edges have
-_BIAS_STD = 0.15  # pixels, of a side as a whole: light and lens move an edge
+_BIAS_STD = 0.25  # pixels, of a side as a whole: light and lens move an edge
 
 
 @dataclass(frozen=True)
