@@ -32,6 +32,7 @@ for command in (
     serve.serve,
     scores.score,
     sizes.sheet,
+    sizes.measure,
     registry.promote,
     registry.rollback,
     registry.history,

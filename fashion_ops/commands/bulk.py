@@ -26,6 +26,7 @@ from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.manifest import Identity
 from fashion_ops.inference.bulk.reading import Fetch, Fetched, PhotoReader
 from fashion_ops.inference.bulk.run import PHOTOS, Blocks, BulkRun, bulk_run
+from fashion_ops.measurement.references import Scaling
 from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
 
@@ -46,12 +47,14 @@ class Model:
         folder: where its files are.
         runtime: torch, onnx or openvino.
         min_score: lowest score of a garment, 0..1.
+        scaling: how sizes get their scale; None measures nothing.
     """
 
     name: str
     folder: Path
     runtime: Runtime
     min_score: float
+    scaling: Scaling | None = None
 
     def files(self) -> Files:
         """All files that the predictor reads, by relative path.
@@ -96,6 +99,7 @@ class LoadModels:
         threads: CPU threads of the other runtimes; 0 uses all cores.
         store: the actor that reads photos on the driver's disk; None where every process can.
         keys: the driver's of S3 stores, for workers that have none.
+        scaling: how sizes get their scale; None measures nothing.
     """
 
     files: dict[str, np.ndarray]
@@ -106,6 +110,7 @@ class LoadModels:
     threads: int = 0
     store: Any = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    scaling: Scaling | None = None
 
     def __call__(self) -> BlockPredictor:
         """Load them; raises as ``open_models``."""
@@ -116,7 +121,7 @@ class LoadModels:
             with named_after(self.origin, place):
                 predictor = open_models(place, self.runtime, self.device, self.threads)
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
-        return BlockPredictor(predictor, fetch, self.min_score, BATCH)
+        return BlockPredictor(predictor, fetch, self.min_score, BATCH, self.scaling)
 
 
 def open_models(folder: Path, runtime: Runtime, device: str, threads: int = 0) -> PhotoPredictor:
@@ -196,6 +201,7 @@ def predict_table(
             "photos at once": BATCH,
             "torch": version("torch"),
             "code of fashion_ops": code_digest()[:16],
+            **({"--reference": model.scaling.kind} if model.scaling else {}),
         },
     )
     with bulk_run(table, identity) as run:
@@ -206,6 +212,7 @@ def predict_table(
                 model.runtime,
                 model.min_score,
                 settings.device,
+                scaling=model.scaling,
             )
             compute = _computer(run, load, settings)
             with meter("predict", "photos", run.manifest.photos, run.done.photos) as advance:
@@ -246,7 +253,10 @@ def _computer(
         keys = store_keys() if cluster else {}
         make = replace(load, threads=settings.cpus_per_task, store=store, keys=keys)
         own = _with_gpus(settings, load.runtime)
-        return spare(blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True))
+        sized = load.scaling is not None
+        return spare(
+            blocks, lambda b: map_blocks(b, make, own, step="predict", keep_lost=True), sized=sized
+        )
 
     return compute
 

@@ -59,6 +59,10 @@ def predict(
         float,
         typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
     ] = 0.3,
+    reference: Annotated[
+        Literal["auto", "sheet", "a4", "letter", "card", "none"] | None,
+        typer.Option(help="With --table: sizes of the garments too, by this reference, see `measure`."),
+    ] = None,
     runtime: Annotated[
         Literal["torch", "onnx", "openvino"],
         typer.Option(help="onnx and openvino run an exported folder, on the CPU."),
@@ -77,6 +81,11 @@ def predict(
         raise ValueError("predict: name either --out FOLDER (a few photos) or --table FOLDER (many)")
     if coco and table is None:
         raise ValueError("predict: --coco goes with --table FOLDER, not with --out")
+    if reference is not None and table is None:
+        raise ValueError(
+            f"predict: --reference {reference} goes with --table FOLDER; `fashion-ops measure` "
+            "measures a few photos"
+        )
     if device == "cuda" and runtime != "torch":
         raise ValueError(
             f"--device cuda: the runtime {runtime} runs on the CPU; leave it out or use --runtime torch"
@@ -89,7 +98,12 @@ def predict(
         from fashion_ops.files.outputs import check_above
 
         check_above(table)  # before the registry is asked
-        of = Model(model, find_models(model), runtime, min_score)
+        scaling = None
+        if reference is not None:
+            from fashion_ops.measurement.references import Scaling
+
+            scaling = Scaling(reference)
+        of = Model(model, find_models(model), runtime, min_score, scaling)
         predict_table(photos, table, of, settings, coco=coco)
 
 

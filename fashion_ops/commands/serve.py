@@ -52,7 +52,7 @@ def serve(
         float, typer.Option(callback=between(0, above=True), help="That a request may take.")
     ] = 30.0,
 ) -> None:
-    """Answer HTTP requests with the garments of photos: POST /v1/garments; pages at /docs.
+    """Answer HTTP requests with garments (POST /v1/garments) and sizes (/v1/sizes); pages at /docs.
 
     The service follows the alias in the registry and switches between two requests. Where the variable
     FASHION_OPS_TOKEN is set, requests must carry it as a bearer token.

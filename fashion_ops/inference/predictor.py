@@ -45,10 +45,11 @@ class Garment:
     def of(cls, detection: GarmentBox, landmarks: np.ndarray, photo: Photo | None = None) -> "Garment":
         """Make a garment from a detection and its landmarks (n, 3) x, y, score.
 
-        They are in pixels of the whole photo or, if ``photo`` is given, of ``photo.pixels``.
+        They are in pixels of the whole photo or, if ``photo`` is given, of ``photo.pixels``, which may
+        be a part of it.
         """
         box = detection.box
-        if photo is not None and photo.factor > 1:
+        if photo is not None and (photo.factor > 1 or any(photo.shift)):
             box = photo.inside(box)
             landmarks = np.column_stack([photo.to_photo(landmarks[:, :2]), landmarks[:, 2:]])
         kind = category(detection.category_id)

@@ -1,14 +1,12 @@
-"""From pixels to centimetres on the plane on which a garment lies.
+"""What gives a photo its scale: a reference, whose points have known places, and the camera's lens.
 
-A reference has points of known place on the plane. They give the homography from pixels (Hartley and
-Zisserman, Multiple View Geometry, 2nd edition, chapter 4) and, with the camera's matrix, the place of
-the camera, which corrects for points that lie higher than the reference. Without a calibration the
-camera is taken for one with the principal point in the middle and a lens of 28 mm (on 36 mm): the
-correction is millimetres at most, and the lens changes it by some tenths of them.
+Without a calibration the camera is taken for one with the principal point in the middle and a lens of
+28 mm (on 36 mm), as phones have; ``plane`` lets the photo correct the focal length.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -16,31 +14,68 @@ import numpy as np
 from jaxtyping import Float
 
 _USUAL_LENS = 28 / 36  # focal length over the longer side of the image
+_USUAL_STD, _CALIBRATED_STD = 0.1, 0.003  # of the focal length, a fraction
 CORNER_STD = 0.3  # pixels, of a corner that OpenCV refined
+BY_HAND_STD = 0.01  # of a scale that somebody measured, a fraction
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Points ``pixels`` (k, 2) of a photo whose places ``mm`` (k, 2) on their plane are known."""
+    """Points ``pixels`` (k, 2) of a photo whose places ``mm`` (k, 2) on their plane are known.
+
+    Attributes:
+        name: for people.
+        pixels: see above.
+        mm: see above.
+        thickness: of what is seen, mm above the surface on which it and the garment lie; None where the
+            points are as high as the landmarks.
+        size_std: deviation of its true size, a fraction.
+        corner_std: deviation of ``pixels`` in each direction.
+        outline: (v, 2) pixels of its edge, to draw it; empty for none.
+    """
 
     name: str
     pixels: Float[np.ndarray, "k 2"]
     mm: Float[np.ndarray, "k 2"]
+    thickness: float | None = 0.1
+    size_std: float = 0.001
+    corner_std: float = CORNER_STD
+    outline: Float[np.ndarray, "v 2"] = field(default_factory=lambda: np.zeros((0, 2)))
+
+    @classmethod
+    def by_hand(cls, pixels_per_cm: float, width: int, height: int) -> "Reference":
+        """A scale that somebody measured on the garment, in a photo taken straight from above."""
+        pixels = np.array([(0, 0), (width, 0), (width, height), (0, height)], float)
+        name = f"{pixels_per_cm:g} pixels per cm, by hand"
+        return cls(name, pixels, pixels * (10 / pixels_per_cm), None, BY_HAND_STD, 1e-3)
+
+    def enlarged(self, to_photo: Callable[[np.ndarray], np.ndarray], factor: float) -> "Reference":
+        """The reference of a reduced photo in pixels of the whole one."""
+        return replace(
+            self,
+            pixels=to_photo(self.pixels),
+            outline=to_photo(self.outline),
+            corner_std=self.corner_std * factor,
+        )
 
 
 @dataclass(frozen=True)
 class Lens:
-    """A calibration as ``cv2.calibrateCamera`` returns it: matrix in pixels, distortion (d,)."""
+    """A calibration as ``cv2.calibrateCamera`` returns it: matrix in pixels, distortion (d,).
+
+    ``focal_std`` is the deviation of the focal length, a fraction.
+    """
 
     matrix: Float[np.ndarray, "3 3"]
     distortion: Float[np.ndarray, " d"]
+    focal_std: float = _CALIBRATED_STD
 
     @classmethod
     def usual(cls, width: int, height: int) -> "Lens":
         """The lens of a photo without a calibration."""
         focal = _USUAL_LENS * max(width, height)
         matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], float)
-        return cls(matrix, np.zeros(5))
+        return cls(matrix, np.zeros(5), _USUAL_STD)
 
     @classmethod
     def read(cls, path: Path) -> "Lens":
@@ -67,6 +102,10 @@ class Lens:
             )
         return cls(matrix, distortion)
 
+    def reduced(self, factor: float) -> "Lens":
+        """The lens in pixels of a photo that is reduced by a factor."""
+        return replace(self, matrix=np.diag([1 / factor, 1 / factor, 1]) @ self.matrix)
+
     def straighten(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         """Pixels as a lens with this matrix and no distortion would show them."""
         if not self.distortion.any() or len(pixels) == 0:
@@ -75,37 +114,3 @@ class Lens:
             pixels[:, None].astype(float), self.matrix, self.distortion, P=self.matrix
         )
         return np.asarray(points, float).reshape(-1, 2)
-
-
-@dataclass(frozen=True)
-class Plane:
-    """Pixels to mm on the plane: ``homography``, and the ``camera``'s place above it, mm."""
-
-    homography: Float[np.ndarray, "3 3"]
-    camera: Float[np.ndarray, " 3"]
-
-    @classmethod
-    def fit(cls, reference: Reference, lens: Lens) -> "Plane":
-        """Fit the plane of a reference.
-
-        Raises:
-            ValueError: its points give none: fewer than four, or on a line.
-        """
-        pixels = lens.straighten(reference.pixels)
-        found = cv2.findHomography(pixels, reference.mm)[0] if len(pixels) >= 4 else None
-        if found is None or not np.isfinite(found).all() or abs(np.linalg.det(found)) < 1e-12:
-            raise ValueError(f"{reference.name}: its corners give no plane; take another photo")
-        columns = np.linalg.inv(lens.matrix) @ np.linalg.inv(found)
-        columns /= np.sqrt(np.linalg.norm(columns[:, 0]) * np.linalg.norm(columns[:, 1]))
-        columns *= np.sign(columns[2, 2])  # the plane is in front of the camera
-        left, _, right = np.linalg.svd(
-            np.column_stack([columns[:, :2], np.cross(columns[:, 0], columns[:, 1])])
-        )
-        camera = -(left @ right).T @ columns[:, 2]
-        camera[2] = abs(camera[2])
-        return cls(np.asarray(found, float), camera)
-
-    def to_mm(self, pixels: Float[np.ndarray, "n 2"], height: float) -> Float[np.ndarray, "n 2"]:
-        """Places on the plane, mm, of straightened pixels that show points ``height`` mm above it."""
-        places = cv2.perspectiveTransform(pixels[:, None].astype(float), self.homography)[:, 0]
-        return places + (self.camera[:2] - places) * (height / self.camera[2])

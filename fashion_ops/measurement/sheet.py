@@ -107,5 +107,7 @@ def find_sheet(image: UInt8[np.ndarray, "h w 3"]) -> Reference | None:
         shared = sorted(known.keys() & seen.keys())
         if shared and (best is None or 4 * len(shared) > len(best.pixels)):
             pixels = np.concatenate([seen[n] for n in shared]).astype(float)
-            best = Reference(f"{paper} sheet", pixels, np.concatenate([known[n] for n in shared]))
+            hull = cv2.convexHull(pixels.astype(np.float32))[:, 0].astype(float)
+            mm = np.concatenate([known[n] for n in shared])
+            best = Reference(f"{paper} sheet with markers", pixels, mm, outline=hull)
     return best

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_ops import __version__
 from fashion_ops.registry.followed import is_signed
-from fashion_ops.serving.examples import GARMENTS_DOC
+from fashion_ops.serving.examples import GARMENTS_DOC, SIZES_DOC
 from fashion_ops.serving.limits import Refusal
 from fashion_ops.serving.observing import Metrics
 from fashion_ops.serving.service import Service
@@ -57,6 +57,14 @@ def create_app(service: Service) -> FastAPI:
     async def garments(request: Request) -> JSONResponse:
         """Find the garments of one or more photos, with named landmarks, in pixels of each photo."""
         return JSONResponse(await service.garments(request))
+
+    @app.post("/v1/sizes", dependencies=protected, **SIZES_DOC)
+    async def sizes(request: Request) -> JSONResponse:
+        """Measure the garments of one or more photos: cm with 95 % intervals, by a reference.
+
+        Where a photo shows no reference, its sizes are pixels (``unit``), and ``note`` says so.
+        """
+        return JSONResponse(await service.sizes(request))
 
     @app.post("/v1/champion", status_code=202, include_in_schema=False)
     async def champion(request: Request) -> Response:

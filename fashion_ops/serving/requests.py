@@ -1,7 +1,7 @@
 """From the body of a request to decoded photos, within the limits.
 
-A body is multipart/form-data with files ``photos``, or JSON with base64. No URL is fetched, and the
-names of files are not used.
+A body is multipart/form-data with files ``photos`` and the other fields as texts, or JSON with base64.
+No URL is fetched, and the names of files are not used.
 """
 
 import asyncio
@@ -13,14 +13,16 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Generic, TypeVar
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from fashion_ops.errors.failures import one_line
+from fashion_ops.measurement.references import ReferenceKind, Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced
 from fashion_ops.serving.limits import Limits, Refusal
 
@@ -41,16 +43,47 @@ class PhotosRequest(BaseModel):
     min_score: float = Field(default=0.3, ge=0, le=1)
 
 
+class SizesRequest(PhotosRequest):
+    """The JSON body for sizes.
+
+    Attributes:
+        reference: what gives the scale, see ``Scaling``.
+        pixels_per_cm: the scale by hand, in place of a reference.
+    """
+
+    reference: ReferenceKind = "auto"
+    pixels_per_cm: float | None = Field(default=None, ge=0.1, le=1e4, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> "SizesRequest":
+        if self.pixels_per_cm is not None and self.reference != "auto":
+            raise ValueError("pixels_per_cm is a scale by hand; leave out reference")
+        return self
+
+    @property
+    def scaling(self) -> Scaling:
+        """How the scale of its photos is found."""
+        return Scaling(self.reference, self.pixels_per_cm)
+
+
+R = TypeVar("R", bound=PhotosRequest)
+
+
 @dataclass(frozen=True)
-class Photos:
-    """The encoded photos of a request; None for one that is no base64."""
+class Photos(Generic[R]):
+    """The encoded photos of a request, None for one that is no base64, and its other fields."""
 
     data: list[bytes | None]
-    min_score: float
+    options: R
 
 
-async def read_photos(request: Request, limits: Limits) -> Photos:
+async def read_photos(request: Request, limits: Limits, schema: type[R]) -> Photos[R]:
     """Read the body of a request.
+
+    Args:
+        request: with its body unread.
+        limits: of the body.
+        schema: of the body.
 
     Raises:
         Refusal: it is too large, no such body, or has no photo.
@@ -61,10 +94,10 @@ async def read_photos(request: Request, limits: Limits) -> Photos:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "multipart/form-data":
-            photos = await _read_form(request, limits)
+            photos = await _read_form(request, limits, schema)
         elif kind == "application/json":
             body = b"".join([chunk async for chunk in _limited(request, limits)])
-            photos = _read_json(body)
+            photos = _read_json(body, schema)
         else:
             reason = "the body must be multipart/form-data or application/json"
             raise Refusal(415, "media_type", reason)
@@ -94,10 +127,10 @@ def _too_large(limits: Limits) -> Refusal:
     return Refusal(413, "body_too_large", f"the body is larger than {limits.body_mb:g} megabytes")
 
 
-async def _read_form(request: Request, limits: Limits) -> Photos:
-    """Read a multipart body: files ``photos`` and, if given, the field ``min_score``."""
+async def _read_form(request: Request, limits: Limits, schema: type[R]) -> Photos[R]:
+    """Read a multipart body: files ``photos``, and the other fields of the schema as texts."""
     parser = MultiPartParser(
-        request.headers, _limited(request, limits), max_files=limits.photos + 1, max_fields=4
+        request.headers, _limited(request, limits), max_files=limits.photos + 1, max_fields=8
     )
     try:
         form = await parser.parse()
@@ -111,33 +144,37 @@ async def _read_form(request: Request, limits: Limits) -> Photos:
     except Exception as error:  # the parser has several ways to fail at bytes of an enemy
         raise Refusal(400, "body", "no valid multipart body") from error
     try:
-        unknown = sorted({key for key in form if key not in ("photos", "min_score")})
-        if unknown:
-            raise Refusal(400, "body", "unknown field; there are photos and min_score")
+        if any(key not in schema.model_fields for key in form):
+            reason = f"unknown field; there are {', '.join(schema.model_fields)}"
+            raise Refusal(400, "body", reason)
         files = form.getlist("photos")
         data = [await file.read() for file in files if isinstance(file, UploadFile)]
         if len(data) < len(files) or not data:
             raise Refusal(400, "body", "photos must be one or more files")
-        text = form.get("min_score", "0.3")
+        texts = {key: str(form[key]) for key in form if key != "photos"}
     finally:
         await form.close()
     try:
-        min_score = PhotosRequest(photos=["-"], min_score=float(str(text))).min_score
-    except ValueError as error:
-        raise Refusal(400, "body", "min_score must be a number from 0 to 1") from error
-    return Photos([*data], min_score)
+        options = schema.model_validate({"photos": ["-"], **texts})
+    except ValidationError as error:
+        raise _invalid(error) from error
+    return Photos([*data], options)
 
 
-def _read_json(body: bytes) -> Photos:
+def _read_json(body: bytes, schema: type[R]) -> Photos[R]:
     """Read a JSON body."""
     try:
-        parsed = PhotosRequest.model_validate_json(body)
+        parsed = schema.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = one_line(f"{where}: {first['msg']}".removeprefix(": "))[:200]
-        raise Refusal(400, "body", reason) from error
-    return Photos([_base64(text) for text in parsed.photos], parsed.min_score)
+        raise _invalid(error) from error
+    return Photos([_base64(text) for text in parsed.photos], parsed)
+
+
+def _invalid(error: ValidationError) -> Refusal:
+    """The refusal of a body that does not fit its schema: the first field that does not, and why."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return Refusal(400, "body", one_line(f"{where}: {first['msg']}".removeprefix(": "))[:200])
 
 
 def _base64(text: str) -> bytes | None:

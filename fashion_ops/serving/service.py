@@ -5,6 +5,7 @@ after ``Limits.seconds``, whatever it waits for.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,27 @@ from typing import Any
 
 from starlette.requests import Request
 
+from fashion_ops.inference.measuring import measure_photo
+from fashion_ops.inference.predictor import Garment
+from fashion_ops.inference.second_look import crops_of, first_score, gathered
+from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.batching import Answer, Batcher
 from fashion_ops.serving.champion import FixedFolder, Follower
 from fashion_ops.serving.limits import Budget, Limits, Refusal
 from fashion_ops.serving.observing import Metrics
-from fashion_ops.serving.requests import Photos, decode_all, pixels_of, read_photos
+from fashion_ops.serving.requests import (
+    Photos,
+    PhotosRequest,
+    SizesRequest,
+    decode_all,
+    pixels_of,
+    read_photos,
+)
 
-_DECODERS = 2  # threads
+log = logging.getLogger(__name__)
+
+_DECODERS = 2  # threads, which also measure
 _BODIES = 8  # largest bodies in memory at once
 _PIXELS = 4  # largest photos decoded at once
 
@@ -67,7 +81,15 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
-        return await self._limited(lambda: self._predict(request))
+        return await self._limited(lambda: self._predict(request, PhotosRequest))
+
+    async def sizes(self, request: Request) -> dict[str, Any]:
+        """Answer ``POST /v1/sizes``.
+
+        Raises:
+            Refusal: the request is refused as a whole.
+        """
+        return await self._limited(lambda: self._predict(request, SizesRequest))
 
     async def _limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do the work of a request in a place of the service and within the time limit."""
@@ -81,11 +103,11 @@ class Service:
                 reason = f"no answer within {self.limits.seconds:g} seconds; try again later"
                 raise Refusal(503, "too_slow", reason) from error
 
-    async def _predict(self, request: Request) -> dict[str, Any]:
+    async def _predict(self, request: Request, schema: type[PhotosRequest]) -> dict[str, Any]:
         length = request.headers.get("content-length", "")
         known = int(length) if length.isdecimal() else self.limits.body_bytes
         with self.bytes.hold(min(known, self.limits.body_bytes)):
-            photos = await read_photos(request, self.limits)
+            photos = await read_photos(request, self.limits, schema)
             pixels = [pixels_of(data) for data in photos.data]
             total = sum(p for p in pixels if p <= self.limits.pixels)
             if total > self.pixels.total:
@@ -95,22 +117,26 @@ class Service:
             with self.pixels.hold(total):
                 return await self._answer(photos)
 
-    async def _answer(self, photos: Photos) -> dict[str, Any]:
+    async def _answer(self, photos: Photos[Any]) -> dict[str, Any]:
         start = time.perf_counter()
         decoded = await decode_all(photos.data, self.limits, self.decoders)
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
         if good:
-            future = self.batcher.submit(good, photos.min_score)
-            answer = await asyncio.wrap_future(future)
+            if isinstance(photos.options, SizesRequest):
+                answer = await self._find_twice(good, photos.options.min_score)
+            else:
+                answer = await self._find(good, photos.options.min_score)
         found = iter(answer.garments if answer else [])
         results = []
         for number, photo in enumerate(decoded):
             garments = next(found) if isinstance(photo, Photo) else None
             if isinstance(photo, Photo) and garments is not None:
-                size = {"width": photo.size[0], "height": photo.size[1]}
-                results.append({"photo": number, **size, "garments": [g.to_json() for g in garments]})
-                continue
+                photo_answer = await self._of_photo(photo, garments, photos.options)
+                if photo_answer is not None:
+                    size = {"width": photo.size[0], "height": photo.size[1]}
+                    results.append({"photo": number, **size, **photo_answer})
+                    continue
             refused = photo if isinstance(photo, Refusal) else Refusal(500, "photo", "it failed here")
             error = {"code": refused.code, "reason": refused.reason}
             results.append({"photo": number, "error": error})
@@ -124,3 +150,43 @@ class Service:
             "photos": results,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    async def _find(self, photos: list[Photo], min_score: float) -> Answer:
+        """The garments of photos, all found by one version, in turns of as many as a batch has."""
+        while True:
+            most = self.limits.photos
+            turns = [photos[at : at + most] for at in range(0, len(photos), most)]
+            futures = [self.batcher.submit(turn, min_score) for turn in turns]
+            answers = [await asyncio.wrap_future(future) for future in futures]
+            if all(answer.served is answers[0].served for answer in answers):
+                return Answer(answers[0].served, [g for answer in answers for g in answer.garments])
+
+    async def _find_twice(self, photos: list[Photo], min_score: float) -> Answer:
+        """The garments of photos, found again in crops around them, see ``second_look``."""
+        first = await self._find(photos, first_score(min_score))
+        crops = crops_of(photos, first.garments)
+        if not crops:
+            return first
+        second = await self._find([crop for _, crop in crops], min_score)
+        garments = gathered(len(photos), crops, second.garments)
+        failed = [few is None for few in first.garments]
+        kept = [None if bad else few for bad, few in zip(failed, garments, strict=True)]
+        return Answer(second.served, kept)
+
+    async def _of_photo(
+        self, photo: Photo, garments: list[Garment], options: PhotosRequest
+    ) -> dict[str, Any] | None:
+        """What the answer says of a photo: its garments, or their sizes; None if it failed."""
+        if not isinstance(options, SizesRequest):
+            return {"garments": [garment.to_json() for garment in garments]}
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.decoders, _measured, photo, garments, options.scaling)
+
+
+def _measured(photo: Photo, garments: list[Garment], scaling: Scaling) -> dict[str, Any] | None:
+    """The sizes of a photo's garments; None if it failed."""
+    try:
+        return measure_photo(photo, garments, scaling).to_json(garments)
+    except Exception:
+        log.exception("a photo cannot be measured")
+        return None

@@ -59,6 +59,23 @@ USAGE = [
     Mistake("unknown format", "export detector --format tflite", "tflite", "onnx"),
     Mistake("tiny sheet", "contact-sheet --out a.png --size 3", "got", "greater than or equal to 32"),
     Mistake("marker sheet as PNG", "sheet --out a.png", "a.png", "must end in .pdf"),
+    Mistake("two scales", "measure a.png --out o --pixels-per-cm 9 --reference card", "9", "leave out"),
+    Mistake("no scale", "measure a.png --out o --pixels-per-cm 0", "0", "from 0.1"),
+    Mistake("unknown reference", "measure a.png --out o --reference ruler", "'ruler'", "'letter'"),
+    Mistake(
+        "calibration that is none",
+        "measure a.png --out o --calibration c.json",
+        "c.json: not a calibration",
+        "as cv2.calibrateCamera returns them",
+        put("c.json", "{}"),
+    ),
+    Mistake(
+        "table of sizes that is another's",
+        "measure a.png --out .",
+        "sizes.csv: exists",
+        "write to another path",
+        put("sizes.csv", "size,price\n"),
+    ),
     Mistake("port too high", "serve --port 99999", "99999", "less than or equal to 65535"),
     Mistake(
         "webhook without its secret",
@@ -352,6 +369,13 @@ MODELS = [
 BULK = [
     Mistake("neither output", "predict a.png", "--out FOLDER", "--table FOLDER", photo),
     Mistake("both outputs", "predict a.png --out o --table t", "--out", "--table", photo),
+    Mistake(
+        "sizes of a few photos",
+        "predict a.png --out o --reference a4",
+        "--reference a4",
+        "`fashion-ops measure`",
+        photo,
+    ),
     Mistake("COCO of a few photos", "predict a.png --out o --coco", "--coco", "--table", photo),
     Mistake("a folder of photos", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
     Mistake("a glob", "predict *.png --out o", "*.png: is a glob", "--table FOLDER", photo),

@@ -22,18 +22,63 @@ import pytest
 from bulk_photos import MeanPredictor, predict_here, table, write_photos
 from PIL import Image
 
+from bench.flat_lay_photos import flat_lay
 from fashion_ops import progress
 from fashion_ops.catalog.quarantine import Reason
 from fashion_ops.commands import bulk
 from fashion_ops.files.outputs import OutputRefused
 from fashion_ops.inference.bulk import listing, manifest, reading, results
 from fashion_ops.inference.bulk.blocks import FAILED, KILLED, Block, BlockPredictor, Run, spare
+from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.results import Summary, write_coco
 from fashion_ops.inference.bulk.run import BulkRun
+from fashion_ops.inference.predictor import Garment
+from fashion_ops.measurement.points import points_of_measure
+from fashion_ops.measurement.references import Scaling
 from fashion_ops.params import Distributed
-from fashion_ops.taxonomy import CATEGORIES
+from fashion_ops.taxonomy import CATEGORIES, category
 
 KILLS = 10 if "FASHION_OPS_LONG" in os.environ else 2
+
+
+def test_sizes_are_extra_columns_of_photos_that_died_or_failed_too(tmp_path: Path) -> None:
+    shot = flat_lay(2, thing="A4")
+    Image.fromarray(shot.photo).save(tmp_path / "a.jpg", quality=95)
+    write_photos(tmp_path, 1)
+    (tmp_path / "bad.jpg").write_text("no photo")
+    photos = [Listed(str(tmp_path / name)) for name in ("a.jpg", "000000.png", "bad.jpg", "dead.jpg")]
+
+    class Known(MeanPredictor):
+        """Finds the true landmarks in the large photo."""
+
+        def predict_many(self, photos: Any, min_score: float) -> list[list[Garment]]:
+            names = category(shot.category).landmark_names
+            points = {n: (*map(float, p), 1.0) for n, p in zip(names, shot.pixels, strict=True)}
+            box = tuple(map(float, (*shot.pixels.min(0), *shot.pixels.max(0))))
+            found = super().predict_many(photos, min_score)
+            garment = Garment(shot.category, 0.9, box, points)
+            return [
+                [garment] if photo.size == (2400, 1800) else garments
+                for photo, garments in zip(photos, found, strict=True)
+            ]
+
+    predict = BlockPredictor(Known(), reading.PhotoReader(), 0.0, 8, Scaling())
+
+    def run(blocks: Any) -> Iterator[tuple[str, bytes | Exception]]:
+        for name, block in blocks:
+            dies = any(photo.uri.endswith("dead.jpg") for photo in block.photos)
+            yield name, RuntimeError("died") if dies else predict(block)
+
+    ((_, part),) = spare(iter([("0", Block(1, photos))]), run, sized=True)
+    (tmp_path / "part.parquet").write_bytes(part)
+    rows = pd.read_parquet(tmp_path / "part.parquet")
+    assert rows["reference"].to_list() == ["A4 paper", "", "", ""]
+    assert [len(sizes) for sizes in rows["sizes"]][2:] == [0, 0]
+    assert {size["unit"] for size in rows["sizes"][1]} == {"px"}
+    found = {size["name"]: size for size in rows["sizes"][0]}
+    for point in points_of_measure(shot.category):
+        assert found[point.name]["value"] == pytest.approx(float(point.length(shot.cm)), abs=0.5)
+        assert found[point.name]["unit"] == "cm" and found[point.name]["garment"] == 0
 
 
 def test_each_bad_photo_is_a_row_with_its_reason(

@@ -17,6 +17,9 @@ from fashion_ops.errors.failures import failure_line
 from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.reading import Fetch, Fetched
 from fashion_ops.inference.bulk.results import PhotoResult, join_parts, part_bytes
+from fashion_ops.inference.measuring import measure_photo
+from fashion_ops.inference.second_look import find_twice
+from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo, refused_photo
 
 if TYPE_CHECKING:
@@ -62,12 +65,14 @@ class BlockPredictor:
         fetch: returns the bytes of photos.
         min_score: garments with a lower score are left out.
         batch: most photos that go through the network at once.
+        scaling: how sizes get their scale; None measures nothing.
     """
 
     predictor: PhotoPredictor
     fetch: Fetch
     min_score: float
     batch: int
+    scaling: Scaling | None = None
 
     def __call__(self, block: Block) -> bytes:
         """Predict a block.
@@ -95,7 +100,8 @@ class BlockPredictor:
             raise RuntimeError(
                 f"{len(failed)} photos of {len(ordered)} failed alike: {failed[0].error}"
             )
-        return part_bytes(block.first_id, [photo.uri for photo in block.photos], ordered)
+        uris = [photo.uri for photo in block.photos]
+        return part_bytes(block.first_id, uris, ordered, sized=self.scaling is not None)
 
     def _fetched(self, photos: Sequence[Listed]) -> Iterator[Fetched]:
         """Yield the bytes of the photos; the next ones are fetched meanwhile."""
@@ -128,7 +134,14 @@ class BlockPredictor:
         """Predict photos at once or, where the models raise, one by one to find which one it is."""
         photos = [photo for _, photo in batch]
         try:
-            garments = self.predictor.predict_many(photos, self.min_score)
+            if self.scaling is None:
+                garments = self.predictor.predict_many(photos, self.min_score)
+            else:
+                garments = find_twice(self.predictor.predict_many, photos, self.min_score)
+            measured = [
+                self.scaling and measure_photo(photo, found, self.scaling)
+                for photo, found in zip(photos, garments, strict=True)
+            ]
         except Exception as error:
             if len(batch) > 1:
                 return {n: r for item in batch for n, r in self._predicted([item], block).items()}
@@ -136,8 +149,8 @@ class BlockPredictor:
             line = f"{block.photos[number].uri}: {failure_line(error)}"
             return {number: PhotoResult([], photo.size, FAILED, line)}
         return {
-            number: PhotoResult(found, photo.size)
-            for (number, photo), found in zip(batch, garments, strict=True)
+            number: PhotoResult(found, photo.size, measured=sizes)
+            for (number, photo), found, sizes in zip(batch, garments, measured, strict=True)
         }
 
 
@@ -145,13 +158,14 @@ Blocks = Iterator[tuple[str, Block]]
 Run = Callable[[Blocks], Iterator[tuple[str, bytes | Exception]]]
 
 
-def spare(blocks: Blocks, run: Run) -> Iterator[tuple[str, bytes]]:
+def spare(blocks: Blocks, run: Run, *, sized: bool = False) -> Iterator[tuple[str, bytes]]:
     """Compute blocks, and the photos of those that kill their process one by one to find which do.
 
     Args:
         blocks: (name, block).
         run: maps them to (name, bytes of the part), in any order; to (name, error) where a block has
             killed its process too often.
+        sized: whether the parts have columns of sizes.
 
     Yields:
         (name, bytes of the part) of every block once. A photo that kills has a row that says so.
@@ -186,7 +200,7 @@ def spare(blocks: Blocks, run: Run) -> Iterator[tuple[str, bytes]]:
         name = single.partition("/")[0]
         names = [f"{name}/{number}" for number in range(len(lost[name].photos))]
         if all(n in done for n in names):
-            yield name, _joined(lost[name], [done.pop(n) for n in names])
+            yield name, _joined(lost[name], [done.pop(n) for n in names], sized)
 
 
 def _singles(blocks: dict[str, Block]) -> Blocks:
@@ -196,7 +210,7 @@ def _singles(blocks: dict[str, Block]) -> Blocks:
             yield f"{name}/{number}", Block(block.first_id + number, [photo])
 
 
-def _joined(block: Block, results: list[bytes | Exception]) -> bytes:
+def _joined(block: Block, results: list[bytes | Exception], sized: bool) -> bytes:
     """The part of a block from those of its photos; raises as ``spare``."""
     errors = [result for result in results if isinstance(result, Exception)]
     if len(errors) == len(results) > 1:
@@ -206,6 +220,6 @@ def _joined(block: Block, results: list[bytes | Exception]) -> bytes:
         if isinstance(result, Exception):
             line = f"{photo.uri}: its process died each time; see Ray's log of the worker"
             killed = PhotoResult([], reason=KILLED, error=line)
-            result = part_bytes(block.first_id + number, [photo.uri], [killed])
+            result = part_bytes(block.first_id + number, [photo.uri], [killed], sized=sized)
         parts.append(result)
     return join_parts(parts)

@@ -21,6 +21,7 @@ from fashion_ops.files.publishing import temporary
 from fashion_ops.taxonomy import NUM_LANDMARKS, category
 
 if TYPE_CHECKING:
+    from fashion_ops.inference.measuring import Measured
     from fashion_ops.inference.predictor import Garment
 
 PART = "part-{:06d}.parquet"
@@ -47,6 +48,19 @@ PHOTOS = pa.schema(
         "garments": pa.list_(GARMENT),  # best first
     }
 )
+SIZE = pa.struct(
+    {
+        "garment": pa.int16(),  # its place in ``garments``, from 0
+        "name": pa.string(),
+        "unit": pa.string(),  # cm, or px without a reference
+        "value": pa.float32(),
+        "low": pa.float32(),  # of the 95 % interval
+        "high": pa.float32(),
+        "shown": pa.bool_(),  # whether it is exact enough
+        "occluded": pa.list_(pa.string()),  # landmarks that are not to be relied on
+    }
+)
+SIZES = (pa.field("reference", pa.string()), pa.field("sizes", pa.list_(SIZE)))  # extra columns
 
 
 @dataclass(frozen=True)
@@ -58,21 +72,26 @@ class PhotoResult:
         size: width and height of the upright photo; zeros if it was not decoded.
         reason: "" or one of a few texts.
         error: "" or a line for the reader.
+        measured: sizes of the garments; None where none were asked for, or the photo failed.
     """
 
     garments: "list[Garment]"
     size: tuple[int, int] = (0, 0)
     reason: str = ""
     error: str = ""
+    measured: "Measured | None" = None
 
 
-def part_bytes(first_id: int, uris: list[str], results: list[PhotoResult]) -> bytes:
+def part_bytes(
+    first_id: int, uris: list[str], results: list[PhotoResult], *, sized: bool = False
+) -> bytes:
     """Write a block's part file.
 
     Args:
         first_id: ``image_id`` of the first photo.
         uris: of the photos.
         results: of the photos.
+        sized: whether the file has the columns ``SIZES``.
 
     Returns:
         The bytes of the file.
@@ -86,8 +105,14 @@ def part_bytes(first_id: int, uris: list[str], results: list[PhotoResult]) -> by
         "height": [r.size[1] for r in results],
         "garments": [[_garment(g) for g in r.garments] for r in results],
     }
+    schema = PHOTOS
+    if sized:
+        schema = pa.schema([*PHOTOS, *SIZES])
+        references = [r.measured.reference if r.measured else None for r in results]
+        columns["reference"] = [reference.name if reference else "" for reference in references]
+        columns["sizes"] = [_sizes(r.measured) if r.measured else [] for r in results]
     reasons = Counter(r.reason for r in results if r.reason)
-    return _written(pa.table(columns, PHOTOS), sum(len(r.garments) for r in results), reasons)
+    return _written(pa.table(columns, schema), sum(len(r.garments) for r in results), reasons)
 
 
 def join_parts(parts: list[bytes]) -> bytes:
@@ -116,6 +141,24 @@ def _garment(garment: "Garment") -> dict[str, Any]:
         "box": list(garment.box),
         "landmarks": [value for point in garment.landmarks.values() for value in point],
     }
+
+
+def _sizes(measured: "Measured") -> list[dict[str, Any]]:
+    """The sizes of a photo as values of ``SIZE``."""
+    return [
+        {
+            "garment": number,
+            "name": size.name,
+            "unit": size.unit,
+            "value": size.value,
+            "low": size.low,
+            "high": size.high,
+            "shown": size.shown,
+            "occluded": list(size.occluded),
+        }
+        for number, sizes in enumerate(measured.sizes)
+        for size in sizes
+    ]
 
 
 @dataclass
