@@ -52,7 +52,7 @@ def write_batch(photos: Iterable[AnnotatedPhoto | Refusal], target: Path) -> Bat
         OSError: a file cannot be read or written.
     """
     totals, taken = BatchTotals(), _taken(photos)
-    totals.notes = [f"not used: {row.file}: {row.value}" for row in taken.unused]
+    totals.notes = [f"{row.file}: {row.value}" for row in taken.unused]
     with publish(target) as fresh:
         for split in dict.fromkeys(photo.split for photo in taken.photos):
             of_split = [photo for photo in taken.photos if photo.split == split]

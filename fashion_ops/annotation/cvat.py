@@ -23,7 +23,7 @@ from defusedxml.ElementTree import ParseError, iterparse
 from pydantic import BaseModel
 
 from fashion_ops.annotation.cvat_labels import BOX, OUTLINE, PHOTO, labels_element, labels_json
-from fashion_ops.annotation.files import Export, file_names, size_of
+from fashion_ops.annotation.files import Export, file_names
 from fashion_ops.annotation.losses import Feature
 from fashion_ops.annotation.photos import (
     GRADES,
@@ -33,16 +33,18 @@ from fashion_ops.annotation.photos import (
     category_of,
     find,
     landmark_index,
+    noted,
     parsed,
     points_of,
     told,
-    unused,
     write_photo,
 )
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import Item, Labels, split_of
 
 LOST = frozenset((Feature.SCORE, Feature.LANDMARK_SCORE))
+_NO_BOX = "skeletons have no rectangle in their group; their box is that around their points"
 _FRAME = "frame_{:06d}"
 _SHAPES = ("skeleton", "box", "polygon", "polyline", "points", "mask", "cuboid", "ellipse", "tag")
 
@@ -112,7 +114,7 @@ def read(export: Export) -> Read:
             yield _photo(export, file, _frame_name(export, frame), "", frames.size, shapes, extra)
         yield from rows
         rows.clear()
-    yield from (unused(file, f"{count} shapes {what}") for what, count in extra.items())
+    yield from (noted(file, f"{count} {what}") for what, count in extra.items() if count)
 
 
 def _elements(path: Path, frames: _Frames) -> Iterator[Element]:
@@ -190,11 +192,13 @@ def _photo(
         elif shape.tag in ("box", "polygon") and groups[group] == 1:
             of_group.setdefault(group, []).append(shape)
         elif shape.tag != "skeleton":
-            extra[f"{shape.tag} that are in no group with one skeleton"] += 1
+            extra[f"shapes {shape.tag} are in no group with one skeleton and are not used"] += 1
     items = []
     for number, skeleton in enumerate(skeletons, 1):
         try:
-            items.append(_item(skeleton, of_group.get(skeleton.get("group_id") or "", []), number))
+            group = of_group.get(skeleton.get("group_id") or "", [])
+            items.append(_item(skeleton, group, number))
+            extra[_NO_BOX] += not any(shape.tag == "box" for shape in group)
         except Refused as refused:
             place = f"skeleton {number} {skeleton.get('label')}: {refused.value}"
             raise Refused(refused.reason, place, len(skeletons)) from None
@@ -204,10 +208,9 @@ def _photo(
         facts.get("source", ""),
         int(pair_id) if pair_id.isdecimal() else -1,
     )
-    said = f"{file} image {name}"
-    return AnnotatedPhoto(
-        name, path.read_bytes, size_of(path, size), labels, split_of(subset) or "train", place=said
-    )
+    load, pixels = as_labelled(path, size)
+    split, said = split_of(subset) or "train", f"{file} image {name}"
+    return AnnotatedPhoto(name, load, pixels, labels, split, place=said)
 
 
 def _item(skeleton: Element, group: Sequence[Element], number: int) -> Item:

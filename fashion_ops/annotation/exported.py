@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fashion_ops.annotation.files import photos_below, size_of
-from fashion_ops.annotation.photos import GRADES, AnnotatedPhoto, Read, checked, unused
+from fashion_ops.annotation.files import photos_below
+from fashion_ops.annotation.photos import GRADES, AnnotatedPhoto, Read, checked, noted
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.sources import SOURCES
@@ -95,13 +96,16 @@ def entry_photos(root: Path, entry: Entry, path: Path) -> Read:
     labels = entry.read(root)
     if not entry.image:
         raise Refused(Reason.NO_IMAGE, "no photo of its name; put it there, or delete the labels")
-    size = size_of(path, labels.size)
+    load, size = as_labelled(path, labels.size, shown=False)
     if labels.crowds:
         count = len(labels.crowds)
-        yield unused(entry.file, f"{count} crowd regions of {entry.image}, which are no garments")
+        yield noted(
+            entry.file,
+            f"{count} crowd regions of {entry.image}, which are no garments and are not used",
+        )
     name = short_name(entry.image)
     place = f"{entry.file} {name}"
-    yield AnnotatedPhoto(name, path.read_bytes, size, labels, entry.split, place=place)
+    yield AnnotatedPhoto(name, load, size, labels, entry.split, place=place)
 
 
 def unlabelled_photos(folder: Path) -> list[Path]:

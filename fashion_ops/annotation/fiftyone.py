@@ -17,7 +17,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, Field
 
 from fashion_ops.annotation.fiftyone_metadata import metadata
-from fashion_ops.annotation.files import Export, file_names, size_of
+from fashion_ops.annotation.files import Export, file_names
 from fashion_ops.annotation.losses import Feature
 from fashion_ops.annotation.photos import (
     GRADES,
@@ -32,6 +32,7 @@ from fashion_ops.annotation.photos import (
     told,
     write_photo,
 )
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import Item, Labels, parse_json, split_of
 
@@ -126,7 +127,7 @@ def _photo(export: Export, place: str, raw: Any, field: str, boxes: str | None) 
     sample = parsed(_Sample, raw)
     facts = sample.metadata or _Metadata()
     path = export.photo(sample.filepath, "")
-    size = size_of(path, (facts.width or None, facts.height or None))
+    load, size = as_labelled(path, (facts.width or None, facts.height or None))
     listed = _labels(raw, boxes, "detections") if boxes else []
     detections = [parsed(_Detection, d) for d in listed]
     outlines = [parsed(_Polyline, p) for p in _labels(raw, OUTLINES, "polylines")]
@@ -148,7 +149,7 @@ def _photo(export: Export, place: str, raw: Any, field: str, boxes: str | None) 
     name = sample.filepath.removeprefix("data/")
     name = path.name if name.startswith(("/", "\\")) or ":" in name else name
     split = splits[0] if splits else "train"
-    return AnnotatedPhoto(name, path.read_bytes, size, labels, split, place=place)
+    return AnnotatedPhoto(name, load, size, labels, split, place=place)
 
 
 def _labels(raw: dict[str, Any], field: str, key: str) -> list[Any]:

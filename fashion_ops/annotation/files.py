@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fashion_ops.catalog.images import probe_file, turned_by
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk
 
@@ -135,22 +134,6 @@ def _path_of(name: str) -> str:
     parts = urlsplit(name)
     query = parse_qs(parts.query).get("d")
     return query[0] if query else unquote(parts.path).lstrip("/")
-
-
-def size_of(path: Path, said: tuple[float | None, float | None] = (None, None)) -> tuple[int, int]:
-    """Width and height of a photo, which are what its labels say; None is not compared.
-
-    Raises:
-        Refused: they are not, or as ``probe_file`` does.
-    """
-    size = probe_file(path)
-    if any(s is not None and s != t for s, t in zip(said, size, strict=True)):
-        raise Refused(
-            Reason.SIZE,
-            f"the photo is {size[0]}x{size[1]}, its labels say {said[0]}x{said[1]}; "
-            f"{turned_by(path) or 'take the photo that was labelled'}",
-        )
-    return size
 
 
 def file_names(names: Iterable[str], *, flat: bool) -> list[str]:

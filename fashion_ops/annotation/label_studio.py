@@ -17,7 +17,7 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, Field
 
-from fashion_ops.annotation.files import Export, file_names, size_of
+from fashion_ops.annotation.files import Export, file_names
 from fashion_ops.annotation.label_studio_config import CONTROLS, label_config
 from fashion_ops.annotation.losses import Feature
 from fashion_ops.annotation.photos import (
@@ -27,13 +27,14 @@ from fashion_ops.annotation.photos import (
     category_of,
     find,
     landmark_index,
+    noted,
     parsed,
     pixels,
     points_of,
     told,
-    unused,
     write_photo,
 )
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, Item, Labels, parse_json, split_of
 
@@ -103,7 +104,9 @@ def read(export: Export) -> Read:
         yield from rows
         rows.clear()
     if waiting:
-        yield unused(file, f"{waiting} tasks without an annotation; predictions are no labels")
+        yield noted(
+            file, f"{waiting} tasks have no annotation and are not used; predictions are no labels"
+        )
 
 
 def _task(raw: Any) -> _Task:
@@ -134,7 +137,9 @@ def _photo(export: Export, place: str, task: _Task, annotation: _Annotation) -> 
     path = export.photo(name, "", "images")
     regions = annotation.result
     said = next((r for r in regions if r.original_width), None)
-    size = size_of(path, (said.original_width, said.original_height) if said else (None, None))
+    load, size = as_labelled(
+        path, (said.original_width, said.original_height) if said else (None, None)
+    )
     if any(region.image_rotation for region in regions):
         raise Refused(
             Reason.FIELD, "the photo is rotated in Label Studio; save it turned, label it anew"
@@ -146,7 +151,7 @@ def _photo(export: Export, place: str, task: _Task, annotation: _Annotation) -> 
         pair_id if type(pair_id) is int else -1,
     )
     split = split_of(str(task.data.get("split", ""))) or "train"
-    return AnnotatedPhoto(_short_name(name, path), path.read_bytes, size, labels, split, place=place)
+    return AnnotatedPhoto(_short_name(name, path), load, size, labels, split, place=place)
 
 
 def _short_name(name: str, path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from fashion_ops.annotation.upright import as_stored
 from fashion_ops.catalog.checks import check_items
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused, short
 from fashion_ops.catalog.sources.base import Item, Labels
@@ -61,8 +62,8 @@ class AnnotatedPhoto:
 Read = Iterator[AnnotatedPhoto | Refusal]
 
 
-def unused(file: str, text: str) -> Refusal:
-    """A row for something of a file that is no label of a garment: no fault, but said."""
+def noted(file: str, text: str) -> Refusal:
+    """A row for something that is no fault, but is to be said, such as what is not used."""
     return Refused(Reason.UNUSED, text, 0).row("", file)
 
 
@@ -92,9 +93,9 @@ def _cleared(landmarks: list[float]) -> list[float]:
 
 
 def write_photo(path: Path, photo: AnnotatedPhoto) -> None:
-    """Write the bytes of a photo; makes its folder if it is missing."""
+    """Write a photo, so that tools show the labelled pixels; makes its folder if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(photo.load())
+    path.write_bytes(as_stored(photo.load()))
 
 
 def points_of(item: Item) -> np.ndarray:

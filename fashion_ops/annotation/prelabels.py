@@ -5,21 +5,14 @@ turns is saved turned.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
-from PIL import Image, ImageOps
-
-from fashion_ops.annotation.files import size_of
 from fashion_ops.annotation.photos import AnnotatedPhoto, Scores
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.sources.base import Item, Labels
 from fashion_ops.taxonomy import category
-
-_ORIENTATION = 0x0112
-_QUALITY = 95
 
 
 class FoundGarment(Protocol):
@@ -57,14 +50,11 @@ def prelabelled(
         ValueError: the photo cannot be read.
     """
     try:
-        width, height = size_of(path)
+        load, size = as_labelled(path)
     except Refused as refused:
         mend = "name a folder of photos that can be read"
         raise ValueError(f"{path}: {refused.reason}: {refused.value}; {mend}") from refused
-    orientation = _orientation(path)
-    size = (height, width) if orientation >= 5 else (width, height)
     found = finder.predict(path, min_score)
-    load = path.read_bytes if orientation == 1 else partial(_turned, path)
     items = [_item(garment, number, size) for number, garment in enumerate(found, 1)]
     scores = [Scores(g.score, tuple(s for _, _, s in g.landmarks.values())) for g in found]
     labels = Labels(items)
@@ -79,24 +69,3 @@ def _item(garment: FoundGarment, number: int, size: tuple[int, int]) -> Item:
     for x, y, _ in garment.landmarks.values():
         flat += [x, y, 2] if 0 <= x < width and 0 <= y < height else [0, 0, 0]
     return Item(f"item{number}", category(garment.category).id, "", list(garment.box), flat, [])
-
-
-def _orientation(path: Path) -> int:
-    """EXIF's orientation of a photo, 1..8; 1 where it says none."""
-    try:
-        with Image.open(path) as image:
-            value = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, ValueError, SyntaxError):
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def _turned(path: Path) -> bytes:
-    """The photo upright, in its own format and without EXIF."""
-    with Image.open(path) as image:
-        kind = image.format
-        upright = ImageOps.exif_transpose(image)
-    buffer = BytesIO()
-    exif = Image.Exif()
-    upright.save(buffer, kind, quality=_QUALITY, exif=exif)
-    return buffer.getvalue()

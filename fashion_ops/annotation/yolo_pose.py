@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from fashion_ops.annotation.exported import short_name
-from fashion_ops.annotation.files import Export, file_names, photos_below, size_of
+from fashion_ops.annotation.files import Export, file_names, photos_below
 from fashion_ops.annotation.losses import Feature
 from fashion_ops.annotation.photos import (
     AnnotatedPhoto,
@@ -32,6 +32,7 @@ from fashion_ops.annotation.photos import (
     told,
     write_photo,
 )
+from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.base import Item, Labels, inside
 from fashion_ops.taxonomy import CATEGORIES, Category
@@ -169,7 +170,7 @@ def _read_table(path: Path, width: int) -> dict[int, list[int]]:
 
 
 def _photo(export: Export, form: _Format, path: Path, split: str) -> AnnotatedPhoto:
-    size, labels = size_of(path), _label_file(export, path)
+    (load, size), labels = as_labelled(path), _label_file(export, path)
     items: list[Item] = []
     if labels.is_file():
         text = labels.read_text(encoding="utf-8", errors="backslashreplace")
@@ -182,7 +183,7 @@ def _photo(export: Export, form: _Format, path: Path, split: str) -> AnnotatedPh
                     raise Refused(refused.reason, said) from None
     place = export.relative(labels)
     short = short_name(export.relative(path))
-    return AnnotatedPhoto(short, path.read_bytes, size, Labels(items), split, place=place)
+    return AnnotatedPhoto(short, load, size, Labels(items), split, place=place)
 
 
 def _label_file(export: Export, photo: Path) -> Path:

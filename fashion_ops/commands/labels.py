@@ -131,7 +131,7 @@ def _labelled(source: Path, is_catalog: bool, split: str | None) -> "list[Annota
             if photo.num_records:
                 refused.append(photo)
             else:
-                typer.echo(f"not exported: {photo.file}: {photo.value}")
+                typer.echo(f"{photo.file}: {photo.value}")
         elif split in (None, photo.split):
             photos.append(photo)
     if refused:
