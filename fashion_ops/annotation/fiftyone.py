@@ -95,40 +95,32 @@ def read(export: Export) -> Read:
     samples = content.get("samples") if isinstance(content, dict) else None
     if not isinstance(samples, list):
         raise Refused(Reason.FORMAT, f"{file}: has no list samples; export as FiftyOneDataset")
-    field = _field_of(samples, "Keypoints", LANDMARKS)
-    if field is None:
-        raise Refused(Reason.FORMAT, f"{file}: no field of key points (Keypoints)")
-    boxes = _field_of(samples, "Detections", GARMENTS, field)
+    fields = _fields_of(samples, "Keypoints", LANDMARKS)
+    if len(fields) != 1:
+        said = f"the fields {', '.join(fields)} hold key points; call the one to take {LANDMARKS}"
+        raise Refused(Reason.UNCLEAR, f"{file}: {said if fields else 'no field of key points'}")
+    boxes = _fields_of(samples, "Detections", GARMENTS)
     for number, raw in enumerate(samples, 1):
         name = raw.get("filepath", number) if isinstance(raw, dict) else number
         with told(rows, file, f"sample {name}"):
-            yield _photo(export, f"{file} {name}", raw, field, boxes)
+            yield _photo(export, f"{file} {name}", raw, fields[0], boxes)
         yield from rows
         rows.clear()
 
 
-def _field_of(samples: list[Any], kind: str, own: str, other: str | None = None) -> str | None:
-    """The samples' field that holds labels of a kind: ours, or the only one; None if there is none.
-
-    Raises:
-        Refused: there are several key point fields, and none is called ``landmarks``.
-    """
+def _fields_of(samples: list[Any], kind: str, own: str) -> list[str]:
+    """The samples' fields that hold labels of a kind; ours alone if it is among them."""
     pairs = (pair for raw in samples if isinstance(raw, dict) for pair in raw.items())
     found = {key for key, value in pairs if isinstance(value, dict) and value.get("_cls") == kind}
-    if own in found or len(found) < 2:
-        return own if own in found else next(iter(found), None)
-    if other is not None:  # boxes may be made from the landmarks
-        return None
-    said = f"the fields {', '.join(sorted(found))} hold key points; call the one to take {own}"
-    raise Refused(Reason.UNCLEAR, said)
+    return [own] if own in found else sorted(found)
 
 
-def _photo(export: Export, place: str, raw: Any, field: str, boxes: str | None) -> AnnotatedPhoto:
+def _photo(export: Export, place: str, raw: Any, field: str, boxes: Sequence[str]) -> AnnotatedPhoto:
     sample = parsed(_Sample, raw)
     facts = sample.metadata or _Metadata()
     path = export.photo(sample.filepath, "")
     load, size = as_labelled(path, (facts.width or None, facts.height or None))
-    listed = _labels(raw, boxes, "detections") if boxes else []
+    listed = [d for name in boxes for d in _labels(raw, name, "detections")]
     detections = [parsed(_Detection, d) for d in listed]
     outlines = [parsed(_Polyline, p) for p in _labels(raw, OUTLINES, "polylines")]
     items = []
