@@ -17,6 +17,7 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel, Field
 
+from fashion_ops.annotation.exported import short_name
 from fashion_ops.annotation.files import Export, file_names
 from fashion_ops.annotation.label_studio_config import CONTROLS, label_config
 from fashion_ops.annotation.losses import Feature
@@ -151,12 +152,13 @@ def _photo(export: Export, place: str, task: _Task, annotation: _Annotation) -> 
         pair_id if type(pair_id) is int else -1,
     )
     split = split_of(str(task.data.get("split", ""))) or "train"
-    return AnnotatedPhoto(_short_name(name, path), load, size, labels, split, place=place)
+    return AnnotatedPhoto(_short_name(export, path), load, size, labels, split, place=place)
 
 
-def _short_name(name: str, path: Path) -> str:
-    """A photo's own name where the export has an address, else the name in the export."""
-    return path.name if name.startswith("/") or "://" in name else name
+def _short_name(export: Export, path: Path) -> str:
+    """A photo's path in the folder of photos; in the export it may be an address."""
+    base = export.images or export.folder
+    return short_name(path.relative_to(base).as_posix())
 
 
 def _image_name(data: dict[str, Any]) -> str:

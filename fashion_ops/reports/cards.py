@@ -31,8 +31,8 @@ def model_card(facts: CardFacts) -> str:
     """The model card: purpose, parts, metrics by category and subset, limits, parameters, origin."""
     parts = [
         f"# Model card: {text(facts.model)}",
-        "Finds garments of 13 categories in photos (box, category, score) and the landmarks of each: 8 to "
-        "39, by category, in pixels, with a score. Made for catalogs, search and measuring of "
+        "Finds garments of 13 categories in photos (box, category, score) and the landmarks of each: 8 "
+        "to 39, by category, in pixels, with a score. Made for catalogs, search and measuring of "
         "clothes; the networks know nothing of the people who wear them and must not be used to tell "
         "persons apart.",
         _overall(facts),
@@ -105,9 +105,9 @@ def description(facts: CardFacts, version: int) -> str:
     names = [s.name for s in facts.data.sources] or ["data not recorded"]
     metrics = facts.metrics
     lines = [
-        f"{text(facts.model)} {version}: AP {number(metrics['landmark_ap'].get('refined'))} with "
-        f"ground-truth boxes, {number(metrics['landmark_ap_own_boxes'].get('refined'))} with its own, "
-        f"box AP {number(metrics['box_ap'])}, on the split {text(facts.split)}.",
+        f"{text(facts.model)} {version}: AP {number(_refined(metrics, 'landmark_ap'))} with "
+        f"ground-truth boxes, {number(_refined(metrics, 'landmark_ap_own_boxes'))} with its own, "
+        f"box AP {number(metrics.get('box_ap'))}, on the split {text(facts.split)}.",
         f"Trained on {text(', '.join(names[:5]))}{' and others' if names[5:] else ''}.",
         _categories(metrics, ("refined",)),
         f"Artifacts of the run: {text(MODEL_CARD)}, {text(DATA_CARD)}.",
@@ -116,18 +116,23 @@ def description(facts: CardFacts, version: int) -> str:
     return "\n\n".join(lines)
 
 
+def _refined(metrics: Mapping[str, Any], key: str) -> float | None:
+    """AP of the refined landmarks, if it is known."""
+    return metrics.get(key, {}).get("refined")
+
+
 def _overall(facts: CardFacts) -> str:
-    truth = facts.metrics["landmark_ap"]
-    own = facts.metrics["landmark_ap_own_boxes"]
+    truth = facts.metrics.get("landmark_ap", {})
+    own = facts.metrics.get("landmark_ap_own_boxes", {})
     names = [name for name in _METHODS if name in truth or name in own]
     rows = [(_METHODS[n], number(truth.get(n)), number(own.get(n))) for n in names]
-    rows.append(("boxes of the detector (box AP)", "", number(facts.metrics["box_ap"])))
+    rows.append(("boxes of the detector (box AP)", "", number(facts.metrics.get("box_ap"))))
     return "## Metrics\n\n" + table(("landmarks", "AP, ground-truth boxes", "AP, own boxes"), rows)
 
 
 def _categories(metrics: Mapping[str, Any], variants: tuple[str, ...] = VARIANTS) -> str:
     rows = []
-    for name, row in metrics["per_category"].items():
+    for name, row in metrics.get("per_category", {}).items():
         aps = (number(row["landmark_ap"].get(variant)) for variant in variants)
         counts = (number(row["train"]), number(row["validation"]))
         rows.append((category(name).label, *counts, number(row["box_ap"]), *aps))
@@ -147,7 +152,7 @@ def _also(facts: CardFacts) -> Iterator[str]:
     if facts.also:
         yield "## Further data"
         rows = [
-            (name, number(m["landmark_ap"].get("refined")), number(m["box_ap"]))
+            (name, number(_refined(m, "landmark_ap")), number(m.get("box_ap")))
             for name, m in facts.also.items()
         ]
         yield table(("catalog", "AP refined, ground-truth boxes", "box AP"), rows)
@@ -173,7 +178,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     for key, what in (("training", "trained"), ("validation", "evaluated")):
         if missing := facts.metrics.get(f"categories_without_{key}"):
             yield f"Not {what} on any garment of: {text(', '.join(missing))}."
-    rows = facts.metrics["per_category"].items()
+    rows = facts.metrics.get("per_category", {}).items()
     few = [name for name, row in rows if 0 < row["validation"] < _FEW]
     if few:
         names = text(", ".join(few))

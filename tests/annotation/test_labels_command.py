@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from fashion_ops.annotation.files import Export, file_names
 from fashion_ops.annotation.photos import checked
 from fashion_ops.annotation.prelabels import prelabelled
 from fashion_ops.annotation.upright import as_stored
-from fashion_ops.inference.predictor import Garment
 from fashion_ops.taxonomy import category
 
 runner = CliRunner()
@@ -48,8 +48,8 @@ def test_an_imported_cvat_batch_is_ingested_with_the_same_coordinates(data, tmp_
     lines = run("import", tmp_path / "shop.zip", "--format", "cvat", "--ready")
     inbox = data.ws.inbox
     assert lines == [
-        f"{inbox / 'shop'}: 16 photos of train, 2 of them without garments; 16 garments",
-        f"marked as complete: {inbox / 'shop.ready'}",
+        "data/inbox/shop: 16 photos of train, 2 of them without garments; 16 garments",
+        "marked as complete: data/inbox/shop.ready",
     ]
     assert sorted(p.name for p in inbox.iterdir()) == ["shop", "shop.ready"]
     data.add("000001", item())
@@ -93,6 +93,16 @@ def test_a_labelled_folder_is_exported_and_a_broken_record_of_it_is_named(data, 
     )
     assert done.exit_code == 2 and "annos/000002.json" in done.stderr.replace("\n", "")
     assert "empty or inverted box" in done.stderr and not (tmp_path / "two").exists()
+
+
+@dataclass(frozen=True)
+class Garment:
+    """What ``inference.predictor.Garment`` gives, without its networks."""
+
+    category: str
+    score: float
+    box: tuple[float, float, float, float]
+    landmarks: dict[str, tuple[float, float, float]]
 
 
 class Finder:
