@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fashion_ops.commands.models import load_predictor
-from fashion_ops.commands.shared import Device, between, params_or_defaults, with_device
+from fashion_ops.commands.shared import (
+    Device,
+    between,
+    complain,
+    params_or_defaults,
+    report,
+    with_device,
+)
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
 
@@ -98,9 +105,9 @@ def export_labels(
     check_new(out, (source or ws.catalog,))
     if model is not None and source is not None:
         settings = with_device(params_or_defaults(), device).distributed
-        photos = list(_prelabelled(source, model, min_score, settings.device))
+        photos, failed = _prelabelled(source, model, min_score, settings.device)
     else:
-        photos = _labelled(source or ws.catalog, source is None, split)
+        photos, failed = _labelled(source or ws.catalog, source is None, split), 0
     lines = formats.export_labels(form, photos, out)
     garments = sum(len(photo.labels.items) for photo in photos)
     typer.echo(f"{out}: {len(photos)} photos, {garments} garments")
@@ -108,6 +115,9 @@ def export_labels(
         typer.echo("a model tells no visibility: its landmarks are written as visible")
     for line in lines:
         typer.echo(line)
+    if failed:
+        complain(f"{failed} photos failed, as said above; the others are done")
+        raise typer.Exit(1)
 
 
 def _labelled(source: Path, is_catalog: bool, split: str | None) -> "list[AnnotatedPhoto]":
@@ -142,16 +152,26 @@ def _labelled(source: Path, is_catalog: bool, split: str | None) -> "list[Annota
     return photos
 
 
-def _prelabelled(folder: Path, model: str, min_score: float, device: str) -> "Iterator[AnnotatedPhoto]":
-    """The photos of a folder, labelled by a model; a photo that is turned by EXIF is written upright.
+def _prelabelled(
+    folder: Path, model: str, min_score: float, device: str
+) -> "tuple[list[AnnotatedPhoto], int]":
+    """The photos of a folder, labelled by a model, and how many failed: each of those is reported.
 
     Raises:
-        ValueError: there is no photo, one cannot be read, or the model is invalid.
+        ValueError: there is no photo, all fail, or the model is invalid.
     """
     from fashion_ops.annotation.exported import unlabelled_photos
     from fashion_ops.annotation.prelabels import prelabelled
 
     paths = unlabelled_photos(folder)
     predictor = load_predictor(model, "torch", device)
+    photos = []
     for path in paths:
-        yield prelabelled(path, path.relative_to(folder).as_posix(), predictor, min_score, model)
+        name = path.relative_to(folder).as_posix()
+        try:
+            photos.append(prelabelled(path, name, predictor, min_score, model))
+        except (ValueError, OSError) as error:
+            report(error)
+    if not photos:
+        raise ValueError(f"{folder}: none of its {len(paths)} photos can be read; name another folder")
+    return photos, len(paths) - len(photos)

@@ -135,6 +135,19 @@ def test_a_model_labels_the_photos_of_a_folder(data, tmp_path, monkeypatch):
     assert photo.labels.items[0].landmarks[2::3] == [2, 2, 2, 2, 2, 0, 0, 0]
 
 
+def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_labelled(
+    data, tmp_path, monkeypatch
+):
+    put_photo(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "b.jpg").write_text("no photo")
+    monkeypatch.setattr("fashion_ops.commands.labels.load_predictor", lambda *_: Finder())
+    words = ["labels", "export", str(tmp_path / "photos"), "--model", "m", "--format", "yolo-pose"]
+    done = runner.invoke(cli.app, [*words, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1 and "b.jpg: image cannot be decoded" in done.stderr.replace("\n", "")
+    assert "1 photos failed" in done.stderr
+    assert [p.name for p in (tmp_path / "out" / "images" / "train").iterdir()] == ["a.jpg"]
+
+
 def turned(path, orientation, kind="JPEG"):
     """A photo of 96 x 128 whose left half is black, with an EXIF orientation."""
     pixels = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Cards of a version: numbers as counted by hand, values that are no markup, a page that loads nothing."""
+"""Cards of a version: numbers as counted by hand, values that stay text, a page that loads nothing."""
 
 import json
 import re
