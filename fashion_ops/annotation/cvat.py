@@ -234,7 +234,7 @@ def _item(skeleton: Element, group: Sequence[Element], number: int) -> Item:
     if box is None:
         raise Refused(Reason.BOX, "no rectangle in its group and no labelled point; add one")
     facts = _attributes(skeleton)
-    return Item(
+    item = Item(
         f"skeleton {number}",
         kind.id,
         "",
@@ -245,8 +245,8 @@ def _item(skeleton: Element, group: Sequence[Element], number: int) -> Item:
             for shape in group
             if shape.tag == "polygon"
         ],
-        **{grade: _number(facts, grade) for grade in GRADES},
     )
+    return item._replace(**{grade: _number(facts, grade) for grade in GRADES})
 
 
 def _pairs(text: str, label: str) -> list[list[float]]:

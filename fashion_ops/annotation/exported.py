@@ -47,15 +47,15 @@ def catalog_photos(catalog: Catalog, split: str | None = None) -> Iterator[Annot
 
 def _item(row: Any) -> Item:
     """A garment of the catalog."""
-    return Item(
+    item = Item(
         row.item,
         int(row.category_id),
         "",
         _floats(row.box),
         _floats(row.landmarks),
         [_floats(polygon) for polygon in row.polygons],
-        **{grade: int(getattr(row, grade)) for grade in GRADES},
     )
+    return item._replace(**{grade: int(getattr(row, grade)) for grade in GRADES})
 
 
 def _floats(values: Any) -> list[float]:

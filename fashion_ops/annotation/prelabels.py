@@ -31,7 +31,7 @@ class FoundGarment(Protocol):
 class Finder(Protocol):
     """What finds garments in a photo, in pixels of the upright photo."""
 
-    def predict(self, image: Path, min_score: float) -> Sequence[FoundGarment]: ...
+    def predict(self, _: Path, /, min_score: float) -> Sequence[FoundGarment]: ...
 
 
 def prelabelled(

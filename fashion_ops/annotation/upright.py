@@ -37,7 +37,7 @@ def as_labelled(
     """
     stored = probe_file(path)
     number = orientation(path)
-    turned = stored[::-1] if number >= _QUARTER_TURN else stored
+    turned = (stored[1], stored[0]) if number >= _QUARTER_TURN else stored
     ways: list[tuple[Load, tuple[int, int]]] = [(path.read_bytes, stored)]
     if number != 1:
         ways.insert(0 if shown else 1, (partial(upright, path), turned))
