@@ -18,7 +18,6 @@ from fashion_ops.errors.reading import read_json, read_table
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.files.uris import is_uri
-from fashion_ops.methods.artifact import SPEC, WEIGHTS
 from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
@@ -29,6 +28,7 @@ GRADES = {  # DeepFashion2's, with the names of their values
     "zoom_in": ("none", "medium", "large"),
     "viewpoint": ("no wear", "frontal", "side or back"),
 }
+_SPEC, _WEIGHTS = "model.json", "*.safetensors"  # of ``methods.artifact``, which would load torch
 _UNRELATED = {"distributed", "registration", "promote", "retrain", "batches", "drift", "notify"}
 _LICENCES = ("LICENSE*", "LICENCE*", "License*", "license*")
 _WARDROBE = "wardrobe.json"  # of ``synthesize``
@@ -161,9 +161,9 @@ def _parts(bundle: Path) -> list[ModelPart]:
     """The networks of a bundle; the 13 of a kind are one row."""
     parts = []
     for name in ("detector", "box_detector", "landmarker", "finetuned", "refined"):
-        specs = sorted((bundle / name).rglob(SPEC))
-        contents = [c for path in specs if (c := _object(path)) and path.with_name(WEIGHTS).is_file()]
-        size = sum(p.stat().st_size for p in (bundle / name).rglob(WEIGHTS))
+        specs = sorted((bundle / name).rglob(_SPEC))
+        contents = [c for path in specs if (c := _object(path)) and any(path.parent.glob(_WEIGHTS))]
+        size = sum(p.stat().st_size for p in (bundle / name).rglob(_WEIGHTS))
         if contents:
             backbone = str(contents[0].get("backbone", ""))
             method = str(contents[0].get("method", ""))

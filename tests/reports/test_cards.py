@@ -9,7 +9,6 @@ import pytest
 from raw_data import Data, item
 
 from fashion_ops.catalog import schemas
-from fashion_ops.methods.artifact import SPEC, WEIGHTS
 from fashion_ops.params import Params
 from fashion_ops.reports.card_facts import DataSource, gather
 from fashion_ops.reports.card_page import card_page
@@ -72,9 +71,10 @@ def data(tmp_path_factory):
     (also / "metrics.json").write_text(json.dumps(metrics(0.125)))
     bundle = made.ws.root / "bundle"
     for name in ("skirt", "vest"):
-        (bundle / "finetuned" / name).mkdir(parents=True)
-        (bundle / "finetuned" / name / SPEC).write_text('{"method": "top_down", "backbone": "hrnet"}')
-        (bundle / "finetuned" / name / WEIGHTS).write_bytes(bytes(600_000))
+        folder = bundle / "finetuned" / name
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text('{"method": "top_down", "backbone": "hrnet"}')
+        (folder / "weights.safetensors").write_bytes(bytes(600_000))
     return made
 
 
