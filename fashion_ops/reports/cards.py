@@ -51,6 +51,7 @@ def model_card(facts: CardFacts) -> str:
         table(
             ("part", "method", "backbone", "networks", "MB"),
             [(p.name, p.method, p.backbone, p.count, f"{p.megabytes:.1f}") for p in facts.parts],
+            texts=3,
         ),
         "## Data",
         _sources(facts),
@@ -58,7 +59,7 @@ def model_card(facts: CardFacts) -> str:
         "## Parameters",
         code(yaml.safe_dump(dict(facts.params), sort_keys=False, allow_unicode=True)),
         "## Origin, and how to restore",
-        table(("fact", "value"), list(facts.origin.items())),
+        table(("fact", "value"), list(facts.origin.items()), texts=2),
         _restore(facts),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -89,6 +90,7 @@ def data_card(facts: CardFacts) -> str:
         table(
             ("grade", "value", "garments"),
             [(g, v, number(n)) for g, rows in data.grades.items() for v, n in rows],
+            texts=2,
         ),
         "## Refused records",
         table(("reason", "records"), [(r, number(n)) for r, n in data.refused.items()])
@@ -145,7 +147,7 @@ def _subsets(facts: CardFacts) -> Iterator[str]:
         yield "## Metrics by subset"
         yield "AP of the refined landmarks with ground-truth boxes, of the garments of each kind alone."
         rows = [(g, v, number(n), number(ap)) for g, v, n, ap in facts.subsets]
-        yield table(("grade", "value", "garments", "AP"), rows)
+        yield table(("grade", "value", "garments", "AP"), rows, texts=2)
 
 
 def _also(facts: CardFacts) -> Iterator[str]:
@@ -204,8 +206,8 @@ def _data_limits(facts: CardFacts) -> Iterator[str]:
 
 
 def _sources(facts: CardFacts) -> str:
-    rows = [(s.name, number(s.images), s.licence or _UNKNOWN_LICENCE) for s in facts.data.sources]
-    return table(("data", "photos", "licence"), rows) if rows else "Not recorded."
+    rows = [(s.name, s.licence or _UNKNOWN_LICENCE, number(s.images)) for s in facts.data.sources]
+    return table(("data", "licence", "photos"), rows, texts=2) if rows else "Not recorded."
 
 
 def _restore(facts: CardFacts) -> str:

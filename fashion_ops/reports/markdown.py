@@ -29,14 +29,16 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table whose first column is text and whose other columns are numbers.
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 1) -> str:
+    """A table whose first columns are text and whose other columns are numbers.
 
     Args:
         columns: names.
         rows: one value a column.
+        texts: columns of text.
     """
-    lines = ["|".join(map(text, columns)), "|".join(["---", *["--:"] * (len(columns) - 1)])]
+    numbers = len(columns) - texts
+    lines = ["|".join(map(text, columns)), "|".join(["---"] * texts + ["--:"] * numbers)]
     lines += ["|".join(map(text, row)) for row in rows]
     return "\n".join(f"|{line}|" for line in lines) + "\n"
 

@@ -85,7 +85,7 @@ def facts(data):
 
 def test_the_data_card_counts_what_is_in_the_catalog(facts):
     card = data_card(facts)
-    assert "|data/raw|3|For research only. \\<b\\>Ask\\</b\\> \\| first|" in card
+    assert "|data/raw|For research only. \\<b\\>Ask\\</b\\> \\| first|3|" in card
     assert "|train|1|0|2|16|" in card and "|validation|2|1|2|20|" in card
     # 24 landmarks of skirts: 8 + 8 visible; of the third 2 visible, 3 hidden, 3 not labelled
     assert "|skirt|2|1|75.0 %|12.5 %|12.5 %|" in card
