@@ -6,6 +6,7 @@ import typer
 
 from fashion_ops.commands import (
     gle,
+    labels,
     models,
     papers,
     plan,
@@ -51,6 +52,7 @@ for former in ("distributed", "fleet"):
     app.command(former, context_settings=ANY_ARGUMENTS, hidden=True)(plan.moved)
 app.add_typer(models.export, name="export")
 app.add_typer(gle.app, name="gle")
+app.add_typer(labels.app, name="labels")
 
 
 @app.callback()

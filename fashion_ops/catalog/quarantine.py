@@ -41,6 +41,11 @@ class Reason(StrEnum):
     VISIBILITY = "visibility outside 0..2"
     BOX = "empty or inverted box"
     CROWD = "crowd region"
+    # Exports of labelling tools.
+    FORMAT = "not of this format"
+    FIELD = "field missing or wrong"
+    LANDMARK = "unknown landmark"
+    UNCLEAR = "cannot be told"
     # Lists of alignment data.
     HEADER_COUNT = "header count disagrees with rows"
     TOKENS = "wrong number of tokens"

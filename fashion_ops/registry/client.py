@@ -37,6 +37,7 @@ CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 LOCAL_PAGES = "http://127.0.0.1:5000"  # where `make ui` serves a local registry
 PAGES = "FASHION_OPS_MLFLOW_PAGES"  # environment variable: where `make ui` does, if not there
 OWNER_TAG = "fashion_ops.process"  # tag of a run: host:pid:start of the process that writes it
+CARD_TAG = "card"  # of a version: digest of the description that ``describe`` wrote
 LINEAGE_TAG = "lineage"  # digest of the entries in dvc.lock: equal lineages hold equal models
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
@@ -44,6 +45,7 @@ SIGNATURE = ModelSignature(
     params=ParamSchema([ParamSpec("min_score", DataType.double, 0.3)]),
 )
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # codes of an unknown name
+_LONGEST_DESCRIPTION = 5000  # characters
 _BATCH = 100  # parameters that MLflow accepts in one call
 
 
@@ -97,6 +99,29 @@ def register(
     )
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def describe(client: MlflowClient, version: ModelVersion, text: str) -> None:
+    """Give a version its description, and remember that no person wrote it.
+
+    Args:
+        client: from ``connect``.
+        version: the version.
+        text: Markdown; MLflow's databases keep 5000 characters.
+    """
+    text = text[:_LONGEST_DESCRIPTION]
+    client.update_model_version(version.name, version.version, text)
+    client.set_model_version_tag(version.name, version.version, CARD_TAG, _digest(text))
+
+
+def has_own_description(version: ModelVersion) -> bool:
+    """Whether a person has written or changed the description of a version."""
+    text = version.description or ""
+    return bool(text) and version.tags.get(CARD_TAG) != _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_page(experiment: str, run: str) -> str:

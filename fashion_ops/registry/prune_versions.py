@@ -1,9 +1,9 @@
 """What of the registry may go: versions that nobody names, their files, old locks and events.
 
 A version stays if it has an alias (``champion``, ``previous`` and ``challenger`` are aliases), a
-description or the tag ``keep``. MLflow deletes in two steps: a deleted run or model is hidden, and only
-``mlflow gc`` frees its files. Where the registry is a database that this process reaches, the second
-step follows for exactly what was deleted here; a server has to do it itself.
+description that a person wrote or the tag ``keep``. MLflow deletes in two steps: a deleted run or model
+is hidden, and only ``mlflow gc`` frees its files. Where the registry is a database that this process
+reaches, the second step follows for exactly what was deleted here; a server has to do it itself.
 """
 
 import re
@@ -18,7 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fashion_ops.registry import lock, transitions
-from fashion_ops.registry.client import EXPERIMENT, LINEAGE_TAG
+from fashion_ops.registry.client import EXPERIMENT, LINEAGE_TAG, has_own_description
 
 KEEP_TAG = "keep"  # tag of a version that is never pruned; any value
 
@@ -65,7 +65,7 @@ def plan_registry(client: MlflowClient, name: str) -> RegistryPlan:
     others = [v for v in _versions(client, "") if v.name != name]
     for version in mine:
         reasons = [f"alias {alias}" for alias in aliases.get(str(version.version), [])]
-        reasons += ["has a description"] if version.description else []
+        reasons += ["has a description"] if has_own_description(version) else []
         reasons += [f"tag {KEEP_TAG}"] if KEEP_TAG in version.tags else []
         plan.kept += [version] if reasons else []
         plan.versions += [] if reasons else [version]

@@ -14,12 +14,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_ops import __version__
 from fashion_ops.registry.followed import is_signed
+from fashion_ops.reports.card_page import POLICY, card_page
 from fashion_ops.serving.examples import GARMENTS_DOC, SIZES_DOC
 from fashion_ops.serving.limits import Refusal
 from fashion_ops.serving.observing import Metrics
@@ -109,6 +110,16 @@ def create_app(service: Service) -> FastAPI:
     async def metrics() -> Response:
         """Metrics in Prometheus' text format."""
         return Response(service.metrics.text(service.source.champion), media_type=_CONTENT_TYPE)
+
+    @app.get("/model", dependencies=protected, response_class=HTMLResponse)
+    async def model() -> HTMLResponse:
+        """The model card and the data card of the version in use, as a page."""
+        served = service.source.champion.served
+        if served is None:
+            raise Refusal(503, "no_model", "no version of the models is loaded yet; try again later")
+        page = card_page(served.name, served.version, served.engine, list(served.cards))
+        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+        return HTMLResponse(page, 200 if served.cards else 404, headers)
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> JSONResponse:

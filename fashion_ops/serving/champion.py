@@ -25,6 +25,7 @@ from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeli
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
+from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Served:
     version: int
     predictor: Predictor
     engine: Engine
+    cards: tuple[str, ...] = ()  # Markdown: model card, data card
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ class Loader:
             predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
+
+
+def read_cards(bundle: Path) -> tuple[str, ...]:
+    """The cards in a folder of models as Markdown; older versions and plain folders have none."""
+    files = [bundle / name for name in (MODEL_CARD, DATA_CARD)]
+    return tuple(f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file())
 
 
 @dataclass
@@ -192,7 +200,8 @@ class Follower:
         start, folder = time.monotonic(), self._folder(number)
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
         predictor = self.loader.load(folder / relative, folder / NETWORKS)
-        served = Served(self.model.name, number, predictor, self.loader.engine)
+        cards = read_cards(folder / relative)
+        served = Served(self.model.name, number, predictor, self.loader.engine, cards)
         self.champion = Champion(served, switches=self.champion.switches + 1)
         record = json.dumps({"name": self.model.name, "version": number})
         write_whole(self.state / CURRENT, record.encode())
@@ -230,7 +239,8 @@ class FixedFolder:
         """
         networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
         predictor = self.loader.load(self.folder, networks)
-        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine))
+        cards = read_cards(self.folder)
+        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine, cards))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

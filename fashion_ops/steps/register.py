@@ -1,8 +1,8 @@
 """Step ``register``: all models of the workspace become one MLflow model version, the challenger.
 
 Registering the same models again makes no second version: the existing one becomes challenger. The
-version also keeps the frozen evaluation set and what ``restore`` needs; the data are pushed to DVC's
-default remote, if there is one.
+version also keeps the frozen evaluation set, what ``restore`` needs, and a model card and a data card
+(``reports.cards``); the data are pushed to DVC's default remote, if there is one.
 """
 
 import json
@@ -25,6 +25,8 @@ from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks
 from fashion_ops.registry.dead_runs import close_dead_runs
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet, read_predictions
 from fashion_ops.registry.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
+from fashion_ops.reports.card_facts import CardFacts, gather
+from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD, data_card, description, model_card
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
 
@@ -87,6 +89,8 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         copy_models(params, ws, models)
         write_origin(ws, records, commit)
         write_evaluation(params, ws, records)
+        facts = gather(params, ws, models, all_tags)
+        write_cards(facts, models, records)
         version = registry.register(
             client,
             name,
@@ -96,6 +100,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
             params.model_dump(by_alias=True, mode="json"),
             all_tags,
         )
+    registry.describe(client, version, description(facts, int(version.version)))
     return {"version": int(version.version), "new": True}
 
 
@@ -141,6 +146,13 @@ def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:
     frozen.write(folder / FROZEN_SET)
     checks = json.dumps(blocking_checks(params, ws), indent=1)
     (folder / CHECKS_FILE).write_text(checks + "\n", encoding="utf-8")
+
+
+def write_cards(facts: CardFacts, *folders: Path) -> None:
+    """Write the model card and the data card into each folder: the models' and the records'."""
+    for folder in folders:
+        (folder / MODEL_CARD).write_text(model_card(facts), encoding="utf-8")
+        (folder / DATA_CARD).write_text(data_card(facts), encoding="utf-8")
 
 
 def copy_models(params: Params, ws: Workspace, folder: Path) -> None:

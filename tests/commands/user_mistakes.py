@@ -295,6 +295,7 @@ INPUTS = [
     Mistake("no GLE catalog", "gle train", "catalog/fld", INGEST_FLD),
     Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
+    Mistake("no catalog for everything", "papers everything", "data/catalog", "fashion-ops ingest"),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
     Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
@@ -420,6 +421,81 @@ FAILED_PHOTOS = [
     Mistake("cut off", "predict b.png", "b.png", COPY, put("b.png", PNG + b"\0\0\0\rIHDR")),
 ]
 
+LABELS = [
+    Mistake("unknown tool", "labels import x --format voc", "'voc'", "cvat"),
+    Mistake("no export", "labels import x.zip --format cvat", "x.zip: no such file", CHECK),
+    Mistake(
+        "another format",
+        "labels import x --format cvat --out b",
+        "no annotations.xml",
+        "name the file itself",
+        folder("x"),
+    ),
+    Mistake(
+        "labels that are no XML",
+        "labels import a.xml --format cvat --out b",
+        "a.xml: syntax error",
+        "export it again",
+        put("a.xml", "labels"),
+    ),
+    Mistake(
+        "photos elsewhere",
+        "labels import a.json --format label-studio --out b",
+        "a.json task 1: image missing: /data/upload/1/x.jpg",
+        "name its folder by --images",
+        put("a.json", '[{"data": {"image": "/data/upload/1/x.jpg"}, "annotations": [{"result": []}]}]'),
+    ),
+    Mistake(
+        "a name that leads elsewhere",
+        "labels import s --format fiftyone --out b",
+        "samples.json sample ../x.jpg: path leads outside",
+        "../x.jpg",
+        put("s/samples.json", '{"samples": [{"filepath": "../x.jpg", "l": {"_cls": "Keypoints"}}]}'),
+    ),
+    Mistake(
+        "a YOLO set without its table",
+        "labels import y --format yolo-pose --out b",
+        "of the 39 key points",
+        "write landmarks.csv",
+        put("y/data.yaml", "kpt_shape: [39, 3]\nnames: [skirt]\ntrain: images\n"),
+    ),
+    Mistake(
+        "a COCO folder without labels",
+        "labels import c --format coco --out b",
+        "c: expected SPLIT.json",
+        "found",
+        folder("c"),
+    ),
+    Mistake(
+        "a batch that is there",
+        "labels import a.xml --format cvat --out data",
+        "data: exists",
+        "name a new folder",
+        both(put("a.xml", "x"), put("data/mine.txt")),
+    ),
+    Mistake("no labels to export", "labels export --format coco --out o", "images.parquet", INGEST),
+    Mistake(
+        "a model without photos",
+        "labels export --format coco --out o --model models",
+        "--model",
+        "name the folder",
+    ),
+    Mistake(
+        "a split of a model's labels",
+        "labels export . --format coco --out o --model m --split train",
+        "--split",
+        "not with --model",
+    ),
+    Mistake("no folder to export", "labels export x --format coco --out o", "x: no such folder", CHECK),
+    Mistake(
+        "a folder without photos",
+        "labels export x --format coco --out o --model m",
+        "x: holds no photos",
+        ".jpg",
+        folder("x"),
+    ),
+]
+
 SCORES = [
     Mistake("no annotations", "score --annotations a --predictions b", "a: cannot be read", CHECK),
     Mistake(
@@ -475,5 +551,5 @@ REGISTRY = [
     Mistake("model of nothing", "predict a.png --out o", "nowhere://x", "MLFLOW_TRACKING_URI"),
 ]
 
-MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *BULK, *SCORES, *REGISTRY]
+MISTAKES = [*USAGE, *SETTINGS, *LEDGER, *INPUTS, *MODELS, *BULK, *LABELS, *SCORES, *REGISTRY]
 assert len({m.name for m in MISTAKES}) == len(MISTAKES)

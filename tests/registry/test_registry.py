@@ -124,6 +124,16 @@ def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:
     assert run.data.metrics["per_category.skirt.landmark_ap.refined"] == 0.6
     assert run.data.params["categories.skirt.finetune.lr"] == "0.0005"
 
+    # It carries its cards, and a description that no person wrote.
+    for name_of_card, words in (("model_card.md", "0.600"), ("data_card.md", "not at hand")):
+        card = registry.fetch_record(version, name_of_card).read_text()
+        assert words in card and card == (folder / name_of_card).read_text()
+    described = client.get_model_version(name, "1")
+    assert described.description.startswith(f"{name} 1: AP 0.600 with ground-truth boxes")
+    assert not registry.has_own_description(described)
+    client.update_model_version(name, "1", f"{described.description} Keep it.")
+    assert registry.has_own_description(client.get_model_version(name, "1"))
+
     # The same lineage again: no second version.
     assert register.run(params, ws) == {"version": 1, "new": False}
 

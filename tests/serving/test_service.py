@@ -14,6 +14,7 @@ import requests
 from PIL import Image
 from running_service import Fixed, running
 
+from fashion_ops.serving.champion import Champion, Served
 from fashion_ops.serving.limits import Limits
 
 
@@ -188,6 +189,24 @@ def test_metrics_count_requests_and_the_client_s_id_comes_back(url, photos, capl
     assert "fashion_ops_model_version 7.0" in text
     logged = [record.fields for record in caplog.records if hasattr(record, "fields")]
     assert {"abc-1", forged.headers["x-request-id"]} <= {fields["request_id"] for fields in logged}
+
+
+def test_the_page_of_the_version_in_use_shows_its_cards_and_loads_nothing(predictor):
+    source = Fixed(predictor)
+    card = "# Model card: m\n\n|a|b|\n|---|--:|\n|<script>x</script>|1|\n"
+    source.champion = Champion(Served("m", 7, predictor, "torch", (card,)))
+    with running(source, token="secret") as address:
+        assert requests.get(f"{address}/model", timeout=9).status_code == 401
+        headers = {"Authorization": "Bearer secret"}
+        answer = requests.get(f"{address}/model", headers=headers, timeout=9)
+        assert answer.status_code == 200 and "m, version 7" in answer.text
+        assert "<td>&lt;script&gt;x&lt;/script&gt;</td>" in answer.text and "<script" not in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        source.champion = Champion(Served("folder", 0, predictor, "torch"))
+        answer = requests.get(f"{address}/model", headers=headers, timeout=9)
+        assert answer.status_code == 404 and "There is no card of these models" in answer.text
+        source.champion = Champion()
+        assert requests.get(f"{address}/model", headers=headers, timeout=9).status_code == 503
 
 
 def test_openapi_has_examples_of_bodies_and_answers(url):

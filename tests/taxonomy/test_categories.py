@@ -86,6 +86,13 @@ def test_skeleton_stays_within_categories():
         assert joined == set(range(c.num_landmarks))
 
 
+def test_every_skeleton_is_its_own_mirror_image():
+    """Also that of short sleeve outwear, whose links the data set numbers by its figure."""
+    for c in CATEGORIES:
+        mirror, links = c.mirror().tolist(), {frozenset(link) for link in c.links}
+        assert {frozenset((mirror[a], mirror[b])) for a, b in c.links} == links, c.name
+
+
 def test_lookup_by_any_name():
     assert category("short sleeve top") is category(1) is category("short_sleeved_shirt")
     with pytest.raises(KeyError, match="unknown category 'jeans'; known: 1 short_sleeve_top"):

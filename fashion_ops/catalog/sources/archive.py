@@ -26,10 +26,15 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def unpack(archive: Path, folder: Path) -> list[Refusal]:
+def unpack(archive: Path, folder: Path, suffixes: frozenset[str] = _SUFFIXES) -> list[Refusal]:
     """Unpack ``archive`` into the empty ``folder``; returns a row for each member refused.
 
     What macOS and Windows add of their own (``is_junk``) is left out.
+
+    Args:
+        archive: a file of one of ``ARCHIVE_SUFFIXES``.
+        folder: exists and is empty.
+        suffixes: of the members to unpack, lower case.
 
     Raises:
         ValueError: the archive is damaged, incomplete, needs a password, or unpacks to more than the
@@ -48,7 +53,7 @@ def unpack(archive: Path, folder: Path) -> list[Refusal]:
                 )
             target = None
             try:
-                target = _create(folder, member)
+                target = _create(folder, member, suffixes)
             except Refused as refused:
                 refusals.append(refused.row("", archive.name))
             _copy(member, target)
@@ -77,7 +82,7 @@ class _WriteError(OSError):
     """A file could not be written: no fault of the archive."""
 
 
-def _create(folder: Path, member: Member) -> BufferedWriter | None:
+def _create(folder: Path, member: Member, suffixes: frozenset[str]) -> BufferedWriter | None:
     """Create the file of a member; None if it is left out.
 
     Raises:
@@ -89,7 +94,7 @@ def _create(folder: Path, member: Member) -> BufferedWriter | None:
     path = folder / inside(member.name)
     if member.kind != "file":
         raise Refused(Reason.OUTSIDE, f"{member.name} is a {member.kind}")
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         return None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def category_ids(listed: list[dict[str, Any]]) -> dict[int | str, int | str]:
             return dict.fromkeys(names, "0 is a category and has no name; name the categories")
         return {c.id: c.id for c in CATEGORIES if not names or c.id in names}
     ids: dict[int | str, int | str] = {
-        i: _BY_NAME.get(_plain(name), f"{i} {name}; rename it to one of the 13 categories")
+        i: find_category(name) or f"{i} {name}; rename it to one of the 13 categories"
         for i, name in names.items()
     }
     for row in listed:
@@ -105,6 +105,11 @@ def category_ids(listed: list[dict[str, Any]]) -> dict[int | str, int | str]:
         if key is not None and isinstance(name, str) and _plain(name) != _plain(names[key]):
             ids[key] = f"{key} is the id of {name} and of {names[key]}"
     return ids
+
+
+def find_category(name: str) -> int | None:
+    """Our id of a category by its name, label or COCO name, however it is spaced; None if unknown."""
+    return _BY_NAME.get(_plain(name))
 
 
 def _plain(name: str) -> str:

@@ -123,9 +123,14 @@ def _candidates(root: Path, label: LabelFile) -> Iterator[Path]:
             yield folder
         for name in IMAGE_FOLDERS:
             if (base / name).is_dir():
-                yield from (f for f in _folders(base / name) if split_of(f.name) == label.split)
+                yield from (f for f in _folders(base / name) if _is_of(f.name, label))
                 yield base / name
     yield from (here, root)
+
+
+def _is_of(folder: str, label: LabelFile) -> bool:
+    """Whether a folder's name tells the split, or ends the label file's name: CVAT's ``default``."""
+    return split_of(folder) == label.split or label.path.stem.endswith(f"_{folder}")
 
 
 def _split_of_file(file: Path, root: Path) -> str | None:
