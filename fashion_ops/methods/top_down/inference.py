@@ -1,7 +1,7 @@
 """A trained landmarker as an object: boxes in, landmarks of each category out."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.shape_prior import ShapePrior, load_priors
 from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping
@@ -36,11 +37,14 @@ class LandmarkPredictor:
         model: a ``Landmarker`` or a network of the same signature.
         spec: its ``model.json``.
         device: where the network is.
+        priors: shape priors that the model was trained with, by category id. ``LandmarkPipeline``
+            applies them; the methods here return what the network says.
     """
 
     model: nn.Module
     spec: dict[str, Any]
     device: torch.device
+    priors: Mapping[int, ShapePrior] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "LandmarkPredictor":
@@ -51,7 +55,7 @@ class LandmarkPredictor:
             ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, device)
+        return cls(model, spec, device, load_priors(folder) if spec.get("decode_prior") else {})
 
     @property
     def grouping(self) -> Grouping:
@@ -67,9 +71,12 @@ class LandmarkPredictor:
         """Return the same model with other values of ``DecodeConfig``, given by name.
 
         Raises:
-            ValueError: the new values place the cells elsewhere than in training.
+            ValueError: the new values place the cells elsewhere than in training, or need shape priors
+                that the model lacks.
         """
         before, after = self.decoding, replace(self.decoding, **changes)
+        if after.decode_prior and not self.priors:
+            raise ValueError("decode_prior: this model has no shape priors; train it with decode_prior")
         if after.cells != before.cells:
             raise ValueError(
                 f"decode {after.decode!r} with flip_shift {after.flip_shift} reads cells at their "
@@ -77,6 +84,11 @@ class LandmarkPredictor:
                 "train it with these settings"
             )
         return replace(self, spec={**self.spec, **asdict(after)})
+
+    @property
+    def used_priors(self) -> Mapping[int, ShapePrior]:
+        """The priors that correct the landmarks of a pipeline; none where ``decode_prior`` is off."""
+        return self.priors if self.decoding.decode_prior else {}
 
     @property
     def crop(self) -> tuple[int, int]:
