@@ -7,7 +7,8 @@ from pydantic import Field
 from fashion_ops.params.section import Section
 
 DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # values of `boxes`
-CatalogName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+CATALOG_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"  # a folder in data/also
+CatalogName = Annotated[str, Field(pattern=f"^{CATALOG_NAME}$")]
 
 
 class Evaluate(Section):

@@ -16,6 +16,7 @@ the predictions were made.
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         FileNotFoundError: a catalog of ``evaluate.also`` does not exist.
     """
     p = params.evaluate
-    split = read_split(ws.catalog, p.split)
     also = {name: open_also(ws, name, p.split) for name in p.also}
+    split = read_split(ws.catalog, p.split)
     train = split.catalog.garments[split.catalog.garments["split"] == "train"]
 
     with block_runners(params.distributed, ws.checkpoints, "evaluate") as open_runner:
@@ -106,26 +107,36 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         "box AP": metrics["box_ap"],
         "categories without training garments": float(len(result.evaluation.untrained)),
         "categories without garments to evaluate": float(len(result.evaluation.without_ground_truth)),
-        **{
-            f"AP refined, {name}{', own boxes' if column == 'own_AP' else ''}": float(
-                other.evaluation.methods.loc["refined", column]
-            )
-            for name, other in others.items()
-            for column in ("AP", "own_AP")
-            if "refined" in other.evaluation.own_boxes or column == "AP"
-        },
+        **also_metrics(others),
     }
 
 
 def open_also(ws: Workspace, name: str, split: str) -> Split:
-    """Read a split of a catalog that ``evaluate.also`` names; raises as ``read_split``."""
+    """Read a split of a catalog that ``evaluate.also`` names, or all of one that has another split only.
+
+    Raises:
+        FileNotFoundError: there is no catalog.
+        ValueError: it has several splits, and no garments in this one.
+    """
     folder = ws.also / name
     if not (folder / "garments.parquet").is_file():
         raise FileNotFoundError(
             f"{folder}: evaluate.also names {name!r}, but there is no catalog here; "
             f"`fashion-ops ingest-also {name} ROOT` makes one of a labelled data set"
         )
-    return read_split(folder, split)
+    splits = read_table(folder / "garments.parquet", columns=["split"])["split"].unique()
+    return read_split(folder, splits[0] if len(splits) == 1 else split)
+
+
+def also_metrics(others: Mapping[str, Evaluated]) -> dict[str, float]:
+    """Landmark AP of the refined landmarks on further catalogs, in labelled and in own boxes."""
+    metrics = {}
+    for name, other in others.items():
+        aps = other.evaluation.methods.loc["refined"]
+        metrics[f"AP refined, {name}"] = float(aps["AP"])
+        if not pd.isna(aps["own_AP"]):
+            metrics[f"AP refined, {name}, own boxes"] = float(aps["own_AP"])
+    return metrics
 
 
 def write_results(folder: Path, result: Evaluated) -> None:
