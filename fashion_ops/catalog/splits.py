@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.errors.reading import read_table
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,14 @@ def read_split(folder: Path, split: str) -> Split:
             f"{folder}: no garments in split {split!r}; nothing to evaluate (garments are in: {there})"
         )
     return Split(catalog, images, garments)
+
+
+def read_whole(folder: Path, split: str) -> Split:
+    """Read a split of a catalog, or all of one that has a single other split.
+
+    Raises:
+        FileNotFoundError: there is no catalog.
+        ValueError: it has several splits, and no garments in this one.
+    """
+    splits = read_table(folder / "garments.parquet", columns=["split"])["split"].unique()
+    return read_split(folder, splits[0] if len(splits) == 1 else split)

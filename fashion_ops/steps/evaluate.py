@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from fashion_ops.catalog.splits import Split, read_split
+from fashion_ops.catalog.splits import Split, read_split, read_whole
 from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
@@ -112,7 +112,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
 
 
 def open_also(ws: Workspace, name: str, split: str) -> Split:
-    """Read a split of a catalog that ``evaluate.also`` names, or all of one that has another split only.
+    """Read a split of a catalog that ``evaluate.also`` names; all of one that has another split only.
 
     Raises:
         FileNotFoundError: there is no catalog.
@@ -124,8 +124,7 @@ def open_also(ws: Workspace, name: str, split: str) -> Split:
             f"{folder}: evaluate.also names {name!r}, but there is no catalog here; "
             f"`fashion-ops ingest-also {name} ROOT` makes one of a labelled data set"
         )
-    splits = read_table(folder / "garments.parquet", columns=["split"])["split"].unique()
-    return read_split(folder, splits[0] if len(splits) == 1 else split)
+    return read_whole(folder, split)
 
 
 def also_metrics(others: Mapping[str, Evaluated]) -> dict[str, float]:
