@@ -9,7 +9,7 @@ Where a model was trained with a shape prior, its landmarks are corrected by it 
 its training.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
-from fashion_ops.methods.parts.heatmaps import STRIDE
-from fashion_ops.methods.parts.shape_prior import Observed, ShapePrior, apply_priors
+from fashion_ops.methods.parts.shape_prior import apply_priors
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -125,23 +124,29 @@ class LandmarkPipeline:
             )
             for v in variants
         }
-        sigma = float(self.universal.spec["heatmap"]["sigma"])
-        observed = Observed(boxes, category_ids, STRIDE * inverse[:, 0, 0], sigma, detected)
 
         def store(
             variant: str,
             rows: np.ndarray,
             poses: Sequence[np.ndarray],
             scores: np.ndarray,
-            priors: Mapping[int, ShapePrior],
+            model: LandmarkPredictor | Refiner,
+            stds: Sequence[np.ndarray],
         ) -> None:
             if variant not in predictions:
                 return
             kept = predictions[variant]
             kept.scores[rows] = scores
-            corrected = apply_priors(priors, poses, observed.take(rows))
+            garments = boxes[rows], category_ids[rows]
+            corrected = apply_priors(model.used_priors, poses, stds, *garments, detected=detected)
             for row, pose, deviations in zip(rows, *corrected, strict=True):
                 kept.landmarks[row], kept.deviations[row] = pose, deviations
+
+        def in_pixels(
+            model: LandmarkPredictor, poses: Sequence[np.ndarray], rows: np.ndarray
+        ) -> list[np.ndarray]:
+            scales = inverse[rows, 0, 0]  # crops are scaled alike along both axes
+            return [model.landmark_stds(p) * s for p, s in zip(poses, scales, strict=True)]
 
         def in_image(poses: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
             return [to_image(pose, inverse[row]) for row, pose in zip(rows, poses, strict=True)]
@@ -149,15 +154,16 @@ class LandmarkPipeline:
         if "universal" in variants:
             poses, scores = _predict_crops(self.universal, crops, category_ids, score)
             rows = np.arange(len(boxes))
-            store("universal", rows, in_image(poses, rows), scores, self.universal.used_priors)
+            stds = in_pixels(self.universal, poses, rows)
+            store("universal", rows, in_image(poses, rows), scores, self.universal, stds)
         if {"finetuned", "refined"} & set(variants):
             for c in np.unique(category_ids):
                 rows = np.flatnonzero(category_ids == c)
                 of_category = crops[rows]
                 landmarker = self.finetuned[int(c)]
                 poses, scores = _predict_crops(landmarker, of_category, category_ids[rows], score)
-                finetuned = in_image(poses, rows)
-                store("finetuned", rows, finetuned, scores, landmarker.used_priors)
+                finetuned, stds = in_image(poses, rows), in_pixels(landmarker, poses, rows)
+                store("finetuned", rows, finetuned, scores, landmarker, stds)
                 if "refined" not in variants:
                     continue
                 refiner = self.refined[int(c)]
@@ -167,7 +173,7 @@ class LandmarkPipeline:
                 else:
                     in_crop = refiner.refine(of_category, torch.from_numpy(np.stack(poses)))
                     refined = in_image(list(in_crop.cpu().numpy()), rows)
-                store("refined", rows, refined, scores, refiner.used_priors)
+                store("refined", rows, refined, scores, refiner, stds)
         return predictions
 
 

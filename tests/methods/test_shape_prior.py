@@ -10,11 +10,10 @@ from fashion_ops.methods.parts.shape_prior import (
     BOX_SCALE,
     BOX_SHIFT,
     FILE,
-    Observed,
     ShapePrior,
     apply_priors,
     load_priors,
-    observation_stds,
+    peak_stds,
     posterior,
     save_priors,
 )
@@ -121,9 +120,9 @@ def test_the_deviations_say_how_far_the_landmarks_are_off():
 
 def test_the_peak_says_how_sure_a_map_is():
     """A Gaussian of deviation 2 blurred by 1.5 has a peak of 2.25 / 6.25 of that of the target."""
-    stds = observation_stds(np.array([[2.25 / 6.25, 1.0]]), np.array([3.0]), 1.5)
-    assert stds[0, 0] == pytest.approx(3 * np.hypot(2.0, shape_prior.LEAST_STD))
-    assert 0.9 < stds[0, 1] / 3 < 1.2 * shape_prior.LEAST_STD + 0.9
+    blurred, sharp = peak_stds(np.array([2.25 / 6.25, 1.0]), 1.5)
+    assert blurred == pytest.approx(np.hypot(2.0, shape_prior.LEAST_STD))
+    assert shape_prior.LEAST_STD < sharp < 0.4
 
 
 def test_few_garments_make_a_weak_prior_and_no_labels_none():
@@ -146,13 +145,13 @@ def test_garments_of_categories_without_a_prior_stay_as_they_are():
     poses = [np.concatenate([p, np.full((N, 1), 0.5)], 1).astype(np.float32) for p in points]
     vest = np.zeros((category("vest").num_landmarks, 3), np.float32)
     ids = np.array([9, 5, 9])
-    observed = Observed(boxes, ids, np.full(3, 4.0), 1.5, False)
     mixed = [poses[0], vest, poses[2]]
-    landmarks, deviations = apply_priors({9: PRIOR}, mixed, observed)
+    stds = [np.full(len(pose), 4.0) for pose in mixed]
+    landmarks, deviations = apply_priors({9: PRIOR}, mixed, stds, boxes, ids, detected=False)
     assert landmarks[1] is vest and len(deviations[1]) == 0
     assert (landmarks[2][:, 2] == 0.5).all() and (landmarks[2][:, :2] != poses[2][:, :2]).any()
     assert landmarks[0].dtype == deviations[0].dtype == np.float32 and deviations[0].shape == (N,)
-    same, none = apply_priors({}, poses, observed)
+    same, none = apply_priors({}, poses, stds, boxes, ids, detected=True)
     assert same == poses and not any(map(len, none))
 
 

@@ -33,7 +33,7 @@ BOX_SHIFT, BOX_SCALE = 0.05, 0.08  # deviations of a detected box's middle and s
 FREEDOM = 3.0  # degrees of freedom of Student's t
 LEAST_STD = 0.3  # of an observed landmark, cells
 _STEPS = 5  # of EM
-_SCORES = 0.02, 0.98  # a peak's height counts as at least and at most this
+_PEAKS = 0.02, 0.98  # a peak's height counts as at least and at most this
 _PARTS = ("mean", "basis", "noise")
 
 
@@ -59,51 +59,35 @@ class Posterior(NamedTuple):
     deviations: np.ndarray
 
 
-@dataclass(frozen=True)
-class Observed:
-    """The boxes of N garments, and how well a landmark is seen in them.
-
-    Attributes:
-        boxes: (N, 4) x1, y1, x2, y2, pixels of the image.
-        category_ids: (N,) 1..13.
-        cells: (N,) sides of the heatmaps' cells, pixels of the image.
-        sigma: of the Gaussians that the heatmaps were trained with, cells.
-        detected: whether a detector gave the boxes; labelled ones are exact.
-    """
-
-    boxes: np.ndarray
-    category_ids: np.ndarray
-    cells: np.ndarray
-    sigma: float
-    detected: bool
-
-    def take(self, rows: np.ndarray) -> "Observed":
-        """The same for some of the garments."""
-        parts = self.boxes[rows], self.category_ids[rows], self.cells[rows]
-        return Observed(*parts, self.sigma, self.detected)
-
-
 def apply_priors(
-    priors: Mapping[int, ShapePrior], poses: Sequence[np.ndarray], observed: Observed
+    priors: Mapping[int, ShapePrior],
+    poses: Sequence[np.ndarray],
+    stds: Sequence[np.ndarray],
+    boxes: np.ndarray,
+    category_ids: np.ndarray,
+    *,
+    detected: bool,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Correct the landmarks of garments by the priors of their categories.
+    """Correct the landmarks of N garments by the priors of their categories.
 
     Args:
         priors: by category id; garments of other categories stay as they are.
-        poses: of each garment (n, 3) x, y in pixels of the image, height of the peak.
-        observed: of the same garments.
+        poses: of each garment (n, 3) x, y in pixels of the image, score.
+        stds: of each garment (n,) how far its landmarks may be off in each direction, pixels.
+        boxes: (N, 4) x1, y1, x2, y2, pixels.
+        category_ids: (N,) 1..13.
+        detected: whether a detector gave the boxes; labelled ones are exact.
 
     Returns:
         For each garment the landmarks (n, 3), whose third column is that of ``poses``, and deviations
         (n,) in pixels, empty without a prior.
     """
     corrected, deviations = list(poses), [np.zeros(0, np.float32)] * len(poses)
-    for c in sorted(priors.keys() & set(observed.category_ids.tolist())):
-        rows = np.flatnonzero(observed.category_ids == c)
-        of_category = observed.take(rows)
+    for c in sorted(priors.keys() & set(category_ids.tolist())):
+        rows = np.flatnonzero(category_ids == c)
         seen = np.stack([poses[row] for row in rows]).astype(np.float64)
-        stds = observation_stds(seen[..., 2], of_category.cells, observed.sigma)
-        found = posterior(priors[c], seen[..., :2], stds, of_category.boxes, detected=observed.detected)
+        scale = np.stack([stds[row] for row in rows]).astype(np.float64)
+        found = posterior(priors[c], seen[..., :2], scale, boxes[rows], detected=detected)
         seen[..., :2] = found.landmarks
         for row, pose, spread in zip(rows, seen.astype(np.float32), found.deviations, strict=True):
             corrected[row], deviations[row] = pose, spread
@@ -119,19 +103,14 @@ def box_frames(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (low + high) / 2, np.maximum(high - low, 1.0)
 
 
-def observation_stds(scores: np.ndarray, cells: np.ndarray, sigma: float) -> np.ndarray:
-    """Deviations (N, n) of a network's landmarks in each direction, pixels, from their peaks.
+def peak_stds(peaks: np.ndarray, sigma: float) -> np.ndarray:
+    """Deviations in each direction, cells, of landmarks whose heatmaps have peaks of these heights.
 
-    A map that is trained towards Gaussians of ``sigma`` and peak 1, and is not sure by s, is a Gaussian
-    of variance sigma^2 + s^2, whose peak is sigma^2 / (sigma^2 + s^2).
-
-    Args:
-        scores: (N, n) heights of the peaks.
-        cells: (N,) sides of the cells, pixels of the image.
-        sigma: of the Gaussians, cells.
+    A map that is trained towards Gaussians of ``sigma`` (cells) and peak 1, and is unsure by s, is a
+    Gaussian of variance sigma^2 + s^2, whose peak is sigma^2 / (sigma^2 + s^2).
     """
-    peaks = np.clip(scores, *_SCORES)
-    return np.sqrt(sigma**2 * (1 / peaks - 1) + LEAST_STD**2) * cells[:, None]
+    heights = np.clip(peaks, *_PEAKS)
+    return np.sqrt(sigma**2 * (1 / heights - 1) + LEAST_STD**2)
 
 
 def posterior(
@@ -142,7 +121,7 @@ def posterior(
     Args:
         prior: of the category.
         landmarks: (N, n, 2) of the network, pixels of the image.
-        stds: (N, n) their deviations, see ``observation_stds``.
+        stds: (N, n) how far they may be off in each direction, pixels.
         boxes: (N, 4) x1, y1, x2, y2, pixels.
         detected: whether a detector gave the boxes; labelled ones are exact.
     """

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
+from fashion_ops.methods.parts.heatmaps import STRIDE
 from fashion_ops.methods.parts.precision import autocast
-from fashion_ops.methods.parts.shape_prior import ShapePrior, load_priors
+from fashion_ops.methods.parts.shape_prior import ShapePrior, load_priors, peak_stds
 from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping
@@ -95,6 +96,10 @@ class LandmarkPredictor:
         """Crop (width, height) in pixels."""
         width, height = self.spec["crop"]
         return width, height
+
+    def landmark_stds(self, pose: np.ndarray) -> np.ndarray:
+        """How far landmarks (n, 3) x, y, score may be off in each direction: (n,) crop pixels."""
+        return STRIDE * peak_stds(pose[:, 2], float(self.spec["heatmap"]["sigma"]))
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
         """Compute the matrices (N, 2, 3) from image to crop pixels of boxes (N, 4) x1, y1, x2, y2.
