@@ -108,6 +108,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
     )
     assert history[-1]["loss"] < history[0]["loss"]
     refiner = Refiner.load(tmp_path / "model", CPU)
+    assert list(refiner.used_priors) == [SKIRT.id]
     garments, images, truth = marked_skirts(24, seed=99)
     rng = np.random.default_rng(1)
     angle = rng.uniform(0, 2 * np.pi, truth.shape[:2])

@@ -78,14 +78,15 @@ def fit_shape_prior(landmarks: np.ndarray, boxes: np.ndarray) -> ShapePrior | No
 def _start(
     x: Float[Tensor, "g d"], known: Bool[Tensor, "g d"], factors: int
 ) -> tuple[Float[Tensor, " d"], Float[Tensor, "d q"], Float[Tensor, " d"]]:
-    """Mean, basis and noise that EM starts from: PCA with missing labels at their mean."""
-    count = known.sum(0)
-    mean = x.sum(0) / count.clamp_min(1)
-    centred = torch.where(known, x - mean, 0.0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(x))
-    largest = values[-factors:].clamp_min(1e-8).sqrt()
-    noise = (centred**2).sum(0) / count.clamp_min(1)
-    return mean, vectors[:, -factors:] * largest, noise.clamp_min(_LEAST_NOISE)
+    """Mean, basis and noise that EM starts from: PCA of the covariances of the labels there are."""
+    seen = known.to(x.dtype)
+    mean = x.sum(0) / seen.sum(0).clamp_min(1)
+    centred = (x - mean) * seen
+    covariance = centred.T @ centred / (seen.T @ seen).clamp_min(1)
+    values, vectors = torch.linalg.eigh(covariance)
+    basis = vectors[:, -factors:] * values[-factors:].clamp_min(1e-8).sqrt()
+    noise = covariance.diagonal() - (basis**2).sum(1)
+    return mean, basis, noise.clamp_min(_LEAST_NOISE)
 
 
 def _em_step(
