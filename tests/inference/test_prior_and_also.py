@@ -18,7 +18,7 @@ from fashion_ops.inference.bulk.results import PhotoResult, part_bytes
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.methods.centernet.deploy.photo import Photo
-from fashion_ops.methods.detection.sources import GarmentBox
+from fashion_ops.methods.detection.sources import ScoredBox
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.shape_fit import fit_shape_priors
 from fashion_ops.methods.parts.shape_prior import apply_priors, save_priors
@@ -81,7 +81,7 @@ def test_a_pipeline_corrects_each_variant_whose_model_has_priors(ws, priors):
 
 def test_a_garment_carries_its_deviations_into_json_and_parquet():
     skirt = category("skirt")
-    detection = GarmentBox(skirt.id, 0.9, np.array([1.0, 2.0, 50.0, 60.0], np.float32))
+    detection = ScoredBox(np.array([1.0, 2.0, 50.0, 60.0], np.float32), 0.9, skirt.id)
     landmarks = np.ones((skirt.num_landmarks, 3), np.float32)
     spread = np.arange(1, skirt.num_landmarks + 1, dtype=np.float32)
     photo = Photo(np.zeros((40, 30, 3), np.uint8), (120, 160), 4, (1.5, 1.5))

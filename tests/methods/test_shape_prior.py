@@ -134,7 +134,7 @@ def test_few_garments_make_a_weak_prior_and_no_labels_none():
     fresh, _ = shapes(200, seed=9)
     stds = np.full((200, N), 2.0)
     found = posterior(few, fresh, stds, np.repeat(BOX[None], 200, 0), detected=False)
-    np.testing.assert_allclose(found.landmarks[:, 5], fresh[:, 5], atol=0.01)
+    np.testing.assert_allclose(found.landmarks[:, 5], fresh[:, 5], atol=0.05)
     assert np.linalg.norm(found.landmarks - fresh, axis=-1).mean() < 3  # pixels, of a box of 100 x 200
     labels[..., 2] = 0
     assert fit_shape_prior(labels, boxes) is None and fit_shape_prior(labels[:0], boxes[:0]) is None
