@@ -19,6 +19,7 @@ from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.methods.detection.sources import ScoredBox
+from fashion_ops.methods.parts import shape_fit
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.shape_fit import fit_shape_priors
 from fashion_ops.methods.parts.shape_prior import apply_priors, save_priors
@@ -39,7 +40,11 @@ def ws(tmp_path_factory):
 @pytest.fixture(scope="module")
 def priors(ws):
     _, train = load_garments(ws, "train")
-    return fit_shape_priors(used_grouping(ws), train.category_id, train.boxes, train.landmarks)
+    labels = train.category_id, train.boxes, train.landmarks
+    assert fit_shape_priors(used_grouping(ws), *labels) == {}  # too few garments
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shape_fit, "LEAST_GARMENTS", 1)
+        return fit_shape_priors(used_grouping(ws), *labels)
 
 
 def garments_of(catalog, count):

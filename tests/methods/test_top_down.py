@@ -9,6 +9,7 @@ import torch
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.crops import apply_matrices
+from fashion_ops.methods.parts import shape_fit
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
 from fashion_ops.methods.parts.schedule import auxiliary_weight
@@ -125,7 +126,9 @@ def trained(tmp_path_factory):
     """A landmarker trained for a few seconds on drawn skirts, and its history."""
     folder = tmp_path_factory.mktemp("trained") / "model"
     garments, images = drawn_skirts(64)
-    history = train(folder, garments, images, epochs=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shape_fit, "LEAST_GARMENTS", 64)
+        history = train(folder, garments, images, epochs=12)
     return LandmarkPredictor.load(folder, CPU), history
 
 
@@ -147,7 +150,8 @@ def test_learns_drawn_skirts(trained):
     assert np.median(error) < 0.4 * np.median(baseline)
 
 
-def test_without_decode_prior_the_folder_has_none_and_says_so(tmp_path):
+def test_without_decode_prior_the_folder_has_none_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(shape_fit, "LEAST_GARMENTS", 8)
     garments, images = drawn_skirts(8)
     train(tmp_path / "model", garments, images, epochs=1, prior=False)
     assert not (tmp_path / "model" / FILE).exists()

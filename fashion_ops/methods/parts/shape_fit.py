@@ -1,8 +1,9 @@
 """Estimates the shape priors of ``shape_prior`` from labels, of which any may be missing.
 
 Factor analysis by EM (Rubin and Thayer, Psychometrika 1982); a missing label leaves its terms out of
-both steps. The noise counts as seen ``_COUNT`` times before at ``_NOISE``, so a category of few
-garments has a weak prior, and a landmark that was never labelled none.
+both steps. The noise counts as seen ``_COUNT`` times before at ``_NOISE``. A category of fewer than
+``LEAST_GARMENTS`` has no prior: one of 20 garments is too sure of itself and does harm. A landmark that
+was never labelled has none either.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from fashion_ops.methods.parts.shape_prior import ShapePrior, box_frames
 from fashion_ops.taxonomy import Grouping
 
 _RANK = 16  # factors at most; more bring nothing on the wardrobe (docs/results/shape_prior.md)
-_GARMENTS_A_FACTOR = 4
+LEAST_GARMENTS = 100  # of a category, for a prior
 _MOST = 4000  # garments of a category, evenly spread
 _STEPS = 15  # of EM
 _NOISE, _COUNT = 0.03**2, 5.0  # variance in box sides, and its weight in garments
@@ -46,23 +47,23 @@ def fit_shape_priors(
 
 
 def fit_shape_prior(landmarks: np.ndarray, boxes: np.ndarray) -> ShapePrior | None:
-    """Estimate the prior of one category from N garments; None if nothing is labelled.
+    """Estimate the prior of one category from N garments; None if they are too few.
 
     Args:
         landmarks: (N, n, 3) x, y in pixels, visibility.
         boxes: (N, 4).
     """
+    labelled = landmarks[..., 2] > 0
+    if labelled.any(1).sum() < LEAST_GARMENTS:
+        return None
     if len(boxes) > _MOST:
         drawn = np.linspace(0, len(boxes) - 1, _MOST).astype(int)
-        landmarks, boxes = landmarks[drawn], boxes[drawn]
-    labelled = landmarks[..., 2] > 0
-    if not labelled.any():
-        return None
+        landmarks, boxes, labelled = landmarks[drawn], boxes[drawn], labelled[drawn]
     middle, side = box_frames(boxes)
     places = np.where(labelled[..., None], (landmarks[..., :2] - middle) / side, 0)
     x = torch.from_numpy(places.astype(np.float64)).flatten(1)
     known = torch.from_numpy(labelled.repeat(2, 1))
-    factors = min(_RANK, x.shape[1], max(1, len(x) // _GARMENTS_A_FACTOR))
+    factors = min(_RANK, x.shape[1])
     mean, basis, noise = _start(x, known, factors)
     for _ in range(_STEPS):
         mean, basis, noise = _em_step(x, known, mean, basis, noise)

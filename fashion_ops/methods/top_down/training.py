@@ -179,6 +179,7 @@ def train_landmarker(
     if config.decode_prior:
         labels = garments.category_id, garments.boxes, garments.landmarks
         priors = fit_shape_priors(grouping, *labels)
+    if priors:
         save_priors(folder, priors)
     written = {"decode_prior": bool(priors), "training": config.model_dump(mode="json")}
     save_model(folder, model, {**spec, **written}, history)
