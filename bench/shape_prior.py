@@ -1,35 +1,38 @@
 """What the shape prior is worth: the same models with and without it, on labelled and on own boxes.
 
-    python -m bench.shape_prior [--catalog data/catalog data/also/NAME ...] [--out FILE.md]
+    python -m bench.shape_prior [--catalog data/catalog data/also/NAME ...] [--predictions FOLDER] [--out FILE.md]
 
 For each catalog and variant: landmark AP without and with the prior, and the 95 % interval of the
 difference (images drawn with replacement, ``evaluation.bootstrap``); the same of the mean OKS of all
 garments in labelled boxes, which is steadier on few photos; and how often a coordinate lies within 1.96
-of its deviations. Models that were trained without a prior are given one of the workspace's training
-labels.
+of its deviations. The prior is that of the universal model, or, where that has none, of the workspace's
+training labels. ``--predictions reports/evaluation/predictions`` takes predictions that were made
+without a prior, on the only catalog, and runs no network.
 """
 
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.splits import Split, read_whole
+from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation.bootstrap import compare
 from fashion_ops.evaluation.clusters import garment_errors
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.inference.landmark_pipeline import VARIANTS, LandmarkPipeline
+from fashion_ops.inference.predictions import BOX_KINDS as KINDS
 from fashion_ops.inference.predictions import Tables, detect, landmarks_with
 from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.shape_fit import fit_shape_prior
-from fashion_ops.methods.parts.shape_prior import ShapePrior
+from fashion_ops.methods.parts.shape_prior import ShapePrior, apply_priors
 from fashion_ops.params import Params, load_params
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
@@ -46,40 +49,66 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path(), help="with trained models")
     parser.add_argument("--catalog", type=Path, nargs="+", help="default: the workspace's")
+    parser.add_argument("--predictions", type=Path, help="that evaluate wrote without a prior")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     ws = Workspace(args.workspace)
     params = load_params(ws.params)
-    without, with_prior = pipelines(params, ws)
+    models = LandmarkPipeline.load(ws.landmarker.parent, select_device(params.distributed.device))
+    priors = {**priors_of(Catalog(ws.catalog)), **models.universal.priors}
     text = ""
     for folder in args.catalog or [ws.catalog]:
         split = read_whole(folder, params.evaluate.split)
+        plain = read(args.predictions) if args.predictions else predict(params, ws, split, models)
         text += f"## {folder.name}: {len(split.images)} images, {len(split.garments)} garments\n\n"
-        text += measure(params, ws, split, without, with_prior) + "\n"
+        text += HEAD
+        for kind, variant in product(KINDS, VARIANTS):
+            if variant in plain[kind]:
+                old = plain[kind][variant]
+                new = correct(models, priors, old, detected=kind == "own_boxes")
+                text += row(split, kind, variant, old, new, params.evaluate.max_detections)
+        text += "\n"
     print(text)
     if args.out:
         args.out.write_text(text, encoding="utf-8")
 
 
-def pipelines(params: Params, ws: Workspace) -> tuple[LandmarkPipeline, LandmarkPipeline]:
-    """The workspace's models without and with a shape prior."""
+def read(folder: Path) -> dict[str, Tables]:
+    """The predictions below a folder ``predictions`` of an evaluation."""
+    return {
+        kind: {variant: read_table(folder / kind / f"{variant}.parquet") for variant in VARIANTS}
+        for kind in KINDS
+    }
+
+
+def predict(params: Params, ws: Workspace, split: Split, models: LandmarkPipeline) -> dict[str, Tables]:
+    """The predictions of all variants without a prior, in both kinds of boxes."""
+    p = params.evaluate
     device = select_device(params.distributed.device)
-    models = LandmarkPipeline.load(ws.landmarker.parent, device)
-    fitted: Mapping[int, ShapePrior] = {}
-    if not all(m.priors for m in (models.universal, *models.finetuned.values())):
-        fitted = priors_of(Catalog(ws.catalog))
+    source = open_boxes(p.boxes, ws, split.catalog, split.images, device)
+    boxes = dict(
+        zip(KINDS, (split.garments, detect(source, split.images, p.max_detections)), strict=True)
+    )
+    plain = LandmarkPipeline(
+        models.universal.with_decoding(decode_prior=False),
+        {c: model.with_decoding(decode_prior=False) for c, model in models.finetuned.items()},
+        {c: replace(model, priors={}) for c, model in models.refined.items()},
+    )
+    return landmarks_with(loaded([plain]), split.catalog, boxes, p.score)
 
-    def switched(on: bool) -> LandmarkPipeline:
-        def one(model: Any) -> Any:
-            spec = {**model.spec, "decode_prior": on}
-            return replace(model, spec=spec, priors=model.priors or fitted)
 
-        finetuned = {c: one(model) for c, model in models.finetuned.items()}
-        return LandmarkPipeline(
-            one(models.universal), finetuned, {c: one(model) for c, model in models.refined.items()}
-        )
-
-    return switched(False), switched(True)
+def correct(
+    models: LandmarkPipeline, priors: Mapping[int, ShapePrior], table: pd.DataFrame, *, detected: bool
+) -> pd.DataFrame:
+    """Predictions as the pipeline returns them with these priors."""
+    boxes = np.stack(table["box"].to_list())
+    poses = [np.reshape(landmarks, (-1, 3)) for landmarks in table["landmarks"]]
+    scales = 1 / models.universal.matrices(boxes)[:, 0, 0]
+    stds = [models.universal.landmark_stds(p) * s for p, s in zip(poses, scales, strict=True)]
+    ids = table["category_id"].to_numpy(np.int64)
+    landmarks, deviations = apply_priors(priors, poses, stds, boxes, ids, detected=detected)
+    columns = {"landmarks": [pose.ravel() for pose in landmarks], "deviations": deviations}
+    return table.assign(**{k: pd.Series(v, table.index, dtype=object) for k, v in columns.items()})
 
 
 def priors_of(catalog: Catalog) -> dict[int, ShapePrior]:
@@ -95,40 +124,15 @@ def priors_of(catalog: Catalog) -> dict[int, ShapePrior]:
     return priors
 
 
-def measure(
-    params: Params,
-    ws: Workspace,
-    split: Split,
-    without: LandmarkPipeline,
-    with_prior: LandmarkPipeline,
-) -> str:
-    """The table of one catalog."""
-    p = params.evaluate
-    source = open_boxes(
-        p.boxes, ws, split.catalog, split.images, select_device(params.distributed.device)
-    )
-    boxes = {
-        "labelled": split.garments,
-        "own": detect(source, split.images, p.max_detections),
-    }
-    plain, corrected = (
-        landmarks_with(loaded([pipeline]), split.catalog, boxes, p.score)
-        for pipeline in (without, with_prior)
-    )
-    rows = [
-        row(split, kind, variant, plain[kind], corrected[kind], p.max_detections)
-        for kind in boxes
-        for variant in VARIANTS
-        if plain[kind]
-    ]
-    return HEAD + "".join(rows)
-
-
 def row(
-    split: Split, kind: str, variant: str, plain: Tables, corrected: Tables, max_detections: int
+    split: Split,
+    kind: str,
+    variant: str,
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    max_detections: int,
 ) -> str:
     """A row of the table: one variant in one kind of boxes."""
-    old, new = plain[variant], corrected[variant]
     found = compare(
         ground_truth(split.images, split.garments),
         detections(new, split.images),
@@ -138,9 +142,14 @@ def row(
         seed=0,
         max_detections=max_detections,
     ).overall
-    cells = [kind, variant, f"{found.old:.3f}", f"{found.new:.3f}"]
+    cells = [
+        "labelled" if kind == "truth_boxes" else "own",
+        variant,
+        f"{found.old:.3f}",
+        f"{found.new:.3f}",
+    ]
     cells.append(f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
-    if kind == "labelled":
+    if kind == "truth_boxes":
         cells += mean_oks(split.garments, old, new)
         cells.append(f"{coverage(split.garments, new):.1%}")
     else:

@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts import shape_fit
+from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
