@@ -1,6 +1,6 @@
 """What the shape prior is worth: the same models with and without it, on labelled and on own boxes.
 
-    python -m bench.shape_prior [--catalog data/catalog data/also/NAME ...] [--predictions FOLDER] [--out FILE.md]
+    python -m bench.shape_prior [--catalog FOLDER ...] [--predictions FOLDER] [--out FILE.md]
 
 For each catalog and variant: landmark AP without and with the prior, and the 95 % interval of the
 difference (images drawn with replacement, ``evaluation.bootstrap``); the same of the mean OKS of all
