@@ -45,6 +45,7 @@ for command in (
     workspace.check_cache,
 ):
     app.command()(command)
+app.command("ingest-also")(workspace.ingest_also)
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)

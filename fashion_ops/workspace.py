@@ -44,6 +44,7 @@ class Workspace:
 
     raw = _Below("data/raw")  # synthesize: the synthetic wardrobe, in DeepFashion2's released layout
     catalog = _Below("data/catalog")  # ingest: images, garments, quarantine (.parquet); shards/
+    also = _Below("data/also")  # ingest-also: further catalogs, by name, that evaluate may judge
     grouped = _Below("data/grouped")  # aggregate: garments.parquet, groups.parquet, grouping.json
     pseudo_labels = _Below("data/pseudo_labels")  # pseudo_label: labels, centers (.parquet); clusters/
     drift = _Below("reports/drift")  # drift: drift.json, drift.png

@@ -81,8 +81,9 @@ def clone_into(root: Path) -> Clone:
         shutil.copytree(ROOT / name, root / name, ignore=ignore)
     for name in ("dvc.yaml", "params.yaml", "pyproject.toml", ".dvcignore", ".gitignore"):
         shutil.copy(ROOT / name, root / name)
-    (root / "data" / "batches").mkdir(parents=True)
-    shutil.copy(ROOT / "data" / "batches" / ".gitkeep", root / "data" / "batches")
+    for name in ("batches", "also"):
+        (root / "data" / name).mkdir(parents=True)
+        shutil.copy(ROOT / "data" / name / ".gitkeep", root / "data" / name)
     clone = Clone(root)
     clone.set_params(tiny(clone.params))
     clone.run("git", "init", "--quiet")

@@ -73,6 +73,7 @@ def make_predictions(garments: pd.DataFrame, rng: np.random.Generator, noise: fl
                 "score": np.float32(rng.random()),
                 "box": (garment.box + rng.normal(0, noise, 4)).astype(np.float32),
                 "landmarks": landmarks.astype(np.float32).ravel(),
+                "deviations": np.zeros(0, np.float32),
             }
         )
     return schemas.PREDICTIONS.validate(pd.DataFrame(rows).astype({"category_id": "int8"}))

@@ -1,11 +1,15 @@
 """Commands that maintain a workspace: parameters, the cache, new data."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.shared import complain, read_params, writing_to
+from fashion_ops.commands.shared import complain, print_metrics, read_params, writing_to
+from fashion_ops.files.outputs import OutputRefused
+from fashion_ops.files.uris import is_uri
+from fashion_ops.params.evaluation import CATALOG_NAME
 from fashion_ops.workspace import current_workspace, find_root
 
 
@@ -25,6 +29,32 @@ def batches() -> None:
         complain(f"still in {ws.inbox}: {name}: {why}")
     if results.waiting:
         typer.echo(f"waiting: {results.waiting}")
+
+
+def ingest_also(
+    name: Annotated[str, typer.Argument(help="Of the catalog, as evaluate.also names it.")],
+    root: Annotated[str, typer.Argument(help="The labelled data set: a folder, an archive or a URI.")],
+    source: Annotated[
+        Literal["deepfashion2", "coco"] | None,
+        typer.Option(help="Its layout. Default: ingest.source of params.yaml."),
+    ] = None,
+) -> None:
+    """Ingest a further labelled data set as data/also/NAME, for evaluate.also."""
+    from fashion_ops.steps import ingest
+
+    params, ws = read_params()
+    if not re.fullmatch(CATALOG_NAME, name):
+        raise typer.BadParameter(f"{name!r}: a name has letters, digits, dots, dashes and underscores")
+    target = ws.also / name
+    if target.exists():
+        raise OutputRefused(f"{target}: exists; move it away, or choose another name")
+    place = root if is_uri(root) else Path(root).absolute().as_posix()
+    changes = {"root": place, "source": source or params.ingest.source, "copy_images": True}
+    section = params.ingest.model_copy(update=changes)
+    with writing_to(ws):
+        changed = params.model_copy(update={"ingest": section})
+        metrics = ingest.run_into(changed, ws, target, batches=False)
+    print_metrics(f"ingest-also {name}", metrics)
 
 
 def configure(

@@ -54,6 +54,7 @@ def predict_mean_shape(shapes: dict[int, np.ndarray], boxes: pd.DataFrame) -> pd
             ),
             "box": pd.Series(list(boxes["box"]), dtype=object),
             "landmarks": pd.Series(landmarks, dtype=object),
+            "deviations": pd.Series([np.zeros(0, np.float32)] * len(boxes), dtype=object),
         }
     )
     return PREDICTIONS.validate(frame)

@@ -1,11 +1,15 @@
-"""All predictions that ``evaluate`` compares: boxes, and landmarks in both kinds of boxes."""
+"""All predictions that ``evaluate`` compares: boxes, landmarks in both kinds of boxes, and scores."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.splits import Split
+from fashion_ops.evaluation.keypoint_accuracy import keypoint_accuracy
+from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.oks_nms import oks_nms
+from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.box_sources import LoadDetectors, read_boxes
 from fashion_ops.inference.landmark_pipeline import load_pipelines
 from fashion_ops.inference.predictions import Tables, detect, detect_with, landmarks_with
@@ -82,3 +86,51 @@ def predict_models(
         {"detector": detected["detector"], **tables["own_boxes"]},
         detectors.hardware | landmarkers.hardware,
     )
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the models predict on a split, and how good it is.
+
+    Attributes:
+        evaluation: the scores.
+        tables: kind of boxes -> method -> predictions.
+        accuracy: PCK, AUC and EPE by method, on ground-truth boxes.
+        hardware: that predicted.
+    """
+
+    evaluation: Evaluation
+    tables: dict[str, Tables]
+    accuracy: dict[str, pd.DataFrame]
+    hardware: set[Hardware]
+
+
+def evaluate_split(
+    p: Evaluate, ws: Workspace, split: Split, train: pd.DataFrame, open_runner: OpenRunner
+) -> Evaluated:
+    """Predict a split with all models of a workspace, and score them.
+
+    Args:
+        p: section ``evaluate``.
+        ws: of the models.
+        split: of any catalog.
+        train: garments that the models were trained on; the mean shape is theirs.
+        open_runner: makes what predicts.
+    """
+    predicted = predict_models(p, ws, split.catalog, split.images, split.garments, open_runner)
+    shapes, boxes = fit_mean_shape(train), predicted.boxes
+    garments = split.garments
+    truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments), **predicted.truth_boxes}
+    own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), **predicted.own_boxes}
+    evaluation = evaluate_tables(
+        split.images,
+        garments,
+        truth_boxes,
+        own_boxes,
+        detector=boxes,
+        train_garments=train,
+        max_detections=p.max_detections,
+    )
+    accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
+    tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
+    return Evaluated(evaluation, tables, accuracy, predicted.hardware)

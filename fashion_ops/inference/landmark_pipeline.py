@@ -3,6 +3,10 @@
 ``universal`` serves all categories, ``finetuned`` holds a copy of it trained for one category, and
 ``refined`` a PoseFix model per category that corrects the finetuned landmarks. These three are the
 variants of a prediction.
+
+Where a model was trained with a shape prior, its landmarks are corrected by it at the end
+(``parts.shape_prior``) and have deviations. A refiner is given landmarks as the network has them, as in
+its training.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +18,7 @@ import numpy as np
 import torch
 
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
+from fashion_ops.methods.parts.shape_prior import apply_priors
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.decode import pose_score
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -23,16 +28,32 @@ VARIANTS = ("universal", "finetuned", "refined")
 
 
 class ScoredLandmarks(NamedTuple):
-    """Landmarks of N garments, (num_landmarks, 3) x, y, score each, and scores (N,) of the garments."""
+    """The landmarks of N garments.
+
+    Attributes:
+        landmarks: of each garment (num_landmarks, 3) x, y, score.
+        scores: (N,) of the garments.
+        deviations: of each garment the standard deviations (num_landmarks,) of its landmarks in each
+            direction, in the unit of x and y; empty without a shape prior.
+    """
 
     landmarks: list[np.ndarray]
     scores: np.ndarray
+    deviations: list[np.ndarray]
 
 
 def average(members: Sequence[ScoredLandmarks]) -> ScoredLandmarks:
-    """Average the landmarks and scores that several models predict for the same garments."""
+    """Average the landmarks and scores that several models predict for the same garments.
+
+    The deviations too, as the errors of models of the same data are no independent ones. Where a model
+    has none, the mean has none.
+    """
     landmarks = [np.mean(poses, 0) for poses in zip(*(m.landmarks for m in members), strict=True)]
-    return ScoredLandmarks(landmarks, np.mean([m.scores for m in members], 0))
+    deviations = [
+        np.mean(each, 0) if all(map(len, each)) else np.zeros(0, np.float32)
+        for each in zip(*(m.deviations for m in members), strict=True)
+    ]
+    return ScoredLandmarks(landmarks, np.mean([m.scores for m in members], 0), deviations)
 
 
 @dataclass(frozen=True)
@@ -75,6 +96,8 @@ class LandmarkPipeline:
         category_ids: np.ndarray,
         variants: Sequence[str] = VARIANTS,
         score: str = "own",
+        *,
+        detected: bool = True,
     ) -> dict[str, ScoredLandmarks]:
         """Predict landmarks and a score for every garment.
 
@@ -87,6 +110,7 @@ class LandmarkPipeline:
             score: which heatmap peaks the score of a garment is the mean of: ``own`` takes those of its
                 category's landmarks, ``all`` those of every channel. A refiner has no heatmap peaks;
                 its landmarks keep the score of the finetuned ones.
+            detected: whether a detector gave the boxes, so that a shape prior takes them for inexact.
 
         Returns:
             Landmarks in pixels of the image, by variant.
@@ -95,16 +119,34 @@ class LandmarkPipeline:
         crops = cut_crops(read_image, image_ids, matrices, self.universal.crop)
         inverse = invert_matrices(matrices)
         predictions = {
-            v: ScoredLandmarks([np.empty(0)] * len(boxes), np.zeros(len(boxes))) for v in variants
+            v: ScoredLandmarks(
+                [np.empty(0)] * len(boxes), np.zeros(len(boxes)), [np.empty(0)] * len(boxes)
+            )
+            for v in variants
         }
 
         def store(
-            variant: str, rows: np.ndarray, poses: Sequence[np.ndarray], scores: np.ndarray
+            variant: str,
+            rows: np.ndarray,
+            poses: Sequence[np.ndarray],
+            scores: np.ndarray,
+            model: LandmarkPredictor | Refiner,
+            stds: Sequence[np.ndarray],
         ) -> None:
-            if variant in predictions:
-                predictions[variant].scores[rows] = scores
-                for row, pose in zip(rows, poses, strict=True):
-                    predictions[variant].landmarks[row] = pose
+            if variant not in predictions:
+                return
+            kept = predictions[variant]
+            kept.scores[rows] = scores
+            garments = boxes[rows], category_ids[rows]
+            corrected = apply_priors(model.used_priors, poses, stds, *garments, detected=detected)
+            for row, pose, deviations in zip(rows, *corrected, strict=True):
+                kept.landmarks[row], kept.deviations[row] = pose, deviations
+
+        def in_pixels(
+            model: LandmarkPredictor, poses: Sequence[np.ndarray], rows: np.ndarray
+        ) -> list[np.ndarray]:
+            scales = inverse[rows, 0, 0]  # crops are scaled alike along both axes
+            return [model.landmark_stds(p) * s for p, s in zip(poses, scales, strict=True)]
 
         def in_image(poses: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
             return [to_image(pose, inverse[row]) for row, pose in zip(rows, poses, strict=True)]
@@ -112,16 +154,16 @@ class LandmarkPipeline:
         if "universal" in variants:
             poses, scores = _predict_crops(self.universal, crops, category_ids, score)
             rows = np.arange(len(boxes))
-            store("universal", rows, in_image(poses, rows), scores)
+            stds = in_pixels(self.universal, poses, rows)
+            store("universal", rows, in_image(poses, rows), scores, self.universal, stds)
         if {"finetuned", "refined"} & set(variants):
             for c in np.unique(category_ids):
                 rows = np.flatnonzero(category_ids == c)
                 of_category = crops[rows]
-                poses, scores = _predict_crops(
-                    self.finetuned[int(c)], of_category, category_ids[rows], score
-                )
-                finetuned = in_image(poses, rows)
-                store("finetuned", rows, finetuned, scores)
+                landmarker = self.finetuned[int(c)]
+                poses, scores = _predict_crops(landmarker, of_category, category_ids[rows], score)
+                finetuned, stds = in_image(poses, rows), in_pixels(landmarker, poses, rows)
+                store("finetuned", rows, finetuned, scores, landmarker, stds)
                 if "refined" not in variants:
                     continue
                 refiner = self.refined[int(c)]
@@ -131,7 +173,7 @@ class LandmarkPipeline:
                 else:
                     in_crop = refiner.refine(of_category, torch.from_numpy(np.stack(poses)))
                     refined = in_image(list(in_crop.cpu().numpy()), rows)
-                store("refined", rows, refined, scores)
+                store("refined", rows, refined, scores, refiner, stds)
         return predictions
 
 
@@ -144,12 +186,12 @@ def load_pipelines(folders: Sequence[Path], device: torch.device) -> list[Landma
 
 def _predict_crops(
     model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
-) -> ScoredLandmarks:
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Predict landmarks in crop pixels, and garment scores as ``score`` says, for crops of garments."""
     channels = model.predict_channels(crops, category_ids)
     poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
     scored = poses if score == "own" else channels
-    return ScoredLandmarks(poses, np.array([pose_score(pose) for pose in scored]))
+    return poses, np.array([pose_score(pose) for pose in scored])
 
 
 def _check_matches(

@@ -98,6 +98,7 @@ class LandmarkBlock:
     category_ids: np.ndarray
     variants: tuple[str, ...]
     score: str
+    detected: bool
 
     def predict(self, models: Sequence[LandmarkPipeline]) -> dict[str, ScoredLandmarks]:
         """Predict landmarks by variant.
@@ -108,9 +109,12 @@ class LandmarkBlock:
         """
         garments = self.images, self.image_ids, self.boxes, self.category_ids
         pipeline, *ensemble = models
-        predictions = pipeline.predict(*garments, self.variants, self.score)
+        predictions = pipeline.predict(*garments, self.variants, self.score, detected=self.detected)
         if ensemble:
-            others = [p.predict(*garments, ("finetuned",), self.score)["finetuned"] for p in ensemble]
+            others = [
+                p.predict(*garments, ("finetuned",), self.score, detected=self.detected)["finetuned"]
+                for p in ensemble
+            ]
             predictions["ensemble"] = average([predictions["finetuned"], *others])
         return predictions
 
@@ -174,6 +178,7 @@ def landmarks_with(
                 rows["category_id"].to_numpy(np.int64),
                 tuple(variants),
                 score,
+                "score" in table,
             ),
         )
         for kind, table in ordered.items()
@@ -191,32 +196,28 @@ def landmarks_with(
 def _landmark_tables(boxes: pd.DataFrame, results: list[dict[str, ScoredLandmarks]]) -> Tables:
     """Join the landmarks of all blocks of ``boxes``, in order, to a table by variant."""
     box_scores = boxes["score"].to_numpy() if "score" in boxes else np.ones(len(boxes))
-    keys = ("image_id", "garment_id", "category_id", "box")
-    return {
-        variant: predictions_table(
-            [
-                (image_id, garment_id, category_id, box_score * pose_score, box, pose.ravel())
-                for image_id, garment_id, category_id, box, box_score, pose_score, pose in zip(
-                    *(boxes[k] for k in keys),
-                    box_scores,
-                    np.concatenate([result[variant].scores for result in results]),
-                    [pose for result in results for pose in result[variant].landmarks],
-                    strict=True,
-                )
-            ]
+    tables = {}
+    for variant in results[0] if results else ():
+        of_variant = [result[variant] for result in results]
+        scores = box_scores * np.concatenate([found.scores for found in of_variant])
+        poses = [pose.ravel() for found in of_variant for pose in found.landmarks]
+        deviations = [each for found in of_variant for each in found.deviations]
+        ids = (boxes[key] for key in ("image_id", "garment_id", "category_id"))
+        tables[variant] = predictions_table(
+            list(zip(*ids, scores, boxes["box"], poses, deviations, strict=True))
         )
-        for variant in (results[0] if results else ())
-    }
+    return tables
 
 
 def predictions_table(rows: list[tuple]) -> pd.DataFrame:
     """Make a table ``schemas.PREDICTIONS``.
 
     Args:
-        rows: image_id, garment_id (-1 if detected), category_id, score, box (4,) and flat landmarks
-            (3n,), in this order.
+        rows: image_id, garment_id (-1 if detected), category_id, score, box (4,), flat landmarks (3n,)
+            and, where there is a shape prior, deviations (n,), in this order.
     """
     columns = list(zip(*rows, strict=True)) or [[]] * 6
+    deviations = columns[6] if len(columns) > 6 else [()] * len(rows)
     return PREDICTIONS.validate(
         pd.DataFrame(
             {
@@ -226,6 +227,7 @@ def predictions_table(rows: list[tuple]) -> pd.DataFrame:
                 "score": np.array(columns[3], np.float32),
                 "box": pd.Series([np.asarray(b, np.float32) for b in columns[4]], dtype=object),
                 "landmarks": pd.Series([np.asarray(p, np.float32) for p in columns[5]], dtype=object),
+                "deviations": pd.Series([np.asarray(d, np.float32) for d in deviations], dtype=object),
             }
         )
     )

@@ -6,7 +6,7 @@ A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finet
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +33,40 @@ PARTS = ("detector", "postprocess", "box_detector", "landmarker", "finetuned", "
 class Garment:
     """One garment in a photo.
 
-    ``box`` is (x1, y1, x2, y2), ``landmarks`` maps a name to (x, y, score); in pixels of the photo.
+    ``box`` is (x1, y1, x2, y2), ``landmarks`` maps a name to (x, y, score), and ``deviations`` to the
+    standard deviation in each direction; in pixels of the photo. Models without a shape prior give no
+    deviations.
     """
 
     category: str
     score: float
     box: tuple[float, float, float, float]
     landmarks: dict[str, tuple[float, float, float]]
+    deviations: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, detection: GarmentBox, landmarks: np.ndarray, photo: Photo | None = None) -> "Garment":
-        """Make a garment from a detection and its landmarks (n, 3) x, y, score.
+    def of(
+        cls,
+        detection: GarmentBox,
+        landmarks: np.ndarray,
+        photo: Photo | None = None,
+        deviations: np.ndarray | None = None,
+    ) -> "Garment":
+        """Make a garment from a detection, its landmarks (n, 3) x, y, score, and their deviations (n,).
 
         They are in pixels of the whole photo or, if ``photo`` is given, of ``photo.pixels``, which may
-        be a part of it.
+        be a part of it. No deviations, or an empty array: there is no shape prior.
         """
-        box = detection.box
+        box, spread = detection.box, np.zeros(0) if deviations is None else deviations
         if photo is not None and (photo.factor > 1 or any(photo.shift)):
             box = photo.inside(box)
             landmarks = np.column_stack([photo.to_photo(landmarks[:, :2]), landmarks[:, 2:]])
+            spread = spread * photo.factor
         kind = category(detection.category_id)
         named = zip(kind.landmark_names, map(tuple, landmarks.tolist()), strict=True)
         x1, y1, x2, y2 = box.tolist()
-        return cls(kind.name, float(detection.score), (x1, y1, x2, y2), dict(named))
+        stds = zip(kind.landmark_names, spread.tolist(), strict=True) if len(spread) else ()
+        return cls(kind.name, float(detection.score), (x1, y1, x2, y2), dict(named), dict(stds))
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain values for JSON, coordinates rounded to a hundredth of a pixel."""
@@ -65,6 +76,7 @@ class Garment:
             "box": [round(v, 2) for v in self.box],
             "landmarks": {
                 name: {"x": round(x, 2), "y": round(y, 2), "score": round(s, 4)}
+                | ({"deviation": round(self.deviations[name], 2)} if self.deviations else {})
                 for name, (x, y, s) in self.landmarks.items()
             },
         }
@@ -154,9 +166,13 @@ class Predictor:
             np.array([d.category_id for _, d in found]),
             (variant,),
         )
-        for (number, d), pose in zip(found, predictions[variant].landmarks, strict=True):
-            photo = photos[number]
-            garments[number].append(Garment.of(d, pose, photo if isinstance(photo, Photo) else None))
+        of_variant = predictions[variant]
+        for (number, d), pose, spread in zip(
+            found, of_variant.landmarks, of_variant.deviations, strict=True
+        ):
+            whole = photos[number]
+            photo = whole if isinstance(whole, Photo) else None
+            garments[number].append(Garment.of(d, pose, photo, spread))
         return garments
 
     def decode(self, data: bytes, name: str) -> Photo:

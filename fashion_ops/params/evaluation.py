@@ -1,12 +1,14 @@
 """Sections of the steps that evaluate, register and promote models."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fashion_ops.params.section import Section
 
 DETECTOR, BOX_DETECTOR = "models/detector", "models/box_detector"  # values of `boxes`
+CATALOG_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"  # a folder in data/also
+CatalogName = Annotated[str, Field(pattern=f"^{CATALOG_NAME}$")]
 
 
 class Evaluate(Section):
@@ -32,7 +34,10 @@ class Evaluate(Section):
     ensemble: tuple[str, ...] = Field(
         default=(), description="folders of further model sets; landmarks and scores are averaged"
     )
-    pictures: int = Field(default=12, ge=0, description="validation images drawn in the report")
+    also: tuple[CatalogName, ...] = Field(
+        default=(), description="names of further catalogs in data/also, such as real photos"
+    )
+    pictures: int = Field(default=12, ge=0, description="images of each catalog drawn in the report")
     min_gain: float = Field(
         default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"
     )

@@ -13,6 +13,10 @@ Side = Annotated[
 ]
 Rotated = Annotated[float, Field(ge=0, le=1, description="share of the crops that are rotated")]
 Shares = tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+PRIOR = Field(
+    default=True,
+    description="landmarks are the mean given a shape prior of the training labels, with deviations",
+)
 
 
 class TrainLandmarker(TrainingConfig):
@@ -56,6 +60,7 @@ class TrainLandmarker(TrainingConfig):
     flip_shift: bool = Field(
         default=False, description="cells of the published HRNet, and its 1-cell shift in the flip test"
     )
+    decode_prior: bool = PRIOR
     pseudo_label_weight: float = Field(
         default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
     )
@@ -125,6 +130,7 @@ class Refine(Section):
     shift: float = Field(default=0.03, ge=0, description="share of the crop, standard deviation")
     color: float = Field(default=0.2, ge=0, description="largest relative change of a channel")
     flip_test: bool = True
+    decode_prior: bool = PRIOR
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @model_validator(mode="after")

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TAGS = "refs/tags/fashion-ops"  # DVC looks for data in branches and tags only
+DATA = ("data/batches", "data/also")  # git ignores all but their .dvc files
 SETTINGS = ("params.yaml", "dvc.lock", "dvc.yaml")
-CODE = ("fashion_ops", "pipelines", "data/batches")  # in the last folder git ignores all but .dvc files
+CODE = ("fashion_ops", "pipelines", *DATA)
 _AUTHOR = {
     f"GIT_{role}_{key}": value
     for role in ("AUTHOR", "COMMITTER")

@@ -17,9 +17,12 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fashion_ops.evaluation.failures import GOOD_OKS, KINDS, SAME_BOX
 from fashion_ops.evaluation.keypoint_accuracy import COLUMNS, MEAN, PUBLISHED
 from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
+from fashion_ops.reports.also import AlsoEvaluated, failure_rows
 from fashion_ops.reports.charts import curve, dot_plot
+from fashion_ops.reports.gallery import MIN_SCORE
 from fashion_ops.taxonomy import category
 
 GAINS = (("finetuned", "universal"), ("refined", "finetuned"))  # differences shown per category
@@ -54,6 +57,7 @@ class ReportContent:
         accuracy: from ``keypoint_accuracy``, for one method.
         clusters: from ``clusters.errors_by_cluster``, for one method.
         tuning: result of ``tune_postprocess``.
+        also: parts on further catalogs, which come first.
         images: caption and RGB image (H, W, 3) uint8 each, from ``draw``.
         curves: name of a training run -> loss of each epoch.
         params: name of a section of params.yaml -> its values.
@@ -61,6 +65,7 @@ class ReportContent:
 
     dataset: str
     num_images: int
+    also: Sequence[AlsoEvaluated] = ()
     accuracy: pd.DataFrame | None = None
     clusters: pd.DataFrame | None = None
     tuning: Tuning | None = None
@@ -84,6 +89,11 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
         templates()
         .get_template("report.html")
         .render(
+            also=[_also(part) for part in content.also],
+            kinds=KINDS,
+            min_score=MIN_SCORE,
+            same_box=SAME_BOX,
+            good_oks=GOOD_OKS,
             dataset=content.dataset,
             headline=_headline(evaluation, content.num_images),
             stats=METHOD_STATS,
@@ -116,6 +126,17 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _also(part: AlsoEvaluated) -> dict[str, Any]:
+    """The values of ``also.html``."""
+    return {
+        "name": part.name,
+        "headline": _headline(part.evaluation, part.num_images),
+        "method_rows": _method_rows(_by_index(part.evaluation.methods)),
+        "failures": failure_rows(part.failures),
+        "images": [(caption, _jpeg(image)) for caption, image in part.images],
+    }
 
 
 def templates() -> Environment:

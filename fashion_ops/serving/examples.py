@@ -19,7 +19,9 @@ _ANSWER: dict[str, Any] = {
                     "category": "short_sleeve_top",
                     "score": 0.9312,
                     "box": [101.2, 80.5, 420.0, 399.9],
-                    "landmarks": {"left_cuff_outer": {"x": 120.3, "y": 220.8, "score": 0.88}},
+                    "landmarks": {
+                        "left_cuff_outer": {"x": 120.3, "y": 220.8, "score": 0.88, "deviation": 2.1}
+                    },
                 }
             ],
         },

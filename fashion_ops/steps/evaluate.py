@@ -5,32 +5,39 @@ The methods are the mean shape, the landmarks of CenterNet, the variants of the 
 their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks alone, detected boxes
 the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_detector`` or a file.
 
+``evaluate.also`` names further catalogs below ``ws.also``, such as real photos, on which the same
+models are evaluated. The report begins with them; nothing is registered or promoted by their numbers.
+
 Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
-and the report. With RAY_ADDRESS set, the cluster predicts (``distributed.block_runners``). Beside the
-outputs, ``ws.evaluation_hardware`` records where the predictions were made.
+and the report, and the same of each further catalog in ``also/NAME``. With RAY_ADDRESS set, the cluster
+predicts (``distributed.block_runners``). Beside the outputs, ``ws.evaluation_hardware`` records where
+the predictions were made.
 """
 
 import json
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.splits import Split, read_split, read_whole
 from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
-from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
-from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
-from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
-from fashion_ops.inference.evaluated_models import predict_models
+from fashion_ops.evaluation.failures import find_failures
+from fashion_ops.evaluation.keypoint_accuracy import MEAN
+from fashion_ops.evaluation.tables import Evaluation
+from fashion_ops.inference.evaluated_models import Evaluated, evaluate_split
 from fashion_ops.inference.hardware_record import record_hardware
 from fashion_ops.inference.predictions import write_predictions
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.parts.history import read_losses
-from fashion_ops.params import Params
-from fashion_ops.reports.gallery import draw_gallery, write_gallery
+from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
+from fashion_ops.reports.also import AlsoEvaluated, failure_captions, worst_first
+from fashion_ops.reports.gallery import MIN_SCORE, draw_gallery, write_gallery
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
 from fashion_ops.reports.report import ReportContent, Tuning, write_report
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -48,70 +55,123 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     Returns:
         Landmark AP of each method on ground-truth boxes and on detected boxes, PCK and EPE (pixels) of
         the refined landmarks, box AP, and the numbers of categories without training garments and
-        without ground truth.
+        without ground truth; AP of the refined landmarks on each catalog of ``evaluate.also``.
 
     Raises:
-        ValueError: the catalog has no garments in ``evaluate.split``.
+        ValueError: a catalog has no garments in ``evaluate.split``.
+        FileNotFoundError: a catalog of ``evaluate.also`` does not exist.
     """
     p = params.evaluate
-    catalog = Catalog(ws.catalog)
-    images = catalog.images[catalog.images["split"] == p.split]
-    garments = catalog.garments[catalog.garments["split"] == p.split]
-    train = catalog.garments[catalog.garments["split"] == "train"]
-    if garments.empty:
-        raise ValueError(f"{ws.catalog}: no garments in split {p.split!r}; nothing to evaluate")
+    also = {name: open_also(ws, name, p.split) for name in p.also}
+    split = read_split(ws.catalog, p.split)
+    train = split.catalog.garments[split.catalog.garments["split"] == "train"]
 
     with block_runners(params.distributed, ws.checkpoints, "evaluate") as open_runner:
-        predicted = predict_models(params.evaluate, ws, catalog, images, garments, open_runner)
-        shapes = fit_mean_shape(train)
-        truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments), **predicted.truth_boxes}
-        boxes, own_boxes = predicted.boxes, predicted.own_boxes
-        own_boxes = {"mean_shape": predict_mean_shape(shapes, boxes), **own_boxes}
-        evaluation = evaluate_tables(
-            images,
-            garments,
-            truth_boxes,
-            own_boxes,
-            detector=boxes,
-            train_garments=train,
-            max_detections=p.max_detections,
-        )
+        result = evaluate_split(p, ws, split, train, open_runner)
+        # Boxes from a file are of the images of ``ws.catalog``.
+        own = p if p.boxes in (DETECTOR, BOX_DETECTOR) else p.model_copy(update={"boxes": DETECTOR})
+        others = {n: evaluate_split(own, ws, one, train, open_runner) for n, one in also.items()}
         labels = read_table(ws.pseudo_labels / "labels.parquet")
-        clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
-        accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
-        mean = accuracy["refined"].loc[MEAN].to_dict()
-        metrics = metrics_json(evaluation)
-        warn_of_missing(evaluation)
+        truth_boxes, own_boxes = result.tables["truth_boxes"], result.tables["own_boxes"]
+        clusters = errors_by_cluster(split.garments, truth_boxes["refined"], labels)
+        mean = result.accuracy["refined"].loc[MEAN].to_dict()
+        metrics = metrics_json(result.evaluation)
+        warn_of_missing(result.evaluation)
         with publish(ws.evaluation) as folder:
-            (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-            evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
-            evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
-            pd.concat(accuracy, names=["method"]).to_csv(folder / "accuracy.csv", float_format="%.6f")
+            write_results(folder, result)
             clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
-            tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
-            write_predictions(folder / "predictions", tables)
-            gallery = draw_gallery(catalog.image, images, garments, own_boxes["refined"], p.pictures)
+            gallery = draw_gallery(
+                split.catalog.image, split.images, split.garments, own_boxes["refined"], p.pictures
+            )
             write_gallery(folder / "pictures", gallery)
             content = ReportContent(
                 dataset=f"{params.ingest.source} layout, {p.split} split",
-                num_images=len(images),
-                accuracy=accuracy["refined"],
+                num_images=len(split.images),
+                also=[
+                    write_also(folder / "also" / name, name, also[name], others[name], p.pictures)
+                    for name in p.also
+                ],
+                accuracy=result.accuracy["refined"],
                 clusters=clusters,
                 tuning=tuning_result(ws),
                 images=gallery,
                 curves=training_curves(ws),
                 params=params.model_dump(mode="json", by_alias=True, exclude=UNRELATED),
             )
-            write_report(folder, evaluation, content)
-        record_hardware(ws, predicted.hardware)
+            write_report(folder, result.evaluation, content)
+        record_hardware(ws, result.hardware)
     return {
         **{f"AP {method}": ap for method, ap in metrics["landmark_ap"].items()},
         **{f"AP {method}, own boxes": ap for method, ap in metrics["landmark_ap_own_boxes"].items()},
         **{f"{name} refined": mean[name] for name in ("PCK", "EPE")},
         "box AP": metrics["box_ap"],
-        "categories without training garments": float(len(evaluation.untrained)),
-        "categories without garments to evaluate": float(len(evaluation.without_ground_truth)),
+        "categories without training garments": float(len(result.evaluation.untrained)),
+        "categories without garments to evaluate": float(len(result.evaluation.without_ground_truth)),
+        **also_metrics(others),
     }
+
+
+def open_also(ws: Workspace, name: str, split: str) -> Split:
+    """Read a split of a catalog that ``evaluate.also`` names; all of one that has another split only.
+
+    Raises:
+        FileNotFoundError: there is no catalog.
+        ValueError: it has several splits, and no garments in this one.
+    """
+    folder = ws.also / name
+    if not (folder / "garments.parquet").is_file():
+        raise FileNotFoundError(
+            f"{folder}: evaluate.also names {name!r}, but there is no catalog here; "
+            f"`fashion-ops ingest-also {name} ROOT` makes one of a labelled data set"
+        )
+    return read_whole(folder, split)
+
+
+def also_metrics(others: Mapping[str, Evaluated]) -> dict[str, float]:
+    """Landmark AP of the refined landmarks on further catalogs, in labelled and in own boxes."""
+    metrics = {}
+    for name, other in others.items():
+        aps = other.evaluation.methods.loc["refined"]
+        metrics[f"AP refined, {name}"] = float(aps["AP"])
+        if not pd.isna(aps["own_AP"]):
+            metrics[f"AP refined, {name}, own boxes"] = float(aps["own_AP"])
+    return metrics
+
+
+def write_results(folder: Path, result: Evaluated) -> None:
+    """Write metrics.json, the tables as CSV and all predictions into an existing folder."""
+    metrics = json.dumps(metrics_json(result.evaluation), indent=2)
+    (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
+    result.evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
+    result.evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
+    accuracy = pd.concat(result.accuracy, names=["method"])
+    accuracy.to_csv(folder / "accuracy.csv", float_format="%.6f")
+    write_predictions(folder / "predictions", result.tables)
+
+
+def write_also(
+    folder: Path, name: str, split: Split, result: Evaluated, pictures: int
+) -> AlsoEvaluated:
+    """Write the results on a further catalog into a new folder; returns its part of the report.
+
+    Args:
+        folder: to write.
+        name: of the catalog.
+        split: of it.
+        result: on this split.
+        pictures: how many images are drawn, those with most failures first.
+    """
+    folder.mkdir(parents=True)
+    write_results(folder, result)
+    refined = result.tables["own_boxes"].get("refined", result.tables["own_boxes"]["mean_shape"])
+    failures = find_failures(split.garments, refined, MIN_SCORE)
+    failures.to_csv(folder / "failures.csv", index=False, float_format="%.6f")
+    worst = worst_first(split.images, failures).head(pictures)
+    gallery = draw_gallery(split.catalog.image, worst, split.garments, refined, len(worst))
+    write_gallery(folder / "pictures", gallery)
+    captions = failure_captions(worst, failures)
+    images = [(caption, image) for caption, (_, image) in zip(captions, gallery, strict=True)]
+    return AlsoEvaluated(name, result.evaluation, len(split.images), failures, images)
 
 
 def metrics_json(evaluation: Evaluation) -> dict[str, Any]:

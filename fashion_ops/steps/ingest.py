@@ -42,18 +42,23 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         ValueError: there is no such data set, it is an archive or behind a URI and ``copy_images`` is
             false, or more than ``max_quarantined`` of the records are refused.
     """
+    return run_into(params, ws, ws.catalog, batches=True)
+
+
+def run_into(params: Params, ws: Workspace, catalog: Path, *, batches: bool) -> dict[str, float]:
+    """Do as ``run``, for any catalog and with or without the accepted batches."""
     section = params.ingest
     remote = is_uri(section.root)
     root = ws.root / section.root
     if not remote and not root.exists():
         raise ValueError(f"{root}: no such file or folder (ingest.root = {section.root!r})")
     if not remote:
-        check_inputs(ws.catalog, [root])
+        check_inputs(catalog, [root])
     if not section.copy_images and (remote or is_archive(root)):
         what, where = ("a URI", section.root) if remote else ("an archive", root)
         raise ValueError(f"{where}: {what} can only be ingested with copy_images: true")
     with ExitStack() as stack:
-        folder = stack.enter_context(publish(ws.catalog))
+        folder = stack.enter_context(publish(catalog))
         refused_members = []
         if remote:
             fetched = _scratch(stack, folder)
@@ -68,11 +73,11 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             root = content_root(scratch)
 
         def data_set(source: str, root: Path, name: str) -> DataSet:
-            prefix = None if section.copy_images else seen_from(ws.catalog, root, name)
+            prefix = None if section.copy_images else seen_from(catalog, root, name)
             return DataSet(source, root, prefix)
 
         data_sets = [data_set(section.source, root, section.root)]
-        if folders(ws.batches):
+        if batches and folders(ws.batches):
             data_sets.append(data_set("batches", ws.batches.parent, ws.batches.parent.name))
         totals = ingest(
             data_sets,

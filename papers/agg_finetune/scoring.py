@@ -22,8 +22,11 @@ VARIANTS = ("universal", "finetuned")
 def load_landmarker(
     folder: Path, device: torch.device, flip_test: bool | None = None
 ) -> LandmarkPredictor:
-    """Load a landmarker; ``flip_test`` None keeps the setting it was trained with."""
-    model = LandmarkPredictor.load(folder, device)
+    """Load a landmarker without its shape priors, which the papers do not have.
+
+    ``flip_test`` None keeps the setting that it was trained with.
+    """
+    model = LandmarkPredictor.load(folder, device).with_decoding(decode_prior=False)
     return model if flip_test is None else model.with_decoding(flip_test=flip_test)
 
 

@@ -255,7 +255,9 @@ class Echo:
             along = np.linspace(0, 1, category(int(c)).num_landmarks)[:, None]
             xy = np.array([x1, y1]) + along * np.array([x2 - x1, y2 - y1])
             poses.append(np.column_stack([xy, np.ones(len(xy))]))
-        return dict.fromkeys(variants, ScoredLandmarks(poses, np.ones(len(poses))))
+        return dict.fromkeys(
+            variants, ScoredLandmarks(poses, np.ones(len(poses)), [np.zeros(0)] * len(poses))
+        )
 
 
 @pytest.fixture(params=["bundle", "detector"])

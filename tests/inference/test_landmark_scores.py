@@ -61,9 +61,11 @@ def test_a_refiner_with_a_pose_box_is_given_a_crop_of_its_own(ws):
 
 
 def test_an_ensemble_is_the_mean():
-    one = ScoredLandmarks([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]))
-    two = ScoredLandmarks([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]))
+    one = ScoredLandmarks([np.array([[0.0, 2.0, 0.5]])], np.array([0.2]), [np.array([1.0])])
+    two = ScoredLandmarks([np.array([[4.0, 4.0, 0.7]])], np.array([0.6]), [np.array([3.0])])
     mean = average([one, two])
+    assert mean.deviations[0].tolist() == [2]
+    assert len(average([one, two._replace(deviations=[np.zeros(0)])]).deviations[0]) == 0
     np.testing.assert_allclose(mean.landmarks[0], [[2, 3, 0.6]])
     assert mean.scores.tolist() == [pytest.approx(0.4)]
 

@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.methods.parts import shape_fit
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import soft_argmax, to_pixels
@@ -98,7 +99,8 @@ def train(folder, landmarker, skirts, *, epochs=3, params=PARAMS, data=None, **o
     )
 
 
-def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
+def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts, monkeypatch):
+    monkeypatch.setattr(shape_fit, "LEAST_GARMENTS", 48)
     history = train(
         tmp_path / "model",
         landmarker,
@@ -108,6 +110,7 @@ def test_learns_to_pull_landmarks_back(tmp_path, landmarker, skirts):
     )
     assert history[-1]["loss"] < history[0]["loss"]
     refiner = Refiner.load(tmp_path / "model", CPU)
+    assert list(refiner.used_priors) == [SKIRT.id]
     garments, images, truth = marked_skirts(24, seed=99)
     rng = np.random.default_rng(1)
     angle = rng.uniform(0, 2 * np.pi, truth.shape[:2])

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from fashion_ops.catalog.training_data import TrainingGarments
+from fashion_ops.methods.parts import shape_fit
 from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.crops import apply_matrices
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
 from fashion_ops.methods.parts.schedule import auxiliary_weight
+from fashion_ops.methods.parts.shape_prior import FILE
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.decode import activate
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -59,12 +61,12 @@ def drawn_skirts(n: int, seed: int = 0) -> tuple[TrainingGarments, list[np.ndarr
     return TrainingGarments(np.arange(n), np.full(n, SKIRT), np.array(boxes), landmarks, soft), images
 
 
-def train(folder, garments, images, epochs=3, **options):
+def train(folder, garments, images, epochs=3, prior=True, **options):
     folder.mkdir()
     torch.manual_seed(0)
     model = Landmarker(TINY.backbone, 81, clusters=4)
     return train_landmarker(
-        TINY.model_copy(update={"epochs": epochs}),
+        TINY.model_copy(update={"epochs": epochs, "decode_prior": prior}),
         model,
         landmarker_spec(TINY, "agg81", 4),
         garments,
@@ -124,7 +126,9 @@ def trained(tmp_path_factory):
     """A landmarker trained for a few seconds on drawn skirts, and its history."""
     folder = tmp_path_factory.mktemp("trained") / "model"
     garments, images = drawn_skirts(64)
-    history = train(folder, garments, images, epochs=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shape_fit, "LEAST_GARMENTS", 64)
+        history = train(folder, garments, images, epochs=12)
     return LandmarkPredictor.load(folder, CPU), history
 
 
@@ -133,6 +137,9 @@ def test_learns_drawn_skirts(trained):
     model, history = trained
     assert history[-1]["heatmap"] < 0.5 * history[0]["heatmap"]
     assert "label" in history[0] and "label" not in history[-1]  # the pseudo-labels let go
+    assert (
+        list(model.used_priors) == [SKIRT] and not model.with_decoding(decode_prior=False).used_priors
+    )
     test, images = drawn_skirts(16, seed=9)
     found = model.predict(lambda i: images[i], test.image_id, test.boxes, test.category_id)
     truth = GROUPING.ungroup(SKIRT, test.landmarks)[..., :2]
@@ -141,6 +148,17 @@ def test_learns_drawn_skirts(trained):
     relative = ((truth - test.boxes[:, None, :2]) / extent).mean(0)
     baseline = np.linalg.norm(test.boxes[:, None, :2] + relative * extent - truth, axis=-1)
     assert np.median(error) < 0.4 * np.median(baseline)
+
+
+def test_without_decode_prior_the_folder_has_none_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(shape_fit, "LEAST_GARMENTS", 8)
+    garments, images = drawn_skirts(8)
+    train(tmp_path / "model", garments, images, epochs=1, prior=False)
+    assert not (tmp_path / "model" / FILE).exists()
+    model = LandmarkPredictor.load(tmp_path / "model", CPU)
+    assert not model.used_priors
+    with pytest.raises(ValueError, match="this model has no shape priors"):
+        model.with_decoding(decode_prior=True)
 
 
 def test_resumed_equals_undisturbed(tmp_path):

@@ -35,6 +35,7 @@ GARMENT = pa.struct(
         "score": pa.float32(),
         "box": pa.list_(pa.float32()),  # x1, y1, x2, y2
         "landmarks": pa.list_(pa.float32()),  # 3 * num_landmarks: x, y, score, in the category's order
+        "deviations": pa.list_(pa.float32()),  # num_landmarks, pixels; empty without a shape prior
     }
 )
 PHOTOS = pa.schema(
@@ -140,6 +141,7 @@ def _garment(garment: "Garment") -> dict[str, Any]:
         "score": garment.score,
         "box": list(garment.box),
         "landmarks": [value for point in garment.landmarks.values() for value in point],
+        "deviations": list(garment.deviations.values()),
     }
 
 

@@ -4,8 +4,8 @@ Scores are those of the input: PoseFix predicts none. Do not refine twice: its a
 second pass makes results worse.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import apply_matrices, crop_matrices, cut_crops, invert_matrices
 from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax, to_pixels
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.shape_prior import ShapePrior, load_priors
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.taxonomy import Category
 from fashion_ops.taxonomy import category as find_category
@@ -44,11 +45,14 @@ class Refiner:
         model: a ``PoseFix`` or ``LandmarkerPoseFix``.
         spec: its ``model.json``.
         device: where the network is.
+        priors: by category id, the shape prior that the model was trained with, if any;
+            ``LandmarkPipeline`` applies it.
     """
 
     model: nn.Module
     spec: dict[str, Any]
     device: torch.device
+    priors: Mapping[int, ShapePrior] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Refiner":
@@ -59,12 +63,17 @@ class Refiner:
             ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, device)
+        return cls(model, spec, device, load_priors(folder) if spec.get("decode_prior") else {})
 
     @property
     def category(self) -> Category:
         """The category whose landmarks it refines."""
         return find_category(self.spec["category"])
+
+    @property
+    def used_priors(self) -> Mapping[int, ShapePrior]:
+        """The priors that correct its landmarks in a pipeline; none where ``decode_prior`` is off."""
+        return self.priors if self.spec.get("decode_prior") else {}
 
     @property
     def crop(self) -> tuple[int, int]:

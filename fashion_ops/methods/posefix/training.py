@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.shape_fit import fit_shape_prior
+from fashion_ops.methods.parts.shape_prior import save_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.posefix.data import RefinerData, predict_garments, stack_poses
 from fashion_ops.methods.posefix.error_rates import measure_rates
@@ -53,7 +55,7 @@ def refiner_spec(
     *,
     takes_pose: bool = True,
 ) -> dict[str, Any]:
-    """Make the content of a refiner's ``model.json``.
+    """Make the content of a refiner's ``model.json``, without a shape prior.
 
     Args:
         refine: section ``refine``.
@@ -74,6 +76,7 @@ def refiner_spec(
         "crop": landmarker["crop"],
         "padding": landmarker["padding"],
         "flip_test": refine.flip_test,
+        "decode_prior": False,
         "precision": refine.precision,
         "training": refine.model_dump(mode="json"),
     }
@@ -162,5 +165,8 @@ def train_refiner(
     settings = RefinerSettings(landmarker.crop, warp, refine.own_outputs, rates, data.takes_pose)
     history = fit(RefinerModule(model, config, settings, category, seed), regions, options)
     spec = refiner_spec(refine, landmarker.spec, category, rates, takes_pose=data.takes_pose)
-    save_model(folder, model, spec, history)
+    prior = fit_shape_prior(truth, garments.boxes) if refine.decode_prior else None
+    if prior is not None:
+        save_priors(folder, {category.id: prior})
+    save_model(folder, model, {**spec, "decode_prior": prior is not None}, history)
     return history

@@ -31,6 +31,8 @@ class DecodeConfig:
         channel_mask: set the maps of other categories to 0.
         smoothing: standard deviation, cells, of the Gaussian that smooths the maps before ``dark`` or
             ``udp`` (DARK, eq. 9); 0 does not, as in models from before it existed.
+        decode_prior: correct the landmarks of a pipeline by the model's shape priors; models from
+            before it existed have none.
     """
 
     decode: str = "dark"
@@ -38,6 +40,7 @@ class DecodeConfig:
     flip_shift: bool = False
     channel_mask: bool = False
     smoothing: float = 0.0
+    decode_prior: bool = False
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> "DecodeConfig":

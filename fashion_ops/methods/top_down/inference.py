@@ -1,7 +1,7 @@
 """A trained landmarker as an object: boxes in, landmarks of each category out."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
+from fashion_ops.methods.parts.heatmaps import STRIDE
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.shape_prior import ShapePrior, load_priors, peak_stds
 from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_heatmaps
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.taxonomy import Grouping, load_grouping
@@ -36,11 +38,14 @@ class LandmarkPredictor:
         model: a ``Landmarker`` or a network of the same signature.
         spec: its ``model.json``.
         device: where the network is.
+        priors: shape priors that the model was trained with, by category id. ``LandmarkPipeline``
+            applies them; the methods here return what the network says.
     """
 
     model: nn.Module
     spec: dict[str, Any]
     device: torch.device
+    priors: Mapping[int, ShapePrior] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "LandmarkPredictor":
@@ -51,7 +56,7 @@ class LandmarkPredictor:
             ValueError: the model is of another method.
         """
         model, spec = load_model(folder, METHOD, build, device)
-        return cls(model, spec, device)
+        return cls(model, spec, device, load_priors(folder) if spec.get("decode_prior") else {})
 
     @property
     def grouping(self) -> Grouping:
@@ -67,9 +72,12 @@ class LandmarkPredictor:
         """Return the same model with other values of ``DecodeConfig``, given by name.
 
         Raises:
-            ValueError: the new values place the cells elsewhere than in training.
+            ValueError: the new values place the cells elsewhere than in training, or need shape priors
+                that the model lacks.
         """
         before, after = self.decoding, replace(self.decoding, **changes)
+        if after.decode_prior and not self.priors:
+            raise ValueError("decode_prior: this model has no shape priors; train it with decode_prior")
         if after.cells != before.cells:
             raise ValueError(
                 f"decode {after.decode!r} with flip_shift {after.flip_shift} reads cells at their "
@@ -79,10 +87,19 @@ class LandmarkPredictor:
         return replace(self, spec={**self.spec, **asdict(after)})
 
     @property
+    def used_priors(self) -> Mapping[int, ShapePrior]:
+        """The priors that correct the landmarks of a pipeline; none where ``decode_prior`` is off."""
+        return self.priors if self.decoding.decode_prior else {}
+
+    @property
     def crop(self) -> tuple[int, int]:
         """Crop (width, height) in pixels."""
         width, height = self.spec["crop"]
         return width, height
+
+    def landmark_stds(self, pose: np.ndarray) -> np.ndarray:
+        """How far landmarks (n, 3) x, y, score may be off in each direction: (n,) crop pixels."""
+        return STRIDE * peak_stds(pose[:, 2], float(self.spec["heatmap"]["sigma"]))
 
     def matrices(self, boxes: np.ndarray) -> np.ndarray:
         """Compute the matrices (N, 2, 3) from image to crop pixels of boxes (N, 4) x1, y1, x2, y2.

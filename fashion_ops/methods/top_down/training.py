@@ -13,6 +13,8 @@ from fashion_ops.methods.artifact import read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Regions
+from fashion_ops.methods.parts.shape_fit import fit_shape_priors
+from fashion_ops.methods.parts.shape_prior import save_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.inference import METHOD
@@ -23,7 +25,7 @@ from fashion_ops.taxonomy import load_grouping
 
 
 def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> dict[str, Any]:
-    """Make the content of ``model.json`` for a landmarker trained with ``config``.
+    """Make the content of ``model.json`` for a landmarker before its training with ``config``.
 
     Args:
         config: of the universal landmarker.
@@ -40,6 +42,7 @@ def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> di
         "heatmap": {"loss": config.loss, "sigma": config.heatmap_sigma},
         **asdict(DecodeConfig.from_spec(config.model_dump())),
         "smoothing": config.heatmap_sigma if config.smooth else 0.0,
+        "decode_prior": False,  # ``train_landmarker`` estimates the priors
         "precision": config.precision,
         "training": config.model_dump(mode="json"),
     }
@@ -130,7 +133,8 @@ def train_landmarker(
     Args:
         config: crop, augmentation, losses and optimisation.
         model: new for the universal landmarker; the universal one for finetuning.
-        spec: its ``model.json``, see ``landmarker_spec``; ``training`` is replaced by ``config``.
+        spec: its ``model.json``, see ``landmarker_spec``; ``training`` is replaced by ``config``, and
+            ``decode_prior`` says whether the folder has shape priors.
         garments: training data, landmarks in the grouping of ``spec``.
         read_image: image id to RGB uint8 (H, W, 3).
         folder: where the model is written; exists and is empty.
@@ -171,7 +175,14 @@ def train_landmarker(
         options,
         weights=balanced_weights(garments.category_id) if config.balanced_sampling else None,
     )
-    save_model(folder, model, {**spec, "training": config.model_dump(mode="json")}, history)
+    priors = {}
+    if config.decode_prior:
+        labels = garments.category_id, garments.boxes, garments.landmarks
+        priors = fit_shape_priors(grouping, *labels)
+    if priors:
+        save_priors(folder, priors)
+    written = {"decode_prior": bool(priors), "training": config.model_dump(mode="json")}
+    save_model(folder, model, {**spec, **written}, history)
     return history
 
 
