@@ -15,7 +15,9 @@ from scipy import stats
 
 from fashion_ops.params import Params
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
-from papers.agg_finetune import paper, runs, scoring
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
+from papers.agg_finetune import paper
 from papers.agg_finetune.rare_category_remedies import REMEDIES, train
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet, load_evaluation_set

@@ -17,7 +17,8 @@ from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import CATEGORY_NAMES
-from papers.agg_finetune import paper, scoring
+from papers import landmarker_scores as scoring
+from papers.agg_finetune import paper
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table

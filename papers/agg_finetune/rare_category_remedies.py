@@ -28,7 +28,7 @@ from fashion_ops.steps import finetune
 from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORIES, Category, category, load_grouping, sigmas
 from fashion_ops.workspace import Workspace, publish
-from papers.agg_finetune import runs
+from papers import landmarker_runs as runs
 from papers.config import TableConfig
 
 REMEDIES = {

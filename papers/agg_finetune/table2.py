@@ -15,7 +15,9 @@ from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.params import DETECTOR, Params
 from fashion_ops.taxonomy import category
-from papers.agg_finetune import paper, runs, scoring
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
+from papers.agg_finetune import paper
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet, load_evaluation_set
 from papers.table import Column, PaperColumn, Table

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fashion_ops.inference.box_sources import open_boxes
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES
-from papers.agg_finetune import paper, scoring
+from papers import landmarker_scores as scoring
+from papers.agg_finetune import paper
 from papers.config import TableConfig
 from papers.evaluation_set import load_evaluation_set
 from papers.table import MEAN, Column, PaperColumn, Table, garment_counts, missing_garments

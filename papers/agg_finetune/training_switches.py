@@ -7,7 +7,8 @@ time, and the winner's 81 channels. Inference is that of ``params.yaml`` with ow
 from typing import Any
 
 from fashion_ops.params import Params
-from papers.agg_finetune import runs, scoring
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
 from papers.agg_finetune.inference_switches import (
     Switches,
     both_boxes,

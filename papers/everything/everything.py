@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.progress import track
-from papers.agg_finetune import runs
+from papers import landmarker_runs as runs
 from papers.alignment import SEEDS, half_interval
 from papers.config import TableConfig
 from papers.evaluation_set import load_evaluation_set

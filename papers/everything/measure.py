@@ -1,6 +1,6 @@
 """Trains and measures one row with one seed; what is measured is kept and not made again.
 
-Models lie where ``papers.agg_finetune.runs`` keeps them, each with the processor seconds of its
+Models lie where ``papers.landmarker_runs`` keeps them, each with the processor seconds of its
 training beside it; results lie in ``.checkpoints/everything``.
 """
 
@@ -23,11 +23,11 @@ from fashion_ops.params import Params
 from fashion_ops.steps import refine
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace, write_whole
-from papers.agg_finetune import runs, scoring
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet
 from papers.everything.techniques import Technique
-from papers.pcloss.landmarker import position_scores
 
 AP, NE, TRAINING, PREDICTION = "AP", "NE", "training", "prediction"
 SECONDS = "seconds.json"
@@ -56,7 +56,7 @@ def measure(
     predictions = _predict(row, technique, evaluated, evaluated.garments)
     values = {
         AP: scoring.landmark_scores(config, evaluated, predictions).stats["AP"],
-        NE: position_scores(evaluated.garments, predictions)[0],
+        NE: scoring.position_scores(evaluated.garments, predictions)[0],
         TRAINING: row_seconds / plain_seconds,
         PREDICTION: _cost((row, technique), (plain, base), evaluated),
     }

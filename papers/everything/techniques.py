@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fashion_ops.params import Params
-from papers.agg_finetune import runs
+from papers import landmarker_runs as runs
 
 BASE, ALL = "baseline", "all that the demo uses"
 AGG, DEEPMARK, DFA, PCLOSS, GLE, OURS = "A&F", "DeepMark++", "DFA", "PCLoss", "GLE", "beyond"

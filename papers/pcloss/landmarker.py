@@ -11,7 +11,8 @@ import pandas as pd
 
 from fashion_ops.params import Params
 from fashion_ops.progress import track
-from papers.agg_finetune import runs, scoring
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
 from papers.alignment import APART, OUTLIER, SEEDS, TOGETHER, half_interval
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet, load_evaluation_set
@@ -69,45 +70,13 @@ def variant(params: Params, weight: float, seed: int) -> Params:
     return runs.with_changes(params, seed=seed, train_landmarker={"position_constraint": weight})
 
 
-def position_scores(garments: pd.DataFrame, predictions: pd.DataFrame) -> tuple[float, float, float]:
-    """NE, outliers and duplicates over all garments.
-
-    Args:
-        garments: rows of the catalog (``schemas.GARMENTS``).
-        predictions: ``schemas.PREDICTIONS`` of the same garments, in any order.
-
-    Returns:
-        Mean distance of the labelled landmarks over the box's longer side, and the shares of
-        outliers among landmarks and of duplicates among pairs that lie apart, in percent.
-    """
-    found = predictions.set_index("garment_id")["landmarks"]
-    distances, duplicate = [], []
-    for garment in garments.itertuples():
-        truth = np.reshape(garment.landmarks, (-1, 3))
-        x1, y1, x2, y2 = garment.box
-        labelled, side = truth[:, 2] > 0, max(x2 - x1, y2 - y1)
-        true = truth[labelled, :2] / side
-        predicted = np.reshape(found[garment.garment_id], (-1, 3))[labelled, :2] / side
-        distances.append(np.linalg.norm(predicted - true, axis=1))
-        first, second = np.triu_indices(len(true), 1)
-        apart = np.linalg.norm(true[first] - true[second], axis=1) > APART
-        together = np.linalg.norm(predicted[first] - predicted[second], axis=1) < TOGETHER
-        duplicate.append(together[apart])
-    distance = np.concatenate(distances)
-    return (
-        float(distance.mean()),
-        100 * float((distance > OUTLIER).mean()),
-        100 * float(np.concatenate(duplicate).mean()),
-    )
-
-
 def _scores(params: Params, config: TableConfig, evaluated: EvaluationSet) -> tuple[float, ...]:
     """A row of the table for one seed."""
     model = scoring.load_landmarker(runs.universal(params, config).landmarker, config.device)
     tables = scoring.predict_landmarks(model, {}, evaluated, evaluated.garments, "PCLoss")
     predictions = tables["universal"]
     ap = scoring.landmark_scores(config, evaluated, predictions).stats["AP"]
-    return (ap, *position_scores(evaluated.garments, predictions))
+    return (ap, *scoring.position_scores(evaluated.garments, predictions))
 
 
 def _against_without(scores: Mapping[str, list[tuple[float, ...]]]) -> list[str]:

@@ -18,12 +18,13 @@ from fashion_ops.steps import finetune, train_box_detector, train_landmarker
 from fashion_ops.steps.finetune import FinetuneJob
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
+from papers import landmarker_runs as runs
+from papers import landmarker_scores as scoring
 from papers.agg_finetune import (
     gain,
     inference_switches,
     paper,
     rare_category_remedies,
-    runs,
     table2,
     table3,
     training_switches,
@@ -337,7 +338,7 @@ def test_position_scores_by_hand():
     found = [10, 10, 0.9, 60, 10, 0.9, 10, 30, 0.9, 99, 99, 0.9]
     garments = pd.DataFrame({"garment_id": [7], "box": [[0, 0, 50, 100]], "landmarks": [truth]})
     predictions = pd.DataFrame({"garment_id": [7], "landmarks": [found]})
-    ne, far, twice = pcloss_landmarker.position_scores(garments, predictions)
+    ne, far, twice = scoring.position_scores(garments, predictions)
     assert (ne, far, twice) == (pytest.approx(0.1), pytest.approx(100 / 3), 0.0)
     found[6:8] = 12, 10
-    assert pcloss_landmarker.position_scores(garments, predictions)[2] == pytest.approx(100 / 3)
+    assert scoring.position_scores(garments, predictions)[2] == pytest.approx(100 / 3)

@@ -11,7 +11,7 @@ from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.steps import finetune, refine, train_landmarker
 from fashion_ops.steps.refine import RefineJob
 from fashion_ops.workspace import Workspace
-from papers.agg_finetune import runs
+from papers import landmarker_runs as runs
 from papers.config import TableConfig
 from papers.everything import everything, measure
 from papers.everything.techniques import ALL, BASE, PLAIN, TECHNIQUES

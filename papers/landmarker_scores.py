@@ -1,8 +1,9 @@
-"""Landmark predictions of models on given boxes, and their AP; shared by the tables of this package."""
+"""Landmark predictions of models on given boxes, their AP and distances; shared by several papers."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -13,6 +14,7 @@ from fashion_ops.methods.detection.sources import BoxSource
 from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import category
+from papers.alignment import APART, OUTLIER, TOGETHER
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet
 
@@ -67,3 +69,35 @@ def detect_boxes(
     """A source's boxes on the evaluation images, and their box AP."""
     boxes = detect(source, evaluated.images, config.params.evaluate.max_detections)
     return boxes, evaluated.boxes(boxes).stats["AP"]
+
+
+def position_scores(garments: pd.DataFrame, predictions: pd.DataFrame) -> tuple[float, float, float]:
+    """NE, outliers and duplicates over all garments.
+
+    Args:
+        garments: rows of the catalog (``schemas.GARMENTS``).
+        predictions: ``schemas.PREDICTIONS`` of the same garments, in any order.
+
+    Returns:
+        Mean distance of the labelled landmarks over the box's longer side, and the shares of
+        outliers among landmarks and of duplicates among pairs that lie apart, in percent.
+    """
+    found = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
+    distances, duplicate = [], []
+    columns = (garments[name] for name in ("garment_id", "landmarks", "box"))
+    for garment_id, landmarks, (x1, y1, x2, y2) in zip(*columns, strict=True):
+        truth = np.reshape(landmarks, (-1, 3))
+        labelled, side = truth[:, 2] > 0, max(x2 - x1, y2 - y1)
+        true = truth[labelled, :2] / side
+        predicted = np.reshape(found[garment_id], (-1, 3))[labelled, :2] / side
+        distances.append(np.linalg.norm(predicted - true, axis=1))
+        first, second = np.triu_indices(len(true), 1)
+        apart = np.linalg.norm(true[first] - true[second], axis=1) > APART
+        together = np.linalg.norm(predicted[first] - predicted[second], axis=1) < TOGETHER
+        duplicate.append(together[apart])
+    distance = np.concatenate(distances)
+    return (
+        float(distance.mean()),
+        100 * float((distance > OUTLIER).mean()),
+        100 * float(np.concatenate(duplicate).mean()),
+    )
