@@ -49,7 +49,11 @@ class MeanPredictor:
         points = {name: (mean + i, mean - i, mean / 255) for i, name in enumerate(names)}
         return [
             SimpleNamespace(
-                category="skirt", score=mean / 255, box=(0.0, 0.0, mean, mean), landmarks=points
+                category="skirt",
+                score=mean / 255,
+                box=(0.0, 0.0, mean, mean),
+                landmarks=points,
+                deviations={},
             )
         ]
 

@@ -10,6 +10,7 @@ is taken.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,7 +81,8 @@ def fit_plane(reference: Reference, lens: Lens, draws: Float[np.ndarray, "d 7"])
         solid = np.column_stack([places, np.zeros(len(places))])
         found = cv2.solvePnPGeneric(solid, pixels, lens.matrix, None, flags=cv2.SOLVEPNP_IPPE)
         starts = [_start(r.ravel(), t.ravel(), lens) for r, t in zip(*found[1:3], strict=True)]
-        fits = [least_squares(residuals, start, slopes, method="lm") for start in starts]
+        jac: Any = slopes  # scipy-stubs asks for a signature of its own
+        fits = [least_squares(residuals, start, jac, method="lm") for start in starts]
         best = min(fits, key=lambda fit: fit.cost)
         spread = np.linalg.cholesky(np.linalg.inv(best.jac.T @ best.jac))
     except (cv2.error, ValueError, np.linalg.LinAlgError) as error:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.splits import Split, read_split, read_whole
@@ -131,9 +132,10 @@ def also_metrics(others: Mapping[str, Evaluated]) -> dict[str, float]:
     """Landmark AP of the refined landmarks on further catalogs, in labelled and in own boxes."""
     metrics = {}
     for name, other in others.items():
-        aps = other.evaluation.methods.loc["refined"]
+        methods = other.evaluation.methods
+        aps = dict(zip(methods.columns, methods.loc["refined"].to_numpy(float), strict=True))
         metrics[f"AP refined, {name}"] = float(aps["AP"])
-        if not pd.isna(aps["own_AP"]):
+        if not np.isnan(aps["own_AP"]):
             metrics[f"AP refined, {name}, own boxes"] = float(aps["own_AP"])
     return metrics
 

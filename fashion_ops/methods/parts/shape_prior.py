@@ -88,8 +88,8 @@ def apply_priors(
     corrected, deviations = list(poses), [np.zeros(0, np.float32)] * len(poses)
     for c in sorted(priors.keys() & set(category_ids.tolist())):
         rows = np.flatnonzero(category_ids == c)
-        seen = np.stack([poses[row] for row in rows]).astype(np.float64)
-        scale = np.stack([stds[row] for row in rows]).astype(np.float64)
+        seen = np.stack([poses[int(row)] for row in rows]).astype(np.float64)
+        scale = np.stack([stds[int(row)] for row in rows]).astype(np.float64)
         found = posterior(priors[c], seen[..., :2], scale, boxes[rows], detected=detected)
         seen[..., :2] = found.landmarks
         for row, pose, spread in zip(rows, seen.astype(np.float32), found.deviations, strict=True):

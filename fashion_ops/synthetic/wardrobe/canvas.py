@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -218,7 +219,8 @@ class Canvas:
         self._numbers.setdefault(key, []).append(len(self.layers))
         # layers count upwards, so the topmost is the largest number
         top = self.top[y0:y1, x0:x1]
-        cv2.max(top, cv2.min(mask, float(len(self.layers))), top)
+        number: Any = float(len(self.layers))  # a scalar, which cv2's annotations leave out
+        cv2.max(top, cv2.min(mask, number), top)
 
     def _blurred(self, mask: np.ndarray, size: int, toward: int) -> np.ndarray:
         """A mask blurred and shifted away from the light (1) or towards it (-1)."""
@@ -316,4 +318,4 @@ class Canvas:
                 ]
                 on_top += np.count_nonzero(top == number)
         count = cv2.countNonZero(cloth)
-        return count > 0 and on_top * 2 >= count
+        return bool(count > 0 and on_top * 2 >= count)

@@ -94,7 +94,8 @@ def _setting(
         return "empty"
     if crowded or (outwear and rng.random() < _FLAT_OUTWEAR):
         return "hanger" if rng.random() < _HANGER / (_FLAT + _HANGER) else "flat"
-    for setting, share in (("flat", _FLAT), ("hanger", _HANGER)):
+    shares: dict[Setting, float] = {"flat": _FLAT, "hanger": _HANGER}
+    for setting, share in shares.items():
         if given[setting] < share * due:
             given[setting] += 1
             return setting
