@@ -122,7 +122,5 @@ PREDICTIONS = TableSchema.of(
     score=Column(pa.float32()),
     box=Column(FLOATS),  # x1, y1, x2, y2
     landmarks=Column(FLOATS),  # 3 * num_landmarks: x, y, score
-    deviations=Column(
-        FLOATS
-    ),  # num_landmarks: standard deviations, pixels; empty without a shape prior
+    deviations=Column(FLOATS),  # num_landmarks: pixels; empty without a shape prior
 )
