@@ -219,7 +219,8 @@ def empty_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "fashion_ops", root / "fashion_ops", ignore=ignore)
     for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, root / name)
-    (root / "data" / "batches").mkdir(parents=True)
+    for name in ("batches", "also"):
+        (root / "data" / name).mkdir(parents=True)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     return root
