@@ -504,7 +504,7 @@ LABELS = [
     ),
     Mistake("no folder to export", "labels export x --format coco --out o", "x: no such folder", CHECK),
     Mistake(
-        "a folder without photos",
+        "labels of a folder without photos",
         "labels export x --format coco --out o --model m",
         "x: holds no photos",
         ".jpg",

@@ -101,7 +101,7 @@ class FakeSteps:
                         "category_id": [9, 9],
                         "landmarks": [[1.0, 1.0, 2.0] * 8] * 2,
                         "num_labelled": [8, 8],
-                        **dict.fromkeys(("scale", "occlusion", "zoom_in", "viewpoint"), [1, 1]),
+                        **dict.fromkeys(("scale", "occlusion", "zoom_in", "viewpoint"), (1, 1)),
                     }
                 ),
                 "quarantine": pd.DataFrame(

@@ -58,6 +58,7 @@ def data(tmp_path_factory):
                 np.asarray(v, np.float32) + (0 if k == 9 else 500)
                 for k, v in zip(rows["category_id"], rows["landmarks"], strict=True)
             ],
+            "deviations": [np.zeros(0, np.float32)] * len(rows),
         }
     )
     folder = made.ws.evaluation / "predictions" / "truth_boxes"
