@@ -64,7 +64,7 @@ def run(config: TableConfig) -> Table:
             f"`{TRAINING_COST}` and `{PREDICTION_COST}`: processor time of all networks of the row "
             "over the baseline's; prediction measured in turn on the same garments.",
             f"`{ALL}`: 81 channels, flip in training and at test, rotation, pseudo-labels, DARK, own "
-            "scores, finetuned + PoseFix.",
+            "scores, finetuned + PoseFix, shape prior.",
             *_of_papers(chosen),
         ),
     )

@@ -6,6 +6,7 @@ training beside it; results lie in ``.checkpoints/everything``.
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,7 @@ from fashion_ops.inference.predictions import landmarks_with
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.posefix.inference import Refiner
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.params import Params
 from fashion_ops.steps import refine
 from fashion_ops.taxonomy import CATEGORIES
@@ -50,7 +52,8 @@ def measure(
     params = technique.params(runs.with_epochs(config), seed)
     file = _results(config, technique, params, evaluated)
     if file.is_file():
-        return {name: float(value) for name, value in read_object(file).items()}
+        read = read_object(file).items()
+        return {name: math.nan if value is None else float(value) for name, value in read}
     row, row_seconds = _train(technique, params, config)
     plain, plain_seconds = _train(base, base.params(runs.with_epochs(config), seed), config)
     predictions = _predict(row, technique, evaluated, evaluated.garments)
@@ -61,7 +64,8 @@ def measure(
         PREDICTION: _cost((row, technique), (plain, base), evaluated),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps(values).encode())
+    known = {name: None if math.isnan(value) else value for name, value in values.items()}
+    write_whole(file, json.dumps(known).encode())
     return values
 
 
@@ -145,11 +149,13 @@ def _predict(
 ) -> pd.DataFrame:
     """A row's landmarks in boxes, as ``schemas.PREDICTIONS``."""
     changes = dict(technique.decoding)
-    pipeline = LandmarkPipeline(
-        models.universal.with_decoding(**changes),
-        {c: model.with_decoding(**changes) for c, model in models.finetuned.items()},
-        models.refined,
-    )
+
+    def reads(model: LandmarkPredictor) -> LandmarkPredictor:
+        prior = technique.prior and bool(model.priors)  # a rare category has none
+        return model.with_decoding(**changes, decode_prior=prior)
+
+    tuned = {c: reads(model) for c, model in models.finetuned.items()}
+    pipeline = LandmarkPipeline(reads(models.universal), tuned, models.refined)
     variant, score = technique.variant, technique.score
     tables = landmarks_with(loaded([pipeline]), evaluated.catalog, {"boxes": boxes}, score, (variant,))
     return tables["boxes"][variant]

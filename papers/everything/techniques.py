@@ -1,7 +1,8 @@
 """The rows of the table: what each technique changes of the common baseline.
 
 The baseline is a plain top-down network: 294 channels, no flip in training or at test, the highest cell
-with the quarter-cell shift, scores over all channels, no pseudo-labels. A row switches one thing on.
+with the quarter-cell shift, scores over all channels, no pseudo-labels, no shape prior. A row switches
+one thing on.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,9 @@ PLAIN = {
         "channel_mask": False,
         "position_constraint": 0.0,
         "pseudo_label_weight": 0.0,
+        "decode_prior": False,
     },
+    "refine": {"decode_prior": False},
 }
 
 
@@ -40,6 +43,7 @@ class Technique:
         decoding: values of ``DecodeConfig`` that differ, of a network trained like the baseline.
         score: channels whose peaks make a garment's score.
         variant: whose landmarks are evaluated.
+        prior: whether landmarks are corrected by the shape prior.
     """
 
     paper: str
@@ -48,12 +52,16 @@ class Technique:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     score: Literal["all", "own"] = "all"
     variant: Variant = "universal"
+    prior: bool = False
 
     def params(self, params: Params, seed: int) -> Params:
         """The parameters that the row's networks are trained with."""
         plain = runs.with_changes(params, seed=seed, **PLAIN)
         return runs.with_changes(
-            plain, aggregate={"grouping": self.grouping}, train_landmarker=dict(self.training)
+            plain,
+            aggregate={"grouping": self.grouping},
+            train_landmarker={**self.training, "decode_prior": self.prior},
+            refine={"decode_prior": self.prior},
         )
 
 
@@ -73,6 +81,7 @@ TECHNIQUES: dict[str, Technique] = {
     "DARK decoding": Technique(OURS, decoding={"decode": "dark"}),
     "UDP cells and decoding": Technique(OURS, training={"decode": "udp"}),
     "mean of the map": Technique(OURS, decoding={"decode": "integral"}),
+    "shape prior": Technique(OURS, prior=True),
     "rotation": Technique(OURS, training={"rotation": 15.0}),
     "squared error": Technique(OURS, training={"loss": "mse"}),
     ALL: Technique(
@@ -82,5 +91,6 @@ TECHNIQUES: dict[str, Technique] = {
         decoding={"flip_test": True, "decode": "dark"},
         score="own",
         variant="refined",
+        prior=True,
     ),
 }

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientResponseError
 from botocore.exceptions import ClientError
 from bulk_photos import predict_here, table
-from moto.server import ThreadedMotoServer
+from s3_server import s3_server
 from s3fs.errors import translate_boto_error
 
 from fashion_ops.catalog.quarantine import Reason
@@ -95,25 +95,15 @@ def test_objects_in_memory_and_missing_sources(shop: Path, tmp_path: Path) -> No
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A bucket of an S3 server of this test."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    env = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
-    s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
-    uris._file_system.cache_clear()
-    opened = uris._file_system
-    monkeypatch.setattr(
-        uris, "_file_system", lambda scheme, host: s3 if scheme == "s3" else opened(scheme, host)
-    )
-    yield s3
-    server.stop()
+    with s3_server(monkeypatch):
+        s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
+        s3.makedirs("bulk", exist_ok=True)  # the store outlives the server
+        uris._file_system.cache_clear()
+        opened = uris._file_system
+        monkeypatch.setattr(
+            uris, "_file_system", lambda scheme, host: s3 if scheme == "s3" else opened(scheme, host)
+        )
+        yield s3
 
 
 def test_a_bucket_is_listed_page_by_page_and_read(

@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
+from s3_server import s3_server
 
 from fashion_ops.ledger import Ledger, LedgerError, objects, standalone
 
@@ -179,17 +179,7 @@ def test_a_process_without_dvc_says_what_is_current_and_restores_from_a_plain_fo
 
 
 def test_a_process_without_dvc_restores_from_s3(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        env = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
+    with s3_server(monkeypatch) as env:
         s3: Any = fsspec.filesystem("s3", skip_instance_cache=True)
         s3.mkdir("bucket")
         s3.put(str(root / ".dvc" / "cache") + "/", "bucket/dvc/", recursive=True)
@@ -200,8 +190,6 @@ def test_a_process_without_dvc_restores_from_s3(root: Path, monkeypatch: pytest.
         assert (status, said) == (0, "restored models/skirt\n")
         assert (root / "models" / "skirt" / "model.json").read_text() == "train@skirt"
         assert not (root / "models" / "vest").exists()
-    finally:
-        server.stop()
 
 
 def test_rotten_and_missing_objects_are_named_and_leave_the_old_output(root: Path) -> None:

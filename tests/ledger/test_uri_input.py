@@ -6,27 +6,17 @@ from typing import Any
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
+from s3_server import s3_server
 
 from fashion_ops.ledger import Ledger
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    env = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.get_host_and_port()[1]}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    fs: Any = fsspec.filesystem("s3", skip_instance_cache=True)
-    fs.makedirs("versions", exist_ok=True)  # the store outlives the server
-    yield fs
-    server.stop()
+    with s3_server(monkeypatch):
+        fs: Any = fsspec.filesystem("s3", skip_instance_cache=True)
+        fs.makedirs("versions", exist_ok=True)  # the store outlives the server
+        yield fs
 
 
 @pytest.mark.parametrize("root", ["s3://versions/shop.zip", "s3://versions/shop"])

@@ -93,7 +93,8 @@ def test_every_row_changes_what_it_says_and_no_more(config):
     for name, technique in TECHNIQUES.items():
         made = technique.params(config.params, 3)
         changed = {k for k, v in made.train_landmarker.model_dump().items() if v != base[k]}
-        assert changed == set(technique.training)
+        assert changed == set(technique.training) | ({"decode_prior"} if technique.prior else set())
+        assert made.refine.decode_prior == technique.prior
         switched = changed | set(technique.decoding) | {technique.score, technique.variant}
         switched |= {made.aggregate.grouping}
         assert name in (BASE, ALL) or len(switched - {"all", "universal", "none"}) == 1
