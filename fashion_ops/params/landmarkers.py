@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import CLIP, Crop, Section, TrainingConfig
+from fashion_ops.params.section import CLIP, FREEZE, Crop, Section, TrainingConfig, check_frozen
 
 Side = Annotated[
     float,
@@ -27,6 +27,7 @@ class TrainLandmarker(TrainingConfig):
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
+    freeze_backbone: bool = FREEZE
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")
@@ -65,6 +66,11 @@ class TrainLandmarker(TrainingConfig):
         default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
     )
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_trained(self) -> "TrainLandmarker":
+        check_frozen(self.freeze_backbone, self.pretrained)
+        return self
 
     @model_validator(mode="after")
     def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":

@@ -3,8 +3,10 @@
 - ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one
   module a stage, two blocks a branch).
 - ``SimpleBaseline``: a ResNet and three transposed convolutions.
+- ``LitePyramid`` (``lite_pyramid``): ``tf_efficientnet_lite0`` to ``4`` of timm and a feature pyramid.
 - Pretrained weights are given by timm's name of the weights, which needs network access; those of an
-  HRNet also by a file of published pose weights.
+  HRNet also by a file of published pose weights, and those of ``tf_efficientnet_lite0`` also by the
+  name ``package``: the weights in an installed Python package.
 """
 
 from functools import reduce
@@ -17,13 +19,15 @@ from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
 
 from fashion_ops.errors.reading import read_weights, readable
+from fashion_ops.methods.parts.packaged_weights import PACKAGED, load_packaged
 
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},
     "hrnet_w8_tiny": {"width": 8, "blocks": 1, "stem": 16},  # tests
 }
 RESNETS = ("resnet50", "resnet101", "resnet152")
-LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS)
+LITES = tuple(f"tf_efficientnet_lite{n}" for n in range(5))
+LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS, *LITES)
 FILES = (".pth", ".safetensors")
 
 
@@ -227,26 +231,6 @@ class SimpleBaseline(nn.Module):
         return self.stages(self.stem(x))
 
 
-def landmarker_backbone(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
-    """Make the backbone of a top-down landmarker; the head reads its first map, at stride 4.
-
-    Args:
-        name: one of ``LANDMARKERS``.
-        pretrained: name of timm weights, for an HRNet also a file of pose weights; None starts
-            from scratch.
-
-    Raises:
-        ValueError: unknown name, or weights of another network.
-        OSError: the pretrained weights can't be loaded.
-    """
-    setting = "train_landmarker.pretrained"
-    if name in RESNETS:
-        return SimpleBaseline(name, pretrained, setting)
-    if name not in LANDMARKERS:
-        raise ValueError(f"train_landmarker.backbone: unknown {name!r}; known: {list(LANDMARKERS)}")
-    return HRNet(name, pretrained, top_only=True, setting=setting)
-
-
 def load_timm(
     name: str, pretrained: str | None, setting: str = "pretrained", **options: Any
 ) -> nn.Module:
@@ -254,13 +238,19 @@ def load_timm(
 
     Args:
         name: such as ``resnet50``.
-        pretrained: timm's name of the weights, such as ``tv_in1k``, or None to start from scratch.
+        pretrained: timm's name of the weights, such as ``tv_in1k``; ``package`` for those of an
+            installed package; None to start from scratch.
         setting: name of the parameter ``pretrained``, for the error message.
         options: arguments of ``timm.create_model``.
 
     Raises:
-        OSError: the pretrained weights can't be loaded (no network, no such name).
+        OSError: the pretrained weights can't be loaded (no network, no such name, no package).
+        ValueError: no package has weights of this network, or its file is another.
     """
+    if pretrained == PACKAGED:
+        network = timm.create_model(name, **options)
+        load_packaged(network, name, setting)
+        return network
     full = f"{name}.{pretrained}" if pretrained else name
     try:
         return timm.create_model(full, pretrained=bool(pretrained), **options)

@@ -19,10 +19,10 @@ from fashion_ops.methods.parts.backbones import (
     Deconvolutions,
     HRNet,
     SimpleBaseline,
-    landmarker_backbone,
     load_timm,
 )
 from fashion_ops.methods.parts.heatmaps import STRIDE, render_gaussians, to_cells
+from fashion_ops.methods.parts.landmarker_backbones import LitePyramid, landmarker_backbone
 
 POSE_GAIN = 4.4  # published: peaks of 255 beside pixels of +-127; here pixels are divided by their std
 PRIOR_SIGMA = 1.5  # cells
@@ -126,7 +126,11 @@ class LandmarkerPoseFix(nn.Module):
         self.trust = nn.Parameter(torch.ones(landmarks))
 
     def load_landmarker(
-        self, backbone: HRNet | SimpleBaseline, head: nn.Conv2d, channels: Tensor, gain: float
+        self,
+        backbone: HRNet | SimpleBaseline | LitePyramid,
+        head: nn.Conv2d,
+        channels: Tensor,
+        gain: float,
     ) -> None:
         """Copy the weights of a landmarker's backbone and of some output channels of its head.
 

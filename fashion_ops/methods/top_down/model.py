@@ -4,18 +4,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import landmarker_backbone
+from fashion_ops.methods.parts.freezing import Freezing
+from fashion_ops.methods.parts.landmarker_backbones import landmarker_backbone
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 
-class Landmarker(nn.Module):
+class Landmarker(Freezing):
     """Crops (B, 3, H, W) to heatmaps (B, groups, H/4, W/4) of all landmark groups.
 
     Args:
-        backbone: name of an HRNet or ResNet, one of ``parts.backbones.LANDMARKERS``.
+        backbone: one of ``parts.backbones.LANDMARKERS``.
         groups: output channels, one a landmark group.
         clusters: pseudo-labels per category, or 0 for no label head.
-        pretrained: name of timm weights, for an HRNet also a file of pose weights, or None.
+        pretrained: name of weights, see ``landmarker_backbone``, or None.
     """
 
     def __init__(
@@ -30,6 +31,10 @@ class Landmarker(nn.Module):
         self.clusters = clusters
         if clusters:
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
+
+    def freeze_backbone(self) -> None:
+        """Train only the heads and the neck, where there is one."""
+        self.freeze(self.trunk.net)
 
     def keep_channels(self, channels: Tensor) -> None:
         """Reduce the head, in place, to these output channels (n,), in this order."""

@@ -168,6 +168,8 @@ def train_landmarker(
         label_alpha=config.pseudo_label_weight if garments.soft_labels.shape[1] else 0.0,
         label_decay=config.pseudo_label_decay,
     )
+    if config.freeze_backbone:
+        model.freeze_backbone()
     module = LandmarkerModule(model, spec["backbone"], config, settings, grouping, seed)
     history = fit(
         module,
