@@ -17,6 +17,7 @@ from fashion_ops.commands.shared import (
 )
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
+from fashion_ops.shipped import SHIPPED, shipped_models
 from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from fashion_ops.methods.centernet.deploy.photo import Photo
 
 CHAMPION = "models:/garment-landmarks@champion"
+
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        callback=lambda value: None if value is None else between(0, 1)(value),
+        help="Leave out garments below this score, 0 to 1. Default: the score stored with the model.",
+    ),
+]
 
 
 def predict(
@@ -50,15 +59,13 @@ def predict(
         bool, typer.Option("--coco", help="With --table: COCO results too, TABLE/coco.json.")
     ] = False,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
+            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, or shipped: "
+            f"the models in the package. Default: {CHAMPION}, or shipped where there is none.",
         ),
-    ] = CHAMPION,
-    min_score: Annotated[
-        float,
-        typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
-    ] = 0.3,
+    ] = None,
+    min_score: MinScore = None,
     reference: Annotated[
         Literal["auto", "sheet", "a4", "letter", "card", "none"] | None,
         typer.Option(help="With --table: sizes of the garments too, by this reference, see `measure`."),
@@ -91,6 +98,7 @@ def predict(
             f"--device cuda: the runtime {runtime} runs on the CPU; leave it out or use --runtime torch"
         )
     settings = with_device(params_or_defaults(), device).distributed
+    model = model or default_model()
     if out is not None:
         _predict_few(photos, out, model, min_score, runtime, settings.device)
     elif table is not None:
@@ -103,12 +111,19 @@ def predict(
             from fashion_ops.measurement.references import Scaling
 
             scaling = Scaling(reference)
-        of = Model(model, find_models(model), runtime, min_score, scaling)
+        folder = find_models(model)
+        least = stored_threshold(folder) if min_score is None else min_score
+        of = Model(model, folder, runtime, least, scaling)
         predict_table(photos, table, of, settings, coco=coco)
 
 
 def _predict_few(
-    given: list[str], out: Path, model: str, min_score: float, runtime: "Runtime", device: str
+    given: list[str],
+    out: Path,
+    model: str,
+    min_score: float | None,
+    runtime: "Runtime",
+    device: str,
 ) -> None:
     """Write JSON and a drawing of each photo; the others are done where some are no photo.
 
@@ -144,7 +159,7 @@ def _predict_few(
 
 
 def _predict_photo(
-    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float
+    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float | None
 ) -> str:
     """Write ``target`` with .json and .png behind it; returns the line that says so.
 
@@ -160,8 +175,23 @@ def _predict_photo(
     drawn = _drawn(photo, garments)
     write_whole(Path(f"{target}.json"), (json.dumps(result, indent=1) + "\n").encode())
     write_whole(Path(f"{target}.png"), drawn)
-    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments)
+    if not names:
+        names = _below(predictor.predict(photo, 0.0), predictor.min_score, min_score)
     return f"{printable(path)}: {names} -> {printable(target)}.png"
+
+
+def _below(garments: "list[Garment]", model_score: float, min_score: float | None) -> str:
+    """What is said of a photo whose garments, best first, all have a score that is too low."""
+    least = model_score if min_score is None else min_score
+    if not garments:
+        return f"no garment from score {least:.2f} on"
+    best = garments[0]
+    shows = int(best.score * 100) / 100
+    return (
+        f"no garment from score {least:.2f} on; the best, {best.category}, has {best.score:.2f} "
+        f"(--min-score {shows:.2f} shows it)"
+    )
 
 
 def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
@@ -185,11 +215,33 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
+def default_model() -> str:
+    """The registry's champion or, where there is none, the models in the package, which is said.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    from fashion_ops.registry.client import has_version
+
+    if has_version(CHAMPION):
+        return CHAMPION
+    complain(f"no {CHAMPION} yet: these are the models in the package (--model {SHIPPED})")
+    return SHIPPED
+
+
+def stored_threshold(folder: Path) -> float:
+    """The score from which on the models of a folder report a garment."""
+    from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE, read_threshold
+
+    return read_threshold(folder / "postprocess") if (folder / "landmarker").is_dir() else MIN_SCORE
+
+
 def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | EdgePredictor":
     """Load all models of a bundle in torch, or one detector in any runtime.
 
     Args:
-        model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of a detector or its export.
+        model: ``models:/NAME@ALIAS``, ``shipped`` or the folder of a bundle; the folder of a detector
+            or its export.
         runtime: onnx and openvino need an exported folder.
         device: of torch, see ``select_device``.
 
@@ -198,7 +250,8 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
         ServiceError: the registry does not answer.
         ValueError: the model is for another runtime, or this process sees no GPU.
     """
-    if runtime == "torch" and model.startswith("models:/"):  # before torch is loaded, in seconds
+    named = model == SHIPPED or model.startswith("models:/")
+    if runtime == "torch" and named:  # before torch is loaded, in seconds
         import fashion_ops
 
         return fashion_ops.load(model, device)
@@ -227,7 +280,7 @@ def find_models(model: str) -> Path:
         from fashion_ops.registry.client import fetch_bundle
 
         return Path(fetch_bundle(model))
-    return Path(model)
+    return shipped_models() if model == SHIPPED else Path(model)
 
 
 export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")

@@ -2,7 +2,8 @@
 
 A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finetuned/CATEGORY``,
 ``refined/CATEGORY`` and, where the boxes come from Cascade R-CNN or HTC, ``box_detector``. The
-``models`` folder of the pipeline is a bundle, and so is a registered model.
+``models`` folder of the pipeline is a bundle, and so is a registered model. The shipped bundle has no
+models for single categories, and says so in ``landmarker/variants.json``.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced, refused_photo
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_postprocess
+from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE, read_postprocess, read_threshold
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
 from fashion_ops.methods.parts.blocks import Bundle
@@ -84,10 +85,17 @@ class Garment:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A detector and the landmark pipeline that runs in its boxes."""
+    """A detector and the landmark pipeline that runs in its boxes.
+
+    Attributes:
+        detector: finds the boxes.
+        pipeline: its landmarks.
+        min_score: garments with a lower score are left out, unless a caller names another.
+    """
 
     detector: GarmentDetector
     pipeline: LandmarkPipeline
+    min_score: float = MIN_SCORE
 
     @classmethod
     def load(cls, bundle: Path, device: torch.device | None = None) -> "Predictor":
@@ -108,17 +116,23 @@ class Predictor:
             return cls(boxes, LandmarkPipeline.load(bundle, device))
         detector = Detector.load(bundle / "detector", device)
         detector = detector.with_post(read_postprocess(bundle / "postprocess"))
-        return cls(detector.without_landmark_scores(), LandmarkPipeline.load(bundle, device))
+        threshold = read_threshold(bundle / "postprocess")
+        pipeline = LandmarkPipeline.load(bundle, device)
+        return cls(detector.without_landmark_scores(), pipeline, threshold)
 
     def predict(
-        self, image: np.ndarray | str | Path | Photo, min_score: float = 0.3, variant: str = "refined"
+        self,
+        image: np.ndarray | str | Path | Photo,
+        min_score: float | None = None,
+        variant: str | None = None,
     ) -> list[Garment]:
         """Find the garments of one photo, best first, in pixels of the whole photo.
 
         Args:
             image: RGB uint8 (H, W, 3), a decoded photo, or the path of one.
-            min_score: garments with a lower score are left out.
-            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+            min_score: garments with a lower score are left out; None takes the predictor's.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks; None takes the first of them
+                that there are models for.
 
         Raises:
             ValueError: the file is missing or not an image, or the array has another shape or type.
@@ -129,8 +143,8 @@ class Predictor:
     def predict_many(
         self,
         photos: Sequence[np.ndarray | Photo],
-        min_score: float = 0.3,
-        variant: str = "refined",
+        min_score: float | None = None,
+        variant: str | None = None,
     ) -> list[list[Garment]]:
         """Find the garments of several photos, each as ``predict`` does, in fewer network calls.
 
@@ -138,12 +152,18 @@ class Predictor:
 
         Args:
             photos: RGB uint8 (H, W, 3), or decoded photos.
-            min_score: garments with a lower score are left out.
-            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+            min_score: garments with a lower score are left out; None takes the predictor's.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks; None takes the first of them
+                that there are models for.
 
         Raises:
-            ValueError: an array has another shape or type.
+            ValueError: an array has another shape or type, or there is no such variant.
         """
+        least = self.min_score if min_score is None else min_score
+        variant = variant or self.pipeline.variants[-1]
+        if variant not in self.pipeline.variants:
+            have = ", ".join(self.pipeline.variants)
+            raise ValueError(f"variant {variant!r}: these models have {have} landmarks")
         images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
         for pixels in images:
             if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -154,7 +174,7 @@ class Predictor:
             (number, d)
             for number, detections in enumerate(self.detector.detect(images))
             for d in detections
-            if d.score >= min_score
+            if d.score >= least
         ]
         garments: list[list[Garment]] = [[] for _ in photos]
         if not found:

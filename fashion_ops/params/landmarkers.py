@@ -28,6 +28,9 @@ class TrainLandmarker(TrainingConfig):
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
     freeze_backbone: bool = FREEZE
+    start_from: str | None = Field(
+        default=None, description="warm start: folder of a landmarker, or shipped: that of the package"
+    )
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")
@@ -69,7 +72,7 @@ class TrainLandmarker(TrainingConfig):
 
     @model_validator(mode="after")
     def _frozen_weights_are_trained(self) -> "TrainLandmarker":
-        check_frozen(self.freeze_backbone, self.pretrained)
+        check_frozen(self.freeze_backbone, self.pretrained, self.start_from)
         return self
 
     @model_validator(mode="after")

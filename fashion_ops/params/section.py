@@ -143,17 +143,17 @@ def explain(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
-def check_frozen(freeze_backbone: bool, weights: str | None) -> None:
+def check_frozen(freeze_backbone: bool, *weights: str | None) -> None:
     """Refuse a backbone that stays as it was drawn at random.
 
     Args:
         freeze_backbone: whether it is frozen.
-        weights: what it starts from; None is at random.
+        weights: what it may start from; None is nothing.
 
     Raises:
         ValueError: both are so.
     """
-    if freeze_backbone and weights is None:
+    if freeze_backbone and all(name is None for name in weights):
         raise ValueError(
             "freeze_backbone keeps the weights that the backbone starts with, which are random: name "
             "pretrained or start_from, or set it to false"

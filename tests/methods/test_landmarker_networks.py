@@ -8,8 +8,8 @@ from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.describe import describe_landmarker
 from fashion_ops.methods.parts import backbones
 from fashion_ops.methods.parts.backbones import HRNet
-from fashion_ops.methods.parts.landmarker_backbones import landmarker_backbone
 from fashion_ops.methods.parts.device import CPU
+from fashion_ops.methods.parts.landmarker_backbones import landmarker_backbone
 from fashion_ops.methods.top_down.inference import METHOD, build
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec

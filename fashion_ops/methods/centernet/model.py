@@ -117,8 +117,8 @@ class CenterNet(Freezing):
         num_landmarks: channels of the grouping.
         neck_width: channels of the map that the heads read; None is the backbone's default.
         head_width: channels inside each head; None is the backbone's default.
-        pretrained: timm's tag of the backbone's weights (``in1k``, ``tv_in1k``, ``ms_in1k``), ``package``
-            for those of an installed package, or None.
+        pretrained: timm's tag of the backbone's weights (``in1k``, ``tv_in1k``, ``ms_in1k``),
+            ``package`` for those of an installed package, or None.
 
     Attributes:
         neck_width: channels of the map that the heads read.

@@ -16,8 +16,9 @@ from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.random_crop import RandomCrop
-from fashion_ops.methods.centernet.warm_start import WarmStart, warm_start
+from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
+from fashion_ops.methods.parts.copied_weights import WarmStart
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.params import TrainDetector

@@ -1,4 +1,4 @@
-"""Feature pyramids: timm networks with maps at several strides, and necks that merge these at stride 4."""
+"""Timm networks with maps at several strides, and feature pyramids that merge these at stride 4."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

