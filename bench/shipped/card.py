@@ -29,8 +29,8 @@ registry has no champion. A training starts from them with `train_detector.start
 - The synthetic wardrobe, second edition, 3,200 images drawn by this package (Apache-2.0).
 - Pixels of {backgrounds} photos of hats and shoes, as backgrounds, and of {fabrics} photos of clothes,
   as cloth, from the "Clothing dataset (subset)", CC0 1.0, on GitHub as
-  alexeygrigorev/clothing-dataset-small. Neither their classes nor any label of what they show was used. The first {measured} photos of each
-  class and all photos with landmark labels were left out.
+  alexeygrigorev/clothing-dataset-small. Neither their classes nor any label of what they show was used.
+  The first {measured} photos of each class and all photos with landmark labels were left out.
 
 No photo of DeepFashion2 or of another set whose licence forbids commercial use was used.
 

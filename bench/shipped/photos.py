@@ -1,9 +1,9 @@
 """Which unlabelled photos go into the wardrobe of the shipped models, and which are kept back.
 
 The photos are those of the "Clothing dataset (subset)", CC0 1.0, on GitHub as
-alexeygrigorev/clothing-dataset-small: a folder for each class. Only their pixels are used, never what they show: photos of hats and
-shoes become backgrounds, so that a detector learns to leave them alone, and photos of clothes become
-cloth.
+alexeygrigorev/clothing-dataset-small: a folder for each class. Only their pixels are used, never what
+they show: photos of hats and shoes become backgrounds, so that a detector learns to leave them alone,
+and photos of clothes become cloth.
 
 Kept back, for measurements: the first 30 photos of each class in the order of their names, every photo
 with landmark labels, and every third of the other photos of hats and shoes.
