@@ -5,8 +5,8 @@
 ``--labels`` is a COCO file of labelled photos beside its images, as DeepFashion2's converter writes it.
 ``--models`` is a folder with detector, postprocess and landmarker; the default are the models in the
 package. Prints a table: AP and mean OKS of the universal landmarks in labelled boxes, AP in own boxes,
-box AP, and the garments that a reported box finds: from the threshold on, of the right category, with an
-IoU of at least 0.5. Intervals are those of the photos, drawn 2,000 times with replacement. ``--folds``
+box AP, and the garments that a reported box finds: from the threshold on, of the right category, and
+with an IoU of at least 0.5. Intervals are those of the photos, drawn 2,000 times. ``--folds``
 prints the same numbers of each fold, for choices between models.
 """
 

@@ -17,7 +17,7 @@ from fashion_ops.commands.shared import (
 )
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
-from fashion_ops.shipped import SHIPPED, shipped_models
+from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def default_model() -> str:
     """
     from fashion_ops.registry.client import has_version
 
-    if has_version(CHAMPION):
+    if has_version(CHAMPION) or not are_there():
         return CHAMPION
     complain(f"no {CHAMPION} yet: these are the models in the package (--model {SHIPPED})")
     return SHIPPED

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fashion_ops.registry.followed import FollowedModel, subscribe
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
-from fashion_ops.shipped import SHIPPED, shipped_models
+from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import find_root
 
 WEBHOOK = "fashion-ops serve"
@@ -31,7 +31,8 @@ def find_source(
     """
     if model is None:
         followed = FollowedModel.parse(CHAMPION)
-        return Follower(followed, _root(), state, loader, seconds, shipped_models())
+        fallback = shipped_models() if are_there() else None
+        return Follower(followed, _root(), state, loader, seconds, fallback)
     if model == SHIPPED:
         return FixedFolder(shipped_models(), state, loader)
     if model.startswith("models:"):

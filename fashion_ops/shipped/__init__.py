@@ -1,12 +1,17 @@
 """The models in the package: a detector and a universal landmarker, for photos before any training.
 
 ``models`` is a bundle whose landmarks are those of the universal landmarker. ``python -m
-bench.shipped`` made it; models/CARD.md says of what, under which licences, and how good it is.
+bench.shipped.train`` made it; models/CARD.md says of what, under which licences, and how good it is.
 """
 
 from pathlib import Path
 
 SHIPPED = "shipped"  # names these models wherever a folder of models can be named
+
+
+def are_there() -> bool:
+    """Whether this installation has the shipped models."""
+    return (Path(__file__).parent / "models").is_dir()
 
 
 def shipped_models() -> Path:
@@ -16,7 +21,7 @@ def shipped_models() -> Path:
         FileNotFoundError: this installation lacks them.
     """
     folder = Path(__file__).parent / "models"
-    if not folder.is_dir():
+    if not are_there():
         raise FileNotFoundError(
             f"{folder}: the shipped models are missing; install fashion-ops again, or train models"
         )

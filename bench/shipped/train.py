@@ -1,6 +1,6 @@
 """Train the models of the package: one command, on synthetic images with CC0 photos behind them.
 
-    python -m bench.shipped --photos FOLDER --work FOLDER [--steps STEP ...]
+    python -m bench.shipped.train --photos FOLDER --work FOLDER [--steps STEP ...]
 
 ``--photos`` holds ``clothing/CLASS/*.jpg``, see ``bench.shipped.photos``. ``--work`` becomes a
 workspace: its ``params.yaml`` is the repository's with ``configs/shipped.yaml`` merged in. The steps
