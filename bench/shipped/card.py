@@ -36,8 +36,8 @@ No photo of DeepFashion2 or of another set whose licence forbids commercial use 
 
 ## How to make them again
 
-`python -m bench.shipped.train --photos FOLDER --work FOLDER`, with the values in `configs/shipped.yaml` and
-seed 0.
+`python -m bench.shipped.train --photos FOLDER --work FOLDER`, with the values in `configs/shipped.yaml`
+and seed 0.
 
 ## Threshold
 
