@@ -28,9 +28,7 @@ class TrainLandmarker(TrainingConfig):
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
     freeze_backbone: bool = FREEZE
-    start_from: str | None = Field(
-        default=None, description="warm start: folder of a landmarker, or shipped: that of the package"
-    )
+    start_from: str | None = Field(default=None, description="warm start: folder of a landmarker")
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")

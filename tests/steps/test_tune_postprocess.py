@@ -23,9 +23,11 @@ from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
 from fashion_ops.methods.centernet.postprocess_file import (
+    MIN_SCORE,
     read_postprocess,
     read_threshold,
     write_postprocess,
+    write_threshold,
 )
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.blocks import loaded
@@ -327,6 +329,9 @@ def test_the_choice_reaches_evaluation_and_prediction(
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent, CPU).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes
+    assert Predictor.load(bundle.detector.parent, CPU).min_score == MIN_SCORE == 0.3
+    write_threshold(bundle.postprocess, 0.4123, {"images": 9})
+    assert Predictor.load(bundle.detector.parent, CPU).min_score == 0.4123
 
     def stop(block: DetectBlock, models: Any) -> None:
         assert [d.post for d in models.values()] == [post, for_boxes]
@@ -343,3 +348,7 @@ def test_a_bundle_without_or_with_a_broken_choice_is_named(tmp_path: Path) -> No
     (tmp_path / "postprocess.json").write_text(json.dumps({"gamma": 1.5}))
     with pytest.raises(ValueError, match=r"postprocess\.json: gamma: .*1.*got 1\.5"):
         read_postprocess(tmp_path)
+    for wrong in ("1.5", "true", '"high"'):
+        (tmp_path / "threshold.json").write_text(f'{{"min_score": {wrong}}}')
+        with pytest.raises(ValueError, match=r"threshold\.json: min_score is .*from 0 to 1"):
+            read_threshold(tmp_path)
