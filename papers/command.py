@@ -90,7 +90,7 @@ def agg_finetune(
 
 @app.command()
 def dfa(
-    table: Annotated[str | None, typer.Option(help="2, 3 or 4.")] = None,
+    table: Annotated[str | None, typer.Option(help="2, 3, 4 or stages.")] = None,
     figure: Annotated[str | None, typer.Option(help="1, 2 or 5 to 11.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/dfa"
