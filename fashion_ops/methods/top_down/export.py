@@ -1,8 +1,9 @@
 """Exporting a trained landmarker, with any head, to ONNX or OpenVINO IR, with standard operators only.
 
-The graph takes any number of crops as an image reader yields them: uint8, channels last, RGB. Scaling and
-normalisation are inside, as is what makes heatmaps, densities or pixels of the head's output; the flip
-test is outside, as it runs the graph twice. Every export is compared with torch before it is published.
+The graph takes any number of crops as an image reader yields them: uint8, channels last, RGB. Scaling
+and normalisation are inside, as is what makes heatmaps, densities or pixels of the head's output; the
+flip test is outside, as it runs the graph twice. Every export is compared with torch before it is
+published.
 """
 
 import tempfile
@@ -52,7 +53,7 @@ class LandmarkerGraph(Section):
 
     @classmethod
     def read(cls, folder: Path) -> "LandmarkerGraph":
-        """Read ``export.json``; raises as ``read_object`` does, and ValueError if it is of another kind."""
+        """Read ``export.json``; raises as ``read_object``, and ValueError if it is of another kind."""
         return cls.model_validate(read_object(folder / GRAPH))
 
 
@@ -200,6 +201,6 @@ def as_text(exported: ExportedLandmarker) -> str:
     shape = "x".join(map(str, graph.inputs[INPUT].shape[2:0:-1]))
     off = ", ".join(f"{name} {value:.1e}" for name, value in exported.differences.items())
     return (
-        f"{exported.folder}: {graph.format} fp32, head {graph.head}, any number of {shape} crops at once\n"
+        f"{exported.folder}: {graph.format} fp32, head {graph.head}, any number of {shape} crops\n"
         f"largest difference from torch on noise: {off}"
     )

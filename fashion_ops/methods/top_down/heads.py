@@ -1,7 +1,7 @@
 """The heads of a landmarker: what it outputs for each landmark.
 
-- ``heatmap``: a map at stride 4. Over a map at stride 4 a 1x1 convolution; over a ViT's map at stride 16
-  ViTPose's simple decoder: ReLU, bilinear upsampling by 4, a 3x3 convolution (arXiv 2204.12484, eq. 3).
+- ``heatmap``: a map at stride 4. Over a map at stride 4 a 1x1 convolution; over a ViT's map at stride
+  16 ViTPose's simple decoder: ReLU, bilinear upsampling by 4, a 3x3 convolution (arXiv 2204.12484).
 - ``simcc``: a classification of x and one of y, with two bins a pixel: a 1x1 convolution to one map a
   landmark, which a layer for x and one for y read whole (SimCC, Li et al., ECCV 2022, section 3.1).
 - ``rle``: x, y and their standard deviations, from the pooled maps (residual log-likelihood estimation,

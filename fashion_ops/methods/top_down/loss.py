@@ -1,4 +1,4 @@
-"""The losses of the three heads and of pseudo-labels; heatmaps as logits for the position constraint loss.
+"""The losses of the three heads and of pseudo-labels; outputs as the position constraint reads them.
 
 ``parts.schedule`` has the weight of the pseudo-label loss.
 """
@@ -73,7 +73,7 @@ def as_logits(heat: Float[Tensor, "b k h w"], kind: str) -> Float[Tensor, "b k h
 
 
 def simcc_sigma(bins: int) -> float:
-    """Standard deviation of SimCC's target Gaussians, in bins: sqrt(bins / 16) (RTMPose, section 3.3.2)."""
+    """Standard deviation of SimCC's target Gaussians, in bins (RTMPose, section 3.3.2)."""
     return math.sqrt(bins / 16)
 
 

@@ -143,7 +143,7 @@ class LandmarkerModule(TrainingModule):
     ) -> dict[str, Tensor]:
         """The losses of a SimCC or RLE head; ``landmarks`` in crop pixels.
 
-        Both learn nothing of landmarks without a label, so that a mask of channels would change nothing.
+        No loss counts landmarks without a label, so that a mask of channels would change nothing.
         """
         s, model = self.settings, self.model
         assert isinstance(model, Landmarker)
