@@ -22,7 +22,7 @@ from papers.heads.runs import SEEDS, Comparison
 from papers.table import Column, Table
 
 AP, HALF, CORRELATION, STD = "AP", "± AP", "rank corr.", "std corr."
-BASELINE, NEW = "HRNet, heatmaps", "ViT, SimCC"
+BASELINE, NEW = "HRNet + heatmaps", "ViT + SimCC"
 
 
 def run(config: TableConfig) -> Table:
@@ -63,16 +63,16 @@ def run(config: TableConfig) -> Table:
         ),
         rows=table,
         ours=f"{evaluated.name}, labelled boxes, mean of {len(seeds)} seeds; {settings.seconds:g} s "
-        f"{clock} each on {len(comparison.garments)} garments, crops of {first.crop[0]}x{first.crop[1]}",
+        f"{clock} each on {len(comparison.garments)} garments, {first.crop[0]}x{first.crop[1]} crops",
         theirs="",
         same_data=False,
         notes=(
             f"`{HALF}`: half of the 95 % interval of the mean over seeds, by Student's t.",
             "PCK@0.2 and EPE are those of `fashion-ops score`, means over the categories.",
-            f"`{CORRELATION}`: Spearman's, between a landmark's error in pixels and its predicted standard "
-            f"deviation (RLE), or 1 less its score. `{STD}`: Pearson's, between the error and the standard "
-            "deviation.",
-            "`ms a garment`: of the processor, reading and cutting the image included, with the flip test.",
+            f"`{CORRELATION}`: Spearman's, between a landmark's error in pixels and its predicted "
+            f"standard deviation (RLE), or 1 less its score. `{STD}`: Pearson's, between the error and "
+            "the standard deviation.",
+            "`ms a garment`: of the processor, with the flip test; reads and cuts the image, too.",
             *_duel(by_seed),
         ),
     )

@@ -39,7 +39,7 @@ class Predicted:
 
     @property
     def trust(self) -> np.ndarray:
-        """What ranks the landmarks by their likely error: minus the deviation if there is one, or the score."""
+        """What ranks the landmarks: minus the deviation if there is one, or the score."""
         return self.scores if np.isnan(self.stds).any() else -self.stds
 
 

@@ -62,8 +62,8 @@ def run(config: TableConfig) -> Table:
         notes=(
             "Scores (heatmaps, SimCC): the share of near landmarks, those of similarity 1/2 or more, "
             "beside the score; `ECE` is the mean distance of the two over ten bins.",
-            "Standard deviations (RLE): `std / error` is the root mean square of the predicted deviation "
-            "over that of the real error; 1 is calibrated.",
+            "Standard deviations (RLE): `std / error` is the root mean square of the predicted std"
+            " over that of the real error; 1 is calibrated.",
         ),
         picture=lambda path: draw(scores, stds, path),
     )

@@ -1,9 +1,9 @@
 """The networks of the comparison: each trained once for equal time, evaluated, and kept.
 
-They lie in ``.checkpoints/heads/DIGEST``, named after a hash of the settings and the catalog, so that an
-interrupted comparison continues. Time is the processor's on a CPU, where other processes do not count, and
-the clock's on a GPU. The seconds of a step are measured once for each network, from two short runs; all
-seeds then train for the same number of steps.
+They lie in ``.checkpoints/heads/DIGEST``, named after a hash of the settings and the catalog, so that
+an interrupted comparison continues. Time is the processor's on a CPU, where other processes do not
+count, and the clock's on a GPU. The seconds of a step are measured once for each network, by two short
+runs; all seeds then train for the same number of steps.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ from fashion_ops.steps import aggregate
 from papers.config import TableConfig
 from papers.evaluation_set import EvaluationSet
 
+SMALL = Path(__file__).parents[2] / "configs" / "heads" / "small.yaml"
 SEEDS = (0, 1, 2)
 NAMES = {"heatmap": "heatmaps", "simcc": "SimCC", "rle": "RLE"}
 PROBES = (4, 14)  # steps of the two runs that measure the seconds of a step
@@ -49,13 +50,10 @@ class Network(Section):
 class HeadsConfig(Section):
     """Settings of the comparison, a file of ``configs/heads``."""
 
-    seconds: float = Field(default=60.0, gt=0, description="of training for every network")
-    held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the training images")
-    networks: dict[str, Network] = {
-        "HRNet": Network(backbone="hrnet_w16_small", lr=4e-3),
-        "ViT": Network(backbone="vit_w192_small", lr=1e-3),
-    }
-    landmarker: TrainLandmarker = TrainLandmarker(crop=(64, 96), pseudo_label_weight=0.0)
+    seconds: float = Field(gt=0, description="of training for every network")
+    held_out: float = Field(gt=0, lt=1, description="share of the training images")
+    networks: dict[str, Network]
+    landmarker: TrainLandmarker
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,7 @@ class Comparison:
     @classmethod
     def open(cls, config: TableConfig, evaluated: EvaluationSet) -> "Comparison":
         """Read the settings and the training garments of the workspace."""
-        settings = HeadsConfig()
-        if config.training_config is not None:
-            settings = read_yaml(HeadsConfig, config.training_config)
+        settings = read_yaml(HeadsConfig, config.training_config or SMALL)
         if config.seconds is not None:
             settings = settings.model_copy(update={"seconds": config.seconds})
         if not (config.ws.grouped / "grouping.json").is_file():
@@ -118,9 +114,9 @@ class Comparison:
 
     @property
     def rows(self) -> dict[str, Row]:
-        """The lines by their label, such as ``ViT, SimCC``; only those that ``--rows`` names."""
+        """The lines by their label, such as ``ViT + SimCC``; only those that ``--rows`` names."""
         rows = {
-            f"{label}, {NAMES[head]}": Row(network, head, self.settings)
+            f"{label} + {NAMES[head]}": Row(network, head, self.settings)
             for label, network in self.settings.networks.items()
             for head in HEADS
         }
