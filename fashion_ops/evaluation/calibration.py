@@ -14,10 +14,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 from scipy.optimize import minimize_scalar
 
-from fashion_ops.taxonomy import category
+from fashion_ops.taxonomy import CATEGORIES, category
 
 BINS = 10
 _EDGE = 1e-4  # scores are kept this far from 0 and 1, whose logits are infinite
@@ -31,6 +32,77 @@ class Bin:
     predicted: float
     measured: float
     count: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """What the scores of a method's landmarks are worth.
+
+    Attributes:
+        bins: of the scores as predicted.
+        error: their calibration error.
+        temperature: fitted on other garments; None without any.
+        tempered: the bins of the scores with it; empty without.
+        tempered_error: their calibration error; None without.
+    """
+
+    bins: list[Bin]
+    error: float
+    temperature: float | None
+    tempered: list[Bin]
+    tempered_error: float | None
+
+
+def reliability(evaluated: "ScoredPoints", held_out: "ScoredPoints | None" = None) -> Reliability:
+    """Compare scores with the shares of near landmarks, and fit a temperature on other garments.
+
+    Args:
+        evaluated: landmarks that are looked at.
+        held_out: landmarks of garments that no network has seen in training; None or empty fits none.
+    """
+    bins = score_bins(evaluated.scores, evaluated.near)
+    if held_out is None or not len(held_out.scores):
+        return Reliability(bins, calibration_error(bins), None, [], None)
+    temperature = fit_score_temperature(held_out.scores, held_out.near)
+    tempered = score_bins(temper_scores(evaluated.scores, temperature), evaluated.near)
+    return Reliability(
+        bins, calibration_error(bins), temperature, tempered, calibration_error(tempered)
+    )
+
+
+@dataclass(frozen=True)
+class ScoredPoints:
+    """Labelled landmarks (n,) of many garments: scores, 0..1, and which of them are near."""
+
+    scores: Float[np.ndarray, " n"]
+    near: Bool[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, garments: pd.DataFrame, predictions: pd.DataFrame) -> "ScoredPoints":
+        """Take the labelled landmarks of garments that were predicted in their labelled boxes.
+
+        Args:
+            garments: ``schemas.GARMENTS``.
+            predictions: ``schemas.PREDICTIONS``, joined by garment_id; garments without are left out.
+        """
+        predicted = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
+        scores, near = [np.zeros(0)], [np.zeros(0, bool)]
+        for c in CATEGORIES:
+            own = garments[garments["category_id"] == c.id]
+            own = own[own["garment_id"].isin(list(predicted))]
+            if own.empty:
+                continue
+            truth = np.stack([np.reshape(x, (-1, 3)) for x in own["landmarks"]]).astype(float)
+            found = np.stack([np.reshape(predicted[i], (-1, 3)) for i in own["garment_id"]]).astype(
+                float
+            )
+            boxes = np.stack(own["box"].to_list()).astype(float)
+            radii = near_radius(c.id, (boxes[:, 2:] - boxes[:, :2]).clip(1).prod(1))
+            labelled = truth[..., 2] > 0
+            distances = np.linalg.norm(found[..., :2] - truth[..., :2], axis=-1)
+            scores.append(found[..., 2][labelled])
+            near.append((distances <= radii)[labelled])
+        return cls(np.concatenate(scores), np.concatenate(near))
 
 
 def near_radius(category_id: int, areas: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n k"]:

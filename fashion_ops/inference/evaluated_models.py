@@ -26,12 +26,14 @@ class Predicted:
         truth_boxes: landmarks in ground-truth boxes, by variant.
         own_boxes: landmarks in ``boxes``, by variant, and of CenterNet itself (``detector``).
         hardware: that predicted.
+        held_out: landmarks in the ground-truth boxes of other garments, by variant; empty for none.
     """
 
     boxes: pd.DataFrame
     truth_boxes: Tables
     own_boxes: Tables
     hardware: set[Hardware]
+    held_out: Tables
 
 
 def predict_models(
@@ -41,6 +43,7 @@ def predict_models(
     images: pd.DataFrame,
     garments: pd.DataFrame,
     open_runner: OpenRunner,
+    held_out: pd.DataFrame | None = None,
 ) -> Predicted:
     """Predict the boxes and landmarks of a split with all models of a workspace.
 
@@ -51,6 +54,7 @@ def predict_models(
         images: rows of the catalog's images, of one split.
         garments: rows of the catalog's garments on these images.
         open_runner: makes what predicts.
+        held_out: rows of the catalog's garments that landmarks are also predicted for, in their boxes.
 
     Raises:
         FileNotFoundError: a model does not exist.
@@ -72,6 +76,8 @@ def predict_models(
     bundles += [Bundle(ws.root / folder, ("landmarker", "finetuned")) for folder in p.ensemble]
     landmarkers = open_runner(load_pipelines, bundles)
     kinds = {"truth_boxes": garments, "own_boxes": boxes}
+    if held_out is not None:
+        kinds["held_out"] = held_out
     tables = {
         kind: {variant: oks_nms(table, p.oks_nms) for variant, table in by_variant.items()}
         for kind, by_variant in landmarks_with(landmarkers, catalog, kinds, p.score).items()
@@ -81,4 +87,5 @@ def predict_models(
         tables["truth_boxes"],
         {"detector": detected["detector"], **tables["own_boxes"]},
         detectors.hardware | landmarkers.hardware,
+        tables.get("held_out", {}),
     )

@@ -17,9 +17,10 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fashion_ops.evaluation.calibration import Reliability
 from fashion_ops.evaluation.keypoint_accuracy import COLUMNS, MEAN, PUBLISHED
 from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
-from fashion_ops.reports.charts import curve, dot_plot
+from fashion_ops.reports.charts import curve, dot_plot, reliability_plot
 from fashion_ops.taxonomy import category
 
 GAINS = (("finetuned", "universal"), ("refined", "finetuned"))  # differences shown per category
@@ -52,6 +53,8 @@ class ReportContent:
         dataset: the evaluated data in a few words: "synthetic wardrobe, validation".
         num_images: number of evaluated images, as in the headline.
         accuracy: from ``keypoint_accuracy``, for one method.
+        reliability: from ``calibration.reliability``, by method.
+        held_out: number of training garments that its temperatures are fitted on.
         clusters: from ``clusters.errors_by_cluster``, for one method.
         tuning: result of ``tune_postprocess``.
         images: caption and RGB image (H, W, 3) uint8 each, from ``draw``.
@@ -62,6 +65,8 @@ class ReportContent:
     dataset: str
     num_images: int
     accuracy: pd.DataFrame | None = None
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    held_out: int = 0
     clusters: pd.DataFrame | None = None
     tuning: Tuning | None = None
     images: Sequence[tuple[str, np.ndarray]] = ()
@@ -101,6 +106,11 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
                 [_words(m) for m in methods],
             ),
             accuracy=_accuracy_rows(content.accuracy),
+            reliability=[
+                (name, r, reliability_plot(r.bins, r.tempered))
+                for name, r in content.reliability.items()
+            ],
+            held_out=content.held_out,
             clusters=_cluster_rows(content.clusters),
             worst=_worst_clusters(content.clusters),
             min_garments=_MIN_GARMENTS,

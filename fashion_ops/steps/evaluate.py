@@ -5,30 +5,37 @@ The methods are the mean shape, the landmarks of CenterNet, the variants of the 
 their finetuned landmarks with ours. Ground-truth boxes evaluate the landmarks alone, detected boxes
 the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_detector`` or a file.
 
-Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
-and the report. With RAY_ADDRESS set, the cluster predicts (``distributed.block_runners``). Beside the
-outputs, ``ws.evaluation_hardware`` records where the predictions were made.
+Writes ``ws.evaluation``: metrics.json, reliability.json, the tables as CSV, all predictions as parquet,
+the drawn images and the report. With RAY_ADDRESS set, the cluster predicts
+(``distributed.block_runners``). Beside the outputs, ``ws.evaluation_hardware`` records where the
+predictions were made.
 """
 
 import json
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
+from fashion_ops.catalog.training_data import held_out
 from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
+from fashion_ops.evaluation.calibration import ScoredPoints, reliability
 from fashion_ops.evaluation.clusters import errors_by_cluster
 from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.evaluated_models import predict_models
 from fashion_ops.inference.hardware_record import record_hardware
+from fashion_ops.inference.landmark_pipeline import VARIANTS
 from fashion_ops.inference.predictions import write_predictions
+from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.parts.history import read_losses
+from fashion_ops.methods.top_down.inference import METHOD as LANDMARKER
 from fashion_ops.params import Params
 from fashion_ops.reports.gallery import draw_gallery, write_gallery
 from fashion_ops.reports.postprocess_plots import LABELS, PAPER
@@ -58,11 +65,15 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     images = catalog.images[catalog.images["split"] == p.split]
     garments = catalog.garments[catalog.garments["split"] == p.split]
     train = catalog.garments[catalog.garments["split"] == "train"]
+    share = read_spec(ws.landmarker, LANDMARKER)["training"].get("held_out", 0.0)
+    unseen = train[held_out(train["image_id"].to_numpy(), share)]
     if garments.empty:
         raise ValueError(f"{ws.catalog}: no garments in split {p.split!r}; nothing to evaluate")
 
     with block_runners(params.distributed, ws.checkpoints, "evaluate") as open_runner:
-        predicted = predict_models(params.evaluate, ws, catalog, images, garments, open_runner)
+        predicted = predict_models(
+            params.evaluate, ws, catalog, images, garments, open_runner, unseen if len(unseen) else None
+        )
         shapes = fit_mean_shape(train)
         truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments), **predicted.truth_boxes}
         boxes, own_boxes = predicted.boxes, predicted.own_boxes
@@ -80,6 +91,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         clusters = errors_by_cluster(garments, truth_boxes["refined"], labels)
         accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
         mean = accuracy["refined"].loc[MEAN].to_dict()
+        reliabilities = {
+            method: reliability(
+                ScoredPoints.of(garments, truth_boxes[method]),
+                ScoredPoints.of(unseen, predicted.held_out[method]) if predicted.held_out else None,
+            )
+            for method in VARIANTS
+        }
         metrics = metrics_json(evaluation)
         warn_of_missing(evaluation)
         with publish(ws.evaluation) as folder:
@@ -87,6 +105,11 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
             evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
             pd.concat(accuracy, names=["method"]).to_csv(folder / "accuracy.csv", float_format="%.6f")
+            by_method = {m: asdict(r) for m, r in reliabilities.items()}
+            (folder / "reliability.json").write_text(
+                json.dumps({**by_method, "held_out": len(unseen)}, indent=1, allow_nan=False) + "\n",
+                encoding="utf-8",
+            )
             clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
             tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
             write_predictions(folder / "predictions", tables)
@@ -96,6 +119,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
                 dataset=f"{params.ingest.source} layout, {p.split} split",
                 num_images=len(images),
                 accuracy=accuracy["refined"],
+                reliability=reliabilities,
+                held_out=len(unseen),
                 clusters=clusters,
                 tuning=tuning_result(ws),
                 images=gallery,

@@ -20,7 +20,12 @@ import torch
 from pydantic import Field
 
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
+from fashion_ops.catalog.training_data import (
+    TrainingGarments,
+    held_out,
+    load_garments,
+    used_grouping,
+)
 from fashion_ops.errors.reading import read_object
 from fashion_ops.files.publishing import publish, write_whole
 from fashion_ops.methods.artifact import SPEC
@@ -101,9 +106,7 @@ class Comparison:
         if not (config.ws.grouped / "grouping.json").is_file():
             aggregate.run(config.params, config.ws)
         _, garments = load_garments(config.ws, "train")
-        images = np.unique(garments.image_id)
-        drawn = np.random.default_rng(config.params.seed).permutation(len(images))
-        kept_out = np.isin(garments.image_id, images[drawn[: round(settings.held_out * len(images))]])
+        kept_out = held_out(garments.image_id, settings.held_out)
         what = settings.model_dump_json() + used_grouping(config.ws).name + str(config.device)
         table = (evaluated.catalog.folder / "garments.parquet").read_bytes()
         digest = hashlib.sha256(what.encode() + table).hexdigest()[:12]

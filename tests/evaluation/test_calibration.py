@@ -63,3 +63,40 @@ def test_bins_by_hand_and_of_nothing():
     assert score_bins(np.zeros(0), np.zeros(0, bool)) == [] and calibration_error([]) == 0
     assert fit_score_temperature(np.zeros(0), np.zeros(0, bool)) == 1
     assert fit_std_temperature(np.zeros(0), np.zeros(0)) == 1
+
+
+def test_a_method_on_garments_by_hand():
+    """A near landmark, one too far, and one without a label, which does not count."""
+    import pandas as pd
+
+    from fashion_ops.evaluation.calibration import ScoredPoints, reliability
+
+    skirt = category("skirt")
+    truth = np.zeros((8, 3))
+    truth[:2, 2] = 2
+    far = float(near_radius(skirt.id, np.array([100.0 * 50]))[0, 1])
+    found = np.zeros((8, 3))
+    found[0], found[1], found[2] = (0.1, 0, 0.9), (1.01 * far, 0, 0.3), (99, 0, 0.5)
+    garments = pd.DataFrame(
+        {"garment_id": [4], "category_id": [9], "landmarks": [truth.ravel()], "box": [[0, 0, 100, 50]]}
+    )
+    predictions = pd.DataFrame({"garment_id": [4], "landmarks": [found.ravel()]})
+    points = ScoredPoints.of(garments, predictions)
+    assert points.scores.tolist() == [0.9, 0.3] and points.near.tolist() == [True, False]
+    alone = reliability(points)
+    assert alone.temperature is None and alone.tempered_error is None
+    assert alone.error == pytest.approx((0.1 + 0.3) / 2)
+    fitted = reliability(points, points)
+    assert fitted.temperature < 1 and fitted.tempered_error < alone.error
+    assert len(ScoredPoints.of(garments, predictions.head(0)).scores) == 0
+
+
+def test_held_out_images_stay_held_out():
+    from fashion_ops.catalog.training_data import held_out
+
+    ids = np.arange(1, 5001)
+    drawn = held_out(ids, 0.1)
+    assert 0.08 < drawn.mean() < 0.12
+    np.testing.assert_array_equal(held_out(ids[:300], 0.1), drawn[:300])
+    np.testing.assert_array_equal(held_out(np.array([7, 7, 9]), 0.1), drawn[[6, 6, 8]])
+    assert held_out(ids, 0.2)[drawn].all() and not held_out(ids, 0.0).any()

@@ -212,7 +212,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.parametrize("head", ["simcc", "rle"])
 def test_a_head_learns_drawn_skirts(trained, head):
-    """Error below that of the mean shape on images it has not seen; a mirrored crop gives the mirror."""
+    """Error below the mean shape's on images it has not seen; a mirrored crop gives the mirror."""
     model, history = trained[head]
     assert model.spec["head"] == head and history[-1][head] < history[0][head]
     assert "position" in history[0] and "label" in history[0]

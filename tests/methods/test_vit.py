@@ -93,7 +93,7 @@ def test_dinov3s_own_names(tmp_path):
 
 
 def test_names_that_are_no_backbone(monkeypatch):
-    with pytest.raises(ValueError, match="unknown 'vit_small_patch14_dinov2'; known: .*or a vit_"):
+    with pytest.raises(ValueError, match=r"unknown 'vit_small_patch14_dinov2'; known: .*or a vit_"):
         landmarker_backbone("vit_small_patch14_dinov2", crop=CROP)
     with pytest.raises(ValueError, match="made for one size of crops, got none"):
         landmarker_backbone("vit_w32_tiny")
