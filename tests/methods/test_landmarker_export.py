@@ -70,6 +70,23 @@ def test_an_exported_landmarker_is_torchs(tmp_path, backbone, head, form):
         assert file.read_bytes() == (again.folder / file.name).read_bytes()
 
 
+@pytest.mark.parametrize(("backbone", "head"), [("vit_w32_tiny", "simcc"), ("hrnet_w8_tiny", "rle")])
+def test_the_services_networks_in_openvino_predict_alike(tmp_path, backbone, head):
+    """The path of the service: the network alone, decoded in torch, with the flip test."""
+    from dataclasses import replace
+
+    from fashion_ops.inference.openvino_pipeline import OpenvinoModule, _crops, _write
+
+    folder = save_landmarker(tmp_path / "model", backbone, head)
+    predictor = LandmarkPredictor.load(folder, CPU)
+    _write(predictor.model, [_crops(predictor)], tmp_path / "net.xml")
+    served = replace(predictor, model=OpenvinoModule(tmp_path / "net.xml", 1, 1))
+    ids = np.full(5, 9)
+    found, expected = (p.predict_channels(CROPS, ids) for p in (served, predictor))
+    far = np.abs(found - expected)[..., :2]  # bf16 where the processor has it
+    assert np.median(far) < 0.5 and far.mean() < 2
+
+
 def test_a_network_unlike_torch_is_not_exported(tmp_path, monkeypatch):
     folder = save_landmarker(tmp_path / "model", "vit_w32_tiny", "rle")
     real = export.run_graph

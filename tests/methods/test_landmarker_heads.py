@@ -79,7 +79,9 @@ def test_what_simcc_leaves(mirror):
 def test_simcc_scores_are_of_the_worse_axis():
     logits = perfect_logits(POINTS)
     logits[..., : 2 * CROP[0]] = 0  # knows nothing of x
-    found = decode_classes(predict_classes(lambda _: logits, torch.zeros(1, 3, 96, 64), None), CROP)
+    found = decode_classes(
+        predict_classes(Perfect(lambda _: logits), torch.zeros(1, 3, 96, 64), None), CROP
+    )
     flat = math.sqrt(2 * math.pi) * simcc_sigma(2 * CROP[0]) / (2 * CROP[0])
     torch.testing.assert_close(found[..., 2], torch.full((1, 50), flat))
 
