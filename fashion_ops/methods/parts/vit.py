@@ -9,6 +9,8 @@ The tokens of the patches, after the last norm, are reshaped to a map as in ViTP
 crops; position embeddings of published weights are resampled to its grid.
 """
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import timm
@@ -72,7 +74,9 @@ class ViT(nn.Module):
             )
         if file is not None:
             convert = (eva if isinstance(net, Eva) else vision_transformer).checkpoint_filter_fn
-            load_whole(net, convert(read_file(file, setting), net), file, setting)
+            with redirect_stdout(StringIO()):  # timm prints what it expects to be missing
+                weights = convert(read_file(file, setting), net)
+            load_whole(net, weights, file, setting)
         self.patches = net.patch_embed.proj
         net.patch_embed = _Tokens()
         self.net = net
