@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.training_data import TrainingGarments, load_garments
+from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
 from fashion_ops.evaluation.keypoint_accuracy import MEAN, keypoint_accuracy
 from fashion_ops.methods.describe import describe_landmarker
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -108,7 +108,8 @@ def _row(comparison: Comparison, label: str, runs: list[dict[str, float]]) -> di
     """A line of the table: means over the seeds, and what the network costs."""
     row = comparison.rows[label]
     training = row.training
-    cost = describe_landmarker(training.backbone, "agg81", training.crop, head=training.head)
+    grouping = used_grouping(comparison.config.ws).name
+    cost = describe_landmarker(training.backbone, grouping, training.crop, head=training.head)
     learned = cost["parameters"] - cost["training_only"]["parameters"]
     return {
         **pd.DataFrame(runs).mean().to_dict(),
