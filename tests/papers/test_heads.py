@@ -1,10 +1,9 @@
 """The comparison of heads: equal time, held-out garments, kept networks, and what the figure fits."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from papers.config import TableConfig
 from papers.evaluation_set import load_evaluation_set
 from papers.heads import networks, reliability, runs
 from papers.write import write_table
@@ -19,10 +18,11 @@ landmarker: {crop: [32, 32], batch_size: 4, precision: fp32, pseudo_label_weight
 
 
 @pytest.fixture(scope="module")
-def config(config, tmp_path_factory):
+def config(ws, params, tmp_path_factory):
     file = tmp_path_factory.mktemp("heads") / "tiny.yaml"
     file.write_text(TINY)
-    return replace(config, training_config=file, seeds=(0,), rows=("ViT + SimCC", "ViT + RLE"))
+    rows = ("ViT + SimCC", "ViT + RLE")
+    return TableConfig(params, ws, training_config=file, seeds=(0,), rows=rows)
 
 
 @pytest.fixture(scope="module")
