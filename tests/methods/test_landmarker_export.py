@@ -47,7 +47,7 @@ def test_an_exported_landmarker_is_torchs(tmp_path, backbone, head, form):
     """Within 1e-4 on crops it was not compared with; decoded it gives the predictor's landmarks."""
     folder = save_landmarker(tmp_path / "model", backbone, head)
     exported = export_landmarker(folder, tmp_path / "out", form)
-    assert max(exported.differences.values()) < 1e-4
+    assert max(exported.differences.values()) < (1e-4 if head != "rle" else 1e-4 * 96)  # of pixels
     graph = LandmarkerGraph.read(exported.folder)
     network = exported.folder / export.NETWORK[form]
     outputs = run_graph(network, graph, CROPS.permute(0, 2, 3, 1).contiguous().numpy())
@@ -111,4 +111,4 @@ def test_the_command_takes_the_landmarker_of_a_category(tmp_path, monkeypatch):
     again = CliRunner().invoke(
         app, ["export", "landmarker", "--model", "models/finetuned/skirt", "--category", "vest"]
     )
-    assert again.exit_code != 0 and "is one model" in str(again.exception)
+    assert again.exit_code == 2 and "is one model" in again.output
