@@ -65,9 +65,14 @@ def test_an_exported_landmarker_is_torchs(tmp_path, backbone, head, form):
     if form == "onnx":
         proto = onnx.load(network)
         assert {node.domain for node in proto.graph.node} <= {"", "ai.onnx"} and not proto.functions
-    again = export_landmarker(folder, tmp_path / "again", form)
-    for file in exported.folder.iterdir():
-        assert file.read_bytes() == (again.folder / file.name).read_bytes()
+
+
+def test_the_same_landmarker_gives_the_same_onnx_files(tmp_path):
+    folder = save_landmarker(tmp_path / "model", "vit_w32_tiny", "rle")
+    once, again = (export_landmarker(folder, tmp_path / name, "onnx").folder for name in "ab")
+    assert sorted(p.name for p in once.iterdir()) == ["export.json", "model.json", "network.onnx"]
+    for file in once.iterdir():
+        assert file.read_bytes() == (again / file.name).read_bytes()
 
 
 @pytest.mark.parametrize(("backbone", "head"), [("vit_w32_tiny", "simcc"), ("hrnet_w8_tiny", "rle")])

@@ -97,7 +97,7 @@ class _ServedNetwork(nn.Module):
 def export_landmarker(model: Path, out: Path, form: Format) -> ExportedLandmarker:
     """Write the folder ``out``: network, ``model.json``, ``export.json``.
 
-    The same landmarker gives the same bytes: no time, path or host is written.
+    No time, path or host is written; the same landmarker gives the same ONNX file.
 
     Args:
         model: folder written by ``train_landmarker`` or ``finetune``.
