@@ -375,6 +375,9 @@ MODELS = [
         photo,
     ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
+    Mistake("no landmarker", "export landmarker --model no", "no/landmarker", "name a folder"),
+    Mistake("a head of a detector", "describe detector --head rle", "a detector", "leave out head"),
+    Mistake("a ViT without patches of 16", "describe landmarker --backbone vit_x", "'vit_x'", "known:"),
     Mistake(
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",
