@@ -140,6 +140,28 @@ def pcloss(
 
 
 @app.command()
+def heads(
+    figure: Annotated[str | None, typer.Option(help="reliability; without it the table.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/heads"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="Networks and time. Default: configs/heads/small.yaml.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Of training for each network, if not the config's.")
+    ] = None,
+    images: Images = None,
+    seeds: Seeds = None,
+    rows: Annotated[str | None, typer.Option(help="The only rows, as in 'ViT + SimCC'.")] = None,
+) -> None:
+    """HRNet and ViT with heatmaps, SimCC and RLE: equal time of training; scores beside errors."""
+    options = {"config": config, "seconds": seconds, "images": images, "seeds": _seeds(seeds)}
+    selection = "networks" if figure is None else {"figure": figure}
+    make("heads", selection, out, {**options, "rows": _list(rows)})
+
+
+@app.command()
 def attributes(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/applications"
