@@ -1,7 +1,7 @@
 """What the page offers: photos in work, the ones that teach most first, and those of a ranking.
 
 ``fashion-ops select`` writes a ranking of photos that nobody has opened. Photos in work are ranked by
-the scores and shapes that the model found (``inference.gain``).
+the scores and shapes that the model found (``inference.selection``).
 """
 
 import csv
@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fashion_ops.inference.gain import rank_by_gain, shape_embedding
+from fashion_ops.inference.selection import Seen, rank_seen, seen_garments
 from fashion_ops.serving.labelling.drafts import Draft
-from fashion_ops.serving.labelling.labels import GarmentLabel, lowest_score, origin_of
+from fashion_ops.serving.labelling.labels import (
+    GarmentLabel,
+    lowest_score,
+    measured_garments,
+    origin_of,
+)
 from fashion_ops.serving.limits import Refusal
-from fashion_ops.taxonomy import category
 
 MOST_OFFERED = 50  # photos of a ranking that the page lists at once
 PHOTO_COLUMN = "photo"
@@ -67,10 +71,7 @@ def listed(drafts: list[Draft], known: set[str]) -> list[dict[str, Any]]:
     """
     left = [draft for draft in drafts if draft.batch not in known]
     ready, waiting = [d for d in left if d.done], [d for d in left if not d.done]
-    order = rank_by_gain(
-        np.array([_uncertainty(draft.found) for draft in waiting], float),
-        np.stack([_embedding(draft.found) for draft in waiting]) if waiting else np.zeros((0, 1)),
-    ).order
+    order = rank_seen([_seen(draft.found) for draft in waiting]).order
     return [summary(draft) for draft in (*(waiting[n] for n in order), *ready)]
 
 
@@ -89,20 +90,7 @@ def summary(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _uncertainty(found: list[GarmentLabel]) -> float:
-    """How unsure a model is of the photo: 1 where it finds nothing, else of its least sure garment."""
-    means = [1 - np.mean([p.score or 0.0 for p in garment.landmarks]) for garment in found]
-    return float(max(means, default=1.0))
-
-
-def _embedding(found: list[GarmentLabel]) -> np.ndarray:
-    """The mean of a photo's garments, zeros where the model finds none."""
-    shapes = [
-        shape_embedding(category(g.category).id, np.array([(p.x, p.y) for p in g.landmarks]))
-        for g in found
-    ]
-    return np.mean(shapes, 0) if shapes else np.zeros_like(_nothing())
-
-
-def _nothing() -> np.ndarray:
-    return shape_embedding(1, np.zeros((category(1).num_landmarks, 2)))
+def _seen(found: list[GarmentLabel]) -> Seen:
+    """What the model found, by the scores of its landmarks."""
+    unsure = [1 - float(np.mean([p.score or 0.0 for p in g.landmarks])) for g in found]
+    return seen_garments(measured_garments(found), unsure)
