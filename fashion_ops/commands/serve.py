@@ -79,6 +79,7 @@ def serve(
     secret = os.environ.get(WEBHOOK_SECRET, "")
     if webhook and not secret:
         raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
+    ranked = Ranking.read(ranking) if ranking else Ranking()
     loader = Loader(engine, threads=threads)
     source = find_source(model, state, loader, poll)
     token = os.environ.get(TOKEN, "")
@@ -92,7 +93,6 @@ def serve(
             complain("the registry has no webhooks; it is asked every --poll seconds")
     ws = current_workspace()
     service = Service(source, limits, token, secret)
-    ranked = Ranking.read(ranking) if ranking else Ranking()
     desk = Desk(service, state / "labelling", ws if ws.params.is_file() else None, ranked)
     app = create_app(service, desk)
     uvicorn.run(

@@ -7,9 +7,9 @@ Ferrari, ICCV 2017), and how much the highest lacks to 1.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -87,15 +87,18 @@ def crop_uncertainty(
     return np.array(means, float)
 
 
-def see(predictor: Predictor, photos: Sequence[Photo], min_score: float) -> Iterator[Seen]:
+def see(
+    predictor: Predictor, photos: Sequence[Photo], min_score: float, variant: str = "refined"
+) -> Iterator[Seen]:
     """What a predictor sees in photos, which it is given together.
 
     Args:
-        predictor: its refined landmarks give the shapes.
+        predictor: its landmarks give the shapes.
         photos: decoded.
         min_score: garments with a lower score are left out.
+        variant: of the landmarks, see ``Predictor.predict``.
     """
-    found = predictor.predict_many(photos, min_score)
+    found = predictor.predict_many(photos, min_score, variant)
     for photo, garments in zip(photos, found, strict=True):
         unsure = _uncertainty(predictor.pipeline.universal, photo, garments)
         yield seen_garments(garments, unsure)
@@ -113,20 +116,24 @@ def seen_garments(garments: list[Garment], uncertainty: Sequence[float]) -> Seen
 
 
 def labelled_shapes(catalog: Catalog) -> Float[np.ndarray, "m d"]:
-    """Embeddings of labelled garments of the training split, ``MOST_LABELLED`` at most, evenly taken.
+    """Embeddings of labelled garments of the training split, some ``MOST_LABELLED`` evenly taken."""
+    garments = catalog.garments
+    garments = garments[(garments["split"] == "train") & (garments["num_labelled"] > 0)]
+    return labelled_rows(garments.iloc[:: max(len(garments) // MOST_LABELLED, 1)])
+
+
+def labelled_rows(garments: pd.DataFrame) -> Float[np.ndarray, "m d"]:
+    """Embeddings of rows of a catalog's garments, each with a labelled landmark.
 
     A landmark without a label counts as one in the middle of the others.
     """
-    garments = catalog.garments
-    garments = garments[(garments["split"] == "train") & (garments["num_labelled"] > 0)]
-    step = max(len(garments) // MOST_LABELLED, 1)
     shapes = [np.zeros((0, len(NOTHING)))]
-    for row in garments.iloc[::step].itertuples(index=False):
-        landmarks: Any = row.landmarks
+    pairs = zip(garments["category_id"].tolist(), garments["landmarks"], strict=True)
+    for category_id, landmarks in pairs:
         points = np.array(landmarks, float).reshape(-1, 3)
         known = points[:, 2] > 0
         points[~known, :2] = points[known, :2].mean(0)
-        shapes.append(shape_embedding(int(row.category_id), points[:, :2])[None])  # type: ignore[arg-type]
+        shapes.append(shape_embedding(category_id, points[:, :2])[None])
     return np.concatenate(shapes)
 
 

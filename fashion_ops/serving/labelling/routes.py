@@ -34,7 +34,12 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 _PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 _LONGEST_NAME = 40
 _JSON_MB = 2.0  # of labels
 

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { HIDDEN, Labels, NONE, VISIBLE, words } from "./garments.js";
 import { Keeper } from "./keeping.js";
+import { listenToKeys } from "./keys.js";
 import * as lists from "./lists.js";
 import { View } from "./view.js";
 
@@ -274,38 +275,17 @@ const acts = {
 };
 for (const [id, act] of Object.entries(acts)) $(id).addEventListener("click", () => !$(id).disabled && act());
 
-const keys = {
-  h: "hide", x: "clear", a: "add", z: "undo", y: "redo", ",": "previous", ".": "next", l: "unsure", "+": "in",
-  "=": "in", "-": "out", s: "save", "?": "keys", Enter: "done", Delete: "delete", Backspace: "delete",
-};
-const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-document.addEventListener("keydown", (event) => {
-  const { target, key } = event, control = event.ctrlKey || event.metaKey;
-  if (document.querySelector("dialog[open]") || event.altKey || target.matches("input, select")) return;
-  if (key === "Enter" && target.matches("button")) return;
-  const lower = key.length === 1 ? key.toLowerCase() : key;
-  if (control && !["z", "y", "s"].includes(lower)) return;
-  if (control && lower === "z" && event.shiftKey) act("redo", event);
-  else if (arrows[key] && labels && labels.garments.length) {
-    const far = event.shiftKey ? 10 : 1;
-    nudge(arrows[key][0] * far, arrows[key][1] * far);
-    event.preventDefault();
-  } else if (lower === "g" && labels && labels.garments.length) {
-    const count = labels.garments.length, g = (current[0] + (event.shiftKey ? -1 : 1) + count) % count;
-    choose(g, leastSure(g));
-  } else if (lower === "c" && !$("garment").hidden) {
-    $("category").focus();
-    event.preventDefault();
-  } else if (key === "0" && labels) view.whole();
-  else if (keys[lower]) act(keys[lower], event);
+listenToKeys({
+  act: (id) => !$(id).disabled && (id !== "delete" || !$("garment").hidden) && acts[id](),
+  nudge: (dx, dy) => labels && labels.garments.length && nudge(dx, dy),
+  endNudge: () => labels && labels.endMerge(),
+  turn: (by) => {
+    const count = labels ? labels.garments.length : 0, g = (current[0] + by + count) % count;
+    if (count) choose(g, leastSure(g));
+  },
+  category: () => !$("garment").hidden && $("category").focus(),
+  whole: () => labels && view.whole(),
 });
-document.addEventListener("keyup", (event) => arrows[event.key] && labels && labels.endMerge());
-
-function act(id, event) {
-  event.preventDefault();
-  if (!$(id).disabled && (id !== "delete" || !$("garment").hidden)) acts[id]();
-}
 
 $("category").addEventListener("change", (event) => {
   changed(() => labels.recategorize(current[0], event.target.value));
