@@ -8,7 +8,7 @@ const OUTLIVES = 60000; // characters of a request that a browser finishes after
 export class Keeper {
   // `say(text)` tells the state, `refused(error)` what the service refuses.
   constructor(say, refused) {
-    Object.assign(this, { say, refused, draft: null, dirty: false, timer: 0, busy: Promise.resolve() });
+    Object.assign(this, { say, refused, draft: null, dirty: false, sending: false, timer: 0, busy: Promise.resolve() });
   }
 
   open(draft, labels) {
@@ -31,6 +31,7 @@ export class Keeper {
     this.busy = this.busy.catch(() => {}).then(async () => {
       if (!draft || draft !== this.draft || (!this.dirty && !done)) return;
       this.dirty = false;
+      this.sending = true;
       try {
         const { revision } = await send(draft, labels, done);
         Object.assign(draft, { revision, done });
@@ -38,14 +39,18 @@ export class Keeper {
       } catch (error) {
         this.dirty = true;
         throw error;
+      } finally {
+        this.sending = false;
       }
     });
     return this.busy;
   }
 
-  // The page is going away: no answer will be read.
+  // The page is going away: no answer will be read, nor that of a request which is on its way.
   leave() {
-    if (this.draft && this.dirty) send(this.draft, this.labels, false).catch(() => {});
+    if (!this.draft || !this.dirty) return;
+    const revision = this.draft.revision + (this.sending ? 1 : 0);
+    send({ ...this.draft, revision }, this.labels, false).catch(() => {});
   }
 
   // Put these labels in the place of what somebody else wrote.

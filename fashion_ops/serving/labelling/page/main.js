@@ -9,7 +9,7 @@ import { View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const MEASURED = 500; // milliseconds after the last change
-let setup = null, listing = { photos: [], offered: [], batches: [] };
+let started = null, setup = null, listing = { photos: [], offered: [], batches: [] };
 let labels = null, draft = null, current = [0, 0], measured = null, measuring = 0;
 
 const keeper = new Keeper((text) => { $("status").textContent = text; }, refused);
@@ -109,6 +109,8 @@ function closePhoto() {
 }
 
 async function drop(files) {
+  await started;
+  if (!setup) return; // nobody has said who labels
   let last = null, number = 0;
   const failures = [];
   for (const file of files) {
@@ -293,6 +295,11 @@ $("category").addEventListener("change", (event) => {
   redraw();
   $("view").focus({ preventScroll: true });
 });
+$("new-category").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault(); // else the browser opens the list
+  $("adding").close("ok");
+});
 $("lowest").addEventListener("input", showQueue);
 $("files").addEventListener("change", (event) => {
   const files = [...event.target.files];
@@ -323,7 +330,7 @@ function enter(why, withToken) {
     api.who.person = $("name").value.trim();
     if (!$("with-token").hidden) api.who.token = $("token").value.trim();
     $("token").value = "";
-    start();
+    started = start();
   };
 }
 
@@ -342,4 +349,4 @@ async function start() {
   });
 }
 
-start();
+started = start();
