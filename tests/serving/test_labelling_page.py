@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import shutil
 import time
 from pathlib import Path
@@ -211,7 +210,7 @@ def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetun
 
     monkeypatch.setenv("FASHION_OPS_ROOT", str(desk.ws.root))
     batches()
-    (taken,) = [p.name for p in desk.ws.batches.iterdir() if re.fullmatch(r"0001-page-.*", p.name)]
+    (taken,) = [p.name for p in desk.ws.batches.glob("0001-page-*") if p.is_dir()]
     assert taken in capsys.readouterr().out.replace("\n", "")
     assert desk.ada.listing()["photos"] == []  # the labels are in the training data
     renew(desk.ws, ledger)
