@@ -37,7 +37,7 @@ class Seen:
 
     Attributes:
         garments: best first.
-        uncertainty: of each garment, from 0; where there is none, one number for the photo.
+        uncertainty: of each garment, from 0; where there is none, NaN.
         embeddings: of each garment; where there is none, ``NOTHING``.
     """
 
@@ -105,9 +105,9 @@ def see(
 
 
 def seen_garments(garments: list[Garment], uncertainty: Sequence[float]) -> Seen:
-    """A photo in which a model found garments; one without any is as unsure as can be."""
+    """A photo in which a model found garments, or none."""
     if not garments:
-        return Seen([], [1.0], [NOTHING])
+        return Seen([], [np.nan], [NOTHING])
     shapes = [
         shape_embedding(category(g.category).id, np.array(list(g.landmarks.values()))[:, :2])
         for g in garments
@@ -162,6 +162,9 @@ def rank_seen(
 ) -> Ranked:
     """Rank photos by what they are expected to teach, see ``rank_by_gain``.
 
+    Where the model finds no garment, it is as unsure as of the mean garment: what is there may be no
+    garment or one that it misses. As such photos look alike, few of them rank high.
+
     Args:
         photos: as the model sees them.
         labelled: embeddings of garments that are labelled already.
@@ -170,5 +173,7 @@ def rank_seen(
     every = list(photos)
     owner = np.repeat(np.arange(len(every)), [len(seen.uncertainty) for seen in every])
     unsure = np.array([u for seen in every for u in seen.uncertainty], float)
+    known = unsure[~np.isnan(unsure)]
+    unsure = np.nan_to_num(unsure, nan=float(known.mean()) if len(known) else 1.0)
     embeddings = np.array([e for seen in every for e in seen.embeddings]).reshape(-1, len(NOTHING))
     return rank_by_gain(owner, unsure, embeddings, labelled, count)

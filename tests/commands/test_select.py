@@ -19,7 +19,7 @@ GRAYS = {"a": 40, "b": 90, "c": 140, "d": 190}  # of the photos, by name
 
 
 class Known:
-    """Finds a skirt with deviations in every photo but the darkest: the lighter, the larger they are."""
+    """Finds a skirt with deviations in all photos but the darkest; the lighter, the larger they are."""
 
     pipeline = SimpleNamespace(universal=None)
 
@@ -55,9 +55,7 @@ def test_the_ranking_begins_with_what_teaches_most_and_the_page_reads_it(shop):
     assert rows[0]["photo"] == "../new/in/d.png" and len(rows) == 3
     gains = [float(row["gain"]) for row in rows]
     assert gains == sorted(gains, reverse=True) and rows[0]["lowest_score"] == "0.7000"
-    assert [p.resolve() for p in Ranking.read(Path("data/ranked.csv")).photos][0] == (
-        shop / "new/in/d.png"
-    )
+    assert Ranking.read(Path("data/ranked.csv")).photos[0].resolve() == (shop / "new/in/d.png")
     assert run("new", "--out", "data/ranked.csv").exit_code == 0  # its own file is replaced
     assert "photo,gain,garments,lowest_score" in run("new").stdout
     Path("mine.csv").write_text("a,b\n")

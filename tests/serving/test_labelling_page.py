@@ -1,9 +1,7 @@
 """The page in real Chromium: drop, drag, hide, undo, save; what becomes of it; two people; a phone."""
 
-import base64
 import json
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from browser import FLAGS, find_browser
 from labelled_photos import draw, items
 from labelling_desk import desk_in
+from page_client import Client, Person, wait_for
 from small_repository import DVC, sh
 
 from fashion_ops.catalog.reader import Catalog
@@ -39,14 +38,6 @@ stages:
       outs: ["models/finetuned/${{key}}"]
 """
 PARAMS = "batches: {min_images: 1}\ndistributed: {workers: 1}\n"
-DROP = """([name, data]) => {
-  const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
-  const files = new DataTransfer();
-  files.items.add(new File([bytes], name, {type: "image/jpeg"}));
-  for (const type of ["dragover", "drop"])
-    document.getElementById("stage").dispatchEvent(
-      new DragEvent(type, {dataTransfer: files, bubbles: true, cancelable: true}));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -57,71 +48,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
         browser.close()
-
-
-def wait_for(condition):
-    """Wait until it is true."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-class Person:
-    """Somebody at the page, in a browser of their own."""
-
-    def __init__(self, chromium, desk, name="Ada", **context):
-        self.context = chromium.new_context(**{"viewport": {"width": 1200, "height": 800}, **context})
-        self.page, self.desk, self.faults = self.context.new_page(), desk, []
-        self.page.set_default_timeout(60_000)
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
-        self.page.on("console", self._listen)
-        self.page.goto(f"{desk.url}/label")
-        self.page.fill("#name", name)
-        self.page.keyboard.press("Enter")
-        self.until("!document.getElementById('enter').open")
-
-    def _listen(self, message):
-        if message.type == "error" and "409" not in message.text:
-            self.faults.append(message.text)
-
-    def until(self, condition):
-        """Wait for a condition in JavaScript; the page's policy forbids Playwright's own way."""
-        wait_for(lambda: self.page.evaluate(condition))
-
-    def drop(self, data, name="shirt.jpg"):
-        self.page.evaluate(DROP, [name, base64.b64encode(data).decode()])
-        self.page.locator(f"#photos button[title='{name}'][aria-current=true]").wait_for()
-        self.page.locator(".garment:not(.other) .point").first.wait_for()
-
-    def draft(self):
-        """What the service has of the open photo, once all is kept."""
-        self.until("document.getElementById('status').textContent != '…'")
-        key = self.page.locator("#photos [aria-current=true]").get_attribute("data-photo")
-        return self.desk.ada.ask("GET", f"/photos/{key}").json()
-
-    def place(self, name):
-        """Where a landmark of the garment that is open is on the screen."""
-        box = self.page.locator(f".garment:not(.other) .point[data-name={name}] .dot").bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    def unit(self):
-        """Pixels of the photo in a pixel of the screen."""
-        return self.page.evaluate("view.viewBox.baseVal.width / view.clientWidth")
-
-    def drag(self, name, dx, dy):
-        x, y = self.place(name)
-        mouse = self.page.mouse
-        mouse.move(x, y)
-        mouse.down()
-        mouse.move(x + dx / 2, y + dy / 2)
-        mouse.move(x + dx, y + dy)
-        mouse.up()
-
-    def leave(self):
-        assert self.faults == []
-        self.context.close()
 
 
 @pytest.fixture
@@ -182,7 +108,7 @@ def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetun
     chromium, desk, monkeypatch, capsys
 ):
     ledger = repository(desk.ws)
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.drop(PHOTO)
     before = ada.draft()
     name = free(before)
@@ -223,14 +149,14 @@ def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetun
 
 
 def test_a_closed_browser_loses_nothing(chromium, desk):
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.drop(PHOTO)
     name = free(ada.draft())
     ada.drag(name, 12, 12)
     ada.page.close(run_before_unload=True)  # at once, before the change is kept
     ada.leave()
     wait_for(lambda: desk.ada.listing()["photos"][0]["corrected"])
-    ben = Person(chromium, desk, "Ben")
+    ben = Person(chromium, desk.url, "Ben")
     ben.page.locator("#photos button").first.click()
     ben.page.locator(".garment:not(.other) .point").first.wait_for()
     points = ben.draft()["garments"][0]["landmarks"]
@@ -240,7 +166,7 @@ def test_a_closed_browser_loses_nothing(chromium, desk):
 
 
 def test_everything_can_be_done_by_keys(chromium, desk):
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.page.set_input_files("#files", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": PHOTO}])
     ada.page.locator(".garment:not(.other) .point").first.wait_for()
     press, before = ada.page.keyboard.press, ada.draft()["garments"]
@@ -274,7 +200,7 @@ def test_everything_can_be_done_by_keys(chromium, desk):
 
 
 def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, desk):
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.drop(PHOTO)
     before = ada.draft()["garments"][0]
     old = category(before["category"])
@@ -296,11 +222,11 @@ def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, des
 
 
 def test_two_people_at_one_photo_are_told_of_each_other_and_choose(chromium, desk):
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.drop(PHOTO)
     draft = ada.draft()
     name = free(draft)
-    enemy = type(desk.ben)(desk.url, "<img src=x onerror=alert(1)>")
+    enemy = Client(desk.url, "<img src=x onerror=alert(1)>")
     assert enemy.change(draft, []).status_code == 200
     ada.drag(name, 10, 0)
     ada.page.get_by_text("<img src=x onerror=alert(1)> changed shirt.jpg at").wait_for()
@@ -322,7 +248,7 @@ def test_the_queue_shows_only_photos_with_a_score_below_the_filter(chromium, des
     sure = [g | {"landmarks": p} for g, p in zip(draft["garments"], points, strict=True)]
     desk.ada.change(draft, sure)
     desk.ada.drop(PHOTO, "unsure.jpg")
-    ada = Person(chromium, desk)
+    ada = Person(chromium, desk.url)
     ada.page.locator("#photos li").nth(1).wait_for()
     ada.page.evaluate("lowest.value = 0.5; lowest.dispatchEvent(new Event('input'))")
     assert ada.page.locator("#photos li button").evaluate_all("all => all.map(b => b.title)") == [
@@ -333,7 +259,7 @@ def test_the_queue_shows_only_photos_with_a_score_below_the_filter(chromium, des
 
 def test_a_finger_drags_a_landmark_on_a_phone_and_nothing_is_wider_than_the_screen(chromium, desk):
     phone = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
-    ada = Person(chromium, desk, **phone)
+    ada = Person(chromium, desk.url, **phone)
     ada.drop(PHOTO)
     name = free(ada.draft())
     start, unit = shown(ada.draft())[name], ada.unit()

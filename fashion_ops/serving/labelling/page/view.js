@@ -5,6 +5,7 @@ import { HIDDEN, NONE, sideOf } from "./garments.js";
 
 const REACH = { mouse: 14, pen: 16, touch: 28 }; // CSS pixels around a landmark
 const START = 3; // CSS pixels that a drag needs
+const OUTSIDE = 8; // CSS pixels from a corner of a box to its handle, which leaves landmarks free
 const LARGEST = 0.04, LOUPE = 3; // units a CSS pixel; magnification
 
 const NS = "http://www.w3.org/2000/svg";
@@ -112,12 +113,17 @@ export class View {
       element("rect", { x: x1, y: y1, width: Math.max(x2 - x1, 0), height: Math.max(y2 - y1, 0), class: "box" }),
       element("g", { class: "skeleton" }, ...lines),
     ];
-    if (isCurrent) parts.push(...this.corners(garment).map(([x, y], c) => this.corner(x, y, c)));
+    if (isCurrent) parts.push(...this.handles(garment, g).map(([x, y, { corner }]) => this.corner(x, y, corner)));
     parts.push(...garment.landmarks.map((p, i) => this.point(p, names[i], g, i)));
     return element("g", { class: isCurrent ? "garment" : "garment other", "data-garment": g }, ...parts.filter(Boolean));
   }
 
-  corners({ box: [x1, y1, x2, y2] }) { return [[x1, y1], [x2, y1], [x1, y2], [x2, y2]]; }
+  // Where the handles of a box are, and the corner that each moves.
+  handles({ box: [x1, y1, x2, y2] }, g) {
+    const out = OUTSIDE * this.unit;
+    const corners = [[x1, y1, -1, -1], [x2, y1, 1, -1], [x1, y2, -1, 1], [x2, y2, 1, 1]];
+    return corners.map(([x, y, dx, dy], corner) => [x + dx * out, y + dy * out, { g, corner, x, y }]);
+  }
 
   corner(x, y, c) {
     const square = element("rect", { x: -4, y: -4, width: 8, height: 8 });
@@ -139,23 +145,25 @@ export class View {
     }, element("circle", { r: 10, class: "ring" }), dot);
   }
 
-  // What is under a pointer: a landmark of the current garment, a corner of its box, or another landmark.
+  // What is under a pointer: the chosen landmark, one of the same garment, a corner of its box, or another.
   under(event) {
     const [x, y] = this.at(event), reach = (REACH[event.pointerType] || REACH.mouse) * this.unit;
     const nearest = (points) => {
       let best = null, least = reach;
       for (const [px, py, what] of points) {
         const distance = Math.hypot(px - x, py - y);
-        if (distance <= least) [best, least] = [{ ...what, x: px, y: py }, distance];
+        if (distance <= least) [best, least] = [{ x: px, y: py, ...what }, distance];
       }
       return best;
     };
     const of = (g) => this.labels.garments[g].landmarks.flatMap((p, i) => (p.v ? [[p.x, p.y, { g, i }]] : []));
-    const [own] = this.current, garment = this.labels.garments[own];
+    const [own, chosen] = this.current, garment = this.labels.garments[own];
+    const mine = garment && garment.landmarks[chosen];
+    if (mine && mine.v && Math.hypot(mine.x - x, mine.y - y) <= reach / 2) {
+      return { g: own, i: chosen, x: mine.x, y: mine.y }; // also where others lie on it
+    }
     const others = this.labels.garments.map((_, g) => g).filter((g) => g !== own);
-    return (garment && nearest(of(own)))
-      || (garment && nearest(this.corners(garment).map(([px, py], c) => [px, py, { g: own, corner: c }])))
-      || nearest(others.flatMap(of));
+    return (garment && nearest([...of(own), ...this.handles(garment, own)])) || nearest(others.flatMap(of));
   }
 
   down(event) {
