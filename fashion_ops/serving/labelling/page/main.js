@@ -85,7 +85,7 @@ async function openPhoto(key) {
 }
 
 async function show(opened) {
-  const address = await api.imageOf(opened.photo);
+  const address = await api.imageOf(opened.photo, "large");
   [draft, labels, measured] = [opened, new Labels(setup, opened), null];
   keeper.open(draft, labels);
   current = [0, leastSure(0)];
@@ -124,7 +124,7 @@ async function drop(files) {
   }
   $("status").textContent = "";
   await refresh();
-  if (last) await (draft ? refresh() : show(await api.openPhoto((listing.photos[0] || last).photo)));
+  if (last && !draft) await show(await api.openPhoto((listing.photos[0] || last).photo));
   if (failures.length) message(failures.join("; "), true);
 }
 
