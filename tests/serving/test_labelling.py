@@ -164,6 +164,16 @@ def test_the_limits_and_the_token_of_the_service_hold_here_too(tmp_path):
         assert ada.ask("GET", "/photos").status_code == 429
 
 
+def test_photos_in_work_are_limited_and_saved_ones_do_not_count(page, monkeypatch):
+    monkeypatch.setattr("fashion_ops.serving.labelling.desk.MOST_PHOTOS", 1)
+    draft = page.ada.drop(PHOTO).json()
+    assert page.ben.drop(PHOTO).status_code == 201  # the same
+    refused = page.ada.drop(DRAWN[0][0])
+    assert refused.status_code == 409 and refused.json()["error"]["code"] == "too_many_photos"
+    assert page.ada.save(draft).status_code == 201
+    assert page.ada.drop(DRAWN[0][0]).status_code == 201
+
+
 HOSTILE = {
     "no photo": ("POST", "/photos", b"no photo", 422),
     "a photo cut off": ("POST", "/photos", PHOTO[:-900], 422),

@@ -30,6 +30,7 @@ from fashion_ops.serving.service import Service
 from fashion_ops.workspace import Workspace
 
 T = TypeVar("T")
+MOST_PHOTOS = 1000  # in work
 _MIN_SCORE = 0.3  # of a garment that the page proposes
 
 
@@ -107,6 +108,7 @@ class Desk:
         try:
             draft = await self.within(lambda: self.drafts.get(key))
         except Refusal:
+            await self.within(self._check_room)
             answer = await self.service.look(kept, _MIN_SCORE)
             photo, model = answer["photos"][0], answer["model"]
             if "error" in photo:
@@ -132,6 +134,17 @@ class Desk:
             draft = await self.within(lambda: self.drafts.add(new, kept))
         check_open(draft, await self.within(self.inbox.known))
         return draft
+
+    def _check_room(self) -> None:
+        """Check that another photo may be in work.
+
+        Raises:
+            Refusal: too many are.
+        """
+        known = self.inbox.known()
+        if sum(draft.batch not in known for draft in self.drafts.every()) >= MOST_PHOTOS:
+            reason = f"{MOST_PHOTOS} photos are in work; save or remove some first"
+            raise Refusal(409, "too_many_photos", reason)
 
     async def open_ranked(self, number: int, person: str) -> Draft:
         """Take a photo of the ranking into work.

@@ -21,7 +21,6 @@ from fashion_ops.serving.limits import Refusal
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT, _PHOTO = "draft.json", "photo"
-MOST_PHOTOS = 2000  # in work
 
 
 class Draft(BaseModel):
@@ -83,6 +82,7 @@ class Drafts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock")
+        self._listed: dict[str, tuple[tuple[int, int], Draft]] = {}  # which file, its content
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -114,29 +114,28 @@ class Drafts:
         return (self.folder / key / f"{_PHOTO}{draft.kind}").read_bytes()
 
     def every(self) -> list[Draft]:
-        """All drafts, in the order of their keys."""
-        drafts = []
+        """All drafts, in the order of their keys; a file that was listed before is not read again."""
+        listed = {}
         for folder in sorted(self.folder.glob("[0-9a-f]*")):
             try:
-                drafts.append(self.get(folder.name))
-            except Refusal:  # removed meanwhile, or of another program
+                status = (folder / _DRAFT).stat()
+                file = (status.st_ino, status.st_mtime_ns)
+                before = self._listed.get(folder.name)
+                if before is None or before[0] != file:
+                    before = file, self.get(folder.name)
+                listed[folder.name] = before
+            except (FileNotFoundError, Refusal):  # removed meanwhile, or of another program
                 continue
-        return drafts
+        self._listed = listed
+        return [draft for _, draft in listed.values()]
 
     def add(self, draft: Draft, data: bytes) -> Draft:
-        """Keep a new photo; one that is in work already stays as it is.
-
-        Raises:
-            Refusal: too many are in work.
-        """
+        """Keep a new photo; one that is in work already stays as it is."""
         with self.alone():
             try:
                 return self.get(draft.photo)
             except Refusal:
                 pass
-            if sum(1 for _ in self.folder.glob("[0-9a-f]*")) >= MOST_PHOTOS:
-                reason = f"{MOST_PHOTOS} photos are in work; save or remove some first"
-                raise Refusal(409, "too_many_photos", reason)
             with publish(self.folder / draft.photo) as fresh:
                 (fresh / f"{_PHOTO}{draft.kind}").write_bytes(data)
                 (fresh / _DRAFT).write_text(draft.model_dump_json(), encoding="utf-8")

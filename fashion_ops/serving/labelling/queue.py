@@ -21,6 +21,7 @@ from fashion_ops.serving.labelling.labels import (
 )
 from fashion_ops.serving.limits import Refusal
 
+MOST_RANKED = 100  # photos in work; the others follow by their lowest scores
 MOST_OFFERED = 50  # photos of a ranking that the page lists at once
 PHOTO_COLUMN = "photo"
 
@@ -71,8 +72,10 @@ def listed(drafts: list[Draft], known: set[str]) -> list[dict[str, Any]]:
     """
     left = [draft for draft in drafts if draft.batch not in known]
     ready, waiting = [d for d in left if d.done], [d for d in left if not d.done]
-    order = rank_seen([_seen(draft.found) for draft in waiting]).order
-    return [summary(draft) for draft in (*(waiting[n] for n in order), *ready)]
+    order = rank_seen([_seen(draft.found) for draft in waiting], count=MOST_RANKED).order.tolist()
+    rest = [draft for n, draft in enumerate(waiting) if n not in set(order)]
+    rest.sort(key=lambda draft: lowest_score(draft.found) or 0.0)
+    return [summary(draft) for draft in (*(waiting[n] for n in order), *rest, *ready)]
 
 
 def summary(draft: Draft) -> dict[str, Any]:

@@ -51,18 +51,25 @@ export const sizes = (key, garments) => json("POST", `/photos/${key}/sizes`, { g
 export const saveBatch = (chosen, ready) => json("POST", "/batches", { photos: chosen, ready });
 export const markReady = (name) => json("POST", `/batches/${encodeURIComponent(name)}/ready`);
 
-const images = new Map();
+const images = { small: new Map(), large: new Map() };
+const MOST = { small: 1000, large: 6 }; // that the page keeps
 
-// The address of a photo's pixels within this page; each photo is fetched once.
-export async function imageOf(key, small) {
-  const path = `/photos/${key}/image${small ? "?small=true" : ""}`;
-  if (!images.has(path)) {
-    images.set(path, ask("GET", path).then(async (answer) => URL.createObjectURL(await answer.blob())));
+// The address of a photo's pixels within this page; the last ones are not fetched again.
+export async function imageOf(key, size) {
+  const kept = images[size];
+  const path = `/photos/${key}/image${size === "small" ? "?small=true" : ""}`;
+  if (!kept.has(path)) {
+    kept.set(path, ask("GET", path).then(async (answer) => URL.createObjectURL(await answer.blob())));
+    if (kept.size > MOST[size]) {
+      const [oldest] = kept.keys();
+      kept.get(oldest).then(URL.revokeObjectURL, () => {});
+      kept.delete(oldest);
+    }
   }
   try {
-    return await images.get(path);
+    return await kept.get(path);
   } catch (error) {
-    images.delete(path);
+    kept.delete(path);
     throw error;
   }
 }

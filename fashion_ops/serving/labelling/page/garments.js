@@ -148,7 +148,10 @@ function solve(A, b) {
   return [0, 1, 2].map((k) => det(A.map((row, r) => row.map((value, c) => (c === k ? b[r] : value)))) / all);
 }
 
-export function lowest(garments) {
-  const scores = garments.flatMap((g) => g.landmarks).filter((p) => p.v && p.score !== null);
-  return scores.length ? Math.min(...scores.map((p) => p.score)) : null;
+// The landmark of a garment with the lowest score, and that score; one that a person placed is not among
+// them, and comes last.
+export function leastSureOf(garment) {
+  const scores = garment.landmarks.map((p) => (p.v && p.score !== null ? p.score : 2));
+  const least = Math.min(...scores);
+  return [scores.indexOf(least), least];
 }

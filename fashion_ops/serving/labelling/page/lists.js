@@ -18,7 +18,7 @@ export function showPhotos(list, { photos, offered }, current, upto, on) {
     const said = p.done ? `done · ${p.person}` : [p.lowest === null ? "" : part(p.lowest), p.corrected ? p.person : ""]
       .filter(Boolean).join(" · ");
     const image = make("img", { alt: "", width: 46, height: 46 });
-    imageOf(p.photo, true).then((address) => { image.src = address; }, () => {});
+    imageOf(p.photo, "small").then((address) => { image.src = address; }, () => {});
     const button = make("button", { type: "button", title: p.name, onclick: () => on.openPhoto(p.photo) },
       image, make("span", {}, p.name, make("small", { textContent: said || "—" })));
     button.dataset.photo = p.photo;

@@ -1,7 +1,7 @@
 // The page: which photo, garment and landmark are open, and what buttons, keys and pointers do to them.
 
 import * as api from "./api.js";
-import { HIDDEN, Labels, NONE, VISIBLE, words } from "./garments.js";
+import { HIDDEN, Labels, NONE, VISIBLE, leastSureOf, words } from "./garments.js";
 import { Keeper } from "./keeping.js";
 import { listenToKeys } from "./keys.js";
 import * as lists from "./lists.js";
@@ -85,7 +85,7 @@ async function openPhoto(key) {
 }
 
 async function show(opened) {
-  const address = await api.imageOf(opened.photo);
+  const address = await api.imageOf(opened.photo, "large");
   [draft, labels, measured] = [opened, new Labels(setup, opened), null];
   keeper.open(draft, labels);
   current = [0, leastSure(0)];
@@ -124,7 +124,7 @@ async function drop(files) {
   }
   $("status").textContent = "";
   await refresh();
-  if (last) await (draft ? refresh() : show(await api.openPhoto((listing.photos[0] || last).photo)));
+  if (last && !draft) await show(await api.openPhoto((listing.photos[0] || last).photo));
   if (failures.length) message(failures.join("; "), true);
 }
 
@@ -213,12 +213,7 @@ function measure(wait) {
   }, wait);
 }
 
-// The landmark of a garment with the lowest score; one that a person placed is not among them.
-function leastSure(g) {
-  const garment = labels.garments[g];
-  const scores = garment ? garment.landmarks.map((p) => (p.v && p.score !== null ? p.score : 2)) : [2];
-  return scores.indexOf(Math.min(...scores));
-}
+const leastSure = (g) => (labels.garments[g] ? leastSureOf(labels.garments[g])[0] : 0);
 
 function step(by) {
   const [g, i] = current, count = labels.garments[g].landmarks.length;
@@ -226,10 +221,9 @@ function step(by) {
 }
 
 function nextLeastSure() {
-  const found = labels.garments.map((garment, g) => [g, leastSure(g)]);
-  const score = ([g, i]) => { const p = labels.garments[g].landmarks[i]; return p.v && p.score !== null ? p.score : 2; };
-  found.sort((a, b) => score(a) - score(b));
-  if (found.length) choose(...found[0]);
+  const found = labels.garments.map((garment, g) => [g, ...leastSureOf(garment)]);
+  const [g, i] = found.sort((a, b) => a[2] - b[2])[0];
+  choose(g, i);
 }
 
 function toggle(v) {
