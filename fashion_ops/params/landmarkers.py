@@ -29,6 +29,10 @@ class TrainLandmarker(TrainingConfig):
     pretrained: str | None = None
     freeze_backbone: bool = FREEZE
     start_from: str | None = Field(default=None, description="warm start: folder of a landmarker")
+    head: Literal["heatmap", "simcc", "rle"] = Field(
+        default="heatmap",
+        description="heatmap_sigma, loss, decode, smooth and flip_shift are of heatmaps only",
+    )
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")
@@ -67,6 +71,13 @@ class TrainLandmarker(TrainingConfig):
         default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
     )
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
+    held_out: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the training images that no landmark network learns from, finetuned and "
+        "refined ones included: evaluate fits the temperature of their scores on them; 0 fits none",
+    )
 
     @model_validator(mode="after")
     def _frozen_weights_are_trained(self) -> "TrainLandmarker":

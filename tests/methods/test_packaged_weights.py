@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.parts import packaged_weights
 from fashion_ops.methods.parts.augment import normalize
-from fashion_ops.methods.parts.backbones import load_timm
-from fashion_ops.methods.parts.landmarker_backbones import LitePyramid, landmarker_backbone
+from fashion_ops.methods.parts.backbones import landmarker_backbone
+from fashion_ops.methods.parts.lite_pyramid import LitePyramid
 from fashion_ops.methods.parts.packaged_weights import WEIGHTS, load_packaged
+from fashion_ops.methods.parts.published_weights import load_timm
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.params import TrainDetector, TrainLandmarker
 from fashion_ops.synthetic.wardrobe.plan import plan

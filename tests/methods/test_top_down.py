@@ -8,10 +8,10 @@ import torch
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.methods.parts import shape_fit
+from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.crops import apply_matrices
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import CellGrid, heatmap_targets
-from fashion_ops.methods.parts.landmarker_backbones import landmarker_backbone
 from fashion_ops.methods.parts.schedule import auxiliary_weight
 from fashion_ops.methods.parts.shape_prior import FILE
 from fashion_ops.methods.parts.trainer import TrainerOptions

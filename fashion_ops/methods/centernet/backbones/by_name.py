@@ -25,8 +25,9 @@ from torch import nn
 from fashion_ops.methods.centernet.backbones.dla import Convolution, Deformable, DLAUp, plain
 from fashion_ops.methods.centernet.backbones.hourglass import Hourglass
 from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid
-from fashion_ops.methods.parts.backbones import LITES, SMALL_HRNETS, Deconvolutions, HRNet
+from fashion_ops.methods.parts.backbones import SMALL_HRNETS, Deconvolutions, HRNet
 from fashion_ops.methods.parts.feature_pyramid import FeaturePyramid, TimmPyramid, TopDown
+from fashion_ops.methods.parts.lite_pyramid import LITES
 
 # (name, pretrained, neck width) to a backbone, and a neck that makes one stride-4 map for each stack
 Build = Callable[[str, str | None, int], tuple[nn.Module, nn.Module]]

@@ -1,20 +1,14 @@
-"""The backbones that a top-down landmarker can have, by name."""
+"""EfficientNet-Lite and a feature pyramid as the backbone of a landmarker."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import (
-    LANDMARKERS,
-    LITES,
-    RESNETS,
-    HRNet,
-    SimpleBaseline,
-    load_timm,
-)
 from fashion_ops.methods.parts.feature_pyramid import FeaturePyramid
+from fashion_ops.methods.parts.published_weights import load_timm
 
-PYRAMID_WIDTH = 64
+LITES = tuple(f"tf_efficientnet_lite{n}" for n in range(5))
+WIDTH = 64
 
 
 class LitePyramid(nn.Module):
@@ -30,6 +24,8 @@ class LitePyramid(nn.Module):
         ValueError: no package has weights of this network.
     """
 
+    stem_stride = 4  # pixels a cell of the stem's map
+
     def __init__(self, name: str, pretrained: str | None = None, setting: str = "pretrained") -> None:
         super().__init__()
         self.net = load_timm(name, pretrained, setting, features_only=True)
@@ -38,8 +34,8 @@ class LitePyramid(nn.Module):
         self.ends = [int(level["stage"]) for level in levels]  # blocks before each map
         widths = [int(level["num_chs"]) for level in levels]
         self.stem_channels = widths[0]
-        self.neck = FeaturePyramid(widths, PYRAMID_WIDTH)
-        self.channels = [PYRAMID_WIDTH, widths[-1]]
+        self.neck = FeaturePyramid(widths, WIDTH)
+        self.channels = [WIDTH, widths[-1]]
 
     def stem(self, x: Tensor) -> Tensor:
         """Apply the blocks up to stride 4 to images (B, 3, H, W): (B, stem_channels, H/4, W/4)."""
@@ -58,27 +54,3 @@ class LitePyramid(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Compute from images (B, 3, H, W) the maps at strides 4 and 32."""
         return self.stages(self.stem(x))
-
-
-def landmarker_backbone(
-    name: str, pretrained: str | None = None
-) -> HRNet | SimpleBaseline | LitePyramid:
-    """Make the backbone of a top-down landmarker; the head reads its first map, at stride 4.
-
-    Args:
-        name: one of ``LANDMARKERS``.
-        pretrained: name of timm weights, for an HRNet also a file of pose weights, for
-            ``tf_efficientnet_lite0`` also ``package``; None starts from scratch.
-
-    Raises:
-        ValueError: unknown name, or weights of another network.
-        OSError: the pretrained weights can't be loaded.
-    """
-    setting = "train_landmarker.pretrained"
-    if name in RESNETS:
-        return SimpleBaseline(name, pretrained, setting)
-    if name in LITES:
-        return LitePyramid(name, pretrained, setting)
-    if name not in LANDMARKERS:
-        raise ValueError(f"train_landmarker.backbone: unknown {name!r}; known: {list(LANDMARKERS)}")
-    return HRNet(name, pretrained, top_only=True, setting=setting)
