@@ -33,8 +33,9 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
     """Load a predictor from the registry or from a folder.
 
     Args:
-        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder with detector/,
-            postprocess/, landmarker/, finetuned/ and refined/ like the pipeline's ``models``.
+        source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``shipped`` for the models in the
+            package, or a folder with detector/, postprocess/, landmarker/, finetuned/ and refined/ like
+            the pipeline's ``models``.
         device: ``auto`` (CUDA where this process sees a GPU, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
@@ -46,6 +47,10 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
         from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
+    elif str(source) == "shipped":
+        from fashion_ops.shipped import shipped_models
+
+        source = shipped_models()
     from fashion_ops.inference.predictor import Predictor
     from fashion_ops.methods.parts.device import select_device
 

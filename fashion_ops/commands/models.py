@@ -17,6 +17,7 @@ from fashion_ops.commands.shared import (
 )
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
+from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def predict(
         bool, typer.Option("--coco", help="With --table: COCO results too, TABLE/coco.json.")
     ] = False,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
+            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, or shipped: "
+            f"the models in the package. Default: {CHAMPION}, or shipped where there is none.",
         ),
-    ] = CHAMPION,
+    ] = None,
     min_score: MinScore = None,
     reference: Annotated[
         Literal["auto", "sheet", "a4", "letter", "card", "none"] | None,
@@ -96,6 +98,7 @@ def predict(
             f"--device cuda: the runtime {runtime} runs on the CPU; leave it out or use --runtime torch"
         )
     settings = with_device(params_or_defaults(), device).distributed
+    model = model or default_model()
     if out is not None:
         _predict_few(photos, out, model, min_score, runtime, settings.device)
     elif table is not None:
@@ -212,6 +215,20 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
+def default_model() -> str:
+    """The registry's champion or, where there is none, the models in the package, which is said.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    from fashion_ops.registry.client import has_version
+
+    if has_version(CHAMPION) or not are_there():
+        return CHAMPION
+    complain(f"no {CHAMPION} yet: these are the models in the package (--model {SHIPPED})")
+    return SHIPPED
+
+
 def stored_threshold(folder: Path) -> float:
     """The score from which on the models of a folder report a garment."""
     from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE, read_threshold
@@ -223,7 +240,8 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
     """Load all models of a bundle in torch, or one detector in any runtime.
 
     Args:
-        model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of a detector or its export.
+        model: ``models:/NAME@ALIAS``, ``shipped`` or the folder of a bundle; the folder of a detector
+            or its export.
         runtime: onnx and openvino need an exported folder.
         device: of torch, see ``select_device``.
 
@@ -232,7 +250,8 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
         ServiceError: the registry does not answer.
         ValueError: the model is for another runtime, or this process sees no GPU.
     """
-    if runtime == "torch" and model.startswith("models:/"):  # before torch is loaded, in seconds
+    named = model == SHIPPED or model.startswith("models:/")
+    if runtime == "torch" and named:  # before torch is loaded, in seconds
         import fashion_ops
 
         return fashion_ops.load(model, device)
@@ -261,7 +280,7 @@ def find_models(model: str) -> Path:
         from fashion_ops.registry.client import fetch_bundle
 
         return Path(fetch_bundle(model))
-    return Path(model)
+    return shipped_models() if model == SHIPPED else Path(model)
 
 
 export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")

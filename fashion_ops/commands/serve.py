@@ -16,8 +16,12 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def serve(
     model: Annotated[
-        str, typer.Option(help="models:/NAME@ALIAS, which is followed, or a folder of models.")
-    ] = CHAMPION,
+        str | None,
+        typer.Option(
+            help="models:/NAME@ALIAS, which is followed, a folder of models, or shipped: the models in "
+            f"the package. Default: {CHAMPION}, and those of the package until there is one.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; by default this machine's own.")] = (
         "127.0.0.1"
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, MinScore, load_predictor
+from fashion_ops.commands.models import CHAMPION, MinScore, default_model, load_predictor
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -91,7 +91,13 @@ def measure(
             help="The photos show one style, in a folder for each label (S, M, L): size_chart.csv too.",
         ),
     ] = False,
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, or a folder of models.")] = CHAMPION,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="models:/NAME@ALIAS, a folder of models, or shipped: the models in the package. "
+            f"Default: {CHAMPION}, or shipped where there is none.",
+        ),
+    ] = None,
     min_score: MinScore = None,
     device: Device = None,
 ) -> None:
@@ -108,7 +114,7 @@ def measure(
     for table in tables:
         check_file(table, FileKind(MEASURE, _header(table.name)), photos)
     settings = with_device(params_or_defaults(), device).distributed
-    predictor = load_predictor(model, "torch", settings.device)
+    predictor = load_predictor(model or default_model(), "torch", settings.device)
     done: list[tuple[Path, list[Garment], Measured]] = []
     for photo, name in zip(photos, names, strict=True):
         try:

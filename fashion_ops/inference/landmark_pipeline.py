@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from fashion_ops.errors.reading import read_object
 from fashion_ops.methods.parts.crops import cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.shape_prior import apply_priors
 from fashion_ops.methods.posefix.inference import Refiner
@@ -25,6 +26,7 @@ from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import CATEGORIES
 
 VARIANTS = ("universal", "finetuned", "refined")
+LISTED = "variants.json"  # beside the landmarker of a bundle that lacks some of them
 
 
 class ScoredLandmarks(NamedTuple):
@@ -66,15 +68,18 @@ class LandmarkPipeline:
 
     @classmethod
     def load(
-        cls, bundle: Path, device: torch.device, variants: Sequence[str] = VARIANTS
+        cls, bundle: Path, device: torch.device, variants: Sequence[str] | None = None
     ) -> "LandmarkPipeline":
         """Load the models of a bundle that ``variants`` need, for every category, onto ``device``.
+
+        None takes the variants of the bundle, see ``variants_of``.
 
         Raises:
             FileNotFoundError: a model is missing; names the folder.
             ValueError: a model is of another method, or was trained for other crops or another grouping
                 than the universal one.
         """
+        variants = variants_of(bundle) if variants is None else variants
         universal = LandmarkPredictor.load(bundle / "landmarker", device)
         finetuned, refined = {}, {}
         for c in CATEGORIES:
@@ -87,6 +92,12 @@ class LandmarkPipeline:
                 refined[c.id] = Refiner.load(folder, device)
                 _check_matches(folder, refined[c.id].spec, universal.spec, c.name)
         return cls(universal, finetuned, refined)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants that it predicts, the best one last."""
+        models = zip(VARIANTS, ({0: self.universal}, self.finetuned, self.refined), strict=True)
+        return tuple(name for name, of_category in models if of_category)
 
     def predict(
         self,
@@ -173,6 +184,22 @@ class LandmarkPipeline:
                     refined = in_image(list(in_crop.cpu().numpy()), rows)
                 store("refined", rows, refined, scores, refiner, stds)
         return predictions
+
+
+def variants_of(bundle: Path) -> tuple[str, ...]:
+    """The variants that a bundle has models for: those in ``variants.json``, or else all.
+
+    Raises:
+        ValueError: the file lists none, or others.
+    """
+    path = bundle / "landmarker" / LISTED
+    if not path.is_file():
+        return VARIANTS
+    listed = read_object(path, "variants")["variants"]
+    known = isinstance(listed, list) and tuple(v for v in VARIANTS if v in listed)
+    if not known or len(known) != len(listed):
+        raise ValueError(f"{path}: variants is {listed!r}, must list some of {', '.join(VARIANTS)}")
+    return known
 
 
 def load_pipelines(folders: Sequence[Path], device: torch.device) -> list[LandmarkPipeline]:

@@ -91,8 +91,12 @@ def export_pipeline(predictor: Predictor, detector_folder: Path, out: Path) -> N
             export_detector(detector_folder, folder / DETECTOR, config, detector.post, CPU)
         _write(pipeline.universal.model, [_crops(pipeline.universal)], folder / "universal.xml")
         for c in CATEGORIES:
-            finetuned, refiner = pipeline.finetuned[c.id], pipeline.refined[c.id]
-            _write(finetuned.model, [_crops(finetuned)], folder / f"finetuned-{c.name}.xml")
+            if c.id in pipeline.finetuned:
+                finetuned = pipeline.finetuned[c.id]
+                _write(finetuned.model, [_crops(finetuned)], folder / f"finetuned-{c.name}.xml")
+            if c.id not in pipeline.refined:
+                continue
+            refiner = pipeline.refined[c.id]
             points = torch.full((_TRACED, c.num_landmarks, 2), 8.0)
             _write(_Refiner(refiner.model), [_crops(refiner), points], folder / f"refined-{c.name}.xml")
 
@@ -119,13 +123,16 @@ def load_pipeline(predictor: Predictor, folder: Path, threads: int = 0) -> Predi
     finetuned = {
         c.id: replace(pipeline.finetuned[c.id], model=network(f"finetuned-{c.name}", 1), device=CPU)
         for c in CATEGORIES
+        if c.id in pipeline.finetuned
     }
     refined = {
         c.id: replace(pipeline.refined[c.id], model=network(f"refined-{c.name}", 2), device=CPU)
         for c in CATEGORIES
+        if c.id in pipeline.refined
     }
-    networks = LandmarkPipeline(universal, finetuned, refined)
-    return replace(predictor, detector=detector, pipeline=networks)
+    return replace(
+        predictor, detector=detector, pipeline=LandmarkPipeline(universal, finetuned, refined)
+    )
 
 
 def _crops(model: LandmarkPredictor | Refiner) -> Tensor:

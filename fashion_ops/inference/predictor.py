@@ -2,7 +2,8 @@
 
 A bundle is a folder with ``detector``, ``postprocess``, ``landmarker``, ``finetuned/CATEGORY``,
 ``refined/CATEGORY`` and, where the boxes come from Cascade R-CNN or HTC, ``box_detector``. The
-``models`` folder of the pipeline is a bundle, and so is a registered model.
+``models`` folder of the pipeline is a bundle, and so is a registered model. The shipped bundle has no
+models for single categories, and says so in ``landmarker/variants.json``.
 """
 
 from collections.abc import Sequence
@@ -123,14 +124,15 @@ class Predictor:
         self,
         image: np.ndarray | str | Path | Photo,
         min_score: float | None = None,
-        variant: str = "refined",
+        variant: str | None = None,
     ) -> list[Garment]:
         """Find the garments of one photo, best first, in pixels of the whole photo.
 
         Args:
             image: RGB uint8 (H, W, 3), a decoded photo, or the path of one.
             min_score: garments with a lower score are left out; None takes the predictor's.
-            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks; None takes the first of them
+                that there are models for.
 
         Raises:
             ValueError: the file is missing or not an image, or the array has another shape or type.
@@ -142,7 +144,7 @@ class Predictor:
         self,
         photos: Sequence[np.ndarray | Photo],
         min_score: float | None = None,
-        variant: str = "refined",
+        variant: str | None = None,
     ) -> list[list[Garment]]:
         """Find the garments of several photos, each as ``predict`` does, in fewer network calls.
 
@@ -151,12 +153,17 @@ class Predictor:
         Args:
             photos: RGB uint8 (H, W, 3), or decoded photos.
             min_score: garments with a lower score are left out; None takes the predictor's.
-            variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
+            variant: ``refined``, ``finetuned`` or ``universal`` landmarks; None takes the first of them
+                that there are models for.
 
         Raises:
-            ValueError: an array has another shape or type.
+            ValueError: an array has another shape or type, or there is no such variant.
         """
         least = self.min_score if min_score is None else min_score
+        variant = variant or self.pipeline.variants[-1]
+        if variant not in self.pipeline.variants:
+            have = ", ".join(self.pipeline.variants)
+            raise ValueError(f"variant {variant!r}: these models have {have} landmarks")
         images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
         for pixels in images:
             if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:

@@ -28,7 +28,8 @@ class TrainDetector(TrainingConfig):
     freeze_backbone: bool = FREEZE
     start_from: str | None = Field(
         default=None,
-        description="warm start: folder of a detector, or a file of CenterNet's published weights",
+        description="warm start: folder of a detector, shipped: that of the package, or a file of "
+        "CenterNet's published weights",
     )
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(

@@ -28,7 +28,9 @@ class TrainLandmarker(TrainingConfig):
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
     freeze_backbone: bool = FREEZE
-    start_from: str | None = Field(default=None, description="warm start: folder of a landmarker")
+    start_from: str | None = Field(
+        default=None, description="warm start: folder of a landmarker, or shipped: that of the package"
+    )
     head: Literal["heatmap", "simcc", "rle"] = Field(
         default="heatmap",
         description="heatmap_sigma, loss, decode, smooth and flip_shift are of heatmaps only",

@@ -28,7 +28,12 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from fashion_ops import services
 from fashion_ops.files.processes import this_process
 from fashion_ops.methods.pickles import refuse_pickles
-from fashion_ops.registry.connection import EXPERIMENT, connect, failures_in_one_line
+from fashion_ops.registry.connection import (
+    EXPERIMENT,
+    LOCAL_REGISTRY,
+    connect,
+    failures_in_one_line,
+)
 from fashion_ops.workspace import find_root
 
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")  # it would hold a photo
@@ -279,6 +284,28 @@ def fetch_bundle(source: str, into: Path | None = None) -> Path:
     if "bundle" not in artifacts:
         raise FileNotFoundError(f"{source}: a model, but not one that fashion-ops registered")
     return folder / artifacts["bundle"]["path"]
+
+
+def has_version(source: str) -> bool:
+    """Whether the registry has the version that an MLflow URI names; False outside of a workspace.
+
+    Args:
+        source: ``models:/NAME@ALIAS``.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    root = Path()
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        try:
+            root = find_root()
+        except FileNotFoundError:
+            return False
+        if not (root / LOCAL_REGISTRY).is_file():  # asking would make it, which takes seconds
+            return False
+    name, _, alias = source.removeprefix("models:/").partition("@")
+    with failures_in_one_line():
+        return with_alias(connect(root), name, alias) is not None
 
 
 def file_md5(path: Path) -> str:

@@ -22,6 +22,7 @@ from fashion_ops import services
 from fashion_ops.services.s3 import s3_service
 
 EXPERIMENT = "fashion-ops"
+LOCAL_REGISTRY = Path(".mlflow/mlflow.db")  # below the root, where no server is named
 
 
 def connect(root: Path, artifacts: bool = False) -> MlflowClient:
@@ -37,7 +38,7 @@ def connect(root: Path, artifacts: bool = False) -> MlflowClient:
     Raises:
         ServiceError: the tracking server, its database or the store of artifacts does not answer.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve()}/.mlflow/mlflow.db"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / LOCAL_REGISTRY}"
     location = None
     if uri.startswith("sqlite:///"):
         folder = Path(uri.removeprefix("sqlite:///")).resolve().parent

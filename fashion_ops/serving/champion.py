@@ -116,6 +116,7 @@ class Follower:
         state: folder for local copies.
         loader: of the models.
         seconds: between two questions to the registry.
+        fallback: folder of models that serve until the registry names a version; None for none.
     """
 
     model: FollowedModel
@@ -123,6 +124,7 @@ class Follower:
     state: Path
     loader: Loader
     seconds: float = 10.0
+    fallback: Path | None = None
     champion: Champion = field(default_factory=Champion)
 
     def __post_init__(self) -> None:
@@ -144,6 +146,8 @@ class Follower:
 
     def _run(self) -> None:
         self._guard(self._restore)
+        if self.champion.served is None and self.fallback is not None:
+            self._guard(self._use_fallback)
         while not self._stopped.is_set():
             self._guard(self.follow_once)
             self._wake.wait(self.seconds)
@@ -165,6 +169,13 @@ class Follower:
             last = json.loads(record.read_text(encoding="utf-8"))
             if last["name"] == self.model.name:
                 self._use(int(last["version"]))
+
+    def _use_fallback(self) -> None:
+        """Serve the models of ``fallback``, as version 0."""
+        assert self.fallback is not None
+        served = serve_folder(self.fallback, self.state, self.loader)
+        self.champion = replace(self.champion, served=served)
+        log.info("%s serves until the registry has a version", self.fallback)
 
     def follow_once(self) -> None:
         """Ask the registry which version is champion, and switch to it if it is another.
@@ -221,6 +232,17 @@ class Follower:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def serve_folder(folder: Path, state: Path, loader: Loader) -> Served:
+    """Load a folder of models that is in no registry; its networks are exported into ``state`` once.
+
+    Raises:
+        OSError: a model is missing.
+        ValueError: a model is invalid, or the engine does not give what torch gives.
+    """
+    networks = state / f"folder-{folder_digest(folder)[:16]}-{NETWORKS}"
+    return Served("folder", 0, loader.load(folder, networks), loader.engine, read_cards(folder))
+
+
 @dataclass
 class FixedFolder:
     """A folder of models in place of a registry: loaded once, never changed."""
@@ -237,10 +259,7 @@ class FixedFolder:
             OSError: a model is missing.
             ValueError: a model is invalid, or the engine does not give what torch gives.
         """
-        networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
-        predictor = self.loader.load(self.folder, networks)
-        cards = read_cards(self.folder)
-        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine, cards))
+        self.champion = Champion(serve_folder(self.folder, self.state, self.loader))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

@@ -5,18 +5,22 @@ from pathlib import Path
 
 from fashion_ops.registry.followed import FollowedModel, subscribe
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
+from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import find_root
 
 WEBHOOK = "fashion-ops serve"
+CHAMPION = "models:/garment-landmarks@champion"
 
 
 def find_source(
-    model: str, state: Path, loader: Loader, seconds: float = 10.0
+    model: str | None, state: Path, loader: Loader, seconds: float = 10.0
 ) -> Follower | FixedFolder:
     """Return the source that ``model`` names, not started.
 
     Args:
-        model: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or a folder.
+        model: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, a folder, or ``shipped`` for the models
+            in the package. None follows the champion, and serves the models in the package until there
+            is one.
         state: folder for local copies.
         loader: of the models.
         seconds: between two questions to the registry.
@@ -25,6 +29,12 @@ def find_source(
         ValueError: it names no model of a registry.
         FileNotFoundError: there is no such folder.
     """
+    if model is None:
+        followed = FollowedModel.parse(CHAMPION)
+        fallback = shipped_models() if are_there() else None
+        return Follower(followed, _root(), state, loader, seconds, fallback)
+    if model == SHIPPED:
+        return FixedFolder(shipped_models(), state, loader)
     if model.startswith("models:"):
         return Follower(FollowedModel.parse(model), _root(), state, loader, seconds)
     folder = Path(model)

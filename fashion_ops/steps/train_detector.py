@@ -36,6 +36,7 @@ from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.training import DetectorData, train_detector
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainDetector
+from fashion_ops.shipped import model_folder
 from fashion_ops.taxonomy import load_grouping
 from fashion_ops.workspace import Workspace
 
@@ -81,7 +82,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         own = load_grouping(config.grouping)
         garments, grouping = garments.regrouped(grouping, own), own
     rows = catalog.images.loc[catalog.images["split"] == "train", ["image_id", "width", "height"]]
-    start = str(ws.root / config.start_from) if config.start_from else None
+    start = str(model_folder(config.start_from, "detector", ws.root)) if config.start_from else None
     initial = pack_weights(start, "train_detector.start_from")
     if start is not None and initial is None:
         read_spec(Path(start), METHOD)

@@ -38,6 +38,7 @@ from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker, warm_start
 from fashion_ops.params import Params, TrainLandmarker
+from fashion_ops.shipped import model_folder
 from fashion_ops.taxonomy import load_grouping
 from fashion_ops.workspace import Workspace
 
@@ -75,7 +76,7 @@ def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
     """
     config, initial = params.train_landmarker, None
     if config.start_from:
-        folder = ws.root / config.start_from
+        folder = model_folder(config.start_from, "landmarker", ws.root)
         read_spec(folder, METHOD)
         initial = pack_folder(folder)
     _, garments = load_garments(ws, "train", soft_labels=True)

@@ -249,6 +249,8 @@ def test_a_batch_of_everything_is_each_alone():
 class Echo:
     """Stands in for the landmark models: three points of each box."""
 
+    variants = ("refined",)
+
     def predict(self, read_image, image_ids, boxes, category_ids, variants) -> dict:
         read_image(0)
         poses = []

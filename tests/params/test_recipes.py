@@ -118,3 +118,14 @@ def test_the_command_prints_old_and_new(demo, monkeypatch):
     (demo.parent / "x.yaml").write_text("seed: many\n")
     failed = CliRunner().invoke(app, ["configure", "x.yaml"])
     assert failed.exit_code == 2 and "seed" in failed.output
+
+
+def test_the_recipe_of_the_shipped_models_is_valid_and_frozen(demo):
+    """Its photos are those that bench.shipped.photos links into the workspace."""
+    configure(demo, [ROOT / "configs/shipped.yaml"])
+    p = load_params(demo)
+    assert p.synthesize.edition == 2 and p.synthesize.backgrounds == "data/photos/backgrounds"
+    for section in (p.train_detector, p.train_landmarker):
+        assert section.backbone == "tf_efficientnet_lite0" and section.pretrained == "package"
+        assert section.freeze_backbone and section.start_from is None
+    assert p.train_landmarker.decode_prior and p.train_landmarker.pseudo_label_weight == 0

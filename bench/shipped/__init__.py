@@ -1,0 +1,1 @@
+"""The recipe of the models in the package: synthetic wardrobe, photos behind it, training, packing."""
