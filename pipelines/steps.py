@@ -69,6 +69,7 @@ ASSETS = (
     StepAsset("synthesize_alignment", "alignment", ("python",), ()),
     StepAsset("ingest_alignment", "alignment", ("parquet",), ("synthesize_alignment",)),
     StepAsset("dfa_stage", "alignment", ("pytorch", "ray"), ("ingest_alignment",)),
+    StepAsset("train_gle", "alignment", ("pytorch", "ray"), ("ingest_alignment",)),
     StepAsset("evaluate", "evaluation", ("python", "ray"), _EVALUATED),
     StepAsset("register", "registry", ("mlflow", "ray"), ("evaluate",)),
     StepAsset("promote", "registry", ("mlflow", "ray"), ("register",)),

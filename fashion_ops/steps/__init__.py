@@ -25,6 +25,7 @@ DESCRIPTIONS: Mapping[str, str] = {  # in order of execution; help of the comman
     "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
     "ingest_alignment": "Read FLD, the other DeepFashion benchmarks and LSP into their catalogs.",
     "dfa_stage": "Train the DFA cascade on the alignment catalog, one stage at a time.",
+    "train_gle": "Train GLE on the alignment catalog: heatmaps of eight landmarks.",
     "evaluate": "Evaluate all models on the validation split and write the report.",
     "register": "Register all models as one version, the challenger.",
     "promote": "Make the challenger champion if the gate in `params.yaml` holds.",

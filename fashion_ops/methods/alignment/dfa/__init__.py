@@ -6,6 +6,8 @@
 - ``routing``    easy and hard garments (eq. 2);
 - ``module``     training of one network;
 - ``training``   training of one stage;
+- ``warm_start`` the start of a stage from another cascade's weights;
+- ``estimates``  the file of a stage's predictions;
 - ``inference``  a trained stage: predicting, saving, loading.
 
 The step ``dfa_stage`` runs the three stages one after the other.

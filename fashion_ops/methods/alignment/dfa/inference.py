@@ -22,6 +22,7 @@ from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.warm_start import WarmStart
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"
@@ -58,6 +59,7 @@ class TrainedStage:
         spec: what ``model.json`` holds of the networks.
         router: e(C_k) (K,) of the previous stage and epsilon; None averages two networks.
         history: mean losses of each epoch, of one network after the other; empty of a loaded stage.
+        starts: what each network started from, if it was another cascade; empty of a loaded stage.
     """
 
     nets: tuple[StageNet, ...]
@@ -65,6 +67,7 @@ class TrainedStage:
     spec: dict[str, Any]
     router: tuple[np.ndarray, float] | None = None
     history: tuple[dict[str, float], ...] = ()
+    starts: tuple[WarmStart, ...] = ()
 
     @torch.no_grad()
     def predict(self, crops: Crops, previous: Estimate | None = None) -> Estimate:

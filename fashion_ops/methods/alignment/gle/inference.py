@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
 from fashion_ops.methods.artifact import load_model
@@ -19,10 +18,13 @@ from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
 from fashion_ops.methods.parts.heatmaps import decode_peaks
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.warm_start import WarmStart
+from fashion_ops.params import GLEConfig
 from fashion_ops.taxonomy.alignment import point_set
 
 METHOD = "gle"
 BATCH = 64
+GARMENTS = 1024  # whose crops are in memory at once
 
 
 def build(spec: dict[str, Any]) -> GLE:
@@ -39,11 +41,15 @@ class GLEPredictor:
         model: a ``GLE`` in eval mode.
         spec: the content of its ``model.json``.
         device: where the network is.
+        history: mean losses of each epoch; empty of a loaded model.
+        start: what it started from, if it was another network; None of a loaded model.
     """
 
     model: nn.Module
     spec: dict[str, Any]
     device: torch.device
+    history: tuple[dict[str, float], ...] = ()
+    start: WarmStart | None = None
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "GLEPredictor":
@@ -76,8 +82,12 @@ class GLEPredictor:
         """
         config = self.config
         matrices = crop_matrices(boxes, config.crop, config.padding)
-        crops = cut_crops(read_image, image_ids, matrices, config.crop)
-        return to_image(self.predict_crops(crops), invert_matrices(matrices))
+        poses = [np.zeros((0, point_set(self.spec["points"]).num_points, 3))]
+        for i in range(0, len(boxes), GARMENTS):
+            rows = slice(i, i + GARMENTS)
+            crops = cut_crops(read_image, image_ids[rows], matrices[rows], config.crop)
+            poses.append(self.predict_crops(crops))
+        return to_image(np.concatenate(poses), invert_matrices(matrices))
 
     @torch.inference_mode()
     def predict_crops(self, crops: UInt8[Tensor, "n 3 h w"]) -> Float[np.ndarray, "n k 3"]:

@@ -159,6 +159,10 @@ class GLE(nn.Module):
         for module in self.embed:
             assert isinstance(module, GlobalLocal)
             module.become_identity(features)
+        self.take_part()
+
+    def take_part(self) -> None:
+        """Let the modules take part from now on, as they are."""
         self.joined.fill_(True)
         self.has_joined = True
 
