@@ -20,9 +20,13 @@ from typing import Literal
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.inference.alignment_predictor import (
+    AlignmentPredictor,
+    AnyPredictor,
+    load_bundle,
+)
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
-from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
 
@@ -39,7 +43,7 @@ class Served:
 
     name: str
     version: int
-    predictor: Predictor
+    predictor: AnyPredictor
     engine: Engine
 
 
@@ -64,7 +68,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads a bundle for one engine.
+    """Loads a bundle for one engine; an alignment model runs in torch whatever the engine.
 
     Attributes:
         engine: ``openvino`` for CPUs, or ``torch``.
@@ -76,7 +80,7 @@ class Loader:
     device: str = "auto"
     threads: int = 0
 
-    def load(self, bundle: Path, networks: Path) -> Predictor:
+    def load(self, bundle: Path, networks: Path) -> AnyPredictor:
         """Load a bundle and check it on the example.
 
         Args:
@@ -88,14 +92,21 @@ class Loader:
             OSError: a file is missing.
         """
         device = select_device("cpu" if self.engine == "openvino" else self.device)
-        predictor = Predictor.load(bundle, device)
+        predictor = load_bundle(bundle, device)
         example = Example.of(predictor)
+        if isinstance(predictor, AlignmentPredictor):
+            return predictor
         if self.engine == "openvino":
             if not networks.is_dir():
                 export_pipeline(predictor, bundle / "detector", networks)
             predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
+
+
+def engine_of(predictor: object, engine: Engine) -> Engine:
+    """The engine that runs a predictor which a loader for ``engine`` loaded."""
+    return "torch" if isinstance(predictor, AlignmentPredictor) else engine
 
 
 @dataclass
@@ -192,7 +203,7 @@ class Follower:
         start, folder = time.monotonic(), self._folder(number)
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
         predictor = self.loader.load(folder / relative, folder / NETWORKS)
-        served = Served(self.model.name, number, predictor, self.loader.engine)
+        served = Served(self.model.name, number, predictor, engine_of(predictor, self.loader.engine))
         self.champion = Champion(served, switches=self.champion.switches + 1)
         record = json.dumps({"name": self.model.name, "version": number})
         write_whole(self.state / CURRENT, record.encode())
@@ -230,7 +241,8 @@ class FixedFolder:
         """
         networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
         predictor = self.loader.load(self.folder, networks)
-        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine))
+        engine = engine_of(predictor, self.loader.engine)
+        self.champion = Champion(Served("folder", 0, predictor, engine))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

@@ -19,7 +19,7 @@ from fashion_ops.methods.alignment.crops import Crops
 from fashion_ops.methods.alignment.dfa.model import Output, StageNet
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
-from fashion_ops.methods.artifact import load_model, save_model
+from fashion_ops.methods.artifact import SPEC, load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.parts.warm_start import WarmStart
@@ -158,6 +158,11 @@ class TrainedStage:
         if saved := spec["router"]:
             router = (np.array(saved["errors"]), float(saved["epsilon"]))
         return cls(tuple(net for net, _ in loaded), labels, spec, router)
+
+
+def is_stage(folder: Path) -> bool:
+    """Whether a folder holds one model of a stage, of one network or of two."""
+    return any((folder / part / SPEC).is_file() for part in ("", *BRANCHES.values()))
 
 
 def build(spec: dict[str, Any], pretrained: str | None = None) -> StageNet:

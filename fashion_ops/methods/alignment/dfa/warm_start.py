@@ -7,10 +7,9 @@ heads of another number of landmarks.
 
 from pathlib import Path
 
-from fashion_ops.methods.alignment.dfa.inference import BRANCHES, METHOD
+from fashion_ops.methods.alignment.dfa.inference import BRANCHES, METHOD, is_stage
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.initial_weights import read_initial
-from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.parts.backbones import FILES
 from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 
@@ -69,16 +68,16 @@ def find_source(start_from: Path, number: int, kind: str, inherits: bool) -> Pat
         return _model_of_kind(stage, kind)
     if inherits:
         return None
-    if _is_model(start_from):
+    if is_stage(start_from):
         return start_from
     return _model_of_kind(start_from / "1" if (start_from / "1").is_dir() else start_from, kind)
 
 
 def _model_of_kind(stage: Path, kind: str) -> Path:
     """The model of a stage that is for a kind of garments."""
-    if _is_model(stage / kind):
+    if is_stage(stage / kind):
         return stage / kind
-    kinds = sorted(path.name for path in stage.iterdir() if _is_model(path))
+    kinds = sorted(path.name for path in stage.iterdir() if is_stage(path))
     if not kinds:
         raise FileNotFoundError(
             f"{SETTING}: {stage}: no model of DFA here; name a folder like models/dfa"
@@ -87,8 +86,3 @@ def _model_of_kind(stage: Path, kind: str) -> Path:
         f"{SETTING}: {stage}: has models for {', '.join(kinds)}, none for {kind}; name the folder of "
         "one of them, or set dfa_stage.per_type as it was there"
     )
-
-
-def _is_model(folder: Path) -> bool:
-    """Whether a folder holds one model of a stage, of one network or of two."""
-    return any((folder / part / SPEC).is_file() for part in ("", *BRANCHES.values()))

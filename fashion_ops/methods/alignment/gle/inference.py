@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import peak_of_density
+from fashion_ops.methods.alignment.prediction import PredictedLandmarks
 from fashion_ops.methods.artifact import load_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import crop_matrices, cut_crops, invert_matrices, to_image
@@ -20,7 +21,7 @@ from fashion_ops.methods.parts.heatmaps import decode_peaks
 from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.parts.warm_start import WarmStart
 from fashion_ops.params import GLEConfig
-from fashion_ops.taxonomy.alignment import point_set
+from fashion_ops.taxonomy.alignment import point_set, points_of_type
 
 METHOD = "gle"
 BATCH = 64
@@ -88,6 +89,23 @@ class GLEPredictor:
             crops = cut_crops(read_image, image_ids[rows], matrices[rows], config.crop)
             poses.append(self.predict_crops(crops))
         return to_image(np.concatenate(poses), invert_matrices(matrices))
+
+    def predict_garments(
+        self,
+        read_image: Callable[[int], np.ndarray],
+        image_ids: np.ndarray,
+        boxes: np.ndarray,
+        clothes_types: np.ndarray,
+    ) -> list[PredictedLandmarks]:
+        """Predict landmarks with the height of the peak as score; GLE predicts no visibility.
+
+        Arguments as of ``AlignmentMethod``.
+        """
+        found = self.predict(read_image, image_ids, boxes)
+        return [
+            PredictedLandmarks(landmarks[points_of_type(int(code)).slots], ())
+            for landmarks, code in zip(found, clothes_types, strict=True)
+        ]
 
     @torch.inference_mode()
     def predict_crops(self, crops: UInt8[Tensor, "n 3 h w"]) -> Float[np.ndarray, "n k 3"]:
