@@ -135,6 +135,32 @@ def pcloss(
 
 
 @app.command()
+def heads(
+    figure: Annotated[str | None, typer.Option(help="reliability; without it the table.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/heads"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="Networks and time, such as configs/heads/small.yaml.")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Of training for every network. Default: the config's."),
+    ] = None,
+    images: Images = None,
+    seeds: Seeds = None,
+    rows: Annotated[
+        str | None, typer.Option(help="The only rows to make, as in 'HRNet, heatmaps;ViT, SimCC'.")
+    ] = None,
+) -> None:
+    """HRNet and ViT with heatmaps, SimCC and RLE, each trained for equal time; what they know of errors."""
+    chosen = None if rows is None else tuple(part.strip() for part in rows.split(";"))
+    options = {"config": config, "seconds": seconds, "images": images, "seeds": _seeds(seeds)}
+    selection = "networks" if figure is None else {"figure": figure}
+    make("heads", selection, out, {**options, "rows": chosen})
+
+
+@app.command()
 def attributes(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/applications"
@@ -174,7 +200,12 @@ def _as_typed(options: dict[str, Any]) -> list[str]:
     words = []
     for key, value in options.items():
         if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            comma = any("," in str(part) for part in value) if isinstance(value, tuple) else False
+            text = (
+                (";" if comma else ",").join(map(str, value))
+                if isinstance(value, tuple)
+                else str(value)
+            )
             words.append(f"--{key} {shlex.quote(text)}")
     return words
 

@@ -23,6 +23,10 @@ class TrainLandmarker(TrainingConfig):
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
+    head: Literal["heatmap", "simcc", "rle"] = Field(
+        default="heatmap",
+        description="heatmap_sigma, loss, decode, smooth and flip_shift are of heatmaps only",
+    )
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")

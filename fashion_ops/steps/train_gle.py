@@ -40,7 +40,7 @@ from fashion_ops.methods.alignment.gle.inference import METHOD
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.methods.alignment.gle.warm_start import SETTING
 from fashion_ops.methods.artifact import read_spec, save_model
-from fashion_ops.methods.parts.backbones import FILES
+from fashion_ops.methods.parts.published_weights import FILES
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainGle
 from fashion_ops.reports.alignment_stage import StageReport, write_report

@@ -108,7 +108,7 @@ def work(
         folder.mkdir()
         pretrained = unpack_weights(job.weights, Path(scratch, "weights")) or config.pretrained
         torch.manual_seed(job.seed)
-        model = Landmarker(config.backbone, channels, clusters, pretrained)
+        model = Landmarker(config.backbone, channels, clusters, pretrained, config.head, config.crop)
         history = train_landmarker(
             config,
             model,

@@ -7,12 +7,11 @@ trained on pixels normalised as ours are.
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from fashion_ops.errors.reading import read_weights, readable
+from fashion_ops.errors.reading import read_weights
 from fashion_ops.methods.artifact import WEIGHTS, read_spec
-from fashion_ops.methods.parts.backbones import FILES
+from fashion_ops.methods.parts.published_weights import FILES, read_file
 
 _VGG_LAYERS = {  # of the files, and what they are
     "classifier.0.": "fc6.",
@@ -41,13 +40,7 @@ def read_initial(source: Path, method: str, setting: str) -> tuple[Path, dict[st
     if source.suffix not in FILES:
         read_spec(source, method)
         return source / WEIGHTS, read_weights(source / WEIGHTS), False
-    if not source.is_file():
-        raise FileNotFoundError(f"{setting}: {source} is no file; copy the published weights there")
-    if source.suffix == ".safetensors":
-        weights = read_weights(source)
-    else:
-        with readable(source, "weights (torch)"):
-            weights = torch.load(source, map_location="cpu", weights_only=True)
+    weights = read_file(source, setting)
     found = dict(_vgg_tensors(weights)) if isinstance(weights, dict) else {}
     if "features.0.weight" not in found:
         raise ValueError(

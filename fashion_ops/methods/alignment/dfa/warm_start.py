@@ -10,7 +10,7 @@ from pathlib import Path
 from fashion_ops.methods.alignment.dfa.inference import BRANCHES, METHOD, is_stage
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.initial_weights import read_initial
-from fashion_ops.methods.parts.backbones import FILES
+from fashion_ops.methods.parts.published_weights import FILES
 from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 
 SETTING = "dfa_stage.start_from"
