@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands import (
+    alignment,
     gle,
     models,
     papers,
@@ -48,6 +49,8 @@ app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
 for former in ("distributed", "fleet"):
     app.command(former, context_settings=ANY_ARGUMENTS, hidden=True)(plan.moved)
+models.export.command("dfa")(alignment.export_dfa)
+models.export.command("gle")(alignment.export_gle)
 app.add_typer(models.export, name="export")
 app.add_typer(gle.app, name="gle")
 

@@ -203,16 +203,26 @@ def load_predictor(
         return fashion_ops.load(model, device)
     from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
     from fashion_ops.inference.edge import EdgePredictor
+    from fashion_ops.methods.alignment.exported import AlignmentGraph
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH
     from fashion_ops.methods.parts.device import CPU, select_device
 
     folder = Path(model)
+    if exported := AlignmentGraph.find(folder):
+        if runtime == "torch":
+            raise ValueError(
+                f"{folder}: is an export for {exported.format}; torch runs the model that it was made "
+                "from, for this one use --runtime onnx or openvino"
+            )
+        from fashion_ops.inference.alignment_runtimes import open_beside_detector
+
+        return open_beside_detector(folder, runtime)
     if alignment := AlignmentFolder.find(folder):
         if runtime != "torch":
             raise ValueError(
-                f"{folder}: is a model of {alignment.method}, which predict runs in torch; leave out "
-                f"--runtime {runtime}"
+                f"{folder}: holds no exported network; `fashion-ops export {alignment.method}` makes "
+                f"one for --runtime {runtime}"
             )
         alignment = alignment.with_detector_of(current_workspace().detector.parent)
         return AlignmentPredictor.load(alignment, select_device(device))

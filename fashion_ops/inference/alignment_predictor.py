@@ -24,6 +24,7 @@ from fashion_ops.inference.predictor import (
     load_photo,
 )
 from fashion_ops.methods.alignment.dfa.cascade import Cascade, kinds_in
+from fashion_ops.methods.alignment.exported import GRAPH
 from fashion_ops.methods.alignment.gle.inference import METHOD as GLE
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.prediction import (
@@ -62,6 +63,8 @@ class AlignmentFolder:
         A bundle with a landmarker is that of a ``Predictor``, whatever else it holds.
         """
         beside = folder.resolve().parent
+        if (folder / GRAPH).is_file():  # an export, whatever it is of
+            return None
         if kinds_in(folder):
             return cls("dfa", folder, beside)
         if (folder / SPEC).is_file():

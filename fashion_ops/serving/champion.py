@@ -25,6 +25,7 @@ from fashion_ops.inference.alignment_predictor import (
     AnyPredictor,
     load_bundle,
 )
+from fashion_ops.inference.alignment_runtimes import export_networks, load_networks
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
 from fashion_ops.methods.parts.device import select_device
@@ -68,7 +69,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads a bundle for one engine; an alignment model runs in torch whatever the engine.
+    """Loads a bundle, of landmarkers or of an alignment model, for one engine.
 
     Attributes:
         engine: ``openvino`` for CPUs, or ``torch``.
@@ -94,19 +95,16 @@ class Loader:
         device = select_device("cpu" if self.engine == "openvino" else self.device)
         predictor = load_bundle(bundle, device)
         example = Example.of(predictor)
-        if isinstance(predictor, AlignmentPredictor):
-            return predictor
-        if self.engine == "openvino":
+        if self.engine == "openvino" and isinstance(predictor, AlignmentPredictor):
+            if not networks.is_dir():
+                export_networks(bundle, predictor, networks)
+            predictor = load_networks(predictor, networks, self.threads)
+        elif self.engine == "openvino":
             if not networks.is_dir():
                 export_pipeline(predictor, bundle / "detector", networks)
             predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
-
-
-def engine_of(predictor: object, engine: Engine) -> Engine:
-    """The engine that runs a predictor which a loader for ``engine`` loaded."""
-    return "torch" if isinstance(predictor, AlignmentPredictor) else engine
 
 
 @dataclass
@@ -203,7 +201,7 @@ class Follower:
         start, folder = time.monotonic(), self._folder(number)
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
         predictor = self.loader.load(folder / relative, folder / NETWORKS)
-        served = Served(self.model.name, number, predictor, engine_of(predictor, self.loader.engine))
+        served = Served(self.model.name, number, predictor, self.loader.engine)
         self.champion = Champion(served, switches=self.champion.switches + 1)
         record = json.dumps({"name": self.model.name, "version": number})
         write_whole(self.state / CURRENT, record.encode())
@@ -241,8 +239,7 @@ class FixedFolder:
         """
         networks = self.state / f"folder-{folder_digest(self.folder)[:16]}-{NETWORKS}"
         predictor = self.loader.load(self.folder, networks)
-        engine = engine_of(predictor, self.loader.engine)
-        self.champion = Champion(Served("folder", 0, predictor, engine))
+        self.champion = Champion(Served("folder", 0, predictor, self.loader.engine))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

@@ -1,32 +1,74 @@
 """The trained stages of DFA, one after the other, for the boxes that a detector finds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fashion_ops.methods.alignment.crops import Crops, frame_of, options_of_training
 from fashion_ops.methods.alignment.data import JOINT, PERSON
-from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage, is_stage
+from fashion_ops.methods.alignment.dfa.inference import TrainedStage, is_stage
 from fashion_ops.methods.alignment.prediction import STATES, PredictedLandmarks, people_only
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, points_of_type
 
 NUMBERS = ("1", "2", "3")
 
 
+class Regressor(Protocol):
+    """All stages for one kind of garments, in torch or exported.
+
+    Attributes:
+        options: arguments of the ``Crops`` that it takes.
+    """
+
+    options: dict[str, Any]
+
+    def predict(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
+        """Predict normalised positions (M, n, 2) and visibility probabilities (M, n, 3)."""
+        ...
+
+
+class Stages:
+    """The stages for one kind of garments in torch, a ``Regressor``.
+
+    Args:
+        stages: the first one first.
+    """
+
+    def __init__(self, stages: Sequence[TrainedStage]) -> None:
+        self.stages = tuple(stages)
+        self.options = options_of_training(self.stages[0].spec["training"])
+
+    def predict(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
+        """Run the stages, each on the estimate of the one before; see ``Regressor``."""
+        return self.predict_pixels(crops.take, len(crops))
+
+    def predict_pixels(
+        self, take: Callable[[np.ndarray], Tensor], count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do what ``predict`` does with ``count`` crops that ``take`` returns by their indices."""
+        estimate = None
+        for stage in self.stages:
+            estimate = stage.predict_pixels(take, count, estimate)
+        assert estimate is not None
+        return estimate.positions, estimate.visibility
+
+
 @dataclass(frozen=True)
 class Cascade:
-    """The stages of DFA, each with a model for all clothing types or one for each type.
+    """The stages of DFA, with a model for all clothing types or one for each type.
 
     Attributes:
         folder: where they lie, for messages.
-        kinds: by kind (see ``alignment.data.kinds_of``) its stages, the first one first.
+        kinds: the stages by kind, see ``alignment.data.kinds_of``.
     """
 
     folder: Path
-    kinds: dict[str, tuple[TrainedStage, ...]]
+    kinds: Mapping[str, Regressor]
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Cascade":
@@ -45,7 +87,8 @@ class Cascade:
             raise people_only(folder)
         numbers = [n for n in NUMBERS if (folder / n).is_dir()]
         stages = {
-            kind: tuple(TrainedStage.load(folder / n / kind, device) for n in numbers) for kind in kinds
+            kind: Stages([TrainedStage.load(folder / n / kind, device) for n in numbers])
+            for kind in kinds
         }
         return cls(folder, stages)
 
@@ -71,31 +114,16 @@ class Cascade:
                     "ones; train them, or dfa_stage.per_type false, one for all"
                 )
             slots = points_of_type(code).slots if kind == JOINT else slice(None)
-            xy, estimate = self._predict(kind, read_image, image_ids[rows], boxes[rows])
-            values = np.concatenate([xy, estimate.visibility[..., :1]], 2).astype(np.float32)
-            states = estimate.visibility.argmax(-1)
+            stages = self.kinds[kind]
+            crops = Crops(image_ids[rows], boxes[rows], read_image, **stages.options)
+            positions, visibility = stages.predict(crops)
+            xy = frame_of(crops.frame, crops.windows).invert(positions.astype(np.float64))
+            values = np.concatenate([xy, visibility[..., :1]], 2).astype(np.float32)
+            states = visibility.argmax(-1)
             for at, row in enumerate(rows.tolist()):
                 named = tuple(STATES[state] for state in states[at, slots])
                 found[row] = PredictedLandmarks(values[at, slots], named)
         return [found[row] for row in range(len(boxes))]
-
-    def _predict(
-        self,
-        kind: str,
-        read_image: Callable[[int], np.ndarray],
-        image_ids: np.ndarray,
-        boxes: np.ndarray,
-    ) -> tuple[np.ndarray, Estimate]:
-        """Run the stages of one kind; returns positions (M, n, 2) in image pixels, and the estimate."""
-        estimate, crops = None, None
-        for stage in self.kinds[kind]:
-            if crops is None:
-                options = options_of_training(stage.spec["training"])
-                crops = Crops(image_ids, boxes, read_image, **options)
-            estimate = stage.predict(crops, estimate)
-        assert crops is not None and estimate is not None
-        positions = estimate.positions.astype(np.float64)
-        return frame_of(crops.frame, crops.windows).invert(positions), estimate
 
 
 def kinds_in(folder: Path) -> tuple[str, ...]:

@@ -112,15 +112,19 @@ class GLEPredictor:
         """Predict the landmarks of crops, with x and y in crop pixels; otherwise as ``predict``."""
         out = [np.zeros((0, point_set(self.spec["points"]).num_points, 3))]
         for i in range(0, len(crops), BATCH):
-            batch = normalize(crops[i : i + BATCH].to(self.device).float() / 255)
-            with autocast(self.config.precision, self.device):
-                heat = self.model(batch.contiguous(memory_format=torch.channels_last))
-            peaks = decode_peaks(self._peaks(heat.float())).cpu().numpy()
+            peaks = decode_peaks(self.heatmaps(crops[i : i + BATCH])).cpu().numpy()
             peaks[..., 2] = peaks[..., 2].clip(0, 1)
             out.append(peaks)
         return np.concatenate(out)
 
-    def _peaks(self, heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
+    def heatmaps(self, crops: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Compute the heatmaps of some crops, fp32, whose confident peaks are near 1."""
+        batch = normalize(crops.to(self.device).float() / 255)
+        with autocast(self.config.precision, self.device):
+            heat = self.model(batch.contiguous(memory_format=torch.channels_last))
+        return self.activate(heat.float())
+
+    def activate(self, heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k h w"]:
         """Convert the network's output to heatmaps whose confident peaks are near 1."""
         if self.config.loss == "mse":
             return heat
