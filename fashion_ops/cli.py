@@ -34,6 +34,7 @@ for command in (
     scores.score,
     sizes.sheet,
     registry.promote,
+    registry.promote_alignment,
     registry.rollback,
     registry.history,
     registry.restore,

@@ -54,6 +54,7 @@ class Workspace:
     evaluation = _Below("reports/evaluation")  # evaluate: metrics.json, report.html, predictions/, ...
     evaluation_hardware = _Below("reports/evaluation.hardware.json")  # evaluate: no output of DVC
     promotions = _Below("reports/promotion")  # promote: page and metrics of each decision
+    alignment_promotions = _Below("reports/promotion_alignment")  # promote_alignment: likewise
     alignment_raw = _Below("data/alignment/raw")  # synthesize_alignment: a folder per data set
     alignment_catalog = _Below("data/alignment/catalog")  # ingest_alignment: a catalog per data set
 

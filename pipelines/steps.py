@@ -70,6 +70,13 @@ ASSETS = (
     StepAsset("ingest_alignment", "alignment", ("parquet",), ("synthesize_alignment",)),
     StepAsset("dfa_stage", "alignment", ("pytorch", "ray"), ("ingest_alignment",)),
     StepAsset("train_gle", "alignment", ("pytorch", "ray"), ("ingest_alignment",)),
+    StepAsset(
+        "register_alignment",
+        "alignment",
+        ("mlflow",),
+        ("dfa_stage", "train_gle", "tune_postprocess", "train_box_detector"),
+    ),
+    StepAsset("promote_alignment", "alignment", ("mlflow",), ("register_alignment",)),
     StepAsset("evaluate", "evaluation", ("python", "ray"), _EVALUATED),
     StepAsset("register", "registry", ("mlflow", "ray"), ("evaluate",)),
     StepAsset("promote", "registry", ("mlflow", "ray"), ("register",)),

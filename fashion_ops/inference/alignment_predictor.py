@@ -24,7 +24,6 @@ from fashion_ops.inference.predictor import (
     load_photo,
 )
 from fashion_ops.methods.alignment.dfa.cascade import Cascade, kinds_in
-from fashion_ops.methods.alignment.exported import GRAPH
 from fashion_ops.methods.alignment.gle.inference import METHOD as GLE
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.prediction import (
@@ -33,6 +32,7 @@ from fashion_ops.methods.alignment.prediction import (
     people_only,
 )
 from fashion_ops.methods.artifact import SPEC
+from fashion_ops.methods.centernet.deploy.graph import GRAPH
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
 from fashion_ops.taxonomy import category

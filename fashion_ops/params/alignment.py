@@ -1,10 +1,10 @@
-"""Settings of the methods that predict the landmarks of one boxed garment."""
+"""Settings of the methods that predict the landmarks of one boxed garment, and of their versions."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import TrainingConfig
+from fashion_ops.params.section import Section, TrainingConfig
 
 Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # GLE's backbone halves its input three times
 
@@ -113,3 +113,36 @@ class TrainGle(GLEConfig):
     start_from: str | None = Field(
         default=None, description="folder of another GLE model, or file of a published VGG"
     )
+
+
+class RegisterAlignment(Section):
+    """The MLflow registered model that holds an alignment model with its detector."""
+
+    model: str = "garment-alignment"
+    method: Literal["dfa", "gle"] = Field(default="dfa", description="of models/dfa or models/gle")
+    split: str = Field(default="test", description="of the catalog that the method is trained on")
+
+
+class PromoteAlignment(Section):
+    """The gate between challenger and champion: NE of visible landmarks in labelled boxes."""
+
+    max_ne: float = Field(default=0.2, gt=0, description="largest NE, in longer sides of the box")
+    min_gain: float = Field(
+        default=0.0, description="by which NE must be below that of the mean shape of each clothes type"
+    )
+    max_rise: float = Field(default=0.0, ge=0, description="largest NE above the champion's")
+    max_likely_rise: float = Field(
+        default=0.01, ge=0, description="likewise for the upper end of the confidence interval"
+    )
+    resamples: int = Field(
+        default=1000, ge=100, description="bootstrap samples of the garments, for that interval"
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    max_pixel_difference: float = Field(
+        default=1.0, ge=0, description="of 99 % of the landmarks, predicted again, from the evaluated"
+    )
+    max_latency_ratio: float = Field(
+        default=1.5, gt=0, description="time of a photo over the champion's, both timed in turn"
+    )
+    latency_photos: int = Field(default=12, ge=1)
+    max_size_mb: float = Field(default=1000.0, gt=0, description="of all models, 10^6 bytes")
