@@ -1,4 +1,4 @@
-"""Paired bootstrap of the normalised error: is one alignment model better, or is it the choice of garments?
+"""Paired bootstrap of the normalised error: is one model better, or is it the choice of garments?
 
 As ``bootstrap`` does with AP: garments are drawn with replacement, the same ones for both models. Each
 image shows one garment.

@@ -1,4 +1,4 @@
-"""Step ``register_alignment``: DFA or GLE with the detector becomes a version of its own, the challenger.
+"""Step ``register_alignment``: DFA or GLE and the detector become a version, the challenger.
 
 The version is of the registered model ``register_alignment.model``, whichever method it holds, so that
 GLE may succeed DFA through the gate. It keeps the garments that it was evaluated on (a split of the
