@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class PredictedLandmarks(NamedTuple):
     states: tuple[State, ...]
 
 
+@runtime_checkable
 class AlignmentMethod(Protocol):
     """A trained cascade of DFA, or a GLE network."""
 

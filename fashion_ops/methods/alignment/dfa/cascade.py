@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, points_of_type
 NUMBERS = ("1", "2", "3")
 
 
+@runtime_checkable
 class Regressor(Protocol):
     """All stages for one kind of garments, in torch or exported.
 

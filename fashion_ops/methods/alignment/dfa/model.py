@@ -130,7 +130,7 @@ class StageNet(nn.Module):
         return Output(
             previous - out / OFFSET_SCALE if self.cascade and previous is not None else out,
             self.visibility(auxiliary).view(-1, self.landmarks, STATES),
-            x.new_zeros(len(x), 0) if self.labels is None else self.labels(auxiliary),
+            x.new_zeros(x.shape[0], 0) if self.labels is None else self.labels(auxiliary),
         )
 
     def warm_start(self, other: "StageNet") -> None:
