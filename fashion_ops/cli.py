@@ -34,7 +34,6 @@ for command in (
     scores.score,
     sizes.sheet,
     registry.promote,
-    registry.promote_alignment,
     registry.rollback,
     registry.history,
     registry.restore,
@@ -45,6 +44,7 @@ for command in (
     workspace.check_cache,
 ):
     app.command()(command)
+app.command("promote_alignment")(registry.promote_alignment)
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
