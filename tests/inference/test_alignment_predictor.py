@@ -3,13 +3,13 @@
 import json
 import shutil
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.pyfunc.model import PythonModelContext
 from typer.testing import CliRunner
 from untrained_alignment import make_dfa, make_gle
 from untrained_models import DETECTOR
@@ -197,7 +197,7 @@ def test_the_registered_model_serves_it(here, tmp_path):
         shutil.copytree(here.root / "models" / part, tmp_path / part)
     served = GarmentLandmarks()
 
-    context = SimpleNamespace(artifacts={"bundle": str(tmp_path)}, model_config={"device": "cpu"})
+    context = PythonModelContext({"bundle": str(tmp_path)}, {"device": "cpu"})
     served.load_context(context)
     photo = (here.root / "0.jpg").read_bytes()
     answer = served.predict(context, pd.DataFrame({"image": [photo]}), {"min_score": 0.1})

@@ -89,7 +89,7 @@ def test_the_commands_and_their_mistakes(ws, tmp_path, monkeypatch):
         FileNotFoundError, match="no exported alignment model here; `fashion-ops export"
     ):
         open_exported(ws.gle, "onnx")
-    with pytest.raises(OutputRefused, match=r"fashion-ops export dfa\|gle"):
+    with pytest.raises(OutputRefused, match="contains the input"):
         export.export_alignment("gle", ws.gle, ws.gle.parent, "onnx")
     (tmp_path / "gle-onnx" / "all.onnx").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"all\.onnx: cannot be read as a network of onnx"):
