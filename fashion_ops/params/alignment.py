@@ -107,8 +107,9 @@ class GLEConfig(TrainingConfig):
 
 
 class TrainGle(GLEConfig):
-    """The step that trains GLE on an alignment catalog."""
+    """The step that trains GLE on an alignment catalog; crops so small that the demo stays short."""
 
+    crop: tuple[Stride8, Stride8] = (32, 32)
     source: str = Field(default="fld", description="of the alignment catalog")
     start_from: str | None = Field(
         default=None, description="folder of another GLE model, or file of a published VGG"
