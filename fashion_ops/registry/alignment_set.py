@@ -53,8 +53,8 @@ class AlignmentSet:
                 f"{catalog.folder}: no garments in split {split!r}; set register_alignment.split to "
                 f"one of {', '.join(sorted(set(catalog.garments['split'])))}"
             )
-        images = catalog.images[["image_id", "file_name", "sha256"]]
-        garments = rows.merge(images, on="image_id", how="left")[_COLUMNS]
+        images = catalog.images[["image_id", "file_name", "sha256"]].reset_index(drop=True)
+        garments = rows.reset_index(drop=True).merge(images, on="image_id", how="left")[_COLUMNS]
         garments = garments.sort_values(["file_name", "garment_id"]).reset_index(drop=True)
         own = cls(garments, garments[["garment_id", "landmarks"]])
         return own if predictions is None else own.predicted(predictions, str(catalog.folder))
