@@ -28,9 +28,9 @@ runner = CliRunner()
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory) -> Workspace:
-    """A cascade for each type of clothes, and a GLE network trained with squared error."""
+    """A cascade for all types of clothes, and a GLE network trained with squared error."""
     ws = Workspace(tmp_path_factory.mktemp("export"))
-    make_dfa(ws, {"upper": 6, "lower": 4, "full": 8})
+    make_dfa(ws, {"all": 8})
     make_gle(ws.gle, GLE.model_copy(update={"loss": "mse"}))
     return ws
 
@@ -55,7 +55,7 @@ def test_an_export_predicts_what_torch_does(ws, tmp_path, method, form):
         np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=2e-2, rtol=1e-3)
     description = json.loads((tmp_path / "out/export.json").read_text())
     assert description["method"] == method and description["format"] == form
-    assert set(description["networks"]) == ({"upper", "lower", "full"} if method == "dfa" else {"all"})
+    assert set(description["networks"]) == {"all"}
 
 
 def test_onnx_is_standard_and_tells_nothing_of_its_maker(ws, tmp_path):
@@ -63,7 +63,7 @@ def test_onnx_is_standard_and_tells_nothing_of_its_maker(ws, tmp_path):
     export.export_alignment("dfa", ws.dfa("1").parent, tmp_path / "b", "onnx")
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    proto = onnx.load(tmp_path / "a" / "upper.onnx")
+    proto = onnx.load(tmp_path / "a" / "all.onnx")
     assert {node.domain for node in proto.graph.node} <= {"", "ai.onnx"}
     assert not proto.metadata_props and proto.producer_name == "fashion-ops"
 
