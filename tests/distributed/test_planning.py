@@ -173,6 +173,7 @@ def test_every_step_is_planned_with_what_it_computes(work: dict[str, StepWork]) 
     assert set(STEPS) - set(work) == {
         *("synthesize", "synthesize_alignment", "ingest_alignment"),
         *("dfa_stage", "train_gle"),  # not for these data
+        *("register_alignment", "promote_alignment"),  # seconds
     }
     [landmarker] = work["train_landmarker"].jobs[0].phases
     assert (
