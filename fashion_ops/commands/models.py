@@ -20,6 +20,7 @@ from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
+    from fashion_ops.inference.alignment_predictor import AlignmentPredictor
     from fashion_ops.inference.edge import EdgePredictor, Runtime
     from fashion_ops.inference.predictor import Garment, Predictor
     from fashion_ops.methods.centernet.deploy.photo import Photo
@@ -52,7 +53,8 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export."
+            help="models:/NAME@ALIAS, a folder of models, or one of a detector or its export; "
+            "models/dfa or models/gle for FLD's eight landmarks."
         ),
     ] = CHAMPION,
     min_score: Annotated[
@@ -144,7 +146,10 @@ def _predict_few(
 
 
 def _predict_photo(
-    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float
+    predictor: "Predictor | AlignmentPredictor | EdgePredictor",
+    path: Path,
+    target: Path,
+    min_score: float,
 ) -> str:
     """Write ``target`` with .json and .png behind it; returns the line that says so.
 
@@ -173,23 +178,31 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
 
     from fashion_ops.commands.result_names import MARK
     from fashion_ops.files.outputs import marked_png
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments, encode_png
+    from fashion_ops.reports.draw import CONFIDENT, DrawnGarment, draw_garments, encode_png
     from fashion_ops.taxonomy import category
+    from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
 
     drawn = []
     for g in garments:
         landmarks = np.array(list(g.landmarks.values()))
+        if g.visibility is not None:  # occluded ones are hollow, cut-off ones are not drawn
+            shown = {"visible": 1.0, "occluded": CONFIDENT / 2, "cut off": 0.0}
+            landmarks[:, 2] = [shown[g.visibility[name]] for name in g.landmarks]
         landmarks[:, :2] = photo.to_pixels(landmarks[:, :2])
         box = photo.to_pixels(np.array(g.box).reshape(2, 2)).reshape(4)
-        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score))
+        code = CLOTHES_TYPES.index(g.clothes_type) + 1 if g.clothes_type else None
+        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score, code))
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
-def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | EdgePredictor":
-    """Load all models of a bundle in torch, or one detector in any runtime.
+def load_predictor(
+    model: str, runtime: "Runtime", device: str
+) -> "Predictor | AlignmentPredictor | EdgePredictor":
+    """Load all models of a bundle or an alignment model in torch, or one detector in any runtime.
 
     Args:
-        model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of a detector or its export.
+        model: ``models:/NAME@ALIAS`` or the folder of a bundle; the folder of an alignment model, of a
+            detector or its export.
         runtime: onnx and openvino need an exported folder.
         device: of torch, see ``select_device``.
 
@@ -202,12 +215,31 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
         import fashion_ops
 
         return fashion_ops.load(model, device)
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
     from fashion_ops.inference.edge import EdgePredictor
+    from fashion_ops.methods.alignment.exported import AlignmentGraph
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH
     from fashion_ops.methods.parts.device import CPU, select_device
 
     folder = Path(model)
+    if exported := AlignmentGraph.find(folder):
+        if runtime == "torch":
+            raise ValueError(
+                f"{folder}: is an export for {exported.format}; torch runs the model that it was made "
+                "from, for this one use --runtime onnx or openvino"
+            )
+        from fashion_ops.inference.alignment_runtimes import open_beside_detector
+
+        return open_beside_detector(folder, runtime)
+    if alignment := AlignmentFolder.find(folder):
+        if runtime != "torch":
+            raise ValueError(
+                f"{folder}: holds no exported network; `fashion-ops export {alignment.method}` makes "
+                f"one for --runtime {runtime}"
+            )
+        alignment = alignment.with_detector_of(current_workspace().detector.parent)
+        return AlignmentPredictor.load(alignment, select_device(device))
     is_detector = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
     if runtime == "torch" and not is_detector:
         import fashion_ops
@@ -298,7 +330,9 @@ def export_landmarker(
 
 
 def describe(
-    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
+    method: Annotated[
+        str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose | gle")
+    ],
     backbone: Annotated[str | None, typer.Option(help="Default: that of params.yaml.")] = None,
     grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
     category: Annotated[str | None, typer.Option(help="Category of a refiner.")] = None,

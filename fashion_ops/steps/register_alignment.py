@@ -1,0 +1,134 @@
+"""Step ``register_alignment``: DFA or GLE and the detector become a version, the challenger.
+
+The version is of the registered model ``register_alignment.model``, whichever method it holds, so that
+GLE may succeed DFA through the gate. It keeps the garments that it was evaluated on (a split of the
+catalog that the method was trained on, in labelled boxes) with its predictions, and what ``restore``
+needs. Registering the same models again makes no second version.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.errors.reading import read_table
+from fashion_ops.inference.alignment_splits import TRAIN, open_catalog, score_positions
+from fashion_ops.ledger import Ledger
+from fashion_ops.methods.pickles import refuse_pickles
+from fashion_ops.params import BOX_DETECTOR, Params
+from fashion_ops.registry import client as registry
+from fashion_ops.registry.alignment_measurements import SOURCE_TAG
+from fashion_ops.registry.alignment_set import FROZEN_SET, AlignmentSet
+from fashion_ops.registry.dead_runs import close_dead_runs
+from fashion_ops.registry.origin import (
+    check_lineage,
+    known_version,
+    origin_tags,
+    take_snapshot,
+    write_origin,
+)
+from fashion_ops.registry.restore import STAGES_TAG
+from fashion_ops.workspace import Workspace
+
+PREDICTIONS = "predictions.parquet"
+MADE_FROM = {"dfa": "dfa_stage@3", "gle": "train_gle"}  # method -> stage that ends its chain
+NOT_NEEDED = (PREDICTIONS, "estimates.safetensors", "clusters.png")  # to predict
+
+
+@registry.failures_in_one_line()
+def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Bundle the alignment model, its detector, ``params.yaml`` and ``dvc.lock``, and register them.
+
+    Args:
+        params: the parameters; ``register_alignment`` names model, method and split.
+        ws: the workspace.
+        tags: more tags for the version, such as the run that made it.
+
+    Returns:
+        ``version``: its number; ``new``: whether this call made it; ``NE``: of a new one.
+
+    Raises:
+        FileNotFoundError: the method, its catalog or the detector is missing.
+        ValueError: the split has no garments, or the method predicted none of them.
+        LedgerError: files differ from ``dvc.lock``, were made by code or parameters other than the
+            present ones, or did not arrive at the remote.
+        ServiceError: the registry or the remote does not answer.
+        UnsafeModel: there is a pickle among the models.
+    """
+    config, ledger = params.register_alignment, Ledger(ws.root)
+    section = params.dfa_stage if config.method == "dfa" else params.train_gle
+    setting = "dfa_stage.source" if config.method == "dfa" else "train_gle.source"
+    catalog = open_catalog(ws, section.source, setting)
+    frozen = AlignmentSet.of_split(catalog, config.split, _predictions(ws, config.method))
+    client = registry.connect(ws.root, artifacts=True)
+    boxes = params.evaluate.boxes == BOX_DETECTOR
+    stages = [MADE_FROM[config.method], "train_box_detector" if boxes else "tune_postprocess"]
+    lineage = check_lineage(ledger, stages)
+    close_dead_runs(client)
+    if known := known_version(client, config.model, lineage):
+        return {"version": int(known.version), "new": False}
+    commit = take_snapshot(ws.root, f"{config.model}: lineage {lineage}")
+    all_tags = {
+        **origin_tags(ledger, lineage, commit),
+        STAGES_TAG: " ".join(stages),
+        SOURCE_TAG: section.source,
+        "method": config.method,
+        **(tags or {}),
+    }
+    metrics = evaluate(catalog, frozen)
+    with tempfile.TemporaryDirectory() as scratch:
+        models, records = Path(scratch, "bundle"), Path(scratch, "records")
+        copy_models(params, ws, models)
+        written = models / "metrics.json"
+        written.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        write_origin(ws.root, written, records, commit)
+        frozen.write(records / FROZEN_SET)
+        settings = params.model_dump(by_alias=True, mode="json")
+        version = registry.register(client, config.model, models, records, metrics, settings, all_tags)
+    return {"version": int(version.version), "new": True, "NE": metrics["NE"]}
+
+
+def evaluate(catalog: AlignmentCatalog, frozen: AlignmentSet) -> dict[str, float]:
+    """NE of the predictions, and of the mean shapes of the training garments, in labelled boxes."""
+    train = catalog.points(TRAIN)
+    scores = score_positions(train, frozen.rows, frozen.points)
+    return {**scores, "garments": float(len(frozen.garments)), "train": float(len(train))}
+
+
+def copy_models(params: Params, ws: Workspace, folder: Path) -> None:
+    """Copy what predicts, ``params.yaml`` and ``dvc.lock`` into the new ``folder``.
+
+    Raises:
+        FileNotFoundError: a model is missing.
+        UnsafeModel: there is a pickle among the models.
+    """
+    method = params.register_alignment.method
+    source = ws.detector.parent / method
+    shutil.copytree(source, folder / method, ignore=shutil.ignore_patterns(*NOT_NEEDED))
+    if params.evaluate.boxes == BOX_DETECTOR:
+        shutil.copytree(ws.box_detector, folder / "box_detector")
+    else:
+        shutil.copytree(ws.detector, folder / "detector")
+        shutil.copytree(ws.postprocess, folder / "postprocess")
+    for path in (ws.params, ws.root / "dvc.lock"):
+        shutil.copy(path, folder / path.name)
+    refuse_pickles(folder)
+
+
+def _predictions(ws: Workspace, method: str) -> pd.DataFrame:
+    """The predictions of all splits that the step of a method wrote.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    folder = ws.dfa("3") if method == "dfa" else ws.gle
+    tables = [read_table(path) for path in sorted(folder.glob(f"**/{PREDICTIONS}"))]
+    if not tables:
+        step = MADE_FROM[method].partition("@")[0]
+        raise FileNotFoundError(f"{folder}: no predictions here; `fashion-ops {step}` makes them")
+    return pd.concat(tables, ignore_index=True)
