@@ -6,6 +6,7 @@ import typer
 
 from fashion_ops.commands import (
     alignment,
+    exports,
     gle,
     labels,
     models,
@@ -53,9 +54,9 @@ app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
 for former in ("distributed", "fleet"):
     app.command(former, context_settings=ANY_ARGUMENTS, hidden=True)(plan.moved)
-models.export.command("dfa")(alignment.export_dfa)
-models.export.command("gle")(alignment.export_gle)
-app.add_typer(models.export, name="export")
+exports.export.command("dfa")(alignment.export_dfa)
+exports.export.command("gle")(alignment.export_gle)
+app.add_typer(exports.export, name="export")
 app.add_typer(gle.app, name="gle")
 app.add_typer(labels.app, name="labels")
 

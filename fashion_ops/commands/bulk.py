@@ -205,13 +205,18 @@ def predict_table(
 
     Raises:
         OutputRefused: ``table`` is of other photos, another model or other settings, or no run's.
-        ValueError: a source holds no photos, a model cannot be read, or ``coco`` is given for an
-            alignment model.
+        ValueError: a source holds no photos, a model cannot be read, or ``coco`` or a scaling is
+            given for an alignment model.
     """
     if coco and model.alignment:
         raise ValueError(
             f"predict: --coco writes the 294 landmarks of the 13 categories, {model.name} predicts "
             "FLD's; leave out --coco"
+        )
+    if model.scaling is not None and model.alignment:
+        raise ValueError(
+            f"predict: --reference measures between landmarks of the 13 categories, {model.name} "
+            "predicts FLD's; leave out --reference"
         )
     files = model.files()
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Commands for trained models: find garments in photos, export a detector, count parameters."""
+"""Commands for trained models: find garments in photos, count parameters."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ from fashion_ops.commands.shared import (
     between,
     complain,
     params_or_defaults,
-    read_params,
     report,
     with_device,
 )
@@ -248,6 +247,25 @@ def load_predictor(
     return EdgePredictor.load(folder, runtime, select_device(device) if runtime == "torch" else CPU)
 
 
+def load_pipeline(model: str, device: str) -> "Predictor | EdgePredictor":
+    """Load a model in torch for a command that needs the landmarks of the 13 categories.
+
+    Raises:
+        ValueError: it is an alignment model; further as ``load_predictor``.
+    """
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
+
+    of_registry = model.startswith("models:/")
+    if of_registry or AlignmentFolder.find(Path(model)) is None:
+        predictor = load_predictor(model, "torch", device)
+        if not isinstance(predictor, AlignmentPredictor):
+            return predictor
+    raise ValueError(
+        f"{model}: predicts FLD's landmarks, this command needs those of the 13 categories; name "
+        "models with a landmarker by --model"
+    )
+
+
 def find_models(model: str) -> Path:
     """The folder of a model: that of the registry's version, or ``model`` itself.
 
@@ -260,73 +278,6 @@ def find_models(model: str) -> Path:
 
         return Path(fetch_bundle(model))
     return Path(model)
-
-
-export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")
-
-
-@export.callback()
-def _export() -> None:
-    """Makes the name of the model a word of its own."""
-
-
-@export.command("detector")
-def export_detector(
-    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of models, or of a detector.")] = Path("models"),
-    precision: Annotated[
-        Literal["fp32", "bf16", "int8"] | None,
-        typer.Option(help="Default: bf16 where the CPU has it for openvino, fp32 for onnx."),
-    ] = None,
-    decode: Annotated[
-        bool, typer.Option("--decode/--maps", help="Whether the graph outputs garments or maps.")
-    ] = False,
-    dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
-    ] = False,
-    calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
-    images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
-    device: Device = None,
-) -> None:
-    """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
-    from fashion_ops.files.outputs import check_folder
-    from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
-
-    precision = precision or ("bf16" if form == "openvino" else "fp32")
-    params, ws = read_params() if precision == "int8" else (params_or_defaults(), current_workspace())
-    config = ExportConfig(form, precision, decode, dynamic_batch)
-    out = out or Path("exports") / f"detector-{form}"
-    check_folder(out, EXPORT, inputs=(model, ws.catalog))
-    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
-
-    params = with_device(params, device)
-    exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
-    typer.echo(as_text(exported, metrics))
-
-
-@export.command("landmarker")
-def export_landmarker(
-    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="Default: exports/landmarker-FORMAT.")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of models, or of a landmarker.")] = Path("models"),
-    category: Annotated[
-        str | None, typer.Option(help="Take the landmarker finetuned for this category.")
-    ] = None,
-) -> None:
-    """Write a landmarker for ONNX Runtime or OpenVINO in fp32, compared with torch."""
-    from fashion_ops.methods.artifact import SPEC
-    from fashion_ops.methods.top_down import export as exports
-    from fashion_ops.taxonomy import category as find_category
-
-    name = "landmarker" if category is None else f"landmarker-{find_category(category).name}"
-    folder = model
-    if not (model / SPEC).is_file():
-        folder = model / ("landmarker" if category is None else f"finetuned/{category}")
-    elif category is not None:
-        raise ValueError(f"--category {category}: {model} is one model; name the folder of all models")
-    out = out or Path("exports") / f"{name}-{form}"
-    typer.echo(exports.as_text(exports.export_landmarker(folder, out, form)))
 
 
 def describe(

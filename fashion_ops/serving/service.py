@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.inference.measuring import measure_photo
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.inference.second_look import crops_of, first_score, gathered
@@ -89,6 +90,10 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
+        served = self.source.champion.served
+        if served is not None and isinstance(served.predictor, AlignmentPredictor):
+            reason = "the models in use predict FLD's landmarks, between which nothing is measured"
+            raise Refusal(501, "no_sizes", reason)
         return await self._limited(lambda: self._predict(request, SizesRequest))
 
     async def _limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The version is of the registered model ``register_alignment.model``, whichever method it holds, so that
 GLE may succeed DFA through the gate. It keeps the garments that it was evaluated on (a split of the
 catalog that the method was trained on, in labelled boxes) with its predictions, and what ``restore``
-needs. Registering the same models again makes no second version.
+needs, and a model card and a data card. Registering the same models again makes no second version.
 """
 
 import json
@@ -17,6 +17,7 @@ import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.errors.reading import read_table
+from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.inference.alignment_splits import TRAIN, open_catalog, score_positions
 from fashion_ops.ledger import Ledger
 from fashion_ops.methods.pickles import refuse_pickles
@@ -33,6 +34,14 @@ from fashion_ops.registry.origin import (
     write_origin,
 )
 from fashion_ops.registry.restore import STAGES_TAG
+from fashion_ops.reports.alignment_card_facts import gather_alignment
+from fashion_ops.reports.alignment_cards import (
+    alignment_data_card,
+    alignment_description,
+    alignment_model_card,
+)
+from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
+from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, POINT_SETS
 from fashion_ops.workspace import Workspace
 
 PREDICTIONS = "predictions.parquet"
@@ -88,16 +97,38 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         written.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         write_origin(ws.root, written, records, commit)
         frozen.write(records / FROZEN_SET)
+        facts = gather_alignment(params, ws, catalog, models, metrics, all_tags)
+        for folder in (models, records):
+            (folder / MODEL_CARD).write_text(alignment_model_card(facts), encoding="utf-8")
+            (folder / DATA_CARD).write_text(alignment_data_card(facts), encoding="utf-8")
         settings = params.model_dump(by_alias=True, mode="json")
         version = registry.register(client, config.model, models, records, metrics, settings, all_tags)
+    registry.describe(client, version, alignment_description(facts, int(version.version)))
     return {"version": int(version.version), "new": True, "NE": metrics["NE"]}
 
 
-def evaluate(catalog: AlignmentCatalog, frozen: AlignmentSet) -> dict[str, float]:
-    """NE of the predictions, and of the mean shapes of the training garments, in labelled boxes."""
-    train = catalog.points(TRAIN)
-    scores = score_positions(train, frozen.rows, frozen.points)
-    return {**scores, "garments": float(len(frozen.garments)), "train": float(len(train))}
+def evaluate(catalog: AlignmentCatalog, frozen: AlignmentSet) -> dict[str, Any]:
+    """NE of the predictions, and of the mean shapes of the training garments, in labelled boxes.
+
+    NE is that of all visible landmarks, of those of each clothes type (``by_type``), and of each
+    landmark (``by_landmark``); what has no visible landmark is left out.
+    """
+    train, rows = catalog.points(TRAIN), frozen.rows
+    scores = score_positions(train, rows, frozen.points)
+    far, mask = frozen.errors, frozen.counted
+    by_type = {}
+    for number, name in enumerate(CLOTHES_TYPES, 1):
+        own = rows.clothes_type == number
+        if mask[own].any():
+            by_type[name] = {"garments": int(own.sum()), "NE": ne(far[own], mask[own]).macro}
+    each = zip(POINT_SETS["fld8"].point_names, ne(far, mask).per_point.tolist(), strict=True)
+    return {
+        **scores,
+        "garments": float(len(frozen.garments)),
+        "train": float(len(train)),
+        "by_type": by_type,
+        "by_landmark": {name: value for name, value in each if value == value},
+    }
 
 
 def copy_models(params: Params, ws: Workspace, folder: Path) -> None:

@@ -118,6 +118,23 @@ def ws(tmp_path_factory) -> Iterator[Workspace]:
         yield ws
 
 
+def check_cards(bundle: Path, version) -> None:
+    """The cards name the method, its numbers by type and landmark, and the data as counted by hand."""
+    metrics = json.loads((bundle / "metrics.json").read_text())
+    card = (bundle / "model_card.md").read_text()
+    assert f"|this model|{metrics['NE']:.4f}|" in card and "Method: DFA" in card
+    of_types = metrics["by_type"]
+    assert sum(row["garments"] for row in of_types.values()) == 16
+    for name, row in of_types.items():
+        assert f"|{name}|{row['garments']}|{row['NE']:.4f}|" in card
+    means = list(metrics["by_landmark"].values())
+    assert np.mean(means) == pytest.approx(metrics["NE"])  # both weigh the eight landmarks alike
+    assert "|dfa|dfa|tiny|4|" in card and "|detector|" in card  # the third stage is two networks
+    data = (bundle / "data_card.md").read_text()
+    assert "|train|30|" in data and "|test|16|" in data and "not at hand" in data
+    assert version.description.startswith(f"garment-alignment 1, DFA: NE {metrics['NE']:.4f}")
+
+
 def test_a_version_of_its_own_through_its_own_gate(ws):
     """DFA is refused, then promoted; the better of the two methods stays champion; all by numbers."""
     client = registry.connect(ws.root)
@@ -135,6 +152,7 @@ def test_a_version_of_its_own_through_its_own_gate(ws):
     assert version.tags["stages"] == "dfa_stage@3 tune_postprocess"
     logged = client.get_run(str(version.run_id)).data.metrics
     assert logged["NE"] == pytest.approx(made["NE"]) and logged["garments"] == 16
+    check_cards(bundle, version)
 
     refused = promote_alignment.run(params(max_ne=made["NE"] / 2, min_gain=0.0), ws)
     assert not refused["promoted"] and refused["champion"] == 0
