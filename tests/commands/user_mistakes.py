@@ -316,6 +316,7 @@ INPUTS = [
     Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
     Mistake("no catalog for everything", "papers everything", "data/catalog", "fashion-ops ingest"),
+    Mistake("no catalog for heads", "papers heads", "data/catalog: no catalog", "fashion-ops ingest"),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
     Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),

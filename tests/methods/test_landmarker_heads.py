@@ -1,6 +1,7 @@
 """The heads SimCC and RLE: codec, losses by hand, flip test, own channels, and what they learn."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,12 @@ import torch
 from test_top_down import GROUPING, SKIRT, drawn_skirts
 from torch import nn
 
+from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
+from fashion_ops.methods.parts.crops import cut_crops
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.flow import RealNVP
+from fashion_ops.methods.parts.shape_fit import fit_shape_prior
+from fashion_ops.methods.parts.shape_prior import apply_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions
 from fashion_ops.methods.top_down.decode import (
     decode_classes,
@@ -254,3 +259,47 @@ def test_deviations_come_in_image_pixels(trained):
     other, _ = trained["simcc"]
     with pytest.raises(ValueError, match="head simcc predicts no standard deviation"):
         other.predict_with_std(lambda i: images[i], test.image_id, test.boxes, test.category_id)
+
+
+def test_the_deviation_of_simcc_is_what_its_density_has_beyond_the_target():
+    """A target that is known to s pixels along x and along y has a deviation of sqrt(2) s."""
+    for pixels in (0.0, 3.0):
+        parts = []
+        for axis, side in enumerate(CROP):
+            bins, middle = torch.arange(2 * side), simcc_bins(torch.tensor([32.0, 48.0])[axis])
+            wide = simcc_sigma(2 * side) ** 2 + (2 * pixels) ** 2
+            parts.append((-((bins - middle) ** 2) / (2 * wide)).softmax(-1))
+        found = decode_classes(torch.cat(parts)[None, None], CROP)
+        assert float(found[0, 0, 3]) == pytest.approx(math.sqrt(2) * pixels, abs=0.02)
+
+
+@pytest.mark.parametrize("head", ["simcc", "rle"])
+def test_the_shape_prior_weighs_landmarks_by_the_deviations_of_the_head(trained, head):
+    """As by hand from the fourth column; the pipeline returns three, the same bits without a prior."""
+    model, _ = trained[head]
+    labels, _ = drawn_skirts(128, seed=3)
+    prior = fit_shape_prior(GROUPING.ungroup(SKIRT, labels.landmarks), labels.boxes)
+    test, images = drawn_skirts(8, seed=9)
+    garments = test.image_id, test.boxes, test.category_id
+    spec = {**model.spec, "decode_prior": True}
+    pipelines = [
+        LandmarkPipeline(replace(model, spec=spec, priors=priors), {}, {})
+        for priors in ({}, {SKIRT: prior})
+    ]
+    plain, corrected = (
+        p.predict(lambda i: images[i], *garments, ("universal",), detected=False)["universal"]
+        for p in pipelines
+    )
+    poses = model.predict(lambda i: images[i], *garments)
+    np.testing.assert_array_equal(np.stack(plain.landmarks), np.stack(poses))
+    matrices = model.matrices(test.boxes)
+    crops = cut_crops(lambda i: images[i], test.image_id, matrices, model.crop)
+    channels = model.predict_channels_and_stds(crops, test.category_id)[:, GROUPING.channels(SKIRT)]
+    in_crop = np.sqrt(channels[..., 3] ** 2 / 2 + 0.8**2)
+    stds = list(in_crop / matrices[:, :1, 0])
+    expected, spreads = apply_priors({SKIRT: prior}, poses, stds, *garments[1:], detected=False)
+    np.testing.assert_allclose(np.stack(corrected.landmarks), np.stack(expected), atol=1e-3)
+    np.testing.assert_allclose(np.stack(corrected.deviations), np.stack(spreads), rtol=1e-4)
+    assert np.std(in_crop) > 0.01 and (np.stack(expected) != np.stack(poses))[..., :2].any()
+    with pytest.raises(ValueError, match=f"landmarks of the head {head} have 3 columns"):
+        model.landmark_stds(poses[0])
