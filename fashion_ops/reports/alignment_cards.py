@@ -33,9 +33,9 @@ def alignment_model_card(facts: AlignmentCardFacts) -> str:
         "and must not be used to tell persons apart.",
         f"Method: {text(_METHODS[facts.method])}.",
         "## Metrics",
-        f"NE is the distance to the label over the longer side of the labelled box, a mean over the "
-        f"visible landmarks of the split {text(facts.split)}; lower is better. All boxes are labelled "
-        "ones: how good the detector is, is not part of it.",
+        "NE is the distance to the label over the longer side of the labelled box: the mean of each "
+        f"landmark where it is visible, of the split {text(facts.split)}, and the mean of these; lower "
+        "is better. The boxes are labelled ones: how good the detector is, is not part of it.",
         _overall(facts.metrics),
         "## Metrics by clothes type",
         _by_type(facts.metrics),

@@ -169,7 +169,8 @@ def parts_of(bundle: Path) -> list[ModelPart]:
         contents = [c for path in specs if (c := _object(path)) and any(path.parent.glob(_WEIGHTS))]
         size = sum(p.stat().st_size for p in (bundle / name).rglob(_WEIGHTS))
         if contents:
-            backbone = str(contents[0].get("backbone", ""))
+            settings = contents[0].get("settings") or {}  # GLE's has the backbone
+            backbone = str(contents[0].get("backbone") or settings.get("backbone", ""))
             method = str(contents[0].get("method", ""))
             parts.append(ModelPart(name, method, backbone, len(contents), size / 1e6))
     return parts

@@ -167,6 +167,8 @@ def test_a_version_of_its_own_through_its_own_gate(ws):
 
     other = register_alignment.run(params("gle"), ws)
     assert other["version"] == 2
+    card = (registry.fetch_bundle(f"models:/{NAME}/2") / "model_card.md").read_text()
+    assert "Method: GLE" in card and "|gle|gle|tiny|1|" in card
     better = "gle" if other["NE"] < made["NE"] else "dfa"
     answer = promote_alignment.run(params("gle", max_likely_rise=10.0), ws)
     assert answer["champion"] == (2 if better == "gle" else 1)
