@@ -2,7 +2,7 @@
 
 The baseline is a plain top-down network: 294 channels, no flip in training or at test, the highest cell
 with the quarter-cell shift, scores over all channels, no pseudo-labels, no shape prior. A row switches
-one thing on; the ViT also has the learning rate that suits it.
+one thing on.
 """
 
 from collections.abc import Mapping
@@ -84,9 +84,6 @@ TECHNIQUES: dict[str, Technique] = {
     "shape prior": Technique(OURS, prior=True),
     "rotation": Technique(OURS, training={"rotation": 15.0}),
     "squared error": Technique(OURS, training={"loss": "mse"}),
-    "SimCC head": Technique(OURS, training={"head": "simcc"}),
-    "RLE head": Technique(OURS, training={"head": "rle"}),
-    "ViT backbone": Technique(OURS, training={"backbone": "vit_w192_small", "lr": 1e-3}),
     ALL: Technique(
         AGG,
         grouping="agg81",
