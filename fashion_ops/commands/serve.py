@@ -8,6 +8,7 @@ import typer
 
 from fashion_ops.commands.models import CHAMPION
 from fashion_ops.commands.shared import between, complain
+from fashion_ops.workspace import current_workspace
 
 TOKEN, WEBHOOK_SECRET = "FASHION_OPS_TOKEN", "FASHION_OPS_WEBHOOK_SECRET"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -51,8 +52,14 @@ def serve(
     seconds: Annotated[
         float, typer.Option(callback=between(0, above=True), help="That a request may take.")
     ] = 30.0,
+    ranking: Annotated[
+        Path | None,
+        typer.Option(help="File of `fashion-ops select`: photos that the page at /label offers."),
+    ] = None,
 ) -> None:
-    """Answer HTTP requests with garments (POST /v1/garments) and sizes (/v1/sizes); pages at /docs.
+    """Answer HTTP requests with garments (POST /v1/garments) and sizes (/v1/sizes).
+
+    The page at /label takes corrections, /model shows the cards, /docs the requests.
 
     The service follows the alias in the registry and switches between two requests. Where the variable
     FASHION_OPS_TOKEN is set, requests must carry it as a bearer token.
@@ -61,6 +68,8 @@ def serve(
 
     from fashion_ops.serving.app import create_app
     from fashion_ops.serving.champion import Loader
+    from fashion_ops.serving.labelling.desk import Desk
+    from fashion_ops.serving.labelling.queue import Ranking
     from fashion_ops.serving.limits import Limits
     from fashion_ops.serving.observing import log_json
     from fashion_ops.serving.service import Service
@@ -70,6 +79,7 @@ def serve(
     secret = os.environ.get(WEBHOOK_SECRET, "")
     if webhook and not secret:
         raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
+    ranked = Ranking.read(ranking) if ranking else Ranking()
     loader = Loader(engine, threads=threads)
     source = find_source(model, state, loader, poll)
     token = os.environ.get(TOKEN, "")
@@ -81,7 +91,10 @@ def serve(
 
         if not subscribe_to(source, webhook, secret):
             complain("the registry has no webhooks; it is asked every --poll seconds")
-    app = create_app(Service(source, limits, token, secret))
+    ws = current_workspace()
+    service = Service(source, limits, token, secret)
+    desk = Desk(service, state / "labelling", ws if ws.params.is_file() else None, ranked)
+    app = create_app(service, desk)
     uvicorn.run(
         app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=30
     )

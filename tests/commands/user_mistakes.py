@@ -83,6 +83,23 @@ USAGE = [
         "https://a/v1/champion",
         "set FASHION_OPS_WEBHOOK_SECRET",
     ),
+    Mistake(
+        "no folder to select from", "select none", "none: no such folder", "name a folder of photos"
+    ),
+    Mistake(
+        "no photos to select from",
+        "select d",
+        "d: holds no photos",
+        "name a folder of .jpg or .png files",
+        folder("d"),
+    ),
+    Mistake(
+        "a ranking of something else",
+        "serve --model m --ranking a.csv",
+        "a.csv: no column photo",
+        "name a file of fashion-ops select",
+        both(folder("m"), put("a.csv", "name,score\n")),
+    ),
     Mistake("no models to serve", "serve --model none", "none", "name one, or models:/"),
     Mistake("unknown paper", "sheet --out a.pdf --paper A3", "'A3'", "'Letter'"),
     Mistake(
