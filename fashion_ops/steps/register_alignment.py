@@ -69,7 +69,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         ServiceError: the registry or the remote does not answer.
         UnsafeModel: there is a pickle among the models.
     """
-    config, ledger = params.register_alignment, Ledger(ws.root)
+    config = params.register_alignment
     section = params.dfa_stage if config.method == "dfa" else params.train_gle
     setting = "dfa_stage.source" if config.method == "dfa" else "train_gle.source"
     catalog = open_catalog(ws, section.source, setting)
@@ -77,6 +77,7 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
     client = registry.connect(ws.root, artifacts=True)
     boxes = params.evaluate.boxes == BOX_DETECTOR
     stages = [MADE_FROM[config.method], "train_box_detector" if boxes else "tune_postprocess"]
+    ledger = Ledger(ws.root)
     lineage = check_lineage(ledger, stages)
     close_dead_runs(client)
     if known := known_version(client, config.model, lineage):
