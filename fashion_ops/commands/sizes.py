@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, load_predictor
+from fashion_ops.commands.models import CHAMPION, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -111,7 +111,7 @@ def measure(
     for table in tables:
         check_file(table, FileKind(MEASURE, _header(table.name)), photos)
     settings = with_device(params_or_defaults(), device).distributed
-    predictor = load_predictor(model, "torch", settings.device)
+    predictor = load_pipeline(model, settings.device)
     done: list[tuple[Path, list[Garment], Measured]] = []
     for photo, name in zip(photos, names, strict=True):
         try:
