@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 CHAMPION = "models:/garment-landmarks@champion"
 
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        callback=lambda value: None if value is None else between(0, 1)(value),
+        help="Leave out garments below this score, 0 to 1. Default: the score stored with the model.",
+    ),
+]
+
 
 def predict(
     photos: Annotated[
@@ -56,10 +64,7 @@ def predict(
             "models/dfa or models/gle for FLD's eight landmarks."
         ),
     ] = CHAMPION,
-    min_score: Annotated[
-        float,
-        typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
-    ] = 0.3,
+    min_score: MinScore = None,
     reference: Annotated[
         Literal["auto", "sheet", "a4", "letter", "card", "none"] | None,
         typer.Option(help="With --table: sizes of the garments too, by this reference, see `measure`."),
@@ -104,12 +109,19 @@ def predict(
             from fashion_ops.measurement.references import Scaling
 
             scaling = Scaling(reference)
-        of = Model(model, find_models(model), runtime, min_score, scaling)
+        folder = find_models(model)
+        least = stored_threshold(folder) if min_score is None else min_score
+        of = Model(model, folder, runtime, least, scaling)
         predict_table(photos, table, of, settings, coco=coco)
 
 
 def _predict_few(
-    given: list[str], out: Path, model: str, min_score: float, runtime: "Runtime", device: str
+    given: list[str],
+    out: Path,
+    model: str,
+    min_score: float | None,
+    runtime: "Runtime",
+    device: str,
 ) -> None:
     """Write JSON and a drawing of each photo; the others are done where some are no photo.
 
@@ -148,7 +160,7 @@ def _predict_photo(
     predictor: "Predictor | AlignmentPredictor | EdgePredictor",
     path: Path,
     target: Path,
-    min_score: float,
+    min_score: float | None,
 ) -> str:
     """Write ``target`` with .json and .png behind it; returns the line that says so.
 
@@ -164,8 +176,23 @@ def _predict_photo(
     drawn = _drawn(photo, garments)
     write_whole(Path(f"{target}.json"), (json.dumps(result, indent=1) + "\n").encode())
     write_whole(Path(f"{target}.png"), drawn)
-    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments) or "no garment"
+    names = ", ".join(f"{g.category} {g.score:.2f}" for g in garments)
+    if not names:
+        names = _below(predictor.predict(photo, 0.0), predictor.min_score, min_score)
     return f"{printable(path)}: {names} -> {printable(target)}.png"
+
+
+def _below(garments: "list[Garment]", model_score: float, min_score: float | None) -> str:
+    """What is said of a photo whose garments, best first, all have a score that is too low."""
+    least = model_score if min_score is None else min_score
+    if not garments:
+        return f"no garment from score {least:.2f} on"
+    best = garments[0]
+    shows = int(best.score * 100) / 100
+    return (
+        f"no garment from score {least:.2f} on; the best, {best.category}, has {best.score:.2f} "
+        f"(--min-score {shows:.2f} shows it)"
+    )
 
 
 def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
@@ -192,6 +219,15 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
         code = CLOTHES_TYPES.index(g.clothes_type) + 1 if g.clothes_type else None
         drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score, code))
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
+
+
+def stored_threshold(folder: Path) -> float:
+    """The score from which on the models of a folder report a garment."""
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder
+    from fashion_ops.inference.predictor import threshold_of
+
+    alignment = AlignmentFolder.find(folder)
+    return threshold_of(folder if alignment is None else alignment.boxes)
 
 
 def load_predictor(

@@ -22,6 +22,7 @@ from fashion_ops.inference.predictor import (
     detect_garments,
     load_detector,
     load_photo,
+    threshold_of,
 )
 from fashion_ops.methods.alignment.dfa.cascade import Cascade, kinds_in
 from fashion_ops.methods.alignment.gle.inference import METHOD as GLE
@@ -34,6 +35,7 @@ from fashion_ops.methods.alignment.prediction import (
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.deploy.graph import GRAPH
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
+from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
 from fashion_ops.taxonomy import category
 from fashion_ops.taxonomy.alignment import CLOTHES_TYPES, points_of_type, type_of_category
@@ -97,10 +99,17 @@ class AlignmentFolder:
 
 @dataclass(frozen=True)
 class AlignmentPredictor:
-    """A detector, and the alignment method that runs in its boxes."""
+    """A detector, and the alignment method that runs in its boxes.
+
+    Attributes:
+        detector: finds the boxes.
+        method: its landmarks.
+        min_score: garments with a lower score are left out, unless a caller names another.
+    """
 
     detector: GarmentDetector
     method: AlignmentMethod
+    min_score: float = MIN_SCORE
 
     @classmethod
     def load(cls, folder: AlignmentFolder, device: torch.device) -> "AlignmentPredictor":
@@ -111,18 +120,21 @@ class AlignmentPredictor:
             ValueError: a model is of another method, or was trained on people.
         """
         method = folder.load(device)
-        return cls(load_detector(folder.boxes, device), method)
+        return cls(load_detector(folder.boxes, device), method, threshold_of(folder.boxes))
 
-    def predict(self, image: np.ndarray | str | Path | Photo, min_score: float = 0.3) -> list[Garment]:
+    def predict(
+        self, image: np.ndarray | str | Path | Photo, min_score: float | None = None
+    ) -> list[Garment]:
         """Find the garments of one photo, best first, as ``Predictor.predict`` does."""
         photo = load_photo(Path(image)) if isinstance(image, str | Path) else image
         return self.predict_many([photo], min_score)[0]
 
     def predict_many(
-        self, photos: Sequence[np.ndarray | Photo], min_score: float = 0.3
+        self, photos: Sequence[np.ndarray | Photo], min_score: float | None = None
     ) -> list[list[Garment]]:
         """Find the garments of several photos, as ``Predictor.predict_many`` does."""
-        images, found = detect_garments(self.detector, photos, min_score)
+        least = self.min_score if min_score is None else min_score
+        images, found = detect_garments(self.detector, photos, least)
         garments: list[list[Garment]] = [[] for _ in photos]
         if not found:
             return garments

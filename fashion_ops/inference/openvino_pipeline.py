@@ -124,7 +124,8 @@ def load_pipeline(predictor: Predictor, folder: Path, threads: int = 0) -> Predi
         c.id: replace(pipeline.refined[c.id], model=network(f"refined-{c.name}", 2), device=CPU)
         for c in CATEGORIES
     }
-    return Predictor(detector, LandmarkPipeline(universal, finetuned, refined))
+    networks = LandmarkPipeline(universal, finetuned, refined)
+    return replace(predictor, detector=detector, pipeline=networks)
 
 
 def _crops(model: LandmarkPredictor | Refiner) -> Tensor:

@@ -19,7 +19,7 @@ from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced, refused_photo
 from fashion_ops.methods.centernet.inference import Detector
-from fashion_ops.methods.centernet.postprocess_file import read_postprocess
+from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE, read_postprocess, read_threshold
 from fashion_ops.methods.detection.inference import BoxDetector, holds_detector
 from fashion_ops.methods.detection.sources import GarmentBox, GarmentDetector
 from fashion_ops.methods.parts.blocks import Bundle
@@ -93,10 +93,17 @@ class Garment:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A detector and the landmark pipeline that runs in its boxes."""
+    """A detector and the landmark pipeline that runs in its boxes.
+
+    Attributes:
+        detector: finds the boxes.
+        pipeline: its landmarks.
+        min_score: garments with a lower score are left out, unless a caller names another.
+    """
 
     detector: GarmentDetector
     pipeline: LandmarkPipeline
+    min_score: float = MIN_SCORE
 
     @classmethod
     def load(cls, bundle: Path, device: torch.device | None = None) -> "Predictor":
@@ -112,16 +119,20 @@ class Predictor:
             ValueError: a model is of another method, or does not match the universal landmarker.
         """
         device = device or select_device("auto")
-        return cls(load_detector(bundle, device), LandmarkPipeline.load(bundle, device))
+        detector = load_detector(bundle, device)
+        return cls(detector, LandmarkPipeline.load(bundle, device), threshold_of(bundle))
 
     def predict(
-        self, image: np.ndarray | str | Path | Photo, min_score: float = 0.3, variant: str = "refined"
+        self,
+        image: np.ndarray | str | Path | Photo,
+        min_score: float | None = None,
+        variant: str = "refined",
     ) -> list[Garment]:
         """Find the garments of one photo, best first, in pixels of the whole photo.
 
         Args:
             image: RGB uint8 (H, W, 3), a decoded photo, or the path of one.
-            min_score: garments with a lower score are left out.
+            min_score: garments with a lower score are left out; None takes the predictor's.
             variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
 
         Raises:
@@ -133,7 +144,7 @@ class Predictor:
     def predict_many(
         self,
         photos: Sequence[np.ndarray | Photo],
-        min_score: float = 0.3,
+        min_score: float | None = None,
         variant: str = "refined",
     ) -> list[list[Garment]]:
         """Find the garments of several photos, each as ``predict`` does, in fewer network calls.
@@ -142,13 +153,14 @@ class Predictor:
 
         Args:
             photos: RGB uint8 (H, W, 3), or decoded photos.
-            min_score: garments with a lower score are left out.
+            min_score: garments with a lower score are left out; None takes the predictor's.
             variant: ``refined``, ``finetuned`` or ``universal`` landmarks.
 
         Raises:
             ValueError: an array has another shape or type.
         """
-        images, found = detect_garments(self.detector, photos, min_score)
+        least = self.min_score if min_score is None else min_score
+        images, found = detect_garments(self.detector, photos, least)
         garments: list[list[Garment]] = [[] for _ in photos]
         if not found:
             return garments
@@ -185,6 +197,16 @@ def load_detector(bundle: Path, device: torch.device) -> GarmentDetector:
     detector = Detector.load(bundle / "detector", device)
     detector = detector.with_post(read_postprocess(bundle / "postprocess"))
     return detector.without_landmark_scores()
+
+
+def threshold_of(bundle: Path) -> float:
+    """The score from which on a bundle's garments are reported; of CenterNet's, if one was chosen.
+
+    Raises:
+        ValueError: the file of the threshold holds no score.
+    """
+    of_boxes = holds_detector(bundle / "box_detector")
+    return MIN_SCORE if of_boxes else read_threshold(bundle / "postprocess")
 
 
 def detect_garments(

@@ -21,6 +21,8 @@ SHOT = flat_lay(8, thing="A4")  # a skirt
 class Known:
     """A predictor that finds the garment of ``SHOT`` in every photo, with its true landmarks."""
 
+    min_score = 0.3
+
     def predict_many(self, photos, min_score):
         names = category(SHOT.category).landmark_names
         box = (*SHOT.pixels.min(0), *SHOT.pixels.max(0))

@@ -179,6 +179,13 @@ SETTINGS = [
         put("params.yaml", "synthesize_alignment: {train: -1}"),
     ),
     Mistake(
+        "a random backbone that stays as it is",
+        "train_landmarker",
+        "freeze_backbone keeps",
+        "name pretrained or start_from",
+        put("params.yaml", "train_landmarker: {freeze_backbone: true}"),
+    ),
+    Mistake(
         "photos for the first edition",
         "synthesize",
         "edition 1 uses no photos",

@@ -123,6 +123,8 @@ def train_detector(
     pretrained = pretrained or config.pretrained
     model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, pretrained)
     warm = None if initial_weights is None else warm_start(model, initial_weights, config.backbone)
+    if config.freeze_backbone:
+        model.freeze_backbone()
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)
     module = CenterNetModule(model, config, settings, mirror, seed)
