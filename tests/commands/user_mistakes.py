@@ -329,6 +329,7 @@ INPUTS = [
     Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
     Mistake("no catalog for everything", "papers everything", "data/catalog", "fashion-ops ingest"),
+    Mistake("no catalog for heads", "papers heads", "data/catalog: no catalog", "fashion-ops ingest"),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
     Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
@@ -392,6 +393,9 @@ MODELS = [
         photo,
     ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
+    Mistake("no landmarker", "export landmarker --model no", "no/landmarker", "name a folder"),
+    Mistake("a head of a detector", "describe detector --head rle", "a detector", "leave out head"),
+    Mistake("a ViT without patches of 16", "describe landmarker --backbone vit_x", "'vit_x'", "known:"),
     Mistake(
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",
