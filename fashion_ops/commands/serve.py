@@ -9,7 +9,6 @@ import typer
 from fashion_ops.commands.models import CHAMPION
 from fashion_ops.commands.shared import between, complain
 
-TOKEN, WEBHOOK_SECRET = "FASHION_OPS_TOKEN", "FASHION_OPS_WEBHOOK_SECRET"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -60,28 +59,27 @@ def serve(
     import uvicorn
 
     from fashion_ops.serving.app import create_app
-    from fashion_ops.serving.champion import Loader
     from fashion_ops.serving.limits import Limits
     from fashion_ops.serving.observing import log_json
-    from fashion_ops.serving.service import Service
-    from fashion_ops.serving.sources import find_source
+    from fashion_ops.serving.settings import TOKEN, WEBHOOK_SECRET, ServiceSettings
+    from fashion_ops.serving.sources import subscribe_to
 
     limits = Limits(body_mb=body_mb, photos=photos, megapixels=megapixels, queue=queue, seconds=seconds)
-    secret = os.environ.get(WEBHOOK_SECRET, "")
-    if webhook and not secret:
+    if webhook and not os.environ.get(WEBHOOK_SECRET):
         raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
-    loader = Loader(engine, threads=threads)
-    source = find_source(model, state, loader, poll)
-    token = os.environ.get(TOKEN, "")
-    if host not in LOOPBACK and not token:
+    service = ServiceSettings(
+        model=model, engine=engine, state=state, threads=threads, poll=poll, limits=limits
+    ).make()
+    if host not in LOOPBACK and not service.token:
         complain(f"--host {host}: other machines may ask without a token; set {TOKEN} to require one")
     log_json()
-    if webhook:
-        from fashion_ops.serving.sources import subscribe_to
-
-        if not subscribe_to(source, webhook, secret):
-            complain("the registry has no webhooks; it is asked every --poll seconds")
-    app = create_app(Service(source, limits, token, secret))
+    if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
+        complain("the registry has no webhooks; it is asked every --poll seconds")
     uvicorn.run(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=30
+        create_app(service),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=30,
     )

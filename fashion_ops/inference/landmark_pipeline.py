@@ -188,9 +188,12 @@ def _predict_crops(
     model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Predict landmarks in crop pixels, and garment scores as ``score`` says, for crops of garments."""
-    channels = model.predict_channels(crops, category_ids)
-    poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
-    scored = poses if score == "own" else channels
+    if score == "own":
+        poses = scored = model.predict_crops(crops, category_ids)
+    else:
+        scored = model.predict_channels(crops, category_ids)
+        pairs = zip(category_ids, scored, strict=True)
+        poses = [model.grouping.ungroup(int(c), channels) for c, channels in pairs]
     return poses, np.array([pose_score(pose) for pose in scored])
 
 

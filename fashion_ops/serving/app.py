@@ -40,6 +40,7 @@ def create_app(service: Service) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
+            await service.loaded()
             yield
         finally:
             service.stop()

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _DECODERS = 2  # threads, which also measure
 _BODIES = 8  # largest bodies in memory at once
 _PIXELS = 4  # largest photos decoded at once
+_LOOK = 0.1  # seconds between looks for the first version
 
 
 @dataclass
@@ -48,12 +49,14 @@ class Service:
         limits: of requests.
         token: bearer token that requests must carry; empty for none.
         webhook_secret: that MLflow signs its messages with; empty where there is no webhook.
+        start_seconds: that a start waits for the first version; 0 does not wait.
     """
 
     source: Follower | FixedFolder
     limits: Limits = field(default_factory=Limits)
     token: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    start_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -68,6 +71,19 @@ class Service:
             lambda: self.source.champion.served, self.limits.photos, self.metrics.batch.observe
         )
         self.source.start()
+
+    async def loaded(self) -> None:
+        """Wait for the first version, if ``start_seconds`` says so.
+
+        Raises:
+            TimeoutError: there is none after that time; says why.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while self.start_seconds and self.source.champion.served is None:
+            if time.monotonic() > deadline:
+                why = self.source.champion.failure or "it is still loading"
+                raise TimeoutError(f"no version within {self.start_seconds:g} seconds: {why}")
+            await asyncio.sleep(_LOOK)
 
     def stop(self) -> None:
         """Answer what waits, then stop."""

@@ -93,7 +93,18 @@ def predict_heatmaps(
     heat = activate(model(crops), loss, sigma)
     if mirror is None:
         return heat
-    flipped = activate(model(crops.flip(-1)), loss, sigma).flip(-1)[:, mirror]
+    return average_flipped(heat, activate(model(crops.flip(-1)), loss, sigma), mirror, shift=shift)
+
+
+def average_flipped(
+    heat: Float[Tensor, "b k h w"],
+    mirrored: Float[Tensor, "b k h w"],
+    mirror: Int[Tensor, " k"],
+    *,
+    shift: bool,
+) -> Float[Tensor, "b k h w"]:
+    """Average heatmaps with those of the mirrored crops; see ``predict_heatmaps``."""
+    flipped = mirrored.flip(-1)[:, mirror]
     if shift:
         flipped = torch.cat([flipped[..., :1], flipped[..., :-1]], -1)
     return (heat + flipped) / 2
