@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import requests
 
-from bench.flat_lay_photos import flat_lay
+from bench.flat_lay_photos import wardrobe_flat_lay
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 
@@ -141,7 +141,7 @@ def sizes_seconds(address: str) -> list[float]:
     """Seconds of requests for the sizes of one garment beside a sheet."""
     times = []
     for seed in range(SHOTS):
-        pixels = flat_lay(seed, thing="A4").photo
+        pixels = wardrobe_flat_lay(seed, "A4").photo
         photo = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
         start = time.perf_counter()
         files = {"photos": ("photo.jpg", photo)}
