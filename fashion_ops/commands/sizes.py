@@ -164,10 +164,10 @@ def _measure_photo(
     """
     from fashion_ops.inference.measuring import measure_photo
     from fashion_ops.inference.predictor import load_photo
-    from fashion_ops.inference.second_look import find_twice
+    from fashion_ops.inference.second_look import find_twice, first_look
 
     photo = load_photo(path)
-    garments = find_twice(predictor.predict_many, [photo], min_score)[0]
+    garments = find_twice(predictor.predict_many, [photo], min_score, first_look(predictor))[0]
     try:
         measured = measure_photo(photo, garments, scaling)
     except ValueError as error:

@@ -144,18 +144,7 @@ class Predictor:
         Raises:
             ValueError: an array has another shape or type.
         """
-        images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
-        for pixels in images:
-            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-                raise ValueError(
-                    f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
-                )
-        found = [
-            (number, d)
-            for number, detections in enumerate(self.detector.detect(images))
-            for d in detections
-            if d.score >= min_score
-        ]
+        images, found = self._detect(photos, min_score)
         garments: list[list[Garment]] = [[] for _ in photos]
         if not found:
             return garments
@@ -174,6 +163,44 @@ class Predictor:
             photo = whole if isinstance(whole, Photo) else None
             garments[number].append(Garment.of(d, pose, photo, spread))
         return garments
+
+    def detect_many(
+        self, photos: Sequence[np.ndarray | Photo], min_score: float = 0.3
+    ) -> list[list[Garment]]:
+        """Find the garments of several photos as ``predict_many`` does, but not their landmarks.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), or decoded photos.
+            min_score: garments with a lower score are left out.
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        garments: list[list[Garment]] = [[] for _ in photos]
+        for number, d in self._detect(photos, min_score)[1]:
+            box = d.box if isinstance(photo := photos[number], np.ndarray) else photo.inside(d.box)
+            x1, y1, x2, y2 = box.tolist()
+            kind = category(d.category_id).name
+            garments[number].append(Garment(kind, float(d.score), (x1, y1, x2, y2), {}))
+        return garments
+
+    def _detect(
+        self, photos: Sequence[np.ndarray | Photo], min_score: float
+    ) -> tuple[list[np.ndarray], list[tuple[int, GarmentBox]]]:
+        """The pixels of photos, and what the detector finds in them, with the number of the photo."""
+        images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
+        for pixels in images:
+            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+                raise ValueError(
+                    f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
+                )
+        found: list[tuple[int, GarmentBox]] = [
+            (number, d)
+            for number, detections in enumerate(self.detector.detect(images))
+            for d in detections
+            if d.score >= min_score
+        ]
+        return images, found
 
     def decode(self, data: bytes, name: str) -> Photo:
         """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""

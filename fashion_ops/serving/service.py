@@ -167,19 +167,19 @@ class Service:
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    async def _find(self, photos: list[Photo], min_score: float) -> Answer:
+    async def _find(self, photos: list[Photo], min_score: float, *, boxes: bool = False) -> Answer:
         """The garments of photos, all found by one version, in turns of as many as a batch has."""
         while True:
             most = self.limits.photos
             turns = [photos[at : at + most] for at in range(0, len(photos), most)]
-            futures = [self.batcher.submit(turn, min_score) for turn in turns]
+            futures = [self.batcher.submit(turn, min_score, boxes=boxes) for turn in turns]
             answers = [await asyncio.wrap_future(future) for future in futures]
             if all(answer.served is answers[0].served for answer in answers):
                 return Answer(answers[0].served, [g for answer in answers for g in answer.garments])
 
     async def _find_twice(self, photos: list[Photo], min_score: float) -> Answer:
         """The garments of photos, found again in crops around them, see ``second_look``."""
-        first = await self._find(photos, first_score(min_score))
+        first = await self._find(photos, first_score(min_score), boxes=True)
         crops = crops_of(photos, first.garments)
         if not crops:
             return first

@@ -1,4 +1,4 @@
-"""The followed champion with a real registry: fetched, replaced, and served on when the registry dies."""
+"""The champion of a real registry: fetched, replaced, and served on when the registry dies."""
 
 import time
 from pathlib import Path
