@@ -23,11 +23,12 @@ from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
 from fashion_ops.inference.example import Example
-from fashion_ops.inference.openvino_pipeline import LAYOUT, export_pipeline, load_pipeline
+from fashion_ops.inference.openvino_pipeline import LAYOUT, load_pipeline
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
 from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
+from fashion_ops.serving.exporting import export_apart
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Loader:
         if self.engine == "openvino":
             with _alone(networks):
                 if not networks.is_dir():
-                    export_pipeline(predictor, bundle / "detector", networks)
+                    export_apart(bundle, networks)
             predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor

@@ -2,8 +2,10 @@
 
 import copy
 import json
+import os
 import time
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +22,7 @@ from fashion_ops.inference.openvino_pipeline import write_landmarker, write_refi
 from fashion_ops.registry import followed
 from fashion_ops.registry.followed import FollowedModel
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
+from fashion_ops.serving.exporting import _export, export_apart
 from fashion_ops.taxonomy import category
 
 
@@ -86,6 +89,31 @@ def test_a_network_that_openvino_computes_otherwise_is_not_written(predictor, tm
     monkeypatch.setattr("torch.jit.trace", trace_another)
     with unchecked(), pytest.raises(ValueError, match="a: in OpenVINO it differs from torch"):
         write_landmarker(landmarker, category(1), tmp_path / "a.xml")
+
+
+def test_what_hinders_an_export_is_told_in_one_line(tmp_path):
+    receiving, sending = Pipe(duplex=False)
+    _export(tmp_path / "none", tmp_path / "networks", sending)
+    line = receiving.recv()
+    assert "none" in line and "\n" not in line and not (tmp_path / "networks").exists()
+
+
+@pytest.mark.skipif(not os.environ.get("FASHION_OPS_LONG"), reason="exports 27 networks")
+def test_a_whole_version_is_exported_once_beside_the_service_and_passes_its_check(bundle, tmp_path):
+    loader, networks = Loader("openvino", threads=2), tmp_path / "networks"
+    first = loader.load(bundle, networks)
+    made = {path: path.stat().st_mtime_ns for path in networks.rglob("*") if path.is_file()}
+    assert len(made) > 2 * 26
+    second = loader.load(bundle, networks)
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+    example = Example.of(first)
+    example.check(second)
+    assert example.garments == Example.of(second).garments  # the same bits
+    next(networks.glob("refined-*.bin")).write_bytes(b"")
+    with pytest.raises((ValueError, RuntimeError)):
+        loader.load(bundle, networks)
+    with pytest.raises(ValueError, match="detector"):
+        export_apart(tmp_path / "none", tmp_path / "other")
 
 
 class Registry:
