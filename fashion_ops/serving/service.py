@@ -10,14 +10,14 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from fashion_ops.inference.measuring import measure_photo
+from fashion_ops.inference.measuring import find_reference, measure_garments
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.inference.second_look import crops_of, first_score, gathered
-from fashion_ops.measurement.references import Scaling
+from fashion_ops.measurement.scale import Reference
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.batching import Answer, Batcher
 from fashion_ops.serving.champion import FixedFolder, Follower
@@ -34,6 +34,7 @@ from fashion_ops.serving.requests import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _DECODERS = 2  # threads, which also measure
 _BODIES = 8  # largest bodies in memory at once
 _PIXELS = 4  # largest photos decoded at once
@@ -138,17 +139,22 @@ class Service:
         decoded = await decode_all(photos.data, self.limits, self.decoders)
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
+        references: list[asyncio.Future[Reference | None]] = []
         if good:
-            if isinstance(photos.options, SizesRequest):
+            if isinstance(photos.options, SizesRequest):  # beside the networks
+                references = [self._run(find_reference, p, photos.options.scaling) for p in good]
                 answer = await self._find_twice(good, photos.options.min_score)
             else:
                 answer = await self._find(good, photos.options.min_score)
+        of_good = iter(references)
         found = iter(answer.garments if answer else [])
         results = []
         for number, photo in enumerate(decoded):
-            garments = next(found) if isinstance(photo, Photo) else None
+            garments = reference = None
+            if isinstance(photo, Photo):
+                garments, reference = next(found), next(of_good, None)
             if isinstance(photo, Photo) and garments is not None:
-                photo_answer = await self._of_photo(photo, garments, photos.options)
+                photo_answer = await self._of_photo(photo, garments, photos.options, reference)
                 if photo_answer is not None:
                     size = {"width": photo.size[0], "height": photo.size[1]}
                     results.append({"photo": number, **size, **photo_answer})
@@ -190,19 +196,23 @@ class Service:
         return Answer(second.served, kept)
 
     async def _of_photo(
-        self, photo: Photo, garments: list[Garment], options: PhotosRequest
+        self,
+        photo: Photo,
+        garments: list[Garment],
+        options: PhotosRequest,
+        reference: "asyncio.Future[Reference | None] | None",
     ) -> dict[str, Any] | None:
         """What the answer says of a photo: its garments, or their sizes; None if it failed."""
-        if not isinstance(options, SizesRequest):
+        if not isinstance(options, SizesRequest) or reference is None:
             return {"garments": [garment.to_json() for garment in garments]}
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.decoders, _measured, photo, garments, options.scaling)
+        try:
+            known = await reference
+            measured = await self._run(measure_garments, photo, garments, options.scaling, known)
+            return measured.to_json(garments)
+        except Exception:
+            log.exception("a photo cannot be measured")
+            return None
 
-
-def _measured(photo: Photo, garments: list[Garment], scaling: Scaling) -> dict[str, Any] | None:
-    """The sizes of a photo's garments; None if it failed."""
-    try:
-        return measure_photo(photo, garments, scaling).to_json(garments)
-    except Exception:
-        log.exception("a photo cannot be measured")
-        return None
+    def _run(self, work: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+        """Do a part of the work in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)
