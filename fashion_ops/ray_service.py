@@ -4,9 +4,10 @@ Each replica is a whole service, with models, batches and a champion of its own,
 its first version is loaded. The configuration says how many replicas there are and what each may use.
 """
 
+from functools import partial
 from typing import Any
 
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from fashion_ops.distributed.deployment import deploy
 from fashion_ops.serving.app import create_app
@@ -20,9 +21,10 @@ def application(settings: ServiceSettings) -> Any:
     Args:
         settings: the ``args`` of the configuration.
     """
+    return deploy(partial(_make_app, settings), "service", settings.limits.queue)
 
-    def make_app() -> ASGIApp:
-        log_json()
-        return create_app(settings.make())
 
-    return deploy(make_app, "service", settings.limits.queue)
+def _make_app(settings: ServiceSettings) -> FastAPI:
+    """Make the ASGI application of a replica."""
+    log_json()
+    return create_app(settings.make())
