@@ -24,11 +24,9 @@ def test_replicas_answer_alike_and_one_may_be_killed(bundle, predictor, photos, 
     start_ray("local", num_cpus=3, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": PORT})
-        built = application(settings)
-        built = built._bound_deployment.options(
-            num_replicas=2, ray_actor_options={"num_cpus": 1}
-        ).bind()
-        serve.run(built, name="fashion-ops", route_prefix="/")
+        deployment = application(settings)._bound_deployment
+        two = deployment.options(num_replicas=2, ray_actor_options={"num_cpus": 1})
+        serve.run(two.bind(*deployment.init_args), name="fashion-ops", route_prefix="/")
         address = f"http://127.0.0.1:{PORT}"
         expected = [
             [g.to_json()["category"] for g in predictor.predict(predictor.decode(photo, "x"), 0.0)]
