@@ -72,8 +72,8 @@ class OpenvinoModule(nn.Module):
         return self.outputs(*arguments)[0]
 
 
-def _keep(request: ov.InferRequest, out: list[np.ndarray]) -> None:
-    """Copy the outputs of a request, whose memory the next one takes."""
+def _keep(request: Any, out: list[np.ndarray]) -> None:
+    """Copy the outputs of a request of OpenVINO, whose memory the next one takes."""
     for n, array in enumerate(out):
         array[...] = request.get_output_tensor(n).data[0]
 
