@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.flat_lay_photos import THINGS, FlatLay, wardrobe_flat_lay
+from fashion_ops.evaluation.overlaps import overlaps
 from fashion_ops.inference.measuring import measure_photo
 from fashion_ops.inference.predictor import Garment, Predictor
 from fashion_ops.inference.second_look import find_twice, first_look
@@ -31,18 +32,11 @@ KINDS: dict[str, ReferenceKind] = {
 Find = Callable[[Photo], list[Garment]]
 
 
-def overlap(box: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,)."""
-    low, high = np.maximum(box[:2], other[:2]), np.minimum(box[2:], other[2:])
-    inner = float(np.prod(np.maximum(high - low, 0)))
-    return inner / float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2]) - inner)
-
-
 def measured(shot: FlatLay, find: Find, scaling: Scaling, number: int) -> Iterator[dict]:
     """The sizes of one photo, each with its truth; one row without a size where nothing is found."""
     photo = Photo(shot.photo, (shot.photo.shape[1], shot.photo.shape[0]))
     truth = np.array([*shot.pixels.min(0), *shot.pixels.max(0)])
-    near = [g for g in find(photo) if overlap(np.array(g.box), truth) >= 0.5]
+    near = [g for g in find(photo) if overlaps(np.array([g.box]), truth[None]) >= 0.5]
     row = {"photo": number, "category": shot.category, "found": bool(near), "right": False}
     if not near:
         yield row

@@ -90,7 +90,7 @@ def agg_finetune(
 
 @app.command()
 def dfa(
-    table: Annotated[str | None, typer.Option(help="2, 3 or 4.")] = None,
+    table: Annotated[str | None, typer.Option(help="2, 3, 4 or stages.")] = None,
     figure: Annotated[str | None, typer.Option(help="1, 2 or 5 to 11.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
         "reports/ablations/dfa"
@@ -99,10 +99,13 @@ def dfa(
     backbones: Annotated[str | None, typer.Option(help="Backbone, such as small or vgg16.")] = None,
     seeds: SeedsOfParams = None,
     rows: Annotated[str | None, typer.Option(help="Table 2: the only rows to make.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Figures 7 and 10: settings of GLE, as of papers attributes.")
+    ] = None,
 ) -> None:
     """DFA (2016): a table or a figure of section 4; trains the models that it compares."""
     options = {"epochs": epochs, "backbones": _list(backbones), "seeds": _seeds(seeds)}
-    options |= {"rows": _list(rows)}
+    options |= {"rows": _list(rows), "config": config}
     make("dfa", {"table": table, "figure": figure}, out, options)
 
 
@@ -137,6 +140,28 @@ def pcloss(
     """PCLoss: trains a regression, GLE or the landmarker without and with it."""
     options = {"config": config, "seeds": _seeds(seeds), "epochs": epochs, "rows": _list(rows)}
     make("pcloss", {"table": table}, out, options)
+
+
+@app.command()
+def heads(
+    figure: Annotated[str | None, typer.Option(help="reliability; without it the table.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/heads"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="Networks and time. Default: configs/heads/small.yaml.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="Of training for each network, if not the config's.")
+    ] = None,
+    images: Images = None,
+    seeds: Seeds = None,
+    rows: Annotated[str | None, typer.Option(help="The only rows, as in 'ViT + SimCC'.")] = None,
+) -> None:
+    """HRNet and ViT with heatmaps, SimCC and RLE: equal time of training; scores beside errors."""
+    options = {"config": config, "seconds": seconds, "images": images, "seeds": _seeds(seeds)}
+    selection = "networks" if figure is None else {"figure": figure}
+    make("heads", selection, out, {**options, "rows": _list(rows)})
 
 
 @app.command()

@@ -26,6 +26,7 @@ class TableConfig:
         seeds: one training run for each; None takes the seed of the parameters.
         remedies: remedies for rare categories to train (``agg_finetune.rare_category_remedies``).
         rows: the only rows to make, where training all takes long; see ``chosen``.
+        seconds: time of training for each network; None leaves it to ``training_config``.
         training_config: YAML file with the settings of the training runs.
     """
 
@@ -38,6 +39,7 @@ class TableConfig:
     seeds: tuple[int, ...] | None = None
     remedies: tuple[str, ...] | None = None
     rows: tuple[str, ...] | None = None
+    seconds: float | None = None
     training_config: Path | None = None
 
     def chosen(self, known: Iterable[str]) -> list[str]:

@@ -31,10 +31,11 @@ class Fixed:
 
 
 @contextmanager
-def running(source, limits=None, **settings):
-    """Run the application on a free port; yields its URL."""
+def running(source, limits=None, desk=None, **settings):
+    """Run the application on a free port, with the page if ``desk`` makes its state; yields its URL."""
     service = source.service = Service(source, limits or Limits(), **settings)
-    config = uvicorn.Config(create_app(service), port=0, log_config=None, access_log=False)
+    app = create_app(service, desk and desk(service))
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

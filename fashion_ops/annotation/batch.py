@@ -103,9 +103,12 @@ def refused_line(rows: list[Refusal]) -> str:
 
 
 def annotation(photo: AnnotatedPhoto) -> dict[str, Any]:
-    """The content of DeepFashion2's label file of a photo."""
+    """The content of DeepFashion2's label file of a photo, and where its labels come from."""
     items = {f"item{n}": _item(item) for n, item in enumerate(photo.labels.items, 1)}
-    return {"source": photo.labels.source, "pair_id": photo.labels.pair_id, **items}
+    for item, known in zip(items.values(), photo.item_provenance, strict=False):
+        item.update(known)
+    labels = {"source": photo.labels.source, "pair_id": photo.labels.pair_id}
+    return {**labels, **photo.provenance, **items}
 
 
 def _item(item: Item) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Labels are those of ``catalog.sources.base``. No reader checks values: ``checked
 ``ingest``. A reader yields a ``Refusal`` for what it cannot take, and goes on.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +47,8 @@ class AnnotatedPhoto:
         scores: of each garment, where a model labelled it; else empty.
         labelled_by: name of the model; "" where people did.
         place: file and record of its labels, for messages.
+        provenance: what a batch says of where the labels come from.
+        item_provenance: the same of each garment, where it is known; else empty.
     """
 
     name: str
@@ -57,6 +59,8 @@ class AnnotatedPhoto:
     scores: tuple[Scores, ...] = ()
     labelled_by: str = ""
     place: str = ""
+    provenance: Mapping[str, str | int] = field(default_factory=dict)
+    item_provenance: tuple[Mapping[str, str | float], ...] = ()
 
 
 Read = Iterator[AnnotatedPhoto | Refusal]

@@ -58,9 +58,9 @@ def orientation(photo: Path | BytesIO) -> int:
     return value if value in range(1, 9) else 1
 
 
-def upright(path: Path) -> bytes:
+def upright(photo: Path | BytesIO) -> bytes:
     """The photo turned by its EXIF orientation, in its own format and without EXIF."""
-    with Image.open(path) as image:
+    with Image.open(photo) as image:
         return _saved(ImageOps.exif_transpose(image), image.format)
 
 

@@ -16,6 +16,7 @@ from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.taxonomy import Grouping, category, load_grouping
 from fashion_ops.workspace import Workspace
 
+HELD_OUT = 15  # seed of ``held_out``
 IMAGES_A_CHUNK = 128  # some 10 to 60 MB
 
 
@@ -107,6 +108,21 @@ def load_garments(
         landmarks=_stack(grouped.loc[rows.index, "landmarks"], 3 * channels).reshape(-1, channels, 3),
         soft_labels=soft,
     )
+
+
+def held_out(image_ids: np.ndarray, share: float) -> np.ndarray:
+    """Which images (N,) no landmark network learns from: bool (N,), drawn by their ids alone.
+
+    All steps draw the same ones, and an image keeps its place when others join the catalog.
+
+    Args:
+        image_ids: of the images, or of the garments on them.
+        share: of all images, 0..1.
+    """
+    ids = np.asarray(image_ids, np.int64)
+    if not share or not len(ids):
+        return np.zeros(len(ids), bool)
+    return np.random.default_rng(HELD_OUT).random(int(ids.max()) + 1)[ids] < share
 
 
 def _stack(column: pd.Series, width: int) -> np.ndarray:

@@ -273,12 +273,39 @@ def export_detector(
     typer.echo(as_text(exported, metrics))
 
 
+@export.command("landmarker")
+def export_landmarker(
+    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Default: exports/landmarker-FORMAT.")] = None,
+    model: Annotated[Path, typer.Option(help="Folder of models, or of a landmarker.")] = Path("models"),
+    category: Annotated[
+        str | None, typer.Option(help="Take the landmarker finetuned for this category.")
+    ] = None,
+) -> None:
+    """Write a landmarker for ONNX Runtime or OpenVINO in fp32, compared with torch."""
+    from fashion_ops.methods.artifact import SPEC
+    from fashion_ops.methods.top_down import export as exports
+    from fashion_ops.taxonomy import category as find_category
+
+    name = "landmarker" if category is None else f"landmarker-{find_category(category).name}"
+    folder = model
+    if not (model / SPEC).is_file():
+        folder = model / ("landmarker" if category is None else f"finetuned/{category}")
+    elif category is not None:
+        raise ValueError(f"--category {category}: {model} is one model; name the folder of all models")
+    out = out or Path("exports") / f"{name}-{form}"
+    typer.echo(exports.as_text(exports.export_landmarker(folder, out, form)))
+
+
 def describe(
     method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
     backbone: Annotated[str | None, typer.Option(help="Default: that of params.yaml.")] = None,
     grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
     category: Annotated[str | None, typer.Option(help="Category of a refiner.")] = None,
     size: Annotated[str | None, typer.Option(help="Pixels: 256, or WIDTHxHEIGHT.")] = None,
+    head: Annotated[
+        Literal["heatmap", "simcc", "rle"] | None, typer.Option(help="Head of a landmarker.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Parameters, multiply-accumulates and output channels of a network, by part."""
@@ -286,6 +313,6 @@ def describe(
 
     pixels = descriptions.parse_size(size) if size else None
     description = descriptions.describe(
-        method, params_or_defaults(), backbone, grouping, category, pixels
+        method, params_or_defaults(), backbone, grouping, category, pixels, head
     )
     typer.echo(json.dumps(description, indent=1) if as_json else descriptions.as_text(description))

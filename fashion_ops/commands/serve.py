@@ -8,6 +8,7 @@ import typer
 
 from fashion_ops.commands.models import CHAMPION
 from fashion_ops.commands.shared import between, complain
+from fashion_ops.workspace import current_workspace
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -50,8 +51,14 @@ def serve(
     seconds: Annotated[
         float, typer.Option(callback=between(0, above=True), help="That a request may take.")
     ] = 30.0,
+    ranking: Annotated[
+        Path | None,
+        typer.Option(help="File of `fashion-ops select`: photos that the page at /label offers."),
+    ] = None,
 ) -> None:
-    """Answer HTTP requests with garments (POST /v1/garments) and sizes (/v1/sizes); pages at /docs.
+    """Answer HTTP requests with garments (POST /v1/garments) and sizes (/v1/sizes).
+
+    The page at /label takes corrections, /model shows the cards, /docs the requests.
 
     The service follows the alias in the registry and switches between two requests. Where the variable
     FASHION_OPS_TOKEN is set, requests must carry it as a bearer token.
@@ -59,6 +66,8 @@ def serve(
     import uvicorn
 
     from fashion_ops.serving.app import create_app
+    from fashion_ops.serving.labelling.desk import Desk
+    from fashion_ops.serving.labelling.queue import Ranking
     from fashion_ops.serving.limits import Limits
     from fashion_ops.serving.observing import log_json
     from fashion_ops.serving.settings import TOKEN, WEBHOOK_SECRET, ServiceSettings
@@ -67,6 +76,7 @@ def serve(
     limits = Limits(body_mb=body_mb, photos=photos, megapixels=megapixels, queue=queue, seconds=seconds)
     if webhook and not os.environ.get(WEBHOOK_SECRET):
         raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
+    ranked = Ranking.read(ranking) if ranking else Ranking()
     service = ServiceSettings(
         model=model, engine=engine, state=state, threads=threads, poll=poll, limits=limits
     ).make()
@@ -75,8 +85,10 @@ def serve(
     log_json()
     if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
         complain("the registry has no webhooks; it is asked every --poll seconds")
+    ws = current_workspace()
+    desk = Desk(service, state / "labelling", ws if ws.params.is_file() else None, ranked)
     uvicorn.run(
-        create_app(service),
+        create_app(service, desk),
         host=host,
         port=port,
         log_config=None,

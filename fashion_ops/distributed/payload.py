@@ -176,7 +176,7 @@ def pack_weights(pretrained: str | None, setting: str) -> Files | None:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    from fashion_ops.methods.parts.backbones import FILES  # loads torch
+    from fashion_ops.methods.parts.published_weights import FILES  # loads torch
 
     if not pretrained or not pretrained.endswith(FILES):
         return None

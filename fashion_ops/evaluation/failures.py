@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.evaluation.oks import oks
+from fashion_ops.evaluation.overlaps import overlaps
 from fashion_ops.taxonomy import Category, category
 
 SAME_BOX, GOOD_OKS = 0.5, 0.5
@@ -52,7 +53,8 @@ def _judge(
     c: Category, box: np.ndarray, truth: np.ndarray, predictions: pd.DataFrame
 ) -> tuple[str, str, float]:
     """Kind, predicted category and OKS of a garment with landmarks (n, 3) in a box (4,)."""
-    overlap, kinds = _iou(box, predictions), predictions["category_id"].to_numpy()
+    boxes = np.array(predictions["box"].to_list(), float).reshape(-1, 4)
+    overlap, kinds = overlaps(box[None], boxes)[0], predictions["category_id"].to_numpy()
     near = overlap >= SAME_BOX
     if not near.any():
         return "missed", "", float("nan")
@@ -65,15 +67,6 @@ def _judge(
     area, points = (box[2:] - box[:2]).prod(), np.reshape(points, (-1, 3))[:, :2].astype(float)
     similarity = float(oks(points, truth.astype(float), area, c.sigmas))
     return "found" if similarity >= GOOD_OKS else "misplaced", c.name, similarity
-
-
-def _iou(box: np.ndarray, predictions: pd.DataFrame) -> np.ndarray:
-    """IoU (N,) of a box (4,) with those of N predictions."""
-    boxes = np.array(predictions["box"].to_list(), float).reshape(-1, 4)
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    inner = (high - low).clip(0).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-    return inner / np.maximum(areas - inner, 1e-9)
 
 
 def count_failures(failures: pd.DataFrame) -> Mapping[str, int]:

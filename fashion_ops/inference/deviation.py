@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.evaluation.overlaps import overlaps
 
 SHARE = 0.99  # of the landmarks, that ``pixels`` covers
 SAME_GARMENT = 0.5  # least IoU of two boxes of the same garment
@@ -111,7 +112,8 @@ def _differences(recorded: pd.DataFrame, made: pd.DataFrame) -> tuple[np.ndarray
     distances, scores = [np.zeros(0)], [np.zeros(0)]
     for key in old.keys() | new.keys():
         a, b = old.get(key, none), new.get(key, none)
-        overlap = _overlaps(a, b)
+        boxes = (np.array(t["box"].to_list(), float).reshape(-1, 4) for t in (a, b))
+        overlap = overlaps(*boxes)
         pairs = np.array(linear_sum_assignment(-overlap))
         first, second = pairs[:, overlap[pairs[0], pairs[1]] >= SAME_GARMENT]
         for i, k in zip(first, second, strict=True):
@@ -121,14 +123,3 @@ def _differences(recorded: pd.DataFrame, made: pd.DataFrame) -> tuple[np.ndarray
         scores.append(np.abs(values[0][first] - values[1][second]))
         scores += [np.delete(v, paired) for v, paired in zip(values, (first, second), strict=True)]
     return np.concatenate(distances), np.concatenate(scores)
-
-
-def _overlaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
-    """IoU (rows of a, rows of b) of the boxes; equal boxes have 1, also empty ones."""
-    one, two = (np.array(t["box"].to_list(), float).reshape(-1, 4) for t in (a, b))
-    corner = np.maximum(one[:, None, :2], two[None, :, :2])
-    inner = (np.minimum(one[:, None, 2:], two[None, :, 2:]) - corner).clip(0).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (one, two)]
-    union = areas[0][:, None] + areas[1][None] - inner
-    equal = (one[:, None] == two[None]).all(-1)
-    return np.where(equal, 1.0, inner / np.maximum(union, 1e-9))

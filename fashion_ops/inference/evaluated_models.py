@@ -6,12 +6,13 @@ import pandas as pd
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.splits import Split
+from fashion_ops.evaluation.calibration import Reliability, ScoredPoints, reliability
 from fashion_ops.evaluation.keypoint_accuracy import keypoint_accuracy
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.oks_nms import oks_nms
 from fashion_ops.evaluation.tables import Evaluation, evaluate_tables
 from fashion_ops.inference.box_sources import LoadDetectors, read_boxes
-from fashion_ops.inference.landmark_pipeline import load_pipelines
+from fashion_ops.inference.landmark_pipeline import VARIANTS, load_pipelines
 from fashion_ops.inference.predictions import Tables, detect, detect_with, landmarks_with
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import require_detector
@@ -30,12 +31,14 @@ class Predicted:
         truth_boxes: landmarks in ground-truth boxes, by variant.
         own_boxes: landmarks in ``boxes``, by variant, and of CenterNet itself (``detector``).
         hardware: that predicted.
+        held_out: landmarks in the ground-truth boxes of other garments, by variant; empty for none.
     """
 
     boxes: pd.DataFrame
     truth_boxes: Tables
     own_boxes: Tables
     hardware: set[Hardware]
+    held_out: Tables
 
 
 def predict_models(
@@ -45,6 +48,7 @@ def predict_models(
     images: pd.DataFrame,
     garments: pd.DataFrame,
     open_runner: OpenRunner,
+    held_out: pd.DataFrame | None = None,
 ) -> Predicted:
     """Predict the boxes and landmarks of a split with all models of a workspace.
 
@@ -55,6 +59,7 @@ def predict_models(
         images: rows of the catalog's images, of one split.
         garments: rows of the catalog's garments on these images.
         open_runner: makes what predicts.
+        held_out: rows of the catalog's garments that landmarks are also predicted for, in their boxes.
 
     Raises:
         FileNotFoundError: a model does not exist.
@@ -76,6 +81,8 @@ def predict_models(
     bundles += [Bundle(ws.root / folder, ("landmarker", "finetuned")) for folder in p.ensemble]
     landmarkers = open_runner(load_pipelines, bundles)
     kinds = {"truth_boxes": garments, "own_boxes": boxes}
+    if held_out is not None:
+        kinds["held_out"] = held_out
     tables = {
         kind: {variant: oks_nms(table, p.oks_nms) for variant, table in by_variant.items()}
         for kind, by_variant in landmarks_with(landmarkers, catalog, kinds, p.score).items()
@@ -85,6 +92,7 @@ def predict_models(
         tables["truth_boxes"],
         {"detector": detected["detector"], **tables["own_boxes"]},
         detectors.hardware | landmarkers.hardware,
+        tables.get("held_out", {}),
     )
 
 
@@ -96,17 +104,26 @@ class Evaluated:
         evaluation: the scores.
         tables: kind of boxes -> method -> predictions.
         accuracy: PCK, AUC and EPE by method, on ground-truth boxes.
+        reliability: of the landmarks' scores, by variant, on ground-truth boxes.
+        held_out: number of training garments that its temperatures are fitted on.
         hardware: that predicted.
     """
 
     evaluation: Evaluation
     tables: dict[str, Tables]
     accuracy: dict[str, pd.DataFrame]
+    reliability: dict[str, Reliability]
+    held_out: int
     hardware: set[Hardware]
 
 
 def evaluate_split(
-    p: Evaluate, ws: Workspace, split: Split, train: pd.DataFrame, open_runner: OpenRunner
+    p: Evaluate,
+    ws: Workspace,
+    split: Split,
+    train: pd.DataFrame,
+    open_runner: OpenRunner,
+    held_out: pd.DataFrame | None = None,
 ) -> Evaluated:
     """Predict a split with all models of a workspace, and score them.
 
@@ -116,8 +133,12 @@ def evaluate_split(
         split: of any catalog.
         train: garments that the models were trained on; the mean shape is theirs.
         open_runner: makes what predicts.
+        held_out: garments of the split's catalog that no landmark network has seen; the temperatures of
+            the scores are fitted on them.
     """
-    predicted = predict_models(p, ws, split.catalog, split.images, split.garments, open_runner)
+    predicted = predict_models(
+        p, ws, split.catalog, split.images, split.garments, open_runner, held_out
+    )
     shapes, boxes = fit_mean_shape(train), predicted.boxes
     garments = split.garments
     truth_boxes = {"mean_shape": predict_mean_shape(shapes, garments), **predicted.truth_boxes}
@@ -133,4 +154,12 @@ def evaluate_split(
     )
     accuracy = {name: keypoint_accuracy(garments, table) for name, table in truth_boxes.items()}
     tables = {"truth_boxes": truth_boxes, "own_boxes": own_boxes}
-    return Evaluated(evaluation, tables, accuracy, predicted.hardware)
+    reliabilities = {
+        variant: reliability(
+            ScoredPoints.of(garments, truth_boxes[variant]),
+            None if held_out is None else ScoredPoints.of(held_out, predicted.held_out[variant]),
+        )
+        for variant in VARIANTS
+    }
+    unseen = 0 if held_out is None else len(held_out)
+    return Evaluated(evaluation, tables, accuracy, reliabilities, unseen, predicted.hardware)

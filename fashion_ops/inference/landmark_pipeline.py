@@ -142,27 +142,25 @@ class LandmarkPipeline:
             for row, pose, deviations in zip(rows, *corrected, strict=True):
                 kept.landmarks[row], kept.deviations[row] = pose, deviations
 
-        def in_pixels(
-            model: LandmarkPredictor, poses: Sequence[np.ndarray], rows: np.ndarray
-        ) -> list[np.ndarray]:
+        def in_pixels(stds: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
             scales = inverse[rows, 0, 0]  # crops are scaled alike along both axes
-            return [model.landmark_stds(p) * s for p, s in zip(poses, scales, strict=True)]
+            return [of_garment * s for of_garment, s in zip(stds, scales, strict=True)]
 
         def in_image(poses: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
             return [to_image(pose, inverse[row]) for row, pose in zip(rows, poses, strict=True)]
 
         if "universal" in variants:
-            poses, scores = _predict_crops(self.universal, crops, category_ids, score)
+            poses, scores, stds = _predict_crops(self.universal, crops, category_ids, score)
             rows = np.arange(len(boxes))
-            stds = in_pixels(self.universal, poses, rows)
-            store("universal", rows, in_image(poses, rows), scores, self.universal, stds)
+            found = in_image(poses, rows), scores, self.universal, in_pixels(stds, rows)
+            store("universal", rows, *found)
         if {"finetuned", "refined"} & set(variants):
             for c in np.unique(category_ids):
                 rows = np.flatnonzero(category_ids == c)
                 of_category = crops[rows]
                 landmarker = self.finetuned[int(c)]
-                poses, scores = _predict_crops(landmarker, of_category, category_ids[rows], score)
-                finetuned, stds = in_image(poses, rows), in_pixels(landmarker, poses, rows)
+                poses, scores, stds = _predict_crops(landmarker, of_category, category_ids[rows], score)
+                finetuned, stds = in_image(poses, rows), in_pixels(stds, rows)
                 store("finetuned", rows, finetuned, scores, landmarker, stds)
                 if "refined" not in variants:
                     continue
@@ -186,15 +184,20 @@ def load_pipelines(folders: Sequence[Path], device: torch.device) -> list[Landma
 
 def _predict_crops(
     model: LandmarkPredictor, crops: torch.Tensor, category_ids: np.ndarray, score: str
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Predict landmarks in crop pixels, and garment scores as ``score`` says, for crops of garments."""
+) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Predict for crops of garments: landmarks, garment scores as ``score`` says, deviations.
+
+    The deviations of the landmarks are in each direction; both in crop pixels.
+    """
     if score == "own":
-        poses = scored = model.predict_crops(crops, category_ids)
+        poses = scored = model.predict_own(crops, category_ids)
     else:
-        scored = model.predict_channels(crops, category_ids)
+        scored = model.predict_channels_and_stds(crops, category_ids)
         pairs = zip(category_ids, scored, strict=True)
         poses = [model.grouping.ungroup(int(c), channels) for c, channels in pairs]
-    return poses, np.array([pose_score(pose) for pose in scored])
+    stds = [model.landmark_stds(pose) for pose in poses]
+    scores = np.array([pose_score(pose) for pose in scored])
+    return [pose[:, :3] for pose in poses], scores, stds
 
 
 def _check_matches(

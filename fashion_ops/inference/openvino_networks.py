@@ -21,7 +21,6 @@ from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax, to_pixels
 from fashion_ops.methods.parts.precision import computes_bf16
 from fashion_ops.methods.posefix.inference import Refiner
-from fashion_ops.methods.top_down.decode import activate, average_flipped, decode
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import category
 
@@ -92,7 +91,7 @@ class LandmarkerGraph(nn.Module):
         self.register_buffer("channels", torch.from_numpy(np.ascontiguousarray(channels)))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Compute the network's output (B, n, H/4, W/4) for crops uint8 (B, 3, H, W)."""
+        """Compute the head's output (B, n, ...) for crops uint8 (B, 3, H, W)."""
         return self.model(normalize(crops.float() / 255))[:, self.get_buffer("channels")]
 
 
@@ -115,27 +114,37 @@ class RefinerGraph(nn.Module):
         return self.model(normalize(crops.float() / 255), points, known)
 
 
+class _Answers(nn.Module):
+    """Gives outputs that were computed already, in their order, whatever it is called with."""
+
+    def __init__(self, *outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = iter(outputs)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return next(self.outputs)
+
+
 class OpenvinoLandmarker(LandmarkPredictor):
     """The landmarker of one category: its ``model`` gives that category's landmarks alone."""
 
     @torch.inference_mode()
-    def predict_crops(
+    def predict_own(
         self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
     ) -> list[np.ndarray]:
-        """Do what ``LandmarkPredictor.predict_crops`` does, for crops of the one category."""
+        """Do what ``LandmarkPredictor.predict_own`` does, for crops of the one category."""
         if not len(crops):
             return []
-        decoding, heatmap = self.decoding, self.spec["heatmap"]
-        if not decoding.flip_test:
-            heat = activate(self.model(crops), **heatmap)
-        else:
-            both = activate(self.model(torch.cat([crops, crops.flip(-1)])), **heatmap)
-            heat, flipped = both.chunk(2)
+        if self.decoding.flip_test:  # crops and mirror images at once
+            answers = _Answers(*self.model(torch.cat([crops, crops.flip(-1)])).chunk(2))
             mirror = torch.from_numpy(category(int(category_ids[0])).mirror())
-            heat = average_flipped(heat, flipped, mirror, shift=decoding.flip_shift)
-        return list(decode(heat, self.crop, decoding).numpy())
+        else:
+            answers, mirror = _Answers(self.model(crops)), None
+        return list(self._decode_batch(answers, crops.float(), mirror, None).numpy())
 
-    def predict_channels(self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray) -> np.ndarray:
+    def predict_channels_and_stds(
+        self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
+    ) -> np.ndarray:
         """Refuse: the channels of other categories are not in the exported network."""
         raise ValueError("score all: an exported landmarker has its category's landmarks alone")
 

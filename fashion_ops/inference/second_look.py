@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fashion_ops.evaluation.overlaps import overlaps
 from fashion_ops.methods.centernet.deploy.photo import Photo
 
 if TYPE_CHECKING:
@@ -103,13 +104,7 @@ def _distinct(garments: "Sequence[Garment]") -> "list[Garment]":
     """The garments without those that lie where a better one does, best first."""
     kept: list[Garment] = []
     for garment in sorted(garments, key=lambda garment: -garment.score):
-        if all(_overlap(garment.box, other.box) < _SAME for other in kept):
+        boxes = np.array([other.box for other in kept], float).reshape(-1, 4)
+        if (overlaps(np.array([garment.box], float), boxes) < _SAME).all():
             kept.append(garment)
     return kept
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes x1, y1, x2, y2."""
-    a, b = np.array(one), np.array(other)
-    inner = float(np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)))
-    return inner / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inner, 1e-9)

@@ -6,6 +6,7 @@ A description is a dictionary with these keys:
 
 - ``method``: ``detector | landmarker | refiner``; ``backbone``; ``size``: [width, height], pixels;
 - detector, landmarker: ``grouping``; refiner: ``category``; detector: ``neck_width``, ``head_width``;
+  landmarker: ``head``;
 - ``parameters``: all parameters, including those that only training uses;
 - ``macs``: multiply-accumulates of one image at inference, those of convolutions (plain, transposed,
   deformable) and matrix products. Biases, norms, activations, sums, pooling and the bilinear sampling
@@ -13,8 +14,9 @@ A description is a dictionary with these keys:
 - ``launches``: operations that one forward pass starts, views left out; on a GPU kernels, or more;
 - ``channels``: {output: channels}; ``output_channels``: their sum;
 - ``parts``: {part: {parameters, parameters_share, macs, macs_share}}; shares are fractions;
-- ``training_only``: {parameters, macs} of the heads of all stacks but the last, and of the head of
-  pseudo-labels; these parameters are included in ``parameters``, these MACs are not in ``macs``;
+- ``training_only``: {parameters, macs} of the heads of all stacks but the last, of the head of
+  pseudo-labels, and of the flow of an RLE head's loss, whose MACs are not counted; these parameters
+  are included in ``parameters``, these MACs are not in ``macs``;
 - detector: ``unused_in_reference``: {parameters, macs} of two 1x1 projections of DLA-34 whose output
   the published network does not use; timm left them out;
 - detector: ``reference``: {parameters, macs, operations} of the network as published, with the unused
@@ -31,7 +33,7 @@ from fashion_ops.methods.alignment import describe as alignment
 from fashion_ops.methods.centernet.backbones.dla import Deformable, DLAUp, Unused, unused_projections
 from fashion_ops.methods.centernet.model import CenterNet, head_channels
 from fashion_ops.methods.costs import costs, published_operations
-from fashion_ops.methods.parts.backbones import LANDMARKERS, RESNETS
+from fashion_ops.methods.parts.backbones import RESNETS, is_landmarker, known_landmarkers
 from fashion_ops.methods.posefix.model import LandmarkerPoseFix, PoseFix
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.params import Params
@@ -50,6 +52,7 @@ def describe(
     grouping: str | None = None,
     category: str | None = None,
     size: Size | None = None,
+    head: str | None = None,
 ) -> Description:
     """Describe the network that ``params`` would train, with the given changes.
 
@@ -62,10 +65,13 @@ def describe(
         grouping: ``none | agg81 | semantic62``; not for a refiner.
         category: of a refiner; None is the category with the most landmarks.
         size: (width, height), pixels.
+        head: of a landmarker, ``heatmap | simcc | rle``.
 
     Raises:
         ValueError: unknown names, options that the method does not have, or a size that does not fit.
     """
+    if method != "landmarker" and head:
+        raise ValueError(f"a {method} has no choice of heads; leave out head {head!r}")
     if method in alignment.METHODS:
         if grouping or category or (size and size[0] != size[1]):
             raise ValueError(f"{method} takes a backbone and the side of a square; leave out the rest")
@@ -95,7 +101,7 @@ def describe(
     if method == "landmarker":
         name = backbone or landmarker.backbone
         clusters = params.pseudo_label.clusters if landmarker.pseudo_label_weight else 0
-        return describe_landmarker(name, groups, size, clusters)
+        return describe_landmarker(name, groups, size, clusters, head or landmarker.head)
     backbone = backbone or params.refine.backbone
     if backbone == "landmarker":
         backbone = landmarker.backbone
@@ -161,33 +167,42 @@ def describe_detector(
     return description
 
 
-def describe_landmarker(backbone: str, grouping: str, size: Size, clusters: int = 0) -> Description:
+def describe_landmarker(
+    backbone: str, grouping: str, size: Size, clusters: int = 0, head: str = "heatmap"
+) -> Description:
     """Describe a top-down landmarker.
 
     The last module of an HRNet is fused into the highest resolution only, as published. timm's HRNet
     has three more fusions there, whose output is not used; they are neither run nor counted.
 
     Args:
-        backbone: one of ``parts.backbones.LANDMARKERS``.
+        backbone: see ``parts.backbones.landmarker_backbone``.
         grouping: ``none | agg81 | semantic62``, or a category's name for the landmarks of that alone.
         size: crop (width, height), pixels.
         clusters: number of pseudo-labels of a category, or 0 for no label head.
+        head: ``heatmap | simcc | rle``.
 
     Raises:
-        ValueError: unknown backbone or grouping, or a size that is no multiple of 32.
+        ValueError: unknown backbone, grouping or head, or a size that is no multiple of 32.
     """
     _check(*size, 32)
     groups = load_grouping(grouping).num_groups
     with torch.device("meta"):
-        model = Landmarker(backbone, groups, clusters).eval()
+        model = Landmarker(backbone, groups, clusters, head=head, crop=size).eval()
         crops = torch.empty(1, 3, size[1], size[0])
     training = (lambda: model.with_labels(crops)) if clusters else (lambda: model(crops))
+    channels = {
+        "heatmap": {"heatmaps": groups},
+        "simcc": {"x": groups, "y": groups},
+        "rle": {"mean": 2 * groups, "std": 2 * groups},
+    }
     return {
         "method": "landmarker",
         "backbone": backbone,
+        "head": head,
         "grouping": grouping,
         "size": list(size),
-        **_outputs({"heatmaps": groups}),
+        **_outputs(channels[head]),
         **costs(model, lambda: model(crops), training),
     }
 
@@ -196,21 +211,24 @@ def describe_refiner(backbone: str, category: str, size: Size) -> Description:
     """Describe the PoseFix of one category.
 
     Args:
-        backbone: a ResNet makes the published network; an HRNet is that of the landmarker from which
-            the refiner starts.
+        backbone: a ResNet makes the published network; an HRNet or a ViT is that of the landmarker from
+            which the refiner starts.
         category: name of the category whose landmarks it refines.
         size: crop (width, height), pixels.
 
     Raises:
         ValueError: unknown backbone or category, or a size that is no multiple of 32.
     """
-    if backbone not in LANDMARKERS:
-        raise ValueError(f"refine.backbone: unknown {backbone!r}; known: {list(LANDMARKERS)}")
+    if not is_landmarker(backbone):
+        raise ValueError(f"refine.backbone: unknown {backbone!r}; known: {known_landmarkers()}")
     _check(*size, 32)
     n = find_category(category).num_landmarks
-    network = PoseFix if backbone in RESNETS else LandmarkerPoseFix
     with torch.device("meta"):
-        model = network(backbone, n, 1.0).eval()
+        model: torch.nn.Module
+        if backbone in RESNETS:
+            model = PoseFix(backbone, n, 1.0).eval()
+        else:
+            model = LandmarkerPoseFix(backbone, n, 1.0, size).eval()
         inputs = torch.empty(1, 3, size[1], size[0]), torch.empty(1, n, 2), torch.empty(1, n).bool()
     return {
         "method": "refiner",
@@ -241,8 +259,9 @@ def as_text(description: Description) -> str:
         return alignment.as_text(d)
     width, height = d["size"]
     landmarks = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
+    kind = f"{d['method']} ({d['head']})" if "head" in d else d["method"]
     lines = [
-        f"{d['method']}: {d['backbone']}, {landmarks}, {width}x{height} pixels",
+        f"{kind}: {d['backbone']}, {landmarks}, {width}x{height} pixels",
         f"{d['parameters']:,} parameters, {d['macs'] / 1e9:.4f} G multiply-accumulates an image "
         "(convolutions and matrix products)",
         f"{d['output_channels']} output channels: "

@@ -27,6 +27,10 @@ class TrainLandmarker(TrainingConfig):
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
+    head: Literal["heatmap", "simcc", "rle"] = Field(
+        default="heatmap",
+        description="heatmap_sigma, loss, decode, smooth and flip_shift are of heatmaps only",
+    )
     crop: Crop = (96, 128)
     padding: float = Field(default=1.25, ge=1)
     heatmap_sigma: float = Field(default=1.5, gt=0, description="heatmap cells")
@@ -65,6 +69,13 @@ class TrainLandmarker(TrainingConfig):
         default=0.1, ge=0, description="alpha of DFA eq. 4; 0 leaves out the head of pseudo-labels"
     )
     pseudo_label_decay: tuple[float, float] = (0.33, 0.67)
+    held_out: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the training images that no landmark network learns from, finetuned and "
+        "refined ones included: evaluate fits the temperature of their scores on them; 0 fits none",
+    )
 
     @model_validator(mode="after")
     def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
+from fashion_ops.evaluation.calibration import Bin
+
 _LABEL, _WIDTH, _ROW = 170, 860, 30
 
 
@@ -51,6 +53,40 @@ def curve(values: Sequence[float]) -> Markup:
     x, y = points[-1]
     parts = [f'<polyline points="{path}"/>', f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/>']
     return _svg(width, height, "curve", f"from {values[0]:.3g} to {values[-1]:.3g}", parts)
+
+
+def reliability_plot(before: Sequence[Bin], after: Sequence[Bin]) -> Markup:
+    """Draw the share of near landmarks over their score, 0 to 1, and the line where they agree.
+
+    Args:
+        before: bins of the scores as predicted, in the first colour of the page.
+        after: bins of the scores with a temperature, in the fourth; may be empty.
+    """
+    side, edge = 260, 34
+    span = side - edge - 12
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return edge + x * span, 12 + (1 - y) * span
+
+    parts = []
+    for tick in (0.0, 0.5, 1.0):
+        (x, bottom), (left, y) = place(tick, 0), place(0, tick)
+        right, top = place(1, 1)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 16:.1f}">{tick:g}</text>')
+        parts.append(f'<text class="tick" x="{left - 14:.1f}" y="{y + 4:.1f}">{tick:g}</text>')
+    (x1, y1), (x2, y2) = place(0, 0), place(1, 1)
+    parts.append(f'<line class="even" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"/>')
+    for color, bins in ((0, before), (3, after)):
+        most = max((b.count for b in bins), default=1)
+        for b in bins:
+            x, y = place(b.predicted, b.measured)
+            title = f"score {b.predicted:.2f}: {b.measured:.1%} of {b.count:,} landmarks are near"
+            radius = 2.5 + 5 * (b.count / most) ** 0.5
+            dot = f'class="m{color}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"'
+            parts.append(f"<circle {dot}><title>{title}</title></circle>")
+    return _svg(side, side, "plot", "share of near landmarks over their score", parts)
 
 
 def _x(value: float) -> float:

@@ -17,11 +17,12 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fashion_ops.evaluation.calibration import Reliability
 from fashion_ops.evaluation.failures import GOOD_OKS, KINDS, SAME_BOX
 from fashion_ops.evaluation.keypoint_accuracy import COLUMNS, MEAN, PUBLISHED
 from fashion_ops.evaluation.tables import METHOD_STATS, Evaluation
 from fashion_ops.reports.also import AlsoEvaluated, failure_rows
-from fashion_ops.reports.charts import curve, dot_plot
+from fashion_ops.reports.charts import curve, dot_plot, reliability_plot
 from fashion_ops.reports.gallery import MIN_SCORE
 from fashion_ops.taxonomy import category
 
@@ -55,6 +56,8 @@ class ReportContent:
         dataset: the evaluated data in a few words: "synthetic wardrobe, validation".
         num_images: number of evaluated images, as in the headline.
         accuracy: from ``keypoint_accuracy``, for one method.
+        reliability: from ``calibration.reliability``, by method.
+        held_out: number of training garments that its temperatures are fitted on.
         clusters: from ``clusters.errors_by_cluster``, for one method.
         tuning: result of ``tune_postprocess``.
         also: parts on further catalogs, which come first.
@@ -67,6 +70,8 @@ class ReportContent:
     num_images: int
     also: Sequence[AlsoEvaluated] = ()
     accuracy: pd.DataFrame | None = None
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    held_out: int = 0
     clusters: pd.DataFrame | None = None
     tuning: Tuning | None = None
     images: Sequence[tuple[str, np.ndarray]] = ()
@@ -111,6 +116,11 @@ def write_report(folder: Path, evaluation: Evaluation, content: ReportContent) -
                 [_words(m) for m in methods],
             ),
             accuracy=_accuracy_rows(content.accuracy),
+            reliability=[
+                (name, r, reliability_plot(r.bins, r.tempered))
+                for name, r in content.reliability.items()
+            ],
+            held_out=content.held_out,
             clusters=_cluster_rows(content.clusters),
             worst=_worst_clusters(content.clusters),
             min_garments=_MIN_GARMENTS,

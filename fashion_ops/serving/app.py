@@ -22,6 +22,8 @@ from fashion_ops import __version__
 from fashion_ops.registry.followed import is_signed
 from fashion_ops.reports.card_page import POLICY, card_page
 from fashion_ops.serving.examples import GARMENTS_DOC, SIZES_DOC
+from fashion_ops.serving.labelling.desk import Desk
+from fashion_ops.serving.labelling.routes import add_page
 from fashion_ops.serving.limits import Refusal
 from fashion_ops.serving.observing import Metrics
 from fashion_ops.serving.service import Service
@@ -33,8 +35,8 @@ _LARGEST_MESSAGE = 100_000  # bytes of a webhook
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def create_app(service: Service) -> FastAPI:
-    """Make the application of a service, which starts and stops with it."""
+def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
+    """Make the application of a service, which starts and stops with it; ``desk`` adds the page."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -121,6 +123,9 @@ def create_app(service: Service) -> FastAPI:
         page = card_page(served.name, served.version, served.engine, list(served.cards))
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
         return HTMLResponse(page, 200 if served.cards else 404, headers)
+
+    if desk is not None:
+        add_page(app, desk, protected)
 
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> JSONResponse:

@@ -109,6 +109,21 @@ async def read_photos(request: Request, limits: Limits, schema: type[R]) -> Phot
     return photos
 
 
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The whole body of a request.
+
+    Raises:
+        Refusal: it is too large, or ended early.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.body_bytes:
+        raise _too_large(limits)
+    try:
+        return b"".join([chunk async for chunk in _limited(request, limits)])
+    except ClientDisconnect as error:
+        raise Refusal(400, "disconnected", "the body ended before its end") from error
+
+
 async def _limited(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
     """The chunks of a body.
 
@@ -157,7 +172,7 @@ async def _read_form(request: Request, limits: Limits, schema: type[R]) -> Photo
     try:
         options = schema.model_validate({"photos": ["-"], **texts})
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid(error) from error
     return Photos([*data], options)
 
 
@@ -166,11 +181,11 @@ def _read_json(body: bytes, schema: type[R]) -> Photos[R]:
     try:
         parsed = schema.model_validate_json(body)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise invalid(error) from error
     return Photos([_base64(text) for text in parsed.photos], parsed)
 
 
-def _invalid(error: ValidationError) -> Refusal:
+def invalid(error: ValidationError) -> Refusal:
     """The refusal of a body that does not fit its schema: the first field that does not, and why."""
     first = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])

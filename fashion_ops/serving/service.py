@@ -98,7 +98,7 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
-        return await self._limited(lambda: self._predict(request, PhotosRequest))
+        return await self.limited(lambda: self._predict(request, PhotosRequest))
 
     async def sizes(self, request: Request) -> dict[str, Any]:
         """Answer ``POST /v1/sizes``.
@@ -106,10 +106,24 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
-        return await self._limited(lambda: self._predict(request, SizesRequest))
+        return await self.limited(lambda: self._predict(request, SizesRequest))
 
-    async def _limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-        """Do the work of a request in a place of the service and within the time limit."""
+    async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
+        """What ``garments`` answers for one photo that was read already; within ``limited``.
+
+        Raises:
+            Refusal: too many pixels are in work.
+        """
+        options = PhotosRequest(photos=["-"], min_score=min_score)
+        with self.pixels.hold(pixels_of(data)):
+            return await self._answer(Photos([data], options))
+
+    async def limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Do the work of a request in a place of the service and within the time limit.
+
+        Raises:
+            Refusal: no models are loaded, no place is free, or the time is over.
+        """
         if self.source.champion.served is None:
             raise Refusal(503, "no_model", "no version of the models is loaded yet; try again later")
         with self.places.hold(1), self.metrics.working.track_inprogress():

@@ -8,15 +8,16 @@ the whole system; ``evaluate.boxes`` names their source: CenterNet, ``train_box_
 ``evaluate.also`` names further catalogs below ``ws.also``, such as real photos, on which the same
 models are evaluated. The report begins with them; nothing is registered or promoted by their numbers.
 
-Writes ``ws.evaluation``: metrics.json, the tables as CSV, all predictions as parquet, the drawn images
-and the report, and the same of each further catalog in ``also/NAME``. With RAY_ADDRESS set, the cluster
-predicts (``distributed.block_runners``). Beside the outputs, ``ws.evaluation_hardware`` records where
-the predictions were made.
+Writes ``ws.evaluation``: metrics.json, reliability.json, the tables as CSV, all predictions as
+parquet, the drawn images and the report, and the same of each further catalog in ``also/NAME``. With
+RAY_ADDRESS set, the cluster predicts (``distributed.block_runners``). Beside the outputs,
+``ws.evaluation_hardware`` records where the predictions were made.
 """
 
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.splits import Split, read_split, read_whole
+from fashion_ops.catalog.training_data import held_out
 from fashion_ops.distributed.block_runners import block_runners
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.evaluation.clusters import errors_by_cluster
@@ -33,9 +35,11 @@ from fashion_ops.evaluation.tables import Evaluation
 from fashion_ops.inference.evaluated_models import Evaluated, evaluate_split
 from fashion_ops.inference.hardware_record import record_hardware
 from fashion_ops.inference.predictions import write_predictions
+from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.postprocess_file import read_postprocess
 from fashion_ops.methods.detection.inference import holds_detector
 from fashion_ops.methods.parts.history import read_losses
+from fashion_ops.methods.top_down.inference import METHOD as LANDMARKER
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.reports.also import AlsoEvaluated, failure_captions, worst_first
 from fashion_ops.reports.gallery import MIN_SCORE, draw_gallery, write_gallery
@@ -66,9 +70,10 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     also = {name: open_also(ws, name, p.split) for name in p.also}
     split = read_split(ws.catalog, p.split)
     train = split.catalog.garments[split.catalog.garments["split"] == "train"]
+    unseen = held_out_garments(ws, train)
 
     with block_runners(params.distributed, ws.checkpoints, "evaluate") as open_runner:
-        result = evaluate_split(p, ws, split, train, open_runner)
+        result = evaluate_split(p, ws, split, train, open_runner, unseen)
         # Boxes from a file are of the images of ``ws.catalog``.
         own = p if p.boxes in (DETECTOR, BOX_DETECTOR) else p.model_copy(update={"boxes": DETECTOR})
         others = {n: evaluate_split(own, ws, one, train, open_runner) for n, one in also.items()}
@@ -93,6 +98,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
                     for name in p.also
                 ],
                 accuracy=result.accuracy["refined"],
+                reliability=result.reliability,
+                held_out=result.held_out,
                 clusters=clusters,
                 tuning=tuning_result(ws),
                 images=gallery,
@@ -110,6 +117,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         "categories without garments to evaluate": float(len(result.evaluation.without_ground_truth)),
         **also_metrics(others),
     }
+
+
+def held_out_garments(ws: Workspace, train: pd.DataFrame) -> pd.DataFrame | None:
+    """The training garments that no landmark network has learned from; None without any."""
+    share = read_spec(ws.landmarker, LANDMARKER)["training"].get("held_out", 0.0)
+    unseen = train[held_out(train["image_id"].to_numpy(), share)]
+    return None if unseen.empty else unseen
 
 
 def open_also(ws: Workspace, name: str, split: str) -> Split:
@@ -141,13 +155,17 @@ def also_metrics(others: Mapping[str, Evaluated]) -> dict[str, float]:
 
 
 def write_results(folder: Path, result: Evaluated) -> None:
-    """Write metrics.json, the tables as CSV and all predictions into an existing folder."""
+    """Write both JSON files, the tables as CSV and all predictions into an existing folder."""
     metrics = json.dumps(metrics_json(result.evaluation), indent=2)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
     result.evaluation.methods.to_csv(folder / "methods.csv", float_format="%.6f")
     result.evaluation.per_category.to_csv(folder / "per_category.csv", float_format="%.6f")
     accuracy = pd.concat(result.accuracy, names=["method"])
     accuracy.to_csv(folder / "accuracy.csv", float_format="%.6f")
+    by_variant = {variant: asdict(each) for variant, each in result.reliability.items()}
+    found = {**by_variant, "held_out": result.held_out}
+    text = json.dumps(found, indent=1, allow_nan=False)
+    (folder / "reliability.json").write_text(text + "\n", encoding="utf-8")
     write_predictions(folder / "predictions", result.tables)
 
 

@@ -16,6 +16,7 @@ import torch
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
+    held_out,
     load_garments,
     open_images,
     used_grouping,
@@ -64,6 +65,7 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
     """
     check_trained_as(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
     _, garments = load_garments(ws, "train", only=category)
+    garments = garments.take(~held_out(garments.image_id, params.train_landmarker.held_out))
     catalog = Catalog(ws.catalog.resolve())
     validation = validation_set(catalog, category, params.seed)
     return FinetuneJob(

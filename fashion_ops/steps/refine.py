@@ -18,6 +18,7 @@ from torch import nn
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
+    held_out,
     load_garments,
     open_images,
     used_grouping,
@@ -70,7 +71,9 @@ def prepare(params: Params, ws: Workspace, category: str) -> RefineJob:
     """
     _, garments = load_garments(ws, "train", only=category)
     grouping, folder = used_grouping(ws), ws.finetuned(category)
-    model_grouping = read_spec(folder, METHOD)["grouping"]
+    spec = read_spec(folder, METHOD)
+    garments = garments.take(~held_out(garments.image_id, spec["training"].get("held_out", 0.0)))
+    model_grouping = spec["grouping"]
     if model_grouping == category:
         garments = garments.with_channels(grouping.channels(find_category(category).id))
     elif model_grouping != grouping.name:

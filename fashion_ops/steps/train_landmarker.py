@@ -16,6 +16,7 @@ from fashion_ops.catalog.training_data import (
     ImageChunks,
     TrainingGarments,
     checkpoint_path,
+    held_out,
     load_garments,
     open_images,
     used_grouping,
@@ -68,6 +69,7 @@ def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
     """
     config = params.train_landmarker
     _, garments = load_garments(ws, "train", soft_labels=True)
+    garments = garments.take(~held_out(garments.image_id, config.held_out))
     return LandmarkerJob(
         config=config,
         weights=pack_weights(config.pretrained, "train_landmarker.pretrained"),
@@ -108,7 +110,7 @@ def work(
         folder.mkdir()
         pretrained = unpack_weights(job.weights, Path(scratch, "weights")) or config.pretrained
         torch.manual_seed(job.seed)
-        model = Landmarker(config.backbone, channels, clusters, pretrained)
+        model = Landmarker(config.backbone, channels, clusters, pretrained, config.head, config.crop)
         history = train_landmarker(
             config,
             model,

@@ -8,6 +8,8 @@ before it (``dfa_stage.inherit``) shares the epochs of the run with that stage: 
 of a chain take a third each, and the last one the rest; a stage 1 that nothing continues takes all. So
 a row of stage 3 can be better than one of stage 1 for its stages, not for its length. DeepPose's chain
 is divided likewise, and so is IDPR's, whose routed networks continue the one with pseudo-labels.
+Table ``stages`` follows one chain instead, as the step ``dfa_stage`` trains it: there each stage takes
+all epochs.
 """
 
 import hashlib
@@ -98,6 +100,7 @@ class Runs:
         seed: of initial weights, augmentation and clustering.
         device: where trained rows predict.
         training: how networks are trained.
+        shared: whether the stages of a row share the epochs of the run, see the module.
     """
 
     folder: Path
@@ -106,6 +109,7 @@ class Runs:
     seed: int
     device: torch.device
     training: TrainerOptions
+    shared: bool = True
 
     @cached_property
     def kind(self) -> str:
@@ -126,7 +130,7 @@ class Runs:
     def epochs(self, stage: int, link: bool = False) -> int:
         """Epochs of one network of a stage, see the module; another stage continues a ``link``."""
         total = self.params.epochs
-        if not self.params.inherit:
+        if not self.shared or not self.params.inherit:
             return total
         part = max(1, total // STAGES)
         return part if link else max(1, total - (stage - 1) * part)
@@ -231,8 +235,13 @@ def tree_links(kind: str) -> list[tuple[np.ndarray, tuple[tuple[int, int], ...]]
     return out
 
 
-def open_runs(config: TableConfig, source: str) -> list[Runs]:
+def open_runs(config: TableConfig, source: str, shared: bool = True) -> list[Runs]:
     """The runs on the catalog of a source, one for each seed.
+
+    Args:
+        config: options of the table.
+        source: of the catalog.
+        shared: whether the stages of a row share the epochs of the run.
 
     Raises:
         FileNotFoundError: the catalog does not exist yet.
@@ -250,14 +259,16 @@ def open_runs(config: TableConfig, source: str) -> list[Runs]:
     where = config.ws.checkpoints / "dfa" / digest.hexdigest()[:16]
     where.mkdir(parents=True, exist_ok=True)
     seeds = config.seeds or (config.params.seed,)
-    return [Runs(where, params, catalog, seed, config.device, config.training) for seed in seeds]
+    options = (config.device, config.training, shared)
+    return [Runs(where, params, catalog, seed, *options) for seed in seeds]
 
 
 def describe(runs: list[Runs], data_name: str) -> str:
     """The evaluation set and the networks, in words."""
     p, first = runs[0].params, runs[0]
     seeds = f"mean of {len(runs)} seeds" if len(runs) > 1 else "one seed"
-    length = "for all stages of a row together" if p.inherit else "for each network"
+    shares = first.shared and p.inherit
+    length = "for all stages of a row together" if shares else "for each network"
     return (
         f"{data_name}, {len(first.test)} test garments, trained on {len(first.train)}; {p.backbone} "
         f"{p.input_size}x{p.input_size}, {p.optimizer}, {p.epochs} epochs {length}, {seeds}"

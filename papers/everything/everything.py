@@ -65,6 +65,7 @@ def run(config: TableConfig) -> Table:
             "over the baseline's; prediction measured in turn on the same garments.",
             f"`{ALL}`: 81 channels, flip in training and at test, rotation, pseudo-labels, DARK, own "
             "scores, finetuned + PoseFix, shape prior.",
+            "`ViT backbone`: ViTPose's simple head on `vit_w192_small`, at a learning rate of its own.",
             *_of_papers(chosen),
         ),
     )

@@ -84,6 +84,9 @@ TECHNIQUES: dict[str, Technique] = {
     "shape prior": Technique(OURS, prior=True),
     "rotation": Technique(OURS, training={"rotation": 15.0}),
     "squared error": Technique(OURS, training={"loss": "mse"}),
+    "SimCC head": Technique(OURS, training={"head": "simcc"}),
+    "RLE head": Technique(OURS, training={"head": "rle"}),
+    "ViT backbone": Technique(OURS, training={"backbone": "vit_w192_small", "lr": 0.001}),
     ALL: Technique(
         AGG,
         grouping="agg81",

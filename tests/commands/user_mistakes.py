@@ -83,6 +83,23 @@ USAGE = [
         "https://a/v1/champion",
         "set FASHION_OPS_WEBHOOK_SECRET",
     ),
+    Mistake(
+        "no folder to select from", "select none", "none: no such folder", "name a folder of photos"
+    ),
+    Mistake(
+        "no photos to select from",
+        "select d",
+        "d: holds no photos",
+        "name a folder of .jpg or .png files",
+        folder("d"),
+    ),
+    Mistake(
+        "a ranking of something else",
+        "serve --model m --ranking a.csv",
+        "a.csv: no column photo",
+        "name a file of fashion-ops select",
+        both(folder("m"), put("a.csv", "name,score\n")),
+    ),
     Mistake("no models to serve", "serve --model none", "none", "name one, or models:/"),
     Mistake("unknown paper", "sheet --out a.pdf --paper A3", "'A3'", "'Letter'"),
     Mistake(
@@ -312,6 +329,7 @@ INPUTS = [
     Mistake("no GLE model", "gle predict --model nowhere", "nowhere: no model here", "name a folder"),
     Mistake("paper without catalog", "papers gle", "catalog/fld", INGEST_FLD),
     Mistake("no catalog for everything", "papers everything", "data/catalog", "fashion-ops ingest"),
+    Mistake("no catalog for heads", "papers heads", "data/catalog: no catalog", "fashion-ops ingest"),
     Mistake("no PCLoss data", "papers pcloss", "catalog/fld", INGEST_FLD),
     Mistake("no attributes", "papers attributes", "no catalog here", INGEST_FLD),
     Mistake("no pairs", "papers retrieval", "no catalog here", INGEST_FLD),
@@ -375,6 +393,9 @@ MODELS = [
         photo,
     ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
+    Mistake("no landmarker", "export landmarker --model no", "no/landmarker", "name a folder"),
+    Mistake("a head of a detector", "describe detector --head rle", "a detector", "leave out head"),
+    Mistake("a ViT without patches of 16", "describe landmarker --backbone vit_x", "'vit_x'", "known:"),
     Mistake(
         "a damaged export",
         "predict a.png --out o --model e --runtime onnx",

@@ -4,7 +4,6 @@ Nothing is downloaded: the browser is the system's. Runs are waited for through 
 an empty page, because a page that is watched costs more than the run it shows.
 """
 
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,14 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from browser import FLAGS, find_browser
 from clone import Clone
 from playwright.sync_api import Error, Page, TimeoutError, sync_playwright
 
 PATIENCE = 1500.0  # seconds that a busy machine may take for anything
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
-    *("--disable-component-update", "--no-first-run"),
-]
 BOX = "[class*=AssetNode_minimalAssetNodeBox]"  # of an asset, small
 GROUP = "[class*=CollapsedGroupNode_collapsedGroupNodeBox]"
 COLOURS = f"""() => Object.fromEntries([...document.querySelectorAll("{BOX}")].map(box =>
@@ -30,12 +26,6 @@ ALL_GREEN = f"""() => {{ const found = Object.values(({COLOURS})());
 ENDED = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
 BACKFILL = "{partitionBackfillsOrError(limit: 1) {... on PartitionBackfills {results {status}}}}"
 RUN = "{runsOrError(limit: 1) {... on Runs {results {runId status}}}}"
-
-
-def find_browser() -> str | None:
-    """The system's Chromium or Chrome; None where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 class Pages:

@@ -9,7 +9,8 @@ import sqlite3
 from dataclasses import dataclass
 
 import pytest
-from dagster_pages import dagster_dev, find_browser
+from browser import find_browser
+from dagster_pages import dagster_dev
 
 from fashion_ops.steps import STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES, category

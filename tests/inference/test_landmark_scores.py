@@ -109,9 +109,9 @@ def test_all_channels_give_another_score_than_the_own_ones(ws):
         rows["category_id"].to_numpy(np.int64),
     )
     model = pipeline.universal
-    peaks = model.predict_channels(_crops(model, *garments), garments[3])
+    peaks = model.predict_channels_and_stds(_crops(model, *garments), garments[3])
     peaks[..., 2] = np.linspace(0.1, 0.9, 81)
-    pipeline.universal.predict_channels = lambda *_: peaks  # type: ignore[method-assign]
+    pipeline.universal.predict_channels_and_stds = lambda *_: peaks  # type: ignore[method-assign]
     of_category = pipeline.predict(*garments, ("universal",), "own")["universal"]
     every = pipeline.predict(*garments, ("universal",), "all")["universal"]
     assert every.scores == pytest.approx(np.full(4, pose_score(peaks[0])))

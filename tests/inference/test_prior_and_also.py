@@ -13,9 +13,9 @@ from untrained_models import make_catalog, make_models, tiny_params
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.splits import read_whole
-from fashion_ops.catalog.training_data import load_garments, used_grouping
+from fashion_ops.catalog.training_data import held_out, load_garments, used_grouping
 from fashion_ops.inference.bulk.results import PhotoResult, part_bytes
-from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
+from fashion_ops.inference.landmark_pipeline import VARIANTS, LandmarkPipeline
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.methods.detection.sources import ScoredBox
@@ -104,7 +104,8 @@ def test_evaluate_judges_further_catalogs_and_reports_them_first(ws, priors):
     """A copy of the main catalog has the main numbers; models with priors write deviations."""
     shutil.copytree(ws.catalog, ws.also / "shop")
     spec = json.loads((ws.landmarker / "model.json").read_text())
-    (ws.landmarker / "model.json").write_text(json.dumps(spec | {"decode_prior": True}))
+    spec = spec | {"decode_prior": True, "training": spec["training"] | {"held_out": 0.5}}
+    (ws.landmarker / "model.json").write_text(json.dumps(spec))
     save_priors(ws.landmarker, priors)
     params = tiny_params(ws, evaluate={"also": ["shop"]})
     returned = evaluate.run(params, ws)
@@ -121,6 +122,16 @@ def test_evaluate_judges_further_catalogs_and_reports_them_first(ws, priors):
     report = (ws.evaluation / "report.html").read_text()
     places = [report.index(f"<h1>{title}</h1>") for title in ("On shop", "Garment landmarks")]
     assert places == sorted(places) and report.index("Failures on shop") < places[1]
+    main, other = (
+        json.loads((folder / "reliability.json").read_text()) for folder in (ws.evaluation, shop)
+    )
+    garments = Catalog(ws.catalog).garments
+    train = garments.loc[garments["split"] == "train", "image_id"].to_numpy()
+    assert 0 < main["held_out"] == held_out(train, 0.5).sum() < len(train) and other["held_out"] == 0
+    for variant in VARIANTS:
+        assert main[variant]["bins"] == other[variant]["bins"]
+        assert main[variant]["temperature"] > 0 and other[variant]["temperature"] is None
+    assert "Reliability of the scores" in report and f"fits {main['held_out']:,} training" in report
     with pytest.raises(FileNotFoundError, match=r"also names 'nowhere', but there is no catalog here"):
         evaluate.run(tiny_params(ws, evaluate={"also": ["nowhere"]}), ws)
 

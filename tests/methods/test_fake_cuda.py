@@ -94,12 +94,12 @@ def detector(warp=None, jitter=0.4):
     return CenterNetModule(net, ONCE, settings, torch.from_numpy(GROUPING.mirror()), 0), batch
 
 
-def landmarker(loss="cross_entropy", mask=False):
+def landmarker(loss="cross_entropy", mask=False, head="heatmap", backbone="hrnet_w8_tiny"):
     torch.manual_seed(0)
-    config = TrainLandmarker(backbone="hrnet_w8_tiny", precision="fp32")
-    decoding = DecodeConfig(channel_mask=mask)
+    config = TrainLandmarker(backbone=backbone, precision="fp32")
+    decoding = DecodeConfig(channel_mask=mask, head=head)
     settings = LandmarkerSettings((64, 64), 1.5, loss, WARP, decoding, CONSTRAINT, 0.1)
-    model = Landmarker(config.backbone, 81, 4)
+    model = Landmarker(config.backbone, 81, 4, head=head, crop=(64, 64))
     module = LandmarkerModule(model, config.backbone, config, settings, GROUPING, 0)
     width, height = region_size((64, 64))
     batch = {
@@ -176,6 +176,9 @@ LOSSES = {
     "detector, flips only": lambda: detector(Warp(flip=0.5), 0.0),
     "landmarker": landmarker,
     "landmarker, squared error, masked": lambda: landmarker("mse", True),
+    "landmarker, simcc": lambda: landmarker(head="simcc", backbone="vit_w32_tiny"),
+    "landmarker, rle": lambda: landmarker(head="rle"),
+    "landmarker, dinov3": lambda: landmarker(backbone="vit_tiny_patch16_dinov3_qkvb"),
     "refiner": refiner,
     "refiner, published": lambda: refiner("resnet50"),
     "gle": gle,
@@ -335,14 +338,19 @@ def test_a_box_detector_finds_the_same_boxes_on_the_gpu(kind):
     assert all(found)
 
 
-@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
-def test_a_landmarker_reads_the_gpu_once_a_batch(loss, monkeypatch):
+@pytest.mark.parametrize(
+    ("loss", "head"),
+    [("mse", "heatmap"), ("cross_entropy", "heatmap"), ("mse", "simcc"), ("mse", "rle")],
+)
+def test_a_landmarker_reads_the_gpu_once_a_batch(loss, head, monkeypatch):
     import fashion_ops.methods.top_down.inference as inference
 
     monkeypatch.setattr(inference, "BATCH", 4)
     torch.manual_seed(0)
-    model, crops = Landmarker("hrnet_w8_tiny", 81).eval(), pixels(9, 3, 64, 64)
+    model = Landmarker("hrnet_w8_tiny", 81, head=head, crop=(64, 64)).eval()
+    crops = pixels(9, 3, 64, 64)
     spec = {
+        "head": head,
         "grouping": "agg81",
         "crop": [64, 64],
         "precision": "fp32",

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.describe import describe_landmarker
-from fashion_ops.methods.parts import backbones
+from fashion_ops.methods.parts import backbones, published_weights
 from fashion_ops.methods.parts.backbones import HRNet, landmarker_backbone
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.inference import METHOD, build
@@ -72,7 +72,7 @@ def test_offline_weights_are_named(monkeypatch):
     def no_network(*_, **__):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(backbones.timm, "create_model", no_network)
+    monkeypatch.setattr(published_weights.timm, "create_model", no_network)
     for name in ("hrnet_w18", "resnet50"):
         with pytest.raises(OSError, match=rf"'{name}\.in1k' can't be loaded .*no route to host.* null"):
             landmarker_backbone(name, "in1k")

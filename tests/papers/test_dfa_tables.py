@@ -1,5 +1,6 @@
 """DFA's tables and figures, from predictions that are known: truth, moved by so much."""
 
+import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from fashion_ops.taxonomy.alignment import point_set
 from fashion_ops.workspace import Workspace
 from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.config import TableConfig
-from papers.dfa import figure5, figure6, paper, runs, table2, table3, table4
+from papers.dfa import figure5, figure6, paper, runs, stages, table2, table3, table4
 from papers.dfa.runs import DIRECT, ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
 from papers.write import write_table
 
@@ -37,7 +38,8 @@ class Known(Runs):
         return self.test.shapes.positions + np.array([SHIFTS.get(name, 0.3), 0.0])
 
     def row(self, name, link=False):
-        return None, {"test": SimpleNamespace(branch=np.array([0, 1, 1, 1, 0]))}
+        found = np.eye(3)[np.zeros(self.test.rows.visibility.shape, int)]  # all are called visible
+        return None, {"test": SimpleNamespace(branch=np.array([0, 1, 1, 1, 0]), visibility=found)}
 
 
 def split_of(points, box):
@@ -52,6 +54,8 @@ def split_of(points, box):
         xy=xy,
         visibility=visibility,
         clothes_type=np.array([1, 2, 3, 3, 3]),
+        state=2 - visibility,
+        present=np.ones((5, n), bool),
         subset=lambda name: np.arange(5) < 3,
     )
     shapes = Shapes(frame_of("letterbox", boxes).apply(xy), visibility, np.ones((5, n), bool))
@@ -62,16 +66,18 @@ def split_of(points, box):
 def config(monkeypatch, tmp_path):
     """A config whose runs are known."""
 
-    def opened(config, source):
+    def opened(config, source, shared=True):
         known = Known(tmp_path, DfaStage(), SimpleNamespace(folder=tmp_path), 0, CPU, TrainerOptions())
         points = point_set("lsp14" if source == "lsp" else "fld8")
         known.__dict__ |= {
             "test": split_of(points, (0, 0, 50, 100)),
             "train": split_of(points, (0, 0, 50, 100)),
         }
-        return [known, known]
+        other = copy.copy(known)
+        other.seed = 1
+        return [known, other]
 
-    for module in (table2, table3, table4, figure5, figure6):
+    for module in (table2, table3, table4, stages, figure5, figure6):
         monkeypatch.setattr(module, "open_runs", opened)
         monkeypatch.setattr(module, "identify", lambda catalog: ("known images", False))
     return TableConfig(Params(), Workspace(tmp_path), seeds=(0, 1))
@@ -118,6 +124,19 @@ def test_table_3_and_figures_evaluate_subsets_and_types(config, tmp_path):
         assert (tmp_path / f"{made.name}.png").stat().st_size > 5_000
 
 
+def test_stages_count_the_seeds_in_which_each_is_better(config, monkeypatch):
+    table = stages.run(config)
+    assert table.rows["mean"].tolist() == pytest.approx(
+        [SHIFTS[row] for row in (MEAN, MEAN_OF_TYPE, STAGE_1, STAGE_2, STAGE_3)]
+    )
+    assert "in 2 of 2 seeds" in table.notes[0]
+    visible = table.rows.loc["stage 3"]
+    assert visible["visibility accuracy"] == visible["always visible"] < 1
+    assert table.rows.loc[MEAN, "visibility accuracy":].isna().all()
+    monkeypatch.setitem(SHIFTS, STAGE_3, SHIFTS[STAGE_2])
+    assert "in 0 of 2 seeds" in stages.run(config).notes[0]
+
+
 def test_table_4_names_its_convention(config):
     table = table4.run(config)
     assert list(table.rows.index) == list(table4.METHODS)
@@ -154,6 +173,8 @@ def test_all_rows_have_equal_steps(inherit, tmp_path, monkeypatch):
         chain = made.chain(name, epochs)
         assert len(chain) == ROWS[name].stage
         assert sum(chain) == 9 if inherit else chain == [9] * len(chain), name
+    alone = replace(made, shared=False)  # table ``stages``
+    assert [alone.epochs(stage, link) for stage in (1, 2, 3) for link in (False, True)] == [9] * 6
 
 
 def test_deeppose_and_idpr_have_as_many(tmp_path, monkeypatch):

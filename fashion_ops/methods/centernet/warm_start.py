@@ -15,7 +15,7 @@ from fashion_ops.errors.reading import read_weights
 from fashion_ops.methods.artifact import WEIGHTS, read_spec
 from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.published_weights import read_published
-from fashion_ops.methods.parts.backbones import FILES
+from fashion_ops.methods.parts.published_weights import FILES
 
 
 @dataclass(frozen=True)

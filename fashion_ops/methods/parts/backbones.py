@@ -3,20 +3,21 @@
 - ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one
   module a stage, two blocks a branch).
 - ``SimpleBaseline``: a ResNet and three transposed convolutions.
+- ``ViT``: see ``parts.vit``.
 - Pretrained weights are given by timm's name of the weights, which needs network access; those of an
-  HRNet also by a file of published pose weights.
+  HRNet also by a file of published pose weights, those of a ViT by a file of them.
 """
 
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
 
-from fashion_ops.errors.reading import read_weights, readable
+from fashion_ops.methods.parts.heatmaps import Crop
+from fashion_ops.methods.parts.published_weights import file_of, load_timm, load_whole, read_file
+from fashion_ops.methods.parts.vit import PUBLISHED, SMALL_VITS, ViT, is_vit
 
 SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w16_small": {"width": 16, "blocks": 2, "stem": 32},
@@ -24,7 +25,6 @@ SMALL_HRNETS: dict[str, dict[str, int]] = {
 }
 RESNETS = ("resnet50", "resnet101", "resnet152")
 LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS)
-FILES = (".pth", ".safetensors")
 
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
@@ -95,6 +95,8 @@ class HRNet(nn.Module):
         OSError: the pretrained weights can't be loaded (no network, no such name, no such file).
     """
 
+    stem_stride = 4  # pixels a cell of the stem's map
+
     def __init__(
         self,
         name: str,
@@ -104,7 +106,7 @@ class HRNet(nn.Module):
         setting: str = "pretrained",
     ) -> None:
         super().__init__()
-        file = pretrained if pretrained and pretrained.endswith(FILES) else None
+        file = file_of(pretrained)
         if name in SMALL_HRNETS:
             if pretrained:
                 raise ValueError(f"{name} has no pretrained weights; set {setting} to null")
@@ -123,7 +125,7 @@ class HRNet(nn.Module):
             assert isinstance(last, HighResolutionModule)
             self.net.stage4[-1] = _TopFusion(last)
         if file:
-            _load_pose_weights(self.net, Path(file), setting)
+            load_whole(self.net, read_file(file, setting), file, setting)  # its head is left out
         self.stem_channels = self.net.conv2.out_channels
         with torch.no_grad():
             self.eval()
@@ -143,36 +145,6 @@ class HRNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Compute from images (B, 3, H, W) the maps at strides 4, 8, 16 and 32."""
         return self.stages(self.stem(x))
-
-
-def _load_pose_weights(net: nn.Module, path: Path, setting: str) -> None:
-    """Load the weights of a published pose network into ``net``, an HRNet; its head is ignored.
-
-    Args:
-        net: timm's network.
-        path: ``.safetensors`` or ``.pth`` file.
-        setting: name of the parameter that gives the path, for error messages.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a tensor of this network is missing in it, or has another shape.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{setting}: {path} is no file; copy the published pose weights there")
-    if path.suffix == ".safetensors":
-        weights = read_weights(path)
-    else:
-        with readable(path, "weights (torch)"):
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    for name, tensor in net.state_dict().items():
-        loaded = weights.get(name)
-        if loaded is None or loaded.shape != tensor.shape:
-            actual = "missing" if loaded is None else f"of shape {list(loaded.shape)}"
-            raise ValueError(
-                f"{setting}: {path}: {name} is {actual}, must be of shape {list(tensor.shape)}; "
-                "are these the weights of another network?"
-            )
-    net.load_state_dict({name: weights[name] for name in net.state_dict()})
 
 
 class Deconvolutions(nn.Module):
@@ -204,6 +176,7 @@ class SimpleBaseline(nn.Module):
     """
 
     stem_channels = 64
+    stem_stride = 4  # pixels a cell of the stem's map
 
     def __init__(self, name: str, pretrained: str | None = None, setting: str = "pretrained") -> None:
         super().__init__()
@@ -227,47 +200,41 @@ class SimpleBaseline(nn.Module):
         return self.stages(self.stem(x))
 
 
-def landmarker_backbone(name: str, pretrained: str | None = None) -> HRNet | SimpleBaseline:
-    """Make the backbone of a top-down landmarker; the head reads its first map, at stride 4.
+Backbone = HRNet | SimpleBaseline | ViT
+
+
+def is_landmarker(name: str) -> bool:
+    """Whether a name is that of a landmarker's backbone."""
+    return name in LANDMARKERS or is_vit(name)
+
+
+def landmarker_backbone(name: str, pretrained: str | None = None, crop: Crop | None = None) -> Backbone:
+    """Make the backbone of a top-down landmarker.
+
+    The head reads its first map, at stride 4, or at stride 16 from a ViT.
 
     Args:
-        name: one of ``LANDMARKERS``.
-        pretrained: name of timm weights, for an HRNet also a file of pose weights; None starts
+        name: one of ``LANDMARKERS``, or a ViT's.
+        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights; None starts
             from scratch.
+        crop: (width, height) in pixels, which a ViT is made for.
 
     Raises:
-        ValueError: unknown name, or weights of another network.
+        ValueError: unknown name, weights of another network, or a ViT without the size of the crop.
         OSError: the pretrained weights can't be loaded.
     """
     setting = "train_landmarker.pretrained"
     if name in RESNETS:
         return SimpleBaseline(name, pretrained, setting)
+    if is_vit(name):
+        if crop is None:
+            raise ValueError(f"{name}: a ViT is made for one size of crops, got none")
+        return ViT(name, crop, pretrained, setting)
     if name not in LANDMARKERS:
-        raise ValueError(f"train_landmarker.backbone: unknown {name!r}; known: {list(LANDMARKERS)}")
+        raise ValueError(f"train_landmarker.backbone: unknown {name!r}; known: {known_landmarkers()}")
     return HRNet(name, pretrained, top_only=True, setting=setting)
 
 
-def load_timm(
-    name: str, pretrained: str | None, setting: str = "pretrained", **options: Any
-) -> nn.Module:
-    """Make a network of timm, with its published weights or from scratch.
-
-    Args:
-        name: such as ``resnet50``.
-        pretrained: timm's name of the weights, such as ``tv_in1k``, or None to start from scratch.
-        setting: name of the parameter ``pretrained``, for the error message.
-        options: arguments of ``timm.create_model``.
-
-    Raises:
-        OSError: the pretrained weights can't be loaded (no network, no such name).
-    """
-    full = f"{name}.{pretrained}" if pretrained else name
-    try:
-        return timm.create_model(full, pretrained=bool(pretrained), **options)
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise OSError(
-            f"pretrained weights {full!r} can't be loaded ({error}); put them in the local model cache "
-            f"on a machine with network access, or set {setting} to null to train from scratch"
-        ) from error
+def known_landmarkers() -> str:
+    """The names of all landmarker backbones, for error messages."""
+    return f"{[*LANDMARKERS, *SMALL_VITS]}, or {PUBLISHED}"

@@ -7,9 +7,10 @@ The positions of n landmarks in the frame of the box, 2n numbers, follow a facto
 as in active shape models (Cootes et al., CVIU 1995) with probabilistic PCA's reading of the basis
 (Tipping and Bishop, J. R. Stat. Soc. B 1999) and a noise of its own for each number. ``shape_fit``
 estimates it from labels. A network's landmarks are observations y of it with errors of Student's t,
-whose scale comes from the height of their heatmap's peak; a landmark that disagrees with the others
-loses its weight in a few steps of EM (Lange, Little and Taylor, JASA 1989). A detector's box is itself
-an observation: shift and scale of its frame are four more unknowns.
+whose scale comes from the height of their heatmap's peak, or from the deviation that a head without
+heatmaps predicts; a landmark that disagrees with the others loses its weight in a few steps of EM
+(Lange, Little and Taylor, JASA 1989). A detector's box is itself an observation: shift and scale of its
+frame are four more unknowns.
 
 The result is the mean of the landmarks given all observations, and their standard deviations.
 """
@@ -114,6 +115,16 @@ def peak_stds(peaks: np.ndarray, sigma: float) -> np.ndarray:
     """
     heights = np.clip(peaks, *_PEAKS)
     return np.sqrt(SHARE * sigma**2 * (1 / heights - 1) + LEAST_STD**2)
+
+
+def distance_stds(stds: np.ndarray, cell: float) -> np.ndarray:
+    """Deviations in each direction, crop pixels, of landmarks whose networks predict deviations.
+
+    Args:
+        stds: of the distance to the true landmark, crop pixels.
+        cell: of a heatmap, crop pixels; no landmark counts as surer than of a heatmap.
+    """
+    return np.sqrt(np.square(stds) / 2 + (cell * LEAST_STD) ** 2)
 
 
 def posterior(

@@ -33,7 +33,8 @@ def build(spec: dict[str, Any]) -> nn.Module:
     """Build the untrained network that a ``model.json`` describes."""
     n = find_category(spec["category"]).num_landmarks
     if spec["backbone"] == "landmarker":
-        return LandmarkerPoseFix(spec["trunk"], n, spec["pose_sigma"])
+        width, height = spec["crop"]
+        return LandmarkerPoseFix(spec["trunk"], n, spec["pose_sigma"], (width, height))
     return PoseFix(spec["backbone"], n, spec["pose_sigma"])
 
 

@@ -15,14 +15,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from fashion_ops.methods.parts.backbones import (
-    Deconvolutions,
-    HRNet,
-    SimpleBaseline,
-    landmarker_backbone,
-    load_timm,
-)
-from fashion_ops.methods.parts.heatmaps import STRIDE, render_gaussians, to_cells
+from fashion_ops.methods.parts.backbones import Backbone, Deconvolutions, landmarker_backbone
+from fashion_ops.methods.parts.heatmaps import STRIDE, Crop, render_gaussians, to_cells
+from fashion_ops.methods.parts.published_weights import load_timm
+from fashion_ops.methods.top_down.heads import heatmap_head
 
 POSE_GAIN = 4.4  # published: peaks of 255 beside pixels of +-127; here pixels are divided by their std
 PRIOR_SIGMA = 1.5  # cells
@@ -114,21 +110,28 @@ class LandmarkerPoseFix(nn.Module):
         backbone: name of the landmarker's backbone.
         landmarks: their number n.
         pose_sigma: of the input-pose Gaussians, crop pixels.
+        crop: (width, height) in pixels, which a ViT is made for.
     """
 
-    def __init__(self, backbone: str, landmarks: int, pose_sigma: float) -> None:
+    def __init__(
+        self, backbone: str, landmarks: int, pose_sigma: float, crop: Crop | None = None
+    ) -> None:
         super().__init__()
         self.pose_sigma = pose_sigma
-        self.trunk = landmarker_backbone(backbone)
-        self.read_pose = nn.Conv2d(landmarks, self.trunk.stem_channels, 1, bias=False)
+        self.trunk = landmarker_backbone(backbone, crop=crop)
+        cells = self.trunk.stem_stride // STRIDE  # of the pose maps, a side of one of the stem's
+        self.read_pose = nn.Conv2d(landmarks, self.trunk.stem_channels, cells, cells, bias=False)
         nn.init.zeros_(self.read_pose.weight)
-        self.head = nn.Conv2d(self.trunk.channels[0], landmarks, 1)
+        self.head = heatmap_head(self.trunk, landmarks)
         self.trust = nn.Parameter(torch.ones(landmarks))
 
     def load_landmarker(
-        self, backbone: HRNet | SimpleBaseline, head: nn.Conv2d, channels: Tensor, gain: float
+        self, backbone: Backbone, head: nn.Module, channels: Tensor, gain: float
     ) -> None:
         """Copy the weights of a landmarker's backbone and of some output channels of its head.
+
+        Only heatmaps are evidence of the kind that is computed here. Beside another head the copy
+        begins with hardly any evidence, and its output with the input pose.
 
         Args:
             backbone: of the landmarker.
@@ -137,8 +140,13 @@ class LandmarkerPoseFix(nn.Module):
             gain: 1 where the head gives logits, ``HEATMAP_GAIN`` where it gives heatmaps.
         """
         self.trunk.load_state_dict(backbone.state_dict())
+        assert self.head.bias is not None
+        if not isinstance(head, nn.Conv2d):
+            nn.init.normal_(self.head.weight, std=0.001)
+            nn.init.zeros_(self.head.bias)
+            return
         with torch.no_grad():
-            assert head.bias is not None and self.head.bias is not None
+            assert head.bias is not None
             self.head.weight.copy_(head.weight[channels] * gain)
             self.head.bias.copy_(head.bias[channels] * gain)
 

@@ -94,7 +94,9 @@ def new_refiner(refine: Refine, landmarker: LandmarkPredictor, category: Categor
         return PoseFix(refine.backbone, category.num_landmarks, refine.pose_sigma, refine.pretrained)
     network = landmarker.model
     assert isinstance(network, Landmarker)
-    model = LandmarkerPoseFix(landmarker.spec["backbone"], category.num_landmarks, refine.pose_sigma)
+    model = LandmarkerPoseFix(
+        landmarker.spec["backbone"], category.num_landmarks, refine.pose_sigma, landmarker.crop
+    )
     channels = torch.from_numpy(landmarker.grouping.channels(category.id))
     gain = 1.0 if landmarker.spec["heatmap"]["loss"] == "cross_entropy" else HEATMAP_GAIN
     model.load_landmarker(network.trunk, network.head, channels, gain)

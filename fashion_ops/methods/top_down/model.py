@@ -1,54 +1,85 @@
-"""The landmarker: a backbone, one heatmap a landmark group, and a head for pseudo-labels."""
+"""The landmarker: a backbone, a head for the landmarks, and a head for pseudo-labels."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fashion_ops.methods.parts.backbones import landmarker_backbone
+from fashion_ops.methods.parts.flow import RealNVP
+from fashion_ops.methods.parts.heatmaps import Crop
+from fashion_ops.methods.top_down.heads import (
+    HEADS,
+    RLEHead,
+    SimCCHead,
+    heatmap_head,
+    kept_maps,
+)
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 
 class Landmarker(nn.Module):
-    """Crops (B, 3, H, W) to heatmaps (B, groups, H/4, W/4) of all landmark groups.
+    """Crops (B, 3, H, W) to the output of its head for all landmark groups, see ``heads``.
 
     Args:
-        backbone: name of an HRNet or ResNet, one of ``parts.backbones.LANDMARKERS``.
+        backbone: name of an HRNet, a ResNet or a ViT, see ``parts.backbones.landmarker_backbone``.
         groups: output channels, one a landmark group.
         clusters: pseudo-labels per category, or 0 for no label head.
-        pretrained: name of timm weights, for an HRNet also a file of pose weights, or None.
+        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights, or None.
+        head: ``heatmap | simcc | rle``.
+        crop: (W, H) in pixels, which a ViT and the head ``simcc`` are made for.
+
+    Raises:
+        ValueError: unknown backbone or head, weights of another network, or a crop that is missing.
+        OSError: the pretrained weights can't be loaded.
     """
 
     def __init__(
-        self, backbone: str, groups: int, clusters: int = 0, pretrained: str | None = None
+        self,
+        backbone: str,
+        groups: int,
+        clusters: int = 0,
+        pretrained: str | None = None,
+        head: str = "heatmap",
+        crop: Crop | None = None,
     ) -> None:
         super().__init__()
-        self.trunk = landmarker_backbone(backbone, pretrained)
-        self.head = nn.Conv2d(self.trunk.channels[0], groups, 1)
-        nn.init.normal_(self.head.weight, std=0.001)
-        assert self.head.bias is not None
-        nn.init.zeros_(self.head.bias)
+        if head not in HEADS:
+            raise ValueError(f"head {head!r}: must be {', '.join(HEADS[:-1])} or {HEADS[-1]}")
+        self.trunk = landmarker_backbone(backbone, pretrained, crop)
+        if head == "rle":
+            self.head: nn.Module = RLEHead(self.trunk, groups)
+            self.flow = RealNVP()  # of the loss; prediction does without it
+        elif head == "simcc":
+            if crop is None:
+                raise ValueError("the head simcc is made for one size of crops, got none")
+            self.head = SimCCHead(self.trunk, groups, crop)
+        else:
+            self.head = heatmap_head(self.trunk, groups)
+            nn.init.normal_(self.head.weight, std=0.001)
+            nn.init.zeros_(self.head.bias)
         self.clusters = clusters
         if clusters:
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
 
     def keep_channels(self, channels: Tensor) -> None:
         """Reduce the head, in place, to these output channels (n,), in this order."""
-        wider = self.head
-        assert wider.bias is not None
-        self.head = nn.Conv2d(wider.in_channels, len(channels), 1)
-        assert self.head.bias is not None
-        with torch.no_grad():
-            self.head.weight.copy_(wider.weight[channels])
-            self.head.bias.copy_(wider.bias[channels])
+        if isinstance(self.head, nn.Conv2d):
+            self.head = kept_maps(self.head, channels)
+        else:
+            assert isinstance(self.head, SimCCHead | RLEHead)
+            self.head.keep_channels(channels)
 
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b g h4 w4"]:
-        """Compute the head's output for normalised crops; ``decode.activate`` makes heatmaps of it."""
-        return self.head(self.trunk(x)[0])
+    def read(self, maps: list[Tensor]) -> Float[Tensor, "b g *rest"]:
+        """Compute the head's output from the maps of the backbone."""
+        return self.head(maps[0] if isinstance(self.head, nn.Conv2d) else maps)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b g *rest"]:
+        """Compute the head's output for normalised crops; ``decode`` makes landmarks of it."""
+        return self.read(self.trunk(x))
 
     def with_labels(
         self, x: Float[Tensor, "b 3 h w"]
-    ) -> tuple[Float[Tensor, "b g h4 w4"], Float[Tensor, "b 13 k"]]:
+    ) -> tuple[Float[Tensor, "b g *rest"], Float[Tensor, "b 13 k"]]:
         """Compute the output of ``forward`` and the logits of the K pseudo-labels of each category."""
         maps = self.trunk(x)
         logits = self.label_head(maps[-1].mean((2, 3)))
-        return self.head(maps[0]), logits.view(-1, NUM_CATEGORIES, self.clusters)
+        return self.read(maps), logits.view(-1, NUM_CATEGORIES, self.clusters)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.parts.backbones import load_timm
+from fashion_ops.methods.parts.published_weights import load_timm
 
 STRIDE = 8
 VGG_LAYERS = {"vgg16": 23, "vgg16_bn": 33}  # up to the ReLU after conv4_3

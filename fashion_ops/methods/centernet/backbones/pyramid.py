@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.parts.backbones import load_timm
+from fashion_ops.methods.parts.published_weights import load_timm
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:

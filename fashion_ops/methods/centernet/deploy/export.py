@@ -7,9 +7,7 @@ is known. Every export is compared with torch before it is published. ``runtimes
 """
 
 import copy
-import logging
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +36,10 @@ from fashion_ops.methods.centernet.inference import Detector, TorchNetwork
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.methods.parts.augment import normalize
+from fashion_ops.methods.parts.onnx_graph import check_parity, to_onnx
 from fashion_ops.params import PostProcess
 
-OPSET = 19  # the first with DeformConv
 TOP = 10  # garments of an image that a decoding graph returns
-TOLERANCE = 1e-4  # absolute, and relative to the value
 NOISE_IMAGES = 3  # on which the network is compared with torch
 
 
@@ -191,37 +188,12 @@ def _write_onnx(served: _ServedNetwork, graph: Graph, path: Path) -> None:
     """
     dynamic = graph.batch is None
     example = torch.zeros(2 if dynamic else 1, graph.input_size, graph.input_size, 3, dtype=torch.uint8)
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it logs about torch's internals
-    with warnings.catch_warnings(action="ignore"), torch.inference_mode():
-        program = torch.onnx.export(
-            served,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=list(graph.outputs),
-            dynamic_shapes=({0: torch.export.Dim("batch")},) if dynamic else None,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    if dynamic and not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        raise ValueError(
-            "the graph has a fixed batch size, though dynamic_batch was requested; not exported"
-        )
-    foreign = {n.op_type for n in proto.graph.node if n.domain not in ("", "ai.onnx")}
-    if foreign or proto.functions:
-        raise ValueError(f"not in the ONNX standard: {sorted(foreign)}")
+    proto = to_onnx(served, example, (INPUT, list(graph.outputs)), "centernet", dynamic=dynamic)
     if graph.format == "openvino" and any(n.op_type == "DeformConv" for n in proto.graph.node):
         raise ValueError(
             "the backbone has deformable convolutions, which OpenVINO can't read from ONNX; train the "
             "backbone mdla34, which has none, or use the format onnx"
         )
-    for holder in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
-        holder.ClearField("metadata_props")
-        holder.ClearField("doc_string")
-    proto.producer_name, proto.producer_version, proto.graph.name = "fashion-ops", "", "centernet"
-    onnx.checker.check_model(proto)
     onnx.save(proto, path)
 
 
@@ -257,13 +229,5 @@ def _differences(
 def _check_parity(
     outputs: dict[str, Tensor], expected: dict[str, Tensor], graph: Graph
 ) -> dict[str, float]:
-    """Return the differences of each output from torch, or raise if one is above ``TOLERANCE``."""
-    differences = _differences(outputs, expected)
-    for name, value in expected.items():
-        far = (outputs[name] - value).abs() > TOLERANCE * (1 + value.abs())
-        if far.any():
-            raise ValueError(
-                f"{graph.format}: output {name!r} is {differences[name]:.2g} off torch in fp32 "
-                f"({int(far.sum())} of {far.numel()} values by more than {TOLERANCE:g}); not exported"
-            )
-    return differences
+    """Return the differences of each output from torch, or raise if one is too large."""
+    return {k: check_parity(k, outputs[k], v, graph.format) for k, v in expected.items()}

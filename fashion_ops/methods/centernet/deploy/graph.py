@@ -15,6 +15,7 @@ from fashion_ops.files.outputs import FolderKind
 from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.centernet.codec import STRIDE
 from fashion_ops.methods.centernet.postprocess_file import FILE
+from fashion_ops.methods.parts.onnx_graph import Port
 from fashion_ops.params import Section
 from fashion_ops.taxonomy import CATEGORIES, NUM_CATEGORIES
 
@@ -44,14 +45,6 @@ class ExportConfig:
     precision: Precision = "fp32"
     decode: bool = False
     dynamic_batch: bool = False
-
-
-class Port(Section):
-    """An input or output of a graph; "batch" in its shape stands for any number of images."""
-
-    dtype: str
-    shape: tuple[int | str, ...]
-    meaning: str
 
 
 class Graph(Section):

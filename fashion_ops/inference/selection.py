@@ -1,0 +1,179 @@
+"""Unlabelled photos as a model sees them: how unsure it is of each garment, and the garments' shapes.
+
+A landmark's uncertainty is its standard deviation over the size of its garment, where the model gives
+deviations. Else it is that of its heatmap: the entropy of its peaks (multiple peak entropy; Liu and
+Ferrari, ICCV 2017), and how much the highest lacks to 1.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from fashion_ops.catalog.reader import Catalog
+from fashion_ops.inference.gain import NOTHING, Ranked, rank_by_gain, shape_embedding
+from fashion_ops.inference.predictor import Garment, Predictor
+from fashion_ops.methods.centernet.deploy.photo import Photo
+from fashion_ops.methods.parts.augment import normalize
+from fashion_ops.methods.parts.crops import cut_crops
+from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.top_down.decode import predict_heatmaps
+from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.taxonomy import category
+
+MOST_LABELLED = 2000
+_NEAR = 5  # cells: side of the window in which only the highest is a peak
+_LOWEST = 0.1  # of a peak, of the highest one
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model sees in a photo.
+
+    Attributes:
+        garments: best first.
+        uncertainty: of each garment, from 0; where there is none, NaN.
+        embeddings: of each garment; where there is none, ``NOTHING``.
+    """
+
+    garments: list[Garment]
+    uncertainty: list[float]
+    embeddings: list[np.ndarray]
+
+    @property
+    def lowest_score(self) -> float | None:
+        """Of a landmark; None without garments."""
+        return min((s for g in self.garments for *_, s in g.landmarks.values()), default=None)
+
+
+def peak_uncertainty(heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k"]:
+    """The entropy of each heatmap's peaks, nats, and what the highest peak lacks to 1.
+
+    Args:
+        heat: of ``predict_heatmaps``, with peaks near 1 where the network is confident.
+    """
+    heat = heat.float().clamp(0, 1)
+    highest = heat.amax((2, 3), keepdim=True)
+    is_peak = (F.max_pool2d(heat, _NEAR, 1, _NEAR // 2) == heat) & (heat >= _LOWEST * highest)
+    share = torch.where(is_peak, heat, 0.0).flatten(2)
+    share = share / share.sum(2, keepdim=True).clamp(min=1e-9)
+    entropy = -(share * share.clamp(min=1e-9).log()).sum(2)
+    return entropy + 1 - highest[..., 0, 0]
+
+
+@torch.inference_mode()
+def crop_uncertainty(
+    landmarker: LandmarkPredictor, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
+) -> Float[np.ndarray, " n"]:
+    """How unsure a landmarker with heatmaps is of garments: the mean over their landmarks.
+
+    Args:
+        landmarker: its network runs, without the flip test.
+        crops: of the garments, as ``cut_crops`` returns them.
+        category_ids: (N,) 1..13.
+    """
+    means = []
+    for crop, category_id in zip(crops, category_ids.tolist(), strict=True):
+        batch = normalize(crop[None].to(landmarker.device).float() / 255)
+        with autocast(landmarker.spec["precision"], landmarker.device):
+            heat = predict_heatmaps(landmarker.model, batch, None, **landmarker.spec["heatmap"])
+        channels = landmarker.grouping.channels(category_id)
+        means.append(float(peak_uncertainty(heat)[0, channels].mean()))
+    return np.array(means, float)
+
+
+def see(
+    predictor: Predictor, photos: Sequence[Photo], min_score: float, variant: str = "refined"
+) -> Iterator[Seen]:
+    """What a predictor sees in photos, which it is given together.
+
+    Args:
+        predictor: its landmarks give the shapes.
+        photos: decoded.
+        min_score: garments with a lower score are left out.
+        variant: of the landmarks, see ``Predictor.predict``.
+    """
+    found = predictor.predict_many(photos, min_score, variant)
+    for photo, garments in zip(photos, found, strict=True):
+        unsure = _uncertainty(predictor.pipeline.universal, photo, garments)
+        yield seen_garments(garments, unsure)
+
+
+def seen_garments(garments: list[Garment], uncertainty: Sequence[float]) -> Seen:
+    """A photo in which a model found garments, or none."""
+    if not garments:
+        return Seen([], [np.nan], [NOTHING])
+    shapes = [
+        shape_embedding(category(g.category).id, np.array(list(g.landmarks.values()))[:, :2])
+        for g in garments
+    ]
+    return Seen(garments, list(uncertainty), shapes)
+
+
+def labelled_shapes(catalog: Catalog) -> Float[np.ndarray, "m d"]:
+    """Embeddings of labelled garments of the training split, some ``MOST_LABELLED`` evenly taken."""
+    garments = catalog.garments
+    garments = garments[(garments["split"] == "train") & (garments["num_labelled"] > 0)]
+    return labelled_rows(garments.iloc[:: max(len(garments) // MOST_LABELLED, 1)])
+
+
+def labelled_rows(garments: pd.DataFrame) -> Float[np.ndarray, "m d"]:
+    """Embeddings of rows of a catalog's garments, each with a labelled landmark.
+
+    A landmark without a label counts as one in the middle of the others.
+    """
+    shapes = [np.zeros((0, len(NOTHING)))]
+    pairs = zip(garments["category_id"].tolist(), garments["landmarks"], strict=True)
+    for category_id, landmarks in pairs:
+        points = np.array(landmarks, float).reshape(-1, 3)
+        known = points[:, 2] > 0
+        points[~known, :2] = points[known, :2].mean(0)
+        shapes.append(shape_embedding(category_id, points[:, :2])[None])
+    return np.concatenate(shapes)
+
+
+def _uncertainty(landmarker: LandmarkPredictor, photo: Photo, garments: list[Garment]) -> list[float]:
+    if not garments:
+        return []
+    boxes = np.array([g.box for g in garments], np.float32)
+    if all(g.deviations for g in garments):
+        sizes = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).clip(1))
+        return [
+            float(np.mean(list(g.deviations.values()))) / size
+            for g, size in zip(garments, sizes.tolist(), strict=True)
+        ]
+    in_pixels = photo.to_pixels(boxes.reshape(-1, 2)).reshape(-1, 4)
+    zeros = np.zeros(len(boxes), np.int64)
+    matrices = landmarker.matrices(in_pixels)
+    crops = cut_crops(lambda _: photo.pixels, zeros, matrices, landmarker.crop)
+    ids = np.array([category(g.category).id for g in garments])
+    return crop_uncertainty(landmarker, crops, ids).tolist()
+
+
+def rank_seen(
+    photos: Iterable[Seen],
+    labelled: Float[np.ndarray, "m d"] | None = None,
+    count: int | None = None,
+) -> Ranked:
+    """Rank photos by what they are expected to teach, see ``rank_by_gain``.
+
+    Where the model finds no garment, it is as unsure as of the mean garment: what is there may be no
+    garment or one that it misses. As such photos look alike, few of them rank high.
+
+    Args:
+        photos: as the model sees them.
+        labelled: embeddings of garments that are labelled already.
+        count: rank so many; None for all.
+    """
+    every = list(photos)
+    owner = np.repeat(np.arange(len(every)), [len(seen.uncertainty) for seen in every])
+    unsure = np.array([u for seen in every for u in seen.uncertainty], float)
+    known = unsure[~np.isnan(unsure)]
+    unsure = np.nan_to_num(unsure, nan=float(known.mean()) if len(known) else 1.0)
+    embeddings = np.array([e for seen in every for e in seen.embeddings]).reshape(-1, len(NOTHING))
+    return rank_by_gain(owner, unsure, embeddings, labelled, count)

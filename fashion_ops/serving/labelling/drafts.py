@@ -1,0 +1,182 @@
+"""Photos in work: a folder each, with the photo and its draft, in the state folder of the service.
+
+A draft has a revision. Who writes must name the one that they saw; if somebody else was faster, nothing
+is written. Files are written whole, so a closed browser or a killed service leaves the last revision.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.serving.labelling.labels import GarmentLabel
+from fashion_ops.serving.limits import Refusal
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+_DRAFT, _PHOTO = "draft.json", "photo"
+
+
+class Draft(BaseModel):
+    """A photo and its labels so far.
+
+    Attributes:
+        photo: key of the photo, from its content.
+        name: what the person's file was called.
+        kind: suffix of the photo, such as ``.jpg``.
+        width: of the photo, pixels.
+        height: of the photo, pixels.
+        revision: number of the draft, from 0.
+        person: who wrote it last.
+        changed: when, UTC.
+        model: name and version of the model that found ``found``.
+        found: what the model found.
+        garments: the labels.
+        done: a person has said that they are right.
+        batch: name of the batch that they were saved in; it may be gone.
+        ranked: path in the ranking that the photo was opened from; never sent to a page.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    photo: str
+    name: str
+    kind: str
+    width: int
+    height: int
+    revision: int = 0
+    person: str
+    changed: str
+    model: str
+    found: list[GarmentLabel]
+    garments: list[GarmentLabel]
+    done: bool = False
+    batch: str = ""
+    ranked: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        return self.width, self.height
+
+
+def key_of(data: bytes) -> str:
+    """The key of a photo, from its content."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Drafts:
+    """The photos in work below a folder, which several processes may share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock")
+        self._listed: dict[str, tuple[tuple[int, int], Draft]] = {}  # which file, its content
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one, of all threads and processes, that writes drafts."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._threads, self._processes:
+            yield
+
+    def get(self, key: str) -> Draft:
+        """The draft of a photo.
+
+        Raises:
+            Refusal: there is no such photo.
+        """
+        try:
+            if not _KEY.fullmatch(key):
+                raise FileNotFoundError
+            return Draft.model_validate_json((self.folder / key / _DRAFT).read_bytes())
+        except (FileNotFoundError, ValidationError) as error:
+            raise Refusal(404, "no_photo", "no such photo is in work; it may be removed") from error
+
+    def photo(self, key: str) -> bytes:
+        """The bytes of a photo.
+
+        Raises:
+            Refusal: there is no such photo.
+        """
+        draft = self.get(key)
+        return (self.folder / key / f"{_PHOTO}{draft.kind}").read_bytes()
+
+    def every(self) -> list[Draft]:
+        """All drafts, in the order of their keys; a file that was listed before is not read again."""
+        listed = {}
+        for folder in sorted(self.folder.glob("[0-9a-f]*")):
+            try:
+                status = (folder / _DRAFT).stat()
+                file = (status.st_ino, status.st_mtime_ns)
+                before = self._listed.get(folder.name)
+                if before is None or before[0] != file:
+                    before = file, self.get(folder.name)
+                listed[folder.name] = before
+            except (FileNotFoundError, Refusal):  # removed meanwhile, or of another program
+                continue
+        self._listed = listed
+        return [draft for _, draft in listed.values()]
+
+    def add(self, draft: Draft, data: bytes) -> Draft:
+        """Keep a new photo; one that is in work already stays as it is."""
+        with self.alone():
+            try:
+                return self.get(draft.photo)
+            except Refusal:
+                pass
+            with publish(self.folder / draft.photo) as fresh:
+                (fresh / f"{_PHOTO}{draft.kind}").write_bytes(data)
+                (fresh / _DRAFT).write_text(draft.model_dump_json(), encoding="utf-8")
+            return draft
+
+    def write(self, draft: Draft) -> Draft:
+        """Write a draft whose ``revision`` is the one that it replaces.
+
+        Returns:
+            The draft with its new revision.
+
+        Raises:
+            Refusal: the photo has another revision, or is gone.
+        """
+        with self.alone():
+            check_revision(self.get(draft.photo), draft.revision)
+            written = draft.model_copy(update={"revision": draft.revision + 1})
+            write_whole(self.folder / draft.photo / _DRAFT, written.model_dump_json().encode("utf-8"))
+            return written
+
+    def remove(self, key: str, revision: int) -> None:
+        """Take a photo out of work.
+
+        Raises:
+            Refusal: the photo has another revision, or is gone.
+        """
+        with self.alone():
+            draft = self.get(key)
+            check_revision(draft, revision)
+            (self.folder / key / _DRAFT).unlink()
+            (self.folder / key / f"{_PHOTO}{draft.kind}").unlink(missing_ok=True)
+            (self.folder / key).rmdir()
+
+
+def check_revision(draft: Draft, revision: int) -> None:
+    """Check that somebody saw this revision of a draft.
+
+    Raises:
+        Refusal: they saw another one.
+    """
+    if draft.revision != revision:
+        when = draft.changed.replace("T", " ").replace("Z", " UTC")
+        reason = f"{draft.person} changed {draft.name} at {when}; load it again, or replace it by yours"
+        raise Refusal(409, "changed", reason)

@@ -1,0 +1,99 @@
+"""What the page offers: photos in work, the ones that teach most first, and those of a ranking.
+
+``fashion-ops select`` writes a ranking of photos that nobody has opened. Photos in work are ranked by
+the scores and shapes that the model found (``inference.selection``).
+"""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fashion_ops.inference.selection import Seen, rank_seen, seen_garments
+from fashion_ops.serving.labelling.drafts import Draft
+from fashion_ops.serving.labelling.labels import (
+    GarmentLabel,
+    lowest_score,
+    measured_garments,
+    origin_of,
+)
+from fashion_ops.serving.limits import Refusal
+
+MOST_RANKED = 100  # photos in work; the others follow by their lowest scores
+MOST_OFFERED = 50  # photos of a ranking that the page lists at once
+PHOTO_COLUMN = "photo"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Paths of photos, the one that teaches most first."""
+
+    photos: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, file: Path) -> "Ranking":
+        """Read what ``fashion-ops select`` wrote; paths are relative to the file's folder.
+
+        Raises:
+            ValueError: it is no such file.
+            OSError: it cannot be read.
+        """
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if PHOTO_COLUMN not in (rows.fieldnames or ()):
+                raise ValueError(f"{file}: no column {PHOTO_COLUMN}; name a file of fashion-ops select")
+            return cls([file.parent / row[PHOTO_COLUMN] for row in rows])
+
+    def path(self, number: int) -> Path:
+        """The photo of this number, from 0.
+
+        Raises:
+            Refusal: there is none.
+        """
+        if not 0 <= number < len(self.photos):
+            raise Refusal(404, "no_photo", "the ranking has no such photo")
+        return self.photos[number]
+
+    def offered(self, drafts: list[Draft]) -> list[dict[str, Any]]:
+        """The first photos that are not in work, as the page lists them."""
+        opened = {draft.ranked for draft in drafts}
+        left = [(n, p) for n, p in enumerate(self.photos) if str(p) not in opened]
+        return [{"number": n, "name": p.name} for n, p in left[:MOST_OFFERED]]
+
+
+def listed(drafts: list[Draft], known: set[str]) -> list[dict[str, Any]]:
+    """The photos in work as the page lists them: open ones by expected gain, then those that are done.
+
+    Args:
+        drafts: of all photos.
+        known: names of the batches that are in the inbox or accepted; their photos are left out.
+    """
+    left = [draft for draft in drafts if draft.batch not in known]
+    ready, waiting = [d for d in left if d.done], [d for d in left if not d.done]
+    order = rank_seen([_seen(draft.found) for draft in waiting], count=MOST_RANKED).order.tolist()
+    rest = [draft for n, draft in enumerate(waiting) if n not in set(order)]
+    rest.sort(key=lambda draft: lowest_score(draft.found) or 0.0)
+    return [summary(draft) for draft in (*(waiting[n] for n in order), *rest, *ready)]
+
+
+def summary(draft: Draft) -> dict[str, Any]:
+    """A photo in the list."""
+    origins = [origin_of(garment, draft.found) for garment in draft.garments]
+    return {
+        "photo": draft.photo,
+        "name": draft.name,
+        "revision": draft.revision,
+        "person": draft.person,
+        "done": draft.done,
+        "garments": len(draft.garments),
+        "corrected": any(origin != "accepted" for origin in origins),
+        "lowest": lowest_score(draft.garments),
+    }
+
+
+def _seen(found: list[GarmentLabel]) -> Seen:
+    """What the model found, by the scores of its landmarks."""
+    unsure = [1 - float(np.mean([p.score or 0.0 for p in g.landmarks])) for g in found]
+    return seen_garments(measured_garments(found), unsure)

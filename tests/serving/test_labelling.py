@@ -1,0 +1,250 @@
+"""The page's endpoints: photos in work, revisions, batches, provenance, limits and hostile requests."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import pytest
+import requests
+from labelled_photos import draw, items, turned
+from labelling_desk import Client, desk_in
+from PIL import Image
+
+from fashion_ops.catalog.sources.deepfashion2 import entries
+from fashion_ops.serving.limits import Limits
+from fashion_ops.taxonomy import CATEGORIES
+
+DRAWN = draw(6)
+PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)
+
+
+@pytest.fixture
+def page(tmp_path):
+    with desk_in(tmp_path, DRAWN) as page:
+        yield page
+
+
+def batch_labels(ws, name):
+    files = sorted((ws.inbox / name / "train" / "annos").iterdir())
+    return [json.loads(file.read_bytes()) for file in files]
+
+
+def test_a_dropped_photo_is_in_work_with_what_the_champion_finds_and_nobody_opens_it_twice(page):
+    draft = page.ada.drop(PHOTO, "../../etc/shirt one.jpg").json()
+    assert draft["name"] == "shirt-one.jpg" and (draft["width"], draft["height"]) == (256, 256)
+    assert draft["model"] == "test version 7" and draft["revision"] == 0
+    planted = items(LABELS)
+    assert [g["category"] for g in draft["garments"]] == [
+        CATEGORIES[item["category_id"] - 1].name for item in planted
+    ]
+    x, _, v = planted[0]["landmarks"][:3]
+    assert not v or draft["garments"][0]["landmarks"][0]["x"] == pytest.approx(x + 4, abs=0.01)
+    page.ada.change(draft, [])
+    again = page.ben.drop(PHOTO, "other.jpg").json()
+    assert (again["photo"], again["revision"], again["garments"]) == (draft["photo"], 1, [])
+    assert [p["photo"] for p in page.ben.listing()["photos"]] == [draft["photo"]]
+
+
+def test_a_saved_batch_holds_the_corrected_labels_and_where_they_come_from(page):
+    draft, other = page.ada.drop(PHOTO).json(), page.ben.drop(DRAWN[0][0], "b.png").json()
+    first, second = draft["garments"][:2]
+    point = next(p for p in first["landmarks"] if p["v"])
+    point |= {"x": 30.25, "y": 41.5, "v": 1, "score": None}
+    added = {**second, "score": None, "found": None}
+    changed = page.ada.change(draft, [first, second, added], done=True).json()
+    accepted = page.ben.change(other, other["garments"], done=True).json()
+    saved = page.ada.save(draft | changed, other | accepted).json()
+    assert saved["photos"] == 2 and saved["garments"] == 3 + len(other["garments"])
+    assert not (page.ws.inbox / f"{saved['batch']}.ready").exists()
+    assert page.ada.listing() == {"photos": [], "offered": [], "batches": [saved["batch"]]}
+    by_person = {label["labelled_by"]: label for label in batch_labels(page.ws, saved["batch"])}
+    mine, yours = by_person["Ada"], by_person["Ben"]
+    assert (mine["labelled"], yours["labelled"]) == ("corrected", "accepted")
+    assert mine["model"] == yours["model"] == "test version 7" and mine["labelled_at"].endswith("Z")
+    assert [mine[f"item{n}"]["labelled"] for n in (1, 2, 3)] == ["corrected", "accepted", "added"]
+    assert [30.25, 41.5, 1] in [mine["item1"]["landmarks"][n : n + 3] for n in range(0, 99, 3)]
+    (entry, _) = entries(page.ws.inbox / saved["batch"])
+    assert (page.ws.inbox / saved["batch"] / entry.image).read_bytes() in (PHOTO, DRAWN[0][0])
+    assert page.ben.ask("POST", f"/batches/{saved['batch']}/ready").status_code == 200
+    assert (page.ws.inbox / f"{saved['batch']}.ready").read_bytes() == b""
+    assert page.ada.listing()["batches"] == []
+
+
+def test_of_two_people_who_saw_the_same_revision_one_is_told_what_happened(page):
+    draft = page.ada.drop(PHOTO).json()
+    with ThreadPoolExecutor(8) as pool:
+        people = [Client(page.url, f"P{n}") for n in range(8)]
+        answers = list(pool.map(lambda p: p.change(draft, draft["garments"][:1]), people))
+    assert sorted(a.status_code for a in answers) == [200] + [409] * 7
+    late = page.ben.change(draft, []).json()["error"]
+    assert late["code"] == "changed" and " changed shirt.jpg at 20" in late["reason"]
+    assert page.ben.save(draft).json()["error"]["code"] == "changed"
+    removed = page.ben.ask("DELETE", f"/photos/{draft['photo']}", params={"revision": 0})
+    assert removed.status_code == 409 and not list(page.ws.inbox.iterdir())
+    assert len(page.ada.listing()["photos"]) == 1
+
+
+def test_a_saved_photo_is_closed_until_its_batch_is_gone(page):
+    draft = page.ada.drop(PHOTO).json()
+    saved = page.ada.save(draft, ready=True).json()["batch"]
+    assert (page.ws.inbox / f"{saved}.ready").exists()
+    for answer in (page.ben.save(draft | {"revision": 1}), page.ben.drop(PHOTO)):
+        assert answer.status_code == 409 and saved in answer.json()["error"]["reason"]
+    assert page.ben.change(draft | {"revision": 1}, []).json()["error"]["code"] == "saved"
+    page.ws.batches.mkdir()
+    (page.ws.inbox / saved).rename(page.ws.batches / f"0003-{saved}")
+    assert page.ben.drop(PHOTO).status_code == 409
+    (page.ws.batches / f"0003-{saved}").rename(page.ws.root / "refused")
+    assert page.ben.drop(PHOTO).status_code == 201
+    assert page.ben.listing()["photos"][0]["done"]
+
+
+def test_a_batch_that_cannot_be_written_leaves_nothing_and_keeps_the_labels(page, monkeypatch):
+    draft = page.ada.drop(PHOTO).json()
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("fashion_ops.annotation.batch.annotation", full)
+    answer = page.ada.save(draft)
+    assert answer.status_code == 503 and "secret" not in answer.text
+    assert not list(page.ws.inbox.iterdir())
+    monkeypatch.undo()
+    assert page.ada.save(draft | {"revision": 1}).status_code == 201
+
+
+def test_labels_that_ingest_would_refuse_are_not_done(page):
+    draft = page.ada.drop(PHOTO).json()
+    garment = draft["garments"][0] | {"box": [9, 9, 5, 5]}
+    answer = page.ada.change(draft, [garment], done=True)
+    assert answer.status_code == 422
+    assert "shirt.jpg, garment 1: " in answer.json()["error"]["reason"]
+    assert page.ada.change(draft, [garment]).status_code == 200  # a draft may be unfinished
+    for broken in (
+        {"category": "hat"},
+        {"landmarks": garment["landmarks"][1:]},
+        {"box": [0, 0, 1e9, 1]},
+        {"landmarks": [{"x": 1e9, "y": 0, "v": 2}]},
+        {"path": "x"},
+    ):
+        answer = page.ada.change(draft, [garment | broken])
+        assert answer.status_code == 400 and answer.json()["error"]["reason"]
+
+
+def test_a_photo_that_exif_turns_is_kept_and_saved_upright(page):
+    draft = page.ada.drop(turned(PHOTO, 6)).json()
+    image = page.ada.ask("GET", f"/photos/{draft['photo']}/image").content
+    with Image.open(BytesIO(image)) as shown, Image.open(BytesIO(PHOTO)) as stored:
+        assert shown.getexif().get(0x0112, 1) == 1
+        left_column = stored.convert("RGB").getpixel((10, 200))
+        distance = zip(left_column, shown.convert("RGB").getpixel((255 - 200, 10)), strict=True)
+        assert max(abs(a - b) for a, b in distance) < 25
+    buffer = BytesIO()
+    with Image.open(BytesIO(PHOTO)) as stored:
+        stored.save(buffer, "TIFF")
+    tiff = page.ada.drop(buffer.getvalue(), "a.tiff").json()
+    assert tiff["name"] == "a.png"
+    shown = page.ada.ask("GET", f"/photos/{tiff['photo']}/image", params={"small": True})
+    assert shown.headers["content-type"] == "image/jpeg"
+
+
+def test_the_limits_and_the_token_of_the_service_hold_here_too(tmp_path):
+    limits = Limits(body_mb=0.05, megapixels=0.07)
+    with desk_in(tmp_path, DRAWN, limits=limits, token="secret") as page:
+        assert page.ada.drop(PHOTO).status_code == 401
+        assert requests.get(f"{page.url}/label", timeout=9).status_code == 200  # holds nothing
+        ada = Client(page.url, "Ada", Authorization="Bearer secret")
+        assert ada.drop(PHOTO).status_code == 201
+        assert ada.drop(b"x" * 60_000).json()["error"]["code"] == "body_too_large"
+        assert ada.ask("POST", "/photos", data=iter([b"x" * 30_000] * 3)).status_code == 413
+        buffer = BytesIO()
+        Image.new("L", (400, 400)).save(buffer, "PNG")
+        assert ada.drop(buffer.getvalue()).json()["error"]["code"] == "photo_too_large"
+        page.desk.service.places.used = limits.queue
+        assert ada.ask("GET", "/photos").status_code == 429
+
+
+def test_photos_in_work_are_limited_and_saved_ones_do_not_count(page, monkeypatch):
+    monkeypatch.setattr("fashion_ops.serving.labelling.desk.MOST_PHOTOS", 1)
+    draft = page.ada.drop(PHOTO).json()
+    assert page.ben.drop(PHOTO).status_code == 201  # the same
+    refused = page.ada.drop(DRAWN[0][0])
+    assert refused.status_code == 409 and refused.json()["error"]["code"] == "too_many_photos"
+    assert page.ada.save(draft).status_code == 201
+    assert page.ada.drop(DRAWN[0][0]).status_code == 201
+
+
+HOSTILE = {
+    "no photo": ("POST", "/photos", b"no photo", 422),
+    "a photo cut off": ("POST", "/photos", PHOTO[:-900], 422),
+    "a path for a photo": ("GET", "/photos/..%2f..%2fetc%2fpasswd", b"", 404),
+    "a key of nobody": ("GET", f"/photos/{'0' * 32}", b"", 404),
+    "a path for a batch": ("POST", "/batches/..%2f..%2fdata/ready", b"", 404),
+    "a batch of another": ("POST", "/batches/monday/ready", b"", 404),
+    "no JSON": ("POST", "/batches", b"{", 400),
+    "JSON that nests deeply": ("POST", "/batches", b"[" * 5000, 400),
+    "a ranking of nobody": ("POST", "/ranked/7", b"", 404),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_request_gets_a_reason_and_nothing_of_the_inside(page, name):
+    method, path, body, status = HOSTILE[name]
+    (page.ws.inbox / "monday").mkdir()
+    answer = page.ada.ask(method, path, data=body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text and str(page.ws.root) not in answer.text
+    assert not (page.ws.inbox / "monday.ready").exists()
+
+
+def test_a_request_without_a_person_changes_nothing(page):
+    for method, path in (("POST", "/photos"), ("GET", "/photos"), ("POST", "/batches")):
+        answer = requests.request(method, f"{page.url}/v1/labels{path}", data=PHOTO, timeout=9)
+        assert answer.status_code == 400 and answer.json()["error"]["code"] == "person"
+    assert page.ada.listing()["photos"] == []
+
+
+def test_the_page_loads_nothing_from_elsewhere(page):
+    answer = requests.get(f"{page.url}/label", timeout=9)
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
+    for name in ("main.js", "label.css"):
+        assert requests.get(f"{page.url}/label/{name}", timeout=9).status_code == 200
+    for name in ("__init__.py", "..%2froutes.py", "main.js.map"):
+        assert requests.get(f"{page.url}/label/{name}", timeout=9).status_code == 404
+
+
+def test_a_ranking_offers_its_photos_until_they_are_opened(tmp_path):
+    files = [tmp_path / f"{n}.jpg" for n in range(3)]
+    for file, (data, _) in zip(files[:2], DRAWN, strict=False):
+        file.write_bytes(data)
+    with desk_in(tmp_path, DRAWN, ranking=files) as page:
+        assert [o["name"] for o in page.ada.listing()["offered"]] == ["0.jpg", "1.jpg", "2.jpg"]
+        opened = page.ada.ask("POST", "/ranked/1")
+        assert opened.status_code == 201 and str(tmp_path) not in opened.text
+        listing = page.ben.listing()
+        assert [o["number"] for o in listing["offered"]] == [0, 2]
+        assert [p["name"] for p in listing["photos"]] == ["1.jpg"]
+        gone = page.ada.ask("POST", "/ranked/2")
+        assert gone.status_code == 404 and str(tmp_path) not in gone.text
+
+
+def test_sizes_follow_the_labels_of_the_page(page):
+    draft = page.ada.drop(PHOTO).json()
+    path = f"/photos/{draft['photo']}/sizes"
+    garment = draft["garments"][0]
+    before = page.ada.ask("POST", path, json={"garments": [garment]}).json()
+    wide = {**garment, "landmarks": [p | {"x": 2 * p["x"]} for p in garment["landmarks"]]}
+    after = page.ada.ask("POST", path, json={"garments": [wide]}).json()
+    assert before["unit"] == after["unit"] == "px"
+    sizes = [answer["garments"][0]["sizes"] for answer in (before, after)]
+    assert any(b["value"] > a["value"] for a, b in zip(*(s.values() for s in sizes), strict=True))
+
+
+def test_without_a_workspace_labels_are_kept_and_nothing_is_saved(tmp_path):
+    with desk_in(tmp_path, DRAWN, workspace=False) as page:
+        draft = page.ada.drop(PHOTO).json()
+        assert not page.ada.ask("GET", "/setup").json()["saves"]
+        refused = page.ada.save(draft)
+        assert refused.status_code == 409 and "workspace" in refused.json()["error"]["reason"]
