@@ -161,11 +161,11 @@ def _measure_photo(
     """
     from fashion_ops.inference.measuring import measure_photo
     from fashion_ops.inference.predictor import load_photo
-    from fashion_ops.inference.second_look import find_twice
+    from fashion_ops.inference.second_look import find_twice, first_look
 
     photo = load_photo(path)
     least = predictor.min_score if min_score is None else min_score
-    garments = find_twice(predictor.predict_many, [photo], least)[0]
+    garments = find_twice(predictor.predict_many, [photo], least, first_look(predictor))[0]
     try:
         measured = measure_photo(photo, garments, scaling)
     except ValueError as error:

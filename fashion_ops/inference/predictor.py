@@ -180,6 +180,27 @@ class Predictor:
             garments[number].append(Garment.of(d, pose, photo, spread))
         return garments
 
+    def detect_many(
+        self, photos: Sequence[np.ndarray | Photo], min_score: float | None = None
+    ) -> list[list[Garment]]:
+        """Find the garments of several photos as ``predict_many`` does, but not their landmarks.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), or decoded photos.
+            min_score: garments with a lower score are left out; None takes the predictor's.
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        garments: list[list[Garment]] = [[] for _ in photos]
+        least = self.min_score if min_score is None else min_score
+        for number, d in detect_garments(self.detector, photos, least)[1]:
+            box = d.box if isinstance(photo := photos[number], np.ndarray) else photo.inside(d.box)
+            x1, y1, x2, y2 = box.tolist()
+            kind = category(d.category_id).name
+            garments[number].append(Garment(kind, float(d.score), (x1, y1, x2, y2), {}))
+        return garments
+
     def decode(self, data: bytes, name: str) -> Photo:
         """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""
         return decode_reduced(data, name)
