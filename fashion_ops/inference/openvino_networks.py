@@ -77,7 +77,7 @@ def _keep(request: Any, out: list[np.ndarray]) -> None:
         array[...] = request.get_output_tensor(n).data[0]
 
 
-class LandmarkerGraph(nn.Module):
+class TracedLandmarker(nn.Module):
     """What is exported of a landmarker: crops uint8 to the output channels of one category.
 
     Args:
@@ -95,7 +95,7 @@ class LandmarkerGraph(nn.Module):
         return self.model(normalize(crops.float() / 255))[:, self.get_buffer("channels")]
 
 
-class RefinerGraph(nn.Module):
+class TracedRefiner(nn.Module):
     """What is exported of a refiner: crops uint8 and an input pose to logits.
 
     Args:

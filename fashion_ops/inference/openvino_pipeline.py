@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from fashion_ops.files.publishing import publish
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.openvino_networks import (
-    LandmarkerGraph,
     OpenvinoDetector,
     OpenvinoLandmarker,
     OpenvinoMaps,
     OpenvinoModule,
     OpenvinoRefiner,
-    RefinerGraph,
+    TracedLandmarker,
+    TracedRefiner,
 )
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.artifact import read_spec
@@ -101,7 +101,7 @@ def write_landmarker(landmarker: LandmarkPredictor, kind: Category, path: Path) 
     Raises:
         ValueError: in OpenVINO it does not equal the one in torch.
     """
-    graph = LandmarkerGraph(landmarker.model, landmarker.grouping.channels(kind.id))
+    graph = TracedLandmarker(landmarker.model, landmarker.grouping.channels(kind.id))
     _write(graph, [_crop(landmarker)], path)
 
 
@@ -111,7 +111,7 @@ def write_refiner(refiner: Refiner, path: Path) -> None:
     Raises:
         ValueError: in OpenVINO it does not equal the one in torch.
     """
-    graph = RefinerGraph(refiner.model, refiner.spec.get("takes_pose", True))
+    graph = TracedRefiner(refiner.model, refiner.spec.get("takes_pose", True))
     places = torch.rand(refiner.category.num_landmarks, 2, generator=torch.Generator().manual_seed(0))
     _write(graph, [_crop(refiner), (places * torch.tensor(refiner.crop))[None]], path)
 
