@@ -1,7 +1,7 @@
 """Unlabelled photos as a model sees them: how unsure it is of each garment, and the garments' shapes.
 
 A landmark's uncertainty is its standard deviation over the size of its garment, where the model gives
-deviations. Else it is that of its heatmap: the entropy of its peaks (multiple peak entropy; Liu and
+deviations or has no heatmaps. Else it is that of its heatmap: the entropy of its peaks (multiple peak entropy; Liu and
 Ferrari, ICCV 2017), and how much the highest lacks to 1.
 """
 
@@ -70,13 +70,20 @@ def peak_uncertainty(heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k"]:
 def crop_uncertainty(
     landmarker: LandmarkPredictor, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
 ) -> Float[np.ndarray, " n"]:
-    """How unsure a landmarker with heatmaps is of garments: the mean over their landmarks.
+    """How unsure a landmarker is of garments: the mean over their landmarks.
+
+    That of a head without heatmaps is the deviation of the landmarks over the size of the crop.
 
     Args:
-        landmarker: its network runs, without the flip test.
+        landmarker: its network runs; that of heatmaps without the flip test.
         crops: of the garments, as ``cut_crops`` returns them.
         category_ids: (N,) 1..13.
     """
+    if landmarker.decoding.head != "heatmap":
+        channels = landmarker.predict_channels_and_stds(crops, category_ids)
+        poses = map(landmarker.grouping.ungroup, category_ids.tolist(), channels)
+        side = float(np.sqrt(np.prod(landmarker.crop)))
+        return np.array([landmarker.landmark_stds(pose).mean() / side for pose in poses], float)
     means = []
     for crop, category_id in zip(crops, category_ids.tolist(), strict=True):
         batch = normalize(crop[None].to(landmarker.device).float() / 255)
