@@ -177,7 +177,9 @@ def _garment(
     code = type_of_category(detection.category_id)
     names = points_of_type(code).point_names
     x1, y1, x2, y2 = box.tolist()
-    visibility = dict(zip(names, prediction.states, strict=True)) if prediction.states else None
+    visibility: dict[str, str] | None = None
+    if prediction.states:
+        visibility = dict(zip(names, prediction.states, strict=True))
     return Garment(
         category(detection.category_id).name,
         float(detection.score),

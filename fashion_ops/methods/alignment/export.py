@@ -73,6 +73,7 @@ class CascadeNetwork(nn.Module):
             out = [self._run(net, pixels, positions, labels) for net in nets]
             router, easy = self.routers[number], None
             if router is not None:
+                assert labels is not None
                 easy = ((labels @ self.get_buffer(f"errors{number}")) < router[1])[:, None]
             positions = _join([o.positions for o in out], easy)
             visibility = _join([o.visibility for o in out], easy).softmax(-1)
