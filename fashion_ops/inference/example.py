@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fashion_ops.inference.predictor import Predictor
+from fashion_ops.inference.alignment_predictor import AnyPredictor
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 
@@ -27,12 +27,12 @@ class Example:
     garments: list[list[dict[str, Any]]]
 
     @classmethod
-    def of(cls, predictor: Predictor) -> "Example":
+    def of(cls, predictor: AnyPredictor) -> "Example":
         """Predict the drawn photos."""
         photos = [encode(shot, _SIZE)[0] for shot in plan(0, "validation", _PICTURES, 0.35)]
         return cls(photos, [_predict(predictor, photo) for photo in photos])
 
-    def check(self, predictor: Predictor) -> None:
+    def check(self, predictor: AnyPredictor) -> None:
         """Check that a predictor finds the same garments, within rounding of its number format.
 
         Raises:
@@ -50,7 +50,7 @@ class Example:
                     )
 
 
-def _predict(predictor: Predictor, photo: bytes) -> list[dict[str, Any]]:
+def _predict(predictor: AnyPredictor, photo: bytes) -> list[dict[str, Any]]:
     """The garments of an encoded photo."""
     return [g.to_json() for g in predictor.predict(predictor.decode(photo, "example photo"), MIN_SCORE)]
 

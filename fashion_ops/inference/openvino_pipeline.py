@@ -8,6 +8,7 @@ stay in torch: their graphs have no fixed input.
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def load_pipeline(predictor: Predictor, folder: Path, threads: int = 0) -> Predi
         landmarker, refiner = pipeline.finetuned[c.id], pipeline.refined[c.id]
         finetuned[c.id] = OpenvinoLandmarker(**{**vars(landmarker), **network(f"finetuned-{c.name}")})
         refined[c.id] = OpenvinoRefiner(**{**vars(refiner), **network(f"refined-{c.name}")})
-    return Predictor(detector, LandmarkPipeline(pipeline.universal, finetuned, refined))
+    networks = LandmarkPipeline(pipeline.universal, finetuned, refined)
+    return replace(predictor, detector=detector, pipeline=networks)
 
 
 def write_landmarker(landmarker: LandmarkPredictor, kind: Category, path: Path) -> None:

@@ -22,9 +22,14 @@ from filelock import FileLock
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.inference.alignment_predictor import (
+    AlignmentPredictor,
+    AnyPredictor,
+    load_bundle,
+)
+from fashion_ops.inference.alignment_runtimes import load_networks
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_pipeline import LAYOUT, load_pipeline
-from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
 from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
@@ -43,7 +48,7 @@ class Served:
 
     name: str
     version: int
-    predictor: Predictor
+    predictor: AnyPredictor
     engine: Engine
     cards: tuple[str, ...] = ()  # Markdown: model card, data card
 
@@ -69,7 +74,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads a bundle for one engine.
+    """Loads a bundle, of landmarkers or of an alignment model, for one engine.
 
     Attributes:
         engine: ``openvino`` for CPUs, or ``torch``.
@@ -81,7 +86,7 @@ class Loader:
     device: str = "auto"
     threads: int = 0
 
-    def load(self, bundle: Path, networks: Path) -> Predictor:
+    def load(self, bundle: Path, networks: Path) -> AnyPredictor:
         """Load a bundle and check it on the example.
 
         Args:
@@ -93,13 +98,16 @@ class Loader:
             OSError: a file is missing.
         """
         device = select_device("cpu" if self.engine == "openvino" else self.device)
-        predictor = Predictor.load(bundle, device)
+        predictor = load_bundle(bundle, device)
         example = Example.of(predictor)
         if self.engine == "openvino":
             with _alone(networks):
                 if not networks.is_dir():
                     export_apart(bundle, networks)
-            predictor = load_pipeline(predictor, networks, self.threads)
+            if isinstance(predictor, AlignmentPredictor):
+                predictor = load_networks(predictor, networks, self.threads)
+            else:
+                predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
 

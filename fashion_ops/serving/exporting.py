@@ -14,7 +14,7 @@ _NICE = 10
 
 
 def export_apart(bundle: Path, networks: Path) -> None:
-    """Write the exported networks of a bundle, see ``export_pipeline``.
+    """Write the exported networks of a bundle, see ``export_pipeline`` and ``export_networks``.
 
     Args:
         bundle: folder of the models.
@@ -41,11 +41,16 @@ def _export(bundle: Path, networks: Path, answer: Connection) -> None:
     """Export, and send why it failed; an empty line if it did not."""
     try:
         os.nice(_NICE)
+        from fashion_ops.inference.alignment_predictor import AlignmentPredictor, load_bundle
+        from fashion_ops.inference.alignment_runtimes import export_networks
         from fashion_ops.inference.openvino_pipeline import export_pipeline
-        from fashion_ops.inference.predictor import Predictor
         from fashion_ops.methods.parts.device import CPU
 
-        export_pipeline(Predictor.load(bundle, CPU), bundle / "detector", networks)
+        predictor = load_bundle(bundle, CPU)
+        if isinstance(predictor, AlignmentPredictor):
+            export_networks(bundle, predictor, networks)
+        else:
+            export_pipeline(predictor, bundle / "detector", networks)
         answer.send("")
     except Exception as error:
         answer.send(failure_line(error))

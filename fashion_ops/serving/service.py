@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.inference.measuring import find_reference, measure_garments
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.inference.second_look import crops_of, first_score, gathered
@@ -106,17 +107,26 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
+        self._need_categories("no_sizes")
         return await self.limited(lambda: self._predict(request, SizesRequest))
 
     async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
         """What ``garments`` answers for one photo that was read already; within ``limited``.
 
         Raises:
-            Refusal: too many pixels are in work.
+            Refusal: too many pixels are in work, or the models predict other landmarks.
         """
+        self._need_categories("no_labels")
         options = PhotosRequest(photos=["-"], min_score=min_score)
         with self.pixels.hold(pixels_of(data)):
             return await self._answer(Photos([data], options))
+
+    def _need_categories(self, code: str) -> None:
+        """Refuse what needs the landmarks of the 13 categories where the models predict others."""
+        served = self.source.champion.served
+        if served is not None and isinstance(served.predictor, AlignmentPredictor):
+            reason = "the models in use predict FLD's landmarks, not those of the 13 categories"
+            raise Refusal(501, code, reason)
 
     async def limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do the work of a request in a place of the service and within the time limit.

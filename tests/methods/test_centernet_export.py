@@ -61,6 +61,16 @@ def trained(tmp_path_factory):
     return save_detector(tmp_path_factory.mktemp("models") / "detector")
 
 
+def test_maps_of_a_lite_backbone_equal_torchs(tmp_path):
+    folder = save_detector(tmp_path / "lite", "tf_efficientnet_lite0")
+    exported = export_detector(folder, tmp_path / "onnx", ExportConfig("onnx", "fp32"), POST, CPU, None)
+    assert max(exported.fp32.values()) < 1e-3
+    served = ExportedDetector.open(exported.folder, "onnx")
+    expected = Detector.load(folder, CPU).network(FITTED[:1])
+    for name, value in served.network(FITTED[:1]).items():
+        assert torch.allclose(value, expected[name], rtol=1e-3, atol=1e-3), name
+
+
 @pytest.fixture(scope="module")
 def made(trained, tmp_path_factory):
     """Exports by their settings, each made once; read only."""
