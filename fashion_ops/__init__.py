@@ -24,17 +24,21 @@ if os.environ.setdefault("OMP_WAIT_POLICY", "passive").lower() != "active":
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # OpenMP reads both once, when torch loads it
 
 if TYPE_CHECKING:
+    from fashion_ops.inference.alignment_predictor import AlignmentPredictor
     from fashion_ops.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 
 
-def load(source: str | Path = "models:/garment-landmarks@champion", device: str = "auto") -> Predictor:
+def load(
+    source: str | Path = "models:/garment-landmarks@champion", device: str = "auto"
+) -> Predictor | AlignmentPredictor:
     """Load a predictor from the registry or from a folder.
 
     Args:
         source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, or a folder with detector/,
-            postprocess/, landmarker/, finetuned/ and refined/ like the pipeline's ``models``.
+            postprocess/, landmarker/, finetuned/ and refined/ like the pipeline's ``models``; for an
+            alignment model ``models/dfa`` or ``models/gle``.
         device: ``auto`` (CUDA where this process sees a GPU, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
@@ -46,7 +50,7 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
         from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
-    from fashion_ops.inference.predictor import Predictor
+    from fashion_ops.inference.alignment_predictor import load_bundle
     from fashion_ops.methods.parts.device import select_device
 
-    return Predictor.load(Path(source), select_device(device))
+    return load_bundle(Path(source), select_device(device))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, load_predictor
+from fashion_ops.commands.models import CHAMPION, MinScore, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -92,10 +92,7 @@ def measure(
         ),
     ] = False,
     model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, or a folder of models.")] = CHAMPION,
-    min_score: Annotated[
-        float,
-        typer.Option(callback=between(0, 1), help="Leave out garments below this score, 0 to 1."),
-    ] = 0.3,
+    min_score: MinScore = None,
     device: Device = None,
 ) -> None:
     """Measure garments in photos: sizes in centimetres with 95 % intervals, by a reference.
@@ -111,7 +108,7 @@ def measure(
     for table in tables:
         check_file(table, FileKind(MEASURE, _header(table.name)), photos)
     settings = with_device(params_or_defaults(), device).distributed
-    predictor = load_predictor(model, "torch", settings.device)
+    predictor = load_pipeline(model, settings.device)
     done: list[tuple[Path, list[Garment], Measured]] = []
     for photo, name in zip(photos, names, strict=True):
         try:
@@ -154,7 +151,7 @@ def scaling_of(
 
 
 def _measure_photo(
-    predictor: Any, path: Path, target: Path, scaling: "Scaling", min_score: float
+    predictor: Any, path: Path, target: Path, scaling: "Scaling", min_score: float | None
 ) -> "tuple[list[Garment], Measured]":
     """Write ``target`` with .json and .png behind it, and print a line.
 
@@ -164,10 +161,11 @@ def _measure_photo(
     """
     from fashion_ops.inference.measuring import measure_photo
     from fashion_ops.inference.predictor import load_photo
-    from fashion_ops.inference.second_look import find_twice
+    from fashion_ops.inference.second_look import find_twice, first_look
 
     photo = load_photo(path)
-    garments = find_twice(predictor.predict_many, [photo], min_score)[0]
+    least = predictor.min_score if min_score is None else min_score
+    garments = find_twice(predictor.predict_many, [photo], least, first_look(predictor))[0]
     try:
         measured = measure_photo(photo, garments, scaling)
     except ValueError as error:

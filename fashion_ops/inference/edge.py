@@ -17,7 +17,7 @@ from fashion_ops.methods.centernet.deploy.graph import GRAPH, Graph
 from fashion_ops.methods.centernet.deploy.photo import Photo, decode_reduced
 from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.inference import Detection, Detector
-from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
+from fashion_ops.methods.centernet.postprocess_file import FILE, MIN_SCORE, read_postprocess
 from fashion_ops.params import PostProcess
 
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -25,9 +25,15 @@ Runtime = Literal["torch", "onnx", "openvino"]
 
 @dataclass(frozen=True)
 class EdgePredictor:
-    """Predicts garments with a single detector and the landmarks that it predicts itself."""
+    """Predicts garments with a single detector and the landmarks that it predicts itself.
+
+    Attributes:
+        detector: trained or exported.
+        min_score: garments with a lower score are left out, unless a caller names another.
+    """
 
     detector: Detector
+    min_score: float = MIN_SCORE
 
     @classmethod
     def load(
@@ -55,14 +61,14 @@ class EdgePredictor:
         return cls(Detector.load(folder, device, edge_postprocess(folder)))
 
     def predict(
-        self, photo: Path | bytes | np.ndarray | Photo, min_score: float = 0.3
+        self, photo: Path | bytes | np.ndarray | Photo, min_score: float | None = None
     ) -> list[Garment]:
         """Find the garments of one photo, best first.
 
         Args:
             photo: an image file or its bytes, turned upright by its EXIF orientation, or its pixels as
                 RGB uint8 (H, W, 3), or a decoded photo.
-            min_score: garments with a lower score are left out.
+            min_score: garments with a lower score are left out; None takes the predictor's.
 
         Raises:
             ValueError: the file is missing, not an image, cut off or too large; names the file.
@@ -75,9 +81,12 @@ class EdgePredictor:
             data = photo if isinstance(photo, bytes) else photo_bytes(photo)
             name = "photo" if isinstance(photo, bytes) else str(photo)
             reduced = self.decode(data, name)
-        return [Garment.of(d, d.landmarks) for d in detect_photo(self.detector, reduced, min_score)]
+        least = self.min_score if min_score is None else min_score
+        return [Garment.of(d, d.landmarks) for d in detect_photo(self.detector, reduced, least)]
 
-    def predict_many(self, photos: Sequence[Photo], min_score: float = 0.3) -> list[list[Garment]]:
+    def predict_many(
+        self, photos: Sequence[Photo], min_score: float | None = None
+    ) -> list[list[Garment]]:
         """Find the garments of several decoded photos, each as ``predict`` does."""
         return [self.predict(photo, min_score) for photo in photos]
 

@@ -18,6 +18,7 @@ from fashion_ops.catalog.reader import Catalog
 from fashion_ops.evaluation.coco import ground_truth
 from fashion_ops.evaluation.instances import CategoryPoints, Detections, GroundTruth
 from fashion_ops.evaluation.rescoring import box_aps, landmark_aps
+from fashion_ops.evaluation.threshold import Threshold, best_threshold, right_detections
 from fashion_ops.methods.centernet.candidates import Candidates, concatenate, decode_candidates
 from fashion_ops.methods.centernet.decode import TOP, grouping_slots
 from fashion_ops.methods.centernet.inference import BATCH, Detector
@@ -85,6 +86,19 @@ class PostprocessScorer:
     def box_aps(self, posts: Sequence[PostProcess]) -> np.ndarray:
         """Compute the box AP (S,) of S settings."""
         return self._score(posts, lambda d, scores: box_aps(self.truth, d, self.clipped_boxes, scores))
+
+    def threshold_of(self, post: PostProcess) -> Threshold | None:
+        """Choose the score from which on garments are reported with a setting, by the highest F1.
+
+        The scores are those of the centres alone, as landmarkers that follow the detector take them.
+        None if the detector finds no garment of these images.
+        """
+        own = self._scores(post.model_copy(update={"rescore": False}))
+        scores = nms_many(own[None], self.overlaps)[0]
+        kept = scores >= self.threshold
+        of_kept = self.coco_ids[kept], self.candidates.category[kept], self.clipped_boxes[kept]
+        right = right_detections(self.truth, *of_kept, scores[kept])
+        return best_threshold(scores[kept], right, len(self.truth.ids))
 
     def _score(
         self, posts: Sequence[PostProcess], ap: Callable[[Detections, np.ndarray], np.ndarray]

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fashion_ops.params.section import Section, Stride32, TrainingConfig
+from fashion_ops.params.section import FREEZE, Section, Stride32, TrainingConfig, check_frozen
 from fashion_ops.taxonomy.grouping import GroupingName
 
 
@@ -25,6 +25,7 @@ class TrainDetector(TrainingConfig):
     )
     input_size: Stride32 = 96
     pretrained: str | None = None
+    freeze_backbone: bool = FREEZE
     start_from: str | None = Field(
         default=None,
         description="warm start: folder of a detector, or a file of CenterNet's published weights",
@@ -54,6 +55,11 @@ class TrainDetector(TrainingConfig):
     )
     position_constraint_k: int = Field(default=5, ge=1, description="hardest landmarks of a part")
     score_threshold: float = Field(default=0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_trained(self) -> "TrainDetector":
+        check_frozen(self.freeze_backbone, self.pretrained, self.start_from)
+        return self
 
 
 class PostProcess(Section):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import CLIP, Crop, Section, TrainingConfig
+from fashion_ops.params.section import CLIP, FREEZE, Crop, Section, TrainingConfig, check_frozen
 
 Side = Annotated[
     float,
@@ -27,6 +27,8 @@ class TrainLandmarker(TrainingConfig):
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "hrnet_w16_small"
     pretrained: str | None = None
+    freeze_backbone: bool = FREEZE
+    start_from: str | None = Field(default=None, description="warm start: folder of a landmarker")
     head: Literal["heatmap", "simcc", "rle"] = Field(
         default="heatmap",
         description="heatmap_sigma, loss, decode, smooth and flip_shift are of heatmaps only",
@@ -76,6 +78,11 @@ class TrainLandmarker(TrainingConfig):
         description="share of the training images that no landmark network learns from, finetuned and "
         "refined ones included: evaluate fits the temperature of their scores on them; 0 fits none",
     )
+
+    @model_validator(mode="after")
+    def _frozen_weights_are_trained(self) -> "TrainLandmarker":
+        check_frozen(self.freeze_backbone, self.pretrained, self.start_from)
+        return self
 
     @model_validator(mode="after")
     def _no_shift_of_unbiased_cells(self) -> "TrainLandmarker":

@@ -24,6 +24,12 @@ CLIP = Field(
 )
 
 
+FREEZE = Field(
+    default=False,
+    description="keep the pretrained backbone as it is, and train only what follows it",
+)
+
+
 class TrainingConfig(Section):
     """One optimisation run: AdamW (Adam if ``weight_decay`` is 0), one-cycle or stepped."""
 
@@ -135,3 +141,20 @@ def explain(error: ValidationError) -> str:
         key = ".".join(map(str, e["loc"])).replace("\n", " ")
         parts.append(f"{key}: {e['msg']}{got}" if key else f"{e['msg']}{got}")
     return "; ".join(parts)
+
+
+def check_frozen(freeze_backbone: bool, *weights: str | None) -> None:
+    """Refuse a backbone that stays as it was drawn at random.
+
+    Args:
+        freeze_backbone: whether it is frozen.
+        weights: what it may start from; None is nothing.
+
+    Raises:
+        ValueError: both are so.
+    """
+    if freeze_backbone and all(name is None for name in weights):
+        raise ValueError(
+            "freeze_backbone keeps the weights that the backbone starts with, which are random: name "
+            "pretrained or start_from, or set it to false"
+        )

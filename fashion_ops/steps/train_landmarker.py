@@ -28,12 +28,15 @@ from fashion_ops.distributed.payload import (
     pack_folder,
     pack_weights,
     publish_files,
+    unpack_folder,
     unpack_weights,
 )
 from fashion_ops.distributed.train_job import run_training
+from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
+from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
-from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker
+from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker, warm_start
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.taxonomy import load_grouping
 from fashion_ops.workspace import Workspace
@@ -48,12 +51,14 @@ class LandmarkerJob(TrainingJob):
         garments: of all categories.
         grouping: name of the grouping of their landmarks.
         weights: the file that ``config.pretrained`` names, if it names one.
+        initial_weights: files of the landmarker that training starts from; None for none.
     """
 
     config: TrainLandmarker
     garments: TrainingGarments
     grouping: str
     weights: Files | None
+    initial_weights: Files | None = None
 
     @property
     def samples(self) -> int:
@@ -65,14 +70,20 @@ def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
     """Collect the inputs of ``work``; images are read later.
 
     Raises:
-        FileNotFoundError: ``pretrained`` names a file that does not exist.
+        FileNotFoundError: ``pretrained`` names a file, or ``start_from`` a folder, that does not exist.
+        ValueError: ``start_from`` names a model of another method.
     """
-    config = params.train_landmarker
+    config, initial = params.train_landmarker, None
+    if config.start_from:
+        folder = ws.root / config.start_from
+        read_spec(folder, METHOD)
+        initial = pack_folder(folder)
     _, garments = load_garments(ws, "train", soft_labels=True)
     garments = garments.take(~held_out(garments.image_id, config.held_out))
     return LandmarkerJob(
         config=config,
         weights=pack_weights(config.pretrained, "train_landmarker.pretrained"),
+        initial_weights=initial,
         seed=params.seed,
         garments=garments,
         grouping=used_grouping(ws).name,
@@ -111,10 +122,16 @@ def work(
         pretrained = unpack_weights(job.weights, Path(scratch, "weights")) or config.pretrained
         torch.manual_seed(job.seed)
         model = Landmarker(config.backbone, channels, clusters, pretrained, config.head, config.crop)
+        spec, metrics = landmarker_spec(config, job.grouping, clusters), {"garments": len(garments)}
+        if job.initial_weights is not None:
+            unpack_folder(job.initial_weights, Path(scratch, "start_from"))
+            start = warm_start(model, Path(scratch, "start_from"))
+            spec["start"] = {"sha256": start.sha256, "fresh": start.fresh}
+            metrics |= {"tensors_taken": start.taken, "tensors_fresh": len(start.fresh)}
         history = train_landmarker(
             config,
             model,
-            landmarker_spec(config, job.grouping, clusters),
+            spec,
             garments,
             open_images(job.images, Path(scratch)),
             folder,
@@ -122,7 +139,7 @@ def work(
             seed=job.seed,
         )
         files = pack_folder(folder)
-    return Result(files, {"garments": len(garments), **history[-1]})
+    return Result(files, {**metrics, **history[-1]})
 
 
 def publish(ws: Workspace, result: Result) -> dict[str, float]:
@@ -135,7 +152,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """Train on the grouped landmarks of the train split and write ``ws.landmarker``.
 
     Returns:
-        garments: number of training garments; loss, heatmap and others: mean losses of the last epoch.
+        garments: number of training garments; loss, heatmap and others: mean losses of the last epoch;
+        with ``start_from`` also tensors_taken and tensors_fresh: how many weight tensors the warm start
+        copied and how many it could not copy (model.json names these).
     """
     checkpoint = checkpoint_path(ws, "train_landmarker", params.train_landmarker, params.seed)
     return run_training(

@@ -1,6 +1,7 @@
 """Step ``tune_postprocess``: search the parameters of DeepMark++'s four techniques for the detector.
 
 Writes ``ws.postprocess``: postprocess.json (the post-processing that ``evaluate`` and ``predict`` use),
+threshold.json (the score from which on ``predict`` reports a garment: that of the highest F1),
 metrics.json, search.csv (parameter, value, AP, box AP), sigmas.csv and its image, curves.png.
 
 The search runs the detector at the original scale of the image. NMS and flip are those of
@@ -26,7 +27,7 @@ from fashion_ops.inference.postprocess_search import (
 )
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.inference import METHOD
-from fashion_ops.methods.centernet.postprocess_file import write_postprocess
+from fashion_ops.methods.centernet.postprocess_file import write_postprocess, write_threshold
 from fashion_ops.methods.parts.blocks import Bundle
 from fashion_ops.params import Params
 from fashion_ops.reports.postprocess_plots import draw_curves, draw_sigmas
@@ -41,7 +42,8 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     Returns:
         The content of metrics.json (number of images; landmark AP on the detector's boxes without the
         techniques, with the values that the search starts from and with the best values; box AP
-        without the techniques and with the best values), and the best values by parameter.
+        without the techniques and with the best values; the threshold of the scores, its precision and
+        recall), and the best values by parameter.
 
     Raises:
         ValueError: there are no garments in the split.
@@ -73,8 +75,13 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         "box AP without techniques": float(plain_scorer.box_aps([without_techniques])[0]),
         "box AP tuned": float(scorer.box_aps([result.best])[0]),
     }
+    chosen = scorer.threshold_of(result.best)
+    if chosen is not None:
+        metrics |= {"threshold": chosen.score, "precision": chosen.precision, "recall": chosen.recall}
     with publish(ws.postprocess) as folder:
         write_postprocess(folder, result.best)
+        if chosen is not None:
+            write_threshold(folder, chosen.score, {"split": p.split, "images": len(images)})
         text = json.dumps(metrics, indent=2) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
         write_search(folder, scorer, result)

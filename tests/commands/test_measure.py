@@ -21,6 +21,8 @@ SHOT = flat_lay(8, thing="A4")  # a skirt
 class Known:
     """A predictor that finds the garment of ``SHOT`` in every photo, with its true landmarks."""
 
+    min_score = 0.3
+
     def predict_many(self, photos, min_score):
         names = category(SHOT.category).landmark_names
         box = (*SHOT.pixels.min(0), *SHOT.pixels.max(0))
@@ -31,7 +33,7 @@ class Known:
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr("fashion_ops.commands.sizes.load_predictor", lambda *_: Known())
+    monkeypatch.setattr("fashion_ops.commands.sizes.load_pipeline", lambda *_: Known())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "S").mkdir()
     Image.fromarray(SHOT.photo).save("S/a.jpg", quality=95)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,13 +272,13 @@ def predict(tmp_path, monkeypatch, request):
     )
     monkeypatch.setattr(fashion_ops.commands.models, "load_predictor", lambda *_: predictor)
 
-    def run(**photos: bytes):
+    def run(*options: str, **photos: bytes):
         paths = []
         for name, data in photos.items():
             paths.append(tmp_path / f"{name}.photo")
             paths[-1].write_bytes(data)
         out = tmp_path / "out"
-        done = CliRunner().invoke(app, ["predict", *map(str, paths), "--out", str(out)])
+        done = CliRunner().invoke(app, ["predict", *map(str, paths), "--out", str(out), *options])
         return done.exit_code, done.output, out
 
     return run
@@ -314,6 +315,17 @@ def test_predict_takes_turned_and_gray_photos_and_names_the_broken_one(predict):
     assert sorted(p.name for p in out.iterdir()) == sorted(
         f"{name}.{kind}" for name in ("turned", "gray", "dot") for kind in ("json", "png")
     )
+
+
+def test_predict_says_what_lies_below_the_score(predict):
+    code, printed, out = predict("--min-score", "1", red=encoded(scene()))
+    assert code == 0 and garments(out, "red") == []
+    told = re.search(
+        r"no garment from score 1\.00 on; the best, skirt, has (\S+) \(--min-score (\S+) shows", printed
+    )
+    assert told is not None and float(told[2]) <= float(told[1]) < 1
+    code, printed, out = predict("--min-score", told[2], red=encoded(scene()))
+    assert {g["category"] for g in garments(out, "red")} == {"skirt"} and "no garment" not in printed
 
 
 def test_predict_decodes_each_photo_once(predict, monkeypatch):

@@ -27,7 +27,6 @@ from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.targets import fit_labels
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
@@ -56,7 +55,7 @@ from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_he
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
-from fashion_ops.params import PostProcess, TrainLandmarker
+from fashion_ops.params import GLEConfig, PostProcess, TrainLandmarker
 from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 from fashion_ops.taxonomy.alignment import point_set
 
@@ -66,6 +65,7 @@ FLD = point_set("fld8")
 WARP = Warp(flip=0.5, rotation=15, scale=0.1, shift=0.03, color=0.2)
 CONSTRAINT = Constraint(0.1, left_and_right(GROUPING), 5)
 RNG = np.random.default_rng(0)
+LITE = "tf_efficientnet_lite0"
 
 
 def points(*shape, size):
@@ -78,10 +78,12 @@ def pixels(*shape):
     return torch.from_numpy(RNG.integers(0, 256, shape, np.uint8))
 
 
-def detector(warp=None, jitter=0.4):
-    """Without ``scale`` the images are only flipped."""
+def detector(warp=None, jitter=0.4, backbone="tiny", pretrained=None):
+    """Without ``scale`` the images are only flipped; pretrained backbones are frozen."""
     torch.manual_seed(0)
-    net = CenterNet("tiny", 81, 16, 16)
+    net = CenterNet(backbone, 81, 16, 16, pretrained)
+    if pretrained:
+        net.freeze_backbone()
     warp = warp or Warp(flip=0.5, scale=0.1, shift=0.03, color=0.1)
     settings = DetectorSettings(warp, "published", 1, 1.0, jitter, 0.1, CONSTRAINT)
     corners = np.sort(RNG.uniform(0, 64, (2, 3, 2, 2)), 2).reshape(2, 3, 4)
@@ -94,12 +96,16 @@ def detector(warp=None, jitter=0.4):
     return CenterNetModule(net, ONCE, settings, torch.from_numpy(GROUPING.mirror()), 0), batch
 
 
-def landmarker(loss="cross_entropy", mask=False, head="heatmap", backbone="hrnet_w8_tiny"):
+def landmarker(
+    loss="cross_entropy", mask=False, head="heatmap", backbone="hrnet_w8_tiny", pretrained=None
+):
     torch.manual_seed(0)
     config = TrainLandmarker(backbone=backbone, precision="fp32")
     decoding = DecodeConfig(channel_mask=mask, head=head)
     settings = LandmarkerSettings((64, 64), 1.5, loss, WARP, decoding, CONSTRAINT, 0.1)
-    model = Landmarker(config.backbone, 81, 4, head=head, crop=(64, 64))
+    model = Landmarker(config.backbone, 81, 4, pretrained, head=head, crop=(64, 64))
+    if pretrained:
+        model.freeze_backbone()
     module = LandmarkerModule(model, config.backbone, config, settings, GROUPING, 0)
     width, height = region_size((64, 64))
     batch = {
@@ -174,7 +180,9 @@ def boxes(kind):
 LOSSES = {
     "detector": detector,
     "detector, flips only": lambda: detector(Warp(flip=0.5), 0.0),
+    "detector, frozen lite": lambda: detector(backbone=LITE, pretrained="package"),
     "landmarker": landmarker,
+    "landmarker, frozen lite": lambda: landmarker(backbone=LITE, pretrained="package"),
     "landmarker, squared error, masked": lambda: landmarker("mse", True),
     "landmarker, simcc": lambda: landmarker(head="simcc", backbone="vit_w32_tiny"),
     "landmarker, rle": lambda: landmarker(head="rle"),
@@ -192,7 +200,7 @@ LOSSES = {
     "htc": lambda: boxes("htc"),
 }
 # Their shapes depend on data: selected garments, sampled boxes, relations that count.
-WAITING = ("detector", "detector, flips only", "idpr", "cascade_rcnn", "htc")
+WAITING = ("detector", "detector, flips only", "detector, frozen lite", "idpr", "cascade_rcnn", "htc")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fashion_ops.methods.artifact import load_model, save_model
 from fashion_ops.methods.describe import describe_landmarker
@@ -11,7 +11,7 @@ from fashion_ops.methods.parts.backbones import HRNet, landmarker_backbone
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.top_down.inference import METHOD, build
 from fashion_ops.methods.top_down.model import Landmarker
-from fashion_ops.methods.top_down.training import landmarker_spec
+from fashion_ops.methods.top_down.training import check_trained_as, landmarker_spec, warm_start
 from fashion_ops.params import TrainLandmarker
 from fashion_ops.taxonomy import category, load_grouping
 
@@ -117,3 +117,31 @@ def test_a_resnet_is_saved_loaded_and_refined(tmp_path):
         nowhere = torch.zeros(1, 8, dtype=torch.bool)
         evidence = refiner(crops, torch.zeros(1, 8, 2), nowhere)
         torch.testing.assert_close(evidence, heat, atol=1e-3, rtol=1e-3)
+
+
+def save_tiny(folder, config=TINY):
+    save_model(folder, Landmarker(config.backbone, 81), landmarker_spec(config, "agg81", 0))
+    return folder
+
+
+def test_a_landmarker_starts_from_another_ones_tensors(tmp_path):
+    folder = save_tiny(tmp_path)
+    model = Landmarker("hrnet_w8_tiny", 62)  # another grouping: the head stays fresh
+    head = model.head.weight.detach().clone()
+    start = warm_start(model, folder)
+    weights, state = load_file(folder / "weights.safetensors"), model.state_dict()
+    assert start.fresh == ["head.bias", "head.weight"] and torch.equal(model.head.weight, head)
+    assert start.taken == len(weights) - 2
+    assert all(torch.equal(state[n], t) for n, t in weights.items() if not n.startswith("head."))
+    with pytest.raises(ValueError, match=r"train_landmarker\.start_from: .*shares no parameter"):
+        warm_start(Landmarker("tf_efficientnet_lite0", 62), folder)
+
+
+def test_where_a_landmarker_started_is_no_part_of_its_model(tmp_path):
+    config = TINY.model_copy(update={"start_from": "x", "freeze_backbone": True})
+    folder = save_tiny(tmp_path, config)
+    assert "start_from" not in (folder / "model.json").read_text()
+    check_trained_as(folder, config, "agg81")
+    check_trained_as(folder, config.model_copy(update={"start_from": "y"}), "agg81")
+    with pytest.raises(ValueError, match=r"epochs 7 \(now 8\)"):
+        check_trained_as(folder, config.model_copy(update={"epochs": 8}), "agg81")

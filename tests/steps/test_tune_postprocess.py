@@ -15,13 +15,20 @@ from fashion_ops.catalog.reader import Catalog, draw_subset
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks
+from fashion_ops.evaluation.threshold import best_threshold, right_detections
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.postprocess_search import SearchSpace, build_scorers, grid, search
 from fashion_ops.inference.predictions import DetectBlock, detect
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.centernet.nms import group_overlapping, nms, nms_many
-from fashion_ops.methods.centernet.postprocess_file import read_postprocess, write_postprocess
+from fashion_ops.methods.centernet.postprocess_file import (
+    MIN_SCORE,
+    read_postprocess,
+    read_threshold,
+    write_postprocess,
+    write_threshold,
+)
 from fashion_ops.methods.detection.sources import DetectedBoxes
 from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.parts.device import CPU
@@ -202,6 +209,15 @@ def test_the_fast_way_equals_detecting_and_scoring(
         assert fast[n] == pytest.approx(plain, abs=1e-6)
         plain_boxes = score_boxes(images, garments, found).stats["AP"]
         assert fast_boxes[n] == pytest.approx(plain_boxes, abs=1e-6)
+    centers = detector.with_post(posts[0].model_copy(update={"rescore": False}))
+    found = detect(DetectedBoxes(centers, scene.catalog.image), images, 100)
+    coco = found["image_id"].map(dict(zip(images["image_id"], images["coco_id"], strict=True)))
+    kinds, scores = (found[name].to_numpy() for name in ("category_id", "score"))
+    boxes = np.stack(found["box"].to_list())
+    right = right_detections(truth, coco.to_numpy(), kinds, boxes, scores)
+    assert right.any()
+    plain_threshold = best_threshold(scores, right, len(garments))
+    assert vars(scorer.threshold_of(posts[0])) == pytest.approx(vars(plain_threshold), abs=1e-6)
     assert fast.max() > 0.02
     if switches.get("smooth", True) or switches.get("rescore", True):
         assert len(set(fast.round(6))) > 1  # the settings differ, or there is nothing to compare
@@ -260,10 +276,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_step_writes_its_choice_with_the_same_bytes_each_time(ws: Workspace) -> None:
     metrics = tune_postprocess.run(PARAMS, ws)
     first = contents(ws.postprocess)
-    assert set(first) == {
+    assert set(first) - {"threshold.json"} == {
         *("postprocess.json", "metrics.json", "search.csv"),
         *("sigmas.csv", "sigmas.png", "curves.png"),
     }
+    assert ("threshold.json" in first) == ("threshold" in metrics)
+    assert read_threshold(ws.postprocess) == pytest.approx(metrics.get("threshold", 0.3), abs=1e-4)
     assert metrics["pictures"] == 9
     assert metrics["AP tuned"] >= metrics["AP at the start"] >= 0
     chosen = read_postprocess(ws.postprocess)
@@ -311,6 +329,9 @@ def test_the_choice_reaches_evaluation_and_prediction(
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent, CPU).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes
+    assert Predictor.load(bundle.detector.parent, CPU).min_score == MIN_SCORE == 0.3
+    write_threshold(bundle.postprocess, 0.4123, {"images": 9})
+    assert Predictor.load(bundle.detector.parent, CPU).min_score == 0.4123
 
     def stop(block: DetectBlock, models: Any) -> None:
         assert [d.post for d in models.values()] == [post, for_boxes]
@@ -327,3 +348,7 @@ def test_a_bundle_without_or_with_a_broken_choice_is_named(tmp_path: Path) -> No
     (tmp_path / "postprocess.json").write_text(json.dumps({"gamma": 1.5}))
     with pytest.raises(ValueError, match=r"postprocess\.json: gamma: .*1.*got 1\.5"):
         read_postprocess(tmp_path)
+    for wrong in ("1.5", "true", '"high"'):
+        (tmp_path / "threshold.json").write_text(f'{{"min_score": {wrong}}}')
+        with pytest.raises(ValueError, match=r"threshold\.json: min_score is .*from 0 to 1"):
+            read_threshold(tmp_path)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fashion_ops.methods.centernet.backbones.by_name import find_backbone
+from fashion_ops.methods.parts.freezing import Freezing
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 HEATMAP_BIAS = -2.19  # log(0.1 / 0.9): every cell starts at 10 %
@@ -108,7 +109,7 @@ def make_heads(num_landmarks: int, inputs: int, width: int, std: float | None = 
     )
 
 
-class CenterNet(nn.Module):
+class CenterNet(Freezing):
     """Network from images (B, 3, H, W) to six maps at stride 4; H and W are multiples of ``multiple``.
 
     Args:
@@ -116,7 +117,8 @@ class CenterNet(nn.Module):
         num_landmarks: channels of the grouping.
         neck_width: channels of the map that the heads read; None is the backbone's default.
         head_width: channels inside each head; None is the backbone's default.
-        pretrained: timm's tag of the backbone's weights (``in1k``, ``tv_in1k``, ``ms_in1k``), or None.
+        pretrained: timm's tag of the backbone's weights (``in1k``, ``tv_in1k``, ``ms_in1k``),
+            ``package`` for those of an installed package, or None.
 
     Attributes:
         neck_width: channels of the map that the heads read.
@@ -150,6 +152,10 @@ class CenterNet(nn.Module):
         ]
         self.heads = stacks.pop()
         self.early_heads = nn.ModuleList(stacks)
+
+    def freeze_backbone(self) -> None:
+        """Train only neck and heads."""
+        self.freeze(self.backbone)
 
     def features(self, pixels: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Compute the map (B, neck_width, H/4, W/4) that the heads read, for each stack."""

@@ -16,10 +16,11 @@ from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettings
 from fashion_ops.methods.centernet.random_crop import RandomCrop
-from fashion_ops.methods.centernet.warm_start import WarmStart, warm_start
+from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.warm_start import WarmStart
 from fashion_ops.params import TrainDetector
 from fashion_ops.taxonomy import Grouping
 
@@ -82,7 +83,7 @@ def detector_spec(
         "training": config.model_dump(mode="json", exclude={"start_from"}),
     }
     if warm is not None:
-        spec["start"] = {"sha256": warm.sha256, "fresh": warm.fresh}
+        spec["start"] = warm.spec
     return spec
 
 
@@ -122,6 +123,8 @@ def train_detector(
     pretrained = pretrained or config.pretrained
     model = CenterNet(config.backbone, groups, config.neck_width, config.head_width, pretrained)
     warm = None if initial_weights is None else warm_start(model, initial_weights, config.backbone)
+    if config.freeze_backbone:
+        model.freeze_backbone()
     mirror = torch.from_numpy(data.grouping.mirror())
     settings = detector_settings(config, data.grouping)
     module = CenterNetModule(model, config, settings, mirror, seed)

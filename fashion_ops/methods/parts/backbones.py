@@ -3,9 +3,10 @@
 - ``HRNet``: ``hrnet_w18 | hrnet_w32 | hrnet_w48`` (timm, paper size) and ``hrnet_w16_small`` (one
   module a stage, two blocks a branch).
 - ``SimpleBaseline``: a ResNet and three transposed convolutions.
-- ``ViT``: see ``parts.vit``.
+- ``LitePyramid``: see ``parts.lite_pyramid``. ``ViT``: see ``parts.vit``.
 - Pretrained weights are given by timm's name of the weights, which needs network access; those of an
-  HRNet also by a file of published pose weights, those of a ViT by a file of them.
+  HRNet also by a file of published pose weights, those of a ViT by a file of them, and those of
+  ``tf_efficientnet_lite0`` by the name ``package``: they are in an installed Python package.
 """
 
 from functools import reduce
@@ -16,6 +17,7 @@ from timm.models.hrnet import HighResolutionModule, HighResolutionNet, cfg_cls
 from torch import Tensor, nn
 
 from fashion_ops.methods.parts.heatmaps import Crop
+from fashion_ops.methods.parts.lite_pyramid import LITES, LitePyramid
 from fashion_ops.methods.parts.published_weights import file_of, load_timm, load_whole, read_file
 from fashion_ops.methods.parts.vit import PUBLISHED, SMALL_VITS, ViT, is_vit
 
@@ -24,7 +26,7 @@ SMALL_HRNETS: dict[str, dict[str, int]] = {
     "hrnet_w8_tiny": {"width": 8, "blocks": 1, "stem": 16},  # tests
 }
 RESNETS = ("resnet50", "resnet101", "resnet152")
-LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS)
+LANDMARKERS = (*SMALL_HRNETS, *sorted(cfg_cls), *RESNETS, *LITES)
 
 
 def _small_config(width: int, blocks: int, stem: int) -> dict[str, object]:
@@ -200,7 +202,7 @@ class SimpleBaseline(nn.Module):
         return self.stages(self.stem(x))
 
 
-Backbone = HRNet | SimpleBaseline | ViT
+Backbone = HRNet | SimpleBaseline | LitePyramid | ViT
 
 
 def is_landmarker(name: str) -> bool:
@@ -215,8 +217,8 @@ def landmarker_backbone(name: str, pretrained: str | None = None, crop: Crop | N
 
     Args:
         name: one of ``LANDMARKERS``, or a ViT's.
-        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights; None starts
-            from scratch.
+        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights, for
+            ``tf_efficientnet_lite0`` also ``package``; None starts from scratch.
         crop: (width, height) in pixels, which a ViT is made for.
 
     Raises:
@@ -226,6 +228,8 @@ def landmarker_backbone(name: str, pretrained: str | None = None, crop: Crop | N
     setting = "train_landmarker.pretrained"
     if name in RESNETS:
         return SimpleBaseline(name, pretrained, setting)
+    if name in LITES:
+        return LitePyramid(name, pretrained, setting)
     if is_vit(name):
         if crop is None:
             raise ValueError(f"{name}: a ViT is made for one size of crops, got none")

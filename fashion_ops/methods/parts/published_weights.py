@@ -1,4 +1,4 @@
-"""Published weights: by timm's name, which needs network access, or from a file on disk."""
+"""Published weights: by timm's name, which needs network access, from a file on disk, or a package."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fashion_ops.errors.reading import read_weights, readable
+from fashion_ops.methods.parts.packaged_weights import PACKAGED, load_packaged
 
 FILES = (".pth", ".safetensors")
 
@@ -25,13 +26,19 @@ def load_timm(
 
     Args:
         name: such as ``resnet50``.
-        pretrained: timm's name of the weights, such as ``tv_in1k``, or None to start from scratch.
+        pretrained: timm's name of the weights, such as ``tv_in1k``; ``package`` for those of an
+            installed package; None to start from scratch.
         setting: name of the parameter ``pretrained``, for the error message.
         options: arguments of ``timm.create_model``.
 
     Raises:
-        OSError: the pretrained weights can't be loaded (no network, no such name).
+        OSError: the pretrained weights can't be loaded (no network, no such name, no package).
+        ValueError: no package has weights of this network, or its file is another.
     """
+    if pretrained == PACKAGED:
+        network = timm.create_model(name, **options)
+        load_packaged(network, name, setting)
+        return network
     full = f"{name}.{pretrained}" if pretrained else name
     try:
         return timm.create_model(full, pretrained=bool(pretrained), **options)

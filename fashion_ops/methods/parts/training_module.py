@@ -119,8 +119,9 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Make AdamW, without weight decay for biases and norms, and the learning rate schedule."""
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1]
+        vectors = [p for p in trained if p.ndim <= 1]
         groups = [
             {"params": matrices, "weight_decay": self.config.weight_decay},
             {"params": vectors, "weight_decay": 0.0},

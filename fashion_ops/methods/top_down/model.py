@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from fashion_ops.methods.parts.backbones import landmarker_backbone
 from fashion_ops.methods.parts.flow import RealNVP
+from fashion_ops.methods.parts.freezing import Freezing
 from fashion_ops.methods.parts.heatmaps import Crop
 from fashion_ops.methods.top_down.heads import (
     HEADS,
@@ -16,14 +17,16 @@ from fashion_ops.methods.top_down.heads import (
 from fashion_ops.taxonomy import NUM_CATEGORIES
 
 
-class Landmarker(nn.Module):
+class Landmarker(Freezing):
     """Crops (B, 3, H, W) to the output of its head for all landmark groups, see ``heads``.
 
     Args:
-        backbone: name of an HRNet, a ResNet or a ViT, see ``parts.backbones.landmarker_backbone``.
+        backbone: name of an HRNet, a ResNet, an EfficientNet-Lite or a ViT, see
+            ``parts.backbones.landmarker_backbone``.
         groups: output channels, one a landmark group.
         clusters: pseudo-labels per category, or 0 for no label head.
-        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights, or None.
+        pretrained: name of timm weights, for an HRNet or a ViT also a file of weights,
+            for ``tf_efficientnet_lite0`` also ``package``, or None.
         head: ``heatmap | simcc | rle``.
         crop: (W, H) in pixels, which a ViT and the head ``simcc`` are made for.
 
@@ -59,6 +62,10 @@ class Landmarker(nn.Module):
         self.clusters = clusters
         if clusters:
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)
+
+    def freeze_backbone(self) -> None:
+        """Train only the heads and the neck, where there is one."""
+        self.freeze(self.trunk.net)
 
     def keep_channels(self, channels: Tensor) -> None:
         """Reduce the head, in place, to these output channels (n,), in this order."""

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from fashion_ops.catalog.training_data import TrainingGarments
-from fashion_ops.methods.artifact import read_spec, save_model
+from fashion_ops.errors.reading import read_weights
+from fashion_ops.methods.artifact import WEIGHTS, read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.shape_fit import fit_shape_priors
 from fashion_ops.methods.parts.shape_prior import save_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
@@ -44,8 +46,13 @@ def landmarker_spec(config: TrainLandmarker, grouping: str, clusters: int) -> di
         "smoothing": config.heatmap_sigma if config.smooth else 0.0,
         "decode_prior": False,  # ``train_landmarker`` estimates the priors
         "precision": config.precision,
-        "training": config.model_dump(mode="json"),
+        "training": training_record(config),
     }
+
+
+def training_record(config: TrainLandmarker) -> dict[str, Any]:
+    """The configuration for ``model.json``, which contains no path, so ``start_from`` is left out."""
+    return config.model_dump(mode="json", exclude={"start_from"})
 
 
 def check_trained_as(folder: Path, config: TrainLandmarker, grouping: str) -> None:
@@ -56,9 +63,9 @@ def check_trained_as(folder: Path, config: TrainLandmarker, grouping: str) -> No
         ValueError: it is of another method, or a parameter differs; the message names each.
     """
     spec = read_spec(folder, METHOD)
-    trained = TrainLandmarker.model_validate(spec["training"]).model_dump()
+    trained = TrainLandmarker.model_validate({"start_from": "", **spec["training"]}).model_dump()
     actual = {**trained, "grouping": spec["grouping"], "backbone": spec["backbone"]}
-    expected = {**config.model_dump(), "grouping": grouping}
+    expected = {**config.model_dump(exclude={"start_from"}), "grouping": grouping}
     differ = [f"{k} {actual[k]} (now {v})" for k, v in expected.items() if actual[k] != v]
     if differ:
         raise ValueError(
@@ -101,6 +108,22 @@ def finetune_config(
         "flip": shared.flip,
     }
     return TrainLandmarker.model_validate({**universal.model_dump(), **changes})
+
+
+def warm_start(model: Landmarker, folder: Path) -> WarmStart:
+    """Copy all tensors that fit from another landmarker into ``model``, in place.
+
+    Args:
+        model: the network to train.
+        folder: of the other landmarker.
+
+    Raises:
+        FileNotFoundError: it holds no model.
+        ValueError: it is a model of another method, or none of its parameters fits.
+    """
+    read_spec(folder, METHOD)
+    file = folder / WEIGHTS
+    return take_fitting(model, read_weights(file), file, "train_landmarker.start_from")
 
 
 def landmarker_warp(config: TrainLandmarker | Refine) -> Warp:
@@ -168,6 +191,8 @@ def train_landmarker(
         label_alpha=config.pseudo_label_weight if garments.soft_labels.shape[1] else 0.0,
         label_decay=config.pseudo_label_decay,
     )
+    if config.freeze_backbone:
+        model.freeze_backbone()
     module = LandmarkerModule(model, spec["backbone"], config, settings, grouping, seed)
     history = fit(
         module,
@@ -181,7 +206,7 @@ def train_landmarker(
         priors = fit_shape_priors(grouping, *labels)
     if priors:
         save_priors(folder, priors)
-    written = {"decode_prior": bool(priors), "training": config.model_dump(mode="json")}
+    written = {"decode_prior": bool(priors), "training": training_record(config)}
     save_model(folder, model, {**spec, **written}, history)
     return history
 

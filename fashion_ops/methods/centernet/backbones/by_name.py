@@ -7,9 +7,12 @@
 | mdla34 | timm's DLA-34 | DLAUp, plain 3x3 convolutions, 64 | timm |
 | dla34_dcn | timm's DLA-34 | DLAUp, deformable convolutions, 64 | timm |
 | resnet50 | timm's ResNet-50 | three transposed convolutions, 256 | timm |
+| tf_efficientnet_lite0 to 4 | timm's | smoothed feature pyramid, any width | timm; 0: package |
 | hourglass104 | two stacks with their necks, 256 | - | - |
 
-The numbers are the neck's channels; those of the last four rows are CenterNet's published ones.
+The numbers are the neck's channels; those of DLA, ResNet and hourglass are
+CenterNet's published ones. ``package`` is the value of ``pretrained`` that takes the weights which
+``parts.packaged_weights`` finds on this machine.
 """
 
 from collections.abc import Callable
@@ -21,8 +24,10 @@ from torch import nn
 
 from fashion_ops.methods.centernet.backbones.dla import Convolution, Deformable, DLAUp, plain
 from fashion_ops.methods.centernet.backbones.hourglass import Hourglass
-from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid, TimmPyramid, TopDown
+from fashion_ops.methods.centernet.backbones.pyramid import SmallPyramid
 from fashion_ops.methods.parts.backbones import SMALL_HRNETS, Deconvolutions, HRNet
+from fashion_ops.methods.parts.feature_pyramid import FeaturePyramid, TimmPyramid, TopDown
+from fashion_ops.methods.parts.lite_pyramid import LITES
 
 # (name, pretrained, neck width) to a backbone, and a neck that makes one stride-4 map for each stack
 Build = Callable[[str, str | None, int], tuple[nn.Module, nn.Module]]
@@ -111,6 +116,12 @@ def _resnet(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, n
     return backbone, Deconvolutions(backbone.channels[-1], width)
 
 
+def _lite(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
+    """Make an EfficientNet-Lite of timm and its feature pyramid; a ``Build``."""
+    backbone = TimmPyramid(name, pretrained)
+    return backbone, FeaturePyramid(backbone.channels, width)
+
+
 def _hourglass(name: str, pretrained: str | None, width: int) -> tuple[nn.Module, nn.Module]:
     """Make an hourglass, which contains its neck; a ``Build``, whose width is fixed."""
     _refuse_pretrained(name, pretrained)
@@ -120,6 +131,7 @@ def _hourglass(name: str, pretrained: str | None, width: int) -> tuple[nn.Module
 BACKBONES: dict[str, Backbone] = {
     **dict.fromkeys(SMALL, Backbone(_small, 64, 64, fixed_neck=False)),
     **dict.fromkeys((*SMALL_HRNETS, *sorted(cfg_cls)), Backbone(_hrnet, 64, 64, fixed_neck=False)),
+    **dict.fromkeys(LITES, Backbone(_lite, 64, 64, fixed_neck=False)),
     "mdla34": Backbone(partial(_dla, conv=plain), 64, 256),
     "dla34_dcn": Backbone(partial(_dla, conv=Deformable), 64, 256),
     "resnet50": Backbone(_resnet, 256, 64, regression_std=0.001),

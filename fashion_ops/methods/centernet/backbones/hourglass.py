@@ -8,7 +8,8 @@ make the predictions.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fashion_ops.methods.centernet.backbones.pyramid import BasicBlock, conv_bn
+from fashion_ops.methods.centernet.backbones.pyramid import BasicBlock
+from fashion_ops.methods.parts.feature_pyramid import conv_bn
 
 DIMS = (256, 256, 384, 384, 384, 512)  # of stride 4, 8, ..., 128
 BLOCKS = (2, 2, 2, 2, 2, 4)  # residual blocks of each level
