@@ -20,7 +20,7 @@ from fashion_ops.catalog.stderr import decoder_messages
 from fashion_ops.errors.reading import read_object, readable
 from fashion_ops.files.outputs import FolderKind
 from fashion_ops.methods.alignment.crops import Crops, options_of_training
-from fashion_ops.methods.alignment.dfa.cascade import Cascade, Regressor
+from fashion_ops.methods.alignment.dfa.cascade import Cascade
 from fashion_ops.methods.alignment.gle.inference import METHOD as GLE
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.prediction import AlignmentMethod
@@ -175,5 +175,4 @@ def open_exported(folder: Path, runtime: Format, threads: int = 0) -> AlignmentM
     if graph.method == GLE:
         return ExportedGLE(nn.Identity(), spec, CPU, session=next(iter(sessions.values())))
     options = options_of_training(spec["training"])
-    kinds: dict[str, Regressor] = {k: ExportedStages(s, options) for k, s in sessions.items()}
-    return Cascade(folder, kinds)
+    return Cascade(folder, {k: ExportedStages(s, options) for k, s in sessions.items()})

@@ -20,13 +20,12 @@ NUMBERS = ("1", "2", "3")
 
 @runtime_checkable
 class Regressor(Protocol):
-    """All stages for one kind of garments, in torch or exported.
+    """All stages for one kind of garments, in torch or exported."""
 
-    Attributes:
-        options: arguments of the ``Crops`` that it takes.
-    """
-
-    options: dict[str, Any]
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of the ``Crops`` that it takes."""
+        ...
 
     def predict(self, crops: Crops) -> tuple[np.ndarray, np.ndarray]:
         """Predict normalised positions (M, n, 2) and visibility probabilities (M, n, 3)."""
