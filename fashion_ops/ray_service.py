@@ -7,7 +7,7 @@ its first version is loaded. The configuration says how many replicas there are 
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_ops.distributed.deployment import deploy
 from fashion_ops.serving.app import create_app
@@ -24,7 +24,22 @@ def application(settings: ServiceSettings) -> Any:
     return deploy(partial(_make_app, settings), "service", settings.limits.queue)
 
 
-def _make_app(settings: ServiceSettings) -> FastAPI:
+def _make_app(settings: ServiceSettings) -> ASGIApp:
     """Make the ASGI application of a replica."""
     log_json()
-    return create_app(settings.make())
+    return _without_request_id(create_app(settings.make()))
+
+
+def _without_request_id(app: ASGIApp) -> ASGIApp:
+    """The same application without ``X-Request-ID`` in its answers, which Ray Serve's proxy adds."""
+
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+                message = {**message, "headers": kept}
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return asgi
