@@ -67,8 +67,8 @@ clean: ## delete everything that steps and services made; the environment stays
 	if test -f data/raw/wardrobe.json; then rm -rf data/raw; fi # and not a data set of yours
 	if head -c 116 data/alignment/raw/lsp/joints.mat 2>/dev/null | grep -q '^MATLAB 5.0 MAT-file *$$'; then \
 	  rm -rf data/alignment/raw; fi
-	cd models 2>/dev/null && rm -rf detector postprocess box_detector landmarker finetuned refined dfa || true
-	rm -rf reports/drift reports/evaluation reports/promotion
+	cd models 2>/dev/null && rm -rf detector postprocess box_detector landmarker finetuned refined dfa gle || true
+	rm -rf reports/drift reports/evaluation reports/promotion reports/promotion_alignment
 	rm -rf .checkpoints .logs .alarms .dagster .mlflow .dvc/tmp .dvc/cache
 	if [ -d .dvc/site_cache ]; then find .dvc/site_cache -mindepth 1 ! -name .gitignore -delete; fi
 	rm -f dvc.lock

@@ -27,7 +27,6 @@ from fashion_ops.methods.alignment.deeppose.inference import DeepPose
 from fashion_ops.methods.alignment.deeppose.training import train_deeppose
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.training import train_stage
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.methods.alignment.idpr.inference import Idpr
@@ -56,6 +55,7 @@ from fashion_ops.methods.top_down.training import landmarker_spec, train_landmar
 from fashion_ops.params import (
     CategoryTraining,
     DfaStage,
+    GLEConfig,
     Params,
     Refine,
     TrainBoxDetector,

@@ -20,7 +20,7 @@ from bench.flat_lay_photos import THINGS, FlatLay, wardrobe_flat_lay
 from fashion_ops.evaluation.overlaps import overlaps
 from fashion_ops.inference.measuring import measure_photo
 from fashion_ops.inference.predictor import Garment, Predictor
-from fashion_ops.inference.second_look import find_twice
+from fashion_ops.inference.second_look import find_twice, first_look
 from fashion_ops.measurement.points import points_of_measure
 from fashion_ops.measurement.references import ReferenceKind, Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo
@@ -99,7 +99,7 @@ def main() -> None:
     predictor = Predictor.load(given.model, select_device("cpu"))
 
     def find(photo: Photo) -> list[Garment]:
-        return find_twice(predictor.predict_many, [photo], given.min_score)[0]
+        return find_twice(predictor.predict_many, [photo], given.min_score, first_look(predictor))[0]
 
     rows: list[dict] = []
     for number in range(given.first, given.first + given.garments):

@@ -24,18 +24,21 @@ if os.environ.setdefault("OMP_WAIT_POLICY", "passive").lower() != "active":
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # OpenMP reads both once, when torch loads it
 
 if TYPE_CHECKING:
+    from fashion_ops.inference.alignment_predictor import AlignmentPredictor
     from fashion_ops.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 
 
-def load(source: str | Path = "models:/garment-landmarks@champion", device: str = "auto") -> Predictor:
+def load(
+    source: str | Path = "models:/garment-landmarks@champion", device: str = "auto"
+) -> Predictor | AlignmentPredictor:
     """Load a predictor from the registry or from a folder.
 
     Args:
         source: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``shipped`` for the models in the
             package, or a folder with detector/, postprocess/, landmarker/, finetuned/ and refined/ like
-            the pipeline's ``models``.
+            the pipeline's ``models``; for an alignment model ``models/dfa`` or ``models/gle``.
         device: ``auto`` (CUDA where this process sees a GPU, else the CPU), ``cpu`` or ``cuda``.
 
     Raises:
@@ -51,7 +54,7 @@ def load(source: str | Path = "models:/garment-landmarks@champion", device: str 
         from fashion_ops.shipped import shipped_models
 
         source = shipped_models()
-    from fashion_ops.inference.predictor import Predictor
+    from fashion_ops.inference.alignment_predictor import load_bundle
     from fashion_ops.methods.parts.device import select_device
 
-    return Predictor.load(Path(source), select_device(device))
+    return load_bundle(Path(source), select_device(device))

@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from fashion_ops.commands import (
+    alignment,
+    exports,
     gle,
     labels,
     models,
@@ -48,12 +50,15 @@ for command in (
 ):
     app.command()(command)
 app.command("ingest-also")(workspace.ingest_also)
+app.command("promote_alignment")(registry.promote_alignment)
 app.command("contact-sheet")(wardrobe.contact_sheet)
 app.command("pseudo-label")(scores.pseudo_label_table)
 app.command(context_settings=ANY_ARGUMENTS, hidden=True)(papers.ablate)
 for former in ("distributed", "fleet"):
     app.command(former, context_settings=ANY_ARGUMENTS, hidden=True)(plan.moved)
-app.add_typer(models.export, name="export")
+exports.export.command("dfa")(alignment.export_dfa)
+exports.export.command("gle")(alignment.export_gle)
+app.add_typer(exports.export, name="export")
 app.add_typer(gle.app, name="gle")
 app.add_typer(labels.app, name="labels")
 

@@ -55,8 +55,11 @@ class Workspace:
     evaluation = _Below("reports/evaluation")  # evaluate: metrics.json, report.html, predictions/, ...
     evaluation_hardware = _Below("reports/evaluation.hardware.json")  # evaluate: no output of DVC
     promotions = _Below("reports/promotion")  # promote: page and metrics of each decision
+    alignment_promotions = _Below("reports/promotion_alignment")  # promote_alignment: likewise
     alignment_raw = _Below("data/alignment/raw")  # synthesize_alignment: a folder per data set
     alignment_catalog = _Below("data/alignment/catalog")  # ingest_alignment: a catalog per data set
+
+    gle = _Below("models/gle")  # train_gle: a model folder, with predictions and report.md
 
     def finetuned(self, category: str) -> Path:
         """``finetune@category``: a model folder."""
@@ -92,7 +95,7 @@ class Workspace:
         """All outputs of steps; ``*`` stands for the partitions of a step."""
         data = [self.raw, self.catalog, self.grouped, self.pseudo_labels]
         models = [self.detector, self.postprocess, self.box_detector, self.landmarker]
-        models += [self.finetuned("*"), self.refined("*"), self.dfa("*")]
+        models += [self.finetuned("*"), self.refined("*"), self.dfa("*"), self.gle]
         return [*data, *models, self.drift, self.evaluation, self.alignment_raw, self.alignment_catalog]
 
 
@@ -117,7 +120,7 @@ _MAKERS = {
     "models/finetuned": "finetune",
     "models/refined": "refine",
     "models/dfa": "dfa_stage",
-    "models/gle": "gle train",
+    "models/gle": "train_gle",
     "reports/evaluation": "evaluate",
 }
 

@@ -160,7 +160,7 @@ def heads(
 ) -> None:
     """HRNet and ViT with heatmaps, SimCC and RLE: equal time of training; scores beside errors."""
     options = {"config": config, "seconds": seconds, "images": images, "seeds": _seeds(seeds)}
-    selection = "networks" if figure is None else {"figure": figure}
+    selection: str | dict[str, str | None] = "networks" if figure is None else {"figure": figure}
     make("heads", selection, out, {**options, "rows": _list(rows)})
 
 

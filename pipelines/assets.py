@@ -163,7 +163,7 @@ def run_partitions(context: Context, repository: RepositoryResource) -> dg.Mater
 
 
 def run_registry_step(context: Context, repository: RepositoryResource) -> dg.MaterializeResult:
-    """Run ``register`` or ``promote``, which change the MLflow registry and no file of the ledger."""
+    """Run a step that changes the MLflow registry and no file of the ledger."""
     from fashion_ops.registry.client import version_page
 
     step = context.asset_key.to_user_string()
@@ -171,7 +171,9 @@ def run_registry_step(context: Context, repository: RepositoryResource) -> dg.Ma
     join_run_cluster(context)
     module, params = _module(step), repository.params()
     metrics = module.run(params, repository.workspace)
-    page = version_page(params.registration.model, metrics["version"])
+    alignment = step.endswith("_alignment")
+    name = params.register_alignment.model if alignment else params.registration.model
+    page = version_page(name, metrics["version"])
     link = {"model version": dg.MetadataValue.url(page)}
     return dg.MaterializeResult(metadata=metadata.numbers(metrics) | link)
 

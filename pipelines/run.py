@@ -2,7 +2,7 @@
 
 Each job that has selected steps is one Dagster run, which ``make ui`` shows. What is current in the
 ledger is skipped unless ``--force`` is given. The default of ``--select`` is all steps up to
-``register``.
+``register``, and those of alignment up to the trained models.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import dagster as dg
 from fashion_ops.commands.answers import answered, complain, debug_option
 from fashion_ops.errors.failures import FAULT, MISTAKE, one_line
 from fashion_ops.params import load_params
-from fashion_ops.steps import STEPS
+from fashion_ops.steps import PROMOTIONS, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, find_root
 from pipelines.assets import CATEGORIES_TAG, SKIP_CURRENT_TAG, say
@@ -27,7 +27,7 @@ from pipelines.metadata import failure_cause, failure_status
 from pipelines.run_owner import OWNER_TAG, end_writing, runs_in_progress, this_process
 from pipelines.steps import BATCHES, steps_by_job
 
-DEFAULT_STEPS = tuple(step for step in STEPS if step != "promote")
+DEFAULT_STEPS = tuple(step for step in STEPS if step not in (*PROMOTIONS, "register_alignment"))
 
 
 def run(

@@ -54,6 +54,8 @@ class MeanPredictor:
                 box=(0.0, 0.0, mean, mean),
                 landmarks=points,
                 deviations={},
+                clothes_type=None,
+                visibility=None,
             )
         ]
 

@@ -9,9 +9,11 @@ import torch
 from mlflow.pyfunc.model import PythonModelContext
 
 import fashion_ops
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.inference.edge import EdgePredictor
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
 from fashion_ops.inference.predictor import Predictor
+from fashion_ops.methods.alignment.dfa.cascade import Cascade
 from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.artifact import load_model
@@ -24,7 +26,9 @@ from fashion_ops.registry.pyfunc import GarmentLandmarks
 
 ROOT = Path(fashion_ops.__file__).parent.parent
 LOADERS = (
+    AlignmentPredictor,
     BoxDetector,
+    Cascade,
     Detector,
     EdgePredictor,
     GLEPredictor,

@@ -10,9 +10,10 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -29,11 +30,16 @@ from fashion_ops.inference.bulk.run import PHOTOS, Blocks, BulkRun, bulk_run
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.params import Distributed
 from fashion_ops.progress import meter
+from fashion_ops.workspace import current_workspace
+
+if TYPE_CHECKING:
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder
 
 BATCH = 8  # photos that go through the network at once
 GPUS = 0.5  # of a GPU for an actor by default: one decodes and crops while the other computes
 FEW = 64  # photos for which starting actors takes longer than it saves
 _BUNDLE = ("detector", "postprocess", "landmarker", "finetuned", "refined", "box_detector")
+_BOXES = ("detector", "postprocess", "box_detector")
 
 Runtime = Literal["torch", "onnx", "openvino"]
 
@@ -65,7 +71,10 @@ class Model:
         from fashion_ops.methods.artifact import SPEC  # the rest of the driver needs no torch
         from fashion_ops.methods.centernet.deploy.graph import GRAPH
 
-        if (self.folder / SPEC).is_file() or (self.folder / GRAPH).is_file():
+        if alignment := self.alignment:
+            parts = {part: alignment.boxes / part for part in _BOXES}
+            parts[alignment.method] = alignment.model
+        elif (self.folder / SPEC).is_file() or (self.folder / GRAPH).is_file():
             # a detector by itself, with what was tuned for it beside it
             parts = {
                 "detector": self.folder,
@@ -84,6 +93,16 @@ class Model:
             if folder.is_dir()
             for name, data in pack_folder(folder).items()
         }
+
+    @cached_property
+    def alignment(self) -> "AlignmentFolder | None":
+        """The alignment model, if it is one, with its detector."""
+        if (self.folder / "landmarker").is_dir():
+            return None
+        from fashion_ops.inference.alignment_predictor import AlignmentFolder
+
+        found = AlignmentFolder.find(self.folder)
+        return found and found.with_detector_of(current_workspace().detector.parent)
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,8 @@ class LoadModels:
         adopt_keys(self.keys)
         with scratch() as folder:
             unpack_folder(self.files, folder)
-            place = folder if (folder / "landmarker").is_dir() else folder / "detector"
+            whole = any((folder / part).is_dir() for part in ("landmarker", "dfa", "gle"))
+            place = folder if whole else folder / "detector"
             with named_after(self.origin, place):
                 predictor = open_models(place, self.runtime, self.device, self.threads)
         fetch: Fetch = PhotoReader() if self.store is None else RemotePhotos(self.store)
@@ -125,14 +145,15 @@ class LoadModels:
 
 
 def open_models(folder: Path, runtime: Runtime, device: str, threads: int = 0) -> PhotoPredictor:
-    """Load all models of a bundle in torch, or one detector in any runtime; raises as these do."""
+    """Load a bundle in torch, or one detector in any runtime; raises as these do."""
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder, load_bundle
     from fashion_ops.inference.edge import EdgePredictor
-    from fashion_ops.inference.predictor import Predictor
     from fashion_ops.methods.parts.device import CPU, select_device
 
     where = select_device(device) if runtime == "torch" else CPU
-    if runtime == "torch" and (folder / "landmarker").is_dir():
-        return Predictor.load(folder, where)
+    whole = (folder / "landmarker").is_dir() or AlignmentFolder.find(folder) is not None
+    if runtime == "torch" and whole:
+        return load_bundle(folder, where)
     return EdgePredictor.load(folder, runtime, where, threads)
 
 
@@ -184,8 +205,19 @@ def predict_table(
 
     Raises:
         OutputRefused: ``table`` is of other photos, another model or other settings, or no run's.
-        ValueError: a source holds no photos, or a model cannot be read.
+        ValueError: a source holds no photos, a model cannot be read, or ``coco`` or a scaling is
+            given for an alignment model.
     """
+    if coco and model.alignment:
+        raise ValueError(
+            f"predict: --coco writes the 294 landmarks of the 13 categories, {model.name} predicts "
+            "FLD's; leave out --coco"
+        )
+    if model.scaling is not None and model.alignment:
+        raise ValueError(
+            f"predict: --reference measures between landmarks of the 13 categories, {model.name} "
+            "predicts FLD's; leave out --reference"
+        )
     files = model.files()
     digest = hashlib.sha256()
     for name, data in files.items():

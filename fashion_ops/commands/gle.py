@@ -1,6 +1,7 @@
-"""``fashion-ops gle train|predict``: GLE on an alignment catalog; not a step of the pipeline.
+"""``fashion-ops gle train|predict``: GLE beside the pipeline, with the settings of a file.
 
-Its settings are a file (``configs/gle``), not a section of ``params.yaml``.
+The files are in ``configs/gle``. The step ``train_gle`` trains the workspace's own model; it may start
+from one that is trained here on another data set.
 """
 
 from collections.abc import Iterator
@@ -39,16 +40,20 @@ def _group() -> None:
 @app.command()
 def train(
     config: Annotated[Path | None, typer.Option(help="Such as configs/gle/fld.yaml.")] = None,
-    out: Model = Path("models/gle"),
+    out: Model = Path("outputs/gle"),
     source: Source = "fld",
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Folder of another GLE model, or file of a published VGG (.pth)."),
+    ] = None,
 ) -> None:
     """Train on the training garments of a catalog; an interrupted run resumes."""
-    from fashion_ops.methods.alignment.gle.config import GLEConfig
     from fashion_ops.methods.alignment.gle.training import MODEL, save_gle, train_gle
     from fashion_ops.methods.parts.trainer import TrainerOptions
+    from fashion_ops.params import GLEConfig
 
     ws = current_workspace()
-    check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config])))
+    check_folder(out, MODEL, inputs=(ws.alignment_catalog, *filter(None, [config, start_from])))
     gle_config = GLEConfig() if config is None else read_yaml(GLEConfig, config)
     catalog = _catalog(ws, source)
     points = _points(catalog, "train")
@@ -57,8 +62,13 @@ def train(
     params = load_params(ws.params)
     options = TrainerOptions.of(params.distributed, checkpoint=checkpoint, bar=True)
     with _only_training(checkpoint):
-        save_gle(out, train_gle(gle_config, points, catalog.image, seed=params.seed, options=options))
+        trained = train_gle(
+            gle_config, points, catalog.image, seed=params.seed, options=options, start=start_from
+        )
+        save_gle(out, trained)
         checkpoint.unlink(missing_ok=True)
+    if trained.start is not None:
+        typer.echo(trained.start.in_words("--start-from", str(start_from)))
     typer.echo(f"{out}: trained on {len(points)} garments of {source}")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import load_predictor
+from fashion_ops.commands.models import load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -164,7 +164,7 @@ def _prelabelled(
     from fashion_ops.annotation.prelabels import prelabelled
 
     paths = unlabelled_photos(folder)
-    predictor = load_predictor(model, "torch", device)
+    predictor = load_pipeline(model, device)
     photos = []
     for path in paths:
         name = path.relative_to(folder).as_posix()

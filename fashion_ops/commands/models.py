@@ -1,4 +1,4 @@
-"""Commands for trained models: find garments in photos, export a detector, count parameters."""
+"""Commands for trained models: find garments in photos, count parameters."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,6 @@ from fashion_ops.commands.shared import (
     between,
     complain,
     params_or_defaults,
-    read_params,
     report,
     with_device,
 )
@@ -21,6 +20,7 @@ from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import current_workspace
 
 if TYPE_CHECKING:
+    from fashion_ops.inference.alignment_predictor import AlignmentPredictor
     from fashion_ops.inference.edge import EdgePredictor, Runtime
     from fashion_ops.inference.predictor import Garment, Predictor
     from fashion_ops.methods.centernet.deploy.photo import Photo
@@ -61,8 +61,9 @@ def predict(
     model: Annotated[
         str | None,
         typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, or shipped: "
-            f"the models in the package. Default: {CHAMPION}, or shipped where there is none.",
+            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, models/dfa or "
+            "models/gle for FLD's eight landmarks, or shipped: the models in the package. Default: "
+            f"{CHAMPION}, or shipped where there is none.",
         ),
     ] = None,
     min_score: MinScore = None,
@@ -159,7 +160,10 @@ def _predict_few(
 
 
 def _predict_photo(
-    predictor: "Predictor | EdgePredictor", path: Path, target: Path, min_score: float | None
+    predictor: "Predictor | AlignmentPredictor | EdgePredictor",
+    path: Path,
+    target: Path,
+    min_score: float | None,
 ) -> str:
     """Write ``target`` with .json and .png behind it; returns the line that says so.
 
@@ -203,15 +207,20 @@ def _drawn(photo: "Photo", garments: "list[Garment]") -> bytes:
 
     from fashion_ops.commands.result_names import MARK
     from fashion_ops.files.outputs import marked_png
-    from fashion_ops.reports.draw import DrawnGarment, draw_garments, encode_png
+    from fashion_ops.reports.draw import CONFIDENT, DrawnGarment, draw_garments, encode_png
     from fashion_ops.taxonomy import category
+    from fashion_ops.taxonomy.alignment import CLOTHES_TYPES
 
     drawn = []
     for g in garments:
         landmarks = np.array(list(g.landmarks.values()))
+        if g.visibility is not None:  # occluded ones are hollow, cut-off ones are not drawn
+            shown = {"visible": 1.0, "occluded": CONFIDENT / 2, "cut off": 0.0}
+            landmarks[:, 2] = [shown[g.visibility[name]] for name in g.landmarks]
         landmarks[:, :2] = photo.to_pixels(landmarks[:, :2])
         box = photo.to_pixels(np.array(g.box).reshape(2, 2)).reshape(4)
-        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score))
+        code = CLOTHES_TYPES.index(g.clothes_type) + 1 if g.clothes_type else None
+        drawn.append(DrawnGarment(category(g.category).id, box, landmarks, g.score, code))
     return marked_png(encode_png(draw_garments(photo.pixels, drawn)), MARK)
 
 
@@ -231,17 +240,21 @@ def default_model() -> str:
 
 def stored_threshold(folder: Path) -> float:
     """The score from which on the models of a folder report a garment."""
-    from fashion_ops.methods.centernet.postprocess_file import MIN_SCORE, read_threshold
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder
+    from fashion_ops.inference.predictor import threshold_of
 
-    return read_threshold(folder / "postprocess") if (folder / "landmarker").is_dir() else MIN_SCORE
+    alignment = AlignmentFolder.find(folder)
+    return threshold_of(folder if alignment is None else alignment.boxes)
 
 
-def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | EdgePredictor":
-    """Load all models of a bundle in torch, or one detector in any runtime.
+def load_predictor(
+    model: str, runtime: "Runtime", device: str
+) -> "Predictor | AlignmentPredictor | EdgePredictor":
+    """Load all models of a bundle or an alignment model in torch, or one detector in any runtime.
 
     Args:
-        model: ``models:/NAME@ALIAS``, ``shipped`` or the folder of a bundle; the folder of a detector
-            or its export.
+        model: ``models:/NAME@ALIAS``, ``shipped`` or the folder of a bundle; the folder of an alignment
+            model, of a detector or its export.
         runtime: onnx and openvino need an exported folder.
         device: of torch, see ``select_device``.
 
@@ -255,18 +268,56 @@ def load_predictor(model: str, runtime: "Runtime", device: str) -> "Predictor | 
         import fashion_ops
 
         return fashion_ops.load(model, device)
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
     from fashion_ops.inference.edge import EdgePredictor
+    from fashion_ops.methods.alignment.exported import AlignmentGraph
     from fashion_ops.methods.artifact import SPEC
     from fashion_ops.methods.centernet.deploy.graph import GRAPH
     from fashion_ops.methods.parts.device import CPU, select_device
 
     folder = Path(model)
+    if exported := AlignmentGraph.find(folder):
+        if runtime == "torch":
+            raise ValueError(
+                f"{folder}: is an export for {exported.format}; torch runs the model that it was made "
+                "from, for this one use --runtime onnx or openvino"
+            )
+        from fashion_ops.inference.alignment_runtimes import open_beside_detector
+
+        return open_beside_detector(folder, runtime)
+    if alignment := AlignmentFolder.find(folder):
+        if runtime != "torch":
+            raise ValueError(
+                f"{folder}: holds no exported network; `fashion-ops export {alignment.method}` makes "
+                f"one for --runtime {runtime}"
+            )
+        alignment = alignment.with_detector_of(current_workspace().detector.parent)
+        return AlignmentPredictor.load(alignment, select_device(device))
     is_detector = (folder / SPEC).is_file() or (folder / GRAPH).is_file()
     if runtime == "torch" and not is_detector:
         import fashion_ops
 
         return fashion_ops.load(model, device)
     return EdgePredictor.load(folder, runtime, select_device(device) if runtime == "torch" else CPU)
+
+
+def load_pipeline(model: str, device: str) -> "Predictor | EdgePredictor":
+    """Load a model in torch for a command that needs the landmarks of the 13 categories.
+
+    Raises:
+        ValueError: it is an alignment model; further as ``load_predictor``.
+    """
+    from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
+
+    of_registry = model.startswith("models:/")
+    if of_registry or AlignmentFolder.find(Path(model)) is None:
+        predictor = load_predictor(model, "torch", device)
+        if not isinstance(predictor, AlignmentPredictor):
+            return predictor
+    raise ValueError(
+        f"{model}: predicts FLD's landmarks, this command needs those of the 13 categories; name "
+        "models with a landmarker by --model"
+    )
 
 
 def find_models(model: str) -> Path:
@@ -283,75 +334,10 @@ def find_models(model: str) -> Path:
     return shipped_models() if model == SHIPPED else Path(model)
 
 
-export = typer.Typer(no_args_is_help=True, help="Write a model for ONNX Runtime or OpenVINO.")
-
-
-@export.callback()
-def _export() -> None:
-    """Makes the name of the model a word of its own."""
-
-
-@export.command("detector")
-def export_detector(
-    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="Default: exports/detector-FORMAT.")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of models, or of a detector.")] = Path("models"),
-    precision: Annotated[
-        Literal["fp32", "bf16", "int8"] | None,
-        typer.Option(help="Default: bf16 where the CPU has it for openvino, fp32 for onnx."),
-    ] = None,
-    decode: Annotated[
-        bool, typer.Option("--decode/--maps", help="Whether the graph outputs garments or maps.")
-    ] = False,
-    dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="Any number of images at once.")
-    ] = False,
-    calibration: Annotated[int, typer.Option(min=1, help="INT8: train images to calibrate on.")] = 64,
-    images: Annotated[int, typer.Option(min=1, help="INT8: images to evaluate on.")] = 200,
-    device: Device = None,
-) -> None:
-    """Write the detector for ONNX Runtime or OpenVINO, compared with torch; for INT8 also its AP."""
-    from fashion_ops.files.outputs import check_folder
-    from fashion_ops.methods.centernet.deploy.graph import EXPORT, ExportConfig
-
-    precision = precision or ("bf16" if form == "openvino" else "fp32")
-    params, ws = read_params() if precision == "int8" else (params_or_defaults(), current_workspace())
-    config = ExportConfig(form, precision, decode, dynamic_batch)
-    out = out or Path("exports") / f"detector-{form}"
-    check_folder(out, EXPORT, inputs=(model, ws.catalog))
-    from fashion_ops.inference.export_detector import as_text, export_and_evaluate
-
-    params = with_device(params, device)
-    exported, metrics = export_and_evaluate(params, ws, model, out, config, calibration, images)
-    typer.echo(as_text(exported, metrics))
-
-
-@export.command("landmarker")
-def export_landmarker(
-    form: Annotated[Literal["onnx", "openvino"], typer.Option("--format")] = "onnx",
-    out: Annotated[Path | None, typer.Option(help="Default: exports/landmarker-FORMAT.")] = None,
-    model: Annotated[Path, typer.Option(help="Folder of models, or of a landmarker.")] = Path("models"),
-    category: Annotated[
-        str | None, typer.Option(help="Take the landmarker finetuned for this category.")
-    ] = None,
-) -> None:
-    """Write a landmarker for ONNX Runtime or OpenVINO in fp32, compared with torch."""
-    from fashion_ops.methods.artifact import SPEC
-    from fashion_ops.methods.top_down import export as exports
-    from fashion_ops.taxonomy import category as find_category
-
-    name = "landmarker" if category is None else f"landmarker-{find_category(category).name}"
-    folder = model
-    if not (model / SPEC).is_file():
-        folder = model / ("landmarker" if category is None else f"finetuned/{category}")
-    elif category is not None:
-        raise ValueError(f"--category {category}: {model} is one model; name the folder of all models")
-    out = out or Path("exports") / f"{name}-{form}"
-    typer.echo(exports.as_text(exports.export_landmarker(folder, out, form)))
-
-
 def describe(
-    method: Annotated[str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose")],
+    method: Annotated[
+        str, typer.Argument(help="detector | landmarker | refiner | dfa | deeppose | gle")
+    ],
     backbone: Annotated[str | None, typer.Option(help="Default: that of params.yaml.")] = None,
     grouping: Annotated[str | None, typer.Option(help="none | agg81 | semantic62")] = None,
     category: Annotated[str | None, typer.Option(help="Category of a refiner.")] = None,

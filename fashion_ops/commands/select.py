@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, load_predictor
+from fashion_ops.commands.models import CHAMPION, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -64,7 +64,14 @@ def select(
     if not new:
         raise ValueError(f"{photos}: all {len(paths)} photos are in the catalog; name new ones")
     settings = with_device(params_or_defaults(), device).distributed
-    predictor = load_predictor(model, "torch", settings.device)
+    predictor = load_pipeline(model, settings.device)
+    from fashion_ops.inference.edge import EdgePredictor
+
+    if isinstance(predictor, EdgePredictor):
+        raise ValueError(
+            f"{model}: is a detector by itself, whose landmarks say nothing of their deviation; name "
+            "models with a landmarker by --model"
+        )
     seen = list(_seen(new, predictor, min_score))
     if not seen:
         raise ValueError(f"{photos}: none of its {len(new)} photos can be read; name another folder")

@@ -10,7 +10,6 @@ from fashion_ops.commands.models import CHAMPION
 from fashion_ops.commands.shared import between, complain
 from fashion_ops.workspace import current_workspace
 
-TOKEN, WEBHOOK_SECRET = "FASHION_OPS_TOKEN", "FASHION_OPS_WEBHOOK_SECRET"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -71,34 +70,32 @@ def serve(
     import uvicorn
 
     from fashion_ops.serving.app import create_app
-    from fashion_ops.serving.champion import Loader
     from fashion_ops.serving.labelling.desk import Desk
     from fashion_ops.serving.labelling.queue import Ranking
     from fashion_ops.serving.limits import Limits
     from fashion_ops.serving.observing import log_json
-    from fashion_ops.serving.service import Service
-    from fashion_ops.serving.sources import find_source
+    from fashion_ops.serving.settings import TOKEN, WEBHOOK_SECRET, ServiceSettings
+    from fashion_ops.serving.sources import subscribe_to
 
     limits = Limits(body_mb=body_mb, photos=photos, megapixels=megapixels, queue=queue, seconds=seconds)
-    secret = os.environ.get(WEBHOOK_SECRET, "")
-    if webhook and not secret:
+    if webhook and not os.environ.get(WEBHOOK_SECRET):
         raise ValueError(f"--webhook {webhook}: set {WEBHOOK_SECRET}, which MLflow signs with")
     ranked = Ranking.read(ranking) if ranking else Ranking()
-    loader = Loader(engine, threads=threads)
-    source = find_source(model, state, loader, poll)
-    token = os.environ.get(TOKEN, "")
-    if host not in LOOPBACK and not token:
+    service = ServiceSettings(
+        model=model, engine=engine, state=state, threads=threads, poll=poll, limits=limits
+    ).make()
+    if host not in LOOPBACK and not service.token:
         complain(f"--host {host}: other machines may ask without a token; set {TOKEN} to require one")
     log_json()
-    if webhook:
-        from fashion_ops.serving.sources import subscribe_to
-
-        if not subscribe_to(source, webhook, secret):
-            complain("the registry has no webhooks; it is asked every --poll seconds")
+    if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
+        complain("the registry has no webhooks; it is asked every --poll seconds")
     ws = current_workspace()
-    service = Service(source, limits, token, secret)
     desk = Desk(service, state / "labelling", ws if ws.params.is_file() else None, ranked)
-    app = create_app(service, desk)
     uvicorn.run(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=30
+        create_app(service, desk),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=30,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, MinScore, default_model, load_predictor
+from fashion_ops.commands.models import CHAMPION, MinScore, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -114,7 +114,7 @@ def measure(
     for table in tables:
         check_file(table, FileKind(MEASURE, _header(table.name)), photos)
     settings = with_device(params_or_defaults(), device).distributed
-    predictor = load_predictor(model or default_model(), "torch", settings.device)
+    predictor = load_pipeline(model or default_model(), settings.device)
     done: list[tuple[Path, list[Garment], Measured]] = []
     for photo, name in zip(photos, names, strict=True):
         try:
@@ -167,11 +167,11 @@ def _measure_photo(
     """
     from fashion_ops.inference.measuring import measure_photo
     from fashion_ops.inference.predictor import load_photo
-    from fashion_ops.inference.second_look import find_twice
+    from fashion_ops.inference.second_look import find_twice, first_look
 
     photo = load_photo(path)
     least = predictor.min_score if min_score is None else min_score
-    garments = find_twice(predictor.predict_many, [photo], least)[0]
+    garments = find_twice(predictor.predict_many, [photo], least, first_look(predictor))[0]
     try:
         measured = measure_photo(photo, garments, scaling)
     except ValueError as error:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fashion_ops.commands.shared import print_metrics, print_status, read_params, writing_to
-from fashion_ops.steps import BY_CATEGORY, DESCRIPTIONS, DFA_STAGES, PARTITIONS, REGISTRY, STEPS
+from fashion_ops.steps import (
+    BY_CATEGORY,
+    DESCRIPTIONS,
+    DFA_STAGES,
+    PARTITIONS,
+    PROMOTIONS,
+    REGISTRY,
+    STEPS,
+)
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import current_workspace
 
@@ -22,13 +30,13 @@ if TYPE_CHECKING:
 
 
 def add_steps(app: typer.Typer) -> None:
-    """Add a command for every step but ``promote``, which has an option of its own."""
+    """Add a command for every step but those of ``PROMOTIONS``, which have options of their own."""
     for step in STEPS:
         if step in BY_CATEGORY:
             _add_category_step(app, step)
         elif step in PARTITIONS:
             _add_dfa_step(app, step)
-        elif step != "promote":
+        elif step not in PROMOTIONS:
             _add_step(app, step)
 
 

@@ -163,6 +163,25 @@ def unpack_folder(files: Mapping[str, bytes | np.ndarray], folder: Path) -> None
         target.write_bytes(data if isinstance(data, bytes) else data.data)
 
 
+def pack(source: Path) -> Files:
+    """What a training starts from, a model folder or one file of weights, under its own name.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if source.is_file():
+        return {source.name: source.read_bytes()}
+    return {f"{source.name}/{name}": data for name, data in pack_folder(source).items()}
+
+
+def unpack(files: Files | None, folder: Path) -> Path | None:
+    """Write what ``pack`` returned into ``folder``; returns the model folder or file, None for None."""
+    if files is None:
+        return None
+    unpack_folder(files, folder)
+    return folder / next(iter(files)).partition("/")[0]
+
+
 def pack_weights(pretrained: str | None, setting: str) -> Files | None:
     """The file of published weights that a parameter names, for workers without the driver's disk.
 

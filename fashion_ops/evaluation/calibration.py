@@ -12,6 +12,7 @@ unsure, the ranking stays (Guo et al., "On Calibration of Modern Neural Networks
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,8 @@ def fit_score_temperature(scores: Float[np.ndarray, " n"], near: Bool[np.ndarray
     def cost(log_temperature: float) -> float:
         return float(np.logaddexp(0, -signs * logits / math.exp(log_temperature)).mean())
 
-    return math.exp(float(minimize_scalar(cost, bounds=_RANGE, method="bounded").x))
+    best: Any = minimize_scalar(cost, bounds=_RANGE, method="bounded")
+    return math.exp(float(best.x))
 
 
 def temper_scores(scores: Float[np.ndarray, " n"], temperature: float) -> Float[np.ndarray, " n"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fashion_ops.inference.predictor import Predictor
+from fashion_ops.inference.alignment_predictor import AnyPredictor
 from fashion_ops.synthetic.wardrobe.generate import encode
 from fashion_ops.synthetic.wardrobe.plan import plan
 
@@ -27,12 +27,12 @@ class Example:
     garments: list[list[dict[str, Any]]]
 
     @classmethod
-    def of(cls, predictor: Predictor) -> "Example":
+    def of(cls, predictor: AnyPredictor) -> "Example":
         """Predict the drawn photos."""
         photos = [encode(shot, _SIZE)[0] for shot in plan(0, "validation", _PICTURES, 0.35)]
         return cls(photos, [_predict(predictor, photo) for photo in photos])
 
-    def check(self, predictor: Predictor) -> None:
+    def check(self, predictor: AnyPredictor) -> None:
         """Check that a predictor finds the same garments, within rounding of its number format.
 
         Raises:
@@ -43,20 +43,20 @@ class Example:
             for garment in expected:
                 if garment["score"] < MIN_SCORE + MAX_SCORE:
                     continue  # may fall below the lowest score by rounding
-                if not any(_same(garment, other) for other in found):
+                if not any(same_garment(garment, other, MAX_SCORE) for other in found):
                     raise ValueError(
                         f"example photo {number}: {garment['category']} at {garment['box']} with score "
                         f"{garment['score']} is not predicted again, but {len(found)} others"
                     )
 
 
-def _predict(predictor: Predictor, photo: bytes) -> list[dict[str, Any]]:
+def _predict(predictor: AnyPredictor, photo: bytes) -> list[dict[str, Any]]:
     """The garments of an encoded photo."""
     return [g.to_json() for g in predictor.predict(predictor.decode(photo, "example photo"), MIN_SCORE)]
 
 
-def _same(expected: dict[str, Any], found: dict[str, Any]) -> bool:
-    """Whether two garments are the same but for rounding."""
+def same_garment(expected: dict[str, Any], found: dict[str, Any], score: float) -> bool:
+    """Whether two garments are the same but for rounding, their scores within ``score``."""
     if expected["category"] != found["category"]:
         return False
     x1, y1, x2, y2 = expected["box"]
@@ -65,5 +65,5 @@ def _same(expected: dict[str, Any], found: dict[str, Any]) -> bool:
     )
     shift = float(np.linalg.norm(points - others, axis=1).mean())
     diagonal = float(np.hypot(x2 - x1, y2 - y1))
-    near = abs(expected["score"] - found["score"]) <= MAX_SCORE
+    near = abs(expected["score"] - found["score"]) <= score
     return near and shift <= MAX_SHIFT * diagonal + 0.5

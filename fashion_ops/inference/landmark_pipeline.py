@@ -216,10 +216,13 @@ def _predict_crops(
 
     The deviations of the landmarks are in each direction; both in crop pixels.
     """
-    channels = model.predict_channels_and_stds(crops, category_ids)
-    poses = [model.grouping.ungroup(int(c), k) for c, k in zip(category_ids, channels, strict=True)]
+    if score == "own":
+        poses = scored = model.predict_own(crops, category_ids)
+    else:
+        scored = model.predict_channels_and_stds(crops, category_ids)
+        pairs = zip(category_ids, scored, strict=True)
+        poses = [model.grouping.ungroup(int(c), channels) for c, channels in pairs]
     stds = [model.landmark_stds(pose) for pose in poses]
-    scored = poses if score == "own" else channels
     scores = np.array([pose_score(pose) for pose in scored])
     return [pose[:, :3] for pose in poses], scores, stds
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fashion_ops.inference.alignment_predictor import AnyPredictor
 from fashion_ops.inference.predictor import Predictor, decode_photo
 from fashion_ops.progress import track
 
@@ -58,7 +59,7 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[list[float]]:
+def latencies(predictors: Sequence[AnyPredictor], photos: Sequence[bytes]) -> list[list[float]]:
     """Time in milliseconds from each photo's encoded bytes to its garments.
 
     The predictors take turns on every photo, there and back (A B B A), so that other load of the
@@ -80,7 +81,7 @@ def latencies(predictors: Sequence[Predictor], photos: Sequence[bytes]) -> list[
     return times if photos else []
 
 
-def _milliseconds(predictor: Predictor, data: bytes) -> float:
+def _milliseconds(predictor: AnyPredictor, data: bytes) -> float:
     """How long a predictor takes for one photo."""
     start = time.perf_counter()
     predictor.predict(decode_photo(data, "photo"))

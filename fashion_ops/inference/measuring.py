@@ -62,12 +62,12 @@ class Measured:
 
 
 def measure_photo(photo: Photo, garments: "Sequence[Garment]", scaling: Scaling) -> Measured:
-    """Measure the garments of a photo.
+    """Measure the garments of a photo: ``find_reference``, then ``measure_garments``."""
+    return measure_garments(photo, garments, scaling, find_reference(photo, scaling))
 
-    Args:
-        photo: decoded, possibly at a reduced size.
-        garments: found in it, in pixels of the whole photo.
-        scaling: how the scale is found.
+
+def find_reference(photo: Photo, scaling: Scaling) -> Reference | None:
+    """Find what gives a photo its scale, in pixels of the whole photo; it needs no garments.
 
     Raises:
         ValueError: the calibration is of photos of another size.
@@ -75,9 +75,27 @@ def measure_photo(photo: Photo, garments: "Sequence[Garment]", scaling: Scaling)
     lens = scaling.lens_of(*photo.size)
     reference = scaling.find(photo.pixels, lens.reduced(photo.factor))
     if scaling.pixels_per_cm is not None:
-        reference = Reference.by_hand(scaling.pixels_per_cm, *photo.size)
-    elif reference is not None and photo.factor > 1:
-        reference = reference.enlarged(photo.to_photo, photo.factor)
+        return Reference.by_hand(scaling.pixels_per_cm, *photo.size)
+    if reference is not None and photo.factor > 1:
+        return reference.enlarged(photo.to_photo, photo.factor)
+    return reference
+
+
+def measure_garments(
+    photo: Photo, garments: "Sequence[Garment]", scaling: Scaling, reference: Reference | None
+) -> Measured:
+    """Measure the garments of a photo by its reference.
+
+    Args:
+        photo: decoded, possibly at a reduced size.
+        garments: found in it, in pixels of the whole photo.
+        scaling: how the scale is found.
+        reference: of ``find_reference``.
+
+    Raises:
+        ValueError: the calibration is of photos of another size.
+    """
+    lens = scaling.lens_of(*photo.size)
     note = "" if reference else IN_PIXELS
     scale = None
     if reference is not None:

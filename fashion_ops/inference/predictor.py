@@ -36,7 +36,9 @@ class Garment:
 
     ``box`` is (x1, y1, x2, y2), ``landmarks`` maps a name to (x, y, score), and ``deviations`` to the
     standard deviation in each direction; in pixels of the photo. Models without a shape prior give no
-    deviations.
+    deviations. The landmarks of an alignment model are those of ``clothes_type`` (upper, lower, full),
+    and ``visibility`` says of each whether it is visible, occluded or cut off, if the model predicts
+    that.
     """
 
     category: str
@@ -44,6 +46,8 @@ class Garment:
     box: tuple[float, float, float, float]
     landmarks: dict[str, tuple[float, float, float]]
     deviations: dict[str, float] = field(default_factory=dict)
+    clothes_type: str | None = None
+    visibility: dict[str, str] | None = None
 
     @classmethod
     def of(
@@ -71,15 +75,20 @@ class Garment:
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain values for JSON, coordinates rounded to a hundredth of a pixel."""
+        landmarks: dict[str, dict[str, Any]] = {
+            name: {"x": round(x, 2), "y": round(y, 2), "score": round(s, 4)}
+            for name, (x, y, s) in self.landmarks.items()
+        }
+        for name, spread in self.deviations.items():
+            landmarks[name]["deviation"] = round(spread, 2)
+        for name, state in (self.visibility or {}).items():
+            landmarks[name]["visibility"] = state
         return {
             "category": self.category,
+            **({"clothes_type": self.clothes_type} if self.clothes_type else {}),
             "score": round(self.score, 4),
             "box": [round(v, 2) for v in self.box],
-            "landmarks": {
-                name: {"x": round(x, 2), "y": round(y, 2), "score": round(s, 4)}
-                | ({"deviation": round(self.deviations[name], 2)} if self.deviations else {})
-                for name, (x, y, s) in self.landmarks.items()
-            },
+            "landmarks": landmarks,
         }
 
 
@@ -111,14 +120,8 @@ class Predictor:
             ValueError: a model is of another method, or does not match the universal landmarker.
         """
         device = device or select_device("auto")
-        if holds_detector(bundle / "box_detector"):
-            boxes = BoxDetector.load(bundle / "box_detector", device)
-            return cls(boxes, LandmarkPipeline.load(bundle, device))
-        detector = Detector.load(bundle / "detector", device)
-        detector = detector.with_post(read_postprocess(bundle / "postprocess"))
-        threshold = read_threshold(bundle / "postprocess")
-        pipeline = LandmarkPipeline.load(bundle, device)
-        return cls(detector.without_landmark_scores(), pipeline, threshold)
+        detector = load_detector(bundle, device)
+        return cls(detector, LandmarkPipeline.load(bundle, device), threshold_of(bundle))
 
     def predict(
         self,
@@ -164,18 +167,7 @@ class Predictor:
         if variant not in self.pipeline.variants:
             have = ", ".join(self.pipeline.variants)
             raise ValueError(f"variant {variant!r}: these models have {have} landmarks")
-        images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
-        for pixels in images:
-            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-                raise ValueError(
-                    f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
-                )
-        found = [
-            (number, d)
-            for number, detections in enumerate(self.detector.detect(images))
-            for d in detections
-            if d.score >= least
-        ]
+        images, found = detect_garments(self.detector, photos, least)
         garments: list[list[Garment]] = [[] for _ in photos]
         if not found:
             return garments
@@ -195,9 +187,81 @@ class Predictor:
             garments[number].append(Garment.of(d, pose, photo, spread))
         return garments
 
+    def detect_many(
+        self, photos: Sequence[np.ndarray | Photo], min_score: float | None = None
+    ) -> list[list[Garment]]:
+        """Find the garments of several photos as ``predict_many`` does, but not their landmarks.
+
+        Args:
+            photos: RGB uint8 (H, W, 3), or decoded photos.
+            min_score: garments with a lower score are left out; None takes the predictor's.
+
+        Raises:
+            ValueError: an array has another shape or type.
+        """
+        garments: list[list[Garment]] = [[] for _ in photos]
+        least = self.min_score if min_score is None else min_score
+        for number, d in detect_garments(self.detector, photos, least)[1]:
+            box = d.box if isinstance(photo := photos[number], np.ndarray) else photo.inside(d.box)
+            x1, y1, x2, y2 = box.tolist()
+            kind = category(d.category_id).name
+            garments[number].append(Garment(kind, float(d.score), (x1, y1, x2, y2), {}))
+        return garments
+
     def decode(self, data: bytes, name: str) -> Photo:
         """Decode a photo for ``predict_many``; raises as ``decode_reduced`` does."""
         return decode_reduced(data, name)
+
+
+def load_detector(bundle: Path, device: torch.device) -> GarmentDetector:
+    """Load what finds the garments: the ``box_detector`` of a bundle if it holds one, else CenterNet.
+
+    Raises:
+        FileNotFoundError: a model is missing; names the folder.
+        ValueError: a model is of another method.
+    """
+    if holds_detector(bundle / "box_detector"):
+        return BoxDetector.load(bundle / "box_detector", device)
+    detector = Detector.load(bundle / "detector", device)
+    detector = detector.with_post(read_postprocess(bundle / "postprocess"))
+    return detector.without_landmark_scores()
+
+
+def threshold_of(bundle: Path) -> float:
+    """The score from which on a bundle's garments are reported; of CenterNet's, if one was chosen.
+
+    Raises:
+        ValueError: the file of the threshold holds no score.
+    """
+    of_boxes = holds_detector(bundle / "box_detector")
+    return MIN_SCORE if of_boxes else read_threshold(bundle / "postprocess")
+
+
+def detect_garments(
+    detector: GarmentDetector, photos: Sequence[np.ndarray | Photo], min_score: float
+) -> tuple[list[np.ndarray], list[tuple[int, GarmentBox]]]:
+    """Find the garments of several photos.
+
+    Returns:
+        The pixels of each photo; and of each garment with at least ``min_score`` the number of its
+        photo, from 0, and its box.
+
+    Raises:
+        ValueError: an array has another shape or type than RGB uint8 (H, W, 3).
+    """
+    images = [photo.pixels if isinstance(photo, Photo) else photo for photo in photos]
+    for pixels in images:
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise ValueError(
+                f"expected RGB uint8 of shape (H, W, 3), got {pixels.dtype} {tuple(pixels.shape)}"
+            )
+    found = [
+        (number, d)
+        for number, detections in enumerate(detector.detect(images))
+        for d in detections
+        if d.score >= min_score
+    ]
+    return images, found
 
 
 class Predictors(Sequence[Predictor]):

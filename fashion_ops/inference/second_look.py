@@ -5,7 +5,7 @@ trained on. So the garments that the first look finds, however unsure, are cropp
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,17 +24,25 @@ _WHOLE = 0.85  # of both sides of the photo: a crop that large shows nothing mor
 Find = Callable[[Sequence[Photo], float], "list[list[Garment]]"]
 
 
-def find_twice(find: Find, photos: Sequence[Photo], min_score: float) -> "list[list[Garment]]":
+def find_twice(
+    find: Find, photos: Sequence[Photo], min_score: float, look: Find | None = None
+) -> "list[list[Garment]]":
     """Find the garments of photos, best first, in pixels of the whole photos.
 
     Args:
         find: finds the garments of photos that have at least a score, as ``predict_many`` does.
         photos: decoded.
         min_score: garments that have a lower score in their crop are left out.
+        look: the first look, see ``first_look``; None: ``find``, with landmarks that nothing reads.
     """
-    crops = crops_of(photos, find(photos, first_score(min_score)))
+    crops = crops_of(photos, (look or find)(photos, first_score(min_score)))
     second = find([crop for _, crop in crops], min_score) if crops else []
     return gathered(len(photos), crops, second)
+
+
+def first_look(predictor: Any) -> Find:
+    """What takes a predictor's first look: ``detect_many``, the boxes alone, where it has that."""
+    return getattr(predictor, "detect_many", predictor.predict_many)
 
 
 def first_score(min_score: float) -> float:

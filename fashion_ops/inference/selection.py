@@ -1,8 +1,8 @@
 """Unlabelled photos as a model sees them: how unsure it is of each garment, and the garments' shapes.
 
 A landmark's uncertainty is its standard deviation over the size of its garment, where the model gives
-deviations. Else it is that of its heatmap: the entropy of its peaks (multiple peak entropy; Liu and
-Ferrari, ICCV 2017), and how much the highest lacks to 1.
+deviations. Else it is what the head says: the deviations of SimCC and RLE, or of a heatmap the entropy
+of its peaks (multiple peak entropy; Liu and Ferrari, ICCV 2017), and how much the highest lacks to 1.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -70,13 +70,21 @@ def peak_uncertainty(heat: Float[Tensor, "n k h w"]) -> Float[Tensor, "n k"]:
 def crop_uncertainty(
     landmarker: LandmarkPredictor, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
 ) -> Float[np.ndarray, " n"]:
-    """How unsure a landmarker with heatmaps is of garments: the mean over their landmarks.
+    """How unsure a landmarker is of garments: the mean over their landmarks.
+
+    Heads other than heatmaps have standard deviations; these count in sides of the crop.
 
     Args:
-        landmarker: its network runs, without the flip test.
+        landmarker: its network runs, on heatmaps without the flip test.
         crops: of the garments, as ``cut_crops`` returns them.
         category_ids: (N,) 1..13.
     """
+    if landmarker.decoding.head != "heatmap":
+        found = landmarker.predict_channels_and_stds(crops, category_ids)
+        pairs = zip(category_ids.tolist(), found, strict=True)
+        poses = [landmarker.grouping.ungroup(c, channels) for c, channels in pairs]
+        each = [float(landmarker.landmark_stds(pose).mean()) for pose in poses]
+        return np.array(each, float) / max(landmarker.crop)
     means = []
     for crop, category_id in zip(crops, category_ids.tolist(), strict=True):
         batch = normalize(crop[None].to(landmarker.device).float() / 255)

@@ -4,9 +4,9 @@ Networks are built and run on torch's meta device, so any size takes no memory a
 
 A description is a dictionary with these keys:
 
-- ``method``: ``detector | landmarker | refiner``; ``backbone``; ``size``: [width, height], pixels;
-- detector, landmarker: ``grouping``; refiner: ``category``; detector: ``neck_width``, ``head_width``;
-  landmarker: ``head``;
+- ``method``: ``detector | landmarker | refiner | gle``; ``backbone``; ``size``: [width, height], px;
+- detector, landmarker: ``grouping``; refiner: ``category``; gle: ``modules``; detector:
+  ``neck_width``, ``head_width``; landmarker: ``head``;
 - ``parameters``: all parameters, including those that only training uses;
 - ``macs``: multiply-accumulates of one image at inference, those of convolutions (plain, transposed,
   deformable) and matrix products. Biases, norms, activations, sums, pooling and the bilinear sampling
@@ -59,7 +59,8 @@ def describe(
     Another backbone comes with its default widths, not those of ``params``.
 
     Args:
-        method: ``detector | landmarker | refiner``, or ``dfa | deeppose`` (``alignment.describe``).
+        method: ``detector | landmarker | refiner``, or ``dfa | deeppose | gle``
+            (``alignment.describe``).
         params: gives the value of each argument that is None.
         backbone: name of the backbone; a refiner also takes ``landmarker``, the landmarker's backbone.
         grouping: ``none | agg81 | semantic62``; not for a refiner.
@@ -78,8 +79,12 @@ def describe(
         return alignment.describe_alignment(
             method, params.dfa_stage, backbone, size[0] if size else None
         )
+    if method == alignment.GLE_METHOD:
+        if grouping or category:
+            raise ValueError("gle takes a backbone and the size of a crop; leave out the rest")
+        return alignment.describe_gle(params.train_gle, backbone, size)
     if method not in METHODS:
-        known = ", ".join((*METHODS, *alignment.METHODS))
+        known = ", ".join((*METHODS, *alignment.METHODS, alignment.GLE_METHOD))
         raise ValueError(f"unknown method {method!r}; known: {known}")
     if method != "refiner" and category:
         raise ValueError(f"a {method} serves all categories; leave out category {category!r}")
@@ -258,7 +263,9 @@ def as_text(description: Description) -> str:
     if d["method"] in alignment.METHODS:
         return alignment.as_text(d)
     width, height = d["size"]
-    landmarks = f"grouping {d['grouping']}" if "grouping" in d else d["category"]
+    landmarks = d.get("category", f"{d.get('modules')} modules")
+    if "grouping" in d:
+        landmarks = f"grouping {d['grouping']}"
     kind = f"{d['method']} ({d['head']})" if "head" in d else d["method"]
     lines = [
         f"{kind}: {d['backbone']}, {landmarks}, {width}x{height} pixels",

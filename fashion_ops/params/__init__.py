@@ -14,7 +14,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 # ruff: noqa: F401 - other modules import all sections from here
-from fashion_ops.params.alignment import DfaStage
+from fashion_ops.params.alignment import (
+    DfaStage,
+    GLEConfig,
+    PromoteAlignment,
+    RegisterAlignment,
+    TrainGle,
+)
 from fashion_ops.params.data import (
     Aggregate,
     Ingest,
@@ -103,6 +109,9 @@ class Params(Section):
     synthesize_alignment: SynthesizeAlignment = SynthesizeAlignment()
     ingest_alignment: IngestAlignment = IngestAlignment()
     dfa_stage: DfaStage = DfaStage()
+    train_gle: TrainGle = TrainGle()
+    register_alignment: RegisterAlignment = RegisterAlignment()
+    promote_alignment: PromoteAlignment = PromoteAlignment()
     evaluate: Evaluate = Evaluate()
     registration: Register = Field(default=Register(), alias="register")
     promote: Promote = Promote()

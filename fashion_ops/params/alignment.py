@@ -1,10 +1,12 @@
-"""Settings of the methods that predict the landmarks of one boxed garment."""
+"""Settings of the methods that predict the landmarks of one boxed garment, and of their versions."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import TrainingConfig
+from fashion_ops.params.section import Section, TrainingConfig
+
+Stride8 = Annotated[int, Field(ge=8, multiple_of=8)]  # GLE's backbone halves its input three times
 
 
 class DfaStage(TrainingConfig):
@@ -15,6 +17,9 @@ class DfaStage(TrainingConfig):
     batch_size: int = Field(default=16, ge=1)
     backbone: str = "small"
     pretrained: str | None = None
+    start_from: str | None = Field(
+        default=None, description="folder of another cascade, or file of a published VGG"
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="after fc6 and fc7; 0.5 as published")
     optimizer: Literal["adamw", "sgd"] = "adamw"
     input_size: int = Field(default=48, ge=16, description="side of the square crops, pixels")
@@ -71,3 +76,74 @@ class DfaStage(TrainingConfig):
                 "iterations"
             )
         return self
+
+
+class GLEConfig(TrainingConfig):
+    """GLE: network, targets, augmentation and optimisation; ``configs/gle`` holds files of these."""
+
+    lr: float = Field(default=4e-3, gt=0)
+    epochs: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    backbone: str = Field(default="small", description="vgg16 as published, vgg16_bn, small, tiny")
+    pretrained: str | None = Field(default=None, description="timm's weights, such as tv_in1k")
+    modules: int = Field(default=2, ge=0, description="k; the paper: 2 on DeepFashion, 3 on FLD")
+    warm_start: float = Field(
+        default=0.25, ge=0, le=1, description="share of the run without the modules; 0 as published"
+    )
+    crop: tuple[Stride8, Stride8] = (48, 48)
+    loss: Literal["mse", "cross_entropy"] = Field(
+        default="cross_entropy", description="mse as published; see docs/decisions.md"
+    )
+    padding: float = Field(default=1.1, ge=1)
+    radius: float = Field(default=8 / 224, gt=0, description="of the target cone, in sides of the crop")
+    flip: float = Field(default=0.0, ge=0, le=1, description="released: 0 on DeepFashion")
+    rotation: float = Field(default=0.0, ge=0, description="standard deviation, degrees")
+    scale: float = Field(default=0.0, ge=0)
+    shift: float = Field(default=0.0, ge=0)
+    color: float = Field(default=0.1, ge=0)
+    position_constraint: float = Field(default=0.0, ge=0, description="weight of PCLoss")
+    position_constraint_k: int = Field(default=4, ge=1, description="hardest landmarks of a part")
+    position_constraint_parts: Literal["sides", "whole"] = "sides"
+
+
+class TrainGle(GLEConfig):
+    """The step that trains GLE on an alignment catalog; crops so small that the demo stays short."""
+
+    crop: tuple[Stride8, Stride8] = (32, 32)
+    source: str = Field(default="fld", description="of the alignment catalog")
+    start_from: str | None = Field(
+        default=None, description="folder of another GLE model, or file of a published VGG"
+    )
+
+
+class RegisterAlignment(Section):
+    """The MLflow registered model that holds an alignment model with its detector."""
+
+    model: str = "garment-alignment"
+    method: Literal["dfa", "gle"] = Field(default="dfa", description="of models/dfa or models/gle")
+    split: str = Field(default="test", description="of the catalog that the method is trained on")
+
+
+class PromoteAlignment(Section):
+    """The gate between challenger and champion: NE of visible landmarks in labelled boxes."""
+
+    max_ne: float = Field(default=0.2, gt=0, description="largest NE, in longer sides of the box")
+    min_gain: float = Field(
+        default=0.0, description="by which NE must be below that of the mean shape of each clothes type"
+    )
+    max_rise: float = Field(default=0.0, ge=0, description="largest NE above the champion's")
+    max_likely_rise: float = Field(
+        default=0.01, ge=0, description="likewise for the upper end of the confidence interval"
+    )
+    resamples: int = Field(
+        default=1000, ge=100, description="bootstrap samples of the garments, for that interval"
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    max_pixel_difference: float = Field(
+        default=1.0, ge=0, description="of 99 % of the landmarks, predicted again, from the evaluated"
+    )
+    max_latency_ratio: float = Field(
+        default=1.5, gt=0, description="time of a photo over the champion's, both timed in turn"
+    )
+    latency_photos: int = Field(default=12, ge=1)
+    max_size_mb: float = Field(default=1000.0, gt=0, description="of all models, 10^6 bytes")

@@ -20,7 +20,7 @@ from fashion_ops.workspace import Workspace
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")  # a checkpoint of one category: ``Snapshot.digest``
 _OF_STEP = re.compile(  # of one training, and a folder of blocks that a cluster predicted
-    r"((?:finetune|refine|dfa_stage)-.+|(?:evaluate|tune_postprocess|register|promote)-blocks)"
+    r"((?:finetune|refine|dfa_stage)-.+|train_gle|(?:evaluate|tune_postprocess|register|promote)-blocks)"
     r"-[0-9a-f]{16}"
 )
 
@@ -196,8 +196,11 @@ def _add_resume_points(plan: FilesPlan, params: Params, ws: Workspace, ledger: L
 
 
 _SECTIONS = ("train_detector", "train_box_detector", "train_landmarker")
-_ON_CLUSTERS = {"evaluate": "evaluate-blocks", "tune_postprocess": "tune_postprocess-blocks"} | {
-    f"dfa_stage@{number}": f"dfa_stage-{number}" for number in (1, 2, 3)
+_ON_CLUSTERS = {  # stage -> its checkpoints' names without the hash
+    "evaluate": "evaluate-blocks",
+    "tune_postprocess": "tune_postprocess-blocks",
+    "train_gle": "train_gle",
+    **{f"dfa_stage@{number}": f"dfa_stage-{number}" for number in (1, 2, 3)},
 }
 _FRESH = 3600  # seconds
 

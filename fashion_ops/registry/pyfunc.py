@@ -16,7 +16,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from fashion_ops.inference.predictor import Predictor
+from fashion_ops.inference.alignment_predictor import load_bundle
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.methods.parts.device import select_device
 
@@ -27,7 +27,7 @@ class GarmentLandmarks(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the models; MLflow calls this once, before ``predict``."""
         setting = (context.model_config or {}).get("device", "auto")
-        self.predictor = Predictor.load(Path(context.artifacts["bundle"]), select_device(setting))
+        self.predictor = load_bundle(Path(context.artifacts["bundle"]), select_device(setting))
 
     def predict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

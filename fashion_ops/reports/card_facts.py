@@ -117,7 +117,7 @@ def gather(params: Params, ws: Workspace, bundle: Path, origin: Mapping[str, str
     Raises:
         ValueError: a file cannot be read.
     """
-    catalog = Catalog(ws.catalog) if (ws.catalog / "images.parquet").is_file() else None
+    catalog = _catalog(ws)
     others = sorted((ws.evaluation / "also").glob("*/metrics.json"))
     reliability = ws.evaluation / "reliability.json"
     return CardFacts(
@@ -129,9 +129,13 @@ def gather(params: Params, ws: Workspace, bundle: Path, origin: Mapping[str, str
         _subsets(catalog, ws.evaluation, params.evaluate.split) if catalog else [],
         {path.parent.name: read_json(path) for path in others},
         read_json(reliability) if reliability.is_file() else {},
-        list(_parts(bundle)),
-        _data(catalog, params, ws) if catalog else DataFacts(),
+        parts_of(bundle),
+        data_of(params, ws) or DataFacts(),
     )
+
+
+def _catalog(ws: Workspace) -> Catalog | None:
+    return Catalog(ws.catalog) if (ws.catalog / "images.parquet").is_file() else None
 
 
 def _subsets(catalog: Catalog, evaluation: Path, split: str) -> list[tuple[str, str, int, float]]:
@@ -157,15 +161,16 @@ def _subsets(catalog: Catalog, evaluation: Path, split: str) -> list[tuple[str, 
     return rows
 
 
-def _parts(bundle: Path) -> list[ModelPart]:
-    """The networks of a bundle; the 13 of a kind are one row."""
+def parts_of(bundle: Path) -> list[ModelPart]:
+    """The networks of a bundle; those of a kind, such as the 13 finetuned ones, are one row."""
     parts = []
-    for name in ("detector", "box_detector", "landmarker", "finetuned", "refined"):
+    for name in ("detector", "box_detector", "landmarker", "finetuned", "refined", "dfa", "gle"):
         specs = sorted((bundle / name).rglob(_SPEC))
         contents = [c for path in specs if (c := _object(path)) and any(path.parent.glob(_WEIGHTS))]
         size = sum(p.stat().st_size for p in (bundle / name).rglob(_WEIGHTS))
         if contents:
-            backbone = str(contents[0].get("backbone", ""))
+            settings = contents[0].get("settings") or {}  # GLE's has the backbone
+            backbone = str(contents[0].get("backbone") or settings.get("backbone", ""))
             method = str(contents[0].get("method", ""))
             parts.append(ModelPart(name, method, backbone, len(contents), size / 1e6))
     return parts
@@ -180,18 +185,22 @@ def _object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _data(catalog: Catalog, params: Params, ws: Workspace) -> DataFacts:
+def data_of(params: Params, ws: Workspace) -> DataFacts | None:
+    """The catalog of the workspace; None if it has none."""
+    catalog = _catalog(ws)
+    if catalog is None:
+        return None
     images, garments = catalog.images, catalog.garments
     batches = images["file_name"].map(batch_of)
     roots = {f.name.partition("-")[0]: f for f in folders(ws.batches)}
     root = params.ingest.root
     local = None if is_uri(root) else ws.root / root
     own = int((batches == "").sum())
-    sources = [_source(_shown(root), own, local)] if own else []
+    sources = [source_of(_shown(root), own, local)] if own else []
     counts = batches[batches != ""].value_counts().sort_index()
     for batch, count in counts.items():
         folder = roots.get(str(batch).partition("-")[0])
-        sources.append(_source(f"batch {folder.name if folder else batch}", int(count), folder))
+        sources.append(source_of(f"batch {folder.name if folder else batch}", int(count), folder))
     return DataFacts(
         sources,
         {split: _split(images, garments, split) for split in sorted(images["split"].unique())},
@@ -213,7 +222,7 @@ def _shown(root: str) -> str:
     return root if is_uri(root) or not Path(root).is_absolute() else f".../{Path(root).name}"
 
 
-def _source(name: str, images: int, folder: Path | None) -> DataSource:
+def source_of(name: str, images: int, folder: Path | None) -> DataSource:
     """A data set, whose licence is the first line of a file LICENSE in its folder."""
     if folder is None or not folder.is_dir():
         return DataSource(name, images, "")

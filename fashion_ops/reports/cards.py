@@ -5,12 +5,12 @@ Datasets (2018): what a reader needs before using the models, as far as it is kn
 is said. The cards hold no time, host or local path.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from fashion_ops.reports.card_facts import CardFacts
+from fashion_ops.reports.card_facts import CardFacts, DataSource
 from fashion_ops.reports.markdown import code, number, share, table, text
 from fashion_ops.taxonomy import category
 
@@ -54,13 +54,13 @@ def model_card(facts: CardFacts) -> str:
             texts=3,
         ),
         "## Data",
-        _sources(facts),
+        sources_table(facts.data.sources),
         f"The data card ({text(DATA_CARD)}) has the counts.",
         "## Parameters",
         code(yaml.safe_dump(dict(facts.params), sort_keys=False, allow_unicode=True)),
         "## Origin, and how to restore",
         table(("fact", "value"), list(facts.origin.items()), texts=2),
-        _restore(facts),
+        restoring(facts.origin),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -72,7 +72,7 @@ def data_card(facts: CardFacts) -> str:
         f"# Data card: {text(facts.model)}",
         "The photos and labels that the networks were trained and evaluated on.",
         "## Sources and licences",
-        _sources(facts),
+        sources_table(facts.data.sources),
         "## Splits",
         table(
             ("split", "photos", "without garments", "garments", "labelled landmarks"),
@@ -205,15 +205,24 @@ def _data_limits(facts: CardFacts) -> Iterator[str]:
     yield "Who is in the photos, where they were taken and who labelled them is not recorded."
 
 
-def _sources(facts: CardFacts) -> str:
-    rows = [(s.name, s.licence or _UNKNOWN_LICENCE, number(s.images)) for s in facts.data.sources]
+def sources_table(sources: Iterable[DataSource]) -> str:
+    """The data sets with their licences, as far as these are known."""
+    rows = [(s.name, s.licence or _UNKNOWN_LICENCE, number(s.images)) for s in sources]
     return table(("data", "licence", "photos"), rows, texts=2) if rows else "Not recorded."
 
 
-def _restore(facts: CardFacts) -> str:
-    if "snapshot" not in facts.origin:
+def restoring(origin: Mapping[str, str], options: str = "") -> str:
+    """How a version is restored.
+
+    Args:
+        origin: the facts of where it comes from; without a snapshot it cannot be restored.
+        options: of the command, for a model that has no evaluation report; empty for the pipeline.
+    """
+    if "snapshot" not in origin:
         return "Registered outside of git: this version cannot be restored."
+    command = " ".join(["fashion-ops restore VERSION", *filter(None, [options]), "--verify"])
+    again = "" if options else " and evaluates them again"
     return (
-        "`fashion-ops restore VERSION --verify` checks out code, parameters and data, compares the "
-        "models with the registered ones and evaluates them again."
+        f"`{command}` checks out code, parameters and data, compares the models with the registered "
+        f"ones{again}."
     )

@@ -22,6 +22,13 @@ _NEXT = {  # rule that does not hold -> what to do about it
     "promote.max_latency_ratio": "promote again when the machine is idle; else a smaller model",
     "promote.max_latency_ms": "the budget is for one machine and its load; null turns it off",
     "promote.max_size_mb": "take a smaller backbone, or raise the limit",
+    "promote_alignment.max_ne": "train longer or on more data, then `dvc repro`",
+    "promote_alignment.min_gain": "train longer: the mean shape of a type needs no network",
+    "promote_alignment.max_rise": "keep the champion, or change data or parameters and run `dvc repro`",
+    "promote_alignment.max_likely_rise": "evaluate on more garments: with few, luck decides",
+    "promote_alignment.max_pixel_difference": "promote where its catalog and kind of machine are",
+    "promote_alignment.max_latency_ratio": "promote again when the machine is idle",
+    "promote_alignment.max_size_mb": "take a smaller backbone, or raise the limit",
     "blocking check": "mend what the check names, then `dvc repro` and `fashion-ops register`",
     "blocking checks": "run `fashion-ops register` again: it records them",
 }
@@ -33,8 +40,9 @@ def print_decision(
     decision: Mapping[str, Any] | None,
     page: Path,
     console: Console | None = None,
+    command: str = "promote",
 ) -> None:
-    """Print what ``steps.promote.run`` returned, and the decision behind it.
+    """Print what the step ``promote`` or ``promote_alignment`` returned, and the decision behind it.
 
     Args:
         model: name of the registered model.
@@ -42,6 +50,7 @@ def print_decision(
         decision: the content of promotion.json; None if nothing was measured.
         page: the HTML page of the decision.
         console: to print to; None for the standard output.
+        command: the step, as it is typed.
     """
     console = console or Console()
     if not console.is_terminal:
@@ -57,7 +66,7 @@ def print_decision(
         lines += [f"  {escape(reason)}" for reason in decision["reasons"]]
     if not result["promoted"]:
         lines.append(f"champion  {f'still version {champion}' if champion else 'none yet'}")
-    steps = _next_steps(model, result, decision)
+    steps = _next_steps(model, result, decision, command)
     lines += [f"{'next' if n == 0 else '':8}  {escape(step)}" for n, step in enumerate(steps)]
     if decision is not None:
         lines.append(f"page      {escape(str(page))}")
@@ -96,17 +105,18 @@ def _row(finding: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _next_steps(
-    model: str, result: Mapping[str, Any], decision: Mapping[str, Any] | None
+    model: str, result: Mapping[str, Any], decision: Mapping[str, Any] | None, command: str
 ) -> Sequence[str]:
     """What the reader may do now, in sentences or commands."""
     if result["promoted"]:
+        option = "" if command == "promote" else f" --model {model}"
         return (
             f"fashion-ops predict PHOTO.jpg --out outputs --model models:/{model}@champion",
-            "fashion-ops history          all promotions, refusals and rollbacks",
-            'fashion-ops rollback --why "..."   if it does not keep what it promised',
+            f"fashion-ops history{option}          all promotions, refusals and rollbacks",
+            f'fashion-ops rollback{option} --why "..."   if it does not keep what it promised',
         )
     if decision is None:
-        return ("fashion-ops promote   when the other process is done",)
+        return (f"fashion-ops {command}   when the other process is done",)
     failed = [f["rule"] for f in decision["findings"] if not f["passed"]]
     steps = [f"{rule}: {_NEXT[rule]}" for rule in dict.fromkeys(failed) if rule in _NEXT]
-    return steps or ["mend what the reason says, then run `fashion-ops promote` again"]
+    return steps or [f"mend what the reason says, then run `fashion-ops {command}` again"]

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from fashion_ops.taxonomy import category
+from fashion_ops.taxonomy.alignment import points_of_type
 from fashion_ops.workspace import write_whole
 
 LEFT, RIGHT, CENTER = (45, 140, 255), (255, 138, 0), (255, 255, 255)
@@ -36,12 +37,24 @@ class DrawnGarment:
         box: (4,) x1, y1, x2, y2.
         landmarks: (n, 3) x, y, score; those with score 0 are not drawn.
         score: of the garment; None writes no score.
+        clothes_type: where the landmarks are those of FLD's type 1 upper, 2 lower, 3 full; None where
+            they are those of the category.
     """
 
     category_id: int
     box: np.ndarray
     landmarks: np.ndarray
     score: float | None = None
+    clothes_type: int | None = None
+
+    @property
+    def skeleton(self) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+        """The names of the landmarks, and the pairs of them that lines join."""
+        if self.clothes_type is not None:
+            points = points_of_type(self.clothes_type)
+            return points.point_names, points.links
+        kind = category(int(self.category_id))
+        return kind.landmark_names, kind.links
 
 
 def encode_png(image_rgb: np.ndarray) -> bytes:
@@ -144,15 +157,15 @@ def _box(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) ->
 
 
 def _landmarks(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
-    kind = category(int(garment.category_id))
+    names, links = garment.skeleton
     points = _scaled(garment.landmarks[:, :2], zoom)
     scores = garment.landmarks[:, 2]
     box = np.asarray(garment.box, float) * zoom
     share = max(float((box[2] - box[0]) * (box[3] - box[1])), 0.0) ** 0.5 / (640 * unit)
     unit = unit * float(np.clip(1.6 * share, 0.62, 1))
-    colors = [_side_color(name) for name in kind.landmark_names]
+    colors = [_side_color(name) for name in names]
     for thickness, under in ((4.2, True), (2.0, False)):
-        for a, b in kind.links:
+        for a, b in links:
             if scores[a] > 0 and scores[b] > 0:
                 color = _INK if under else colors[a] if colors[a] == colors[b] else CENTER
                 ends = _fixed(points[a]), _fixed(points[b])

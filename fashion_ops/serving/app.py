@@ -42,6 +42,7 @@ def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
+            await service.loaded()
             yield
         finally:
             service.stop()

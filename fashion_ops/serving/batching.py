@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from fashion_ops.inference.predictor import Garment
+from fashion_ops.inference.second_look import Find, first_look
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.champion import Served
 from fashion_ops.serving.limits import Refusal
@@ -31,6 +32,7 @@ class Answer:
 class _Request:
     photos: Sequence[Photo]
     min_score: float
+    boxes: bool
     answer: "Future[Answer]" = field(default_factory=Future)
 
 
@@ -53,9 +55,17 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
         self._thread.start()
 
-    def submit(self, photos: Sequence[Photo], min_score: float) -> "Future[Answer]":
-        """Queue the photos of a request; a cancelled future is left out when its turn comes."""
-        request = _Request(photos, min_score)
+    def submit(
+        self, photos: Sequence[Photo], min_score: float, *, boxes: bool = False
+    ) -> "Future[Answer]":
+        """Queue the photos of a request; a cancelled future is left out when its turn comes.
+
+        Args:
+            photos: decoded.
+            min_score: garments with a lower score are left out.
+            boxes: whether the garments are wanted without landmarks.
+        """
+        request = _Request(photos, min_score, boxes)
         with self._changed:
             if self._closed:
                 raise Refusal(503, "stopping", "the service is stopping; ask another replica")
@@ -99,27 +109,35 @@ class Batcher:
         served = self._current()
         if served is None:
             raise Refusal(503, "no_model", "no version of the models is loaded yet; try again later")
-        lowest = min(request.min_score for request in batch)
-        photos = [photo for request in batch for photo in request.photos]
-        try:
-            found: list[list[Garment] | None] = list(served.predictor.predict_many(photos, lowest))
-        except Exception:
-            log.exception("a batch of %d photos failed; each runs alone", len(photos))
-            found = [_alone(served, photo, lowest) for photo in photos]
-        rest = iter(found)
-        for request in batch:
-            own = [next(rest) for _ in request.photos]
-            kept = [
-                None if garments is None else [g for g in garments if g.score >= request.min_score]
-                for garments in own
-            ]
-            request.answer.set_result(Answer(served, kept))
+        for boxes in (True, False):
+            if of_kind := [request for request in batch if request.boxes is boxes]:
+                find = first_look(served.predictor) if boxes else served.predictor.predict_many
+                _find(served, find, of_kind)
 
 
-def _alone(served: Served, photo: Photo, min_score: float) -> list[Garment] | None:
+def _find(served: Served, find: Find, batch: list[_Request]) -> None:
+    """Answer requests of one kind together, each with the garments of its own least score."""
+    lowest = min(request.min_score for request in batch)
+    photos = [photo for request in batch for photo in request.photos]
+    try:
+        found: list[list[Garment] | None] = list(find(photos, lowest))
+    except Exception:
+        log.exception("a batch of %d photos failed; each runs alone", len(photos))
+        found = [_alone(find, photo, lowest) for photo in photos]
+    rest = iter(found)
+    for request in batch:
+        own = [next(rest) for _ in request.photos]
+        kept = [
+            None if garments is None else [g for g in garments if g.score >= request.min_score]
+            for garments in own
+        ]
+        request.answer.set_result(Answer(served, kept))
+
+
+def _alone(find: Find, photo: Photo, min_score: float) -> list[Garment] | None:
     """The garments of one photo; None if it fails."""
     try:
-        return served.predictor.predict_many([photo], min_score)[0]
+        return find([photo], min_score)[0]
     except Exception:
         log.exception("a photo failed")
         return None

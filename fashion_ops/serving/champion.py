@@ -17,21 +17,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
 from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.inference.alignment_predictor import (
+    AlignmentPredictor,
+    AnyPredictor,
+    load_bundle,
+)
+from fashion_ops.inference.alignment_runtimes import load_networks
 from fashion_ops.inference.example import Example
-from fashion_ops.inference.openvino_pipeline import export_pipeline, load_pipeline
-from fashion_ops.inference.predictor import Predictor
+from fashion_ops.inference.openvino_pipeline import LAYOUT, load_pipeline
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
 from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
+from fashion_ops.serving.exporting import export_apart
 
 log = logging.getLogger(__name__)
 
 Engine = Literal["openvino", "torch"]
 CURRENT, BUNDLE = "current.json", "bundle.json"
-NETWORKS = "openvino"
+NETWORKS = f"openvino-{LAYOUT}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Served:
 
     name: str
     version: int
-    predictor: Predictor
+    predictor: AnyPredictor
     engine: Engine
     cards: tuple[str, ...] = ()  # Markdown: model card, data card
 
@@ -66,7 +74,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads a bundle for one engine.
+    """Loads a bundle, of landmarkers or of an alignment model, for one engine.
 
     Attributes:
         engine: ``openvino`` for CPUs, or ``torch``.
@@ -78,7 +86,7 @@ class Loader:
     device: str = "auto"
     threads: int = 0
 
-    def load(self, bundle: Path, networks: Path) -> Predictor:
+    def load(self, bundle: Path, networks: Path) -> AnyPredictor:
         """Load a bundle and check it on the example.
 
         Args:
@@ -90,14 +98,24 @@ class Loader:
             OSError: a file is missing.
         """
         device = select_device("cpu" if self.engine == "openvino" else self.device)
-        predictor = Predictor.load(bundle, device)
+        predictor = load_bundle(bundle, device)
         example = Example.of(predictor)
         if self.engine == "openvino":
-            if not networks.is_dir():
-                export_pipeline(predictor, bundle / "detector", networks)
-            predictor = load_pipeline(predictor, networks, self.threads)
+            with _alone(networks):
+                if not networks.is_dir():
+                    export_apart(bundle, networks)
+            if isinstance(predictor, AlignmentPredictor):
+                predictor = load_networks(predictor, networks, self.threads)
+            else:
+                predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
+
+
+def _alone(folder: Path) -> FileLock:
+    """A lock that services with the same state folder take to make ``folder``: one makes it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
 
 
 def read_cards(bundle: Path) -> tuple[str, ...]:
@@ -191,10 +209,9 @@ class Follower:
         if champion.rejected == number:
             return
         folder = self._folder(number)
-        if not folder.is_dir():
-            with publish(folder) as fresh:
-                bundle = fetch_version(self.model.name, number, fresh)
-                (fresh / BUNDLE).write_text(json.dumps({"bundle": bundle.as_posix()}), encoding="utf-8")
+        with _alone(folder):
+            if not folder.is_dir():
+                self._fetch(number, folder)
         try:
             self._use(number)
         except Exception as error:
@@ -202,6 +219,12 @@ class Follower:
             refused = ValueError(f"{self.model.name} version {number} stays out: {error}")
             self.champion = replace(champion, failure=failure_line(refused), rejected=number)
             raise refused from error
+
+    def _fetch(self, number: int, folder: Path) -> None:
+        """Copy a version into the state folder."""
+        with publish(folder) as fresh:
+            bundle = fetch_version(self.model.name, number, fresh)
+            (fresh / BUNDLE).write_text(json.dumps({"bundle": bundle.as_posix()}), encoding="utf-8")
 
     def _folder(self, number: int) -> Path:
         return self.state / f"{self.model.name}-{number}"

@@ -10,14 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from fashion_ops.inference.measuring import measure_photo
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
+from fashion_ops.inference.measuring import find_reference, measure_garments
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.inference.second_look import crops_of, first_score, gathered
-from fashion_ops.measurement.references import Scaling
+from fashion_ops.measurement.scale import Reference
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.batching import Answer, Batcher
 from fashion_ops.serving.champion import FixedFolder, Follower
@@ -34,9 +35,11 @@ from fashion_ops.serving.requests import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _DECODERS = 2  # threads, which also measure
 _BODIES = 8  # largest bodies in memory at once
 _PIXELS = 4  # largest photos decoded at once
+_LOOK = 0.1  # seconds between looks for the first version
 
 
 @dataclass
@@ -48,12 +51,14 @@ class Service:
         limits: of requests.
         token: bearer token that requests must carry; empty for none.
         webhook_secret: that MLflow signs its messages with; empty where there is no webhook.
+        start_seconds: that a start waits for the first version; 0 does not wait.
     """
 
     source: Follower | FixedFolder
     limits: Limits = field(default_factory=Limits)
     token: str = field(default="", repr=False)
     webhook_secret: str = field(default="", repr=False)
+    start_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
@@ -68,6 +73,19 @@ class Service:
             lambda: self.source.champion.served, self.limits.photos, self.metrics.batch.observe
         )
         self.source.start()
+
+    async def loaded(self) -> None:
+        """Wait for the first version, if ``start_seconds`` says so.
+
+        Raises:
+            TimeoutError: there is none after that time; says why.
+        """
+        deadline = time.monotonic() + self.start_seconds
+        while self.start_seconds and self.source.champion.served is None:
+            if time.monotonic() > deadline:
+                why = self.source.champion.failure or "it is still loading"
+                raise TimeoutError(f"no version within {self.start_seconds:g} seconds: {why}")
+            await asyncio.sleep(_LOOK)
 
     def stop(self) -> None:
         """Answer what waits, then stop."""
@@ -89,17 +107,26 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
+        self._need_categories("no_sizes")
         return await self.limited(lambda: self._predict(request, SizesRequest))
 
     async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
         """What ``garments`` answers for one photo that was read already; within ``limited``.
 
         Raises:
-            Refusal: too many pixels are in work.
+            Refusal: too many pixels are in work, or the models predict other landmarks.
         """
+        self._need_categories("no_labels")
         options = PhotosRequest(photos=["-"], min_score=min_score)
         with self.pixels.hold(pixels_of(data)):
             return await self._answer(Photos([data], options))
+
+    def _need_categories(self, code: str) -> None:
+        """Refuse what needs the landmarks of the 13 categories where the models predict others."""
+        served = self.source.champion.served
+        if served is not None and isinstance(served.predictor, AlignmentPredictor):
+            reason = "the models in use predict FLD's landmarks, not those of the 13 categories"
+            raise Refusal(501, code, reason)
 
     async def limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do the work of a request in a place of the service and within the time limit.
@@ -136,17 +163,22 @@ class Service:
         decoded = await decode_all(photos.data, self.limits, self.decoders)
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
+        references: list[asyncio.Future[Reference | None]] = []
         if good:
-            if isinstance(photos.options, SizesRequest):
+            if isinstance(photos.options, SizesRequest):  # beside the networks
+                references = [self._run(find_reference, p, photos.options.scaling) for p in good]
                 answer = await self._find_twice(good, photos.options.min_score)
             else:
                 answer = await self._find(good, photos.options.min_score)
+        of_good = iter(references)
         found = iter(answer.garments if answer else [])
         results = []
         for number, photo in enumerate(decoded):
-            garments = next(found) if isinstance(photo, Photo) else None
+            garments = reference = None
+            if isinstance(photo, Photo):
+                garments, reference = next(found), next(of_good, None)
             if isinstance(photo, Photo) and garments is not None:
-                photo_answer = await self._of_photo(photo, garments, photos.options)
+                photo_answer = await self._of_photo(photo, garments, photos.options, reference)
                 if photo_answer is not None:
                     size = {"width": photo.size[0], "height": photo.size[1]}
                     results.append({"photo": number, **size, **photo_answer})
@@ -165,19 +197,19 @@ class Service:
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    async def _find(self, photos: list[Photo], min_score: float) -> Answer:
+    async def _find(self, photos: list[Photo], min_score: float, *, boxes: bool = False) -> Answer:
         """The garments of photos, all found by one version, in turns of as many as a batch has."""
         while True:
             most = self.limits.photos
             turns = [photos[at : at + most] for at in range(0, len(photos), most)]
-            futures = [self.batcher.submit(turn, min_score) for turn in turns]
+            futures = [self.batcher.submit(turn, min_score, boxes=boxes) for turn in turns]
             answers = [await asyncio.wrap_future(future) for future in futures]
             if all(answer.served is answers[0].served for answer in answers):
                 return Answer(answers[0].served, [g for answer in answers for g in answer.garments])
 
     async def _find_twice(self, photos: list[Photo], min_score: float) -> Answer:
         """The garments of photos, found again in crops around them, see ``second_look``."""
-        first = await self._find(photos, first_score(min_score))
+        first = await self._find(photos, first_score(min_score), boxes=True)
         crops = crops_of(photos, first.garments)
         if not crops:
             return first
@@ -188,19 +220,23 @@ class Service:
         return Answer(second.served, kept)
 
     async def _of_photo(
-        self, photo: Photo, garments: list[Garment], options: PhotosRequest
+        self,
+        photo: Photo,
+        garments: list[Garment],
+        options: PhotosRequest,
+        reference: "asyncio.Future[Reference | None] | None",
     ) -> dict[str, Any] | None:
         """What the answer says of a photo: its garments, or their sizes; None if it failed."""
-        if not isinstance(options, SizesRequest):
+        if not isinstance(options, SizesRequest) or reference is None:
             return {"garments": [garment.to_json() for garment in garments]}
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.decoders, _measured, photo, garments, options.scaling)
+        try:
+            known = await reference
+            measured = await self._run(measure_garments, photo, garments, options.scaling, known)
+            return measured.to_json(garments)
+        except Exception:
+            log.exception("a photo cannot be measured")
+            return None
 
-
-def _measured(photo: Photo, garments: list[Garment], scaling: Scaling) -> dict[str, Any] | None:
-    """The sizes of a photo's garments; None if it failed."""
-    try:
-        return measure_photo(photo, garments, scaling).to_json(garments)
-    except Exception:
-        log.exception("a photo cannot be measured")
-        return None
+    def _run(self, work: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+        """Do a part of the work in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)

@@ -1,7 +1,7 @@
 """The steps of the pipeline, one file each: a function ``run(params, workspace, ...)``.
 
 A step reads and writes folders of the ``Workspace``, returns its metrics as a flat dict of numbers, and
-does not depend on DVC or Dagster; only ``register`` and ``promote`` use the registry. A step with
+does not depend on DVC or Dagster; only the steps of ``REGISTRY`` use the registry. A step with
 partitions takes the key of the partition as one more argument: ``finetune`` and ``refine`` take a
 category and run in parallel by ``fashion_ops.distributed``; those of ``dfa_stage`` run in sequence.
 """
@@ -25,6 +25,9 @@ DESCRIPTIONS: Mapping[str, str] = {  # in order of execution; help of the comman
     "synthesize_alignment": "Draw the wardrobe in the formats of FLD, DeepFashion and LSP.",
     "ingest_alignment": "Read FLD, the other DeepFashion benchmarks and LSP into their catalogs.",
     "dfa_stage": "Train the DFA cascade on the alignment catalog, one stage at a time.",
+    "train_gle": "Train GLE on the alignment catalog: heatmaps of eight landmarks.",
+    "register_alignment": "Register DFA or GLE with its detector as a version of its own.",
+    "promote_alignment": "Make that challenger champion if `promote_alignment` in `params.yaml` holds.",
     "evaluate": "Evaluate all models on the validation split and write the report.",
     "register": "Register all models as one version, the challenger.",
     "promote": "Make the challenger champion if the gate in `params.yaml` holds.",
@@ -38,4 +41,5 @@ PARTITIONS: Mapping[str, tuple[str, ...]] = {
 }
 PARTITIONED: tuple[str, ...] = tuple(PARTITIONS)
 BY_CATEGORY = tuple(step for step, keys in PARTITIONS.items() if keys == CATEGORY_NAMES)
-REGISTRY: tuple[str, ...] = ("register", "promote")
+REGISTRY: tuple[str, ...] = ("register", "promote", "register_alignment", "promote_alignment")
+PROMOTIONS: tuple[str, ...] = ("promote", "promote_alignment")  # a person or a schedule starts them

@@ -10,6 +10,7 @@ Three parts, as in ``finetune``: ``prepare`` reads inputs on the driver, ``work`
 to the workspace, ``publish`` writes the result on the driver.
 """
 
+import logging
 import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,26 +20,33 @@ import numpy as np
 import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentGarments
-from fashion_ops.catalog.alignment.schemas import PREDICTIONS
 from fashion_ops.catalog.training_data import ImageChunks, open_images
 from fashion_ops.distributed.payload import (
     Files,
     Result,
     TrainingJob,
+    pack,
     pack_folder,
     publish_files,
+    unpack,
     unpack_folder,
 )
 from fashion_ops.distributed.train_job import run_training
-from fashion_ops.evaluation.mean_shape import mean_points, mean_points_by_kind
-from fashion_ops.evaluation.normalized_error import counted, errors, ne
 from fashion_ops.evaluation.visibility import score_visibility
+from fashion_ops.inference.alignment_splits import (
+    TRAIN,
+    evaluated_split,
+    open_catalog,
+    score_positions,
+    write_predictions,
+)
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import Split, kinds_of, load_split, splits_of
 from fashion_ops.methods.alignment.dfa.estimates import ESTIMATES, read_estimates, write_estimates
 from fashion_ops.methods.alignment.dfa.inference import Estimate, TrainedStage
 from fashion_ops.methods.alignment.dfa.routing import HARD
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
+from fashion_ops.methods.alignment.dfa.warm_start import SETTING, find_source
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.methods.parts.history import write_history
 from fashion_ops.methods.parts.several_networks import Checkpoints
@@ -49,7 +57,9 @@ from fashion_ops.reports.alignment_clusters import draw_patterns
 from fashion_ops.reports.alignment_stage import StageReport, write_report
 from fashion_ops.workspace import Workspace
 
-TRAIN = "train"
+log = logging.getLogger(__name__)
+
+PREDICTIONS = "predictions.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,7 @@ class StageJob(TrainingJob):
         garments: ``garments.parquet`` of the catalog.
         catalog: its folder, for messages.
         previous: files of the stage before, by kind (see ``kinds_of``); empty for stage 1.
+        start: files of the models that this one starts from, by kind, see ``dfa.warm_start``.
     """
 
     config: DfaStage
@@ -69,6 +80,7 @@ class StageJob(TrainingJob):
     garments: pd.DataFrame
     catalog: Path
     previous: dict[str, Files]
+    start: dict[str, Files]
 
     @property
     def samples(self) -> int:
@@ -84,14 +96,22 @@ def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
     """Collect the inputs of ``work`` for stage ``1``, ``2`` or ``3``; images are read later.
 
     Raises:
-        FileNotFoundError: the stage before has not been trained yet, or not for a kind of garment.
+        FileNotFoundError: the stage before has not been trained yet, or not for a kind of garment; or
+            ``start_from`` names no model and no file.
+        ValueError: ``start_from`` has models, but none for a kind of garment.
     """
     config, number = params.dfa_stage, int(stage)
-    catalog = _open(ws, config.source)
-    previous = {}
+    catalog = open_catalog(ws, config.source, "dfa_stage.source")
+    kinds = kinds_of(catalog, config.per_type)
+    previous, start = {}, {}
     if number > 1:
-        kinds = kinds_of(catalog, config.per_type)
         previous = {kind: _pack_previous(ws.dfa(str(number - 1)) / kind, number - 1) for kind in kinds}
+    if config.start_from is not None:
+        inherits = number > 1 and config.inherit
+        found = {
+            kind: find_source(ws.root / config.start_from, number, kind, inherits) for kind in kinds
+        }
+        start = {kind: pack(source) for kind, source in found.items() if source is not None}
     return StageJob(
         config=config,
         number=number,
@@ -99,6 +119,7 @@ def prepare(params: Params, ws: Workspace, stage: str) -> StageJob:
         garments=catalog.garments,
         catalog=catalog.folder,
         previous=previous,
+        start=start,
         images=ImageChunks(catalog, catalog.garments["image_id"].to_numpy()),
         devices=params.distributed.devices,
         **TrainingJob.settings(params.distributed),
@@ -141,10 +162,20 @@ def work(
             trained, report = _train_kind(job, catalog, kind, model_folder, options)
             history += trained.history
             reports.append(report)
-            for key, value in (report.metrics | trained.history[-1]).items():
+            for started in trained.starts:
+                log.warning(
+                    "%s, %s: %s", stage, kind, started.in_words(SETTING, str(config.start_from))
+                )
+            taken = {
+                "tensors_taken": sum(s.taken for s in trained.starts),
+                "tensors_fresh": sum(len(s.fresh) for s in trained.starts),
+            }
+            values = report.metrics | trained.history[-1] | (taken if trained.starts else {})
+            for key, value in values.items():
                 metrics.setdefault(key, []).append(value)
         write_history(folder, history)
-        write_report(folder, job.number, f"{config.source}, split {_evaluated(catalog)}", reports)
+        data = f"{config.source}, split {evaluated_split(catalog)}"
+        write_report(folder, f"DFA, stage {job.number}", data, reports)
         files = pack_folder(folder)
     return Result(files, {name: float(np.mean(values)) for name, values in metrics.items()})
 
@@ -165,22 +196,22 @@ def _train_kind(
     splits = {name: load_split(catalog, name, kind, crop_options(config)) for name in names}
     stage_before, known = _read_previous(job, kind, splits)
     previous = None if stage_before is None else PreviousStage(stage_before, known[TRAIN])
-    train, evaluated = splits[TRAIN], _evaluated(catalog)
-    trained = train_stage(config, number, train.data, job.seed, previous, options=options)
+    train, evaluated = splits[TRAIN], evaluated_split(catalog)
+    with tempfile.TemporaryDirectory() as scratch:
+        start = unpack(job.start.get(kind), Path(scratch))
+        trained = train_stage(
+            config, number, train.data, job.seed, previous, options=options, start=start
+        )
     estimates = {name: trained.predict(split.crops, known.get(name)) for name, split in splits.items()}
     trained.save(folder)
     write_estimates(folder / ESTIMATES, estimates)
-    _write_predictions(folder / "predictions.parquet", splits, estimates)
+    named = {name: (split.rows, _landmarks(split, estimates[name])) for name, split in splits.items()}
+    write_predictions(folder / PREDICTIONS, named)
     if trained.labels is not None:
         positions = known[TRAIN].positions if known else None
         draw_patterns(folder / "clusters.png", number, trained.labels, train, positions)
-    scores = _evaluate(train, splits[evaluated], estimates[evaluated])
+    scores = _evaluate(config, train, splits[evaluated], estimates[evaluated])
     return trained, StageReport(kind, len(train), len(splits[evaluated]), scores)
-
-
-def _evaluated(catalog: AlignmentCatalog) -> str:
-    """The split that a stage is evaluated on: the first one that it is not trained on."""
-    return next(name for name in splits_of(catalog) if name != TRAIN)
 
 
 def publish(ws: Workspace, stage: str, result: Result) -> dict[str, float]:
@@ -198,7 +229,8 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         stage: ``1``, ``2`` or ``3``.
 
     Returns:
-        Means over the stage's models, see ``_evaluate``; and the losses of the last epoch.
+        Means over the stage's models, see ``_evaluate``; and the losses of the last epoch. With
+        ``start_from`` also tensors_taken and tensors_fresh, as ``train_detector``.
 
     Raises:
         FileNotFoundError: there is no such catalog, or the stage before was not trained yet.
@@ -213,29 +245,6 @@ def run(params: Params, ws: Workspace, stage: str) -> dict[str, float]:
         params.distributed,
         ws,
     )
-
-
-def _open(ws: Workspace, source: str) -> AlignmentCatalog:
-    """Open the catalog of a source that has garments to train on and others to evaluate.
-
-    Raises:
-        FileNotFoundError: the catalog does not exist yet.
-        ValueError: it has no training split, or no other one.
-    """
-    folder = ws.alignment_catalog / source
-    if not (folder / "garments.parquet").is_file():
-        raise FileNotFoundError(
-            f"{folder}: no catalog here; `fashion-ops ingest_alignment` makes one if "
-            f"ingest_alignment.sources names {source}"
-        )
-    catalog = AlignmentCatalog(folder)
-    names = splits_of(catalog)
-    if TRAIN not in names or len(names) < 2:
-        raise ValueError(
-            f"{folder}: has the splits {', '.join(names) or 'none'}; needs train and another one; "
-            "choose another dfa_stage.source"
-        )
-    return catalog
 
 
 def _pack_previous(folder: Path, number: int) -> Files:
@@ -283,53 +292,27 @@ def _read_previous(
         return TrainedStage.load(folder, select_device(job.device)), known
 
 
-def _write_predictions(path: Path, splits: dict[str, Split], estimates: dict[str, Estimate]) -> None:
-    """Write the predicted landmarks of all splits: x, y in image pixels, and P(visible).
-
-    Args:
-        path: the parquet file, as ``schemas.PREDICTIONS`` of the alignment catalog.
-        splits: the garments by split.
-        estimates: their predictions by split.
-    """
-    parts = []
-    for name, split in splits.items():
-        estimate = estimates[name]
-        xy = split.to_pixels(estimate.positions)
-        values = np.concatenate([xy, estimate.visibility[..., :1]], 2).astype(np.float32)
-        rows = [v[present].ravel() for v, present in zip(values, split.rows.present, strict=True)]
-        parts.append(pd.DataFrame({"garment_id": split.rows.garment_id, "landmarks": rows}))
-    table = PREDICTIONS.validate(pd.concat(parts, ignore_index=True))
-    table.to_parquet(path, compression="zstd")
+def _landmarks(split: Split, estimate: Estimate) -> np.ndarray:
+    """Predicted landmarks (N, n, 3): x, y in pixels of the images, and P(visible)."""
+    return np.concatenate([split.to_pixels(estimate.positions), estimate.visibility[..., :1]], 2)
 
 
-def _evaluate(train: Split, evaluated: Split, estimate: Estimate) -> dict[str, float]:
+def _evaluate(config: DfaStage, train: Split, evaluated: Split, estimate: Estimate) -> dict[str, float]:
     """Evaluate the predictions of one model.
 
     Args:
+        config: of the stage.
         train: the training garments, for the mean shapes.
         evaluated: the garments to evaluate on.
         estimate: predictions for them.
 
     Returns:
-        ``NE``, the normalised error over visible landmarks, ``NE mean shape`` and ``NE mean shape of
-        type``; the scores of visibility (``evaluation.visibility``); ``hard``, the share of garments
-        routed to the hard network, in stage 3 only.
+        Those of ``score_positions``; the scores of visibility (``evaluation.visibility``); ``hard``,
+        the share of garments routed to the hard network, in stage 3 only.
     """
-    rows, shapes, positions = evaluated.rows, train.shapes, estimate.positions
-    mask, frame = counted(rows.visibility, "visible"), evaluated.crops.frame
-    shape = mean_points(shapes.positions, shapes.observed)
-    of_type = mean_points_by_kind(
-        shapes.positions, shapes.observed, train.rows.clothes_type, rows.clothes_type
-    )
-    named = {
-        "NE": positions,
-        "NE mean shape": np.broadcast_to(shape, positions.shape),
-        "NE mean shape of type": of_type,
-    }
-    metrics = {
-        name: ne(errors(evaluated.to_pixels(p), rows.xy, rows.box, frame), mask).macro
-        for name, p in named.items()
-    }
+    rows = evaluated.rows
+    xy = evaluated.to_pixels(estimate.positions)
+    metrics = score_positions(train.rows, rows, xy, config.frame, config.padding)
     states = estimate.visibility.argmax(-1)
     metrics |= score_visibility(states, rows.state, rows.present).metrics()
     if (estimate.branch >= 0).any():

@@ -5,21 +5,17 @@
 JSON and as a page.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
-from fashion_ops.registry import gate, transitions
-from fashion_ops.registry.dead_runs import close_dead_runs
-from fashion_ops.registry.lock import LockHeld
+from fashion_ops.registry import gate
 from fashion_ops.registry.measurements import Measurements, measure
-from fashion_ops.reports.promotion import draw_page
-from fashion_ops.workspace import Workspace, write_whole
+from fashion_ops.registry.promotion import promote_challenger, record_decision
+from fashion_ops.workspace import Workspace
 
 
 @registry.failures_in_one_line()
@@ -56,36 +52,17 @@ def run(
         UnsafeModel: there is a pickle among its models.
     """
     client, name = registry.connect(ws.root, artifacts=True), params.registration.model
-    close_dead_runs(client)
-    challenger, champion = _aliases(client, name)
-    events = transitions.history(client, name)
-    same = champion is not None and champion.version == challenger.version
-    if same and (not events or events[-1].done):  # an incomplete event is repaired below
-        return _result(True, challenger, challenger, "champion already")
-    try:
-        purpose = f"promotion of version {challenger.version}"
-        with transitions.begin_transition(client, name, purpose) as transition:
-            challenger, champion = _aliases(client, name)  # they may have moved meanwhile
-            if champion is not None and champion.version == challenger.version:
-                return _result(True, challenger, challenger, "champion already")
-            for version in filter(None, (challenger, champion)):
-                registry.keep_run(client, version)
-            measurements = measure(params, ws, challenger, champion, again)
-            decision = decide(
-                params, challenger, champion, measurements, tags or {}, replace_unloadable
-            )
-            _record(client, ws, challenger, decision)
-            if on_decision is not None:
-                on_decision(decision)
-            why = "; ".join(decision["reasons"])
-            if why:
-                transition.refuse(str(challenger.version), why)
-                return _result(False, challenger, champion, why)
-            why = "; ".join(["the gate holds", *filter(None, [decision["facts"]["champion"]])])
-            transition.promote(str(challenger.version), why)
-            return _result(True, challenger, challenger, why)
-    except LockHeld as error:
-        return _result(False, challenger, champion, str(error))
+
+    def measured(challenger: ModelVersion, champion: ModelVersion | None) -> Mapping[str, Any]:
+        measurements = measure(params, ws, challenger, champion, again)
+        return decide(params, challenger, champion, measurements, tags or {}, replace_unloadable)
+
+    def record(challenger: ModelVersion, decision: Mapping[str, Any]) -> None:
+        record_decision(client, ws.promotions, challenger, decision)
+        if on_decision is not None:
+            on_decision(decision)
+
+    return promote_challenger(client, name, measured, record)
 
 
 def decide(
@@ -143,38 +120,4 @@ def decide(
             **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
             **tags,
         },
-    }
-
-
-def _aliases(client: MlflowClient, name: str) -> tuple[ModelVersion, ModelVersion | None]:
-    """Challenger and champion of a model; None without a champion.
-
-    Raises:
-        ValueError: there is no challenger.
-    """
-    challenger = registry.with_alias(client, name, registry.CHALLENGER)
-    if challenger is None:
-        raise ValueError(f"{name}: no challenger in the registry; run `fashion-ops register` first")
-    return challenger, registry.with_alias(client, name, registry.CHAMPION)
-
-
-def _record(
-    client: MlflowClient, ws: Workspace, challenger: ModelVersion, decision: Mapping[str, Any]
-) -> None:
-    """Write a decision into ``ws.promotions``, replacing the last one, and keep it with the version."""
-    page = ws.promotions / "promotion.html"
-    write_whole(page, draw_page(decision).encode())
-    write_whole(ws.promotions / "promotion.json", (json.dumps(decision, indent=1) + "\n").encode())
-    registry.record_decision(client, challenger, decision, page)
-
-
-def _result(
-    promoted: bool, challenger: ModelVersion, champion: ModelVersion | None, reasons: str
-) -> dict[str, Any]:
-    """The dict that ``run`` returns; ``champion`` is the version that is champion now."""
-    return {
-        "promoted": promoted,
-        "version": int(challenger.version),
-        "champion": int(champion.version) if champion else 0,
-        "reasons": reasons,
     }

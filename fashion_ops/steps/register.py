@@ -6,7 +6,6 @@ version also keeps the frozen evaluation set, what ``restore`` needs, and a mode
 """
 
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,21 +15,24 @@ from typing import Any
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_object
 from fashion_ops.inference.hardware_record import evaluated_on
-from fashion_ops.ledger import Ledger, LedgerError, push
+from fashion_ops.ledger import Ledger
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.params import BOX_DETECTOR, DETECTOR, Params
 from fashion_ops.registry import client as registry
-from fashion_ops.registry import snapshot
 from fashion_ops.registry.checks import CHECKS_FILE, blocking_checks
 from fashion_ops.registry.dead_runs import close_dead_runs
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet, read_predictions
-from fashion_ops.registry.restore import CODE_BUNDLE, ENVIRONMENT, SNAPSHOT_TAG, write_environment
+from fashion_ops.registry.origin import (
+    check_lineage,
+    known_version,
+    origin_tags,
+    take_snapshot,
+    write_origin,
+)
 from fashion_ops.reports.card_facts import CardFacts, gather
 from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD, data_card, description, model_card
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 EVALUATED = "evaluate"  # a version consists of this stage and those that it depends on
 
@@ -62,32 +64,18 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         )
     ledger = Ledger(ws.root)
     client = registry.connect(ws.root, artifacts=True)  # before what takes long
-    ledger.verify(EVALUATED)
-    if changes := ledger.changes(EVALUATED):
-        first = "; ".join(f"{stage}: {', '.join(why)}" for stage, why in list(changes.items())[:3])
-        raise LedgerError(
-            f"{ledger.lock_file}: `dvc status` is not clean, so this version could never be restored "
-            f"as it is ({first}). Run `dvc repro` first"
-        )
-    push(ledger)
+    lineage = check_lineage(ledger, [EVALUATED])
     close_dead_runs(client)
-    name, lineage = params.registration.model, ledger.digest(EVALUATED)
-    if known := registry.with_lineage(client, name, lineage):
-        client.set_registered_model_alias(name, registry.CHALLENGER, known.version)
+    name = params.registration.model
+    if known := known_version(client, name, lineage):
         return {"version": int(known.version), "new": False}
     metrics = read_object(ws.evaluation / "metrics.json")
-    commit = _take_snapshot(ws.root, f"{name}: lineage {lineage}")
-    all_tags = {
-        registry.LINEAGE_TAG: lineage,
-        "git_commit": snapshot.head(ws.root),
-        "dvc_lock_md5": registry.file_md5(ledger.lock_file),
-        **({SNAPSHOT_TAG: commit} if commit else {}),
-        **(tags or {}),
-    }
+    commit = take_snapshot(ws.root, f"{name}: lineage {lineage}")
+    all_tags = {**origin_tags(ledger, lineage, commit), **(tags or {})}
     with tempfile.TemporaryDirectory() as scratch:
         models, records = Path(scratch) / "bundle", Path(scratch) / "records"
         copy_models(params, ws, models)
-        write_origin(ws, records, commit)
+        write_origin(ws.root, ws.evaluation / "metrics.json", records, commit)
         write_evaluation(params, ws, records)
         facts = gather(params, ws, models, all_tags)
         write_cards(facts, models, records)
@@ -102,34 +90,6 @@ def run(params: Params, ws: Workspace, tags: Mapping[str, str] | None = None) ->
         )
     registry.describe(client, version, description(facts, int(version.version)))
     return {"version": int(version.version), "new": True}
-
-
-def _take_snapshot(root: Path, message: str) -> str | None:
-    """Commit the working tree as a snapshot, to restore the version from; returns the commit.
-
-    If that fails, such as outside of git, logs a warning and returns None.
-    """
-    try:
-        return snapshot.take(root, message)
-    except snapshot.SnapshotError as error:
-        log.warning("this version can't be restored: %s", error)
-        return None
-
-
-def write_origin(ws: Workspace, folder: Path, commit: str | None) -> None:
-    """Write what ``restore`` needs: dvc.lock, metrics.json, installed packages, code.
-
-    Args:
-        ws: the workspace.
-        folder: new folder for the records.
-        commit: the snapshot, which becomes a git bundle; None leaves the code out.
-    """
-    folder.mkdir()
-    for path in (ws.root / "dvc.lock", ws.evaluation / "metrics.json"):
-        shutil.copy(path, folder / path.name)
-    write_environment(folder / ENVIRONMENT)
-    if commit:
-        snapshot.pack(ws.root, commit, folder / CODE_BUNDLE)
 
 
 def write_evaluation(params: Params, ws: Workspace, folder: Path) -> None:

@@ -17,6 +17,7 @@ from fashion_ops.taxonomy.tables import read_table
 
 Part = Literal["left", "right", "center"]
 CLOTHES_TYPES = ("upper", "lower", "full")  # FLD's codes 1, 2, 3; 0 is a person (LSP)
+_TYPE_OF_CATEGORY = (1,) * 6 + (2,) * 3 + (3,) * 4  # tops and outwear, bottoms, dresses
 NUM_SLOTS = 8
 
 
@@ -85,6 +86,11 @@ def point_set(name: str) -> PointSet:
     if name not in POINT_SETS:
         raise KeyError(f"unknown points {name!r}; known: {', '.join(POINT_SETS)}")
     return POINT_SETS[name]
+
+
+def type_of_category(category_id: int) -> int:
+    """FLD's clothes type of one of the 13 categories (id 1..13): 1 upper, 2 lower, 3 full."""
+    return _TYPE_OF_CATEGORY[category_id - 1]
 
 
 def points_of_type(clothes_type: int) -> PointSet:

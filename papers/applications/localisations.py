@@ -18,11 +18,10 @@ from jaxtyping import Bool
 from torch import nn
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import make_backbone
 from fashion_ops.methods.alignment.gle.training import save_gle, train_gle
-from fashion_ops.params import read_yaml
+from fashion_ops.params import GLEConfig, read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 from papers.alignment import load_fld

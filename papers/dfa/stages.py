@@ -63,7 +63,9 @@ def _row(runs: list[Runs], name: str) -> list[float]:
     """NE of each seed, their mean, and the scores of visibility, NaN where none is predicted."""
     scores = [ne(r.errors(name), counted(r.test.rows.visibility, "visible")).macro for r in runs]
     states = [_visibility(r, name) for r in runs if name not in (MEAN, MEAN_OF_TYPE)]
-    means = [np.mean([s.get(key, np.nan) for s in states]) if states else np.nan for key in VISIBILITY]
+    means = [
+        float(np.mean([s.get(key, np.nan) for s in states])) if states else np.nan for key in VISIBILITY
+    ]
     return [*scores, float(np.mean(scores)), *means]
 
 

@@ -8,9 +8,8 @@ from jaxtyping import Float
 
 from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.evaluation.normalized_error import ne
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.params import read_yaml
+from fashion_ops.params import GLEConfig, read_yaml
 from fashion_ops.progress import track
 from fashion_ops.taxonomy.alignment import point_set
 from papers.alignment import (

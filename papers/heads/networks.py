@@ -91,7 +91,7 @@ def validation_garments(
 def accuracy(evaluated: EvaluationSet, rows: pd.DataFrame, predicted: Predicted) -> dict[str, float]:
     """The columns of one trained network that say how right it is, and whether it knows it."""
     predictions = as_table(rows, predicted)
-    mean = keypoint_accuracy(rows, predictions).loc[MEAN]
+    mean: Any = keypoint_accuracy(rows, predictions).loc[MEAN]
     std = float("nan")
     if not np.isnan(predicted.stds).any():
         std = float(np.corrcoef(predicted.stds, predicted.distances)[0, 1])
@@ -112,7 +112,7 @@ def _row(comparison: Comparison, label: str, runs: list[dict[str, float]]) -> di
     cost = describe_landmarker(training.backbone, grouping, training.crop, head=training.head)
     learned = cost["parameters"] - cost["training_only"]["parameters"]
     return {
-        **pd.DataFrame(runs).mean().to_dict(),
+        **{str(k): v for k, v in pd.DataFrame(runs).mean().items()},
         HALF: half_interval([r[AP] for r in runs]),
         "steps": float(comparison.steps(label, row)),
         "M parameters": learned / 1e6,

@@ -1,6 +1,7 @@
 """What a trained network predicts for labelled garments: errors, scores, standard deviations."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,12 +68,14 @@ def predict(model: LandmarkPredictor, catalog: Catalog, garments: TrainingGarmen
         values = np.stack([far, pose[:, 2], pose[:, 3], near_radius(int(c), area[None])[0]])
         columns.append(values[:, truth[:, 2] > 0])
     flat = np.concatenate(columns, 1).astype(float)
-    return Predicted(*flat, [pose[:, :3] for pose in poses])
+    distances, scores, stds, radii = flat
+    return Predicted(distances, scores, stds, radii, [pose[:, :3] for pose in poses])
 
 
 def rank_correlation(predicted: Predicted) -> float:
     """Spearman's correlation of the real error with what the network says of it."""
-    return float(spearmanr(predicted.distances, -predicted.trust).statistic)
+    result: Any = spearmanr(predicted.distances, -predicted.trust)
+    return float(result.statistic)
 
 
 def as_table(rows: pd.DataFrame, predicted: Predicted) -> pd.DataFrame:

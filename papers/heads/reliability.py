@@ -65,7 +65,7 @@ def run(config: TableConfig) -> Table:
             "Standard deviations (RLE): `std / error` is the root mean square of the predicted std"
             " over that of the real error; 1 is calibrated.",
         ),
-        picture=lambda path: draw(scores, stds, path),
+        picture=lambda path: draw_curves(scores, stds, path),
     )
 
 
@@ -96,7 +96,7 @@ def of_stds(fitted: Predicted, shown: Predicted) -> tuple[dict[str, float], Curv
     return {**numbers, "std / error": ratio, "std / error after": temperature * ratio}, curves
 
 
-def draw(scores: dict[str, Curves], stds: dict[str, Curves], path: Path) -> None:
+def draw_curves(scores: dict[str, Curves], stds: dict[str, Curves], path: Path) -> None:
     """Draw one panel a network: measured over predicted, before and after, beside the diagonal."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

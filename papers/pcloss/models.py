@@ -11,10 +11,9 @@ from fashion_ops.evaluation.normalized_error import ne
 from fashion_ops.methods.alignment.crops import crop_options
 from fashion_ops.methods.alignment.data import JOINT, Split, load_split
 from fashion_ops.methods.alignment.dfa.training import train_stage
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.methods.parts.trainer import TrainerOptions
-from fashion_ops.params import DfaStage, read_yaml
+from fashion_ops.params import DfaStage, GLEConfig, read_yaml
 from fashion_ops.progress import track
 from papers.alignment import (
     APART,

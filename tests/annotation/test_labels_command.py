@@ -122,7 +122,7 @@ def test_a_model_labels_the_photos_of_a_folder(data, tmp_path, monkeypatch):
     put_photo(tmp_path / "photos" / "shop" / "b.jpg")
     (tmp_path / "photos" / "notes.txt").write_text("x")
     finder = Finder()
-    monkeypatch.setattr("fashion_ops.commands.labels.load_predictor", lambda *_: finder)
+    monkeypatch.setattr("fashion_ops.commands.labels.load_pipeline", lambda *_: finder)
     words = ("--model", "models", "--min-score", "0.5", "--format", "coco", "--out", tmp_path / "out")
     lines = run("export", tmp_path / "photos", *words)
     assert finder.asked == [("b.jpg", 0.5)]
@@ -140,7 +140,7 @@ def test_a_photo_that_cannot_be_read_is_reported_and_the_others_are_labelled(
 ):
     put_photo(tmp_path / "photos" / "a.jpg")
     (tmp_path / "photos" / "b.jpg").write_text("no photo")
-    monkeypatch.setattr("fashion_ops.commands.labels.load_predictor", lambda *_: Finder())
+    monkeypatch.setattr("fashion_ops.commands.labels.load_pipeline", lambda *_: Finder())
     words = ["labels", "export", str(tmp_path / "photos"), "--model", "m", "--format", "yolo-pose"]
     done = runner.invoke(cli.app, [*words, "--out", str(tmp_path / "out")])
     assert done.exit_code == 1 and "b.jpg: image cannot be decoded" in done.stderr.replace("\n", "")

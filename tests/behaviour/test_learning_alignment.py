@@ -18,9 +18,8 @@ from fashion_ops.evaluation.normalized_error import counted, errors, ne, pdl
 from fashion_ops.methods.alignment.crops import crop_options, frame_of
 from fashion_ops.methods.alignment.data import JOINT, load_split
 from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stage
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.params import DfaStage
+from fashion_ops.params import DfaStage, GLEConfig
 
 SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=24, batch_size=32, lr=0.008, precision="fp32")
 

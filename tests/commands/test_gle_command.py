@@ -42,7 +42,7 @@ def here(home, monkeypatch):
 
 def test_train_predict_score(here):
     """The table holds each test garment's landmarks, as the folder alone predicts them."""
-    done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
+    done = runner.invoke(app, ["gle", "train", "--config", "gle.yaml", "--out", "models/gle"])
     assert done.exit_code == 0 and "models/gle: trained on 30 garments of fld" in done.output
     assert not list(here.glob(".checkpoints/**/*.ckpt"))  # a finished run leaves none behind
     done = runner.invoke(app, ["gle", "predict"])
@@ -129,7 +129,7 @@ def test_what_is_missing_is_named(here):
     raw = write_alignment_data(here / "sides", items=4, people=6)
     read_in("in_shop", raw / "in_shop", here / "data/alignment/catalog/shop")
     read_in("lsp", raw / "lsp", here / "data/alignment/catalog/lsp")
-    runner.invoke(app, ["gle", "train", "--config", "gle.yaml"])
+    runner.invoke(app, ["gle", "train", "--config", "gle.yaml", "--out", "models/gle"])
     for command, words in (
         (["gle", "predict", "--source", "shop"], "no garments in split 'test'; garments: gallery ("),
         (["gle", "predict", "--split", "nothing"], "no garments in split 'nothing'; garments: test ("),

@@ -33,7 +33,7 @@ class Known:
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr("fashion_ops.commands.sizes.load_predictor", lambda *_: Known())
+    monkeypatch.setattr("fashion_ops.commands.sizes.load_pipeline", lambda *_: Known())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "S").mkdir()
     Image.fromarray(SHOT.photo).save("S/a.jpg", quality=95)

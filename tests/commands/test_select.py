@@ -36,7 +36,7 @@ class Known:
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    monkeypatch.setattr("fashion_ops.commands.select.load_predictor", lambda *_: Known())
+    monkeypatch.setattr("fashion_ops.commands.select.load_pipeline", lambda *_: Known())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new/in").mkdir(parents=True)
     for name, gray in GRAYS.items():

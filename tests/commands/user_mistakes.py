@@ -329,6 +329,10 @@ INPUTS = [
         "set decay_unit to iterations",
         put("params.yaml", "dfa_stage: {decay: [2000, 4000]}"),
     ),
+    Mistake(
+        "no catalog for GLE", "train_gle", "catalog/fld: no catalog here", "ingest_alignment.sources"
+    ),
+    Mistake("no DFA to register", "register_alignment", "catalog/fld: no catalog here", "ingest_align"),
     Mistake("nothing to plan", "plan", "garments.parquet: is missing", INGEST),
     Mistake("a file where a folder goes", "aggregate", "data", "move it away", put("data", "")),
     Mistake("no GLE settings", "gle train --config no.yaml", "no.yaml", CHECK),
@@ -399,6 +403,12 @@ MODELS = [
         "--runtime torch",
         photo,
     ),
+    Mistake(
+        "no DFA to export", "export dfa --model nowhere", "nowhere: no stages of DFA", "`fashion-ops"
+    ),
+    Mistake(
+        "no GLE to export", "export gle --model nowhere", "nowhere: no model here", "name a folder"
+    ),
     Mistake("nothing to export", "export detector --model nowhere", "nowhere", "name a folder"),
     Mistake("no landmarker", "export landmarker --model no", "no/landmarker", "name a folder"),
     Mistake("a head of a detector", "describe detector --head rle", "a detector", "leave out head"),
@@ -420,6 +430,20 @@ BULK = [
         "--reference a4",
         "`fashion-ops measure`",
         photo,
+    ),
+    Mistake(
+        "sizes by FLD",
+        "measure a.png --out o --model m",
+        "m: predicts FLD's landmarks",
+        "with a landmarker",
+        both(photo, folder("m/gle")),
+    ),
+    Mistake(
+        "pre-labels by FLD",
+        "labels export d --model m --format cvat --out o",
+        "m: predicts FLD's landmarks",
+        "with a landmarker",
+        both(put("d/a.png", ""), folder("m/dfa")),
     ),
     Mistake("COCO of a few photos", "predict a.png --out o --coco", "--coco", "--table", photo),
     Mistake("a folder of photos", "predict d --out o", "d: is a folder", "--table FOLDER", folder("d")),
@@ -592,6 +616,7 @@ REGISTRY = [
     Mistake("rollback of nothing", "rollback --why x", "nowhere://x", "MLFLOW_TRACKING_URI"),
     Mistake("restore of nothing", "restore 1", "nowhere://x", "MLFLOW_TRACKING_URI"),
     Mistake("promotion of nothing", "promote", "nowhere://x", "MLFLOW_TRACKING_URI"),
+    Mistake("alignment of nothing", "promote_alignment", "nowhere://x", "MLFLOW_TRACKING_URI"),
     Mistake("model of nothing", "predict a.png --out o", "nowhere://x", "MLFLOW_TRACKING_URI"),
 ]
 

@@ -171,7 +171,9 @@ def test_deepfashion2_has_the_sizes_of_its_paper() -> None:
 
 def test_every_step_is_planned_with_what_it_computes(work: dict[str, StepWork]) -> None:
     assert set(STEPS) - set(work) == {
-        *("synthesize", "synthesize_alignment", "ingest_alignment", "dfa_stage")  # not for these data
+        *("synthesize", "synthesize_alignment", "ingest_alignment"),
+        *("dfa_stage", "train_gle"),  # not for these data
+        *("register_alignment", "promote_alignment"),  # seconds
     }
     [landmarker] = work["train_landmarker"].jobs[0].phases
     assert (

@@ -44,13 +44,24 @@ class Pages:
         self.page.locator(f"{GROUP}, {BOX}").first.wait_for()
 
     def colours(self) -> dict[str, str]:
-        """The colour of each asset's box in the graph, once they are all green or never get so."""
+        """The colour of each asset's box in the graph, once they are all green or never get so.
+
+        The graph is higher than the window, and what is out of sight has no box: it is turned.
+        """
         self.open_graph()
         if self.page.locator(GROUP).count():
             self.page.keyboard.press("Alt+e")  # opens all; the browser remembers
-        with suppress(TimeoutError):
-            self.page.wait_for_function(ALL_GREEN, timeout=60_000)
-        return self.page.evaluate(COLOURS)
+            self.page.locator(BOX).first.wait_for()
+        self.page.mouse.move(960, 500)
+        found: dict[str, str] = {}
+        for turn in (0, *[-300] * 5, *[300] * 10):
+            self.page.mouse.wheel(0, turn)
+            self.page.wait_for_timeout(300)
+            if self.page.locator(BOX).count():
+                with suppress(TimeoutError):
+                    self.page.wait_for_function(ALL_GREEN, timeout=20_000)
+                found |= self.page.evaluate(COLOURS)
+        return found
 
     def materialize_all(self) -> str:
         """Press the button, launch; the backfill's status when it has ended."""

@@ -22,7 +22,7 @@ STAGES = [
     *(f"finetune@{name}" for name in CATEGORY_NAMES),
     *(f"refine@{name}" for name in CATEGORY_NAMES),
     *("synthesize_alignment", "ingest_alignment"),
-    *("dfa_stage@1", "dfa_stage@2", "dfa_stage@3"),
+    *("dfa_stage@1", "dfa_stage@2", "dfa_stage@3", "train_gle"),
     "evaluate",
 ]
 

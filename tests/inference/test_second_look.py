@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from fashion_ops.inference.predictor import Garment
-from fashion_ops.inference.second_look import find_twice
+from fashion_ops.inference.second_look import find_twice, first_look
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.taxonomy import category
 
@@ -41,6 +41,20 @@ def test_a_small_garment_is_found_in_its_crop_where_it_lies_in_the_photo() -> No
     assert garment.score > 0.8
     assert garment.box == (300.0, 100.0, 339.0, 159.0)
     assert garment.landmarks["left_hem"][:2] == (300.0, 100.0)
+
+
+def test_the_first_look_may_be_another_finder() -> None:
+    looks = []
+
+    def look(photos, min_score):
+        looks.append(len(photos))
+        return find(photos, min_score)
+
+    photos = [photo_of(), photo_of()]
+    assert find_twice(find, photos, 0.5, look) == find_twice(find, photos, 0.5)
+    assert looks == [2]
+    assert first_look(SimpleNamespace(predict_many=find)) is find
+    assert first_look(SimpleNamespace(predict_many=find, detect_many=look)) is look
 
 
 def test_a_photo_of_reduced_size_gives_pixels_of_the_whole_one() -> None:

@@ -25,7 +25,7 @@ def load(name: str) -> dict[str, Any]:
 
 def cluster_spec(name: str) -> dict[str, Any]:
     spec = load(name)["spec"]
-    return spec["rayClusterSpec"] if name == "rayjob.yaml" else spec
+    return spec.get("rayClusterSpec") or spec.get("rayClusterConfig") or spec
 
 
 def images(node: Any) -> list[str]:
@@ -37,12 +37,13 @@ def images(node: Any) -> list[str]:
 
 
 def test_images_and_versions_are_the_locked_ones() -> None:
-    for name in ("cluster.yaml", "raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
+    kubernetes = ("raycluster.yaml", "rayjob.yaml", "runcluster.yaml", "rayservice.yaml")
+    for name in ("cluster.yaml", *kubernetes):
         found = images(load(name))
         assert found and {image.partition("@")[0].rpartition(":")[2] for image in found} == {
             f"ray-{locked('ray')}-torch-{locked('torch')}"
         }, name
-    for name in ("raycluster.yaml", "rayjob.yaml", "runcluster.yaml"):
+    for name in kubernetes:
         assert cluster_spec(name)["rayVersion"] == locked("ray")
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
 DIGEST = re.compile(r":[\w.-]+@sha256:[0-9a-f]{64}$")
 KUBERNETES = [*sorted((INFRA / "kubernetes").glob("*.yaml")), INFRA / "ray" / "raycluster.yaml"]
-KUBERNETES += [INFRA / "ray" / "rayjob.yaml", INFRA / "ray" / "runcluster.yaml"]
+KUBERNETES += [INFRA / "ray" / f"{name}.yaml" for name in ("rayjob", "runcluster", "rayservice")]
 
 
 def pods(node: Any) -> Iterator[dict[str, Any]]:
@@ -65,7 +65,7 @@ def test_a_pod_meets_the_restricted_standard_and_can_write_where_it_must(pod: di
 def test_only_pods_that_start_pods_have_a_token_of_the_cluster() -> None:
     mounted = {name for name, pod in PODS if pod.get("automountServiceAccountToken") is not False}
     dagster = {f"dagster.yaml-dagster-{name}" for name in ("code", "daemon", "webserver")}
-    heads = {f"{name}.yaml-ray-head" for name in ("raycluster", "rayjob", "runcluster")}
+    heads = {f"{name}.yaml-ray-head" for name in ("raycluster", "rayjob", "runcluster", "rayservice")}
     assert mounted == dagster | heads  # the autoscaler
     common = list(yaml.safe_load_all((INFRA / "kubernetes" / "common.yaml").read_text()))
     [namespace] = [d for d in common if d["kind"] == "Namespace"]

@@ -50,6 +50,7 @@ def test_what_compose_publishes_is_on_loopback() -> None:
     assert published == {
         "mlflow": ["127.0.0.1:5000:5000"],
         "dagster-webserver": ["127.0.0.1:3000:3000"],
+        "serving": ["127.0.0.1:8000:8000"],
     }
 
 

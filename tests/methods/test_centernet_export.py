@@ -9,6 +9,7 @@ import onnx
 import pytest
 import torch
 
+from fashion_ops.inference.openvino_networks import OpenvinoDetector, OpenvinoMaps
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.backbones.by_name import BACKBONES
 from fashion_ops.methods.centernet.backbones.dla import Deformable
@@ -121,6 +122,25 @@ def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
             assert a.score == pytest.approx(b.score, abs=1e-4)
             assert np.abs(a.box - b.box).max() < 0.01
             assert np.abs(a.landmarks - b.landmarks).max() < 0.01
+
+
+def test_images_and_mirror_images_on_streams_give_the_garments_of_torch(trained, made):
+    post = POST.model_copy(update={"flip": True})
+    folder = made("openvino", dynamic_batch=True).folder
+    graph = ExportedDetector.open(folder, "openvino").graph
+    detector = Detector.load(trained, CPU, post=post)
+    maps = OpenvinoMaps(folder / "network.xml", list(graph.outputs), 2)
+    served = OpenvinoDetector(maps, detector.spec, post, graph=graph)
+    images = list(IMAGES.numpy())
+    found, expected = served.detect(images, 0.1), detector.detect(images, 0.1)
+    assert sum(map(len, expected)) > 3
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [d.category_id for d in ours] == [d.category_id for d in theirs]
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+            assert np.abs(a.box - b.box).max() < 0.01
+    (alone,) = served.detect(images[:1], 0.1)
+    assert [d.score for d in alone] == pytest.approx([d.score for d in found[0]], abs=1e-5)
 
 
 def test_onnx_holds_standard_operators_and_no_traces(trained, made, tmp_path):

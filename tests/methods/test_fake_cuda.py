@@ -27,7 +27,6 @@ from fashion_ops.methods.alignment.dfa.inference import TrainedStage
 from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.targets import fit_labels
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
@@ -56,7 +55,7 @@ from fashion_ops.methods.top_down.decode import DecodeConfig, decode, predict_he
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
 from fashion_ops.methods.top_down.module import LandmarkerModule, LandmarkerSettings
-from fashion_ops.params import PostProcess, TrainLandmarker
+from fashion_ops.params import GLEConfig, PostProcess, TrainLandmarker
 from fashion_ops.taxonomy import CATEGORIES, category, load_grouping
 from fashion_ops.taxonomy.alignment import point_set
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE, GlobalLocal, NonLocal
 from fashion_ops.methods.alignment.gle.module import GLEModule
 from fashion_ops.methods.alignment.gle.targets import cone_targets, peak_of_density
 from fashion_ops.methods.alignment.gle.training import save_gle
 from fashion_ops.methods.parts.device import CPU
-from fashion_ops.params import read_yaml
+from fashion_ops.params import GLEConfig, read_yaml
 from fashion_ops.taxonomy.alignment import point_set
 
 FLD = point_set("fld8")

@@ -15,6 +15,7 @@ from fashion_ops.methods.top_down.export import LandmarkerGraph, export_landmark
 from fashion_ops.methods.top_down.inference import LandmarkPredictor, build
 from fashion_ops.methods.top_down.training import landmarker_spec
 from fashion_ops.params import TrainLandmarker
+from fashion_ops.taxonomy import category
 
 CROP = (64, 96)
 CROPS = torch.from_numpy(np.random.default_rng(5).integers(0, 256, (5, 3, 96, 64), np.uint8))
@@ -79,16 +80,15 @@ def test_the_same_landmarker_gives_the_same_onnx_files(tmp_path):
 @pytest.mark.parametrize(("backbone", "head"), [("vit_w32_tiny", "simcc"), ("hrnet_w8_tiny", "rle")])
 def test_the_services_networks_in_openvino_predict_alike(tmp_path, backbone, head):
     """The path of the service: the network alone, decoded in torch, with the flip test."""
-    from dataclasses import replace
+    from fashion_ops.inference.openvino_networks import OpenvinoLandmarker, OpenvinoModule
+    from fashion_ops.inference.openvino_pipeline import write_landmarker
 
-    from fashion_ops.inference.openvino_pipeline import OpenvinoModule, _crops, _write
-
-    folder = save_landmarker(tmp_path / "model", backbone, head)
-    predictor = LandmarkPredictor.load(folder, CPU)
-    _write(predictor.model, [_crops(predictor)], tmp_path / "net.xml")
-    served = replace(predictor, model=OpenvinoModule(tmp_path / "net.xml", 1, 1))
+    predictor = LandmarkPredictor.load(save_landmarker(tmp_path / "model", backbone, head), CPU)
+    write_landmarker(predictor, category(9), tmp_path / "net.xml")
+    network = {"model": OpenvinoModule(tmp_path / "net.xml", 1), "device": CPU}
+    served = OpenvinoLandmarker(**{**vars(predictor), **network})
     ids = np.full(5, 9)
-    found, expected = (p.predict_channels(CROPS, ids) for p in (served, predictor))
+    found, expected = (np.stack(p.predict_own(CROPS, ids)) for p in (served, predictor))
     far = np.abs(found - expected)[..., :2]  # bf16 where the processor has it
     assert np.median(far) < 0.5 and far.mean() < 2
 

@@ -8,9 +8,8 @@ import pytest
 from synthetic_alignment import read_in, write_alignment_data
 
 from fashion_ops.evaluation.normalized_error import ne
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.training import train_gle
-from fashion_ops.params import Params, read_yaml
+from fashion_ops.params import GLEConfig, Params, read_yaml
 from fashion_ops.workspace import Workspace
 from papers import alignment
 from papers.alignment import distances, duplicates, load_fld, outliers

@@ -124,13 +124,13 @@ class FakeSteps:
                 "per_category": dict.fromkeys(CATEGORY_NAMES, category),
             }
             write(ws.evaluation, {"metrics.json": json.dumps(scores), "report.html": text})
-        elif step not in ("register", "promote"):
+        elif step not in REGISTRY:
             folders = {"synthesize": ws.raw, "aggregate": ws.grouped, "pseudo_label": ws.pseudo_labels}
             folders |= {"train_detector": ws.detector, "train_landmarker": ws.landmarker}
             folders |= {"tune_postprocess": ws.postprocess, "train_box_detector": ws.box_detector}
             folders["synthesize_alignment"] = ws.alignment_raw
             folders["ingest_alignment"] = ws.alignment_catalog
-            folders |= {"drift": ws.drift}
+            folders |= {"drift": ws.drift, "train_gle": ws.gle}
             drift = '{"batch": null, "measures": {}, "drifted": []}'
             write(folders[step], {"model.json": text, "drift.json": drift})
             if step == "ingest_alignment":

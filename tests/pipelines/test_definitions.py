@@ -90,6 +90,9 @@ def test_snapshot(graph: Any) -> None:
         "synthesize_alignment": "alignment",
         "ingest_alignment": "alignment",
         "dfa_stage": "alignment",
+        "train_gle": "alignment",
+        "register_alignment": "alignment",
+        "promote_alignment": "alignment",
         "evaluate": "evaluation",
         "register": "registry",
         "promote": "registry",
@@ -110,6 +113,8 @@ def test_snapshot(graph: Any) -> None:
         ("register", "registered_model_predicts_the_same"),
     }
     assert {("evaluate", "register"), ("register", "promote")} <= edges(graph)
+    chain = {("dfa_stage", "register_alignment"), ("train_gle", "register_alignment")}
+    assert chain | {("register_alignment", "promote_alignment")} <= edges(graph)
 
 
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -144,6 +149,7 @@ def test_one_place_for_paths() -> None:
         "synthesize_alignment": [str(ws.alignment_raw)],
         "ingest_alignment": [str(ws.alignment_catalog)],
         "dfa_stage": [str(ws.dfa(key))],
+        "train_gle": [str(ws.gle)],
         "evaluate": [str(ws.evaluation)],
     }
     assert tuple(outs) == tuple(step for step in STEPS if step not in REGISTRY)

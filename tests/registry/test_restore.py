@@ -16,6 +16,7 @@ from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import snapshot
+from fashion_ops.registry.origin import take_snapshot
 from fashion_ops.registry.restore import RestoreError, restore, verify
 from fashion_ops.steps import batches, register
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -273,5 +274,5 @@ def test_outside_of_git_a_version_is_registered_and_cannot_be_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert register._take_snapshot(tmp_path, "message") is None
+    assert take_snapshot(tmp_path, "message") is None
     assert "can't be restored" in caplog.text and snapshot.head(tmp_path) == "none"

@@ -153,9 +153,10 @@ def test_a_closed_browser_loses_nothing(chromium, desk):
     ada.drop(PHOTO)
     name = free(ada.draft())
     ada.drag(name, 12, 12)
-    ada.page.close(run_before_unload=True)  # at once, before the change is kept
-    ada.leave()
+    with ada.page.expect_event("close"):  # at once, before the change is kept
+        ada.page.close(run_before_unload=True)
     wait_for(lambda: desk.ada.listing()["photos"][0]["corrected"])
+    ada.leave()
     ben = Person(chromium, desk.url, "Ben")
     ben.page.locator("#photos button").first.click()
     ben.page.locator(".garment:not(.other) .point").first.wait_for()

@@ -1,6 +1,23 @@
 """What a real predictor, untrained, sees in photos: each garment's uncertainty by its heatmaps."""
 
-from fashion_ops.inference.selection import see
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fashion_ops.inference.selection import crop_uncertainty, see
+from fashion_ops.methods.top_down.inference import build
+
+
+@pytest.mark.parametrize("head", ["simcc", "rle"])
+def test_a_head_without_heatmaps_is_unsure_by_its_deviations(predictor, head):
+    heatmaps = predictor.pipeline.universal
+    spec = {**heatmaps.spec, "head": head}
+    landmarker = replace(heatmaps, model=build(spec).eval(), spec=spec)
+    crops = torch.randint(0, 255, (2, 3, *landmarker.crop[::-1]), dtype=torch.uint8)
+    unsure = crop_uncertainty(landmarker, crops, np.array([1, 9]))
+    assert unsure.shape == (2,) and (unsure > 0).all() and np.isfinite(unsure).all()
 
 
 def test_a_model_without_deviations_is_unsure_by_its_heatmaps(predictor, photos):

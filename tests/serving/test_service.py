@@ -52,6 +52,18 @@ def test_forms_and_base64_give_the_garments_that_the_predictor_finds(url, predic
                 assert found["box"] == pytest.approx(wanted["box"], abs=0.05)
 
 
+def test_the_first_look_for_sizes_finds_the_same_boxes_and_runs_no_landmarker(predictor, photos):
+    decoded = [predictor.decode(photo, "x") for photo in photos]
+    decoded.append(replace(decoded[0], factor=2, shift=(0.5, 0.5), size=(600, 600)))
+    whole = predictor.predict_many(decoded, 0.0)
+    boxes = replace(predictor, pipeline=None).detect_many(decoded, 0.0)
+    assert sum(map(len, boxes)) > 3 and not any(g.landmarks for few in boxes for g in few)
+    for ours, theirs in zip(boxes, whole, strict=True):
+        assert [(g.category, g.score, g.box) for g in ours] == [
+            (g.category, g.score, g.box) for g in theirs
+        ]
+
+
 def test_one_bad_photo_is_one_error_in_the_answer(url, photos):
     response = ask(url, photos[0], b"no photo", photos[1][:-400])
     good, bad, short = response.json()["photos"]

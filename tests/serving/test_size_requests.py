@@ -109,11 +109,12 @@ def test_the_limits_are_those_of_garments_and_openapi_has_an_example(url):
     assert requests.post(f"{url}/v1/sizes", json=body, timeout=60).status_code == 200
 
 
-def test_a_photo_that_cannot_be_measured_is_one_error(url, monkeypatch):
+@pytest.mark.parametrize("part", ["find_reference", "measure_garments"])
+def test_a_photo_that_cannot_be_measured_is_one_error(url, monkeypatch, part):
     def fail(*_):
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr("fashion_ops.serving.service.measure_photo", fail)
+    monkeypatch.setattr(f"fashion_ops.serving.service.{part}", fail)
     response = ask(url, PHOTO)
     assert response.status_code == 200 and "secret" not in response.text
     assert response.json()["photos"][0]["error"]["code"] == "photo"

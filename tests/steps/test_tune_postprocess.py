@@ -326,6 +326,7 @@ def test_the_choice_reaches_evaluation_and_prediction(
     bundle.postprocess.mkdir()
     write_postprocess(bundle.postprocess, post)
     monkeypatch.setattr(LandmarkPipeline, "load", lambda *_: None)
+    monkeypatch.setattr(evaluate, "held_out_garments", lambda *_: None)  # no landmarker either
     for_boxes = post.model_copy(update={"rescore": False})  # the cascade's own scores come on top
     detector = Predictor.load(bundle.detector.parent, CPU).detector
     assert isinstance(detector, Detector) and detector.post == for_boxes

@@ -23,6 +23,7 @@ class DataSize:
         train_garments: garments of the split ``train`` by name of the category.
         garments: garments of the split that ``evaluate`` takes.
         alignment: garments that DFA trains on; 0 without an alignment catalog.
+        gle: garments that GLE trains on; likewise.
     """
 
     name: str
@@ -31,6 +32,7 @@ class DataSize:
     train_garments: Mapping[str, int]
     garments: int
     alignment: int = 0
+    gle: int = 0
 
     @property
     def total(self) -> int:
@@ -54,10 +56,8 @@ def catalog_size(ws: Workspace, params: Params) -> DataSize:
     garments = read_table(ws.catalog / "garments.parquet", columns=["split", "category_id"])
     photos = read_table(ws.catalog / "images.parquet", columns=["split"])["split"].value_counts()
     counts = garments.loc[garments["split"] == "train", "category_id"].value_counts()
-    split, alignment = params.evaluate.split, 0
-    source = ws.alignment_catalog / params.dfa_stage.source / "garments.parquet"
-    if source.is_file():
-        alignment = int((read_table(source, columns=["split"])["split"] == "train").sum())
+    split = params.evaluate.split
+    alignment, gle = (_aligned(ws, section.source) for section in (params.dfa_stage, params.train_gle))
     return DataSize(
         "the catalog",
         int(photos.get("train", 0)),
@@ -65,4 +65,13 @@ def catalog_size(ws: Workspace, params: Params) -> DataSize:
         {c.name: int(counts.get(c.id, 0)) for c in CATEGORIES},
         int((garments["split"] == split).sum()),
         alignment,
+        gle,
     )
+
+
+def _aligned(ws: Workspace, source: str) -> int:
+    """Number of training garments of an alignment catalog; 0 where there is none."""
+    table = ws.alignment_catalog / source / "garments.parquet"
+    if not table.is_file():
+        return 0
+    return int((read_table(table, columns=["split"])["split"] == "train").sum())

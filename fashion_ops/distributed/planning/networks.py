@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from fashion_ops.methods.alignment.describe import describe_alignment
+from fashion_ops.methods.alignment.describe import describe_alignment, describe_gle
 from fashion_ops.methods.costs import costs
 from fashion_ops.methods.describe import describe
-from fashion_ops.params import DfaStage, Params, TrainBoxDetector
+from fashion_ops.params import DfaStage, GLEConfig, Params, TrainBoxDetector
 
 ASPECT = 1.5  # longer over shorter side of a photo
 PROPOSALS = 1000  # boxes of a photo that the cascade's stages see at test time
@@ -51,6 +51,11 @@ def dfa_networks(config: DfaStage) -> list[Network]:
     return [
         Network(s["macs"], s["macs"] * s["networks"] / s["passes"], 60, s["parameters"]) for s in stages
     ]
+
+
+def gle_network(config: GLEConfig) -> Network:
+    """The network of GLE with all of its modules."""
+    return Network.of(describe_gle(config))
 
 
 def box_detector(config: TrainBoxDetector) -> Network:

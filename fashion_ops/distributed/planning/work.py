@@ -12,7 +12,13 @@ from pathlib import Path
 
 from fashion_ops.distributed.planning.assumptions import Assumptions
 from fashion_ops.distributed.planning.data import DataSize
-from fashion_ops.distributed.planning.networks import Network, box_detector, dfa_networks, networks
+from fashion_ops.distributed.planning.networks import (
+    Network,
+    box_detector,
+    dfa_networks,
+    gle_network,
+    networks,
+)
 from fashion_ops.methods.parts.regions import CACHE_BYTES, region_size
 from fashion_ops.methods.top_down.training import landmarker_warp
 from fashion_ops.params import BOX_DETECTOR, Params, Refine, TrainLandmarker
@@ -101,11 +107,13 @@ def pipeline_work(params: Params, size: DataSize, a: Assumptions) -> list[StepWo
         jobs["train_box_detector"] = _one(_train_box_detector(params, size, a))
     if size.alignment:
         jobs["dfa_stage"] = _one(*_dfa(params, size.alignment, a))
+    if size.gle:
+        jobs["train_gle"] = _one(_gle(params, size.gle, a))
     jobs[PREDICT] = _one(*_bulk(params, size, nets, a))
     order = [
         *("ingest", "aggregate", "pseudo_label", "drift", "train_detector", "tune_postprocess"),
         *("train_box_detector", "train_landmarker", "finetune", "refine", "evaluate", "register"),
-        *("promote", "dfa_stage", PREDICT),
+        *("promote", "dfa_stage", "train_gle", PREDICT),
     ]
     return [StepWork(n, jobs.get(n, ()), driver.get(n, 0.0)) for n in order if n in jobs or n in driver]
 
@@ -280,3 +288,13 @@ def _dfa(params: Params, garments: int, a: Assumptions) -> list[Phase]:
         _training(params, garments * p.epochs, p.batch_size, net, p.input_size**2 / 1e6, True, a)
         for net in dfa_networks(p)
     ]
+
+
+def _gle(params: Params, garments: int, a: Assumptions) -> Phase:
+    """The training of GLE on regions with the margin that augmentation needs."""
+    p = params.train_gle
+    width, height = region_size(p.crop)
+    cached = garments * 3 * width * height <= CACHE_BYTES
+    samples = garments * p.epochs
+    mpx = width * height / 1e6
+    return _training(params, samples, p.batch_size, gle_network(p), mpx, cached, a)

@@ -18,7 +18,7 @@ from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.reading import Fetch, Fetched
 from fashion_ops.inference.bulk.results import PhotoResult, join_parts, part_bytes
 from fashion_ops.inference.measuring import measure_photo
-from fashion_ops.inference.second_look import find_twice
+from fashion_ops.inference.second_look import find_twice, first_look
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import Photo, refused_photo
 
@@ -137,7 +137,8 @@ class BlockPredictor:
             if self.scaling is None:
                 garments = self.predictor.predict_many(photos, self.min_score)
             else:
-                garments = find_twice(self.predictor.predict_many, photos, self.min_score)
+                find, look = self.predictor.predict_many, first_look(self.predictor)
+                garments = find_twice(find, photos, self.min_score, look)
             measured = [
                 self.scaling and measure_photo(photo, found, self.scaling)
                 for photo, found in zip(photos, garments, strict=True)

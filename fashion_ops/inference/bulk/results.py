@@ -36,6 +36,8 @@ GARMENT = pa.struct(
         "box": pa.list_(pa.float32()),  # x1, y1, x2, y2
         "landmarks": pa.list_(pa.float32()),  # 3 * num_landmarks: x, y, score, in the category's order
         "deviations": pa.list_(pa.float32()),  # num_landmarks, pixels; empty without a shape prior
+        "clothes_type": pa.string(),  # of an alignment model, whose landmarks it has; else null
+        "visibility": pa.list_(pa.string()),  # of a model that predicts it: visible, occluded, cut off
     }
 )
 PHOTOS = pa.schema(
@@ -142,6 +144,8 @@ def _garment(garment: "Garment") -> dict[str, Any]:
         "box": list(garment.box),
         "landmarks": [value for point in garment.landmarks.values() for value in point],
         "deviations": list(garment.deviations.values()),
+        "clothes_type": garment.clothes_type,
+        "visibility": None if garment.visibility is None else list(garment.visibility.values()),
     }
 
 

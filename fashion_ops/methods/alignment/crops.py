@@ -7,7 +7,7 @@ as large. Training cuts a margin around the crop, so that augmentation moves in 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -40,12 +40,20 @@ def crop_options(config: DfaStage) -> dict[str, Any]:
 
     The margin lets augmentation zoom out and shift by two standard deviations each.
     """
-    reach = 0.5 * (math.exp(2 * config.scale) - 1) + 2 * config.shift
+    return options_of_training(config.model_dump())
+
+
+def options_of_training(training: Mapping[str, Any]) -> dict[str, Any]:
+    """``crop_options`` of the settings that ``model.json`` keeps, as mapping.
+
+    A trained network is given the crops that it was evaluated on, to the last bit.
+    """
+    reach = 0.5 * (math.exp(2 * training["scale"]) - 1) + 2 * training["shift"]
     return {
-        "size": config.input_size,
-        "frame": config.frame,
-        "padding": config.padding,
-        "margin": math.ceil(config.input_size * reach),
+        "size": training["input_size"],
+        "frame": training["frame"],
+        "padding": training["padding"],
+        "margin": math.ceil(training["input_size"] * reach),
     }
 
 

@@ -1,7 +1,7 @@
-"""What DFA and DeepPose cost: networks, forward passes a garment, parameters, multiply-accumulates.
+"""What DFA, DeepPose and GLE cost: networks, forward passes, parameters, multiply-accumulates.
 
-Both are described as the paper compares them: the same backbone, the same crop, N landmarks, three
-stages. Counts run on torch's meta device, as in ``methods.describe``.
+DFA and DeepPose are described as the paper compares them: the same backbone, the same crop, N
+landmarks, three stages. Counts run on torch's meta device, as in ``methods.describe``.
 """
 
 from typing import Any
@@ -10,11 +10,14 @@ import torch
 
 from fashion_ops.methods.alignment.deeppose.model import PatchStage
 from fashion_ops.methods.alignment.dfa.model import StageNet
+from fashion_ops.methods.alignment.gle.model import GLE, STRIDE, VGG_LAYERS
 from fashion_ops.methods.alignment.vgg import VGGS
 from fashion_ops.methods.costs import costs
-from fashion_ops.params import DfaStage
+from fashion_ops.params import DfaStage, GLEConfig
+from fashion_ops.taxonomy.alignment import NUM_SLOTS
 
 METHODS = ("dfa", "deeppose")
+GLE_METHOD = "gle"
 
 
 def describe_alignment(
@@ -84,6 +87,39 @@ def _stage(
     if isinstance(net, PatchStage):  # already counted with all of its networks
         networks = passes = landmarks
     return {"networks": networks, "passes": passes, "parameters": parameters, "macs": macs}
+
+
+def describe_gle(
+    config: GLEConfig, backbone: str | None = None, size: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """Count the network of GLE with all of its modules, in the keys of ``methods.describe``.
+
+    Args:
+        config: gives the number of modules, and what is None.
+        backbone: a name of ``gle.model.make_backbone``; None takes that of ``config``.
+        size: crop (width, height), pixels; None takes 224 x 224 for a VGG other than that of
+            ``config``, else the crop of ``config``.
+
+    Raises:
+        ValueError: the backbone is unknown, or a side is no multiple of 8.
+    """
+    name = backbone or config.backbone
+    if size is None:
+        size = (224, 224) if name in VGG_LAYERS and name != config.backbone else config.crop
+    if any(side % STRIDE or not side for side in size):
+        raise ValueError(f"size {size[0]}x{size[1]}: both sides must be multiples of {STRIDE}")
+    with torch.device("meta"):
+        model = GLE(name, NUM_SLOTS, config.modules).eval()
+        crops = torch.empty(1, 3, size[1], size[0])
+    return {
+        "method": GLE_METHOD,
+        "backbone": name,
+        "modules": config.modules,
+        "size": list(size),
+        "channels": {"heatmaps": NUM_SLOTS},
+        "output_channels": NUM_SLOTS,
+        **costs(model, lambda: model(crops), lambda: model(crops)),
+    }
 
 
 def as_text(description: dict[str, Any]) -> str:

@@ -18,9 +18,9 @@ from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettin
 from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
-from fashion_ops.methods.parts.copied_weights import WarmStart
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.warm_start import WarmStart
 from fashion_ops.params import TrainDetector
 from fashion_ops.taxonomy import Grouping
 
@@ -83,7 +83,7 @@ def detector_spec(
         "training": config.model_dump(mode="json", exclude={"start_from"}),
     }
     if warm is not None:
-        spec["start"] = {"sha256": warm.sha256, "fresh": warm.fresh}
+        spec["start"] = warm.spec
     return spec
 
 

@@ -1,6 +1,5 @@
 """Warm start: initialise a detector from the weights of another one.
 
-Tensors of the same name and shape are copied, the rest keeps its fresh initialisation. So
 Hourglass-768 starts from Hourglass-512 (DeepMark++), or a detector of 62 groups from one of 81. The
 first one starts from a checkpoint of COCO as CenterNet publishes them.
 """
@@ -13,8 +12,8 @@ from fashion_ops.errors.reading import read_weights
 from fashion_ops.methods.artifact import WEIGHTS, read_spec
 from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.published_weights import read_published
-from fashion_ops.methods.parts.copied_weights import WarmStart, copy_fitting
 from fashion_ops.methods.parts.published_weights import FILES
+from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 
 
 def warm_start(model: nn.Module, source: Path, backbone: str) -> WarmStart:
@@ -34,4 +33,4 @@ def warm_start(model: nn.Module, source: Path, backbone: str) -> WarmStart:
     else:
         read_spec(source, METHOD)
         file, weights = source / WEIGHTS, read_weights(source / WEIGHTS)
-    return copy_fitting(model, weights, file, "train_detector.start_from")
+    return take_fitting(model, weights, file, "train_detector.start_from")

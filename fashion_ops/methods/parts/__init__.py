@@ -7,6 +7,7 @@
 - ``backbones``              backbones by name;
 - ``trainer``, ``schedule``  one optimisation run: options, checkpoints, learning rate, sample order;
 - ``training_module``        base of the methods' modules;
+- ``warm_start``             copying the tensors of another network that fit;
 - ``history``, ``memory``    metrics of each epoch in a file; keeping freed memory for the next step;
 - ``position_constraint``    the position constraint loss;
 - ``pseudo_labels``          clusters of landmarks as soft labels, by ``kmeans``; ``contextual_kmeans``

@@ -23,7 +23,7 @@ from fashion_ops.methods.parts.heatmaps import Crop
 from fashion_ops.methods.parts.published_weights import file_of, load_timm, load_whole, read_file
 
 PATCH = 16  # pixels
-SMALL_VITS: dict[str, dict[str, int]] = {
+SMALL_VITS: dict[str, dict[str, Any]] = {
     "vit_w192_small": {"embed_dim": 192, "depth": 6, "num_heads": 3},
     "vit_w32_tiny": {"embed_dim": 32, "depth": 2, "num_heads": 2},  # tests
 }
@@ -73,12 +73,12 @@ class ViT(nn.Module):
                 "choose another one, such as vit_small_patch16_224 or vit_small_patch16_dinov3"
             )
         if file is not None:
-            convert = (eva if isinstance(net, Eva) else vision_transformer).checkpoint_filter_fn
+            convert: Any = (eva if isinstance(net, Eva) else vision_transformer).checkpoint_filter_fn
             with redirect_stdout(StringIO()):  # timm prints what it expects to be missing
                 weights = convert(read_file(file, setting), net)
             load_whole(net, weights, file, setting)
         self.patches = net.patch_embed.proj
-        net.patch_embed = _Tokens()
+        setattr(net, "patch_embed", _Tokens())  # noqa: B010  # of another class than timm's
         self.net = net
         self.stem_channels: int = net.embed_dim
         self.channels = [self.stem_channels]

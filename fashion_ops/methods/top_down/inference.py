@@ -157,7 +157,13 @@ class LandmarkPredictor:
             crops: as ``cut_crops`` returns them.
             category_ids: (N,) 1..13; selects the channels that hold a garment's landmarks.
         """
-        channels = self.predict_channels(crops, category_ids)
+        return [pose[:, :3] for pose in self.predict_own(crops, category_ids)]
+
+    def predict_own(
+        self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
+    ) -> list[np.ndarray]:
+        """As ``predict_crops``; but for heatmaps with a fourth column for ``landmark_stds``."""
+        channels = self.predict_channels_and_stds(crops, category_ids)
         pairs = zip(category_ids, channels, strict=True)
         return [self.grouping.ungroup(int(category_id), values) for category_id, values in pairs]
 
@@ -183,13 +189,13 @@ class LandmarkPredictor:
             mask = None
             if decoding.channel_mask:
                 mask = torch.from_numpy(grouping.mask[category_ids[i : i + BATCH] - 1]).to(self.device)
-            out.append(self._decode_batch(batch, mirror, mask).cpu().numpy())
+            out.append(self._decode_batch(self.model, batch, mirror, mask).cpu().numpy())
         return np.concatenate(out)
 
     def _decode_batch(
-        self, batch: Tensor, mirror: Tensor | None, mask: Tensor | None
+        self, model: nn.Module, batch: Tensor, mirror: Tensor | None, mask: Tensor | None
     ) -> Float[Tensor, "b k columns"]:
-        """Predict normalised crops (B, 3, H, W) and decode the output of the head.
+        """Predict normalised crops (B, 3, H, W) by a network and decode the output of its head.
 
         ``mirror`` (K,) is the permutation of the flip test, or None; ``mask`` (B, K) the channels that
         count, or None for all.
@@ -197,12 +203,12 @@ class LandmarkPredictor:
         decoding = self.decoding
         with autocast(self.spec["precision"], self.device):
             if decoding.head == "simcc":
-                output = predict_classes(self.model, batch, mirror)
+                output = predict_classes(model, batch, mirror)
             elif decoding.head == "rle":
-                output = predict_normals(self.model, batch, mirror)
+                output = predict_normals(model, batch, mirror)
             else:
                 output = predict_heatmaps(
-                    self.model, batch, mirror, **self.spec["heatmap"], shift=decoding.flip_shift
+                    model, batch, mirror, **self.spec["heatmap"], shift=decoding.flip_shift
                 )
         if decoding.head == "heatmap":
             return decode(

@@ -56,9 +56,10 @@ class Landmarker(Freezing):
                 raise ValueError("the head simcc is made for one size of crops, got none")
             self.head = SimCCHead(self.trunk, groups, crop)
         else:
-            self.head = heatmap_head(self.trunk, groups)
-            nn.init.normal_(self.head.weight, std=0.001)
-            nn.init.zeros_(self.head.bias)
+            self.head = head_of_maps = heatmap_head(self.trunk, groups)
+            assert head_of_maps.bias is not None
+            nn.init.normal_(head_of_maps.weight, std=0.001)
+            nn.init.zeros_(head_of_maps.bias)
         self.clusters = clusters
         if clusters:
             self.label_head = nn.Linear(self.trunk.channels[-1], NUM_CATEGORIES * clusters)

@@ -12,12 +12,12 @@ from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.errors.reading import read_weights
 from fashion_ops.methods.artifact import WEIGHTS, read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
-from fashion_ops.methods.parts.copied_weights import WarmStart, copy_fitting
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.shape_fit import fit_shape_priors
 from fashion_ops.methods.parts.shape_prior import save_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 from fashion_ops.methods.top_down.decode import DecodeConfig
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
@@ -123,7 +123,7 @@ def warm_start(model: Landmarker, folder: Path) -> WarmStart:
     """
     read_spec(folder, METHOD)
     file = folder / WEIGHTS
-    return copy_fitting(model, read_weights(file), file, "train_landmarker.start_from")
+    return take_fitting(model, read_weights(file), file, "train_landmarker.start_from")
 
 
 def landmarker_warp(config: TrainLandmarker | Refine) -> Warp:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fashion_ops.synthetic.alignment import poses
-from fashion_ops.synthetic.alignment.points import clothes_type, fld_points, joints
+from fashion_ops.synthetic.alignment.points import fld_points, joints
 from fashion_ops.synthetic.alignment.traits import attributes
 from fashion_ops.synthetic.wardrobe.canvas import OVERSAMPLING
 from fashion_ops.synthetic.wardrobe.generate import encode_jpeg
 from fashion_ops.synthetic.wardrobe.labels import box_around, to_image
 from fashion_ops.synthetic.wardrobe.plan import Shot
 from fashion_ops.synthetic.wardrobe.render import Image, photograph
-from fashion_ops.taxonomy.alignment import points_of_type
+from fashion_ops.taxonomy.alignment import points_of_type, type_of_category
 
 _TRIES = 6
 VISIBLE, OCCLUDED, CUT_OFF = 0, 1, 2  # FLD's codes
@@ -70,7 +70,7 @@ def photograph_item(shot: Shot, size: int, seed: tuple[int, ...]) -> Photo:
 
 
 def _photograph(shot: Shot, number: int, size: int, seed: tuple[int, ...]) -> Photo:
-    kind = clothes_type(shot.garments[number][0])
+    kind = type_of_category(shot.garments[number][0])
     for attempt in range(_TRIES):
         rng = np.random.default_rng([*seed, attempt])
         drawn = 1 + int(rng.choice(5, p=poses.SHARES)) if attempt < _TRIES - 1 else poses.NORMAL

@@ -10,10 +10,8 @@ import numpy as np
 from fashion_ops.synthetic.wardrobe.body import LEFT, RIGHT, Figure
 from fashion_ops.synthetic.wardrobe.garment import Garment
 from fashion_ops.synthetic.wardrobe.head import middle as head_middle
-from fashion_ops.synthetic.wardrobe.style import KIND
-from fashion_ops.taxonomy.alignment import PointSet, point_set
+from fashion_ops.taxonomy.alignment import PointSet, point_set, points_of_type, type_of_category
 
-TYPE_OF_KIND = {"top": 1, "outwear": 1, "bottom": 2, "dress": 3}
 # The person's right is the figure's left, which is named as the viewer of a front sees it.
 _FIGURE_SIDE = {"right": LEFT, "left": RIGHT}
 _SLEEVES = (("cuff_outer", "cuff_inner"), ("shoulder",), ("side_upper",))
@@ -21,14 +19,9 @@ _HEMS = (("hem_outer",), ("hem",))
 _LIMBS = {"hip": 0, "knee": 1, "ankle": 2, "shoulder": 0, "elbow": 1, "wrist": 2}
 
 
-def clothes_type(category_id: int) -> int:
-    """FLD's type of one of the 13 categories: 1 upper, 2 lower, 3 full."""
-    return TYPE_OF_KIND[KIND[category_id]]
-
-
 def fld_points(garment: Garment) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """FLD's landmarks of a garment (n, 2), in heads, and the parts of each."""
-    points = point_set(("upper", "lower", "full")[clothes_type(garment.style.category_id) - 1])
+    points = points_of_type(type_of_category(garment.style.category_id))
     sources = [_find(garment, name) for name in points.point_names]
     return np.stack([np.mean([garment.landmarks[n] for n in names], axis=0) for names in sources]), [
         tuple({part: None for n in names for part in garment.landmark_parts[n]}) for names in sources

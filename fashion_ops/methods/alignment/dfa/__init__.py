@@ -6,7 +6,10 @@
 - ``routing``    easy and hard garments (eq. 2);
 - ``module``     training of one network;
 - ``training``   training of one stage;
-- ``inference``  a trained stage: predicting, saving, loading.
+- ``warm_start`` the start of a stage from another cascade's weights;
+- ``estimates``  the file of a stage's predictions;
+- ``inference``  a trained stage: predicting, saving, loading;
+- ``cascade``    all trained stages, for the boxes that a detector finds.
 
 The step ``dfa_stage`` runs the three stages one after the other.
 """

@@ -4,6 +4,7 @@ Stages 1 and 2 are one network. Stage 3 is two: each garment is routed to one of
 are averaged (as in the authors' release).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from fashion_ops.methods.alignment.crops import Crops
 from fashion_ops.methods.alignment.dfa.model import Output, StageNet
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, route
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
-from fashion_ops.methods.artifact import load_model, save_model
+from fashion_ops.methods.artifact import SPEC, load_model, save_model
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.precision import autocast
+from fashion_ops.methods.parts.warm_start import WarmStart
 
 METHOD = "dfa"
 CENTERS = "centers.safetensors"
@@ -58,6 +60,7 @@ class TrainedStage:
         spec: what ``model.json`` holds of the networks.
         router: e(C_k) (K,) of the previous stage and epsilon; None averages two networks.
         history: mean losses of each epoch, of one network after the other; empty of a loaded stage.
+        starts: what each network started from, if it was another cascade; empty of a loaded stage.
     """
 
     nets: tuple[StageNet, ...]
@@ -65,8 +68,8 @@ class TrainedStage:
     spec: dict[str, Any]
     router: tuple[np.ndarray, float] | None = None
     history: tuple[dict[str, float], ...] = ()
+    starts: tuple[WarmStart, ...] = ()
 
-    @torch.no_grad()
     def predict(self, crops: Crops, previous: Estimate | None = None) -> Estimate:
         """Predict all crops, without dropout and without gradient.
 
@@ -74,21 +77,31 @@ class TrainedStage:
             crops: of the size and frame in ``spec``.
             previous: the previous stage's predictions for the same crops; stages 2 and 3 need them.
         """
-        branch = np.full(len(crops), -1, np.int8)
+        return self.predict_pixels(crops.take, len(crops), previous)
+
+    @torch.no_grad()
+    def predict_pixels(
+        self,
+        take: Callable[[np.ndarray], Tensor],
+        count: int,
+        previous: Estimate | None = None,
+    ) -> Estimate:
+        """Predict ``count`` crops that ``take`` returns by their indices, uint8 (B, 3, S, S)."""
+        branch = np.full(count, -1, np.int8)
         if self.router is not None:
             assert previous is not None, "routing needs the pseudo-labels of the previous stage"
             branch = route(previous.labels, *self.router).astype(np.int8)
         n, k = self.nets[0].landmarks, self.nets[0].clusters
-        positions = np.zeros((len(crops), n, 2), np.float32)
-        visibility = np.zeros((len(crops), n, 3), np.float32)
-        labels = np.zeros((len(crops), k), np.float32)
+        positions = np.zeros((count, n, 2), np.float32)
+        visibility = np.zeros((count, n, 3), np.float32)
+        labels = np.zeros((count, k), np.float32)
         for b in np.unique(branch):
             nets = self.nets if b < 0 else (self.nets[b],)
             members = np.flatnonzero(branch == b)
             for start in range(0, len(members), BATCH):
                 rows = members[start : start + BATCH]
                 before = None if previous is None else (previous.positions[rows], previous.labels[rows])
-                out = [self._forward(net, crops.take(rows), before) for net in nets]
+                out = [self._forward(net, take(rows), before) for net in nets]
                 positions[rows] = torch.stack([o.positions for o in out]).mean(0).cpu()
                 # averaged logits: the release takes the argmax of their sum
                 visibility[rows] = torch.stack([o.visibility for o in out]).mean(0).softmax(-1).cpu()
@@ -155,6 +168,11 @@ class TrainedStage:
         if saved := spec["router"]:
             router = (np.array(saved["errors"]), float(saved["epsilon"]))
         return cls(tuple(net for net, _ in loaded), labels, spec, router)
+
+
+def is_stage(folder: Path) -> bool:
+    """Whether a folder holds one model of a stage, of one network or of two."""
+    return any((folder / part / SPEC).is_file() for part in ("", *BRANCHES.values()))
 
 
 def build(spec: dict[str, Any], pretrained: str | None = None) -> StageNet:

@@ -97,6 +97,17 @@ class StageNet(nn.Module):
                 heads always receive all of it.
             labels: pseudo-labels of the previous stage; needed if ``label_inputs`` is not 0.
         """
+        x = self.embed(pixels, previous, labels)
+        with full_precision():
+            return self.read_out(x.float(), previous, share)
+
+    def embed(
+        self,
+        pixels: Float[Tensor, "b 3 s s"],
+        previous: Float[Tensor, "b n 2"] | None = None,
+        labels: Float[Tensor, "b i"] | None = None,
+    ) -> Float[Tensor, "b w"]:
+        """Compute fc7, which the heads read; arguments as of ``forward``."""
         x = self.trunk(pixels)
         if self.cascade:
             assert previous is not None, "stages 2 and 3 need the positions of the previous stage"
@@ -105,16 +116,22 @@ class StageNet(nn.Module):
                 assert labels is not None, "the network takes the previous stage's pseudo-labels"
                 before = torch.cat([before, labels], 1)
             x = torch.cat([x, self.fc_previous(before.to(x.dtype))], 1)
-        x = self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
-        with full_precision():
-            x = x.float()
-            auxiliary = x if share == 1.0 else share * x + (1 - share) * x.detach()
-            out = self.positions(x).view(-1, self.landmarks, 2)
-            return Output(
-                previous - out / OFFSET_SCALE if self.cascade and previous is not None else out,
-                self.visibility(auxiliary).view(-1, self.landmarks, STATES),
-                x.new_zeros(len(x), 0) if self.labels is None else self.labels(auxiliary),
-            )
+        return self.dropout(F.relu(self.fc7(self.dropout(F.relu(x)))))
+
+    def read_out(
+        self,
+        x: Float[Tensor, "b w"],
+        previous: Float[Tensor, "b n 2"] | None = None,
+        share: float = 1.0,
+    ) -> Output:
+        """Compute the three heads from fc7 in fp32; other arguments as of ``forward``."""
+        auxiliary = x if share == 1.0 else share * x + (1 - share) * x.detach()
+        out = self.positions(x).view(-1, self.landmarks, 2)
+        return Output(
+            previous - out / OFFSET_SCALE if self.cascade and previous is not None else out,
+            self.visibility(auxiliary).view(-1, self.landmarks, STATES),
+            x.new_zeros(x.shape[0], 0) if self.labels is None else self.labels(auxiliary),
+        )
 
     def warm_start(self, other: "StageNet") -> None:
         """Copy all weights of an equal network, or those that fit from one of the previous stage.

@@ -1,6 +1,7 @@
 """Training of a stage: cluster the garments, start from the previous stage, train, route."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from fashion_ops.methods.alignment.dfa.model import StageNet
 from fashion_ops.methods.alignment.dfa.module import StageModule
 from fashion_ops.methods.alignment.dfa.routing import EASY, HARD, halving_epsilon, route
 from fashion_ops.methods.alignment.dfa.targets import SPACES, PseudoLabels, Space, fit_labels
+from fashion_ops.methods.alignment.dfa.warm_start import warm_start
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.params import DfaStage
 
@@ -34,6 +36,7 @@ def train_stage(
     previous: PreviousStage | None = None,
     space: Space | None = None,
     options: TrainerOptions | None = None,
+    start: Path | None = None,
 ) -> TrainedStage:
     """Train stage 1, 2 or 3.
 
@@ -47,9 +50,11 @@ def train_stage(
         space: of the pseudo-labels; None takes the stage's space of Table 1.
         options: how each network's training is carried out. A stage of two networks trains them one
             after the other; the checkpoint of the second ends in ``.1``.
+        start: model or file that it starts from instead, see ``dfa.warm_start``.
 
     Raises:
-        ValueError: ``number`` is none of the stages, or ``previous`` does not fit it or the settings.
+        ValueError: ``number`` is none of the stages, ``previous`` does not fit it or the settings, or
+            nothing of ``start`` fits.
     """
     if number not in STAGES or (number > 1) != (previous is not None):
         raise ValueError(
@@ -69,12 +74,14 @@ def train_stage(
     spec = stage_spec(config, number, shapes.slots.shape[1], labels)
     spec["label_inputs"] = 0 if before is None else before.shape[1]
     parts, router = _partition(config, number, shapes, previous)
-    nets, history = [], []
+    nets, history, starts = [], [], []
     options = options or TrainerOptions()
     for branch, rows in enumerate(parts):
         net_seed = seed + 1_000 * number + branch
         torch.manual_seed(net_seed)
-        net = _initial_network(config, spec, previous)
+        net = _initial_network(config, spec, None if start else previous, start is None)
+        if start is not None:
+            starts.append(warm_start(net, start, branch))
         run = scale_epochs(config, len(rows), len(shapes))
         module = StageModule(net, run, labels, data.mirror, net_seed, input_labels)
         samples = AlignmentSamples(data.crops, shapes, estimate, before, rows)
@@ -83,7 +90,9 @@ def train_stage(
             checkpoint = checkpoint.with_name(f"{checkpoint.name}.{branch}")
         history += fit(module, samples, replace(options, checkpoint=checkpoint))
         nets.append(net.eval())
-    return TrainedStage(tuple(nets), labels, spec, router, tuple(history))
+    if starts:
+        spec["start"] = [of_net.spec for of_net in starts]
+    return TrainedStage(tuple(nets), labels, spec, router, tuple(history), tuple(starts))
 
 
 def stage_spec(
@@ -103,7 +112,7 @@ def stage_spec(
         "landmarks": landmarks,
         "clusters": 0 if labels is None else len(labels.centers),
         **config.model_dump(mode="json", include=keys),
-        "training": config.model_dump(mode="json"),
+        "training": config.model_dump(mode="json", exclude={"start_from"}),
     }
 
 
@@ -182,14 +191,15 @@ def _check_previous(config: DfaStage, number: int, previous: TrainedStage) -> No
 
 
 def _initial_network(
-    config: DfaStage, spec: dict[str, Any], previous: PreviousStage | None
+    config: DfaStage, spec: dict[str, Any], previous: PreviousStage | None, pretrained: bool
 ) -> StageNet:
     """Build a network that starts from the weights of the previous stage.
 
-    In stage 1, where ``previous`` is None, and without ``inherit``, weights are pretrained or random.
+    In stage 1, where ``previous`` is None, and without ``inherit``, weights are those of
+    ``config.pretrained`` or random; only random unless ``pretrained``.
     """
     if previous is None or not config.inherit:
-        return build(spec, config.pretrained)
+        return build(spec, config.pretrained if pretrained else None)
     net = build(spec)
     net.warm_start(previous.stage.nets[0])
     return net

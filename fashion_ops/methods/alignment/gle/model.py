@@ -75,7 +75,10 @@ class NonLocal(nn.Module):
         are 1x1 convolutions and i and j places.
         """
         query, key, value = (f(x).flatten(2).transpose(1, 2) for f in (self.theta, self.phi, self.g))
+        if torch.compiler.is_exporting():  # ONNX has attention with heads only: here one
+            query, key, value = query[:, None], key[:, None], value[:, None]
         y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        y = y[:, 0] if y.dim() == 4 else y
         return self.w(y.transpose(1, 2).unflatten(2, x.shape[2:])) + x
 
 
@@ -159,6 +162,10 @@ class GLE(nn.Module):
         for module in self.embed:
             assert isinstance(module, GlobalLocal)
             module.become_identity(features)
+        self.take_part()
+
+    def take_part(self) -> None:
+        """Let the modules take part from now on, as they are."""
         self.joined.fill_(True)
         self.has_joined = True
 

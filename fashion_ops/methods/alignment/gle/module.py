@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.targets import cone_targets
 from fashion_ops.methods.parts.augment import Warp, normalize, warp_batch
 from fashion_ops.methods.parts.position_constraint import constraint_of
 from fashion_ops.methods.parts.training_module import TrainingModule
 from fashion_ops.methods.top_down.loss import as_logits, heatmap_loss
+from fashion_ops.params import GLEConfig
 
 
 class GLEModule(TrainingModule):

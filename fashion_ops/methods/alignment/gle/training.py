@@ -10,13 +10,14 @@ from fashion_ops.catalog.alignment.reader import AlignmentLandmarks
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.files.outputs import FolderKind
 from fashion_ops.files.publishing import publish
-from fashion_ops.methods.alignment.gle.config import GLEConfig
 from fashion_ops.methods.alignment.gle.inference import METHOD, GLEPredictor
 from fashion_ops.methods.alignment.gle.model import GLE
 from fashion_ops.methods.alignment.gle.module import GLEModule
+from fashion_ops.methods.alignment.gle.warm_start import warm_start
 from fashion_ops.methods.artifact import SPEC, WEIGHTS, read_spec, save_model
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
+from fashion_ops.params import GLEConfig
 from fashion_ops.taxonomy.alignment import point_set
 
 MODEL = FolderKind(
@@ -32,6 +33,7 @@ def train_gle(
     landmarks: str = "fld8",
     seed: int = 0,
     options: TrainerOptions | None = None,
+    start: Path | None = None,
 ) -> GLEPredictor:
     """Train a network and return it ready to predict; ``save_gle`` writes its folder.
 
@@ -44,6 +46,11 @@ def train_gle(
         landmarks: name of the point set.
         seed: of weights, order and augmentation.
         options: how the training is carried out.
+        start: model or file that it starts from, see ``gle.warm_start``.
+
+    Raises:
+        FileNotFoundError: ``start`` holds no model and is no file.
+        ValueError: nothing of ``start`` fits.
     """
     kind = point_set(landmarks)
     torch.manual_seed(seed)
@@ -51,13 +58,19 @@ def train_gle(
         config.backbone,
         kind.num_points,
         config.modules,
-        config.pretrained,
+        config.pretrained if start is None else None,
         joined=config.warm_start == 0,
     )
+    started = None if start is None else warm_start(model, start)
     module = GLEModule(model, config, kind.mirror, seed)
-    fit(module, Regions(as_garments(points), read_image, config.crop, config.padding), options)
-    spec = {"method": METHOD, "points": landmarks, "settings": config.model_dump(mode="json")}
-    return GLEPredictor(model.eval(), spec, next(model.parameters()).device)
+    regions = Regions(as_garments(points), read_image, config.crop, config.padding)
+    history = fit(module, regions, options)
+    settings = config.model_dump(mode="json", include=set(GLEConfig.model_fields))
+    spec = {"method": METHOD, "points": landmarks, "settings": settings}
+    if started is not None:
+        spec["start"] = started.spec
+    device = next(model.parameters()).device
+    return GLEPredictor(model.eval(), spec, device, tuple(history), started)
 
 
 def save_gle(folder: Path, predictor: GLEPredictor) -> None:

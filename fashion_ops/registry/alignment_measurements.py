@@ -1,0 +1,198 @@
+"""The numbers of challenger and champion that the gate of ``promote_alignment`` decides by.
+
+Both are loaded from the registry, as they would be served. The challenger predicts the garments that it
+was evaluated on again, in their labelled boxes. The champion is compared on the same garments: with its
+recorded predictions if it was evaluated on them, else it predicts them too.
+"""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mlflow.entities.model_registry import ModelVersion
+
+from fashion_ops.catalog.alignment.reader import AlignmentCatalog
+from fashion_ops.evaluation.bootstrap import Difference
+from fashion_ops.evaluation.bootstrap_errors import compare_errors
+from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
+from fashion_ops.inference.latency import first_line, latencies, median_ratio
+from fashion_ops.methods.parts.device import select_device
+from fashion_ops.params import Params
+from fashion_ops.progress import phase
+from fashion_ops.registry import client as registry
+from fashion_ops.registry.alignment_gate import AlignmentFacts
+from fashion_ops.registry.alignment_set import FROZEN_SET, AlignmentSet
+from fashion_ops.registry.transitions import ROLLED_BACK
+from fashion_ops.services import ServiceError
+from fashion_ops.workspace import Workspace
+
+SOURCE_TAG = "source"  # tag of a version: the alignment catalog that it was evaluated on
+
+
+@dataclass(frozen=True)
+class AlignmentMeasurements:
+    """What was measured for a decision."""
+
+    facts: AlignmentFacts  # that the gate decides by
+    champion_predicted_again: bool  # because it was evaluated on other garments
+    digest: str  # of the challenger's frozen set
+    champion_unloadable: str = ""  # why this code can't load the champion; empty if it can
+
+
+def measure(
+    params: Params,
+    ws: Workspace,
+    challenger: ModelVersion,
+    champion: ModelVersion | None,
+    again: bool = False,
+) -> AlignmentMeasurements:
+    """Load challenger and champion from the registry, measure and compare them.
+
+    Args:
+        params: ``promote_alignment`` sets the number of photos and bootstrap resamples.
+        ws: its catalog should hold the garments of the challenger's frozen set.
+        challenger: the version to promote.
+        champion: the version in use; None if there is none.
+        again: allow a version that was rolled back.
+
+    Raises:
+        FileNotFoundError: the challenger lacks a record.
+        UnsafeModel: there is a pickle among the models.
+    """
+    gate, device = params.promote_alignment, select_device(params.distributed.device)
+    bundle = _fetch(challenger)
+    frozen = AlignmentSet.read(registry.fetch_record(challenger, FROZEN_SET))
+    catalog = _catalog(ws, challenger, frozen)
+    predictor = _load(bundle, device)
+    pixels = None
+    if catalog is not None:
+        with phase("predict the evaluated garments again"):
+            made = _predict(predictor, catalog, frozen)
+        pixels = _pixels(made, frozen)
+    old_bundle, old, unloadable = None, None, ""
+    if champion is not None:
+        try:
+            old_bundle = _fetch(champion)
+            old = _load(old_bundle, device)
+        except ServiceError:
+            raise
+        except Exception as error:  # the files of another version of the code can be wrong in any way
+            unloadable = first_line(error)
+    comparison, predicted_again = None, False
+    if champion is not None:
+        recorded = _recorded(champion, frozen)
+        if recorded is None and old is not None and catalog is not None:
+            predicted_again = True
+            with phase("predict with the champion"):
+                recorded = _predict(old, catalog, frozen)
+        comparison = recorded and _compare(frozen, recorded, params)
+    photos = [] if catalog is None else _photos(catalog, frozen, gate.latency_photos)
+    times = latencies([p for p in (predictor, old) if p is not None], photos)
+    medians = [statistics.median(milliseconds) for milliseconds in times]
+    metrics = registry.metrics_of(challenger)
+    rolled_back = challenger.tags.get(ROLLED_BACK)
+    objections = (
+        ()
+        if rolled_back is None or again
+        else (
+            f"version {challenger.version} was rolled back ({rolled_back}); `fashion-ops "
+            "promote_alignment --again`",
+        )
+    )
+    facts = AlignmentFacts(
+        ne=float(metrics["NE"]),
+        mean_shape=float(metrics["NE mean shape of type"]),
+        comparison=comparison,
+        pixels=pixels,
+        latency_ms=(medians[0] if medians else None, medians[1] if len(medians) > 1 else None),
+        latency_ratio=median_ratio(*times) if len(times) > 1 else None,
+        size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
+        garments=len(frozen.garments),
+        objections=objections,
+    )
+    return AlignmentMeasurements(facts, predicted_again, frozen.digest(), unloadable)
+
+
+def _fetch(version: ModelVersion) -> Path:
+    """Download the models of a version; returns their folder."""
+    with phase(f"fetch version {version.version}"):
+        return registry.fetch_bundle(f"models:/{version.name}/{version.version}")
+
+
+def _load(bundle: Path, device: torch.device) -> AlignmentPredictor:
+    """Load the alignment model of a bundle.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    found = AlignmentFolder.find(bundle)
+    if found is None:
+        raise ValueError(f"{bundle}: holds no alignment model; register one under another name")
+    return AlignmentPredictor.load(found, device)
+
+
+def _catalog(ws: Workspace, challenger: ModelVersion, frozen: AlignmentSet) -> AlignmentCatalog | None:
+    """The catalog of the workspace with the garments of a frozen set; None if it has others."""
+    folder = ws.alignment_catalog / challenger.tags.get(SOURCE_TAG, "fld")
+    if not (folder / "garments.parquet").is_file():
+        return None
+    catalog, (split,) = AlignmentCatalog(folder), set(frozen.garments["split"])
+    if not (catalog.garments["split"] == split).any():
+        return None
+    same = AlignmentSet.of_split(catalog, split).digest() == frozen.digest()
+    return catalog if same else None
+
+
+def _predict(
+    predictor: AlignmentPredictor, catalog: AlignmentCatalog, frozen: AlignmentSet
+) -> AlignmentSet:
+    """Predict the garments of a frozen set, which are in the catalog, in their labelled boxes."""
+    here = AlignmentSet.of_split(catalog, frozen.garments["split"].iloc[0])  # ids of this catalog
+    rows = here.rows
+    landmarks = predictor.method.predict_garments(
+        catalog.image, rows.image_id, rows.box, rows.clothes_type
+    )
+    return frozen.with_landmarks(landmarks)
+
+
+def _pixels(made: AlignmentSet, frozen: AlignmentSet) -> float:
+    """Distance within which 99 % of the landmarks are predicted again, pixels."""
+    far = np.linalg.norm(made.points - frozen.points, axis=-1)[frozen.rows.present]
+    return float(np.percentile(far, 99))
+
+
+def _recorded(champion: ModelVersion, frozen: AlignmentSet) -> AlignmentSet | None:
+    """The champion's recorded predictions; None if it was evaluated on other garments."""
+    try:
+        recorded = AlignmentSet.read(registry.fetch_record(champion, FROZEN_SET))
+    except (OSError, ValueError):  # gone or damaged
+        return None
+    return recorded if recorded.digest() == frozen.digest() else None
+
+
+def _compare(frozen: AlignmentSet, old: AlignmentSet, params: Params) -> Difference:
+    """Compare the NE of the challenger with that of the champion's predictions."""
+    gate = params.promote_alignment
+    return compare_errors(
+        frozen.errors,
+        old.errors,
+        frozen.counted,
+        resamples=gate.resamples,
+        confidence=gate.confidence,
+        seed=params.seed,
+    )
+
+
+def _photos(catalog: AlignmentCatalog, frozen: AlignmentSet, count: int) -> list[bytes]:
+    """The encoded bytes of ``count`` photos spread evenly over the frozen set, or of all if fewer."""
+    ids = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
+    names = frozen.garments["file_name"]
+    rows = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
+    return [catalog.image_bytes(int(ids[name])) for name in names.iloc[rows]]
+
+
+def _megabytes(bundle: Path) -> float:
+    """Size of all files in a folder and below, in MB (10^6 bytes)."""
+    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
