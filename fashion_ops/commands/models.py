@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from fashion_ops.methods.centernet.deploy.photo import Photo
 
 CHAMPION = "models:/garment-landmarks@champion"
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="models:/NAME@ALIAS, a folder of models, or shipped: the models in the package. "
+        f"Default: {CHAMPION}, or shipped where there is none.",
+    ),
+]
 
 MinScore = Annotated[
     float | None,
@@ -61,8 +68,8 @@ def predict(
     model: Annotated[
         str | None,
         typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, models/dfa or "
-            "models/gle for FLD's eight landmarks, or shipped: the models in the package. Default: "
+            help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, models/dfa "
+            "or models/gle for FLD's eight landmarks, or shipped: the models in the package. Default: "
             f"{CHAMPION}, or shipped where there is none.",
         ),
     ] = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, load_pipeline
+from fashion_ops.commands.models import Model, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -34,7 +34,7 @@ _TOGETHER = 8  # photos that run through the networks together
 def select(
     photos: Annotated[Path, typer.Argument(help="Folder of photos without labels.")],
     count: Annotated[int, typer.Option(min=1, help="How many photos to rank.")] = 200,
-    model: Annotated[str, typer.Option(help="models:/NAME@ALIAS, or a folder of models.")] = CHAMPION,
+    model: Model = None,
     out: Annotated[
         Path | None, typer.Option(help="CSV for `serve --ranking`. Default: print the ranking.")
     ] = None,
@@ -64,6 +64,7 @@ def select(
     if not new:
         raise ValueError(f"{photos}: all {len(paths)} photos are in the catalog; name new ones")
     settings = with_device(params_or_defaults(), device).distributed
+    model = model or default_model()
     predictor = load_pipeline(model, settings.device)
     from fashion_ops.inference.edge import EdgePredictor
 

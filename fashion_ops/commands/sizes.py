@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION, MinScore, default_model, load_pipeline
+from fashion_ops.commands.models import MinScore, Model, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
@@ -91,13 +91,7 @@ def measure(
             help="The photos show one style, in a folder for each label (S, M, L): size_chart.csv too.",
         ),
     ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="models:/NAME@ALIAS, a folder of models, or shipped: the models in the package. "
-            f"Default: {CHAMPION}, or shipped where there is none.",
-        ),
-    ] = None,
+    model: Model = None,
     min_score: MinScore = None,
     device: Device = None,
 ) -> None:

@@ -73,7 +73,7 @@ def export_pipeline(predictor: Predictor, detector_folder: Path, out: Path) -> N
 def load_pipeline(predictor: Predictor, folder: Path, threads: int = 0) -> Predictor:
     """Return a predictor with the same settings whose networks run in OpenVINO.
 
-    Beside finetuned landmarkers the variant ``universal`` runs in torch: nothing that is served reads it.
+    Beside finetuned landmarkers the universal one runs in torch: nothing that is served reads it.
 
     Args:
         predictor: the one that ``export_pipeline`` wrote ``folder`` from.

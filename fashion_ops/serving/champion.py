@@ -134,7 +134,8 @@ class Follower:
         state: folder for local copies.
         loader: of the models.
         seconds: between two questions to the registry.
-        fallback: folder of models that serve until the registry names a version; None for none.
+        fallback: folder of models that serve if the registry answers that it has no version, and no
+            version is in use; None for none.
     """
 
     model: FollowedModel
@@ -164,8 +165,6 @@ class Follower:
 
     def _run(self) -> None:
         self._guard(self._restore)
-        if self.champion.served is None and self.fallback is not None:
-            self._guard(self._use_fallback)
         while not self._stopped.is_set():
             self._guard(self.follow_once)
             self._wake.wait(self.seconds)
@@ -188,12 +187,10 @@ class Follower:
             if last["name"] == self.model.name:
                 self._use(int(last["version"]))
 
-    def _use_fallback(self) -> None:
-        """Serve the models of ``fallback``, as version 0."""
-        assert self.fallback is not None
-        served = serve_folder(self.fallback, self.state, self.loader)
-        self.champion = replace(self.champion, served=served)
-        log.info("%s serves until the registry has a version", self.fallback)
+    def _use_fallback(self, folder: Path) -> None:
+        """Serve a folder of models, as version 0."""
+        self.champion = Champion(serve_folder(folder, self.state, self.loader))
+        log.info("%s serves until the registry has a version", folder)
 
     def follow_once(self) -> None:
         """Ask the registry which version is champion, and switch to it if it is another.
@@ -201,7 +198,14 @@ class Follower:
         Raises:
             Exception: the registry does not answer, or the version fails.
         """
-        number = self.model.number(self.root)
+        try:
+            number = self.model.number(self.root)
+        except ValueError:  # it answers: there is none
+            if self.fallback is None:
+                raise
+            if self.champion.served is None:
+                self._use_fallback(self.fallback)
+            return
         champion = self.champion
         if champion.served is not None and champion.served.version == number:
             self.champion = replace(champion, failure="", rejected=0)

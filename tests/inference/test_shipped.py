@@ -16,6 +16,7 @@ from bench.shipped.photos import MEASURED, divide, link
 from fashion_ops import shipped
 from fashion_ops.cli import app
 from fashion_ops.inference.landmark_pipeline import LISTED, LandmarkPipeline
+from fashion_ops.inference.openvino_pipeline import UNIVERSAL
 from fashion_ops.inference.predictor import Predictor
 from fashion_ops.methods.artifact import WEIGHTS, save_model
 from fashion_ops.methods.centernet.inference import build as build_detector
@@ -35,6 +36,8 @@ from fashion_ops.methods.top_down.training import (
     warm_start,
 )
 from fashion_ops.params import PostProcess, TrainLandmarker
+from fashion_ops.registry.followed import FollowedModel
+from fashion_ops.services import ServiceError
 from fashion_ops.serving.champion import Follower, Loader
 from fashion_ops.serving.sources import find_source
 from fashion_ops.shipped import model_folder, shipped_models
@@ -159,11 +162,35 @@ def test_predict_says_what_lies_below_the_score(fresh):
 def test_the_service_starts_with_the_package_and_follows_the_champion(fresh):
     source = find_source(None, fresh / "state", Loader("torch", device="cpu"))
     assert isinstance(source, Follower) and source.fallback == shipped_models()
-    source._use_fallback()
+    source.follow_once()
     served = source.champion.served
-    assert served is not None and served.version == 0
+    assert served is not None and served.version == 0 and source.champion.failure == ""
+    source.follow_once()
+    assert source.champion.served is served  # loaded once
     assert served.predictor.pipeline.variants == ("universal",)
     assert find_source("shipped", fresh / "state", Loader("torch")).folder == shipped_models()
+
+
+def test_the_service_does_not_take_the_package_for_a_registry_that_is_down(fresh, monkeypatch):
+    def down(model, root):
+        raise ServiceError("MLflow does not answer")
+
+    monkeypatch.setattr(FollowedModel, "number", down)
+    source = find_source(None, fresh / "state", Loader("torch", device="cpu"))
+    with pytest.raises(ServiceError):
+        source.follow_once()
+    assert source.champion.served is None
+
+
+def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path):
+    exported = Loader("openvino").load(bundle, tmp_path / "networks")
+    assert (tmp_path / "networks" / UNIVERSAL).is_file()
+    expected = Predictor.load(bundle, CPU).predict(photo)
+    found = exported.predict(photo)
+    assert [g.category for g in found] == [g.category for g in expected]
+    for one, other in zip(found, expected, strict=True):
+        places = [np.array(list(g.landmarks.values()))[:, :2] for g in (one, other)]
+        assert np.abs(places[0] - places[1]).max() < 0.5
 
 
 def test_a_landmarker_starts_from_another_ones_tensors(bundle):
