@@ -96,7 +96,7 @@ def crop_uncertainty(
 
 
 def see(
-    predictor: Predictor, photos: Sequence[Photo], min_score: float, variant: str = "refined"
+    predictor: Predictor, photos: Sequence[Photo], min_score: float, variant: str | None = None
 ) -> Iterator[Seen]:
     """What a predictor sees in photos, which it is given together.
 

@@ -47,7 +47,7 @@ LINEAGE_TAG = "lineage"  # digest of the entries in dvc.lock: equal lineages hol
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.binary, "image")]),
     outputs=Schema([ColSpec(DataType.string, "garments")]),
-    params=ParamSchema([ParamSpec("min_score", DataType.double, 0.3)]),
+    params=ParamSchema([ParamSpec("min_score", DataType.double, None)]),
 )
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # codes of an unknown name
 _LONGEST_DESCRIPTION = 5000  # characters

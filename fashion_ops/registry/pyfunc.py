@@ -40,12 +40,14 @@ class GarmentLandmarks(PythonModel):
         Args:
             context: not used.
             model_input: one row per photo; column ``image`` has its encoded bytes.
-            params: ``min_score`` is the lowest score of a garment, from 0 to 1; default 0.3.
+            params: ``min_score`` is the lowest score of a garment, from 0 to 1; without it the one that
+                is stored with the models.
 
         Returns:
             One row per photo; column ``garments`` has a JSON list of its garments.
         """
-        min_score = float((params or {}).get("min_score", 0.3))
+        given = (params or {}).get("min_score")
+        min_score = None if given is None else float(given)
         rows = []
         for index, data in enumerate(model_input["image"]):
             garments = self.predictor.predict(decode_reduced(data, f"row {index}"), min_score)

@@ -34,13 +34,13 @@ class PhotosRequest(BaseModel):
 
     Attributes:
         photos: of the encoded bytes of a JPEG, PNG or other image, each in base64.
-        min_score: garments with a lower score are left out.
+        min_score: garments with a lower score are left out; None takes the one stored with the models.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     photos: list[str] = Field(min_length=1)
-    min_score: float = Field(default=0.3, ge=0, le=1)
+    min_score: float | None = Field(default=None, ge=0, le=1)
 
 
 class SizesRequest(PhotosRequest):

@@ -163,13 +163,14 @@ class Service:
         decoded = await decode_all(photos.data, self.limits, self.decoders)
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
+        min_score = self._min_score(photos.options)
         references: list[asyncio.Future[Reference | None]] = []
         if good:
             if isinstance(photos.options, SizesRequest):  # beside the networks
                 references = [self._run(find_reference, p, photos.options.scaling) for p in good]
-                answer = await self._find_twice(good, photos.options.min_score)
+                answer = await self._find_twice(good, min_score)
             else:
-                answer = await self._find(good, photos.options.min_score)
+                answer = await self._find(good, min_score)
         of_good = iter(references)
         found = iter(answer.garments if answer else [])
         results = []
@@ -196,6 +197,12 @@ class Service:
             "photos": results,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    def _min_score(self, options: PhotosRequest) -> float:
+        """The score from which on garments are answered; of the models in use if none is named."""
+        served = self.source.champion.served
+        assert served is not None
+        return served.predictor.min_score if options.min_score is None else options.min_score
 
     async def _find(self, photos: list[Photo], min_score: float, *, boxes: bool = False) -> Answer:
         """The garments of photos, all found by one version, in turns of as many as a batch has."""

@@ -205,6 +205,8 @@ def test_the_champion_is_served_and_restored(ws, tmp_path):
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@champion", model_config={"device": "cpu"})
     answer = model.predict(pd.DataFrame({"image": [photo]}), params={"min_score": 0.1})
     garments = json.loads(answer["garments"][0])
+    asked = json.loads(model.predict(pd.DataFrame({"image": [photo]}))["garments"][0])
+    assert asked == [g for g in garments if g["score"] >= 0.3]  # box_detector: no score was chosen
     assert garments and {len(g["landmarks"]) for g in garments} <= {4, 6, 8}
     done = runner.invoke(app, ["history", "--model", NAME])
     assert done.exit_code == 0 and "champion: version " in done.output

@@ -52,6 +52,17 @@ def test_forms_and_base64_give_the_garments_that_the_predictor_finds(url, predic
                 assert found["box"] == pytest.approx(wanted["box"], abs=0.05)
 
 
+def test_without_a_score_the_one_of_the_models_holds(predictor, photos):
+    scores = [g.score for g in predictor.predict(predictor.decode(photos[0], "x"), 0.0)]
+    least = sorted(scores)[len(scores) // 2]
+    kept = sum(score >= least for score in scores)
+    assert 0 < kept < len(scores)
+    with running(Fixed(replace(predictor, min_score=least))) as address:
+        answer = requests.post(f"{address}/v1/garments", files=form(photos[0]), timeout=60).json()
+        assert len(answer["photos"][0]["garments"]) == kept
+        assert len(ask(address, photos[0]).json()["photos"][0]["garments"]) == len(scores)
+
+
 def test_the_first_look_for_sizes_finds_the_same_boxes_and_runs_no_landmarker(predictor, photos):
     decoded = [predictor.decode(photo, "x") for photo in photos]
     decoded.append(replace(decoded[0], factor=2, shift=(0.5, 0.5), size=(600, 600)))
