@@ -1,5 +1,6 @@
 """The service over real HTTP: answers, limits, hostile bodies, authorization, logs and metrics."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -14,8 +15,9 @@ import requests
 from PIL import Image
 from running_service import Fixed, running
 
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.serving.champion import Champion, Served
-from fashion_ops.serving.limits import Limits
+from fashion_ops.serving.limits import Limits, Refusal
 
 
 def form(*photos):
@@ -61,6 +63,17 @@ def test_without_a_score_the_one_of_the_models_holds(predictor, photos):
         answer = requests.post(f"{address}/v1/garments", files=form(photos[0]), timeout=60).json()
         assert len(answer["photos"][0]["garments"]) == kept
         assert len(ask(address, photos[0]).json()["photos"][0]["garments"]) == len(scores)
+
+
+def test_models_of_other_landmarks_are_refused_for_sizes_and_for_the_page(predictor, photos):
+    source = Fixed(predictor)
+    served(source, object.__new__(AlignmentPredictor))
+    with running(source) as address:
+        refused = requests.post(f"{address}/v1/sizes", files=form(photos[0]), timeout=60)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (501, "no_sizes")
+        with pytest.raises(Refusal, match="FLD's landmarks") as looked:
+            asyncio.run(source.service.look(photos[0], 0.3))
+        assert (looked.value.status, looked.value.code) == (501, "no_labels")
 
 
 def test_the_first_look_for_sizes_finds_the_same_boxes_and_runs_no_landmarker(predictor, photos):
