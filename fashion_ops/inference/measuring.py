@@ -110,12 +110,19 @@ def measure_garments(
             sizes(
                 garment.category,
                 points[:, :2],
-                landmark_stds(garment.box, points[:, 2].tolist()),
+                _stds(garment, points[:, 2]),
                 scale,
                 _occluded(garment, photo.size),
             )
         )
     return Measured(reference, note, found)
+
+
+def _stds(garment: "Garment", scores: np.ndarray) -> np.ndarray:
+    """Deviation of each landmark, pixels: that of the shape prior, else from its score."""
+    if garment.deviations:
+        return np.array(list(garment.deviations.values()))
+    return landmark_stds(garment.box, scores.tolist())
 
 
 def _occluded(garment: "Garment", size: tuple[int, int]) -> frozenset[str]:

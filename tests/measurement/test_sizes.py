@@ -1,17 +1,21 @@
 """Sizes against known centimetres: photos with a rendered sheet and cameras up to 25 degrees off."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench.flat_lay_photos import FlatLay, flat_lay
+from fashion_ops.inference.measuring import measure_garments
+from fashion_ops.inference.predictor import Garment
 from fashion_ops.measurement.plane import fit_plane
 from fashion_ops.measurement.points import points_of_measure
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.measurement.scale import Lens, Reference
 from fashion_ops.measurement.sheet import find_sheet, marker_corners
 from fashion_ops.measurement.sizes import Scale, landmark_stds, sizes
+from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.taxonomy import CATEGORIES, CATEGORY_NAMES, category
 
 GARMENTS = 500 if os.environ.get("FASHION_OPS_LONG") else 26
@@ -184,6 +188,24 @@ def test_occluded_landmarks_flag_the_sizes_that_need_them() -> None:
     }
     assert {s.name for s in found if not s.shown} >= {"hem", "left_side"}
     assert any(s.shown for s in found)
+
+
+def test_an_interval_follows_the_deviations_of_the_shape_prior_where_there_are_some() -> None:
+    shot = flat_lay(8)
+    photo = Photo(np.zeros((900, 1200, 3), np.uint8), (1200, 900))
+    names = category("skirt").landmark_names
+    places = zip(names, shot.pixels.tolist(), strict=True)
+    found = {name: (x, y, 0.5) for name, (x, y) in places}
+    garment = Garment("skirt", 0.9, (0, 0, 400, 400), found)
+
+    def reaches(spread: float | None) -> np.ndarray:
+        stds = {} if spread is None else dict.fromkeys(names, spread)
+        measured = measure_garments(photo, [replace(garment, deviations=stds)], Scaling("none"), None)
+        return np.array([size.reach for size in measured.sizes[0]])
+
+    assert reaches(2.0) / reaches(1.0) == pytest.approx(2, rel=0.05)
+    of_score = landmark_stds(garment.box, [0.5])[0]
+    assert reaches(None) == pytest.approx(reaches(float(of_score)))
 
 
 def test_a_size_that_is_not_exact_enough_is_not_shown() -> None:
