@@ -70,7 +70,8 @@ def fetch_version(name: str, number: int, folder: Path) -> Path:
         ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle in it.
     """
-    return fetch_bundle(f"models:/{name}/{number}", folder / "model").relative_to(folder)
+    bundle = fetch_bundle(f"models:/{name}/{number}", folder / "model")
+    return bundle.resolve().relative_to(folder.resolve())  # MLflow makes a relative folder absolute
 
 
 def subscribe(root: Path, name: str, url: str, secret: str) -> bool:

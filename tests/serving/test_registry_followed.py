@@ -22,8 +22,8 @@ def until(condition):
         time.sleep(0.02)
 
 
-def following(tmp_path):
-    return Follower(MODEL, Path(), tmp_path / "state", Loader("torch", "cpu"), 0.1)
+def following():
+    return Follower(MODEL, Path(), Path("state"), Loader("torch", "cpu"), 0.1)
 
 
 def test_a_promotion_is_followed_and_the_last_version_survives_a_dead_registry_and_a_restart(
@@ -31,6 +31,7 @@ def test_a_promotion_is_followed_and_the_last_version_survives_a_dead_registry_a
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("FASHION_OPS_SERVICE_WAIT", "0.2")
+    monkeypatch.chdir(tmp_path)  # the state folder is relative, as that of `fashion-ops serve` is
     client = connect(tmp_path)
     records = tmp_path / "records"
     records.mkdir()
@@ -39,7 +40,7 @@ def test_a_promotion_is_followed_and_the_last_version_survives_a_dead_registry_a
     broken = client.create_model_version(MODEL.name, first.source, first.run_id)
     artifacts = Path(client.get_model_version_download_uri(MODEL.name, "1").removeprefix("file://"))
     client.set_registered_model_alias(MODEL.name, "champion", first.version)
-    source = following(tmp_path)
+    source = following()
     with running(source) as address:
         until(lambda: source.champion.served)
         files = {"photos": ("a.jpg", photos[0])}
@@ -53,7 +54,7 @@ def test_a_promotion_is_followed_and_the_last_version_survives_a_dead_registry_a
         assert ready["model"]["version"] == 1 and ready["rejected"]["version"] == int(broken.version)
         assert requests.post(f"{address}/v1/garments", files=files, timeout=60).ok
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody answers
-    again = following(tmp_path)
+    again = following()
     with running(again) as address:
         until(lambda: again.champion.served and again.champion.failure)
         answer = requests.post(f"{address}/v1/garments", files=files, timeout=60).json()
