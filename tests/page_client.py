@@ -104,3 +104,54 @@ class Person:
     def leave(self):
         assert self.faults == []
         self.context.close()
+
+    def open(self, name):
+        """Open a photo of the list."""
+        self.page.locator(f"#photos button[title='{name}']").click()
+        self.page.locator(f"#photos button[title='{name}'][aria-current=true]").wait_for()
+
+    def start_anew(self):
+        """Delete what was found."""
+        while self.page.locator("#garments li").count():
+            self.page.keyboard.press("Delete")
+
+    def add(self, garment):
+        """Add a garment, and drag its landmarks, then its corners, to their places."""
+        self.page.keyboard.press("a")
+        self.page.select_option("#new-category", garment["category"])
+        self.page.keyboard.press("Enter")
+        for number, point in enumerate(garment["landmarks"]):
+            self.page.locator("#landmarks button").nth(number).click()
+            if point["v"]:
+                self._drag_to(".point.current .dot", (0, 0), point["x"], point["y"])
+            if point["v"] < 2:
+                self.page.keyboard.press("h" if point["v"] else "x")
+        x1, y1, x2, y2 = garment["box"]
+        for corner, sign, x, y in ((3, -1, x2, y2), (0, 1, x1, y1), (3, -1, x2, y2)):
+            away = (8 * sign, 8 * sign)  # a handle stands outside of its corner
+            self._drag_to(f".corner[data-corner='{corner}'] rect", away, x, y)
+
+    def _drag_to(self, handle, away, x, y):
+        box = self.page.locator(handle).bounding_box()
+        start = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        view = self.page.locator("#view").bounding_box()
+        left, top, width, height = self.page.evaluate(
+            "(b => [b.x, b.y, b.width, b.height])(view.viewBox.baseVal)"
+        )
+        end = (
+            view["x"] + (x - left) / width * view["width"],
+            view["y"] + (y - top) / height * (view["height"]),
+        )
+        mouse = self.page.mouse
+        mouse.move(*start)
+        mouse.down()
+        mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        mouse.move(end[0] - away[0], end[1] - away[1])
+        mouse.up()
+
+    def finish(self):
+        """Say that the photo is right, and go."""
+        key = self.page.locator("#photos [aria-current=true]").get_attribute("data-photo")
+        self.page.keyboard.press("Enter")
+        wait_for(lambda: self.client.ask("GET", f"/photos/{key}").json()["done"])
+        self.leave()
