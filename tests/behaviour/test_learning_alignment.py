@@ -3,7 +3,7 @@
 480 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
 a little below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
 DFA's three stages under the paper's SGD take 1,500 garments and a minute or two a seed: only with
-FASHION_OPS_LONG=1. ``tests/methods/test_dfa.py`` has a small version of that.
+FASHION_OPS_LONG=1. ``tests/methods/test_dfa_cascade.py`` has a small version of that.
 """
 
 import os
