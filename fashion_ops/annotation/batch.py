@@ -1,6 +1,5 @@
 """A batch in DeepFashion2's layout, which ``batches`` and ``ingest`` read, from annotated photos."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from fashion_ops.annotation.files import file_names
 from fashion_ops.annotation.photos import GRADES, AnnotatedPhoto, category_of
 from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources.base import Item
-from fashion_ops.files.outputs import OutputRefused, check_above, check_inputs
 from fashion_ops.files.publishing import publish
 
 _MOST_NAMED = 3
@@ -32,28 +30,17 @@ class BatchTotals:
     notes: list[str] = field(default_factory=list)
 
 
-def check_new(target: Path, inputs: Iterable[Path]) -> None:
-    """Check that ``target`` is no input and is absent or an empty folder.
-
-    Raises:
-        OutputRefused: it is not, or cannot be written.
-    """
-    check_inputs(target, inputs)
-    check_above(target)
-    if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
-        raise OutputRefused(f"{target}: exists; name a new folder by --out, or move this away")
-
-
 def write_batch(photos: Iterable[AnnotatedPhoto | Refusal], target: Path) -> BatchTotals:
     """Write SPLIT/image and SPLIT/annos for checked photos; all of them or nothing.
 
     Raises:
-        LabelError: a record is refused, two photos have one name, or there is no photo.
+        LabelError: a record is refused, or there is no photo.
+        OutputRefused: ``target`` is not new.
         OSError: a file cannot be read or written.
     """
     totals, taken = BatchTotals(), _taken(photos)
     totals.notes = [f"{row.file}: {row.value}" for row in taken.unused]
-    with publish(target) as fresh:
+    with publish(target, new=True) as fresh:
         for split in dict.fromkeys(photo.split for photo in taken.photos):
             of_split = [photo for photo in taken.photos if photo.split == split]
             names = file_names((photo.name for photo in of_split), flat=True)

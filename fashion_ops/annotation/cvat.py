@@ -20,7 +20,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, iterparse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from fashion_ops.annotation.cvat_labels import BOX, OUTLINE, PHOTO, labels_element, labels_json
 from fashion_ops.annotation.files import Export, file_names
@@ -46,13 +46,14 @@ from fashion_ops.catalog.sources.base import Item, Labels, split_of
 LOST = frozenset((Feature.SCORE, Feature.LANDMARK_SCORE))
 _NO_BOX = "skeletons have no rectangle in their group; their box is that around their points"
 _FRAME = "frame_{:06d}"
+_MOST_DIGITS = 18  # of a number that 64 bits hold
 _SHAPES = ("skeleton", "box", "polygon", "polyline", "points", "mask", "cuboid", "ellipse", "tag")
 
 
 class _Photo(BaseModel):
     name: str
-    width: int
-    height: int
+    width: int = Field(ge=0, lt=1 << 31)
+    height: int = Field(ge=0, lt=1 << 31)
     subset: str = ""
 
 
@@ -202,12 +203,7 @@ def _photo(
         except Refused as refused:
             place = f"skeleton {number} {skeleton.get('label')}: {refused.value}"
             raise Refused(refused.reason, place, len(skeletons)) from None
-    pair_id = facts.get("pair_id", "")
-    labels = Labels(
-        items,
-        facts.get("source", ""),
-        int(pair_id) if pair_id.isdecimal() else -1,
-    )
+    labels = Labels(items, facts.get("source", ""), _pair_id(facts.get("pair_id", "")))
     load, pixels = as_labelled(path, size)
     split, said = split_of(subset) or "train", f"{file} image {name}"
     return AnnotatedPhoto(name, load, pixels, labels, split, place=said)
@@ -266,9 +262,22 @@ def _attributes(shape: Element) -> dict[str, str]:
     return {row.name: row.value.strip() for row in rows}
 
 
+def _pair_id(text: str) -> int:
+    """The id of a pair; -1 where there is none.
+
+    Raises:
+        Refused: it has more than 18 digits.
+    """
+    if not text.isdecimal():
+        return -1
+    if len(text) > _MOST_DIGITS:
+        raise Refused(Reason.FIELD, f"pair_id is {text}; expected at most {_MOST_DIGITS} digits")
+    return int(text)
+
+
 def _number(facts: dict[str, str], name: str) -> int:
     text = facts.get(name, "") or "0"
-    if not text.isascii() or not text.isdecimal():
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
         raise Refused(Reason.FIELD, f"{name} is {text!r}; expected a whole number")
     return int(text)
 

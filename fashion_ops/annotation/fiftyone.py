@@ -33,8 +33,8 @@ from fashion_ops.annotation.photos import (
     write_photo,
 )
 from fashion_ops.annotation.upright import as_labelled
-from fashion_ops.catalog.quarantine import Reason, Refused
-from fashion_ops.catalog.sources.base import Item, Labels, parse_json, split_of
+from fashion_ops.catalog.quarantine import Reason, Refused, short
+from fashion_ops.catalog.sources.base import Item, Labels, integer, parse_json, split_of
 
 LOST: frozenset[Feature] = frozenset()
 GARMENTS, LANDMARKS, OUTLINES = "garments", "landmarks", "outlines"
@@ -45,7 +45,9 @@ def _number(value: Any) -> Any:
     """A number of MongoDB's extended JSON; null is NaN."""
     if isinstance(value, dict) and len(value) == 1:
         (kind, text), *_ = value.items()
-        if kind in ("$numberDouble", "$numberInt", "$numberLong"):
+        if kind in ("$numberDouble", "$numberInt", "$numberLong") and isinstance(
+            text, str | int | float
+        ):
             return float(text)
     return math.nan if value is None else value
 
@@ -136,7 +138,7 @@ def _photo(export: Export, place: str, raw: Any, field: str, boxes: Sequence[str
     labels = Labels(
         items,
         source if source in ("shop", "user") else "",
-        pair_id if type(pair_id) is int else -1,
+        integer(pair_id),
     )
     name = sample.filepath.removeprefix("data/")
     name = path.name if name.startswith(("/", "\\")) or ":" in name else name
@@ -145,10 +147,18 @@ def _photo(export: Export, place: str, raw: Any, field: str, boxes: Sequence[str
 
 
 def _labels(raw: dict[str, Any], field: str, key: str) -> list[Any]:
-    """The list in a field of a sample; empty where the field is null or absent."""
+    """The list in a field of a sample; empty where the field is null or absent.
+
+    Raises:
+        Refused: the field holds something else.
+    """
     value = raw.get(field)
-    found = value.get(key) if isinstance(value, dict) else None
-    return found if isinstance(found, list) else []
+    found = value.get(key, []) if isinstance(value, dict) else value
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise Refused(Reason.FIELD, f"{field} is {short(value)}; expected an object with a list {key}")
+    return found
 
 
 def _item(

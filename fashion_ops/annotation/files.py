@@ -6,14 +6,15 @@ the export's folder or the folder that the user names.
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from fashion_ops.catalog.quarantine import Reason, Refused
-from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_file, is_junk
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ANCHOR = re.compile(r"/+|[A-Za-z]:[\\/]+")  # the begin of an absolute path
@@ -33,6 +34,7 @@ class Export:
 
     root: Path
     images: Path | None = None
+    _labelled: dict[Path, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
@@ -62,18 +64,30 @@ class Export:
     def photo(self, name: str, *folders: str) -> Path:
         """The photo that ``name`` means: a path below one of ``folders``, or of the user's folder.
 
+        A record asks once for its photo: a photo that two records mean has the labels of neither.
+
         Args:
             name: path, perhaps of another machine, or URL.
             folders: below the export's folder, "" for itself.
 
         Raises:
-            Refused: there is no such photo, several could be meant, or the name leads elsewhere.
+            Refused: there is no such photo, several could be meant, the name leads elsewhere, or the
+                photo has been asked for before.
         """
+        path = self._find(name, folders)
+        if (first := self._labelled.get(path.resolve())) is not None:
+            also = f", as {first}" if first != name else ""
+            said = f"{name}: its photo {path.name} has labels already{also}; leave one of the two"
+            raise Refused(Reason.DUPLICATE, said)
+        self._labelled[path.resolve()] = name
+        return path
+
+    def _find(self, name: str, folders: Iterable[str]) -> Path:
         tails = list(_tails(name, self.images is not None))
         places = [self.images] if self.images else [self.folder / f for f in dict.fromkeys(folders)]
         for tail in tails:
             for place in places:
-                if (place / tail).is_file():
+                if is_file(place / tail):
                     return place / tail
         below = self._by_name.get(PurePosixPath(tails[-1]).name, [])
         if len(below) == 1:
@@ -114,12 +128,17 @@ def _tails(name: str, elsewhere: bool) -> Iterator[str]:
     Raises:
         Refused: it has ``..``, is an absolute path, or is no name.
     """
-    path = _path_of(name)
+    try:
+        path = _path_of(name)
+    except ValueError as error:
+        raise Refused(Reason.SHAPE, f"{name}: no URL: {error}") from None
     served = path != name
     if elsewhere and (anchor := _ANCHOR.match(path)):
         path = path[anchor.end() :]
     foreign = served or elsewhere  # its first folders may mean nothing here
     parts = PurePosixPath(inside(path)).parts
+    if not parts:
+        raise Refused(Reason.SHAPE, f"file name {name!r}")
     for first in range(len(parts)) if foreign else (0,):
         *folders, last = parts[first:]
         yield "/".join((*folders, last))
@@ -140,11 +159,12 @@ def file_names(names: Iterable[str], *, flat: bool) -> list[str]:
     """Names of files for photos: all stems different, in any case; without folders if ``flat``.
 
     The second of two equal stems gets ``-2``, as some formats name labels by the photo's stem.
+    Characters that XML, JSON or a terminal cannot hold become ``_``.
     """
     taken: set[str] = set()
     chosen = []
     for name in names:
-        path = PurePosixPath(name)
+        path = PurePosixPath("".join("_" if _is_odd(c) else c for c in name))
         folder = "" if flat or len(path.parts) == 1 else f"{path.parent}/"
         stem = "__".join((*path.parts[:-1], path.stem)) if flat else path.stem
         stem = _cut(stem, _LONGEST)
@@ -155,6 +175,11 @@ def file_names(names: Iterable[str], *, flat: bool) -> list[str]:
         taken.add(f"{folder}{unique}".casefold())
         chosen.append(f"{folder}{unique}{path.suffix}")
     return chosen
+
+
+def _is_odd(character: str) -> bool:
+    """Whether it is a control character, a byte that is no UTF-8, or a noncharacter."""
+    return unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff"
 
 
 def _cut(text: str, limit: int) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fashion_ops.annotation import coco, cvat, fiftyone, label_studio, losses, yolo_pose
-from fashion_ops.annotation.batch import BatchTotals, LabelError, check_new, write_batch
+from fashion_ops.annotation.batch import BatchTotals, LabelError, write_batch
 from fashion_ops.annotation.files import Export
 from fashion_ops.annotation.photos import AnnotatedPhoto, Read, checked
 from fashion_ops.catalog.quarantine import Refused
 from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES
+from fashion_ops.files.outputs import check_new
 from fashion_ops.files.publishing import publish
 
 _SUFFIXES = PHOTO_SUFFIXES | {".json", ".xml", ".yaml", ".txt", ".csv"}
@@ -54,7 +55,11 @@ def import_labels(name: str, source: Path, target: Path, images: Path | None = N
     for path in (source, *([images] if images else [])):
         if not path.exists():
             raise LabelError(f"{path}: no such file or folder; check the path")
-    check_new(target, (source,))
+    if not source.is_dir() and not source.is_file():
+        raise LabelError(f"{source}: is no file and no folder; name what the tool exported")
+    if images is not None and not images.is_dir():
+        raise LabelError(f"{images}: is no folder; name the folder of the photos by --images")
+    check_new(target, (source, *([images] if images else [])))
     with _unpacked(source) as root:
         try:
             return write_batch(checked(FORMATS[name].read(Export(root, images))), target)
@@ -86,15 +91,16 @@ def export_labels(name: str, photos: Sequence[AnnotatedPhoto], target: Path) -> 
     Args:
         name: of the format, in ``FORMATS``.
         photos: checked ones.
-        target: absent or an empty folder; ``batch.check_new`` checks it.
+        target: absent or an empty folder.
 
     Returns:
         A line for each thing that the format cannot say, with how often the photos hold it.
 
     Raises:
+        OutputRefused: ``target`` is not new.
         OSError: a photo cannot be read, or a file not be written.
     """
     form = FORMATS[name]
-    with publish(target) as fresh:
+    with publish(target, new=True) as fresh:
         form.write(photos, fresh)
     return losses.lines(name, losses.lost(photos, form.lost))

@@ -37,7 +37,14 @@ from fashion_ops.annotation.photos import (
 )
 from fashion_ops.annotation.upright import as_labelled
 from fashion_ops.catalog.quarantine import Reason, Refused
-from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, Item, Labels, parse_json, split_of
+from fashion_ops.catalog.sources.base import (
+    PHOTO_SUFFIXES,
+    Item,
+    Labels,
+    integer,
+    parse_json,
+    split_of,
+)
 
 LOST: frozenset[Feature] = frozenset()
 _HIDDEN = {"visible": 2, "hidden": 1, "occluded": 1}
@@ -149,7 +156,7 @@ def _photo(export: Export, place: str, task: _Task, annotation: _Annotation) -> 
     labels = Labels(
         _items(regions, size),
         source if source in ("shop", "user") else "",
-        pair_id if type(pair_id) is int else -1,
+        integer(pair_id),
     )
     split = split_of(str(task.data.get("split", ""))) or "train"
     return AnnotatedPhoto(_short_name(export, path), load, size, labels, split, place=place)
@@ -173,7 +180,11 @@ def _image_name(data: dict[str, Any]) -> str:
 
 def _items(regions: Sequence[_Region], size: tuple[int, int]) -> list[Item]:
     """The garments of an annotation, in the order of their rectangles."""
-    boxes = {r.id: r for r in regions if r.type == "rectanglelabels"}
+    rectangles = [r for r in regions if r.type == "rectanglelabels"]
+    boxes = {r.id: r for r in rectangles}
+    if len(boxes) < len(rectangles):
+        twice = next(r.id for r in rectangles if boxes[r.id] is not r)
+        raise Refused(Reason.DUPLICATE_ID, f"rectangle {twice!r}; give each rectangle an id of its own")
     owners = _owners(regions, boxes)
     kinds = {key: find((box.value.rectanglelabels or [""])[0]) for key, box in boxes.items()}
     landmarks = {key: [[0.0, 0.0, 0]] * kind.num_landmarks for key, kind in kinds.items()}
@@ -249,7 +260,7 @@ def _grades(regions: Sequence[_Region], key: str) -> dict[str, Any]:
     """The numbers of a garment's region, by the name of their control."""
     own = [r for r in regions if r.id == key and r.type == "number" and r.from_name in GRADES]
     values = {r.from_name: r.value.number or 0 for r in own}
-    return {name: int(v) if v == int(v) else v for name, v in values.items()}
+    return {name: int(v) if float(v).is_integer() else v for name, v in values.items()}
 
 
 def write(photos: Sequence[AnnotatedPhoto], folder: Path) -> None:

@@ -133,7 +133,7 @@ def landmark_index(kind: Category, name: str) -> int:
     """
     if name in kind.landmark_names:
         return kind.landmark_names.index(name)
-    if name.isascii() and name.isdecimal() and 1 <= int(name) <= kind.num_landmarks:
+    if name.isascii() and name.isdecimal() and len(name) < 9 and 1 <= int(name) <= kind.num_landmarks:
         return int(name) - 1
     raise Refused(
         Reason.LANDMARK,

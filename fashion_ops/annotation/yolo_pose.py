@@ -4,7 +4,8 @@ After the page "Pose Estimation Datasets Overview" of Ultralytics' documentation
 size, then x, y and visibility of each key point, as shares of the photo's sides. All classes have one
 number of key points and one mirror order (``kpt_shape``, ``flip_idx``). So a category's landmarks go
 into 41 slots: up to three that are their own mirror, and 19 pairs; the rest is padding. landmarks.csv
-says which landmark of which class is in which slot. A photo without a label file shows no garment.
+says which landmark of which class is in which slot. A photo without a label file shows no garment; a
+label file is of one photo.
 """
 
 import csv
@@ -33,12 +34,14 @@ from fashion_ops.annotation.photos import (
     write_photo,
 )
 from fashion_ops.annotation.upright import as_labelled
-from fashion_ops.catalog.quarantine import Reason, Refused
-from fashion_ops.catalog.sources.base import Item, Labels, inside
+from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, Item, Labels, inside, is_junk
+from fashion_ops.errors.reading import readable
 from fashion_ops.taxonomy import CATEGORIES, Category
 
 LOST = frozenset(Feature)
 TABLE = "landmarks.csv"
+_CLASSES = "classes.txt"  # some tools write it among the labels
 _KEYS = {"train": "train", "validation": "val", "test": "test"}  # split -> key of data.yaml
 _COLUMNS = ("class", "category", "slot", "number", "landmark")
 
@@ -82,20 +85,46 @@ def read(export: Export) -> Read:
         Refused: there is no such file, or it or landmarks.csv is wrong.
     """
     path = export.label_file("data.yaml", "dataset.yaml", suffix=".yaml")
-    try:
-        data = parsed(_Data, yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise Refused(Reason.FORMAT, f"{path.name}: no YAML: {said}; correct it") from None
+    with readable(path, "YAML"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    data = parsed(_Data, content)
     form, rows = _format(export, data), []
+    photos: dict[Path, Path] = {}  # by label file
     for split, key in _KEYS.items():
         named = getattr(data, key)
         for place in [named] if isinstance(named, str) else named or []:
             for photo in _photos_of(export, data, place):
                 with told(rows, export.relative(photo), split=split):
+                    _check_own(photos, photo, _label_file(export, photo))
                     yield _photo(export, form, photo, split)
                 yield from rows
                 rows.clear()
+    yield from _without_photo(export, photos)
+
+
+def _check_own(photos: dict[Path, Path], photo: Path, labels: Path) -> None:
+    """Check that a label file is of one photo; ``photos`` are those so far.
+
+    Raises:
+        Refused: a photo with the same stem has it too.
+    """
+    other = photos.setdefault(labels, photo)
+    if other != photo and labels.exists():
+        said = f"{labels.name} is of {other.name} and of {photo.name}; rename one, and its labels"
+        raise Refused(Reason.UNCLEAR, said)
+
+
+def _without_photo(export: Export, photos: dict[Path, Path]) -> Iterator[Refusal]:
+    """A row for each label file, beside those of the photos, that is of none."""
+    folders = {labels.parent: photo.parent for labels, photo in photos.items()}
+    for folder, images in folders.items():
+        if folder == images:  # which may hold other texts
+            continue
+        stems = {path.stem for path in images.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES}
+        for path in sorted(folder.glob("*.txt")):
+            if path.stem not in stems and path.name != _CLASSES and not is_junk(path.name):
+                said = "no photo of its name; put it there, or delete the labels"
+                yield Refused(Reason.NO_IMAGE, said).row("", export.relative(path))
 
 
 def _photos_of(export: Export, data: _Data, place: str) -> Iterator[Path]:
@@ -116,8 +145,16 @@ def _photos_of(export: Export, data: _Data, place: str) -> Iterator[Path]:
     if target.is_dir():
         yield from photos_below(target)
     elif target.is_file():
-        for line in filter(None, map(str.strip, target.read_text(encoding="utf-8").splitlines())):
-            yield export.photo(line.removeprefix("./"), str(base.relative_to(export.folder)))
+        with readable(target, "a list of photos"):
+            lines = target.read_text(encoding="utf-8-sig").splitlines()
+        for number, line in enumerate(map(str.strip, lines), 1):
+            try:
+                if line:
+                    below = str(base.relative_to(export.folder))
+                    yield export.photo(line.removeprefix("./"), below)
+            except Refused as refused:
+                said = f"{place} line {number}: {refused.value}"
+                raise Refused(refused.reason, said) from None
     else:
         raise Refused(Reason.MISSING, f"{place}: no folder and no list of photos in {base}")
 
@@ -150,8 +187,9 @@ def _read_table(path: Path, width: int) -> dict[int, list[int]]:
         Refused: a row is wrong, or a category lacks a landmark.
     """
     found: dict[int, dict[int, int]] = {}
-    text = path.read_text(encoding="utf-8-sig")
-    for line, raw in enumerate(csv.DictReader(StringIO(text)), 2):
+    with readable(path, "CSV"):
+        rows = list(csv.DictReader(StringIO(path.read_text(encoding="utf-8-sig"))))
+    for line, raw in enumerate(rows, 2):
         try:
             row = parsed(_Row, raw)
             kind = find(row.category)
@@ -172,8 +210,9 @@ def _read_table(path: Path, width: int) -> dict[int, list[int]]:
 def _photo(export: Export, form: _Format, path: Path, split: str) -> AnnotatedPhoto:
     (load, size), labels = as_labelled(path), _label_file(export, path)
     items: list[Item] = []
-    if labels.is_file():
-        text = labels.read_text(encoding="utf-8", errors="backslashreplace")
+    if labels.exists():
+        with readable(labels, "labels"):
+            text = labels.read_text(encoding="utf-8-sig", errors="backslashreplace")
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 try:

@@ -65,7 +65,8 @@ def export_landmarker(
     from fashion_ops.methods.top_down import export as exports
     from fashion_ops.taxonomy import category as find_category
 
-    name = "landmarker" if category is None else f"landmarker-{find_category(category).name}"
+    category = category and find_category(category).name  # whichever of its names was given
+    name = "landmarker" if category is None else f"landmarker-{category}"
     folder = model
     if not (model / SPEC).is_file():
         folder = model / ("landmarker" if category is None else f"finetuned/{category}")

@@ -1,5 +1,6 @@
 """The commands ``labels import`` and ``labels export``: exchange with labelling tools."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +16,7 @@ from fashion_ops.commands.shared import (
     report,
     with_device,
 )
+from fashion_ops.files.outputs import OutputRefused, check_new, placed
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
 
@@ -51,7 +53,10 @@ def import_labels(
     """Turn a labelling tool's export into a batch in DeepFashion2's layout, or refuse all of it."""
     from fashion_ops.annotation import formats
 
-    target = out or current_workspace().inbox / source.name.partition(".")[0]
+    target = out or current_workspace().inbox / _batch_name(source)
+    mark = placed(target).with_name(f"{placed(target).name}{_READY}")
+    if os.path.lexists(mark):
+        raise OutputRefused(f"{mark}: exists, and would mark the new batch as complete; move it away")
     totals = formats.import_labels(form, source, target, images)
     for note in totals.notes:
         typer.echo(note)
@@ -61,10 +66,21 @@ def import_labels(
     )
     if set(totals.photos) - {"train"}:
         typer.echo("as a new batch only photos of train are accepted; as a data set set ingest.root")
-    mark = target.with_name(f"{target.name}{_READY}")
     if ready:
         write_whole(mark, b"")
     typer.echo(f"marked as complete: {mark}" if ready else f"`touch {mark}` marks it as complete")
+
+
+def _batch_name(source: Path) -> str:
+    """The name of the batch from an export: that of its folder or file up to the first dot.
+
+    Raises:
+        ValueError: it has none.
+    """
+    name = placed(source).name.lstrip(".").partition(".")[0]
+    if not name:
+        raise ValueError(f"{source}: has no name for the batch; name its folder by --out")
+    return name
 
 
 @app.command("export")
@@ -93,7 +109,6 @@ def export_labels(
 ) -> None:
     """Write labels for a labelling tool, and say what its format has no place for."""
     from fashion_ops.annotation import formats
-    from fashion_ops.annotation.batch import check_new
 
     if model is not None and source is None:
         raise ValueError("labels export: --model labels the photos of a folder; name the folder")

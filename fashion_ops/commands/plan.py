@@ -13,6 +13,7 @@ from fashion_ops.steps import BY_CATEGORY, STEPS
 from fashion_ops.workspace import Workspace, current_workspace
 
 PLANS = FileKind("fashion-ops plan", "step,gpus,gpus_used,hours")
+MOST_DIGITS = 5  # of a number of GPUs; the schedule of each is worked out
 DRAWINGS = ("plan.png", "ran.png")
 
 
@@ -122,11 +123,14 @@ def parse_numbers(text: str) -> list[int]:
     """Parse ``1,8,64``; returns each number once, in ascending order.
 
     Raises:
-        ValueError: a part is not a whole number above 0.
+        ValueError: a part is not a whole number above 0, or has more than ``MOST_DIGITS``.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"--gpus {text!r}: must be whole numbers above 0 with commas, as in 1,8,64")
+    if not all(part.isdecimal() and len(part) <= MOST_DIGITS and int(part) > 0 for part in parts):
+        raise ValueError(
+            f"--gpus {text!r}: must be whole numbers above 0, of {MOST_DIGITS} digits at most, with "
+            "commas, as in 1,8,64"
+        )
     return sorted({int(part) for part in parts})
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fashion_ops.catalog.images import read_image
+from fashion_ops.catalog.quarantine import Refused, is_utf8
 from fashion_ops.commands.models import Model, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
@@ -56,13 +58,16 @@ def select(
         raise ValueError(f"{photos}: no such folder; name a folder of photos")
     if out is not None:
         check_file(out, RANKINGS)
-    paths = unlabelled_photos(photos)
+    paths, base = unlabelled_photos(photos), Path() if out is None else out.parent.resolve()
     folder = current_workspace().catalog
     catalog = Catalog(folder) if (folder / "images.parquet").is_file() else None
     known = set() if catalog is None else set(catalog.images["sha256"])
-    new = [path for path in paths if hashlib.sha256(path.read_bytes()).hexdigest() not in known]
+    sound = dict(_digests(paths, base))
+    if not sound:
+        raise ValueError(f"{photos}: none of its {len(paths)} photos can be read; name another folder")
+    new = [path for path, digest in sound.items() if digest not in known]
     if not new:
-        raise ValueError(f"{photos}: all {len(paths)} photos are in the catalog; name new ones")
+        raise ValueError(f"{photos}: all {len(sound)} photos are in the catalog; name new ones")
     settings = with_device(params_or_defaults(), device).distributed
     model = model or default_model()
     predictor = load_pipeline(model, settings.device)
@@ -82,19 +87,38 @@ def select(
         (*seen[number], gain)
         for number, gain in zip(ranked.order.tolist(), ranked.gains.tolist(), strict=True)
     ]
-    failed = len(new) - len(seen)
-    base = out.parent if out is not None else Path()
+    failed = len(paths) - len(sound) + len(new) - len(seen)
     text = _csv(rows, base)
     if out is None:
         typer.echo(text, nl=False)
     else:
         write_whole(out, text.encode())
         typer.echo(f"{out}: {len(rows)} of {len(paths)} photos, the one that teaches most first")
-    if len(new) < len(paths):
-        complain(f"{len(paths) - len(new)} photos are in the catalog already and were left out")
+    if len(new) < len(sound):
+        complain(f"{len(sound) - len(new)} photos are in the catalog already and were left out")
     if failed:
         complain(f"{failed} photos cannot be read, as said above; the others are ranked")
         raise typer.Exit(1)
+
+
+def _digests(paths: list[Path], base: Path) -> Iterator[tuple[Path, str]]:
+    """The photos that can be read and named in a CSV, and the SHA-256 of each; others are reported."""
+    from fashion_ops.methods.centernet.deploy.photo import refused_photo
+
+    for path in paths:
+        try:
+            if not is_utf8(_named(path, base)):
+                raise ValueError(f"{path}: this name is not UTF-8; rename it")
+            yield path, hashlib.sha256(read_image(path)).hexdigest()
+        except Refused as refused:
+            report(refused_photo(str(path), refused))
+        except ValueError as error:
+            report(error)
+
+
+def _named(path: Path, base: Path) -> str:
+    """What a ranking in the folder ``base`` calls a photo."""
+    return os.path.relpath(path, base)
 
 
 def _seen(paths: list[Path], predictor: "Predictor", min_score: float) -> "Iterator[tuple[Path, Seen]]":
@@ -119,7 +143,6 @@ def _csv(rows: "list[tuple[Path, Seen, float]]", base: Path) -> str:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(("photo", "gain", "garments", "lowest_score"))
     for path, seen, gain in rows:
-        relative = os.path.relpath(path, base)
         lowest = "" if seen.lowest_score is None else f"{seen.lowest_score:.4f}"
-        writer.writerow((relative, f"{gain:.4f}", len(seen.garments), lowest))
+        writer.writerow((_named(path, base), f"{gain:.4f}", len(seen.garments), lowest))
     return lines.getvalue()

@@ -8,8 +8,11 @@ import typer
 
 from fashion_ops.commands.models import CHAMPION
 from fashion_ops.commands.shared import between, complain
+from fashion_ops.files.outputs import check_above
 from fashion_ops.workspace import current_workspace
 
+MOST = 1e6  # of an option: seconds, megabytes or megapixels
+LABELLING = "labelling"  # in the state folder: photos in work
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -35,7 +38,9 @@ def serve(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of openvino; 0: all cores.")] = 0,
     poll: Annotated[
         float,
-        typer.Option(callback=between(0, above=True), help="Seconds between looks at the registry."),
+        typer.Option(
+            callback=between(0, MOST, above=True), help="Seconds between looks at the registry."
+        ),
     ] = 10.0,
     webhook: Annotated[
         str | None,
@@ -45,15 +50,15 @@ def serve(
         ),
     ] = None,
     body_mb: Annotated[
-        float, typer.Option(callback=between(0, above=True), help="Megabytes of a request.")
+        float, typer.Option(callback=between(0, MOST, above=True), help="Megabytes of a request.")
     ] = 32.0,
     photos: Annotated[int, typer.Option(min=1, help="Photos of a request and of a batch.")] = 16,
     megapixels: Annotated[
-        float, typer.Option(callback=between(0, above=True), help="Megapixels of a photo.")
+        float, typer.Option(callback=between(0, MOST, above=True), help="Megapixels of a photo.")
     ] = 24.0,
     queue: Annotated[int, typer.Option(min=1, help="Requests at once; more get 429.")] = 64,
     seconds: Annotated[
-        float, typer.Option(callback=between(0, above=True), help="That a request may take.")
+        float, typer.Option(callback=between(0, MOST, above=True), help="That a request may take.")
     ] = 30.0,
     ranking: Annotated[
         Path | None,
@@ -67,6 +72,7 @@ def serve(
     The service follows the alias in the registry and switches between two requests. Where the variable
     FASHION_OPS_TOKEN is set, requests must carry it as a bearer token.
     """
+    check_above(state / LABELLING / "photo")
     import uvicorn
 
     from fashion_ops.serving.app import create_app
@@ -90,7 +96,7 @@ def serve(
     if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
         complain("the registry has no webhooks; it is asked every --poll seconds")
     ws = current_workspace()
-    desk = Desk(service, state / "labelling", ws if ws.params.is_file() else None, ranked)
+    desk = Desk(service, state / LABELLING, ws if ws.params.is_file() else None, ranked)
     uvicorn.run(
         create_app(service, desk),
         host=host,

@@ -117,8 +117,9 @@ def measure(
             report(error)
         else:
             done.append((photo, garments, measured))
-    write_whole(out / TABLE, _rows(done))
-    if chart:
+    if done:  # else the tables of an earlier call stay
+        write_whole(out / TABLE, _rows(done))
+    if done and chart:
         _write_chart(out / CHART, done)
     failed = len(photos) - len(done)
     if failed and len(photos) > 1:
@@ -242,7 +243,7 @@ def _write_chart(target: Path, done: "list[tuple[Path, list[Garment], Measured]]
     from fashion_ops.measurement.size_chart import as_csv, size_chart
 
     best = [
-        (photo.absolute().parent.name, garments[0].category, measured.sizes[0])
+        (printable(photo.absolute().parent.name), garments[0].category, measured.sizes[0])
         for photo, garments, measured in done
         if garments
     ]

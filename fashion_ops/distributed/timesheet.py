@@ -7,6 +7,7 @@ lacks the cost of a job and whether it was resumed. It is a log and not an outpu
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -103,6 +104,9 @@ def _job_record(job: dict[str, Any]) -> JobRecord:
     """Read a ``JobRecord`` from its JSON object."""
     outcome = COMPLETED if job["outcome"] == "landed" else job["outcome"]  # "landed" in older files
     attempts = tuple(Attempt(**attempt) for attempt in job["attempts"])
+    times = [time for attempt in attempts for time in (attempt.start, attempt.end)]
+    if not all(map(math.isfinite, (job["cost"], *times))) or not job["width"] >= 1:
+        raise ValueError(f"cost {job['cost']}, width {job['width']} or a time of {job['name']}")
     return JobRecord(job["name"], job["cost"], job["width"], outcome, attempts)
 
 

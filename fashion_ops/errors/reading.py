@@ -119,12 +119,20 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
         return load_file(path)
 
 
-def read_arrays(path: Path) -> "dict[str, np.ndarray]":
-    """Read a safetensors file as NumPy arrays; raises as ``readable`` does."""
+def read_arrays(path: Path, *needs: str) -> "dict[str, np.ndarray]":
+    """Read a safetensors file as NumPy arrays.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or lacks an array of ``needs``.
+    """
     from safetensors.numpy import load_file
 
     with readable(path, "arrays (safetensors)"):
-        return load_file(path)
+        arrays = load_file(path)
+    if missing := [name for name in needs if name not in arrays]:
+        raise ValueError(f"{path}: has no array {missing[0]}; {mend(path)}")
+    return arrays
 
 
 def read_json(path: Path) -> Any:

@@ -73,8 +73,7 @@ def check_folder(target: Path, kind: FolderKind, inputs: Iterable[Path] = ()) ->
         return
     if not S_ISDIR(mode):
         raise _refused(target, "is a link" if S_ISLNK(mode) else "is a file", kind.command)
-    here, place = Path.cwd(), target.resolve()
-    if place == here or place in here.parents:
+    if _is_current(target):
         raise _refused(target, "is the current folder or one above it", kind.command)
     entries = [entry for entry in os.scandir(target) if entry.name not in _IGNORED]
     for entry in sorted(entries, key=lambda entry: entry.name):
@@ -111,6 +110,30 @@ def check_file(target: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Non
         raise _refused(target, f"is {what}", kind.command)
     if not carries(target, kind.mark):
         raise _refused(target, "exists", kind.command)
+
+
+def check_new(target: Path, inputs: Iterable[Path] = ()) -> None:
+    """Check that a command may make the folder ``target``: it is absent or an empty folder.
+
+    Args:
+        target: neither a link nor the current folder, whose place another folder would take.
+        inputs: files and folders that the command reads.
+
+    Raises:
+        OutputRefused: it may not; or the folder above cannot be written to.
+    """
+    target = placed(target)
+    check_inputs(target, inputs)
+    check_above(target)
+    mode = _mode(target)
+    if mode is None:
+        return
+    why = "is a link" if S_ISLNK(mode) else "exists"
+    if S_ISDIR(mode) and not any(target.iterdir()):
+        if not _is_current(target):
+            return
+        why = "is the current folder"
+    raise OutputRefused(f"{target}: {why}; name a new folder by --out, or move this away")
 
 
 def check_inputs(target: Path, inputs: Iterable[Path]) -> None:
@@ -182,6 +205,12 @@ def _is_same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether it is the current folder or one above it."""
+    here, place = Path.cwd(), folder.resolve()
+    return place == here or place in here.parents
 
 
 def _mode(target: Path) -> int | None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from fashion_ops.files.outputs import FolderKind, OutputRefused, check_folder, placed
+from fashion_ops.files.outputs import FolderKind, OutputRefused, check_folder, check_new, placed
 from fashion_ops.files.processes import start_of
 
 PARTIAL, OLD = "partial", "old"
@@ -29,12 +29,13 @@ _NAME = re.compile(
 )
 _LONGEST_NAME = 160  # bytes of a target's name in a temporary one; file systems allow 255 in all
 _TAKEN = {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}  # another process was faster
+_OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}  # something has the name of a new folder
 _ATTEMPTS = 100  # to take a place that other processes take at the same time
 _swept: set[tuple[int, Path]] = set()  # folders that this process has swept
 
 
 @contextmanager
-def publish(target: Path, kind: FolderKind | None = None) -> Iterator[Path]:
+def publish(target: Path, kind: FolderKind | None = None, *, new: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside ``target`` that becomes ``target`` on success and else is removed.
 
     A reader never sees a half-written output: the old one stays until the new one is complete.
@@ -42,12 +43,16 @@ def publish(target: Path, kind: FolderKind | None = None) -> Iterator[Path]:
     Args:
         target: the folder to write. The output of a step is replaced, whatever is in it.
         kind: what the command writes; then ``target`` is only replaced if ``check_folder`` allows it.
+        new: whether ``target`` must be absent or empty, at the start and at the end.
 
     Raises:
-        OutputRefused: a link or a file has the name of ``target``, or ``check_folder`` refuses it.
+        OutputRefused: a link or a file has the name of ``target``, or ``check_folder`` refuses it, or
+            it is not new.
     """
     target = placed(target)
-    if kind is not None:
+    if new:
+        check_new(target)
+    elif kind is not None:
         check_folder(target, kind)
     elif target.is_symlink():
         raise OutputRefused(
@@ -61,9 +66,28 @@ def publish(target: Path, kind: FolderKind | None = None) -> Iterator[Path]:
     fresh.mkdir()
     try:
         yield fresh
-        _replace(fresh, target)
+        if new:
+            _take_place(fresh, target)
+        else:
+            _replace(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _take_place(fresh: Path, target: Path) -> None:
+    """Give the folder ``fresh`` the name ``target``, which nothing or an empty folder has.
+
+    Raises:
+        OutputRefused: somebody has put something there meanwhile.
+    """
+    try:
+        fresh.rename(target)
+    except OSError as error:
+        if error.errno not in _OCCUPIED:
+            raise
+        raise OutputRefused(
+            f"{target}: was made by another process meanwhile; name another folder by --out"
+        ) from error
 
 
 def _replace(fresh: Path, target: Path) -> None:
@@ -98,12 +122,19 @@ def _delete(folder: Path, target: Path) -> None:
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all; makes its folder if it is missing."""
+    """Write a file as a whole or not at all; makes its folder if it is missing.
+
+    Who may read a file that is replaced may read the new one.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target.parent)
     partial = temporary(target)
     try:
+        is_old = target.is_file()
+        partial.touch(0o600 if is_old else 0o666)
         partial.write_bytes(data)
+        if is_old:
+            shutil.copymode(target, partial)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def configure(params: Path, recipes: list[Path]) -> list[Change]:
     if old.notify != new.notify and not any(change.key == "notify.webhook" for change in changes):
         changes.append(Change("notify.webhook", "an address", "another"))  # both are masked
     if changes:
-        write_whole(params, _only_changed_lines(before, merged).encode())
+        write_whole(params.resolve(), _only_changed_lines(before, merged).encode())
     return changes
 
 

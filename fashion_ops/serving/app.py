@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fashion_ops import __version__
+from fashion_ops.errors.failures import one_line
 from fashion_ops.registry.followed import is_signed
 from fashion_ops.reports.card_page import POLICY, card_page
 from fashion_ops.serving.examples import GARMENTS_DOC, SIZES_DOC
@@ -130,6 +132,12 @@ def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> JSONResponse:
         return _error(request, error.status, error.code, error.reason)
+
+    @app.exception_handler(RequestValidationError)
+    async def no_value(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return _error(request, 400, "request", one_line(f"{where}: {first['msg']}")[:200])
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> JSONResponse:

@@ -68,7 +68,8 @@ def test_a_box_with_the_same_index_is_the_garments_and_occluded_tells_visibility
 
 
 def test_a_sample_whose_field_is_null_is_a_negative(tmp_path):
-    photos, _ = read(tmp_path, sample(keypoint()), sample(ground_truth=None))
+    put_photo(tmp_path / "data" / "b.jpg")
+    photos, _ = read(tmp_path, sample(keypoint()), sample(path="data/b.jpg", ground_truth=None))
     assert [len(p.labels.items) for p in photos] == [1, 0]
 
 

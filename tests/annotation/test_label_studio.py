@@ -82,6 +82,7 @@ def test_an_address_that_leads_elsewhere_is_refused(tmp_path, address):
 
 def test_key_points_belong_to_their_parent_to_a_relation_or_to_the_only_rectangle(tmp_path):
     put_photo(tmp_path / "a.jpg")
+    put_photo(tmp_path / "b.jpg")
     hidden = region("choices", "p2", {"x": 25.0, "y": 50.0, "width": 0.3, "choices": ["hidden"]})
     relation = {"type": "relation", "from_id": "q1", "to_id": "two", "direction": "right"}
     style = region("number", "one", {"number": 4}, from_name="style")
@@ -94,7 +95,7 @@ def test_key_points_belong_to_their_parent_to_a_relation_or_to_the_only_rectangl
                 *(point(1, "q1", x=75.0), relation, style),
             ]
         ),
-        task([box("only"), point(3)], 2),
+        task([box("only"), point(3)], 2, "/data/upload/3/5e6f7a8b-b.jpg"),
         images=tmp_path,
     )
     assert not refused

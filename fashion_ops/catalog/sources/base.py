@@ -5,6 +5,7 @@ faults in the listing. Entries are small and picklable; their labels are read la
 Sources convert boxes to x1, y1, x2, y2 but check no values: ``checks`` does.
 """
 
+import errno
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -184,6 +185,16 @@ def inside(name: object) -> str:
     if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise Refused(Reason.OUTSIDE, name)
     return str(path)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file has this name; one that is too long for any is that of none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def is_junk(name: str) -> bool:

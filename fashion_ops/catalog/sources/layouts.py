@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fashion_ops.catalog.quarantine import Reason, Refusal, Refused
-from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_junk, split_of
+from fashion_ops.catalog.sources.base import PHOTO_SUFFIXES, inside, is_file, is_junk, split_of
 from fashion_ops.catalog.sources.json_index import elements, mapped
 
 IMAGE_FOLDERS = ("image", "images", "data", "imgs", "img", "JPEGImages", "pictures", "photos")
@@ -108,7 +108,7 @@ def image_folder(root: Path, label: LabelFile, names: Iterable[object]) -> Path:
             break
     candidates = [f for f in dict.fromkeys(_candidates(root, label)) if f.is_dir()]
     for folder in candidates:
-        if any((folder / name).is_file() for name in probed):
+        if any(is_file(folder / name) for name in probed):
             return folder
     return candidates[0]
 

@@ -27,13 +27,14 @@ def read_rates(path: Path, steps: Collection[str]) -> dict[str, float]:
     if path.suffix == ".json":
         sheet = Timesheet.read(path)
         found = pace(sheet.measured())
-        if found.unit != "s":
+        if found.unit != "s" or not found.rate > 0:
             raise ValueError(f"{path}: no job was completed by one worker; there is nothing to measure")
         return {sheet.step: 1 / found.rate}
     with readable(path, "CSV"):
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-    if not set(COLUMNS) <= set(rows.fieldnames or ()):
-        raise ValueError(f"{path}: needs the columns {', '.join(COLUMNS)}; it has {rows.fieldnames}")
+        table = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        rows = list(table)
+    if not set(COLUMNS) <= set(table.fieldnames or ()):
+        raise ValueError(f"{path}: needs the columns {', '.join(COLUMNS)}; it has {table.fieldnames}")
     rates: dict[str, float] = {}
     for number, row in enumerate(rows, start=2):
         step = row["step"]

@@ -71,10 +71,17 @@ class AlignmentGraph(Section):
             raise ValueError(f"{path}: {where}: {first['msg']} (got {first['input']!r})") from error
 
 
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is such an export and holds no other networks."""
+    graph = AlignmentGraph.find(folder)
+    networks = {path.stem for path in folder.iterdir() if path.suffix != Path(GRAPH).suffix}
+    return graph is not None and networks - {".DS_Store"} <= graph.networks.keys()
+
+
 EXPORT = FolderKind(
     "fashion-ops export dfa|gle",
     (GRAPH, SPEC, "*.onnx", "*.xml", "*.bin"),
-    lambda folder: AlignmentGraph.find(folder) is not None,
+    _is_own,
 )
 
 

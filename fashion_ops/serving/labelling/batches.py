@@ -14,6 +14,7 @@ from fashion_ops.annotation.batch import BatchTotals, LabelError, write_batch
 from fashion_ops.annotation.photos import AnnotatedPhoto, checked
 from fashion_ops.catalog.sources.base import Labels
 from fashion_ops.catalog.sources.batches import folders
+from fashion_ops.files.outputs import OutputRefused
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.serving.labelling.drafts import Draft, Drafts, check_revision, now
 from fashion_ops.serving.labelling.labels import check_labels, items_of, provenance
@@ -89,7 +90,7 @@ class Inbox:
                 totals = write_batch(checked(photos), self.workspace.inbox / name)
             except LabelError as error:
                 raise Refusal(422, "labels", str(error)) from error
-            except OSError as error:
+            except (OSError, OutputRefused) as error:
                 log.exception("the batch %s cannot be written", name)
                 reason = "the inbox cannot be written to; the log of the service says why"
                 raise Refusal(503, "inbox", reason) from error

@@ -4,6 +4,7 @@ Files are read and written in threads, so that no request waits for the disk of 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from fashion_ops.inference.predictor import Garment, photo_bytes
 from fashion_ops.measurement.references import Scaling
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 from fashion_ops.serving.labelling.batches import Inbox, check_open
-from fashion_ops.serving.labelling.drafts import Draft, Drafts, check_revision, key_of, now
+from fashion_ops.serving.labelling.drafts import NO_PHOTO, Draft, Drafts, check_revision, key_of, now
 from fashion_ops.serving.labelling.labels import (
     MOST_GARMENTS,
     GarmentLabel,
@@ -28,6 +29,8 @@ from fashion_ops.serving.labelling.queue import Ranking, listed
 from fashion_ops.serving.limits import Refusal
 from fashion_ops.serving.service import Service
 from fashion_ops.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MOST_PHOTOS = 1000  # in work
@@ -84,8 +87,17 @@ class Desk:
         self.inbox = Inbox(workspace, self.drafts)
 
     async def within(self, work: Callable[[], T]) -> T:
-        """Do work that reads or writes files, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.service.decoders, work)
+        """Do work that reads or writes files, in a thread.
+
+        Raises:
+            Refusal: a file cannot be read or written, as on a full disk.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.service.decoders, work)
+        except OSError as error:
+            log.exception("a file of the page cannot be read or written")
+            reason = "the service cannot read or write its files; its log says why"
+            raise Refusal(503, "files", reason) from error
 
     def listing(self) -> dict[str, Any]:
         """The list of photos, and the batches that are not marked as ready."""
@@ -107,7 +119,9 @@ class Desk:
         key = key_of(kept)
         try:
             draft = await self.within(lambda: self.drafts.get(key))
-        except Refusal:
+        except Refusal as refusal:
+            if refusal.code != NO_PHOTO:
+                raise
             await self.within(self._check_room)
             answer = await self.service.look(kept, _MIN_SCORE)
             photo, model = answer["photos"][0], answer["model"]

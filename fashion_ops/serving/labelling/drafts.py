@@ -5,7 +5,9 @@ is written. Files are written whole, so a closed browser or a killed service lea
 """
 
 import hashlib
+import logging
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +17,13 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fashion_ops.files.publishing import publish, write_whole
+from fashion_ops.files.publishing import publish, sweep, temporary, write_whole
 from fashion_ops.serving.labelling.labels import GarmentLabel
 from fashion_ops.serving.limits import Refusal
 
+log = logging.getLogger(__name__)
+
+NO_PHOTO = "no_photo"  # code of the refusal of a photo that is not in work
 _KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT, _PHOTO = "draft.json", "photo"
 
@@ -82,27 +87,34 @@ class Drafts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock")
-        self._listed: dict[str, tuple[tuple[int, int], Draft]] = {}  # which file, its content
+        self._listed: dict[str, tuple[tuple[int, int], Draft | None]] = {}  # which file, its content
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Be the only one, of all threads and processes, that writes drafts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._threads, self._processes:
+            sweep(self.folder)
             yield
 
     def get(self, key: str) -> Draft:
         """The draft of a photo.
 
         Raises:
-            Refusal: there is no such photo.
+            Refusal: there is no such photo, or its draft is damaged or of a newer version, so that
+                nothing may take its place.
         """
+        path = self.folder / key / _DRAFT
         try:
             if not _KEY.fullmatch(key):
                 raise FileNotFoundError
-            return Draft.model_validate_json((self.folder / key / _DRAFT).read_bytes())
-        except (FileNotFoundError, ValidationError) as error:
-            raise Refusal(404, "no_photo", "no such photo is in work; it may be removed") from error
+            return Draft.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise Refusal(404, NO_PHOTO, "no such photo is in work; it may be removed") from error
+        except ValidationError as error:
+            log.warning("%s: no draft that this version reads; correct it, or move it away", path)
+            reason = "the labels of this photo cannot be read; the log of the service names their file"
+            raise Refusal(409, "unreadable", reason) from error
 
     def photo(self, key: str) -> bytes:
         """The bytes of a photo.
@@ -111,7 +123,10 @@ class Drafts:
             Refusal: there is no such photo.
         """
         draft = self.get(key)
-        return (self.folder / key / f"{_PHOTO}{draft.kind}").read_bytes()
+        try:
+            return (self.folder / key / f"{_PHOTO}{draft.kind}").read_bytes()
+        except FileNotFoundError as error:
+            raise Refusal(404, NO_PHOTO, "the file of this photo is gone; remove it") from error
 
     def every(self) -> list[Draft]:
         """All drafts, in the order of their keys; a file that was listed before is not read again."""
@@ -119,23 +134,31 @@ class Drafts:
         for folder in sorted(self.folder.glob("[0-9a-f]*")):
             try:
                 status = (folder / _DRAFT).stat()
-                file = (status.st_ino, status.st_mtime_ns)
-                before = self._listed.get(folder.name)
-                if before is None or before[0] != file:
-                    before = file, self.get(folder.name)
-                listed[folder.name] = before
-            except (FileNotFoundError, Refusal):  # removed meanwhile, or of another program
+            except OSError:  # removed meanwhile, or of another program
                 continue
+            file = (status.st_ino, status.st_mtime_ns)
+            before = self._listed.get(folder.name)
+            if before is None or before[0] != file:
+                before = file, self._read(folder.name)
+            listed[folder.name] = before
         self._listed = listed
-        return [draft for _, draft in listed.values()]
+        return [draft for _, draft in listed.values() if draft is not None]
+
+    def _read(self, key: str) -> Draft | None:
+        """The draft of a photo; None where there is none that can be read."""
+        try:
+            return self.get(key)
+        except (OSError, Refusal):
+            return None
 
     def add(self, draft: Draft, data: bytes) -> Draft:
         """Keep a new photo; one that is in work already stays as it is."""
         with self.alone():
             try:
                 return self.get(draft.photo)
-            except Refusal:
-                pass
+            except Refusal as refusal:
+                if refusal.code != NO_PHOTO:
+                    raise
             with publish(self.folder / draft.photo) as fresh:
                 (fresh / f"{_PHOTO}{draft.kind}").write_bytes(data)
                 (fresh / _DRAFT).write_text(draft.model_dump_json(), encoding="utf-8")
@@ -163,11 +186,10 @@ class Drafts:
             Refusal: the photo has another revision, or is gone.
         """
         with self.alone():
-            draft = self.get(key)
-            check_revision(draft, revision)
-            (self.folder / key / _DRAFT).unlink()
-            (self.folder / key / f"{_PHOTO}{draft.kind}").unlink(missing_ok=True)
-            (self.folder / key).rmdir()
+            check_revision(self.get(key), revision)
+            removed = temporary(self.folder / key)  # ``sweep`` ends what a killed service began
+            (self.folder / key).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
 
 
 def check_revision(draft: Draft, revision: int) -> None:

@@ -5,12 +5,14 @@ the scores and shapes that the model found (``inference.selection``).
 """
 
 import csv
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fashion_ops.errors.reading import readable
 from fashion_ops.inference.selection import Seen, rank_seen, seen_garments
 from fashion_ops.serving.labelling.drafts import Draft
 from fashion_ops.serving.labelling.labels import (
@@ -37,14 +39,18 @@ class Ranking:
         """Read what ``fashion-ops select`` wrote; paths are relative to the file's folder.
 
         Raises:
-            ValueError: it is no such file.
-            OSError: it cannot be read.
+            FileNotFoundError: there is no such file.
+            ValueError: it cannot be read, or is no such file; names the line.
         """
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if PHOTO_COLUMN not in (rows.fieldnames or ()):
-                raise ValueError(f"{file}: no column {PHOTO_COLUMN}; name a file of fashion-ops select")
-            return cls([file.parent / row[PHOTO_COLUMN] for row in rows])
+        with readable(file, "a ranking of fashion-ops select"):
+            table = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
+            rows = list(table)
+        if PHOTO_COLUMN not in (table.fieldnames or ()):
+            raise ValueError(f"{file}: no column {PHOTO_COLUMN}; name a file of fashion-ops select")
+        for number, row in enumerate(rows, 1):
+            if not row[PHOTO_COLUMN]:
+                raise ValueError(f"{file}: row {number} names no photo; run fashion-ops select again")
+        return cls([file.parent / row[PHOTO_COLUMN] for row in rows])
 
     def path(self, number: int) -> Path:
         """The photo of this number, from 0.

@@ -126,8 +126,8 @@ def add_page(app: FastAPI, desk: Desk, protected: Sequence[Depends]) -> None:
         content = await in_thread(lambda: desk.drafts.photo(key))
         if small:
             content = await in_thread(lambda: thumbnail(content))
-        kind = MEDIA[".jpg"] if small else MEDIA[desk.drafts.get(key).kind]
-        return Response(content, media_type=kind, headers=_PRIVATE)
+        kind = ".jpg" if small else (await in_thread(lambda: desk.drafts.get(key))).kind
+        return Response(content, media_type=MEDIA[kind], headers=_PRIVATE)
 
     @data.put("/photos/{key}")
     async def change(request: Request, key: str) -> JSONResponse:
@@ -145,7 +145,8 @@ def add_page(app: FastAPI, desk: Desk, protected: Sequence[Depends]) -> None:
     async def sizes(request: Request, key: str) -> JSONResponse:
         _person(request)
         labels = await _read(request, Measure)
-        with service.pixels.hold(_pixels(desk.drafts.get(key))):
+        draft = await in_thread(lambda: desk.drafts.get(key))
+        with service.pixels.hold(draft.width * draft.height):
             return _json(await in_thread(lambda: desk.sizes(key, labels.garments)))
 
     @data.post("/batches")
@@ -205,10 +206,6 @@ async def _read(request: Request, schema: type[B]) -> B:
 def _draft(draft: Draft) -> dict[str, Any]:
     """A draft as the page gets it: without paths of this machine."""
     return draft.model_dump(mode="json", exclude={"ranked", "kind"})
-
-
-def _pixels(draft: Draft) -> int:
-    return draft.width * draft.height
 
 
 def _json(content: dict[str, Any], status: int = 200) -> JSONResponse:

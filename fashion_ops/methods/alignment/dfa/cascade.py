@@ -72,10 +72,11 @@ class Cascade:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Cascade":
-        """Load all stages of a folder like ``models/dfa``; fewer than three are enough.
+        """Load all stages of a folder like ``models/dfa``; the first ones of the three are enough.
 
         Raises:
-            FileNotFoundError: the folder has no first stage, or a later one lacks a model.
+            FileNotFoundError: the folder has no first stage, one is missing before another, or a later
+                one lacks a model.
             ValueError: a model is of another method, or was trained on people.
         """
         kinds = kinds_in(folder)
@@ -86,6 +87,11 @@ class Cascade:
         if PERSON in kinds:
             raise people_only(folder)
         numbers = [n for n in NUMBERS if (folder / n).is_dir()]
+        if missing := sorted(set(NUMBERS[: int(numbers[-1])]) - set(numbers)):
+            raise FileNotFoundError(
+                f"{folder / missing[0]}: is missing, and stage {numbers[-1]} goes on from it; "
+                "`fashion-ops dfa_stage` makes it"
+            )
         stages = {
             kind: Stages([TrainedStage.load(folder / n / kind, device) for n in numbers])
             for kind in kinds

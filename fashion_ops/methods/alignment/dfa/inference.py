@@ -162,7 +162,7 @@ class TrainedStage:
         spec = loaded[0][1]
         labels, router = None, None
         if saved := spec["labels"]:
-            centers = read_arrays(folder / CENTERS)["centers"]
+            centers = read_arrays(folder / CENTERS, "centers")["centers"]
             errors = np.array(saved["errors"])
             labels = PseudoLabels(saved["space"], centers, saved["temperature"], errors)
         if saved := spec["router"]:
