@@ -2,7 +2,7 @@
 
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +216,38 @@ def test_an_archive_with_a_member_that_leads_elsewhere_is_refused(data, tmp_path
     done = runner.invoke(cli.app, ["labels", "import", str(tmp_path / "bad.zip"), "--format", "cvat"])
     assert done.exit_code == 2 and "path leads outside the data set" in done.stderr
     assert not data.ws.inbox.exists() or not list(data.ws.inbox.iterdir())
+
+
+def test_a_batch_has_the_name_of_its_folder_and_never_takes_the_place_of_the_inbox(
+    data, tmp_path, monkeypatch
+):
+    formats.export_labels("yolo-pose", everything()[:2], tmp_path / "shop.v2")
+    monkeypatch.chdir(tmp_path / "shop.v2")
+    run("import", ".", "--format", "yolo-pose")
+    (tmp_path / "shop.v2").rename(tmp_path / ".hidden")
+    run("import", tmp_path / ".hidden", "--format", "yolo-pose")
+    assert sorted(p.name for p in data.ws.inbox.iterdir()) == ["hidden", "shop"]
+
+
+def test_neither_the_current_folder_nor_a_mark_of_somebody_is_replaced(data, tmp_path, monkeypatch):
+    formats.export_labels("yolo-pose", everything()[:2], tmp_path / "export")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "new.ready").write_text("mine")
+    monkeypatch.chdir(tmp_path / "here")
+    for out, said in ((".", "here: is the current folder"), ("../new", "new.ready: exists")):
+        words = ["labels", "import", str(tmp_path / "export"), "--format", "yolo-pose", "--out", out]
+        done = runner.invoke(cli.app, [*words, "--ready"])
+        assert done.exit_code == 2 and said in done.stderr.replace("\n", "")
+    assert Path.cwd().is_dir() and (tmp_path / "new.ready").read_text() == "mine"
+    assert not (tmp_path / "new").exists()
+
+
+def test_photos_get_names_that_every_format_can_hold(tmp_path):
+    odd = ["a\x01b.jpg", "a\udcffb.jpg", "two\nlines.jpg", "\u202fnarrow.jpg"]
+    names = file_names(odd, flat=False)
+    assert names == ["a_b.jpg", "a_b-2.jpg", "two_lines.jpg", "\u202fnarrow.jpg"]
+    found = [replace(everything()[0], name=name) for name in odd]
+    for form in formats.FORMATS:
+        formats.export_labels(form, found, tmp_path / form)
+        again = list(checked(formats.FORMATS[form].read(Export(tmp_path / form))))
+        assert len(again) == 4 and all(len(photo.labels.items) == 1 for photo in again)

@@ -93,6 +93,40 @@ def test_what_is_wrong_names_file_line_value_and_mend(tmp_path, changes, text, s
 
 
 @pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("data.yaml", b"train: 2024-99-99\n", "data.yaml: cannot be read as YAML: month must be in"),
+        ("data.yaml", b"train: " + b"[" * 20_000, "data.yaml: cannot be read as YAML: maximum rec"),
+        ("data.yaml", b"train: !!timestamp x\n", "data.yaml: cannot be read as YAML"),
+        ("list.txt", b"\xff\xfe\x00", "list.txt: cannot be read as a list of photos"),
+        ("list.txt", b"images/train/a.jpg\n.\n", "list.txt line 2: file name '.'"),
+        ("list.txt", b"images/train/a.jpg\n./images/train/a.jpg", "line 2: images/train/a.jpg: its"),
+        ("landmarks.csv", b"category,slot,landmark\n\xff", "landmarks.csv: cannot be read as CSV"),
+        ("landmarks.csv", b"category,slot\n" + b"x" * 200_000, "landmarks.csv: cannot be read as CSV"),
+        ("images/train/a.png", b"no photo", "a.txt is of a.jpg and of a.png; rename one"),
+        ("labels/train/b.txt", b"", "labels/train/b.txt: labels without image: no photo of its name"),
+    ],
+)
+def test_files_that_are_broken_or_of_no_photo_are_refused_in_one_line(tmp_path, file, content, said):
+    place = "list.txt" if file == "list.txt" else "images/train"
+    data_set(tmp_path / "in", line(), train=place)
+    (tmp_path / "in" / file).write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        formats.import_labels("yolo-pose", tmp_path / "in", tmp_path / "batch")
+    assert said in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "batch").exists()
+
+
+def test_a_byte_order_mark_is_no_part_of_any_file(tmp_path):
+    export = data_set(tmp_path, line(), train="list.txt")
+    (tmp_path / "list.txt").write_text("images/train/a.jpg\n")
+    for path in (tmp_path / "data.yaml", tmp_path / "list.txt", tmp_path / "labels/train/a.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (photo,), found = read(export)
+    assert len(photo.labels.items) == 1 and len(found) == 1
+
+
+@pytest.mark.parametrize(
     ("row", "said"),
     [
         ("skirt,8,1", "line 2: slot is 8; kpt_shape has 8"),

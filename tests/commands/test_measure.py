@@ -85,3 +85,10 @@ def test_the_results_of_predict_and_a_bad_photo_stay_apart(shop) -> None:
     Path("other/a.json").write_text(json.dumps({"photo": "a.jpg", "garments": []}))  # predict's
     refused = run("S/a.jpg", "--out", "other")
     assert refused.exit_code == 2 and "`fashion-ops measure` did not make it" in refused.stderr
+
+
+def test_a_call_that_measures_nothing_keeps_the_tables_of_an_earlier_one(shop) -> None:
+    assert run("S/a.jpg", "--out", "out", "--chart").exit_code == 0
+    before = [Path(f"out/{name}.csv").read_bytes() for name in ("sizes", "size_chart")]
+    assert run("S/mistyped.jpg", "--out", "out", "--chart").exit_code == 1
+    assert [Path(f"out/{name}.csv").read_bytes() for name in ("sizes", "size_chart")] == before

@@ -80,3 +80,41 @@ def test_photos_of_the_catalog_are_left_out_and_what_cannot_be_read_is_said(shop
     assert done.exit_code == 1
     assert "d.png" not in done.stdout and "c.png" in done.stdout
     assert "broken.png" in done.stderr and "1 photos are in the catalog already" in done.stderr
+
+
+def test_a_photo_that_cannot_be_read_or_named_is_reported_and_the_others_are_ranked(shop):
+    import os
+
+    os.mkfifo(shop / "new/pipe.jpg")
+    (shop / "new" / os.fsdecode(b"x\xff.png")).write_bytes((shop / "new/in/a.png").read_bytes())
+    done = run("new", "--out", "ranked.csv")
+    assert done.exit_code == 1 and "pipe.jpg" in done.stderr and "is not UTF-8" in done.stderr
+    assert "2 photos cannot be read" in done.stderr
+    assert len(Ranking.read(Path("ranked.csv")).photos) == 4
+
+
+def test_a_ranking_behind_a_link_names_the_same_photos(shop):
+    (shop / "deep/er").mkdir(parents=True)
+    (shop / "link").symlink_to(shop / "deep/er")
+    assert run("new", "--out", "link/ranked.csv").exit_code == 0
+    assert all(photo.is_file() for photo in Ranking.read(Path("link/ranked.csv")).photos)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe\x00", "cannot be read as a ranking"),
+        (b"name,gain\na.jpg,1\n", "no column photo"),
+        (b"gain,photo\n1\n", "row 1 names no photo"),
+        (b"photo\n" + b"x" * 200_000, "cannot be read as a ranking"),
+    ],
+)
+def test_a_ranking_that_is_none_is_refused_in_a_line_with_its_name(tmp_path, content, said):
+    (tmp_path / "ranked.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=said) as caught:
+        Ranking.read(tmp_path / "ranked.csv")
+    assert str(tmp_path / "ranked.csv") in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="is missing"):
+        Ranking.read(tmp_path / "none.csv")
+    (tmp_path / "excel.csv").write_bytes(b"\xef\xbb\xbfphoto,gain\r\na.jpg,1\r\n")
+    assert Ranking.read(tmp_path / "excel.csv").photos == [tmp_path / "a.jpg"]

@@ -135,6 +135,15 @@ def test_a_measured_rate_replaces_computing_and_loading_and_nothing_else(tmp_pat
         recorder.finish(name, 10 * (end - 5), 1, COMPLETED)
     recorder.timesheet(25.0).write(tmp_path / "finetune.json")
     assert read_rates(tmp_path / "finetune.json", STEPS) == {"finetune": pytest.approx(10)}
+    table.write_bytes(b"\xef\xbb\xbfstep,samples_per_second\r\ntrain_landmarker,20\r\n")  # Excel's
+    assert read_rates(table, STEPS) == {"train_landmarker": 20}
+    sheet = tmp_path / "finetune.json"
+    for old, new in (('"width": 1', '"width": 0'), ('"cost": 100.0', '"cost": "x"')):
+        broken = tmp_path / "broken.json"
+        broken.write_text(sheet.read_text().replace(old, new))
+        assert broken.read_text() != sheet.read_text()
+        with pytest.raises(ValueError, match=r"broken\.json: no timesheet of a fan-out"):
+            read_rates(broken, STEPS)
     table.write_text("step,samples_per_second\nfly,20\n")
     with pytest.raises(ValueError, match=r"rates\.csv: line 2: unknown step 'fly'"):
         read_rates(table, STEPS)

@@ -15,6 +15,7 @@ from fashion_ops.files.outputs import (
     check_above,
     check_file,
     check_folder,
+    check_new,
     marked_png,
 )
 
@@ -105,6 +106,34 @@ def test_every_other_folder_is_refused_in_a_line_that_names_it(
         check_folder(kitchen / name, FOLDER, inputs=[kitchen / "input"])
     said = str(caught.value)
     assert why in said and "\n" not in said and ("another path" in said) and tree(kitchen) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("own", "exists"),
+        ("mine.txt", "exists"),
+        ("link", "is a link"),
+        ("dangling", "is a link"),
+        ("vacant_link", "is a link"),
+        (".", "contains the input"),
+        ("input", "is the input"),
+        ("empty/below", "is the current folder"),
+        ("mine.txt/x", "is a file"),
+        ("n" * 256, "File name too long"),
+    ],
+)
+def test_what_must_be_new_is_neither_a_link_nor_the_current_folder_nor_of_others(
+    kitchen: Path, name: str, why: str
+) -> None:
+    (kitchen / "vacant").mkdir()
+    (kitchen / "vacant_link").symlink_to(kitchen / "vacant")
+    for free in ("vacant", "new", "new/deep"):
+        check_new(kitchen / free, inputs=[kitchen / "input"])
+    with pytest.raises(OutputRefused, match=why):
+        check_new(kitchen / name, inputs=[kitchen / "input"])
+    with pytest.raises(OutputRefused, match=r"empty.below: is the current folder"):
+        check_new(Path())
 
 
 @pytest.mark.parametrize("name", ["new.txt", "new/deep.txt", "head.txt", "tail.txt"])

@@ -168,3 +168,32 @@ def test_a_link_or_a_file_in_place_of_an_output_is_not_replaced(tmp_path: Path) 
             raise AssertionError("it began")
     assert contents(elsewhere) == {"mine"} and (tmp_path / "file").read_text() == "mine"
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_new_folder_takes_the_place_of_nothing_that_came_meanwhile(tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    target.mkdir()
+    with publish(target, new=True) as fresh:
+        (fresh / "mine").write_text("mine")
+    assert contents(target) == {"mine"}
+    for late in ("folder", "file"):
+        with (
+            pytest.raises(OutputRefused, match="made by another process meanwhile"),
+            publish(tmp_path / late, new=True) as fresh,
+        ):
+            (fresh / "second").write_text("second")
+            if late == "folder":
+                fill(tmp_path / late, "first")
+            else:
+                (tmp_path / late).write_text("first")
+    assert contents(tmp_path / "folder") == {"first"} and (tmp_path / "file").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_file_that_is_replaced_stays_as_private_as_it_was(tmp_path: Path) -> None:
+    secret, fixed = tmp_path / "params.yaml", tmp_path / "fixed"
+    for path, mode in ((secret, 0o600), (fixed, 0o444)):
+        path.write_text("old")
+        path.chmod(mode)
+        write_whole(path, b"new")
+        assert path.read_text() == "new" and path.stat().st_mode & 0o777 == mode

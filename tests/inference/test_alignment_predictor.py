@@ -187,6 +187,16 @@ def test_a_model_of_people_and_a_missing_type_are_named(here, tmp_path):
     with pytest.raises(ValueError, match="has models for upper garments, none for lower ones"):
         AlignmentPredictor(Boxes(), tops.load(CPU)).predict(np.zeros((120, 90, 3), np.uint8))
     assert not (tmp_path / "tops/models/detector").exists()
+    centers = tmp_path / "tops/models/dfa/3/upper/centers.safetensors"
+    save_file({"other": np.zeros(3)}, centers)
+    with pytest.raises(ValueError, match=r"3/upper/centers\.safetensors: has no array centers"):
+        tops.load(CPU)
+    shutil.rmtree(tmp_path / "tops/models/dfa/3")
+    assert isinstance(tops.load(CPU), Cascade)  # its first stages are enough
+    (tmp_path / "tops/models/dfa/2").rename(tmp_path / "tops/models/dfa/3")
+    with pytest.raises(FileNotFoundError, match=r"models/dfa/2: is missing, and stage 3 goes on"):
+        tops.load(CPU)
+    (tmp_path / "tops/models/dfa/3").rename(tmp_path / "tops/models/dfa/2")
     borrowed = tops.with_detector_of(here.detector.parent)
     assert isinstance(AlignmentPredictor.load(borrowed, CPU), AlignmentPredictor)
 

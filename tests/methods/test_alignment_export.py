@@ -46,7 +46,13 @@ def test_an_export_predicts_what_torch_does(ws, tmp_path, method, form):
     folder = ws.root / "models" / method
     exported = export.export_alignment(method, folder, tmp_path / "out", form)
     assert max(v for d in exported.differences.values() for v in d.values()) < 1e-4
-    check_folder(tmp_path / "out", EXPORT)  # a later export may replace it
+    check_folder(
+        tmp_path / "out", EXPORT
+    )  # a later export may replace it, until something else is there
+    (tmp_path / "out/mine.onnx").write_text("mine")
+    with pytest.raises(OutputRefused, match="exists"):
+        check_folder(tmp_path / "out", EXPORT)
+    (tmp_path / "out/mine.onnx").unlink()
     in_torch = (Cascade if method == "dfa" else GLEPredictor).load(folder, CPU)
     for expected, found in zip(
         predicted(in_torch), predicted(open_exported(tmp_path / "out", form)), strict=True

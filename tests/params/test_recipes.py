@@ -129,3 +129,14 @@ def test_the_recipe_of_the_shipped_models_is_valid_and_frozen(demo):
         assert section.backbone == "tf_efficientnet_lite0" and section.pretrained == "package"
         assert section.freeze_backbone and section.start_from is None
     assert p.train_landmarker.decode_prior and p.train_landmarker.pseudo_label_weight == 0
+
+
+def test_a_linked_file_of_parameters_is_changed_where_it_lies_and_stays_private(demo, tmp_path):
+    (tmp_path / "shared").mkdir()
+    demo.chmod(0o600)
+    demo.rename(tmp_path / "shared/params.yaml")
+    demo.symlink_to("shared/params.yaml")
+    (tmp_path / "r.yaml").write_text("seed: 17\n")
+    configure(demo, [tmp_path / "r.yaml"])
+    assert demo.is_symlink() and load_params(tmp_path / "shared/params.yaml").seed == 17
+    assert demo.stat().st_mode & 0o777 == 0o600

@@ -198,6 +198,56 @@ def test_a_hostile_request_gets_a_reason_and_nothing_of_the_inside(page, name):
     assert not (page.ws.inbox / "monday.ready").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/ranked/first"), ("GET", f"/photos/{'0' * 32}/image?small=x"), ("DELETE", "/photos/a")],
+)
+def test_a_value_of_another_type_gets_a_reason_in_the_shape_of_every_error(page, method, path):
+    answer = page.ada.ask(method, path)
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "request"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+def test_labels_that_this_version_cannot_read_are_not_replaced_by_the_same_photo(page):
+    draft, other = page.ada.drop(PHOTO).json(), page.ada.drop(DRAWN[0][0]).json()
+    file = page.desk.drafts.folder / draft["photo"] / "draft.json"
+    newer = json.loads(file.read_text()) | {"of_a_newer_version": 1}
+    file.write_text(json.dumps(newer))
+    (page.desk.drafts.folder / "backup.zip").write_bytes(b"mine")  # a folder would begin so too
+    assert [p["photo"] for p in page.ada.listing()["photos"]] == [other["photo"]]
+    for answer in (page.ben.drop(PHOTO), page.ben.ask("GET", f"/photos/{draft['photo']}")):
+        assert answer.status_code == 409 and answer.json()["error"]["code"] == "unreadable"
+        assert str(page.ws.root) not in answer.text
+    assert json.loads(file.read_text()) == newer
+
+
+def test_files_that_cannot_be_used_are_said_and_change_nothing(page, monkeypatch):
+    draft = page.ada.drop(PHOTO).json()
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "/secret/place")
+
+    monkeypatch.setattr("fashion_ops.serving.labelling.drafts.write_whole", full)
+    answer = page.ada.change(draft, [])
+    assert answer.status_code == 503 and answer.json()["error"]["code"] == "files"
+    assert "secret" not in answer.text
+    monkeypatch.undo()
+    assert page.ada.change(draft, draft["garments"]).json() == {"revision": 1}
+    next((page.desk.drafts.folder / draft["photo"]).glob("photo.*")).unlink()
+    image = page.ada.ask("GET", f"/photos/{draft['photo']}/image")
+    assert image.status_code == 404 and image.json()["error"]["code"] == "no_photo"
+
+
+def test_a_photo_is_removed_with_what_a_killed_service_left_in_its_folder(page):
+    draft = page.ada.drop(PHOTO).json()
+    folder = page.desk.drafts.folder / draft["photo"]
+    (folder / ".draft.json.0123abcd-1-1-0123abcd.partial").write_text("half")
+    removed = page.ada.ask("DELETE", f"/photos/{draft['photo']}", params={"revision": 0})
+    assert removed.status_code == 200
+    assert [p.name for p in page.desk.drafts.folder.iterdir() if p.name != ".lock"] == []
+    assert page.ada.drop(PHOTO).json()["revision"] == 0
+
+
 def test_a_request_without_a_person_changes_nothing(page):
     for method, path in (("POST", "/photos"), ("GET", "/photos"), ("POST", "/batches")):
         answer = requests.request(method, f"{page.url}/v1/labels{path}", data=PHOTO, timeout=9)
