@@ -1,4 +1,4 @@
-"""Broken values in the exports of labelling tools: one line that names file and record, nothing written."""
+"""Broken values in exports of labelling tools: one line names file and record, nothing is written."""
 
 import json
 import shutil

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow.pyfunc.model import PythonModelContext
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 from untrained_alignment import make_dfa, make_gle
 from untrained_models import DETECTOR
@@ -17,6 +18,7 @@ from untrained_models import DETECTOR
 import fashion_ops
 from fashion_ops.cli import app
 from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
+from fashion_ops.methods.alignment.dfa.cascade import Cascade
 from fashion_ops.methods.artifact import save_model
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.methods.centernet.inference import build as build_detector
