@@ -185,7 +185,7 @@ def _prelabelled(
         name = path.relative_to(folder).as_posix()
         try:
             photos.append(prelabelled(path, name, predictor, min_score, model))
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is, the other photos are labelled
             report(error)
     if not photos:
         raise ValueError(f"{folder}: none of its {len(paths)} photos can be read; name another folder")

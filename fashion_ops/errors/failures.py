@@ -68,6 +68,8 @@ def failure_line(error: BaseException) -> str:
     """What happened and what to do about it, on one line; says so if the program is at fault."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return one_line(_os_error(error))
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return "the current folder: was deleted or moved; change into one that exists (cd)"
     text = message(error)
     if exit_status(error) == FAULT and not _says_itself(error):
         return one_line(f"unexpected {type(error).__name__}{_place(error)}: {text}")
@@ -137,6 +139,15 @@ def _os_error(error: OSError) -> str:
     else:
         mend = _OS_ERRORS.get(error.errno or 0, "check the file and its disk")
     return f"{path}: {reason}; {mend}"
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder of this process is gone."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _package(error: BaseException) -> str:

@@ -92,7 +92,7 @@ def rename_old_keys(written: Mapping[str, Any]) -> dict[str, Any]:
 class Params(Section):
     """All of ``params.yaml``."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=1 << 32)  # what NumPy and torch take
     synthesize: Synthesize = Synthesize()
     ingest: Ingest = Ingest()
     aggregate: Aggregate = Aggregate()

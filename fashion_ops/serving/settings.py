@@ -17,7 +17,7 @@ class ServiceSettings(BaseModel):
     """Settings of one service; secrets come from the environment alone.
 
     Attributes:
-        model: ``models:/NAME@ALIAS``, which is followed, ``models:/NAME/VERSION`` or a folder.
+        model: what ``find_source`` takes; None follows the champion.
         engine: ``openvino`` runs the exported pipeline on the CPU, ``torch`` also on GPUs.
         state: folder for copies of versions.
         threads: CPU threads of OpenVINO; 0 uses all cores.
@@ -28,7 +28,7 @@ class ServiceSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str = "models:/garment-landmarks@champion"
+    model: str | None = None
     engine: Engine = "openvino"
     state: Path = Path(".serving")
     threads: int = Field(default=0, ge=0)

@@ -101,6 +101,22 @@ USAGE = [
         both(folder("m"), put("a.csv", "name,score\n")),
     ),
     Mistake("no models to serve", "serve --model none", "none", "name one, or models:/"),
+    Mistake(
+        "a file for the state",
+        "serve --state f",
+        "f/labelling/photo",
+        "write to another path",
+        put("f", "x"),
+    ),
+    Mistake("endless polls", "serve --poll 1e300", "1e+300", "above 0 to 1e+06"),
+    Mistake("a million GPUs", "plan --gpus 1000000", "'1000000'", "5 digits at most"),
+    Mistake(
+        "a seed below 0",
+        "configure r.yaml",
+        "seed",
+        "greater than or equal to 0",
+        put("r.yaml", "seed: -1"),
+    ),
     Mistake("unknown paper", "sheet --out a.pdf --paper A3", "'A3'", "'Letter'"),
     Mistake(
         "no photos beside the sheet",
@@ -492,6 +508,20 @@ FAILED_PHOTOS = [
 LABELS = [
     Mistake("unknown tool", "labels import x --format voc", "'voc'", "cvat"),
     Mistake("no export", "labels import x.zip --format cvat", "x.zip: no such file", CHECK),
+    Mistake(
+        "a date that is none",
+        "labels import x --format yolo-pose",
+        "x/data.yaml: cannot be read as YAML: month must be in 1..12",
+        COPY,
+        put("x/data.yaml", "train: 2024-99-99"),
+    ),
+    Mistake(
+        "a file for the photos",
+        "labels import x --format cvat --images a.txt",
+        "a.txt: is no folder",
+        "--images",
+        both(folder("x"), put("a.txt", "x")),
+    ),
     Mistake(
         "another format",
         "labels import x --format cvat --out b",

@@ -1,0 +1,46 @@
+"""``fashion-ops serve`` as typed: what it serves, and what it says before it begins."""
+
+import pytest
+from typer.testing import CliRunner
+
+from fashion_ops.cli import app
+from fashion_ops.serving.champion import FixedFolder, Follower
+from fashion_ops.serving.settings import ServiceSettings
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Runs the command up to the point where it would listen; returns the sources of its services."""
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHION_OPS_ROOT", str(tmp_path))
+    sources = []
+    make = ServiceSettings.make
+
+    def made(settings):
+        service = make(settings)
+        sources.append(service.source)
+        return service
+
+    monkeypatch.setattr("fashion_ops.serving.settings.ServiceSettings.make", made)
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: None)
+    monkeypatch.setattr("fashion_ops.serving.observing.log_json", lambda: None)
+
+    def run(*words):
+        done = CliRunner().invoke(app, ["serve", *words])
+        assert done.exit_code == 0, done.output
+        return sources.pop()
+
+    return run
+
+
+def test_without_a_model_the_champion_is_followed(served):
+    source = served()
+    assert isinstance(source, Follower)
+    assert (source.model.name, source.model.version) == ("garment-landmarks", "champion")
+    assert isinstance(ServiceSettings().make().source, Follower)  # as Ray Serve makes one
+
+
+def test_a_version_is_followed_and_a_folder_is_served(served):
+    assert served("--model", "models:/garment-landmarks/3").model.version == "3"
+    assert isinstance(served("--model", "models"), FixedFolder)
