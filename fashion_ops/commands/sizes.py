@@ -17,7 +17,7 @@ from fashion_ops.commands.shared import (
     report,
     with_device,
 )
-from fashion_ops.errors.failures import failure_line, printable
+from fashion_ops.errors.failures import printable
 from fashion_ops.files.outputs import FileKind, check_file
 from fashion_ops.files.publishing import write_whole
 
@@ -67,10 +67,7 @@ def sheet(
     check_file(out, SHEET)
     from fashion_ops.measurement.sheet import sheet_pdf
 
-    try:
-        write_whole(out, sheet_pdf(paper))
-    except OSError as error:
-        raise ValueError(f"--out {out}: cannot be written: {failure_line(error)}") from error
+    write_whole(out, sheet_pdf(paper))
     typer.echo(f"{out}: {paper}; print it at 100 % and check that its line measures 100 mm")
 
 

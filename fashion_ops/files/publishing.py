@@ -30,6 +30,7 @@ _NAME = re.compile(
 _LONGEST_NAME = 160  # bytes of a target's name in a temporary one; file systems allow 255 in all
 _TAKEN = {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}  # another process was faster
 _OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}  # something has the name of a new folder
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ATTEMPTS = 100  # to take a place that other processes take at the same time
 _swept: set[tuple[int, Path]] = set()  # folders that this process has swept
 
@@ -43,11 +44,13 @@ def publish(target: Path, kind: FolderKind | None = None, *, new: bool = False) 
     Args:
         target: the folder to write. The output of a step is replaced, whatever is in it.
         kind: what the command writes; then ``target`` is only replaced if ``check_folder`` allows it.
-        new: whether ``target`` must be absent or empty, at the start and at the end.
+        new: whether ``target`` must be absent or empty, at the start and at the end. What dead
+            processes left beside it is deleted.
 
     Raises:
         OutputRefused: a link or a file has the name of ``target``, or ``check_folder`` refuses it, or
             it is not new.
+        OSError: the disk is full; names ``target``.
     """
     target = placed(target)
     if new:
@@ -62,16 +65,30 @@ def publish(target: Path, kind: FolderKind | None = None, *, new: bool = False) 
         raise OutputRefused(f"{target}: is a file, and is not replaced; move it to make a folder here")
     target.parent.mkdir(parents=True, exist_ok=True)
     recover(target)
+    if new:
+        sweep(target.parent)
     fresh = temporary(target)
     fresh.mkdir()
     try:
-        yield fresh
+        with _full_disk_of(target):
+            yield fresh
         if new:
             _take_place(fresh, target)
         else:
             _replace(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def _full_disk_of(target: Path) -> Iterator[None]:
+    """Let the error of a full disk name what was to be written; Python names nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL and error.filename is None:
+            error.filename = str(target)
+        raise
 
 
 def _take_place(fresh: Path, target: Path) -> None:
@@ -132,7 +149,8 @@ def write_whole(target: Path, data: bytes) -> None:
     try:
         is_old = target.is_file()
         partial.touch(0o600 if is_old else 0o666)
-        partial.write_bytes(data)
+        with _full_disk_of(target):
+            partial.write_bytes(data)
         if is_old:
             shutil.copymode(target, partial)
         partial.replace(target)

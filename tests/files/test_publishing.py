@@ -1,5 +1,6 @@
 """Outputs appear whole, whoever dies or writes at the same time."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.outputs import OutputRefused
 from fashion_ops.files.processes import start_of
 from fashion_ops.files.publishing import machine, partials, publish, recover, temporary, write_whole
@@ -197,3 +199,18 @@ def test_a_file_that_is_replaced_stays_as_private_as_it_was(tmp_path: Path) -> N
         path.chmod(mode)
         write_whole(path, b"new")
         assert path.read_text() == "new" and path.stat().st_mode & 0o777 == mode
+
+
+def test_a_full_disk_names_what_was_to_be_written(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / f".other.{machine()}-999999-0-0123abcd.partial").mkdir()  # of a killed process
+    with pytest.raises(OSError) as caught, publish(tmp_path / "folder", new=True):
+        full()
+    assert failure_line(caught.value).startswith(f"{tmp_path / 'folder'}: no space left on device; ")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError) as caught:
+        write_whole(tmp_path / "file", b"x")
+    assert failure_line(caught.value).startswith(f"{tmp_path / 'file'}: no space left on device; ")
+    assert list(tmp_path.iterdir()) == []
