@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fashion_ops.params.section import Section
 
@@ -41,6 +41,13 @@ class Evaluate(Section):
     min_gain: float = Field(
         default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"
     )
+
+    @field_validator("also")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a catalog stands twice; name each once")
+        return names
 
 
 class Register(Section):

@@ -93,6 +93,8 @@ def test_nothing_is_written_when_the_result_is_not_valid(demo, tmp_path):
         ("train_detektor: {lr: 1}", "train_detektor: Extra inputs"),
         ("train_detector: {epochs: 3}", "lr_steps last 100 epochs, epochs is 3"),
         ("train_detector: {epochs: 2, lr_steps: [[2, 0.01]]}", "start with 0.01, lr is 0.001"),
+        ("evaluate: {also: [real, real]}", r"evaluate\.also: .*a catalog stands twice"),
+        ("seed: -1", "seed: .*greater than or equal to 0"),
         ("train_detector: 5", r"train_detector: .*\(got 5\)"),
         ("- 1", r"bad\.yaml: holds \[1\]; must hold a mapping"),
         ("a: [", r"bad\.yaml: cannot be read as YAML"),
