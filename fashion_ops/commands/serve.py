@@ -1,6 +1,7 @@
 """``fashion-ops serve``: the service on this machine."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,23 @@ from fashion_ops.workspace import current_workspace
 MOST = 1e6  # of an option: seconds, megabytes or megapixels
 LABELLING = "labelling"  # in the state folder: photos in work
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that a service may listen there, before it loads models for a minute.
+
+    Raises:
+        ValueError: another program does, or it is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ValueError(
+            f"--host {host} --port {port}: cannot be listened on: {why}; choose another, or --port 0 "
+            "for a free one"
+        ) from error
 
 
 def serve(
@@ -90,6 +108,7 @@ def serve(
     service = ServiceSettings(
         model=model, engine=engine, state=state, threads=threads, poll=poll, limits=limits
     ).make()
+    check_address(host, port)
     if host not in LOOPBACK and not service.token:
         complain(f"--host {host}: other machines may ask without a token; set {TOKEN} to require one")
     log_json()

@@ -1,5 +1,7 @@
 """``fashion-ops serve`` as typed: what it serves, and what it says before it begins."""
 
+import socket
+
 import pytest
 from typer.testing import CliRunner
 
@@ -27,7 +29,7 @@ def served(tmp_path, monkeypatch):
     monkeypatch.setattr("fashion_ops.serving.observing.log_json", lambda: None)
 
     def run(*words):
-        done = CliRunner().invoke(app, ["serve", *words])
+        done = CliRunner().invoke(app, ["serve", "--port", "0", *words])
         assert done.exit_code == 0, done.output
         return sources.pop()
 
@@ -44,3 +46,12 @@ def test_without_a_model_the_champion_is_followed(served):
 def test_a_version_is_followed_and_a_folder_is_served(served):
     assert served("--model", "models:/garment-landmarks/3").model.version == "3"
     assert isinstance(served("--model", "models"), FixedFolder)
+
+
+def test_a_port_that_is_taken_is_said_before_models_are_loaded(served):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(app, ["serve", "--port", str(port), "--model", "models"])
+    assert done.exit_code == 2 and f"--port {port}: cannot be listened on: " in done.stderr
+    done = CliRunner().invoke(app, ["serve", "--host", "no.such.host.invalid", "--model", "models"])
+    assert done.exit_code == 2 and "no.such.host.invalid" in done.stderr
