@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import load_pipeline
+from fashion_ops.commands.named_models import load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,

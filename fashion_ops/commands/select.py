@@ -12,7 +12,7 @@ import typer
 
 from fashion_ops.catalog.images import read_image
 from fashion_ops.catalog.quarantine import Refused, is_utf8
-from fashion_ops.commands.models import Model, default_model, load_pipeline
+from fashion_ops.commands.named_models import Model, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.models import CHAMPION
+from fashion_ops.commands.named_models import CHAMPION
 from fashion_ops.commands.shared import between, complain
 from fashion_ops.files.outputs import check_above
 from fashion_ops.workspace import current_workspace

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fashion_ops.commands.models import MinScore, Model, default_model, load_pipeline
+from fashion_ops.commands.models import MinScore
+from fashion_ops.commands.named_models import Model, default_model, load_pipeline
 from fashion_ops.commands.shared import (
     Device,
     between,
