@@ -46,7 +46,9 @@ def predict(predictor, tmp_path, monkeypatch):
 
     def run(*names: str):
         paths = [str(tmp_path / name) for name in names]
-        return CliRunner().invoke(app, ["predict", *paths, "--out", str(tmp_path / "out")])
+        return CliRunner().invoke(
+            app, ["predict", *paths, "--out", str(tmp_path / "out"), "--model", "models"]
+        )
 
     return run
 
