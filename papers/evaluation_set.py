@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.provenance import WARDROBE
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_object
 from fashion_ops.evaluation.boxes import score_boxes
@@ -102,7 +103,7 @@ def identify(catalog: Catalog, root: Path) -> str:
     released |= {("validation", c.id): c.validation_count for c in CATEGORIES}
     if all(abs(int(counts.get(key, 0)) - n) <= _SLACK * n for key, n in released.items()):
         return "DeepFashion2"
-    manifest = root / "wardrobe.json"
+    manifest = root / WARDROBE
     if manifest.is_file():
         splits = read_object(manifest)["splits"]
         by_split = catalog.garments["split"].value_counts()

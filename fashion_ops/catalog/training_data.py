@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel
 
+from fashion_ops.catalog.provenance import are_real
 from fashion_ops.catalog.reader import LAYOUT, Catalog, decode_rgb
 from fashion_ops.errors.reading import read_object, read_table
 from fashion_ops.taxonomy import Grouping, category, load_grouping
@@ -26,7 +27,8 @@ class TrainingGarments:
 
     ``boxes``: (N, 4) x1, y1, x2, y2. ``landmarks``: (N, K, 3) x, y in image pixels and visibility, for
     the K channels of a grouping. ``soft_labels``: (N, clusters) pseudo-labels, or (N, 0) where a method
-    uses none.
+    uses none. ``real``: bool (N,), which garments are on photos and not on images that the wardrobe
+    drew; None where no ``real_share`` asks for it.
     """
 
     image_id: np.ndarray
@@ -34,6 +36,7 @@ class TrainingGarments:
     boxes: np.ndarray
     landmarks: np.ndarray
     soft_labels: np.ndarray
+    real: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -58,7 +61,17 @@ class TrainingGarments:
 
     def take(self, index: np.ndarray) -> "TrainingGarments":
         """The garments at these positions, or where a boolean ``index`` is true."""
-        return TrainingGarments(**{name: column[index] for name, column in vars(self).items()})
+        columns = {name: column[index] for name, column in vars(self).items() if column is not None}
+        return TrainingGarments(**columns)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["TrainingGarments"]) -> "TrainingGarments":
+        """The garments of several sets as one set; ``real`` only if all sets say it."""
+        columns = {}
+        for f in fields(cls):
+            values = [getattr(part, f.name) for part in parts]
+            columns[f.name] = None if any(v is None for v in values) else np.concatenate(values)
+        return cls(**columns)
 
 
 def used_grouping(ws: Workspace) -> Grouping:
@@ -73,6 +86,7 @@ def load_garments(
     only: str | None = None,
     labelled: bool = True,
     soft_labels: bool = False,
+    real: bool = False,
 ) -> tuple[pd.DataFrame, TrainingGarments]:
     """Load the garments of a split.
 
@@ -82,12 +96,14 @@ def load_garments(
         only: name of the only category to load; None loads all.
         labelled: whether to leave out garments without any labelled landmark.
         soft_labels: whether to join the pseudo-labels.
+        real: whether to tell garments on photos from those on drawn images.
 
     Returns:
         The rows of the catalog (``schemas.GARMENTS``), and the same garments as arrays with grouped
         landmarks.
     """
-    rows = Catalog(ws.catalog).garments
+    catalog = Catalog(ws.catalog)
+    rows = catalog.garments
     rows = rows[rows["split"] == split]
     if only is not None:
         rows = rows[rows["category_id"] == category(only).id]
@@ -107,6 +123,7 @@ def load_garments(
         boxes=_stack(rows["box"], 4),
         landmarks=_stack(grouped.loc[rows.index, "landmarks"], 3 * channels).reshape(-1, channels, 3),
         soft_labels=soft,
+        real=are_real(catalog, rows["image_id"].to_numpy(np.int64)) if real else None,
     )
 
 

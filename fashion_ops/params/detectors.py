@@ -4,7 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import FREEZE, Section, Stride32, TrainingConfig, check_frozen
+from fashion_ops.params.section import (
+    FREEZE,
+    REAL_SHARE,
+    Section,
+    Stride32,
+    TrainingConfig,
+    check_frozen,
+)
 from fashion_ops.taxonomy.grouping import GroupingName
 
 
@@ -31,6 +38,7 @@ class TrainDetector(TrainingConfig):
         description="warm start: folder of a detector, shipped: that of the package, or a file of "
         "CenterNet's published weights",
     )
+    real_share: float | None = REAL_SHARE
     center_radius: Literal["published", "corrected"] = "published"
     center_reach: int = Field(
         default=1, ge=0, description="cells around a centre that regress as it does; 0 as published"

@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fashion_ops.params.section import CLIP, FREEZE, Crop, Section, TrainingConfig, check_frozen
+from fashion_ops.params.section import (
+    CLIP,
+    FREEZE,
+    REAL_SHARE,
+    Crop,
+    Section,
+    TrainingConfig,
+    check_frozen,
+)
 
 Side = Annotated[
     float,
@@ -48,6 +56,7 @@ class TrainLandmarker(TrainingConfig):
     balanced_sampling: bool = Field(
         default=False, description="draw categories with weight 1 / (share + 0.02), as the 3rd place"
     )
+    real_share: float | None = REAL_SHARE
     channel_mask: bool = Field(
         default=False, description="only the maps of the garment's category, in training and prediction"
     )

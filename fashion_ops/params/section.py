@@ -30,6 +30,15 @@ FREEZE = Field(
 )
 
 
+REAL_SHARE = Field(
+    default=None,
+    gt=0,
+    le=1,
+    description="share of the samples that are real photos, not images that the wardrobe drew; null "
+    "draws all alike",
+)
+
+
 class TrainingConfig(Section):
     """One optimisation run: AdamW (Adam if ``weight_decay`` is 0), one-cycle or stepped."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.provenance import WARDROBE
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.sources.batches import batch_of, folders
 from fashion_ops.errors.reading import read_json, read_table
@@ -31,7 +32,6 @@ GRADES = {  # DeepFashion2's, with the names of their values
 _SPEC, _WEIGHTS = "model.json", "*.safetensors"  # of ``methods.artifact``, which would load torch
 _UNRELATED = {"distributed", "registration", "promote", "retrain", "batches", "drift", "notify"}
 _LICENCES = ("LICENSE*", "LICENCE*", "License*", "license*")
-_WARDROBE = "wardrobe.json"  # of ``synthesize``
 _LONGEST_LINE = 200
 
 
@@ -226,7 +226,7 @@ def source_of(name: str, images: int, folder: Path | None) -> DataSource:
     """A data set, whose licence is the first line of a file LICENSE in its folder."""
     if folder is None or not folder.is_dir():
         return DataSource(name, images, "")
-    if (folder / _WARDROBE).is_file():
+    if (folder / WARDROBE).is_file():
         said = "drawn by this program (synthetic wardrobe); no licence of others applies"
         return DataSource(name, images, said, True)
     for path in sorted({p for pattern in _LICENCES for p in folder.glob(pattern) if p.is_file()}):

@@ -36,7 +36,12 @@ from fashion_ops.methods.parts.history import HISTORY
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.methods.top_down.model import Landmarker
-from fashion_ops.methods.top_down.training import check_trained_as, finetune_config, train_landmarker
+from fashion_ops.methods.top_down.training import (
+    check_trained_as,
+    finetune_config,
+    inherit_priors,
+    train_landmarker,
+)
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.taxonomy import category as find_category
 from fashion_ops.workspace import Workspace
@@ -64,15 +69,19 @@ def prepare(params: Params, ws: Workspace, category: str) -> FinetuneJob:
             grouping.
     """
     check_trained_as(ws.landmarker, params.train_landmarker, used_grouping(ws).name)
-    _, garments = load_garments(ws, "train", only=category)
+    mixed = params.train_landmarker.real_share is not None
+    _, garments = load_garments(ws, "train", only=category, real=mixed)
     garments = garments.take(~held_out(garments.image_id, params.train_landmarker.held_out))
+    config = finetune_config(
+        params.train_landmarker, params.finetune, params.categories[category].finetune
+    )
+    if garments.real is not None and (garments.real.all() or not garments.real.any()):
+        config = config.model_copy(update={"real_share": None})  # nothing to mix in this category
     catalog = Catalog(ws.catalog.resolve())
     validation = validation_set(catalog, category, params.seed)
     return FinetuneJob(
         category=category,
-        config=finetune_config(
-            params.train_landmarker, params.finetune, params.categories[category].finetune
-        ),
+        config=config,
         own_channels=params.finetune.channels == "own",
         seed=params.seed + find_category(category).id,
         garments=garments,
@@ -130,6 +139,7 @@ def work(
         history = train_landmarker(
             job.config, model, spec, garments, read_image, folder, options, seed=job.seed
         )
+        inherit_priors(folder, start)
         files = pack_folder(folder)
     return Result(files, {"garments": len(garments), **history[-1]})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fashion_ops.catalog.ingest import DataSet, ingest
+from fashion_ops.catalog.provenance import note_drawn
 from fashion_ops.catalog.sources.archive import content_root, is_archive, named_after, unpack
 from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.catalog.sources.remote import RECORD, fetch
@@ -77,7 +78,9 @@ def run_into(params: Params, ws: Workspace, catalog: Path, *, batches: bool) -> 
             return DataSet(source, root, prefix)
 
         data_sets = [data_set(section.source, root, section.root)]
-        if batches and folders(ws.batches):
+        accepted = folders(ws.batches) if batches else []
+        note_drawn(folder, root, accepted)
+        if accepted:
             data_sets.append(data_set("batches", ws.batches.parent, ws.batches.parent.name))
         totals = ingest(
             data_sets,

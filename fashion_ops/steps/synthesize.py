@@ -6,8 +6,9 @@ It stands in for a real data set, so that all later steps run on a machine witho
 from collections import Counter
 
 from fashion_ops import progress
+from fashion_ops.catalog.provenance import WARDROBE
 from fashion_ops.params import Params
-from fashion_ops.synthetic.wardrobe.generate import MANIFEST, SPLITS, generate
+from fashion_ops.synthetic.wardrobe.generate import SPLITS, generate
 from fashion_ops.workspace import Workspace, publish
 
 
@@ -21,9 +22,9 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
         ValueError: ``ws.raw`` holds a data set that was not drawn here, or the user's photos for
             backgrounds or fabrics are missing or cannot be read.
     """
-    if ws.raw.is_dir() and any(ws.raw.iterdir()) and not (ws.raw / MANIFEST).is_file():
+    if ws.raw.is_dir() and any(ws.raw.iterdir()) and not (ws.raw / WARDROBE).is_file():
         raise ValueError(
-            f"{ws.raw}: has no {MANIFEST}, so `synthesize` did not make it and does not replace it; "
+            f"{ws.raw}: has no {WARDROBE}, so `synthesize` did not make it and does not replace it; "
             "move it, and name its new place in ingest.root"
         )
     section = params.synthesize

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.provenance import are_real
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import (
     ImageChunks,
@@ -34,6 +36,7 @@ from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.artifact import read_spec
 from fashion_ops.methods.centernet.inference import METHOD
 from fashion_ops.methods.centernet.training import DetectorData, train_detector
+from fashion_ops.methods.parts.real_share import check_real_share
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.params import Params, TrainDetector
 from fashion_ops.shipped import model_folder
@@ -53,6 +56,7 @@ class DetectorJob(TrainingJob):
         initial_weights: files of the detector, or the published file, that training starts from; None
             for none.
         weights: the file that ``config.pretrained`` names, if it names one.
+        real: bool (N,), which images are photos; None unless ``config.real_share`` needs it.
     """
 
     config: TrainDetector
@@ -61,6 +65,7 @@ class DetectorJob(TrainingJob):
     grouping: str
     initial_weights: Files | None
     weights: Files | None
+    real: np.ndarray | None = None
 
     @property
     def samples(self) -> int:
@@ -73,7 +78,8 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
 
     Raises:
         FileNotFoundError: ``start_from`` names no model folder and no file, or ``pretrained`` no file.
-        ValueError: it names a model of another method.
+        ValueError: it names a model of another method; or ``real_share`` is set, and no image is a
+            photo, or all are.
     """
     config, catalog = params.train_detector, Catalog(ws.catalog.resolve())
     _, garments = load_garments(ws, "train", labelled=False)
@@ -82,6 +88,10 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         own = load_grouping(config.grouping)
         garments, grouping = garments.regrouped(grouping, own), own
     rows = catalog.images.loc[catalog.images["split"] == "train", ["image_id", "width", "height"]]
+    real = None
+    if config.real_share is not None:
+        real = are_real(catalog, rows["image_id"].to_numpy())
+        check_real_share(config.real_share, real, "train_detector")
     start = str(model_folder(config.start_from, "detector", ws.root)) if config.start_from else None
     initial = pack_weights(start, "train_detector.start_from")
     if start is not None and initial is None:
@@ -95,6 +105,7 @@ def prepare(params: Params, ws: Workspace) -> DetectorJob:
         grouping=grouping.name,
         initial_weights=initial,
         weights=pack_weights(config.pretrained, "train_detector.pretrained"),
+        real=real,
         images=ImageChunks(catalog, rows["image_id"].to_numpy()),
         devices=params.distributed.devices,
         **TrainingJob.settings(params.distributed),
@@ -130,7 +141,7 @@ def work(
             is_file = set(job.initial_weights) == {initial.name}
             unpack_folder(job.initial_weights, initial.parent if is_file else initial)
         read_image = open_images(job.images, Path(scratch))
-        data = DetectorData(job.rows, job.garments, load_grouping(job.grouping), read_image)
+        data = DetectorData(job.rows, job.garments, load_grouping(job.grouping), read_image, job.real)
         pretrained = unpack_weights(job.weights, Path(scratch, "weights"))
         history, start = train_detector(
             config, data, folder, job.seed, options, initial, pretrained=pretrained

@@ -33,10 +33,16 @@ from fashion_ops.distributed.payload import (
 )
 from fashion_ops.distributed.train_job import run_training
 from fashion_ops.methods.artifact import read_spec
+from fashion_ops.methods.parts.real_share import check_real_share
 from fashion_ops.methods.parts.trainer import Group, OnEpoch
 from fashion_ops.methods.top_down.inference import METHOD
 from fashion_ops.methods.top_down.model import Landmarker
-from fashion_ops.methods.top_down.training import landmarker_spec, train_landmarker, warm_start
+from fashion_ops.methods.top_down.training import (
+    inherit_priors,
+    landmarker_spec,
+    train_landmarker,
+    warm_start,
+)
 from fashion_ops.params import Params, TrainLandmarker
 from fashion_ops.shipped import model_folder
 from fashion_ops.taxonomy import load_grouping
@@ -72,15 +78,19 @@ def prepare(params: Params, ws: Workspace) -> LandmarkerJob:
 
     Raises:
         FileNotFoundError: ``pretrained`` names a file, or ``start_from`` a folder, that does not exist.
-        ValueError: ``start_from`` names a model of another method.
+        ValueError: ``start_from`` names a model of another method; or ``real_share`` is set, and no
+            garment is on a photo, or all are.
     """
     config, initial = params.train_landmarker, None
     if config.start_from:
         folder = model_folder(config.start_from, "landmarker", ws.root)
         read_spec(folder, METHOD)
         initial = pack_folder(folder)
-    _, garments = load_garments(ws, "train", soft_labels=True)
+    mixed = config.real_share is not None
+    _, garments = load_garments(ws, "train", soft_labels=True, real=mixed)
     garments = garments.take(~held_out(garments.image_id, config.held_out))
+    if config.real_share is not None:
+        check_real_share(config.real_share, garments.real, "train_landmarker")
     return LandmarkerJob(
         config=config,
         weights=pack_weights(config.pretrained, "train_landmarker.pretrained"),
@@ -139,6 +149,8 @@ def work(
             options,
             seed=job.seed,
         )
+        if job.initial_weights is not None:
+            inherit_priors(folder, Path(scratch, "start_from"))
         files = pack_folder(folder)
     return Result(files, {**metrics, **history[-1]})
 

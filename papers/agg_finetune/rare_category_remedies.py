@@ -8,7 +8,7 @@ the category's training garments. Everything else is as in the step ``finetune``
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,9 @@ def joint(params: Params, config: TableConfig, rare: Sequence[str]) -> Path:
     ws, untrained = _prepared("joint", params, config, *rare)
     if untrained:
         job = finetune.prepare(params, ws, rare[0])
-        garments = concatenate([load_garments(ws, "train", only=name)[1] for name in rare])
+        garments = TrainingGarments.concatenate(
+            [load_garments(ws, "train", only=name)[1] for name in rare]
+        )
         images = ImageChunks(Catalog(ws.catalog.resolve()), garments.image_id)
         job = replace(job, garments=garments, validation=None, images=images)
         finetune.publish(ws, rare[0], finetune.work(job))
@@ -193,15 +195,6 @@ def mean_oks(
         area = np.prod(box[2:] - box[:2])
         values.append(oks(pose[:, :2], labels, area, sigmas()[category(int(kind)).slots]))
     return float(np.nanmean(values))
-
-
-def concatenate(parts: Sequence[TrainingGarments]) -> TrainingGarments:
-    """The garments of several sets as one set."""
-    columns = {
-        f.name: np.concatenate([getattr(part, f.name) for part in parts])
-        for f in fields(TrainingGarments)
-    }
-    return TrainingGarments(**columns)
 
 
 def _prepared(kind: str, params: Params, config: TableConfig, *names: str) -> tuple[Workspace, bool]:

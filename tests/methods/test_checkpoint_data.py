@@ -65,7 +65,7 @@ def test_predictions_that_a_refiner_starts_from_are_no_part_of_the_name():
 @pytest.mark.parametrize(
     ("make", "changes"),
     [
-        (regions, {name: moved(getattr(GARMENTS, name)) for name in vars(GARMENTS)}),
+        (regions, {name: moved(v) for name, v in vars(GARMENTS).items() if v is not None}),
         (
             images,
             {n: moved(getattr(GARMENTS, n)) for n in ("category_id", "boxes", "landmarks")},

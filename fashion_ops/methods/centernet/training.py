@@ -19,6 +19,7 @@ from fashion_ops.methods.centernet.random_crop import RandomCrop
 from fashion_ops.methods.centernet.warm_start import warm_start
 from fashion_ops.methods.parts.augment import MEAN, STD, Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
+from fashion_ops.methods.parts.real_share import share_weights
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.parts.warm_start import WarmStart
 from fashion_ops.params import TrainDetector
@@ -34,12 +35,14 @@ class DetectorData:
         garments: all garments on them, with the channels of ``grouping``.
         grouping: of the landmarks.
         read_image: image id to RGB uint8 (H, W, 3); see ``Images``.
+        real: bool (N,), which images are photos; only ``real_share`` needs it.
     """
 
     images: pd.DataFrame
     garments: TrainingGarments
     grouping: Grouping
     read_image: Callable[..., np.ndarray]
+    real: np.ndarray | None = None
 
 
 def detector_settings(config: TrainDetector, grouping: Grouping) -> DetectorSettings:
@@ -114,8 +117,8 @@ def train_detector(
 
     Raises:
         FileNotFoundError: ``initial_weights`` is no file and holds no model.
-        ValueError: the backbone or its widths do not exist, no initial weight fits, or there are no
-            images.
+        ValueError: the backbone or its widths do not exist, no initial weight fits, ``real_share``
+            cannot be had of the images, or there are none.
         OSError: pretrained weights can't be loaded.
     """
     torch.manual_seed(seed)
@@ -133,6 +136,9 @@ def train_detector(
         crop = RandomCrop(data.images[["width", "height"]].to_numpy(np.int64), seed)
     ids = data.images["image_id"].to_numpy()
     images = Images(ids, data.garments, data.read_image, config.input_size, crop)
-    history = fit(module, images, options)
+    weights = None
+    if config.real_share is not None:
+        weights = share_weights(config.real_share, data.real, "train_detector")
+    history = fit(module, images, options, weights)
     save_model(folder, model, detector_spec(config, data.grouping, model, warm), history)
     return history, warm

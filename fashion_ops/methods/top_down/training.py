@@ -1,5 +1,6 @@
 """Training a landmarker, universal or finetuned: from garments and images to a model folder."""
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import pairwise
@@ -10,12 +11,13 @@ import numpy as np
 
 from fashion_ops.catalog.training_data import TrainingGarments
 from fashion_ops.errors.reading import read_weights
-from fashion_ops.methods.artifact import WEIGHTS, read_spec, save_model
+from fashion_ops.methods.artifact import SPEC, WEIGHTS, read_spec, save_model
 from fashion_ops.methods.parts.augment import Warp
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
+from fashion_ops.methods.parts.real_share import share_weights
 from fashion_ops.methods.parts.regions import Regions
 from fashion_ops.methods.parts.shape_fit import fit_shape_priors
-from fashion_ops.methods.parts.shape_prior import save_priors
+from fashion_ops.methods.parts.shape_prior import load_priors, save_priors
 from fashion_ops.methods.parts.trainer import TrainerOptions, fit
 from fashion_ops.methods.parts.warm_start import WarmStart, take_fitting
 from fashion_ops.methods.top_down.decode import DecodeConfig
@@ -126,6 +128,25 @@ def warm_start(model: Landmarker, folder: Path) -> WarmStart:
     return take_fitting(model, read_weights(file), file, "train_landmarker.start_from")
 
 
+def inherit_priors(folder: Path, start: Path) -> None:
+    """Give a trained landmarker the shape priors of the one that it started from, where it has none.
+
+    A few labels of a category are too few for a prior (``LEAST_GARMENTS``), and without one the
+    landmarks would be worse than those of the start.
+
+    Args:
+        folder: of the trained landmarker, in place.
+        start: folder of the other one.
+    """
+    spec, before = read_spec(folder, METHOD), read_spec(start, METHOD)
+    if not spec["training"]["decode_prior"] or not before.get("decode_prior"):
+        return
+    own = load_priors(folder) if spec["decode_prior"] else {}
+    save_priors(folder, {**load_priors(start), **own})
+    content = json.dumps({**spec, "decode_prior": True}, indent=2, sort_keys=True) + "\n"
+    (folder / SPEC).write_text(content, encoding="utf-8")
+
+
 def landmarker_warp(config: TrainLandmarker | Refine) -> Warp:
     """Make the augmentation of a landmarker or a refiner, that of HRNet and PoseFix."""
     return Warp(
@@ -168,7 +189,8 @@ def train_landmarker(
         Mean losses of each epoch, and the metrics of ``options.validate``.
 
     Raises:
-        ValueError: the garments are of another grouping, or the checkpoint is of another run.
+        ValueError: the garments are of another grouping, ``real_share`` cannot be had of them, or the
+            checkpoint is of another run.
     """
     grouping = load_grouping(spec["grouping"])
     if garments.landmarks.shape[1] != grouping.num_groups:
@@ -198,7 +220,7 @@ def train_landmarker(
         module,
         Regions(garments, read_image, config.crop, config.padding, warp=warp),
         options,
-        weights=balanced_weights(garments.category_id) if config.balanced_sampling else None,
+        weights=sample_weights(config, garments),
     )
     priors = {}
     if config.decode_prior:
@@ -209,6 +231,19 @@ def train_landmarker(
     written = {"decode_prior": bool(priors), "training": training_record(config)}
     save_model(folder, model, {**spec, **written}, history)
     return history
+
+
+def sample_weights(config: TrainLandmarker, garments: TrainingGarments) -> np.ndarray | None:
+    """Compute the relative frequency (N,) of each garment; None draws each once an epoch.
+
+    Raises:
+        ValueError: ``real_share`` is set, and the garments do not say which are on photos, or all are,
+            or none is.
+    """
+    weights = balanced_weights(garments.category_id) if config.balanced_sampling else None
+    if config.real_share is None:
+        return weights
+    return share_weights(config.real_share, garments.real, "train_landmarker", weights)
 
 
 def balanced_weights(category_ids: np.ndarray) -> np.ndarray:

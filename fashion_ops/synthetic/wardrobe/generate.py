@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import orjson
 
+from fashion_ops.catalog.provenance import WARDROBE
 from fashion_ops.params import Synthesize
 from fashion_ops.synthetic.wardrobe.photos import Photos, describe, find_photos
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
@@ -21,7 +22,6 @@ from fashion_ops.synthetic.wardrobe.second.plan import Snapshot
 from fashion_ops.synthetic.wardrobe.second.plan import plan as second_plan
 
 SPLITS: tuple[str, ...] = ("train", "validation")
-MANIFEST = "wardrobe.json"  # only what is drawn here has it
 _CHUNK = 40  # images of a job
 
 T = TypeVar("T")
@@ -137,4 +137,4 @@ def generate(
         manifest["backgrounds"] = describe(photos.backgrounds, root, config.backgrounds)
     if photos.fabrics:
         manifest["fabrics"] = describe(photos.fabrics, root, config.fabrics)
-    (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
+    (folder / WARDROBE).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
