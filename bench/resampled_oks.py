@@ -1,4 +1,4 @@
-"""OKS of each garment, its mean over seeds with a bootstrap interval over photos; a table of arms.
+"""Mean OKS over seeds with a bootstrap interval over photos; a table of arms.
 
 Photos are drawn with replacement (Efron & Tibshirani, An Introduction to the Bootstrap, 1993), the same
 ones for all arms, each with all its garments. Seeds are averaged before, so the interval shows what the
@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from fashion_ops.evaluation.oks import oks
-from fashion_ops.taxonomy import category, sigmas
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+from fashion_ops.evaluation.garment_oks import CONFIDENCE, RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -37,30 +32,6 @@ class Row:
     gain: tuple[float, float, float]
     ap: float
     others: dict[str, float]
-
-
-def garment_oks(garments: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
-    """OKS of each garment (N,) with the prediction in its own box.
-
-    Args:
-        garments: ``schemas.GARMENTS`` with labelled landmarks.
-        predictions: ``schemas.PREDICTIONS``, one row a garment, joined by garment_id.
-    """
-    found = dict(zip(predictions["garment_id"], predictions["landmarks"], strict=True))
-    out = []
-    for garment_id, category_id, box, landmarks in zip(
-        garments["garment_id"],
-        garments["category_id"],
-        garments["box"],
-        garments["landmarks"],
-        strict=True,
-    ):
-        width, height = np.subtract(box[2:], box[:2], dtype=float)
-        points = np.reshape(found[garment_id], (-1, 3))[:, :2]
-        own = sigmas()[category(int(category_id)).slots]
-        truth = np.reshape(landmarks, (-1, 3)).astype(float)
-        out.append(float(oks(points, truth, np.float64(width * height), own)))
-    return np.array(out)
 
 
 def resampled(

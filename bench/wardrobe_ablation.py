@@ -26,10 +26,11 @@ import orjson
 import pandas as pd
 import torch
 
-from bench.resampled_oks import garment_oks, resampled, write_table
+from bench.resampled_oks import resampled, write_table
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments, used_grouping
 from fashion_ops.evaluation.coco import detections, ground_truth
+from fashion_ops.evaluation.garment_oks import garment_oks
 from fashion_ops.evaluation.mean_shape import fit_mean_shape, predict_mean_shape
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.files.publishing import publish, write_whole

@@ -164,6 +164,27 @@ def heads(
     make("heads", selection, out, {**options, "rows": _list(rows)})
 
 
+@app.command("few_labels")
+def few_labels(
+    photos: Annotated[
+        str, typer.Option(help="Files of labelled photos, with commas: COCO, or a list of photos.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(
+        "reports/ablations/few_labels"
+    ),
+    start: Annotated[
+        str | None, typer.Option(help="Folder of a landmarker. Default: shipped, the package's.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of each training run, of 8 samples. Default: 60.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds of the training runs. Default: 0.")] = None,
+) -> None:
+    """0 to 50 labelled photos, with and without the wardrobe and the package's weights."""
+    options = {"photos": _list(photos), "start": start, "steps": steps, "seeds": _seeds(seeds)}
+    make("few_labels", "few_labels", out, options)
+
+
 @app.command()
 def attributes(
     out: Annotated[Path, typer.Option(help="Folder for NAME.md, .csv and .png.")] = Path(

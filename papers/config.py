@@ -28,6 +28,9 @@ class TableConfig:
         rows: the only rows to make, where training all takes long; see ``chosen``.
         seconds: time of training for each network; None leaves it to ``training_config``.
         training_config: YAML file with the settings of the training runs.
+        photos: files of labelled photos, see ``few_labels.photos``.
+        start: folder of the landmarker that ``few_labels`` starts from; None takes the package's.
+        steps: optimizer steps of each training run of ``few_labels``.
     """
 
     params: Params
@@ -41,6 +44,9 @@ class TableConfig:
     rows: tuple[str, ...] | None = None
     seconds: float | None = None
     training_config: Path | None = None
+    photos: tuple[str, ...] | None = None
+    start: str | None = None
+    steps: int | None = None
 
     def chosen(self, known: Iterable[str]) -> list[str]:
         """The rows of ``known`` that ``rows`` names, in the order of ``known``; all if it is None.

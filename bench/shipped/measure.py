@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from bench.resampled_oks import garment_oks
 from bench.wardrobe_ablation import labelled
 from fashion_ops.catalog.splits import Split, read_whole
 from fashion_ops.evaluation.boxes import score_boxes
 from fashion_ops.evaluation.coco import detections, ground_truth
+from fashion_ops.evaluation.garment_oks import garment_oks, photo_interval
 from fashion_ops.evaluation.oks import score_landmarks
 from fashion_ops.evaluation.threshold import right_detections
 from fashion_ops.inference.landmark_pipeline import LandmarkPipeline
@@ -34,7 +34,6 @@ from fashion_ops.methods.parts.blocks import loaded
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.shipped import shipped_models
 
-RESAMPLES = 2000
 KEEP = 20  # detections of an image and category
 
 
@@ -77,7 +76,7 @@ def measure(split: Split, found: Predictions) -> dict[str, str]:
     images, garments = split.images, split.garments
     truth = ground_truth(images, garments)
     marked = garments[garments["num_labelled"] > 0]
-    oks = pd.Series(garment_oks(marked, found.truth), marked["image_id"].to_numpy())
+    oks = garment_oks(marked, found.truth)
     in_labelled, in_own = (
         score_landmarks(truth, detections(table, images)).stats["AP"]
         for table in (found.truth, found.own)
@@ -93,7 +92,7 @@ def measure(split: Split, found: Predictions) -> dict[str, str]:
             np.stack(reported["box"].to_list()),
             reported["score"].to_numpy(),
         )
-    low, high = interval(oks)
+    low, high = photo_interval(oks, marked["image_id"].to_numpy())
     return {
         "photos": str(len(images)),
         "garments": str(len(garments)),
@@ -104,15 +103,6 @@ def measure(split: Split, found: Predictions) -> dict[str, str]:
         "right category at IoU .5": f"{int(right.sum())} of {len(garments)}",
         "reported": str(len(reported)),
     }
-
-
-def interval(oks: pd.Series) -> tuple[float, float]:
-    """95 % interval of the mean OKS of garments, indexed by image, over drawn images."""
-    sums = oks.groupby(level=0).agg(["sum", "size"]).to_numpy()
-    draws = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-    drawn = sums[draws].sum(1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return float(low), float(high)
 
 
 def main() -> None:
