@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.provenance import WARDROBE
+from fashion_ops.catalog.origin_names import WARDROBE
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.errors.reading import read_object
 from fashion_ops.evaluation.boxes import score_boxes

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.origin_names import WARDROBE, batch_of
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.sources.batches import batch_of
 from fashion_ops.errors.reading import read_object
 
-WARDROBE = "wardrobe.json"  # in the folder of a data set that the wardrobe drew
 DRAWN = "drawn.json"  # in the catalog
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fashion_ops.catalog.provenance import WARDROBE
+from fashion_ops.catalog.origin_names import WARDROBE, batch_of
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.sources.batches import batch_of, folders
+from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.errors.reading import read_json, read_table
 from fashion_ops.evaluation.coco import detections, ground_truth
 from fashion_ops.evaluation.oks import score_landmarks

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fashion_ops.catalog.origin_names import batch_of
 from fashion_ops.catalog.reader import Catalog
-from fashion_ops.catalog.sources.batches import batch_of
 from fashion_ops.errors.reading import read_table
 from fashion_ops.evaluation import drift
 from fashion_ops.methods.parts.pseudo_labels import distances, to_frame

@@ -6,7 +6,7 @@ It stands in for a real data set, so that all later steps run on a machine witho
 from collections import Counter
 
 from fashion_ops import progress
-from fashion_ops.catalog.provenance import WARDROBE
+from fashion_ops.catalog.origin_names import WARDROBE
 from fashion_ops.params import Params
 from fashion_ops.synthetic.wardrobe.generate import SPLITS, generate
 from fashion_ops.workspace import Workspace, publish

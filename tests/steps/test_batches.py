@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from raw_data import Data, item, jpeg
 
-from fashion_ops.catalog.sources.batches import batch_of
+from fashion_ops.catalog.origin_names import batch_of
 from fashion_ops.ledger import Ledger
 from fashion_ops.params import Batches, Distributed, Ingest, Params
 from fashion_ops.steps import batches, ingest

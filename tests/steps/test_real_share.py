@@ -9,7 +9,8 @@ import torch
 from raw_data import Data, item, jpeg
 from untrained_models import make_models, tiny_params
 
-from fashion_ops.catalog.provenance import DRAWN, WARDROBE, are_real
+from fashion_ops.catalog.origin_names import WARDROBE
+from fashion_ops.catalog.provenance import DRAWN, are_real
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.catalog.training_data import TrainingGarments, load_garments
 from fashion_ops.methods.artifact import SPEC, save_model

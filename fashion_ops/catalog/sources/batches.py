@@ -5,20 +5,17 @@ numbered in the order of arrival. Images and label files of a batch are named by
 ``root``, so that the path tells the batch, and their ids are offset by the number of the batch.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fashion_ops.catalog.origin_names import BATCH, BATCHES
 from fashion_ops.catalog.quarantine import Refusal
 from fashion_ops.catalog.sources import coco, deepfashion2
 from fashion_ops.catalog.sources.base import Entry, Labels, Listing
 from fashion_ops.catalog.sources.layouts import json_files
 
-BATCHES = "batches"
 LAYOUTS = {"deepfashion2": deepfashion2.entries, "coco": coco.entries}
 ID_RANGE = 10**10  # ids of one batch; the number of the batch is multiplied by it
-_NAME = re.compile(r"(\d{4,})-[\w.-]+")
-_FILE = re.compile(rf"{BATCHES}/(\d{{4,}}-[\w.-]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +67,13 @@ def folders(batches: Path) -> list[Path]:
     """The folders of the batches below ``batches``, in the order of arrival."""
     if not batches.is_dir():
         return []
-    named = [f for f in batches.iterdir() if f.is_dir() and _NAME.fullmatch(f.name)]
+    named = [f for f in batches.iterdir() if f.is_dir() and BATCH.fullmatch(f.name)]
     return sorted(named, key=lambda folder: (number(folder.name), folder.name))
 
 
 def number(batch: str) -> int:
     """Number of a batch by its name: ``0007-shop`` -> 7."""
     return int(batch.partition("-")[0])
-
-
-def batch_of(file_name: str) -> str:
-    """Name of the batch of an image of the catalog; "" for images of ``ingest.root``."""
-    match = _FILE.match(file_name)
-    return match.group(1) if match else ""
 
 
 def layout(folder: Path) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import orjson
 
-from fashion_ops.catalog.provenance import WARDROBE
+from fashion_ops.catalog.origin_names import WARDROBE
 from fashion_ops.params import Synthesize
 from fashion_ops.synthetic.wardrobe.photos import Photos, describe, find_photos
 from fashion_ops.synthetic.wardrobe.plan import Shot, plan
