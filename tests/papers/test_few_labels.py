@@ -143,7 +143,10 @@ def test_the_table_has_each_set_and_an_interval_around_the_mean(trained):
 
 
 def test_what_was_trained_is_kept_and_drawn(config, trained, monkeypatch, tmp_path):
-    monkeypatch.setattr(Trainings, "train", None)  # would fail
+    def unexpected(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Trainings, "train", unexpected)
     again = few_labels.run(config)
     np.testing.assert_array_equal(again.rows.astype(float), trained[0].rows.astype(float))
     page, _, picture = write_table(again, tmp_path, "command")
