@@ -179,10 +179,13 @@ def few_labels(
         int | None, typer.Option(min=1, help="Steps of each training run, of 8 samples. Default: 60.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds of the training runs. Default: 0.")] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="The only curves, as in shipped,fresh + wardrobe.")
+    ] = None,
 ) -> None:
     """0 to 50 labelled photos, with and without the wardrobe and the package's weights."""
     options = {"photos": _list(photos), "start": start, "steps": steps, "seeds": _seeds(seeds)}
-    make("few_labels", "few_labels", out, options)
+    make("few_labels", "few_labels", out, {**options, "rows": _list(rows)})
 
 
 @app.command()

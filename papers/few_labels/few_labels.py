@@ -33,7 +33,7 @@ from fashion_ops.steps import aggregate
 from fashion_ops.taxonomy import load_grouping
 from papers.config import TableConfig
 from papers.evaluation_set import open_catalog
-from papers.few_labels.arms import ARMS, BATCH, SHARE, Arm, Trainings
+from papers.few_labels.arms import ARMS, BATCH, FRESH_LR, SHARE, STARTED_LR, Arm, Trainings
 from papers.few_labels.curves import AP, HIGH, LOW, OKS, draw_curves
 from papers.few_labels.folds import deal, label_order
 from papers.few_labels.photos import Photos, read_photos, training_garments
@@ -49,11 +49,12 @@ Row = tuple[Arm, int]  # and its number of labelled photos
 
 @dataclass(frozen=True)
 class Study:
-    """A comparison: the photos, the trainings, and where predictions are kept."""
+    """A comparison: the photos, the trainings, where predictions are kept, and the requested arms."""
 
     photos: Photos
     trainings: Trainings
     folder: Path
+    arms: tuple[Arm, ...] = ARMS
 
     def labels(self) -> list[int]:
         """The numbers of labelled photos that every fold can have.
@@ -71,8 +72,14 @@ class Study:
         return [n for n in LABELS if n <= most]
 
     def rows(self) -> list[Row]:
-        """The lines of the table; ``fresh`` without labels and wardrobe has nothing to learn from."""
-        return [(arm, n) for arm in ARMS for n in self.labels() if n or arm.started or arm.wardrobe]
+        """The lines of the table; ``fresh`` without labels and wardrobe has nothing to learn from.
+
+        The start alone is always among them: the others are compared with it.
+        """
+        rows = [
+            (arm, n) for arm in self.arms for n in self.labels() if n or arm.started or arm.wardrobe
+        ]
+        return rows if (ALONE, 0) in rows else [(ALONE, 0), *rows]
 
     def predicted(self, row: Row, seed: int) -> pd.DataFrame:
         """What a row's models predict for photos that they have not seen; trains what is missing."""
@@ -122,15 +129,18 @@ def run(config: TableConfig) -> Table:
 
     Raises:
         FileNotFoundError: the catalog of the wardrobe, a file of labels or the start is missing.
-        ValueError: a file of labels cannot be read, or there are too few photos.
+        ValueError: a file of labels cannot be read, there are too few photos, or ``--rows`` names an
+            unknown arm.
     """
     drawn = open_catalog(config)
-    named = config.start or SHIPPED
-    start = model_folder(named, "landmarker", config.ws.root)
+    start = model_folder(config.start or SHIPPED, "landmarker", config.ws.root)
+    named = Path(config.start or SHIPPED).name
     seeds = config.seeds or (0,)
+    chosen = config.chosen(arm.label(named) for arm in ARMS)
     with tempfile.TemporaryDirectory() as scratch:
         photos = read_photos([Path(file) for file in config.photos or ()], Path(scratch), drawn)
         study = open_study(config, photos, start)
+        study = replace(study, arms=tuple(arm for arm in ARMS if arm.label(named) in chosen))
         rows = study.rows()
         predicted: dict[Row, list[pd.DataFrame]] = {row: [] for row in rows}
         for seed, row in track([(seed, row) for seed in seeds for row in rows], "few_labels"):
@@ -176,7 +186,8 @@ def open_study(config: TableConfig, photos: Photos, start: Path) -> Study:
     )
     steps = config.steps or STEPS
     trainings = Trainings.of(start, steps, drawn, photos.read, config.device, config.training)
-    digest = hashlib.sha256(repr((steps, str(config.device), ARMS, FOLDS)).encode())
+    decisive = (steps, BATCH, SHARE, STARTED_LR, FRESH_LR, FOLDS, str(config.device))
+    digest = hashlib.sha256(repr(decisive).encode())
     for file in (start / SPEC, start / WEIGHTS, config.ws.catalog / "garments.parquet"):
         digest.update(file.read_bytes())
     for column in ("image_id", "set", "sha256"):
@@ -207,7 +218,7 @@ def _gains(study: Study, named: str, predicted: dict[Row, list[pd.DataFrame]]) -
     ap, oks = study.score(alone)
     truth, ids = ground_truth(photos.images, photos.garments), photos.garments["image_id"].to_numpy()
     notes = []
-    for arm in ARMS:
+    for arm in study.arms:
         scores = [study.score(table) for table in predicted[arm, most]]
         new, gap = np.mean([s[0] for s in scores]), np.mean([s[1] for s in scores], 0) - oks
         low, high = photo_interval(gap, ids)

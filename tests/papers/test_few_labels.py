@@ -1,6 +1,7 @@
 """The comparison of labels and starts: folds, sets of photos, what each arm sees, and what is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,8 @@ def test_what_was_trained_is_kept_and_drawn(config, trained, monkeypatch, tmp_pa
     monkeypatch.setattr(Trainings, "train", unexpected)
     again = few_labels.run(config)
     np.testing.assert_array_equal(again.rows.astype(float), trained[0].rows.astype(float))
+    some = few_labels.run(replace(config, rows=("fresh",)))
+    assert list(some.rows.index) == ["start0, 0", "fresh, 8", "mean shape"]
     page, _, picture = write_table(again, tmp_path, "command")
     assert picture.stat().st_size > 5000
     assert "with 8 labels has" in page.read_text()
