@@ -119,7 +119,7 @@ def test_bytes_do_not_depend_on_workers_or_the_place(tmp_path, monkeypatch, copy
         data.ingest(workers=workers, copy_images=copy_images)
         results.append(files(data.ws.catalog))
     assert results[0] == results[1]
-    assert len(results[0]) == (4 if copy_images else 3)
+    assert len(results[0]) == (5 if copy_images else 4)
 
 
 def test_small_row_groups_hold_the_same_rows(data, monkeypatch):
