@@ -171,7 +171,7 @@ def run(config: TableConfig) -> Table:
             f"`{MEAN_SHAPE}`: of the wardrobe's training garments, in the labelled boxes.",
             *_gains(study, named, predicted),
         ),
-        picture=lambda path: draw_curves(_curves(named, table, study), table.loc[MEAN_SHAPE], path),
+        picture=lambda path: draw_curves(_curves(named, table, study), table.T[MEAN_SHAPE], path),
     )
 
 
@@ -239,5 +239,5 @@ def _curves(named: str, table: pd.DataFrame, study: Study) -> dict[str, pd.DataF
     curves: dict[str, dict[int, pd.Series]] = {}
     for arm, n in study.rows():
         label = arm.label(named)
-        curves.setdefault(label, {})[n] = table.loc[f"{label}, {n}"]
+        curves.setdefault(label, {})[n] = table.T[f"{label}, {n}"]
     return {label: pd.DataFrame(lines).T for label, lines in curves.items()}
