@@ -94,6 +94,7 @@ def serve(
     import uvicorn
 
     from fashion_ops.serving.app import create_app
+    from fashion_ops.serving.champion import FixedFolder
     from fashion_ops.serving.labelling.desk import Desk
     from fashion_ops.serving.labelling.queue import Ranking
     from fashion_ops.serving.limits import Limits
@@ -111,6 +112,8 @@ def serve(
     check_address(host, port)
     if host not in LOOPBACK and not service.token:
         complain(f"--host {host}: other machines may ask without a token; set {TOKEN} to require one")
+    if isinstance(service.source, FixedFolder):
+        service.source.start()  # what is wrong with it is said here, before anything listens
     log_json()
     if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
         complain("the registry has no webhooks; it is asked every --poll seconds")

@@ -280,13 +280,14 @@ class FixedFolder:
     champion: Champion = field(default_factory=Champion)
 
     def start(self) -> None:
-        """Load the folder.
+        """Load the folder, unless that was done.
 
         Raises:
             OSError: a model is missing.
             ValueError: a model is invalid, or the engine does not give what torch gives.
         """
-        self.champion = Champion(serve_folder(self.folder, self.state, self.loader))
+        if self.champion.served is None:
+            self.champion = Champion(serve_folder(self.folder, self.state, self.loader))
 
     def wake(self) -> None:
         """Do nothing: a folder does not change."""

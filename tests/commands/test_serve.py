@@ -45,7 +45,14 @@ def test_without_a_model_the_champion_is_followed(served):
 
 def test_a_version_is_followed_and_a_folder_is_served(served):
     assert served("--model", "models:/garment-landmarks/3").model.version == "3"
-    assert isinstance(served("--model", "models"), FixedFolder)
+    assert isinstance(ServiceSettings(model="models").make().source, FixedFolder)
+
+
+def test_models_that_cannot_be_loaded_are_named_before_anything_listens(served, monkeypatch):
+    monkeypatch.setattr("uvicorn.run", lambda *_, **__: pytest.fail("it listens"))
+    done = CliRunner().invoke(app, ["serve", "--port", "0", "--model", "models"])
+    assert done.exit_code == 2 and "Traceback" not in done.stderr
+    assert "models/detector" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_port_that_is_taken_is_said_before_models_are_loaded(served):
