@@ -4,7 +4,6 @@ Without a calibration the camera is taken for one with the principal point in th
 28 mm (on 36 mm), as phones have; ``plane`` lets the photo correct the focal length.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float
+
+from fashion_ops.errors.reading import parse_json
 
 _USUAL_LENS = 28 / 36  # focal length over the longer side of the image
 _USUAL_STD, _CALIBRATED_STD = 0.1, 0.003  # of the focal length, a fraction
@@ -86,10 +87,10 @@ class Lens:
             ValueError: it is no such file; names it.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = parse_json(path.read_bytes(), str(path))
             matrix = np.array(content["matrix"], float)
             distortion = np.array(content["distortion"], float).ravel()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ValueError(
                 f"{path}: not a calibration: it needs matrix (3 x 3) and distortion, as "
                 "cv2.calibrateCamera returns them"
@@ -99,6 +100,11 @@ class Lens:
             raise ValueError(
                 f"{path}: matrix {matrix.shape}, distortion of {distortion.size} numbers: expected "
                 "finite ones, 3 x 3 and 4, 5, 8, 12 or 14"
+            )
+        if min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2].tolist() != [0, 0, 1]:
+            raise ValueError(
+                f"{path}: matrix: focal lengths {matrix[0, 0]:g}, {matrix[1, 1]:g} and last row "
+                f"{matrix[2].tolist()}: expected ones above 0, and 0, 0, 1"
             )
         return cls(matrix, distortion)
 

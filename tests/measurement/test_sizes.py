@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,27 @@ def test_a_calibration_takes_the_distortion_of_the_lens_away() -> None:
     assert errors[0] < 0.3 and errors[0] < errors[1] / 3
     with pytest.raises(ValueError, match="calibrate with photos of this size"):
         Scaling(lens=shot.lens).lens_of(1000, 700)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[" * 100_000, "not a calibration"),
+        ('{"matrix": [[1e999, 0, 0], [0, 1, 0], [0, 0, 1]], "distortion": [0, 0, 0, 0]}', "finite"),
+        ('{"matrix": [[1' + "0" * 400 + ', 0, 0]], "distortion": [0]}', "not a calibration"),
+        ('{"matrix": [[-9, 0, 5], [0, 9, 5], [0, 0, 1]], "distortion": [0, 0, 0, 0]}', "above 0"),
+        ('{"matrix": [[9, 0, 5], [0, 9, 5], [0, 0, 2]], "distortion": [0, 0, 0, 0]}', "last row"),
+    ],
+)
+def test_a_calibration_of_no_camera_is_one_line(content: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "lens.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=f"lens.json: .*{says}"):
+        Lens.read(file)
+    file.write_bytes(
+        b'\xef\xbb\xbf{"matrix": [[9, 0, 5], [0, 9, 5], [0, 0, 1]], "distortion": [0, 0, 0, 0]}'
+    )
+    assert Lens.read(file).matrix[0, 0] == 9
 
 
 def test_cloth_above_the_sheet_is_measured_where_it_lies() -> None:
