@@ -77,8 +77,9 @@ class JobStore:
         """
         try:
             write_whole(self._folder / key, data)
-        except OSError as error:
-            self._events.append(Event("not_saved", name, time.monotonic(), error=str(error)))
+        except OSError as error:  # named by the folder, so that all jobs say the same
+            why = str(OSError(error.errno, error.strerror, str(self._folder)))
+            self._events.append(Event("not_saved", name, time.monotonic(), error=why))
 
     def end(self, name: str) -> None:
         """Report that the worker has finished a job, whose result is not on the driver yet."""

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.resampled_oks import garment_oks, resampled, write_table
+from bench.resampled_oks import resampled, write_table
+from fashion_ops.evaluation.garment_oks import garment_oks
 from fashion_ops.taxonomy import category, sigmas
 
 SKIRT = 9

@@ -30,7 +30,7 @@ def test_photos_that_agree_do_not_narrow_the_interval_and_those_that_differ_wide
 
 
 def test_pixels_and_sizes_that_are_not_shown_stay_out_of_a_chart() -> None:
-    sizes = [[chest(50.0)], [chest(500.0, unit="px")], [chest(50.0, reach=4.0)]]
+    sizes = [[chest(50.0)], [chest(500.0, unit="px")], [chest(50.0, reach=4.5)]]
     (row,) = size_chart(("S", "vest", of_photo) for of_photo in sizes)
     assert (row.value, row.photos, row.left_out) == (50.0, 1, 2)
     assert size_chart([("S", "vest", [chest(9.0, unit="px")])]) == []
