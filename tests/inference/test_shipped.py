@@ -1,6 +1,7 @@
 """The models in the package: found where no other are, started from, packed in half precision."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -182,6 +183,7 @@ def test_the_service_does_not_take_the_package_for_a_registry_that_is_down(fresh
     assert source.champion.served is None
 
 
+@pytest.mark.skipif("FASHION_OPS_LONG" not in os.environ, reason="exports a whole version")
 def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path):
     exported = Loader("openvino").load(bundle, tmp_path / "networks")
     assert (tmp_path / "networks" / UNIVERSAL).is_file()
