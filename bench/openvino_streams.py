@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from fashion_ops.methods.parts.openvino_core import CORE
+
 CROPS = 8
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def compiled(path: Path, batch: int, **config: Any) -> ov.CompiledModel:
     """The network with a fixed batch, or with a free one (-1)."""
-    core = ov.Core()
-    network = core.read_model(path)
+    network = CORE.read_model(path)
     network.reshape({port: [batch, *list(port.partial_shape)[1:]] for port in network.inputs})
-    return core.compile_model(network, "CPU", {**F32, **config})
+    return CORE.compile_model(network, "CPU", {**F32, **config})
 
 
 def inputs(model: ov.CompiledModel) -> list[np.ndarray]:

@@ -29,8 +29,9 @@ sys.path.insert(0, str(ROOT / "tests"))  # the processes are those of the tests 
 from clone import Clone, clone_into  # noqa: E402
 from mortal_runs import Nursery, Order  # noqa: E402
 
+from fashion_ops.registry import CHAMPION_URI  # noqa: E402
+
 WAITING = dg.DagsterRunStatus.NOT_STARTED
-CHAMPION = "models:/garment-landmarks@champion"
 
 
 @dataclass
@@ -122,7 +123,7 @@ def run_ticks(clone: Clone, env: dict[str, str], ticks: int, seed: int) -> Tally
                 name for name, names in there.items() if names and names != whole[name]
             ]
             tally.incomplete += [path for paths in damaged_outputs(ledger).values() for path in paths]
-            tally.no_champion += nursery.run(Order(load=CHAMPION)) != 0
+            tally.no_champion += nursery.run(Order(load=CHAMPION_URI)) != 0
             print(tally.row(tick + 1), file=sys.stderr, flush=True)
         tally.overlapping += why_not_now(instance, "pipeline") is not None
         if nursery.run(Order()) != 0:

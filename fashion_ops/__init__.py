@@ -20,6 +20,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fashion_ops.registry import CHAMPION_URI
+from fashion_ops.shipped import SHIPPED, shipped_models
+
 if os.environ.setdefault("OMP_WAIT_POLICY", "passive").lower() != "active":
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # OpenMP reads both once, when torch loads it
 
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(
-    source: str | Path = "models:/garment-landmarks@champion", device: str = "auto"
-) -> Predictor | AlignmentPredictor:
+def load(source: str | Path = CHAMPION_URI, device: str = "auto") -> Predictor | AlignmentPredictor:
     """Load a predictor from the registry or from a folder.
 
     Args:
@@ -50,9 +51,7 @@ def load(
         from fashion_ops.registry.client import fetch_bundle
 
         source = fetch_bundle(str(source))
-    elif str(source) == "shipped":
-        from fashion_ops.shipped import shipped_models
-
+    elif str(source) == SHIPPED:
         source = shipped_models()
     from fashion_ops.inference.alignment_predictor import load_bundle
     from fashion_ops.methods.parts.device import select_device

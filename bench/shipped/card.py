@@ -49,8 +49,8 @@ A garment is reported from score {threshold} on. It was chosen on {n_garments} p
 
 docs/results/shipped.md of the repository has the numbers on real photos. They are far below those of
 models trained on labelled photos: use them to look, to begin with, and to start a training from, and
-not for decisions. They know garments as people wear or lay out them in shops and homes, one to three in
-a photo; children, uniforms, swimwear and folded garments were never drawn.
+not for decisions. They know garments as people wear them, or lay them out in shops and homes, one to
+three in a photo; children, uniforms, swimwear and folded garments were never drawn.
 """
 
 

@@ -37,7 +37,7 @@ def pack(ws: Workspace, sets: Sets, out: Path = MODELS) -> dict[str, float]:
 
     Args:
         ws: the workspace.
-        sets: photos for the threshold.
+        sets: the photos kept back, on which the threshold of the scores is chosen.
         out: the folder, which is replaced as a whole.
 
     Returns:

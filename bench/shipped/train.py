@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", choices=[*STEPS, "pack"], default=[*STEPS, "pack"])
     args = parser.parse_args()
     ws = Workspace(args.work.resolve())
+    if ws.params.exists() and not (ws.root / "data" / "photos").is_dir():
+        parser.error(f"{ws.root}: has a params.yaml of another origin; name a new folder by --work")
     ws.root.mkdir(parents=True, exist_ok=True)
     shutil.copy(ROOT / "params.yaml", ws.params)
     configure(ws.params, [RECIPE])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fashion_ops.commands.named_models import (
-    CHAMPION,
     default_model,
     find_models,
     load_predictor,
@@ -23,6 +22,7 @@ from fashion_ops.commands.shared import (
 )
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
+from fashion_ops.registry import CHAMPION_URI
 
 if TYPE_CHECKING:
     from fashion_ops.inference.alignment_predictor import AlignmentPredictor
@@ -66,7 +66,7 @@ def predict(
         typer.Option(
             help="models:/NAME@ALIAS, a folder of models, one of a detector or its export, models/dfa "
             "or models/gle for FLD's eight landmarks, or shipped: the models in the package. Default: "
-            f"{CHAMPION}, or shipped where there is none.",
+            f"{CHAMPION_URI}, or shipped where there is none.",
         ),
     ] = None,
     min_score: MinScore = None,

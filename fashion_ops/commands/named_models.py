@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fashion_ops.commands.shared import complain
+from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import current_workspace
 
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from fashion_ops.inference.edge import EdgePredictor, Runtime
     from fashion_ops.inference.predictor import Predictor
 
-CHAMPION = "models:/garment-landmarks@champion"
 Model = Annotated[
     str | None,
     typer.Option(
         help="models:/NAME@ALIAS, a folder of models, or shipped: the models in the package. "
-        f"Default: {CHAMPION}, or shipped where there is none.",
+        f"Default: {CHAMPION_URI}, or shipped where there is none.",
     ),
 ]
 
@@ -32,9 +32,9 @@ def default_model() -> str:
     """
     from fashion_ops.registry.client import has_version
 
-    if has_version(CHAMPION) or not are_there():
-        return CHAMPION
-    complain(f"no {CHAMPION} yet: these are the models in the package (--model {SHIPPED})")
+    if has_version(CHAMPION_URI) or not are_there():
+        return CHAMPION_URI
+    complain(f"no {CHAMPION_URI} yet: these are the models in the package (--model {SHIPPED})")
     return SHIPPED
 
 

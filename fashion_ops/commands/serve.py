@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from fashion_ops.commands.named_models import CHAMPION
 from fashion_ops.commands.shared import between, complain
 from fashion_ops.files.outputs import check_above
+from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.workspace import current_workspace
 
 MOST = 1e6  # of an option: seconds, megabytes or megapixels
@@ -39,7 +39,7 @@ def serve(
         str | None,
         typer.Option(
             help="models:/NAME@ALIAS, which is followed, a folder of models, or shipped: the models in "
-            f"the package. Default: {CHAMPION}, and those of the package until there is one.",
+            f"the package. Default: {CHAMPION_URI}, and those of the package until there is one.",
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; by default this machine's own.")] = (

@@ -65,10 +65,7 @@ def check_folder(target: Path, kind: FolderKind, inputs: Iterable[Path] = ()) ->
     Raises:
         OutputRefused: it may not; or the folder above cannot be written to.
     """
-    target = placed(target)
-    check_inputs(target, inputs)
-    check_above(target)
-    mode = _mode(target)
+    target, mode = _reached(target, inputs)
     if mode is None:
         return
     if not S_ISDIR(mode):
@@ -99,10 +96,7 @@ def check_file(target: Path, kind: FileKind, inputs: Iterable[Path] = ()) -> Non
     Raises:
         OutputRefused: it may not; or the folder cannot be written to.
     """
-    target = placed(target)
-    check_inputs(target, inputs)
-    check_above(target)
-    mode = _mode(target)
+    target, mode = _reached(target, inputs)
     if mode is None:
         return
     if not S_ISREG(mode):
@@ -122,10 +116,7 @@ def check_new(target: Path, inputs: Iterable[Path] = ()) -> None:
     Raises:
         OutputRefused: it may not; or the folder above cannot be written to.
     """
-    target = placed(target)
-    check_inputs(target, inputs)
-    check_above(target)
-    mode = _mode(target)
+    target, mode = _reached(target, inputs)
     if mode is None:
         return
     why = "is a link" if S_ISLNK(mode) else "exists"
@@ -134,6 +125,18 @@ def check_new(target: Path, inputs: Iterable[Path] = ()) -> None:
             return
         why = "is the current folder"
     raise OutputRefused(f"{target}: {why}; name a new folder by --out, or move this away")
+
+
+def _reached(target: Path, inputs: Iterable[Path]) -> tuple[Path, int | None]:
+    """The path with a name of its own, and its mode; None if it is absent.
+
+    Raises:
+        OutputRefused: it is an input or contains one; or the folder above cannot be written to.
+    """
+    target = placed(target)
+    check_inputs(target, inputs)
+    check_above(target)
+    return target, _mode(target)
 
 
 def check_inputs(target: Path, inputs: Iterable[Path]) -> None:

@@ -19,6 +19,7 @@ from fashion_ops.methods.centernet.deploy.runtimes import ExportedDetector
 from fashion_ops.methods.centernet.test_time_augmentation import merge_flipped
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.heatmaps import STRIDE, soft_argmax, to_pixels
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.methods.parts.precision import computes_bf16
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -40,8 +41,7 @@ class OpenvinoModule(nn.Module):
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         super().__init__()
-        core = ov.Core()
-        network = core.read_model(path)
+        network = CORE.read_model(path)
         network.reshape({port: [1, *list(port.partial_shape)[1:]] for port in network.inputs})
         threads = threads or len(os.sched_getaffinity(0))
         streams = min(threads, _STREAMS)
@@ -52,7 +52,7 @@ class OpenvinoModule(nn.Module):
         }
         if not computes_bf16("auto", "cpu"):
             config["INFERENCE_PRECISION_HINT"] = "f32"
-        compiled = core.compile_model(network, "CPU", config)
+        compiled = CORE.compile_model(network, "CPU", config)
         self.shapes = [tuple(port.shape)[1:] for port in compiled.outputs]
         self.queue = ov.AsyncInferQueue(compiled, streams)
         self.queue.set_callback(_keep)

@@ -35,6 +35,7 @@ from fashion_ops.methods.centernet.deploy.graph import NETWORK, ExportConfig, Gr
 from fashion_ops.methods.centernet.inference import METHOD, Detector
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.device import CPU
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.methods.posefix.inference import Refiner
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
 from fashion_ops.taxonomy import CATEGORIES, Category
@@ -149,7 +150,7 @@ def _write(model: nn.Module, example: list[Tensor], path: Path) -> None:
         shapes = [ov.PartialShape(list(tensor.shape)) for tensor in example]
         converted = ov.convert_model(traced, example_input=tuple(example), input=shapes)
     ov.save_model(converted, path, compress_to_fp16=False)
-    exact: Callable[..., Any] = ov.Core().compile_model(
+    exact: Callable[..., Any] = CORE.compile_model(
         converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     expected = model(*example).numpy()

@@ -40,11 +40,12 @@ log = logging.getLogger(__name__)
 Engine = Literal["openvino", "torch"]
 CURRENT, BUNDLE = "current.json", "bundle.json"
 NETWORKS = f"openvino-{LAYOUT}"
+NO_VERSION = 0  # of a folder, which is in no registry
 
 
 @dataclass(frozen=True)
 class Served:
-    """Models that are loaded and checked; ``version`` 0 is a folder that is in no registry."""
+    """Models that are loaded and checked; a folder has ``NO_VERSION``."""
 
     name: str
     version: int
@@ -188,7 +189,7 @@ class Follower:
                 self._use(int(last["version"]))
 
     def _use_fallback(self, folder: Path) -> None:
-        """Serve a folder of models, as version 0."""
+        """Serve a folder of models."""
         self.champion = Champion(serve_folder(folder, self.state, self.loader))
         log.info("%s serves until the registry has a version", folder)
 
@@ -201,9 +202,10 @@ class Follower:
         try:
             number = self.model.number(self.root)
         except ValueError:  # it answers: there is none
-            if self.fallback is None:
+            served = self.champion.served
+            if self.fallback is None or (served is not None and served.version != NO_VERSION):
                 raise
-            if self.champion.served is None:
+            if served is None:
                 self._use_fallback(self.fallback)
             return
         champion = self.champion
@@ -267,7 +269,9 @@ def serve_folder(folder: Path, state: Path, loader: Loader) -> Served:
         ValueError: a model is invalid, or the engine does not give what torch gives.
     """
     networks = state / f"folder-{folder_digest(folder)[:16]}-{NETWORKS}"
-    return Served("folder", 0, loader.load(folder, networks), loader.engine, read_cards(folder))
+    return Served(
+        "folder", NO_VERSION, loader.load(folder, networks), loader.engine, read_cards(folder)
+    )
 
 
 @dataclass

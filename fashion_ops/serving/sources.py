@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
+from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.registry.followed import FollowedModel, subscribe
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
 from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import find_root
 
 WEBHOOK = "fashion-ops serve"
-CHAMPION = "models:/garment-landmarks@champion"
 
 
 def find_source(
@@ -30,7 +30,7 @@ def find_source(
         FileNotFoundError: there is no such folder.
     """
     if model is None:
-        followed = FollowedModel.parse(CHAMPION)
+        followed = FollowedModel.parse(CHAMPION_URI)
         fallback = shipped_models() if are_there() else None
         return Follower(followed, _root(), state, loader, seconds, fallback)
     if model == SHIPPED:
@@ -39,9 +39,7 @@ def find_source(
         return Follower(FollowedModel.parse(model), _root(), state, loader, seconds)
     folder = Path(model)
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{model}: no folder of models; name one, or models:/garment-landmarks@champion"
-        )
+        raise FileNotFoundError(f"{model}: no folder of models; name one, or {CHAMPION_URI}")
     return FixedFolder(folder, state, loader)
 
 

@@ -108,13 +108,6 @@ LABEL_STUDIO = {
 }
 
 
-@pytest.mark.parametrize("case", LABEL_STUDIO)
-def test_a_broken_value_of_label_studio_is_named(refused, case):
-    edit, said = LABEL_STUDIO[case]
-    line = refused("label-studio", changed(edit))
-    assert "tasks.json task" in line and said in line
-
-
 def first_point(value):
     def edit(content):
         content["samples"][0]["landmarks"]["keypoints"][0]["points"][0] = [value, 0.5]
@@ -140,11 +133,15 @@ FIFTYONE = {
 }
 
 
-@pytest.mark.parametrize("case", FIFTYONE)
-def test_a_broken_value_of_fiftyone_is_named(refused, case):
-    edit, said = FIFTYONE[case]
-    line = refused("fiftyone", changed(edit))
-    assert "samples.json sample" in line and said in line
+RECORD = {"label-studio": "tasks.json task", "fiftyone": "samples.json sample"}
+BROKEN = [("label-studio", *case) for case in LABEL_STUDIO.values()]
+BROKEN += [("fiftyone", *case) for case in FIFTYONE.values()]
+
+
+@pytest.mark.parametrize(("form", "edit", "said"), BROKEN, ids=[*LABEL_STUDIO, *FIFTYONE])
+def test_a_broken_value_is_named_with_its_record(refused, form, edit, said):
+    line = refused(form, changed(edit))
+    assert RECORD[form] in line and said in line
 
 
 def test_a_name_that_no_file_can_have_is_a_missing_photo_of_coco(refused):

@@ -1,7 +1,6 @@
 """The models in the package: found where no other are, started from, packed in half precision."""
 
 import json
-import os
 import shutil
 
 import cv2
@@ -16,6 +15,7 @@ from bench.shipped.pack import save_half, separate
 from bench.shipped.photos import MEASURED, divide, link
 from fashion_ops import shipped
 from fashion_ops.cli import app
+from fashion_ops.inference import openvino_networks
 from fashion_ops.inference.landmark_pipeline import LISTED, LandmarkPipeline
 from fashion_ops.inference.openvino_pipeline import UNIVERSAL
 from fashion_ops.inference.predictor import Predictor
@@ -39,7 +39,7 @@ from fashion_ops.methods.top_down.training import (
 from fashion_ops.params import PostProcess, TrainLandmarker
 from fashion_ops.registry.followed import FollowedModel
 from fashion_ops.services import ServiceError
-from fashion_ops.serving.champion import Follower, Loader
+from fashion_ops.serving.champion import Champion, Follower, Loader, Served
 from fashion_ops.serving.sources import find_source
 from fashion_ops.shipped import model_folder, shipped_models
 from fashion_ops.synthetic.wardrobe.generate import encode
@@ -183,8 +183,18 @@ def test_the_service_does_not_take_the_package_for_a_registry_that_is_down(fresh
     assert source.champion.served is None
 
 
-@pytest.mark.skipif("FASHION_OPS_LONG" not in os.environ, reason="exports a whole version")
-def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path):
+def test_an_alias_that_is_gone_is_told_while_its_version_serves_on(fresh):
+    source = find_source(None, fresh / "state", Loader("torch", device="cpu"))
+    predictor = Predictor.load(shipped_models(), CPU)
+    served = Served("garment-landmarks", 3, predictor, "torch")
+    source.champion = Champion(served)
+    with pytest.raises(ValueError, match="champion"):
+        source.follow_once()
+    assert source.champion.served is served
+
+
+def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(openvino_networks, "computes_bf16", lambda *_: False)  # untrained: all are near
     exported = Loader("openvino").load(bundle, tmp_path / "networks")
     assert (tmp_path / "networks" / UNIVERSAL).is_file()
     expected = Predictor.load(bundle, CPU).predict(photo)

@@ -18,11 +18,11 @@ from mortal_runs import CROWNED, HALF, RECORDED, UNCROWNED, UNRECORDED, UPLOADED
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.ticks import run_ticks, small_workspace, status
 from fashion_ops.ledger import Ledger, damaged_outputs
+from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, steps_by_job
 
-CHAMPION = "models:/garment-landmarks@champion"
 STEPS = steps_by_job()["pipeline"]
 LONG = "FASHION_OPS_LONG" in os.environ
 DOOMED = {*STEPS} - {*REGISTRY, BATCHES} if LONG else {"ingest", "finetune", "evaluate"}
@@ -74,10 +74,10 @@ def test_killed_in_its_steps_and_executed_again_from_the_failure(
             order = Order(parent, moment)
             parent, step = killed(nursery, instance, order)
             assert step == ("register" if moment == UPLOADED else "promote")
-            has_champion = nursery.run(Order(load=CHAMPION)) == 0
+            has_champion = nursery.run(Order(load=CHAMPION_URI)) == 0
             assert has_champion == (moment == CROWNED)
         assert nursery.run(Order(parent)) == 0
-        assert nursery.run(Order(load=CHAMPION)) == 0
+        assert nursery.run(Order(load=CHAMPION_URI)) == 0
         records = instance.get_run_records(ascending=True)
         spans = [(r.start_time or 0.0, r.end_time or 0.0) for r in records]
         assert len(spans) == len(died) + 4

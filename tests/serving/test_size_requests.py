@@ -21,6 +21,8 @@ PHOTO = cv2.imencode(".jpg", SHOT.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 9
 class Known:
     """A predictor that finds the garment of ``SHOT`` in every photo, with its true landmarks."""
 
+    min_score = 0.3
+
     def predict_many(self, photos, min_score):
         names = category(SHOT.category).landmark_names
         box = (*SHOT.pixels.min(0), *SHOT.pixels.max(0))

@@ -37,6 +37,7 @@ from fashion_ops.methods.artifact import SPEC
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.onnx_graph import Port, check_parity, to_onnx
+from fashion_ops.methods.parts.openvino_core import CORE
 
 NOISE_CROPS = 3  # on which a network is compared with torch
 
@@ -166,7 +167,7 @@ def _write(network: _Network, path: Path, form: Format) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch, "plain.onnx")
         onnx.save(proto, plain)
-        ov.save_model(ov.Core().read_model(plain), path, compress_to_fp16=False)
+        ov.save_model(CORE.read_model(plain), path, compress_to_fp16=False)
 
 
 def _cascades(model: Path) -> tuple[dict[str, _Network], Path]:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
-import openvino as ov
 import torch
 from jaxtyping import Float, UInt8
 from pydantic import ValidationError
@@ -27,6 +26,7 @@ from fashion_ops.methods.alignment.prediction import AlignmentMethod
 from fashion_ops.methods.artifact import SPEC, read_spec
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.onnx_graph import Port
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.params import Section
 
 Format = Literal["onnx", "openvino"]
@@ -111,7 +111,7 @@ class Session:
             }
             if threads:
                 config["INFERENCE_NUM_THREADS"] = threads
-            self._request = ov.Core().compile_model(path, "CPU", config).create_infer_request()
+            self._request = CORE.compile_model(path, "CPU", config).create_infer_request()
 
     def __call__(self, crops: UInt8[np.ndarray, "b h w 3"]) -> list[np.ndarray]:
         """Compute the outputs, in their order."""

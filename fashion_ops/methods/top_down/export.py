@@ -26,6 +26,7 @@ from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.heatmaps import STRIDE, Crop
 from fashion_ops.methods.parts.onnx_graph import Port, check_parity, to_onnx
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.methods.top_down.decode import activate, decode_normals, predict_classes
 from fashion_ops.methods.top_down.heads import BINS
 from fashion_ops.methods.top_down.inference import LandmarkPredictor
@@ -127,7 +128,7 @@ def export_landmarker(model: Path, out: Path, form: Format) -> ExportedLandmarke
         else:
             plain = Path(scratch, "plain.onnx")
             onnx.save(proto, plain)
-            ov.save_model(ov.Core().read_model(plain), written, compress_to_fp16=False)
+            ov.save_model(CORE.read_model(plain), written, compress_to_fp16=False)
         (folder / SPEC).write_bytes((model / SPEC).read_bytes())
         (folder / GRAPH).write_text(graph.model_dump_json(indent=2) + "\n", encoding="utf-8")
         outputs = run_graph(written, graph, crops.numpy())
@@ -148,7 +149,7 @@ def run_graph(network: Path, graph: LandmarkerGraph, crops: np.ndarray) -> dict[
         values = session.run(None, {INPUT: crops})
     else:
         hint = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = ov.Core().compile_model(network, "CPU", hint)
+        compiled = CORE.compile_model(network, "CPU", hint)
         found = compiled([crops])
         values = [found[i] for i in range(len(graph.outputs))]
     return {k: torch.from_numpy(np.array(v)) for k, v in zip(graph.outputs, values, strict=True)}

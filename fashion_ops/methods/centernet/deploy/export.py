@@ -37,6 +37,7 @@ from fashion_ops.methods.centernet.model import CenterNet
 from fashion_ops.methods.centernet.postprocess_file import write_postprocess
 from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.onnx_graph import check_parity, to_onnx
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.params import PostProcess
 
 TOP = 10  # garments of an image that a decoding graph returns
@@ -131,7 +132,7 @@ def export_detector(
             written.write_bytes(final.read_bytes())
         else:
             half = config.precision == "bf16"
-            ov.save_model(ov.Core().read_model(final), written, compress_to_fp16=half)
+            ov.save_model(CORE.read_model(final), written, compress_to_fp16=half)
         (folder / SPEC).write_bytes((model / SPEC).read_bytes())
         write_postprocess(folder, post)
         graph.write(folder)

@@ -20,6 +20,7 @@ from fashion_ops.methods.centernet.decode import Decoded
 from fashion_ops.methods.centernet.deploy.graph import GARMENTS, INPUT, NETWORK, Graph
 from fashion_ops.methods.centernet.inference import METHOD, Detection, Detector
 from fashion_ops.methods.centernet.postprocess_file import FILE, read_postprocess
+from fashion_ops.methods.parts.openvino_core import CORE
 from fashion_ops.params import PostProcess
 
 ExportRuntime = Literal["onnx", "openvino"]
@@ -81,7 +82,7 @@ class OpenvinoNetwork:
             config["INFERENCE_PRECISION_HINT"] = "f32"
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
-        return cls(graph, ov.Core().compile_model(path, "CPU", config).create_infer_request())
+        return cls(graph, CORE.compile_model(path, "CPU", config).create_infer_request())
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Run letterboxed images, uint8 (B, 3, S, S); returns the graph's outputs by name."""
