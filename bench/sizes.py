@@ -4,9 +4,10 @@
 
 Each photo shows one garment and a reference, from up to 25 degrees off the vertical (see
 ``flat_lay_photos``). Prints how many garments are found, the share of sizes that are shown, their mean
-error in cm, and how many intervals cover the truth; also by size and by category. A garment counts as
-found where a prediction's box overlaps it by half; of the wrong category, it counts with the sizes that
-both categories have. Errors of the scale alone: ``FASHION_OPS_LONG=1 pytest -s tests/measurement``.
+error in cm, and how many intervals cover the truth; also by size, by category, and for other limits of
+the half interval; and how far off landmarks are by their score. A garment counts as found where a
+prediction's box overlaps it by half; of the wrong category, it counts with the sizes that both
+categories have. Errors of the scale alone: ``FASHION_OPS_LONG=1 pytest -s tests/measurement``.
 """
 
 import argparse
@@ -23,12 +24,15 @@ from fashion_ops.inference.predictor import Garment, Predictor
 from fashion_ops.inference.second_look import find_twice, first_look
 from fashion_ops.measurement.points import points_of_measure
 from fashion_ops.measurement.references import ReferenceKind, Scaling
+from fashion_ops.measurement.sizes import SHOWN_SHARE
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.methods.parts.device import select_device
 
 KINDS: dict[str, ReferenceKind] = {
     "A4 sheet": "sheet", "Letter sheet": "sheet", "A4": "a4", "Letter": "letter", "card": "card"
 }  # fmt: skip
+LIMITS = (3.0, 3.5, 4.0, 4.5, 5.0)  # cm, of half an interval
+SCORES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
 Find = Callable[[Photo], list[Garment]]
 
 
@@ -50,7 +54,13 @@ def measured(shot: FlatLay, find: Find, scaling: Scaling, number: int) -> Iterat
             yield row | {
                 "size": size.name, "truth": lengths[size.name], "off": off, "error": abs(off),
                 "reach": size.reach, "shown": size.shown, "covers": abs(off) <= size.reach,
+                "hidden": bool(size.occluded), "share": size.reach / size.value,
             }  # fmt: skip
+    if row["right"]:
+        side = np.sqrt(np.prod(np.subtract(near[0].box[2:], near[0].box[:2])))
+        for (x, y, score), true in zip(near[0].landmarks.values(), shot.pixels, strict=True):
+            away = float(np.square([x - true[0], y - true[1]]).mean() ** 0.5 / side)
+            yield {"photo": number, "score": score, "away": away}
 
 
 def report(rows: pd.DataFrame) -> str:
@@ -82,7 +92,34 @@ def report(rows: pd.DataFrame) -> str:
             }
         )
         lines += ["", table.round(2).to_string()]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", by_limit(sizes), "", by_score(rows.dropna(subset=["score"]))])
+
+
+def by_limit(sizes: pd.DataFrame) -> str:
+    """What would be shown with other limits of the half interval."""
+    exact = sizes[~sizes["hidden"].astype(bool) & (sizes["share"].astype(float) <= SHOWN_SHARE)]
+    table = [
+        {
+            "half interval up to, cm": limit,
+            "shown": len(part) / max(len(sizes), 1),
+            "sizes": len(part),
+            "mean error, cm": part["error"].mean(),
+            "cover": part["covers"].astype(float).mean(),
+        }
+        for limit in LIMITS
+        for part in [exact[exact["reach"] <= limit]]
+    ]
+    return pd.DataFrame(table).round(3).to_string(index=False)
+
+
+def by_score(landmarks: pd.DataFrame) -> str:
+    """How far off landmarks are: root mean square of a coordinate over the root of the box's area."""
+    bins = pd.cut(landmarks["score"].astype(float), SCORES, right=False)
+    square = np.square(landmarks["away"].astype(float))
+    every = square.groupby(bins, observed=True)
+    table = pd.DataFrame({"landmarks": every.size(), "off": np.sqrt(every.mean())})
+    over = float(np.sqrt((square * np.square(landmarks["score"].astype(float))).mean()))
+    return f"{table.round(4).to_string()}\nover the score: {over:.4f}"
 
 
 def main() -> None:

@@ -37,9 +37,6 @@ LONGEST = (
     "distributed/test_map_blocks.py",
 )
 
-# A worker died right after the service's tests once; until it is known why, nothing follows them.
-LAST = "serving"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the test files by duration, longest first; the order inside a file stays.
@@ -52,8 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
 
     def rank(item: pytest.Item) -> int:
-        after = len(LONGEST) + (item.path.parent.name == LAST)
-        return ranks.get("/".join(item.path.parts[-2:]), after)
+        return ranks.get("/".join(item.path.parts[-2:]), len(LONGEST))
 
     items.sort(key=rank)
 

@@ -25,7 +25,7 @@ from fashion_ops.taxonomy import category
 
 WITHIN_95 = 1.96  # standard deviations
 _DRAWS = 200
-_SHOWN_CM, _SHOWN_SHARE, _SHOWN_SHARE_PX = 4.0, 0.25, 0.1  # largest half of an interval
+SHOWN_CM, SHOWN_SHARE, _SHOWN_SHARE_PX = 4.0, 0.25, 0.1  # largest half of an interval
 # Without a shape prior: the root mean square error of a landmark with score 1, over the root of the
 # area of the garment's box, in the boxes of the demo's detector on flat-lay photos. One of a lower
 # score is as many times farther off.
@@ -99,7 +99,7 @@ class Size:
     @property
     def shown(self) -> bool:
         """Whether the size is exact enough to be shown."""
-        share, most = (_SHOWN_SHARE, _SHOWN_CM) if self.unit == "cm" else (_SHOWN_SHARE_PX, np.inf)
+        share, most = (SHOWN_SHARE, SHOWN_CM) if self.unit == "cm" else (_SHOWN_SHARE_PX, np.inf)
         return not self.occluded and self.reach <= min(share * self.value, most)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,8 +120,6 @@ def landmark_stds(
     """Deviation of each predicted landmark in each direction, pixels, from its score.
 
     For models without a shape prior, which do not tell it. How it was measured: docs/results/sizes.md.
-    OKS sigmas, the deviations of DeepFashion2's labellers, hardly tell how far a predicted landmark is
-    off (correlation 0.1); the score does.
     """
     x1, y1, x2, y2 = box
     side = np.sqrt(max((x2 - x1) * (y2 - y1), 0.0))

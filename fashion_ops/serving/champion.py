@@ -12,12 +12,13 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
@@ -113,10 +114,30 @@ class Loader:
         return predictor
 
 
-def _alone(folder: Path) -> FileLock:
-    """A lock that services with the same state folder take to make ``folder``: one makes it."""
+@contextmanager
+def _alone(folder: Path, minutes: float = 30) -> Iterator[None]:
+    """Of the services with the same state folder, be the only one that makes ``folder``.
+
+    Raises:
+        TimeoutError: another one has not made it in this time.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0.1)
+    except Timeout:
+        log.info("%s: another service makes it; waiting for %g minutes at most", folder, minutes)
+        try:
+            lock.acquire(timeout=60 * minutes)
+        except Timeout as error:
+            raise TimeoutError(
+                f"{folder}: another service has not made it in {minutes:g} minutes; restart that one, "
+                "or name another state folder"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_cards(bundle: Path) -> tuple[str, ...]:

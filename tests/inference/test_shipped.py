@@ -106,6 +106,10 @@ def test_a_threshold_is_read_where_there_is_one(tmp_path):
         (tmp_path / "threshold.json").write_text(f'{{"min_score": {wrong}}}')
         with pytest.raises(ValueError, match=r"threshold\.json: min_score is .*from 0 to 1"):
             read_threshold(tmp_path)
+    (tmp_path / "threshold.json").unlink()
+    (tmp_path / "threshold.json").mkdir()
+    with pytest.raises((OSError, ValueError), match=r"threshold\.json"):
+        read_threshold(tmp_path)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from fashion_ops.inference.openvino_networks import OpenvinoLandmarker, Openvino
 from fashion_ops.inference.openvino_pipeline import write_landmarker, write_refiner
 from fashion_ops.registry import followed
 from fashion_ops.registry.followed import FollowedModel
+from fashion_ops.serving import champion
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
 from fashion_ops.serving.exporting import _export, export_apart
 from fashion_ops.taxonomy import category
@@ -247,6 +248,20 @@ def test_a_folder_of_models_is_served_without_a_registry(bundle, tmp_path):
     source = FixedFolder(bundle, tmp_path, Loader("torch", "cpu"))
     source.start()
     assert source.champion.served.version == 0
+
+
+def test_who_waits_for_another_service_says_so_and_gives_up(tmp_path, caplog):
+    folder = tmp_path / "state" / "networks"
+    with (
+        champion._alone(folder),
+        caplog.at_level("INFO"),
+        pytest.raises(TimeoutError, match=r"networks: another service has not made it in 0\.001 min"),
+        champion._alone(folder, minutes=0.001),
+    ):
+        pass
+    assert "networks: another service makes it; waiting" in caplog.text
+    with champion._alone(folder):  # and whoever comes later finds it free
+        pass
 
 
 def test_networks_of_a_folder_are_kept_by_its_content_beside_those_of_others(tmp_path):

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 import requests
+from filelock import FileLock
 from labelled_photos import draw, items, turned
 from labelling_desk import Client, desk_in
 from PIL import Image
@@ -298,3 +299,12 @@ def test_without_a_workspace_labels_are_kept_and_nothing_is_saved(tmp_path):
         assert not page.ada.ask("GET", "/setup").json()["saves"]
         refused = page.ada.save(draft)
         assert refused.status_code == 409 and "workspace" in refused.json()["error"]["reason"]
+
+
+def test_a_process_that_keeps_the_drafts_is_answered_not_waited_for(page, monkeypatch):
+    monkeypatch.setattr(page.desk.drafts._processes, "timeout", 0.05)
+    draft = page.ada.drop(PHOTO).json()
+    with FileLock(page.desk.drafts.folder / ".lock"):
+        refused = page.ada.change(draft, [])
+    assert refused.status_code == 503 and "another process writes labels" in refused.text
+    assert page.ada.change(draft, []).status_code == 200

@@ -66,7 +66,7 @@ def read_threshold(folder: Path) -> float:
         ValueError: the file holds no score of 0 to 1.
     """
     path = folder / THRESHOLD
-    if not path.is_file():
+    if not path.exists():
         return MIN_SCORE
     score = read_object(path, "min_score")["min_score"]
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:

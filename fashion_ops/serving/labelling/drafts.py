@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fashion_ops.files.publishing import publish, sweep, temporary, write_whole
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 NO_PHOTO = "no_photo"  # code of the refusal of a photo that is not in work
 _KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT, _PHOTO = "draft.json", "photo"
+_SECONDS = 20.0  # that a request waits for another process
 
 
 class Draft(BaseModel):
@@ -86,16 +87,29 @@ class Drafts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock")
+        self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock", _SECONDS)
         self._listed: dict[str, tuple[tuple[int, int], Draft | None]] = {}  # which file, its content
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only one, of all threads and processes, that writes drafts."""
+        """Be the only one, of all threads and processes, that writes drafts.
+
+        Raises:
+            Refusal: another process writes for too long.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._threads, self._processes:
-            sweep(self.folder)
-            yield
+        with self._threads:
+            try:
+                self._processes.acquire()
+            except Timeout as error:
+                log.warning("%s: another process has written drafts for %g s", self.folder, _SECONDS)
+                reason = "another process writes labels at the moment; try again"
+                raise Refusal(503, "busy", reason) from error
+            try:
+                sweep(self.folder)
+                yield
+            finally:
+                self._processes.release()
 
     def get(self, key: str) -> Draft:
         """The draft of a photo.
