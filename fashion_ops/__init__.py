@@ -6,7 +6,7 @@ From Python::
 
     model = fashion_ops.load("models:/garment-landmarks@champion")  # or a folder of models
     for garment in model.predict("photo.jpg"):
-        print(garment.category, garment.score, garment.landmarks["left_cuff_outer"])
+        print(garment.category, garment.score, garment.landmarks)
 
 Threads of OpenMP that wait spin for a tenth of their usual time, then sleep, in every process that
 imports this before torch. Longer spinning takes the processor from whatever else runs beside them;

@@ -105,7 +105,7 @@ class Retrain(Section):
 
 
 class Batches(Section):
-    """Labelled batches in ``data/inbox``; batch ``NAME`` is complete once ``NAME.ready`` exists."""
+    """Labelled batches in ``data/inbox``: complete once their whole name and ``.ready`` exists."""
 
     enabled: bool = Field(default=False, description="whether its sensor starts with the services")
     min_images: int = Field(

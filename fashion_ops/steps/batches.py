@@ -1,7 +1,7 @@
 """New labelled data: from ``data/inbox`` into the training data, or to ``data/rejected`` with a reason.
 
 A user copies a batch to ``data/inbox/NAME`` (a folder in DeepFashion2's or COCO's layout, or an archive
-of one), then adds an empty file ``data/inbox/NAME.ready``: only its owner knows when the copy is
+of one), then adds an empty file ``data/inbox/NAME.ready``, of an archive ``NAME.zip.ready``: only its owner knows when the copy is
 complete. Complete batches wait until together they have enough images for a training. A valid batch
 becomes ``data/batches/0001-NAME``, is versioned by DVC and read by the next ``ingest``; an invalid one
 is moved away whole. Whatever an upload is, it holds up no other: what cannot be moved stays, is
@@ -72,7 +72,7 @@ class NewBatches:
         if not self.num_images:
             names = ", ".join(self.incomplete)
             if names:
-                return f"no batch is ready; not marked as {READY_SUFFIX}: {names}"
+                return f"no batch is ready; without a NAME{READY_SUFFIX} beside it: {names}"
             return self.problem or "nothing there"
         total = sum(self.num_images.values())
         if total >= min_images or 0 in self.num_images.values():  # 0: an archive, opened later

@@ -31,7 +31,7 @@ def test_the_sensor_waits_for_enough_and_asks_once(repository: Any, stages: Any)
     assert make_new_data_sensor(Batches(enabled=True)).default_status == dg.DefaultSensorStatus.RUNNING
     assert tick(repository).skip_message == "nothing there"
     drop(repository, "monday", 100)
-    assert tick(repository).skip_message == "no batch is ready; not marked as .ready: monday"
+    assert tick(repository).skip_message == "no batch is ready; without a NAME.ready beside it: monday"
     drop(repository, "tuesday", 99)
     (repository.ws.inbox / "tuesday.ready").touch()
     assert tick(repository).skip_message == "99 images are ready, batches.min_images is 100"
@@ -69,7 +69,9 @@ def test_uploads_of_any_name_and_kind_neither_stop_the_sensor_nor_the_run(
     repository.ws.inbox.mkdir(parents=True)
     for name in names:
         os.mkfifo(repository.ws.inbox / name)
-    assert tick(repository).skip_message.startswith("no batch is ready; not marked as .ready: caf\\xe9")
+    assert tick(repository).skip_message.startswith(
+        "no batch is ready; without a NAME.ready beside it: caf\\xe9"
+    )
     for name in names:
         (repository.ws.inbox / f"{name}.ready").touch()
     (repository.ws.inbox / "gone.ready").symlink_to("nowhere")

@@ -111,7 +111,7 @@ def repo(made: Path, tmp_path: Path) -> Repository:
 def test_a_batch_waits_until_it_is_whole_and_large_enough(repo: Repository) -> None:
     assert repo.take().waiting == "nothing there"
     repo.drop("monday", 11, 12, 13, ready=False)
-    assert repo.take().waiting == "no batch is ready; not marked as .ready: monday"
+    assert repo.take().waiting == "no batch is ready; without a NAME.ready beside it: monday"
     repo.drop("tuesday", 14)
     assert repo.take().waiting == "1 images are ready, batches.min_images is 2"
     assert names(repo.ws.inbox) == ["monday", "tuesday", "tuesday.ready"]
@@ -345,6 +345,6 @@ def test_a_mark_is_a_file_and_what_is_not_marked_is_not_touched(repo: Repository
     (repo.ws.inbox / ".upload.zip.Xy12").write_bytes(b"half")
     (repo.ws.inbox / "caf\udce9").touch()
     before = names(repo.ws.inbox)
-    waiting = "no batch is ready; not marked as .ready: caf\\xe9, folder, link"
+    waiting = "no batch is ready; without a NAME.ready beside it: caf\\xe9, folder, link"
     assert repo.take().waiting == waiting
     assert names(repo.ws.inbox) == before
