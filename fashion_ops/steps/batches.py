@@ -1,11 +1,11 @@
 """New labelled data: from ``data/inbox`` into the training data, or to ``data/rejected`` with a reason.
 
 A user copies a batch to ``data/inbox/NAME`` (a folder in DeepFashion2's or COCO's layout, or an archive
-of one), then adds an empty file ``data/inbox/NAME.ready``, of an archive ``NAME.zip.ready``: only its owner knows when the copy is
-complete. Complete batches wait until together they have enough images for a training. A valid batch
-becomes ``data/batches/0001-NAME``, is versioned by DVC and read by the next ``ingest``; an invalid one
-is moved away whole. Whatever an upload is, it holds up no other: what cannot be moved stays, is
-reported by each call, and the rest is taken.
+of one), then adds an empty file ``data/inbox/NAME.ready``, of an archive ``NAME.zip.ready``: only its
+owner knows when the copy is complete. Complete batches wait until together they have enough images for
+a training. A valid batch becomes ``data/batches/0001-NAME``, is versioned by DVC and read by the next
+``ingest``; an invalid one is moved away whole. Whatever an upload is, it holds up no other: what cannot
+be moved stays, is reported by each call, and the rest is taken.
 
 A batch may only add to the training split: the champion and its challengers are evaluated on one
 validation split that stays as it is.
