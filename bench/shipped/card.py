@@ -41,9 +41,9 @@ and seed 0.
 
 ## Threshold
 
-A garment is reported from score {threshold} on. It was chosen on {n_garments} photos of clothes and
-{n_empty} photos of hats and shoes that were not backgrounds: {found:.0%} of the former have a garment,
-{left:.0%} of the latter none.
+A garment is reported from score {threshold} on. It was chosen on {n_garments} photos of clothes, of
+which training images had pieces as cloth, and {n_empty} photos of hats and shoes that were not used
+otherwise: {found:.0%} of the former have a garment, {left:.0%} of the latter none.
 
 ## What they are worth, and what not
 

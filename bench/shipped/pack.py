@@ -1,8 +1,8 @@
 """Pack trained models for the package: half precision, a threshold, a list of variants, a card.
 
-The threshold of the scores is chosen on real photos that the detector was not trained on: at it, the
-share of photos of clothes with a garment and that of photos of hats and shoes without one have the
-highest mean.
+The threshold of the scores is chosen on photos of clothes, of which the detector has seen pieces as
+cloth, and of hats and shoes that it has not seen: at it, the share of the former with a garment and
+that of the latter without one have the highest mean.
 """
 
 import json
@@ -37,7 +37,7 @@ def pack(ws: Workspace, sets: Sets, out: Path = MODELS) -> dict[str, float]:
 
     Args:
         ws: the workspace.
-        sets: the photos kept back, on which the threshold of the scores is chosen.
+        sets: has the photos on which the threshold of the scores is chosen.
         out: the folder, which is replaced as a whole.
 
     Returns:

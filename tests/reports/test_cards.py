@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,9 @@ def test_the_model_card_has_metrics_by_category_and_subset(facts):
     assert "Not trained on any garment of: sling." in card
     assert "`fashion-ops restore VERSION --verify`" in card and "|lineage|abc|" in card
     assert "notify" not in card and "webhook" not in card
+    assert "chosen on up to 200 of the images that are evaluated" in card
+    apart = replace(facts, params={**facts.params, "tune_postprocess": {"split": "train"}})
+    assert "of the images that are evaluated" not in model_card(apart)
     assert str(facts.data.sources[0].name) == "data/raw"
 
 
