@@ -17,15 +17,15 @@ from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.bootstrap import Difference
 from fashion_ops.evaluation.bootstrap_errors import compare_errors
 from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
-from fashion_ops.inference.latency import first_line, latencies, median_ratio
+from fashion_ops.inference.latency import latencies, median_ratio
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Params
 from fashion_ops.progress import phase
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.alignment_gate import AlignmentFacts
 from fashion_ops.registry.alignment_set import FROZEN_SET, AlignmentSet
+from fashion_ops.registry.comparing import fetch, recorded_set, why_unloadable
 from fashion_ops.registry.transitions import ROLLED_BACK
-from fashion_ops.services import ServiceError
 from fashion_ops.workspace import Workspace
 
 SOURCE_TAG = "source"  # tag of a version: the alignment catalog that it was evaluated on
@@ -59,10 +59,11 @@ def measure(
 
     Raises:
         FileNotFoundError: the challenger lacks a record.
+        ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among the models.
     """
     gate, device = params.promote_alignment, select_device(params.distributed.device)
-    bundle = _fetch(challenger)
+    bundle = fetch(challenger)
     frozen = AlignmentSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = _catalog(ws, challenger, frozen)
     predictor = _load(bundle, device)
@@ -74,15 +75,13 @@ def measure(
     old_bundle, old, unloadable = None, None, ""
     if champion is not None:
         try:
-            old_bundle = _fetch(champion)
+            old_bundle = fetch(champion)
             old = _load(old_bundle, device)
-        except ServiceError:
-            raise
         except Exception as error:  # the files of another version of the code can be wrong in any way
-            unloadable = first_line(error)
+            unloadable = why_unloadable(error)
     comparison, predicted_again = None, False
     if champion is not None:
-        recorded = _recorded(champion, frozen)
+        recorded = recorded_set(champion, FROZEN_SET, frozen)
         if recorded is None and old is not None and catalog is not None:
             predicted_again = True
             with phase("predict with the champion"):
@@ -113,12 +112,6 @@ def measure(
         objections=objections,
     )
     return AlignmentMeasurements(facts, predicted_again, frozen.digest(), unloadable)
-
-
-def _fetch(version: ModelVersion) -> Path:
-    """Download the models of a version; returns their folder."""
-    with phase(f"fetch version {version.version}"):
-        return registry.fetch_bundle(f"models:/{version.name}/{version.version}")
 
 
 def _load(bundle: Path, device: torch.device) -> AlignmentPredictor:
@@ -161,15 +154,6 @@ def _pixels(made: AlignmentSet, frozen: AlignmentSet) -> float:
     """Distance within which 99 % of the landmarks are predicted again, pixels."""
     far = np.linalg.norm(made.points - frozen.points, axis=-1)[frozen.rows.present]
     return float(np.percentile(far, 99))
-
-
-def _recorded(champion: ModelVersion, frozen: AlignmentSet) -> AlignmentSet | None:
-    """The champion's recorded predictions; None if it was evaluated on other garments."""
-    try:
-        recorded = AlignmentSet.read(registry.fetch_record(champion, FROZEN_SET))
-    except (OSError, ValueError):  # gone or damaged
-        return None
-    return recorded if recorded.digest() == frozen.digest() else None
 
 
 def _compare(frozen: AlignmentSet, old: AlignmentSet, params: Params) -> Difference:

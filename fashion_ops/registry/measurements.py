@@ -21,12 +21,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.distributed.block_runners import block_runners
-from fashion_ops.errors.failures import is_of_a_service
 from fashion_ops.errors.reading import read_json
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
 from fashion_ops.evaluation.oks_nms import oks_nms
-from fashion_ops.inference.latency import TimeBlock, TryBlock, first_line, median_ratio
+from fashion_ops.inference.latency import TimeBlock, TryBlock, median_ratio
 from fashion_ops.inference.predictor import Predictors, bundle_of
 from fashion_ops.inference.reproduction import PredictorRunner, predict_split, reproduce
 from fashion_ops.methods.parts.blocks import Block, BlockRunner
@@ -34,10 +33,10 @@ from fashion_ops.params import Evaluate, Params
 from fashion_ops.progress import phase
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
+from fashion_ops.registry.comparing import fetch, recorded_set, why_unloadable
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
 from fashion_ops.registry.gate import Facts
 from fashion_ops.registry.transitions import ROLLED_BACK
-from fashion_ops.services import ServiceError
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
 
@@ -71,9 +70,10 @@ def measure(
 
     Raises:
         FileNotFoundError: the challenger lacks a record, because an older ``register`` made it.
+        ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among the models.
     """
-    bundle = _fetch(challenger)
+    bundle = fetch(challenger)
     frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = Catalog(ws.catalog)
     in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
@@ -106,7 +106,7 @@ def measure(
                     old = _predict(PredictorRunner(runner, 1), catalog, frozen, params.evaluate)
                     predicted_again = True
                 except Exception as error:
-                    unloadable = _why_unloadable(error)
+                    unloadable = why_unloadable(error)
             with phase("compare with the champion"):
                 comparisons = _compare(frozen, old, params) if old else None
         timed = (0, 1) if champion and not unloadable else (0,)
@@ -131,38 +131,16 @@ def _run(runner: BlockRunner, block: Block, label: str) -> Any:
     return runner.run([(label, block)], label, 1)[label]
 
 
-def _fetch(version: ModelVersion) -> Path:
-    """Download the models of a version; returns their folder."""
-    with phase(f"fetch version {version.version}"):
-        return registry.fetch_bundle(f"models:/{version.name}/{version.version}")
-
-
 def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, str]:
     """Download the champion: its folder, or None and why this code can't have it.
 
     Raises:
-        ServiceError: the registry does not answer; see also ``_why_unloadable``.
+        ServiceError: the registry does not answer; see also ``why_unloadable``.
     """
     try:
-        return _fetch(champion), ""
+        return fetch(champion), ""
     except Exception as error:  # the files of another version of the code can be wrong in any way
-        return None, _why_unloadable(error)
-
-
-def _why_unloadable(error: Exception) -> str:
-    """The reason that an error gives; an error that says nothing of the champion is raised again.
-
-    Raises:
-        ServiceError, or what a client of a service raises: the service does not answer.
-        WorkerLost, RayError: the cluster has lost workers or nodes.
-    """
-    from ray.exceptions import RayError  # Ray takes a second to import
-
-    from fashion_ops.distributed.worker import WorkerLost
-
-    if isinstance(error, ServiceError | WorkerLost | RayError) or is_of_a_service(error):
-        raise error
-    return first_line(error)
+        return None, why_unloadable(error)
 
 
 def _objections(challenger: ModelVersion, again: bool) -> list[str]:
@@ -176,14 +154,10 @@ def _objections(challenger: ModelVersion, again: bool) -> list[str]:
 def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str, pd.DataFrame] | None:
     """The predictions that the champion was evaluated on, by kind of boxes.
 
-    Their image ids are those of ``frozen``, the challenger's frozen set. None if the champion was
-    evaluated on other images or labels.
+    Their image ids are those of ``frozen``, the challenger's frozen set. None if ``recorded_set`` is.
     """
-    try:
-        recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
-    except (OSError, ValueError):  # registered before frozen sets were kept, or gone or damaged since
-        return None
-    if recorded.digest() != frozen.digest():
+    recorded = recorded_set(champion, FROZEN_SET, frozen)
+    if recorded is None:
         return None
     ids = dict(zip(frozen.images["coco_id"], frozen.images["image_id"], strict=True))
     new_ids = dict(zip(recorded.images["image_id"], recorded.images["coco_id"].map(ids), strict=True))
