@@ -162,8 +162,9 @@ def _numbers(d: Difference) -> tuple[float, float, float, float]:
 def _latency(facts: Facts, gate: Promote) -> Iterator[Finding]:
     """Check the challenger's time of a photo against the champion's, and against an absolute budget.
 
-    Only the first depends on the models alone: both were timed in turn on the same machine. Without a
-    budget (``max_latency_ms`` null) the time itself passes, whatever it is.
+    Only the first depends on the models alone: both were timed in turn on the same machine. It is left
+    out where the challenger alone could be timed. Without a budget (``max_latency_ms`` null) the time
+    itself passes, whatever it is.
     """
     (new, old), ratio = facts.latency_ms, facts.latency_ratio
     what, rule, budget = "time of a photo, ms", "promote.max_latency_ms", gate.max_latency_ms
@@ -173,8 +174,8 @@ def _latency(facts: Facts, gate: Promote) -> Iterator[Finding]:
     elif budget is not None and new is not None and new > budget:
         why = f"{what}: {new:.0f} is above {rule} {budget:g}"
     yield Finding(what, rule, not why, why, new=new, old=old, limit=budget)
-    if facts.comparisons is None and ratio is None:  # there is no champion to compare with
-        return
+    if ratio is None and (new is not None or facts.comparisons is None):
+        return  # there is no champion to time, or none that this code can load
     what, rule, limit = "time of a photo, ratio", "promote.max_latency_ratio", gate.max_latency_ratio
     why = ""
     if ratio is None:
