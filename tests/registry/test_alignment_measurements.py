@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
+from fashion_ops.inference import latency
 from fashion_ops.params import Params
 from fashion_ops.registry import alignment_measurements as module
 from fashion_ops.registry.alignment_measurements import measure
@@ -117,3 +118,55 @@ def test_without_records_of_the_same_garments_nothing_is_compared(registry):
     assert measure(PARAMS, WS, challenger, champion).facts.comparison is None
     registry.failures["record", "1"] = FileNotFoundError("has no record")
     assert measure(PARAMS, WS, challenger, champion).facts.comparison is None
+
+
+def with_catalog(registry: Registry, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let the catalog hold the evaluated garments; returns the versions that predict them, in turn."""
+    predicted: list[str] = []
+
+    def load(bundle: Path, _: Any) -> Any:
+        def predict(*_: Any) -> list:
+            registry._fail("predict", bundle.name)
+            return []
+
+        return SimpleNamespace(number=bundle.name, predict=predict)
+
+    def again(predictor: Any, _: Any, frozen: AlignmentSet) -> AlignmentSet:
+        registry._fail("predict again", predictor.number)
+        predicted.append(predictor.number)
+        return frozen_set({"1": 20.0, "2": 5.0}[predictor.number])
+
+    catalog = SimpleNamespace(
+        images=pd.DataFrame({"file_name": ["a", "b"], "image_id": [1, 2]}),
+        image_bytes=lambda _: b"jpeg",
+    )
+    for name, value in (("_catalog", lambda *_: catalog), ("_load", load), ("_predict", again)):
+        patch.setattr(module, name, value)
+    for room in (module, latency):
+        patch.setattr(room, "decode_photo", lambda *_: None)
+    return predicted
+
+
+def test_on_other_garments_the_champion_predicts_again(registry, monkeypatch):
+    challenger, champion = versions(registry, photos="cd")
+    predicted = with_catalog(registry, monkeypatch)
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert measured.champion_predicted_again and predicted == ["2", "1"]
+    assert measured.facts.comparison.old == pytest.approx(0.2, rel=0.01)
+    assert None not in measured.facts.latency_ms and measured.facts.latency_ratio is not None
+    assert measured.facts.pixels == 0.0 and measured.evaluated == 2
+
+
+@pytest.mark.parametrize("what", ["predict", "predict again"])
+def test_a_champion_that_loads_and_cannot_predict_is_unloadable(registry, monkeypatch, what):
+    """Else no challenger could ever replace it: ``promote_alignment`` would end with its error."""
+    challenger, champion = versions(registry, photos="cd")
+    with_catalog(registry, monkeypatch)
+    registry.failures[what, "1"] = ModuleNotFoundError("No module named 'fashion_ops.fleet'")
+    measured = measure(PARAMS, WS, challenger, champion)
+    assert measured.champion_unloadable.startswith("ModuleNotFoundError: No module")
+    assert measured.facts.comparison is None and not measured.champion_predicted_again
+    assert measured.facts.latency_ms[0] is not None and measured.facts.latency_ms[1] is None
+    registry.failures[what, "1"] = OFF
+    with pytest.raises(type(OFF)):
+        measure(PARAMS, WS, challenger, champion)

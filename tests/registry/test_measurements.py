@@ -148,7 +148,7 @@ def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, f
     assert not measured.champion_predicted_again and measured.facts.objections == ()
     assert measured.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
     assert None not in measured.facts.latency_ms and measured.facts.latency_ratio is not None
-    assert measured.images == len(frozen.images)
+    assert measured.evaluated == len(frozen.images)
     truth = ground_truth(records.catalog.images, garments)
     assert measured.facts.comparisons is not None
     for kind in old:
