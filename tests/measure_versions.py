@@ -15,7 +15,9 @@ from fashion_ops.inference.reproduction import Reproduction, reproduce_evaluatio
 from fashion_ops.params import load_params
 from fashion_ops.registry import measurements
 from fashion_ops.registry.checks import CHECKS_FILE
+from fashion_ops.registry.comparing import Measurements
 from fashion_ops.registry.frozen_set import FROZEN_SET, FrozenSet
+from fashion_ops.registry.gate import Facts
 from fashion_ops.workspace import Workspace
 
 
@@ -35,7 +37,7 @@ def write_records(ws: Workspace, frozen: FrozenSet) -> None:
         (folder / CHECKS_FILE).write_text(json.dumps({"a_check": ""}))
 
 
-def measure_versions(ws: Workspace) -> tuple[measurements.Measurements, Reproduction]:
+def measure_versions(ws: Workspace) -> tuple[Measurements[Facts], Reproduction]:
     """What ``promote`` measures, and what the check after ``register`` compares."""
     from mlflow.entities.model_registry import ModelVersion
 

@@ -5,8 +5,8 @@ from typing import Any
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
+from fashion_ops.registry.comparing import Measurements
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.measurements import Measurements
 from fashion_ops.taxonomy import CATEGORY_NAMES, category
 from fashion_ops.workspace import Workspace
 

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from fashion_ops.evaluation.bootstrap import Comparison
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
+from fashion_ops.registry.comparing import Measurements
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.measurements import Measurements
 from fashion_ops.steps import promote
 from fashion_ops.workspace import Workspace
 

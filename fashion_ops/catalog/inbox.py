@@ -12,7 +12,8 @@ from stat import S_IFMT, S_ISDIR, S_ISREG, filemode
 
 from fashion_ops.catalog.quarantine import is_utf8, readable
 
-REASON_SUFFIX = ".reason.txt"
+READY_SUFFIX = ".ready"  # of the empty file beside a batch that says: it is complete
+REASON_SUFFIX = ".reason.txt"  # of the file beside a batch that was put away
 _MAX_NAME = 200  # bytes; a suffix or a number must fit behind it, and file systems take 255
 _HIDES_FILES = ".dvcignore"  # DVC would not version what it names
 _KINDS = {"p": "a pipe", "s": "a socket", "b": "a device", "c": "a device", "l": "a link"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from fashion_ops.catalog.inbox import READY_SUFFIX
 from fashion_ops.commands.named_models import load_pipeline
 from fashion_ops.commands.shared import (
     Device,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 FormatName = Literal["coco", "cvat", "label-studio", "yolo-pose", "fiftyone"]
 FormatOption = Annotated[FormatName, typer.Option("--format", help="Of the labelling tool.")]
-_READY = ".ready"
 
 app = typer.Typer(no_args_is_help=True, help="Labels from and for labelling tools.")
 
@@ -54,7 +54,7 @@ def import_labels(
     from fashion_ops.annotation import formats
 
     target = out or current_workspace().inbox / _batch_name(source)
-    mark = placed(target).with_name(f"{placed(target).name}{_READY}")
+    mark = placed(target).with_name(f"{placed(target).name}{READY_SUFFIX}")
     if os.path.lexists(mark):
         raise OutputRefused(f"{mark}: exists, and would mark the new batch as complete; move it away")
     totals = formats.import_labels(form, source, target, images)

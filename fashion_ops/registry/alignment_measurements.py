@@ -5,8 +5,6 @@ was evaluated on again, in their labelled boxes. The champion is compared on the
 recorded predictions if it was evaluated on them, else it predicts them too.
 """
 
-import statistics
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +15,27 @@ from fashion_ops.catalog.alignment.reader import AlignmentCatalog
 from fashion_ops.evaluation.bootstrap import Difference
 from fashion_ops.evaluation.bootstrap_errors import compare_errors
 from fashion_ops.inference.alignment_predictor import AlignmentFolder, AlignmentPredictor
-from fashion_ops.inference.latency import first_line, latencies, median_ratio
+from fashion_ops.inference.latency import latencies
+from fashion_ops.inference.predictor import decode_photo
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.params import Params
 from fashion_ops.progress import phase
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.alignment_gate import AlignmentFacts
 from fashion_ops.registry.alignment_set import FROZEN_SET, AlignmentSet
-from fashion_ops.registry.transitions import ROLLED_BACK
-from fashion_ops.services import ServiceError
+from fashion_ops.registry.comparing import (
+    Measurements,
+    fetch,
+    latency_of,
+    megabytes,
+    objections_to,
+    photos_of,
+    recorded_set,
+    why_unloadable,
+)
 from fashion_ops.workspace import Workspace
 
 SOURCE_TAG = "source"  # tag of a version: the alignment catalog that it was evaluated on
-
-
-@dataclass(frozen=True)
-class AlignmentMeasurements:
-    """What was measured for a decision."""
-
-    facts: AlignmentFacts  # that the gate decides by
-    champion_predicted_again: bool  # because it was evaluated on other garments
-    digest: str  # of the challenger's frozen set
-    champion_unloadable: str = ""  # why this code can't load the champion; empty if it can
 
 
 def measure(
@@ -47,7 +44,7 @@ def measure(
     challenger: ModelVersion,
     champion: ModelVersion | None,
     again: bool = False,
-) -> AlignmentMeasurements:
+) -> Measurements[AlignmentFacts]:
     """Load challenger and champion from the registry, measure and compare them.
 
     Args:
@@ -59,66 +56,51 @@ def measure(
 
     Raises:
         FileNotFoundError: the challenger lacks a record.
+        ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among the models.
     """
     gate, device = params.promote_alignment, select_device(params.distributed.device)
-    bundle = _fetch(challenger)
+    bundle = fetch(challenger)
     frozen = AlignmentSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = _catalog(ws, challenger, frozen)
-    predictor = _load(bundle, device)
-    pixels = None
+    names = frozen.garments["file_name"]
+    photos = [] if catalog is None else photos_of(catalog, names, gate.latency_photos)
+    predictor, pixels = _load(bundle, device), None
     if catalog is not None:
         with phase("predict the evaluated garments again"):
             made = _predict(predictor, catalog, frozen)
         pixels = _pixels(made, frozen)
     old_bundle, old, unloadable = None, None, ""
-    if champion is not None:
-        try:
-            old_bundle = _fetch(champion)
-            old = _load(old_bundle, device)
-        except ServiceError:
-            raise
-        except Exception as error:  # the files of another version of the code can be wrong in any way
-            unloadable = first_line(error)
     comparison, predicted_again = None, False
     if champion is not None:
-        recorded = _recorded(champion, frozen)
-        if recorded is None and old is not None and catalog is not None:
-            predicted_again = True
-            with phase("predict with the champion"):
-                recorded = _predict(old, catalog, frozen)
+        recorded = recorded_set(champion, FROZEN_SET, frozen)
+        try:
+            old_bundle = fetch(champion)
+            old = _load(old_bundle, device)
+            if photos:
+                old.predict(decode_photo(photos[0], "photo"))
+            if recorded is None and catalog is not None:
+                with phase("predict with the champion"):
+                    recorded = _predict(old, catalog, frozen)
+                predicted_again = True
+        except Exception as error:  # the files of another version of the code can be wrong in any way
+            old, unloadable = None, why_unloadable(error)
         comparison = recorded and _compare(frozen, recorded, params)
-    photos = [] if catalog is None else _photos(catalog, frozen, gate.latency_photos)
     times = latencies([p for p in (predictor, old) if p is not None], photos)
-    medians = [statistics.median(milliseconds) for milliseconds in times]
+    latency_ms, latency_ratio = latency_of(times)
     metrics = registry.metrics_of(challenger)
-    rolled_back = challenger.tags.get(ROLLED_BACK)
-    objections = (
-        ()
-        if rolled_back is None or again
-        else (
-            f"version {challenger.version} was rolled back ({rolled_back}); `fashion-ops "
-            "promote_alignment --again`",
-        )
-    )
     facts = AlignmentFacts(
         ne=float(metrics["NE"]),
         mean_shape=float(metrics["NE mean shape of type"]),
         comparison=comparison,
         pixels=pixels,
-        latency_ms=(medians[0] if medians else None, medians[1] if len(medians) > 1 else None),
-        latency_ratio=median_ratio(*times) if len(times) > 1 else None,
-        size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
+        latency_ms=latency_ms,
+        latency_ratio=latency_ratio,
+        size_mb=megabytes(bundle, old_bundle),
         garments=len(frozen.garments),
-        objections=objections,
+        objections=tuple(objections_to(challenger, again, "promote_alignment")),
     )
-    return AlignmentMeasurements(facts, predicted_again, frozen.digest(), unloadable)
-
-
-def _fetch(version: ModelVersion) -> Path:
-    """Download the models of a version; returns their folder."""
-    with phase(f"fetch version {version.version}"):
-        return registry.fetch_bundle(f"models:/{version.name}/{version.version}")
+    return Measurements(facts, facts.garments, predicted_again, frozen.digest(), unloadable)
 
 
 def _load(bundle: Path, device: torch.device) -> AlignmentPredictor:
@@ -163,15 +145,6 @@ def _pixels(made: AlignmentSet, frozen: AlignmentSet) -> float:
     return float(np.percentile(far, 99))
 
 
-def _recorded(champion: ModelVersion, frozen: AlignmentSet) -> AlignmentSet | None:
-    """The champion's recorded predictions; None if it was evaluated on other garments."""
-    try:
-        recorded = AlignmentSet.read(registry.fetch_record(champion, FROZEN_SET))
-    except (OSError, ValueError):  # gone or damaged
-        return None
-    return recorded if recorded.digest() == frozen.digest() else None
-
-
 def _compare(frozen: AlignmentSet, old: AlignmentSet, params: Params) -> Difference:
     """Compare the NE of the challenger with that of the champion's predictions."""
     gate = params.promote_alignment
@@ -183,16 +156,3 @@ def _compare(frozen: AlignmentSet, old: AlignmentSet, params: Params) -> Differe
         confidence=gate.confidence,
         seed=params.seed,
     )
-
-
-def _photos(catalog: AlignmentCatalog, frozen: AlignmentSet, count: int) -> list[bytes]:
-    """The encoded bytes of ``count`` photos spread evenly over the frozen set, or of all if fewer."""
-    ids = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
-    names = frozen.garments["file_name"]
-    rows = np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)
-    return [catalog.image_bytes(int(ids[name])) for name in names.iloc[rows]]
-
-
-def _megabytes(bundle: Path) -> float:
-    """Size of all files in a folder and below, in MB (10^6 bytes)."""
-    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6

@@ -12,8 +12,8 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from mlflow.artifacts import download_artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
 from fashion_ops import services
+from fashion_ops.errors.failures import is_of_a_service
 from fashion_ops.files.processes import this_process
 from fashion_ops.methods.pickles import refuse_pickles
 from fashion_ops.registry.connection import (
@@ -170,7 +172,7 @@ def with_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | No
 
 def is_missing(error: MlflowException) -> bool:
     """Whether the registry answered that the object does not exist, rather than failed to answer."""
-    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+    return error.error_code in _NOT_THERE
 
 
 def find_version(client: MlflowClient, name: str, number_or_alias: str) -> ModelVersion:
@@ -191,6 +193,33 @@ def find_version(client: MlflowClient, name: str, number_or_alias: str) -> Model
     return version
 
 
+@contextmanager
+def _fetching(what: str, missing: str) -> Iterator[None]:
+    """Tell what the registry does not have from what it fails to give.
+
+    Args:
+        what: is fetched; both messages begin with it.
+        missing: what to say if the registry answers that there is no such thing.
+
+    Raises:
+        FileNotFoundError: it answers that.
+        ServiceError: it does not answer, or its store of artifacts doesn't.
+    """
+    try:
+        with failures_in_one_line():
+            yield
+    except Exception as error:
+        if isinstance(error, MlflowException) and is_missing(error):
+            raise FileNotFoundError(f"{what}: {missing} ({error})") from error
+        if isinstance(error, MlflowException) or is_of_a_service(error):
+            uri = services.without_credentials(mlflow.get_tracking_uri())
+            raise services.ServiceError(
+                f"{what}: its files cannot be fetched ({error}); check that the server and the "
+                f"artifact store behind {uri} run"
+            ) from error
+        raise
+
+
 def fetch_record(version: ModelVersion, path: str) -> Path:
     """Download a file or folder that ``register`` kept with a version.
 
@@ -199,17 +228,21 @@ def fetch_record(version: ModelVersion, path: str) -> Path:
         path: name of the file or folder among the artifacts of the version's run.
 
     Returns:
-        Path of the local copy.
+        Path of the local copy; where the artifacts are files of this machine, of the artifact itself.
 
     Raises:
-        FileNotFoundError: the version has no such record.
+        FileNotFoundError: the version has no such record, or its run is gone.
+        ServiceError: the registry does not answer.
     """
-    try:
-        return Path(download_artifacts(artifact_uri=f"runs:/{version.run_id}/{path}"))
-    except (MlflowException, OSError) as error:
-        raise FileNotFoundError(
-            f"{version.name} version {version.version}: has no record {path!r} ({error})"
-        ) from error
+    what = f"{version.name} version {version.version}"
+    missing = f"has no record {path!r}; `fashion-ops register` keeps one with each new version"
+    with _fetching(what, missing):
+        # Not by a URI runs:/, for which MLflow says of every failure that there is no such artifact.
+        run = MlflowClient().get_run(str(version.run_id))
+        store = get_artifact_repository(str(run.info.artifact_uri))
+        if path not in {artifact.path for artifact in store.list_artifacts()}:
+            raise FileNotFoundError(f"{what}: {missing}")
+        return Path(store.download_artifacts(path))
 
 
 def metrics_of(version: ModelVersion) -> dict[str, Any]:
@@ -217,6 +250,7 @@ def metrics_of(version: ModelVersion) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the version's run is gone.
+        ServiceError: the registry does not answer.
     """
     return json.loads(fetch_record(version, "metrics.json").read_text(encoding="utf-8"))
 
@@ -264,21 +298,14 @@ def fetch_bundle(source: str, into: Path | None = None) -> Path:
     """
     root = Path() if os.environ.get("MLFLOW_TRACKING_URI") else find_root()  # needs no workspace
     connect(root, artifacts=True)
-    try:
-        with failures_in_one_line():
-            if into is not None:
-                into.mkdir(parents=True, exist_ok=True)
-            folder = Path(download_artifacts(artifact_uri=source, dst_path=into and str(into)))
-    except MlflowException as error:
-        if error.error_code not in _NOT_THERE:
-            raise services.ServiceError(
-                f"{source}: its files cannot be fetched ({error}); check that the server and the "
-                f"artifact store behind {mlflow.get_tracking_uri()} run"
-            ) from error
-        raise FileNotFoundError(
-            f"{source}: not in the registry at {mlflow.get_tracking_uri()} ({error}); "
-            "`fashion-ops register` and `fashion-ops promote` put one there"
-        ) from error
+    missing = (
+        f"not in the registry at {services.without_credentials(mlflow.get_tracking_uri())}; "
+        "`fashion-ops register` and `fashion-ops promote` put one there"
+    )
+    with _fetching(source, missing):
+        if into is not None:
+            into.mkdir(parents=True, exist_ok=True)
+        folder = Path(download_artifacts(artifact_uri=source, dst_path=into and str(into)))
     refuse_pickles(folder)
     artifacts = Model.load(str(folder)).flavors.get("python_function", {}).get("artifacts", {})
     if "bundle" not in artifacts:

@@ -1,6 +1,7 @@
 """The gate between challenger and champion: rules that compare measured numbers with limits.
 
-The rules read nothing; ``measurements`` takes the numbers. AP is the landmark AP of the refined
+The rules read nothing; ``measurements`` takes the numbers, and ``findings`` has the rules that the
+alignment model has too. AP is the landmark AP of the refined
 landmarks, from 0 to 1. A missing number fails its rule. The spread of an AP shrinks with the square
 root of the number of garments it was measured on, so the AP of a category with fewer than
 ``category_garments`` garments may fall by ``sqrt(category_garments / garments)`` times the tolerance
@@ -9,35 +10,14 @@ of the others.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fashion_ops.evaluation.bootstrap import Comparison, Difference
 from fashion_ops.inference.reproduction import AP, EQUAL_BITS, PIXELS, Reproduction
 from fashion_ops.params import Promote
+from fashion_ops.registry.findings import Finding, latency_ratio, objections, size
 from fashion_ops.taxonomy import category
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one rule; a number is None where it does not apply or was not measured."""
-
-    what: str  # the quantity that was checked
-    rule: str  # its key in params.yaml, or the name of the rule
-    passed: bool
-    why: str  # why the rule does not hold; empty if it does
-    new: float | None = None  # value of the challenger
-    old: float | None = None  # value of the champion
-    low: float | None = None  # confidence interval of their difference
-    high: float | None = None
-    limit: float | None = None  # that the value or the difference is compared with
-    garments: int | None = None  # number of garments that it was measured on
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; NaN becomes None."""
-        return {
-            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in asdict(self).items()
-        }
 
 
 @dataclass(frozen=True)
@@ -54,6 +34,11 @@ class Facts:
     latency_ratio: float | None = None  # challenger's time of a photo over the champion's
     reproduction: Reproduction | None = None  # of the evaluated predictions, if the catalog has them
 
+    @property
+    def compared(self) -> bool:
+        """Whether challenger and champion were compared."""
+        return self.comparisons is not None
+
 
 def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
     """Check the measured numbers against all rules of the gate.
@@ -67,10 +52,10 @@ def apply_rules(facts: Facts, gate: Promote) -> list[Finding]:
         *(_overall(facts.comparisons, gate) if facts.comparisons else ()),
         *(_categories(facts.comparisons, facts.garments, gate) if facts.comparisons else ()),
         *_latency(facts, gate),
-        _size(facts.size_mb, gate.max_size_mb),
+        size(facts.size_mb, gate.max_size_mb, "promote.max_size_mb"),
         *_checks(facts.checks),
         *(_reproduction(facts.reproduction, gate) if facts.reproduction else ()),
-        *(Finding("challenger", "nothing against it", False, text) for text in facts.objections),
+        *objections(facts.objections),
     ]
 
 
@@ -160,12 +145,12 @@ def _numbers(d: Difference) -> tuple[float, float, float, float]:
 
 
 def _latency(facts: Facts, gate: Promote) -> Iterator[Finding]:
-    """Check the challenger's time of a photo against the champion's, and against an absolute budget.
+    """Check the challenger's time of a photo against an absolute budget, and against the champion's.
 
-    Only the first depends on the models alone: both were timed in turn on the same machine. Without a
-    budget (``max_latency_ms`` null) the time itself passes, whatever it is.
+    Only the second depends on the models alone. Without a budget (``max_latency_ms`` null) the time
+    itself passes, whatever it is.
     """
-    (new, old), ratio = facts.latency_ms, facts.latency_ratio
+    new, old = facts.latency_ms
     what, rule, budget = "time of a photo, ms", "promote.max_latency_ms", gate.max_latency_ms
     why = ""
     if budget is not None and new is None:
@@ -173,25 +158,8 @@ def _latency(facts: Facts, gate: Promote) -> Iterator[Finding]:
     elif budget is not None and new is not None and new > budget:
         why = f"{what}: {new:.0f} is above {rule} {budget:g}"
     yield Finding(what, rule, not why, why, new=new, old=old, limit=budget)
-    if facts.comparisons is None and ratio is None:  # there is no champion to compare with
-        return
-    what, rule, limit = "time of a photo, ratio", "promote.max_latency_ratio", gate.max_latency_ratio
-    why = ""
-    if ratio is None:
-        why = f"{what}: was not measured, {rule} is {limit:g}"
-    elif ratio > limit:
-        why = (
-            f"{what}: a photo takes {ratio:.2f} times as long as with the champion ({new:.0f} ms, "
-            f"{old:.0f} ms), {rule} is {limit:g}"
-        )
-    yield Finding(what, rule, not why, why, new=ratio, old=None if ratio is None else 1.0, limit=limit)
-
-
-def _size(size_mb: tuple[float, float | None], limit: float) -> Finding:
-    """Check the size of the challenger's models against ``max_size_mb``."""
-    what, rule = "size of the models, MB", "promote.max_size_mb"
-    why = "" if size_mb[0] <= limit else f"{what}: {size_mb[0]:.0f} is above {rule} {limit:g}"
-    return Finding(what, rule, not why, why, new=size_mb[0], old=size_mb[1], limit=limit)
+    rule, limit = "promote.max_latency_ratio", gate.max_latency_ratio
+    yield from latency_ratio(facts.latency_ms, facts.latency_ratio, facts.compared, limit, rule)
 
 
 def _reproduction(made: Reproduction, gate: Promote) -> Iterator[Finding]:

@@ -5,13 +5,8 @@ predictions that it was evaluated on: bit for bit on the hardware of its evaluat
 the gate's tolerances. The champion is compared on the challenger's frozen set; if it was evaluated on
 another one, it predicts again. With RAY_ADDRESS set, all this happens on the cluster, the measurement
 of time too, and this process loads no model.
-
-Today's code may be unable to load the champion: another version of it wrote a file that this one does
-not know, or a file is gone. Predictions that the registry keeps are compared all the same.
 """
 
-import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +16,11 @@ from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.distributed.block_runners import block_runners
-from fashion_ops.errors.failures import is_of_a_service
 from fashion_ops.errors.reading import read_json
 from fashion_ops.evaluation.bootstrap import Comparison, compare
 from fashion_ops.evaluation.coco import detections
 from fashion_ops.evaluation.oks_nms import oks_nms
-from fashion_ops.inference.latency import TimeBlock, TryBlock, first_line, median_ratio
+from fashion_ops.inference.latency import TimeBlock, TryBlock
 from fashion_ops.inference.predictor import Predictors, bundle_of
 from fashion_ops.inference.reproduction import PredictorRunner, predict_split, reproduce
 from fashion_ops.methods.parts.blocks import Block, BlockRunner
@@ -34,23 +28,20 @@ from fashion_ops.params import Evaluate, Params
 from fashion_ops.progress import phase
 from fashion_ops.registry import client as registry
 from fashion_ops.registry.checks import CHECKS_FILE
+from fashion_ops.registry.comparing import (
+    Measurements,
+    fetch,
+    latency_of,
+    megabytes,
+    objections_to,
+    photos_of,
+    recorded_set,
+    why_unloadable,
+)
 from fashion_ops.registry.frozen_set import BOX_KINDS, FROZEN_SET, VARIANT, FrozenSet
 from fashion_ops.registry.gate import Facts
-from fashion_ops.registry.transitions import ROLLED_BACK
-from fashion_ops.services import ServiceError
 from fashion_ops.taxonomy import CATEGORIES
 from fashion_ops.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """What was measured for a decision."""
-
-    facts: Facts  # that the gate decides by
-    images: int  # in the challenger's frozen set
-    champion_predicted_again: bool  # because it was evaluated on another frozen set
-    digest: str  # of the challenger's frozen set
-    champion_unloadable: str = ""  # why this code can't load the champion; empty if it can
 
 
 def measure(
@@ -59,7 +50,7 @@ def measure(
     challenger: ModelVersion,
     champion: ModelVersion | None,
     again: bool = False,
-) -> Measurements:
+) -> Measurements[Facts]:
     """Load challenger and champion from the registry, measure and compare them.
 
     Args:
@@ -71,16 +62,18 @@ def measure(
 
     Raises:
         FileNotFoundError: the challenger lacks a record, because an older ``register`` made it.
+        ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among the models.
     """
-    bundle = _fetch(challenger)
+    bundle = fetch(challenger)
     frozen = FrozenSet.read(registry.fetch_record(challenger, FROZEN_SET))
     catalog = Catalog(ws.catalog)
     in_catalog = FrozenSet.of_split(catalog, params.evaluate.split, {}).digest() == frozen.digest()
-    objections = _objections(challenger, again)
+    objections = objections_to(challenger, again, "promote")
     old_bundle, unloadable = _fetch_champion(champion) if champion else (None, "")
     comparisons, reproduction, predicted_again = None, None, False
-    photos = _photos(catalog, frozen, params.promote.latency_photos) if in_catalog else []
+    names = frozen.images["file_name"]
+    photos = photos_of(catalog, names, params.promote.latency_photos) if in_catalog else []
     bundles = [bundle_of(folder) for folder in (bundle, old_bundle) if folder]
     with block_runners(params.distributed, ws.checkpoints, "promote") as open_runner:
         runner = open_runner(Predictors, bundles)
@@ -106,24 +99,31 @@ def measure(
                     old = _predict(PredictorRunner(runner, 1), catalog, frozen, params.evaluate)
                     predicted_again = True
                 except Exception as error:
-                    unloadable = _why_unloadable(error)
+                    unloadable = why_unloadable(error)
             with phase("compare with the champion"):
                 comparisons = _compare(frozen, old, params) if old else None
         timed = (0, 1) if champion and not unloadable else (0,)
         times = _run(runner, TimeBlock(timed, tuple(photos)), "time photos") if photos else []
-    medians = [statistics.median(milliseconds) for milliseconds in times]
+    latency_ms, latency_ratio = latency_of(times)
     facts = Facts(
         metrics=registry.metrics_of(challenger),
         comparisons=comparisons,
         garments=_count_garments(frozen),
-        latency_ms=(medians[0] if medians else None, medians[1] if len(medians) > 1 else None),
-        latency_ratio=median_ratio(*times) if len(times) > 1 else None,
-        size_mb=(_megabytes(bundle), _megabytes(old_bundle) if old_bundle else None),
+        latency_ms=latency_ms,
+        latency_ratio=latency_ratio,
+        size_mb=megabytes(bundle, old_bundle),
         checks=read_json(registry.fetch_record(challenger, CHECKS_FILE)),
         objections=tuple(objections),
         reproduction=reproduction,
     )
-    return Measurements(facts, len(frozen.images), predicted_again, frozen.digest(), unloadable)
+    return Measurements(
+        facts,
+        len(frozen.images),
+        predicted_again,
+        frozen.digest(),
+        unloadable,
+        reproduction.in_words() if reproduction else "",
+    )
 
 
 def _run(runner: BlockRunner, block: Block, label: str) -> Any:
@@ -131,59 +131,25 @@ def _run(runner: BlockRunner, block: Block, label: str) -> Any:
     return runner.run([(label, block)], label, 1)[label]
 
 
-def _fetch(version: ModelVersion) -> Path:
-    """Download the models of a version; returns their folder."""
-    with phase(f"fetch version {version.version}"):
-        return registry.fetch_bundle(f"models:/{version.name}/{version.version}")
-
-
 def _fetch_champion(champion: ModelVersion) -> tuple[Path | None, str]:
     """Download the champion: its folder, or None and why this code can't have it.
 
     Raises:
-        ServiceError: the registry does not answer; see also ``_why_unloadable``.
+        ServiceError: the registry does not answer; see also ``why_unloadable``.
     """
     try:
-        return _fetch(champion), ""
+        return fetch(champion), ""
     except Exception as error:  # the files of another version of the code can be wrong in any way
-        return None, _why_unloadable(error)
-
-
-def _why_unloadable(error: Exception) -> str:
-    """The reason that an error gives; an error that says nothing of the champion is raised again.
-
-    Raises:
-        ServiceError, or what a client of a service raises: the service does not answer.
-        WorkerLost, RayError: the cluster has lost workers or nodes.
-    """
-    from ray.exceptions import RayError  # Ray takes a second to import
-
-    from fashion_ops.distributed.worker import WorkerLost
-
-    if isinstance(error, ServiceError | WorkerLost | RayError) or is_of_a_service(error):
-        raise error
-    return first_line(error)
-
-
-def _objections(challenger: ModelVersion, again: bool) -> list[str]:
-    """One sentence if the challenger was rolled back and ``again`` does not allow it; else empty."""
-    reason = challenger.tags.get(ROLLED_BACK)
-    if reason is None or again:
-        return []
-    return [f"version {challenger.version} was rolled back ({reason}); `fashion-ops promote --again`"]
+        return None, why_unloadable(error)
 
 
 def _recorded_predictions(champion: ModelVersion, frozen: FrozenSet) -> dict[str, pd.DataFrame] | None:
     """The predictions that the champion was evaluated on, by kind of boxes.
 
-    Their image ids are those of ``frozen``, the challenger's frozen set. None if the champion was
-    evaluated on other images or labels.
+    Their image ids are those of ``frozen``, the challenger's frozen set. None if ``recorded_set`` is.
     """
-    try:
-        recorded = FrozenSet.read(registry.fetch_record(champion, FROZEN_SET))
-    except (OSError, ValueError):  # registered before frozen sets were kept, or gone or damaged since
-        return None
-    if recorded.digest() != frozen.digest():
+    recorded = recorded_set(champion, FROZEN_SET, frozen)
+    if recorded is None:
         return None
     ids = dict(zip(frozen.images["coco_id"], frozen.images["image_id"], strict=True))
     new_ids = dict(zip(recorded.images["image_id"], recorded.images["coco_id"].map(ids), strict=True))
@@ -231,15 +197,3 @@ def _count_garments(frozen: FrozenSet) -> dict[int, int]:
     truth = frozen.ground_truth()
     counts = np.bincount(truth.category[~truth.ignored], minlength=len(CATEGORIES) + 1)
     return {c.id: int(counts[c.id]) for c in CATEGORIES}
-
-
-def _photos(catalog: Catalog, frozen: FrozenSet, count: int) -> list[bytes]:
-    """The encoded bytes of ``count`` images spread evenly over the frozen set, or of all if fewer."""
-    ids = dict(zip(catalog.images["file_name"], catalog.images["image_id"], strict=True))
-    rows = np.linspace(0, len(frozen.images) - 1, min(count, len(frozen.images))).astype(int)
-    return [catalog.image_bytes(int(ids[name])) for name in frozen.images["file_name"].iloc[rows]]
-
-
-def _megabytes(bundle: Path) -> float:
-    """Size of all files in a folder and below, in MB (10^6 bytes)."""
-    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6

@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from fashion_ops.catalog.inbox import (
+    READY_SUFFIX,
     kind_of,
     move,
     printable,
@@ -41,7 +42,6 @@ from fashion_ops.ledger import Ledger
 from fashion_ops.params import Params
 from fashion_ops.workspace import Workspace
 
-READY_SUFFIX = ".ready"
 _MAX_NAMED = 20  # refused records named in a reason
 # The machine's faults, not the batch's: it waits until they are over.
 _MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS)

@@ -12,9 +12,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
-from fashion_ops.registry import gate
-from fashion_ops.registry.measurements import Measurements, measure
-from fashion_ops.registry.promotion import promote_challenger, record_decision
+from fashion_ops.registry.gate import apply_rules
+from fashion_ops.registry.measurements import measure
+from fashion_ops.registry.promotion import Measured, Promotable, promote_challenger
 from fashion_ops.workspace import Workspace
 
 
@@ -51,73 +51,19 @@ def run(
         ServiceError: the registry does not answer.
         UnsafeModel: there is a pickle among its models.
     """
-    client, name = registry.connect(ws.root, artifacts=True), params.registration.model
+    client = registry.connect(ws.root, artifacts=True)
+    model = Promotable(
+        name=params.registration.model,
+        step="promote",
+        made_by="register",
+        evaluated="images",
+        tags=("git_commit", "dvc_lock_md5", "snapshot"),
+        gate=params.promote.model_dump(),
+        folder=ws.promotions,
+    )
 
-    def measured(challenger: ModelVersion, champion: ModelVersion | None) -> Mapping[str, Any]:
+    def measured(challenger: ModelVersion, champion: ModelVersion | None) -> Measured:
         measurements = measure(params, ws, challenger, champion, again)
-        return decide(params, challenger, champion, measurements, tags or {}, replace_unloadable)
+        return measurements, apply_rules(measurements.facts, params.promote)
 
-    def record(challenger: ModelVersion, decision: Mapping[str, Any]) -> None:
-        record_decision(client, ws.promotions, challenger, decision)
-        if on_decision is not None:
-            on_decision(decision)
-
-    return promote_challenger(client, name, measured, record)
-
-
-def decide(
-    params: Params,
-    challenger: ModelVersion,
-    champion: ModelVersion | None,
-    measurements: Measurements,
-    tags: Mapping[str, str],
-    replace_unloadable: bool = False,
-) -> dict[str, Any]:
-    """Apply the gate.
-
-    Args:
-        params: the parameters; ``promote`` is the gate.
-        challenger: the version to promote.
-        champion: the version in use; None if there is none yet, and nothing is compared.
-        measurements: the numbers of both.
-        tags: facts about this run, which are kept with the decision.
-        replace_unloadable: see ``run``.
-
-    Returns:
-        The content of promotion.json: the decision with every number.
-    """
-    findings = gate.apply_rules(measurements.facts, params.promote)
-    reasons = [f.why for f in findings if not f.passed]
-    unloadable, reproduction = "", measurements.facts.reproduction
-    if champion is not None and (why := measurements.champion_unloadable):
-        unloadable = f"this code can't load the champion, version {champion.version} ({why})"
-    if champion is not None and measurements.facts.comparisons is None:
-        if not unloadable:
-            reasons.append(f"version {challenger.version} could not be compared with the champion")
-        elif not replace_unloadable:
-            reasons.append(
-                f"{unloadable}, and its recorded predictions are of other images; it keeps serving. "
-                "`fashion-ops promote --replace-unloadable` replaces it without a comparison"
-            )
-        else:
-            unloadable += ", so it was replaced without a comparison"
-    elif unloadable:
-        unloadable += ", so its recorded predictions were compared"
-    return {
-        "promoted": not reasons,
-        "model": challenger.name,
-        "version": int(challenger.version),
-        "against": int(champion.version) if champion else None,
-        "reasons": reasons,
-        "pictures": measurements.images,  # keys of decisions that registries in use hold
-        "judged_anew": measurements.champion_predicted_again,
-        "findings": [f.to_json() for f in findings],
-        "gate": params.promote.model_dump(),
-        "facts": {
-            "shard": measurements.digest,
-            "champion": unloadable,
-            "predicted again": reproduction.in_words() if reproduction else "",
-            **{key: challenger.tags.get(key, "") for key in ("git_commit", "dvc_lock_md5", "snapshot")},
-            **tags,
-        },
-    }
+    return promote_challenger(client, model, measured, tags or {}, replace_unloadable, on_decision)

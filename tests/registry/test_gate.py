@@ -112,6 +112,10 @@ CASES = {
         {"comparisons": None, "latency_ms": (7571.0, None), "latency_ratio": None},
         [],
     ),
+    "compared with a champion that can't be loaded": (
+        {"latency_ms": (100.0, None), "latency_ratio": None},
+        [],
+    ),
     "both slow, as the machine is busy": ({"latency_ms": (7571.0, 7400.0)}, []),
     "a third slower": ({"latency_ms": (120.0, 90.0), "latency_ratio": 1.33}, []),
     "slower than the champion": (

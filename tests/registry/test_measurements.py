@@ -148,7 +148,7 @@ def test_on_the_same_frozen_set_the_recorded_predictions_are_compared(records, f
     assert not measured.champion_predicted_again and measured.facts.objections == ()
     assert measured.facts.size_mb[0] == pytest.approx(2.0, rel=0.1)
     assert None not in measured.facts.latency_ms and measured.facts.latency_ratio is not None
-    assert measured.images == len(frozen.images)
+    assert measured.evaluated == len(frozen.images)
     truth = ground_truth(records.catalog.images, garments)
     assert measured.facts.comparisons is not None
     for kind in old:
@@ -329,7 +329,7 @@ def test_without_recorded_predictions_of_the_same_images_nothing_is_compared(
     assert again.champion_unloadable == why and again.facts.comparisons is None
 
 
-@pytest.mark.parametrize("fails", ["_fetch", "_predict"])
+@pytest.mark.parametrize("fails", ["fetch", "_predict"])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -357,6 +357,25 @@ def test_a_lost_node_or_service_says_nothing_of_the_champion(records, frozen, mo
 
     monkeypatch.setattr(module, fails, fail)
     with pytest.raises(kind, match="the node is gone"):
+        measure(PARAMS, WS, challenger, champion)
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_a_record_that_cannot_be_fetched_is_not_one_of_other_images(
+    records, frozen, monkeypatch, loads
+):
+    """Else a challenger could replace the champion without a comparison, or it predicts for nothing."""
+    challenger = records.version("2", frozen, frozen.predictions)
+    champion = records.version("1", frozen, frozen.predictions)
+    if not loads:
+        make_unloadable(records, monkeypatch, "a 14th category")
+    down = ServiceError("garments version 1: its files cannot be fetched")
+    monkeypatch.setattr(
+        module.registry,
+        "fetch_record",
+        lambda version, path: raising(down)() if version is champion else records.record(version, path),
+    )
+    with pytest.raises(ServiceError, match="cannot be fetched"):
         measure(PARAMS, WS, challenger, champion)
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from measured import measured
 from mlflow.artifacts import load_dict
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from fashion_ops.ledger import Ledger, LedgerError
 from fashion_ops.params import Params
@@ -99,6 +101,38 @@ def test_what_cannot_be_fetched_is_not_missing(ws: Workspace, monkeypatch, code,
     monkeypatch.setattr("fashion_ops.registry.client.download_artifacts", fail)
     with pytest.raises(kind, match=r"models:/garments/1: .*the store says no"):
         registry.fetch_bundle("models:/garments/1")
+
+
+@pytest.mark.parametrize("fails", ["list_artifacts", "download_artifacts"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MlflowException("the store is gone", error_code=INTERNAL_ERROR),
+        MlflowException("API request to http://s failed with exception Max retries exceeded"),
+        ConnectionError("the store is gone"),
+    ],
+)
+def test_a_record_that_the_store_fails_to_give_is_not_missing(
+    ws: Workspace, monkeypatch, fails: str, error: Exception
+) -> None:
+    """MLflow's own address ``runs:/`` says of all of these failures that nothing is there."""
+    client = registry.connect(ws.root)
+    experiment = client.get_experiment_by_name(registry.EXPERIMENT)
+    run = client.create_run(experiment.experiment_id).info.run_id
+    client.log_text(run, "{}", "metrics.json")
+    version = ModelVersion("records", "7", 0, run_id=run)
+    assert registry.metrics_of(version) == {}
+    with pytest.raises(FileNotFoundError, match=r"version 7: has no record 'checks\.json'; `fash"):
+        registry.fetch_record(version, "checks.json")
+    with pytest.raises(FileNotFoundError, match=r"version 7: has no record 'metrics\.json'"):
+        registry.metrics_of(ModelVersion("records", "7", 0, run_id="0" * 32))
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(LocalArtifactRepository, fails, fail)
+    with pytest.raises(ServiceError):
+        registry.fetch_record(version, "metrics.json")
 
 
 def test_from_challenger_to_champion_and_back_out(ws: Workspace) -> None:

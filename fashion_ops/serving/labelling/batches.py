@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fashion_ops.annotation.batch import BatchTotals, LabelError, write_batch
 from fashion_ops.annotation.photos import AnnotatedPhoto, checked
+from fashion_ops.catalog.inbox import READY_SUFFIX
 from fashion_ops.catalog.sources.base import Labels
 from fashion_ops.catalog.sources.batches import folders
 from fashion_ops.files.outputs import OutputRefused
@@ -23,7 +24,6 @@ from fashion_ops.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-READY = ".ready"
 _PREFIX = "page-"
 _NAME = re.compile(rf"{_PREFIX}[\w-]{{1,120}}")
 
@@ -48,7 +48,7 @@ class Inbox:
 
     def waiting(self) -> list[str]:
         """The batches of the page that are not marked as ready, the oldest first."""
-        return [f.name for f in self._own() if not f.with_name(f"{f.name}{READY}").is_file()]
+        return [f.name for f in self._own() if not f.with_name(f"{f.name}{READY_SUFFIX}").is_file()]
 
     def _own(self) -> list[Path]:
         inbox = self.workspace and self.workspace.inbox
@@ -107,7 +107,7 @@ class Inbox:
         workspace = self.workspace
         if workspace is None or not _NAME.fullmatch(name) or not (workspace.inbox / name).is_dir():
             raise Refusal(404, "no_batch", "no such batch waits in the inbox")
-        write_whole(workspace.inbox / f"{name}{READY}", b"")
+        write_whole(workspace.inbox / f"{name}{READY_SUFFIX}", b"")
 
     def _new_name(self, person: str, known: set[str]) -> str:
         who = re.sub(r"[^\w-]+", "-", person).strip("-")[:40] or "somebody"
