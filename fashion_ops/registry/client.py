@@ -13,7 +13,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,11 @@ def register(
             pip_requirements=[f"fashion-ops=={package}"],
             model_config={"device": "auto"},
         )
-    with suppress(MlflowException):  # it exists
+    try:
         client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     version = client.create_model_version(
         name, info.model_uri, run.info.run_id, tags=dict(tags), model_id=info.model_id
     )
@@ -175,6 +178,20 @@ def is_missing(error: MlflowException) -> bool:
     return error.error_code in _NOT_THERE
 
 
+@contextmanager
+def if_there() -> Iterator[None]:
+    """Do a part if its object exists: the answer that it does not ends the block, without an error.
+
+    Raises:
+        MlflowException: the registry failed to answer.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        if not is_missing(error):
+            raise
+
+
 def find_version(client: MlflowClient, name: str, number_or_alias: str) -> ModelVersion:
     """The version with this number or alias.
 
@@ -183,7 +200,7 @@ def find_version(client: MlflowClient, name: str, number_or_alias: str) -> Model
     """
     version = with_alias(client, name, number_or_alias)
     if version is None and number_or_alias.isdecimal():
-        with suppress(MlflowException):
+        with if_there():
             version = client.get_model_version(name, number_or_alias)
     if version is None:
         known = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
@@ -260,7 +277,7 @@ def keep_run(client: MlflowClient, version: ModelVersion) -> None:
 
     Does nothing if it is gone for good.
     """
-    with suppress(MlflowException):
+    with if_there():
         run = client.get_run(str(version.run_id))
         if run.info.lifecycle_stage == "deleted":
             client.restore_run(run.info.run_id)

@@ -18,7 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from fashion_ops.registry import lock, transitions
-from fashion_ops.registry.client import EXPERIMENT, LINEAGE_TAG, has_own_description
+from fashion_ops.registry.client import EXPERIMENT, LINEAGE_TAG, has_own_description, if_there
 
 KEEP_TAG = "keep"  # tag of a version that is never pruned; any value
 
@@ -92,7 +92,7 @@ def model_of(version: ModelVersion) -> str | None:
 
 def _aliases(client: MlflowClient, name: str) -> dict[str, list[str]]:
     """The aliases of each version of a model, by its number; empty if it is not registered."""
-    with suppress(MlflowException):
+    with if_there():
         found: dict[str, list[str]] = {}
         for alias, version in client.get_registered_model(name).aliases.items():
             found.setdefault(str(version), []).append(alias)
@@ -198,10 +198,10 @@ def delete_from_registry(client: MlflowClient, name: str, plan: RegistryPlan) ->
         Whether the files are freed; else ``mlflow gc`` must run where the registry is.
     """
     for model in plan.models:
-        with suppress(MlflowException):  # deleted already
+        with if_there():
             client.delete_logged_model(model)
     for run in plan.runs:
-        with suppress(MlflowException):
+        with if_there():
             client.delete_run(run)
     freed = _free(client, plan)
     for version in plan.versions:
@@ -238,6 +238,6 @@ def _free(client: MlflowClient, plan: RegistryPlan) -> bool:
 
 def _is_deleted(client: MlflowClient, run_id: str) -> bool:
     """Whether a run is deleted but not gone."""
-    with suppress(MlflowException):
+    with if_there():
         return client.get_run(run_id).info.lifecycle_stage == "deleted"
     return False

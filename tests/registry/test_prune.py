@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
@@ -21,7 +23,12 @@ from fashion_ops.params import Params
 from fashion_ops.registry import client as registry
 from fashion_ops.registry import prune_files, snapshot, transitions
 from fashion_ops.registry.prune import Plan, _carry_out
-from fashion_ops.registry.prune_versions import RegistryPlan, model_of
+from fashion_ops.registry.prune_versions import (
+    RegistryPlan,
+    delete_from_registry,
+    model_of,
+    plan_registry,
+)
 from fashion_ops.registry.restore import restore
 from fashion_ops.steps import register
 from fashion_ops.taxonomy import CATEGORY_NAMES
@@ -315,3 +322,39 @@ def test_resume_points_that_a_next_run_would_use_stay(
     monkeypatch.setattr("fashion_ops.registry.prune.delete_from_registry", lambda *_: True)
     assert _carry_out(MlflowClient.__new__(MlflowClient), "", Plan(RegistryPlan(), plan), ws)
     assert not any((ws.checkpoints / name).exists() for name in gone)
+
+
+def failing(method: str, **answers: Any) -> MlflowClient:
+    """A registry of which one kind of request fails, and the others are answered by ``answers``."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise MlflowException("API request to http://mlflow failed with exception timed out")
+
+    client = MlflowClient.__new__(MlflowClient)  # connected to nothing
+    for name, answer in {**answers, method: fail}.items():
+        setattr(client, name, answer)
+    return client
+
+
+@pytest.mark.parametrize("method", ["get_registered_model", "search_model_versions"])
+def test_a_registry_that_fails_to_name_its_aliases_gives_no_plan(method):
+    """Without its alias the champion would look like any other version."""
+    client = failing(
+        method,
+        get_registered_model=lambda _: SimpleNamespace(aliases={}),
+        search_model_versions=lambda *_, **__: [],
+    )
+    with pytest.raises(MlflowException, match="timed out"):
+        plan_registry(client, NAME)
+
+
+@pytest.mark.parametrize("method", ["delete_logged_model", "delete_run"])
+def test_a_version_whose_files_cannot_be_deleted_stays(method):
+    deleted: list[str] = []
+    names = ("delete_logged_model", "delete_run", "delete_model_version")
+    client = failing(method, **{name: lambda *names: deleted.extend(names) for name in names})
+    version = ModelVersion(NAME, "1", 0)
+    plan = RegistryPlan(versions=[version], runs=["r"], models=["m"])
+    with pytest.raises(MlflowException, match="timed out"):
+        delete_from_registry(client, NAME, plan)
+    assert "1" not in deleted
