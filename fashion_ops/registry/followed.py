@@ -26,7 +26,6 @@ from fashion_ops.registry.connection import connect, failures_in_one_line
 
 _SOURCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 _OLDEST = 300  # seconds after which a signed message is refused
-_EVENTS = ["model_version_alias.created", "model_version_alias.deleted"]
 _UNKNOWN_ROUTE = ("ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED")  # codes of a server without webhooks
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
@@ -96,7 +95,9 @@ def subscribe(root: Path, name: str, url: str, secret: str) -> bool:
         try:
             hooks = client.list_webhooks()
             old = [h for h in hooks if h.name == name and h.url == url]  # other services have their own
-            client.create_webhook(name, url, _EVENTS, secret=secret)
+            client.create_webhook(
+                name, url, ["model_version_alias.created", "model_version_alias.deleted"], secret=secret
+            )
         except NotImplementedError:
             return False
         except MlflowException as error:
