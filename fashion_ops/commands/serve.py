@@ -3,14 +3,18 @@
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from fashion_ops.commands.shared import between, complain
 from fashion_ops.files.outputs import check_above
 from fashion_ops.registry import CHAMPION_URI
+from fashion_ops.services import ServiceError
 from fashion_ops.workspace import current_workspace
+
+if TYPE_CHECKING:
+    from fashion_ops.serving.champion import FixedFolder, Follower
 
 MOST = 1e6  # of an option: seconds, megabytes or megapixels
 LABELLING = "labelling"  # in the state folder: photos in work
@@ -32,6 +36,18 @@ def check_address(host: str, port: int) -> None:
             f"--host {host} --port {port}: cannot be listened on: {why}; choose another, or --port 0 "
             "for a free one"
         ) from error
+
+
+def _subscribe(source: "Follower | FixedFolder", webhook: str, secret: str) -> None:
+    """Let MLflow post to ``--webhook``; complains if it does not, because the service polls as well."""
+    from fashion_ops.serving.sources import subscribe_to
+
+    asked = "the registry is asked every --poll seconds only"
+    try:
+        if not subscribe_to(source, webhook, secret):
+            complain(f"--webhook {webhook}: the registry has no webhooks; {asked}")
+    except (ServiceError, ValueError) as error:
+        complain(f"--webhook {webhook}: {error}; {asked}")
 
 
 def serve(
@@ -100,7 +116,6 @@ def serve(
     from fashion_ops.serving.limits import Limits
     from fashion_ops.serving.observing import log_json
     from fashion_ops.serving.settings import TOKEN, WEBHOOK_SECRET, ServiceSettings
-    from fashion_ops.serving.sources import subscribe_to
 
     limits = Limits(body_mb=body_mb, photos=photos, megapixels=megapixels, queue=queue, seconds=seconds)
     if webhook and not os.environ.get(WEBHOOK_SECRET):
@@ -115,8 +130,8 @@ def serve(
     if isinstance(service.source, FixedFolder):
         service.source.start()  # what is wrong with it is said here, before anything listens
     log_json()
-    if webhook and not subscribe_to(service.source, webhook, service.webhook_secret):
-        complain("the registry has no webhooks; it is asked every --poll seconds")
+    if webhook:
+        _subscribe(service.source, webhook, service.webhook_secret)
     ws = current_workspace()
     desk = Desk(service, state / LABELLING, ws if ws.params.is_file() else None, ranked)
     uvicorn.run(

@@ -66,12 +66,12 @@ def crops_of(
 def gathered(
     photos: int,
     crops: Sequence[tuple[int, Photo]],
-    garments: "Sequence[Sequence[Garment] | None]",
+    garments: "Sequence[Sequence[Garment]]",
 ) -> "list[list[Garment]]":
     """The garments of each photo from those of its crops: the best one in the middle of each."""
     found: list[list[Garment]] = [[] for _ in range(photos)]
     for (number, crop), few in zip(crops, garments, strict=True):
-        found[number] += [garment for garment in few or [] if _holds_middle(garment, crop)][:1]
+        found[number] += [garment for garment in few if _holds_middle(garment, crop)][:1]
     return [_distinct(of_photo) for of_photo in found]
 
 

@@ -93,7 +93,7 @@ def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
 
     @app.get("/ready", responses={503: {"description": "No version is loaded."}})
     async def ready() -> JSONResponse:
-        """Whether a version is in use, which one, and whether a newer one was rejected."""
+        """Whether a version is in use, which one, and why the registry's champion is not."""
         now = service.source.champion
         answer: dict[str, Any] = {"ready": now.served is not None}
         if now.served is not None:
@@ -107,7 +107,9 @@ def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
                 "version": now.rejected,
                 "reason": "it failed on the example or could not be loaded; the log says why",
             }
-        elif now.failure:
+        elif now.failure and now.registry_answers:
+            answer["champion"] = "is not in use; it is tried again, and the log says why"
+        if not now.registry_answers:
             answer["registry"] = "does not answer; the log says why"
         return JSONResponse(answer, 200 if now.served is not None else 503)
 

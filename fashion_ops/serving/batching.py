@@ -1,7 +1,8 @@
 """Dynamic batches: all requests that wait when the networks become free run together.
 
 One thread runs the networks. Nobody waits for a batch to fill: while one runs, the next gathers. The
-photos of a request stay together, so that one version of the models answers all of them.
+photos of a request stay together, so that one version of the models answers all of them. A request that
+is cancelled leaves the queue at once, with its photos.
 """
 
 import logging
@@ -12,12 +13,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from fashion_ops.inference.predictor import Garment
-from fashion_ops.inference.second_look import Find, first_look
+from fashion_ops.inference.second_look import Find, first_look, first_score
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.champion import Served
 from fashion_ops.serving.limits import Refusal
 
 log = logging.getLogger(__name__)
+
+_LEAVE = 30.0  # seconds that the networks have to end at a stop
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,17 @@ class Answer:
     garments: list[list[Garment] | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Request:
     photos: Sequence[Photo]
-    min_score: float
+    min_score: float | None
     boxes: bool
     answer: "Future[Answer]" = field(default_factory=Future)
+
+    def least(self, served: Served) -> float:
+        """The least score of its garments in one look of these models."""
+        score = served.predictor.min_score if self.min_score is None else self.min_score
+        return first_score(score) if self.boxes else score
 
 
 class Batcher:
@@ -56,14 +64,17 @@ class Batcher:
         self._thread.start()
 
     def submit(
-        self, photos: Sequence[Photo], min_score: float, *, boxes: bool = False
+        self, photos: Sequence[Photo], min_score: float | None, *, boxes: bool = False
     ) -> "Future[Answer]":
-        """Queue the photos of a request; a cancelled future is left out when its turn comes.
+        """Queue the photos of a request, until its future is cancelled.
 
         Args:
             photos: decoded.
-            min_score: garments with a lower score are left out.
-            boxes: whether the garments are wanted without landmarks.
+            min_score: garments with a lower score are left out; None takes that of the models.
+            boxes: whether this is a first look, see ``second_look``.
+
+        Raises:
+            Refusal: the service is stopping.
         """
         request = _Request(photos, min_score, boxes)
         with self._changed:
@@ -71,14 +82,23 @@ class Batcher:
                 raise Refusal(503, "stopping", "the service is stopping; ask another replica")
             self._waiting.append(request)
             self._changed.notify()
+        request.answer.add_done_callback(self._leave)  # holds no request, so photos are freed at once
         return request.answer
 
+    def _leave(self, answer: "Future[Answer]") -> None:
+        """Take a request that is cancelled out of the queue."""
+        if answer.cancelled():
+            with self._changed:
+                self._waiting = deque(r for r in self._waiting if r.answer is not answer)
+
     def close(self) -> None:
-        """Answer what waits, then stop the thread."""
+        """Answer what waits, then stop the thread; networks that hang are left to the process's end."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(_LEAVE)
+        if self._thread.is_alive():
+            log.warning("the networks have not ended in %g seconds; stopping without them", _LEAVE)
 
     def _run(self) -> None:
         while batch := self._take():
@@ -117,7 +137,7 @@ class Batcher:
 
 def _find(served: Served, find: Find, batch: list[_Request]) -> None:
     """Answer requests of one kind together, each with the garments of its own least score."""
-    lowest = min(request.min_score for request in batch)
+    lowest = min(request.least(served) for request in batch)
     photos = [photo for request in batch for photo in request.photos]
     try:
         found: list[list[Garment] | None] = list(find(photos, lowest))
@@ -128,7 +148,7 @@ def _find(served: Served, find: Find, batch: list[_Request]) -> None:
     for request in batch:
         own = [next(rest) for _ in request.photos]
         kept = [
-            None if garments is None else [g for g in garments if g.score >= request.min_score]
+            None if garments is None else [g for g in garments if g.score >= request.least(served)]
             for garments in own
         ]
         request.answer.set_result(Answer(served, kept))

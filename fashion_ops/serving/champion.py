@@ -3,22 +3,19 @@
 A new version is copied into the state folder, loaded beside the old one, and checked: the networks that
 will serve must find in the photos of ``inference.example`` what the version finds in torch. Then it is
 in use from the next batch on. A version that fails stays out and is named in ``/ready``; it is tried
-again after a restart, or when the alias has named another one meanwhile. The state folder survives a
-restart, so a dead registry stops nothing.
+again after a restart, or when the alias has named another one meanwhile. What fails by the fault of the
+machine or of a service is tried again at the next look. The state folder survives a restart, so a dead
+registry stops nothing.
 """
 
 import json
 import logging
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
-
-from filelock import FileLock, Timeout
 
 from fashion_ops.errors.failures import failure_line
 from fashion_ops.files.digests import folder_digest
@@ -34,7 +31,9 @@ from fashion_ops.inference.openvino_pipeline import LAYOUT, load_pipeline
 from fashion_ops.methods.parts.device import select_device
 from fashion_ops.registry.followed import FollowedModel, fetch_version
 from fashion_ops.reports.cards import DATA_CARD, MODEL_CARD
-from fashion_ops.serving.exporting import export_apart
+from fashion_ops.services import ServiceError
+from fashion_ops.serving.exporting import export_apart, may_pass
+from fashion_ops.serving.sharing import alone, delete
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +63,14 @@ class Champion:
     Attributes:
         served: None until a version is loaded.
         failure: of the newest version or of the registry, in one line; empty if all is well.
+        registry_answers: whether it, and its store of artifacts, answered the last time.
         rejected: number of the version that failed; 0 for none.
         switches: how often other models came into use.
     """
 
     served: Served | None = None
     failure: str = ""
+    registry_answers: bool = True
     rejected: int = 0
     switches: int = 0
 
@@ -97,13 +98,13 @@ class Loader:
 
         Raises:
             ValueError: a model is invalid, or the example is predicted otherwise.
-            OSError: a file is missing.
+            OSError: a file is missing, or the machine hinders it, see ``may_pass``.
         """
         device = select_device("cpu" if self.engine == "openvino" else self.device)
         predictor = load_bundle(bundle, device)
         example = Example.of(predictor)
         if self.engine == "openvino":
-            with _alone(networks):
+            with alone(networks):
                 if not networks.is_dir():
                     export_apart(bundle, networks)
             if isinstance(predictor, AlignmentPredictor):
@@ -112,32 +113,6 @@ class Loader:
                 predictor = load_pipeline(predictor, networks, self.threads)
         example.check(predictor)
         return predictor
-
-
-@contextmanager
-def _alone(folder: Path, minutes: float = 30) -> Iterator[None]:
-    """Of the services with the same state folder, be the only one that makes ``folder``.
-
-    Raises:
-        TimeoutError: another one has not made it in this time.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0.1)
-    except Timeout:
-        log.info("%s: another service makes it; waiting for %g minutes at most", folder, minutes)
-        try:
-            lock.acquire(timeout=60 * minutes)
-        except Timeout as error:
-            raise TimeoutError(
-                f"{folder}: another service has not made it in {minutes:g} minutes; restart that one, "
-                "or name another state folder"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def read_cards(bundle: Path) -> tuple[str, ...]:
@@ -171,6 +146,7 @@ class Follower:
     def __post_init__(self) -> None:
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="champion", daemon=True)
+        self._refusal = ""  # why the rejected version stays out
 
     def start(self) -> None:
         """Load the last good version from the state folder, then follow in a thread."""
@@ -198,8 +174,12 @@ class Follower:
             work()
         except Exception as error:
             failure = failure_line(error)
-            self.champion = replace(self.champion, failure=failure)
+            self._tell(failure, registry_answers=not isinstance(error, ServiceError))
             log.warning("%s", failure, exc_info=not isinstance(error, ValueError | OSError))
+
+    def _tell(self, failure: str, *, registry_answers: bool = True) -> None:
+        """Say in ``champion`` what fails now; an empty line says that what failed is over."""
+        self.champion = replace(self.champion, failure=failure, registry_answers=registry_answers)
 
     def _restore(self) -> None:
         """Load the version that was in use before a restart, if it is still in the state folder."""
@@ -207,7 +187,7 @@ class Follower:
         if record.is_file():
             last = json.loads(record.read_text(encoding="utf-8"))
             if last["name"] == self.model.name:
-                self._use(int(last["version"]))
+                self._use(self._load(int(last["version"])))
 
     def _use_fallback(self, folder: Path) -> None:
         """Serve a folder of models."""
@@ -218,7 +198,9 @@ class Follower:
         """Ask the registry which version is champion, and switch to it if it is another.
 
         Raises:
-            Exception: the registry does not answer, or the version fails.
+            ServiceError: the registry or its store of artifacts does not answer.
+            ValueError: the registry has no such version, or the version fails and stays out.
+            OSError: the machine hinders it, as a full disk does; the next look tries it again.
         """
         try:
             number = self.model.number(self.root)
@@ -228,23 +210,38 @@ class Follower:
                 raise
             if served is None:
                 self._use_fallback(self.fallback)
+            self._tell("")
             return
-        champion = self.champion
-        if champion.served is not None and champion.served.version == number:
-            self.champion = replace(champion, failure="", rejected=0)
+        if self.champion.rejected == number:
+            self._tell(self._refusal)
             return
-        if champion.rejected == number:
-            return
-        folder = self._folder(number)
-        with _alone(folder):
-            if not folder.is_dir():
-                self._fetch(number, folder)
+        self.champion = replace(self.champion, rejected=0)
+        if self.champion.served is None or self.champion.served.version != number:
+            self._use(self._obtain(number))
+        self._tell("")
+
+    def _obtain(self, number: int) -> Served:
+        """Fetch a version, if it is not in the state folder, and load it.
+
+        Raises:
+            ServiceError, ValueError, OSError: as ``follow_once``.
+        """
+        folder, is_there = self._folder(number), False
         try:
-            self._use(number)
+            with alone(folder):
+                if not folder.is_dir():
+                    self._fetch(number, folder)
+            is_there = True
+            return self._load(number)
         except Exception as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            if may_pass(error) or (is_there and not folder.is_dir()):  # another service deleted it
+                raise
             refused = ValueError(f"{self.model.name} version {number} stays out: {error}")
-            self.champion = replace(champion, failure=failure_line(refused), rejected=number)
+            self._refusal = failure_line(refused)
+            self.champion = replace(
+                self.champion, failure=self._refusal, registry_answers=True, rejected=number
+            )
+            delete(folder, folder / NETWORKS)
             raise refused from error
 
     def _fetch(self, number: int, folder: Path) -> None:
@@ -256,19 +253,28 @@ class Follower:
     def _folder(self, number: int) -> Path:
         return self.state / f"{self.model.name}-{number}"
 
-    def _use(self, number: int) -> None:
-        """Load a version of the state folder, and use it from the next batch on."""
+    def _load(self, number: int) -> Served:
+        """Load a version of the state folder."""
         start, folder = time.monotonic(), self._folder(number)
         relative = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))["bundle"]
         predictor = self.loader.load(folder / relative, folder / NETWORKS)
         cards = read_cards(folder / relative)
-        served = Served(self.model.name, number, predictor, self.loader.engine, cards)
+        log.info("%s version %d: loaded in %.1f s", self.model.name, number, time.monotonic() - start)
+        return Served(self.model.name, number, predictor, self.loader.engine, cards)
+
+    def _use(self, served: Served) -> None:
+        """Use a version from the next batch on, and note it for a restart.
+
+        What fails after the switch is logged only: the version is good.
+        """
         self.champion = Champion(served, switches=self.champion.switches + 1)
-        record = json.dumps({"name": self.model.name, "version": number})
-        write_whole(self.state / CURRENT, record.encode())
-        seconds = time.monotonic() - start
-        log.info("%s version %d is in use, loaded in %.1f s", self.model.name, number, seconds)
-        self._forget(number)
+        log.info("%s version %d is in use", served.name, served.version)
+        record = json.dumps({"name": served.name, "version": served.version})
+        try:
+            write_whole(self.state / CURRENT, record.encode())
+            self._forget(served.version)
+        except OSError as error:
+            log.warning("%s version %d: %s", served.name, served.version, failure_line(error))
 
     def _forget(self, number: int) -> None:
         """Delete the local copies of all versions but the newest two that were in use."""
@@ -279,7 +285,7 @@ class Follower:
             if path.name.removeprefix(prefix).isdecimal() and path != self._folder(number)
         ]
         for path in sorted(others, key=lambda p: p.stat().st_mtime)[:-1]:
-            shutil.rmtree(path, ignore_errors=True)
+            delete(path, path / NETWORKS)
 
 
 def serve_folder(folder: Path, state: Path, loader: Loader) -> Served:

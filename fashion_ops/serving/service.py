@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,11 +17,11 @@ from starlette.requests import Request
 from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.inference.measuring import find_reference, measure_garments
 from fashion_ops.inference.predictor import Garment
-from fashion_ops.inference.second_look import crops_of, first_score, gathered
+from fashion_ops.inference.second_look import crops_of, gathered
 from fashion_ops.measurement.scale import Reference
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.serving.batching import Answer, Batcher
-from fashion_ops.serving.champion import FixedFolder, Follower
+from fashion_ops.serving.champion import FixedFolder, Follower, Served
 from fashion_ops.serving.limits import Budget, Limits, Refusal
 from fashion_ops.serving.observing import Metrics
 from fashion_ops.serving.requests import (
@@ -91,7 +91,7 @@ class Service:
         """Answer what waits, then stop."""
         self.source.stop()
         self.batcher.close()
-        self.decoders.shutdown()
+        self.decoders.shutdown(cancel_futures=True)
 
     async def garments(self, request: Request) -> dict[str, Any]:
         """Answer ``POST /v1/garments``.
@@ -107,8 +107,8 @@ class Service:
         Raises:
             Refusal: the request is refused as a whole.
         """
-        self._need_categories("no_sizes")
-        return await self.limited(lambda: self._predict(request, SizesRequest))
+        _need_categories(self.source.champion.served, "no_sizes")
+        return await self.limited(lambda: self._predict(request, SizesRequest, "no_sizes"))
 
     async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
         """What ``garments`` answers for one photo that was read already; within ``limited``.
@@ -116,17 +116,10 @@ class Service:
         Raises:
             Refusal: too many pixels are in work, or the models predict other landmarks.
         """
-        self._need_categories("no_labels")
+        _need_categories(self.source.champion.served, "no_labels")
         options = PhotosRequest(photos=["-"], min_score=min_score)
         with self.pixels.hold(pixels_of(data)):
-            return await self._answer(Photos([data], options))
-
-    def _need_categories(self, code: str) -> None:
-        """Refuse what needs the landmarks of the 13 categories where the models predict others."""
-        served = self.source.champion.served
-        if served is not None and isinstance(served.predictor, AlignmentPredictor):
-            reason = "the models in use predict FLD's landmarks, not those of the 13 categories"
-            raise Refusal(501, code, reason)
+            return await self._answer(Photos([data], options), "no_labels")
 
     async def limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do the work of a request in a place of the service and within the time limit.
@@ -144,7 +137,9 @@ class Service:
                 reason = f"no answer within {self.limits.seconds:g} seconds; try again later"
                 raise Refusal(503, "too_slow", reason) from error
 
-    async def _predict(self, request: Request, schema: type[PhotosRequest]) -> dict[str, Any]:
+    async def _predict(
+        self, request: Request, schema: type[PhotosRequest], code: str = ""
+    ) -> dict[str, Any]:
         length = request.headers.get("content-length", "")
         known = int(length) if length.isdecimal() else self.limits.body_bytes
         with self.bytes.hold(min(known, self.limits.body_bytes)):
@@ -156,37 +151,37 @@ class Service:
                 reason = f"the photos have more than {most:g} megapixels together"
                 raise Refusal(413, "too_many_pixels", reason)
             with self.pixels.hold(total):
-                return await self._answer(photos)
+                return await self._answer(photos, code)
 
-    async def _answer(self, photos: Photos[Any]) -> dict[str, Any]:
+    async def _answer(self, photos: Photos[Any], code: str) -> dict[str, Any]:
+        """The answer for encoded photos.
+
+        Args:
+            photos: encoded, with the options of the request.
+            code: of the refusal where the models predict other landmarks than those of the 13
+                categories; empty if these will do.
+
+        Raises:
+            Refusal: they do, or no models are loaded.
+        """
         start = time.perf_counter()
         decoded = await decode_all(photos.data, self.limits, self.decoders)
         good = [photo for photo in decoded if isinstance(photo, Photo)]
         answer: Answer | None = None
-        min_score = self._min_score(photos.options)
         references: list[asyncio.Future[Reference | None]] = []
-        if good:
-            if isinstance(photos.options, SizesRequest):  # beside the networks
-                references = [self._run(find_reference, p, photos.options.scaling) for p in good]
-                answer = await self._find_twice(good, min_score)
-            else:
-                answer = await self._find(good, min_score)
-        of_good = iter(references)
-        found = iter(answer.garments if answer else [])
-        results = []
-        for number, photo in enumerate(decoded):
-            garments = reference = None
-            if isinstance(photo, Photo):
-                garments, reference = next(found), next(of_good, None)
-            if isinstance(photo, Photo) and garments is not None:
-                photo_answer = await self._of_photo(photo, garments, photos.options, reference)
-                if photo_answer is not None:
-                    size = {"width": photo.size[0], "height": photo.size[1]}
-                    results.append({"photo": number, **size, **photo_answer})
-                    continue
-            refused = photo if isinstance(photo, Refusal) else Refusal(500, "photo", "it failed here")
-            error = {"code": refused.code, "reason": refused.reason}
-            results.append({"photo": number, "error": error})
+        try:
+            if good:
+                if isinstance(photos.options, SizesRequest):  # beside the networks
+                    references = [self._run(find_reference, p, photos.options.scaling) for p in good]
+                    answer = await self._find_twice(good, photos.options.min_score)
+                else:
+                    answer = await self._find(good, photos.options.min_score)
+                if code:
+                    _need_categories(answer.served, code)
+            results = await self._results(decoded, answer, references, photos.options)
+        finally:
+            for reference in references:  # what has not begun is never needed
+                reference.cancel()
         failed = sum("error" in result for result in results)
         self.metrics.photos.labels("answered").inc(len(results) - failed)
         self.metrics.photos.labels("failed").inc(failed)
@@ -198,32 +193,68 @@ class Service:
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    def _min_score(self, options: PhotosRequest) -> float:
-        """The score from which on garments are answered; of the models in use if none is named."""
-        served = self.source.champion.served
-        assert served is not None
-        return served.predictor.min_score if options.min_score is None else options.min_score
+    async def _results(
+        self,
+        decoded: list[Photo | Refusal],
+        answer: Answer | None,
+        references: "list[asyncio.Future[Reference | None]]",
+        options: PhotosRequest,
+    ) -> list[dict[str, Any]]:
+        """What the answer says of each photo; garments and references are those of decoded photos."""
+        of_good = iter(references)
+        found = iter(answer.garments if answer else [])
+        results = []
+        for number, photo in enumerate(decoded):
+            garments = reference = None
+            if isinstance(photo, Photo):
+                garments, reference = next(found), next(of_good, None)
+            if isinstance(photo, Photo) and garments is not None:
+                photo_answer = await self._of_photo(photo, garments, options, reference)
+                if photo_answer is not None:
+                    size = {"width": photo.size[0], "height": photo.size[1]}
+                    results.append({"photo": number, **size, **photo_answer})
+                    continue
+            refused = photo if isinstance(photo, Refusal) else Refusal(500, "photo", "it failed here")
+            error = {"code": refused.code, "reason": refused.reason}
+            results.append({"photo": number, "error": error})
+        return results
 
-    async def _find(self, photos: list[Photo], min_score: float, *, boxes: bool = False) -> Answer:
+    async def _find(
+        self, photos: list[Photo], min_score: float | None, *, boxes: bool = False
+    ) -> Answer:
         """The garments of photos, all found by one version, in turns of as many as a batch has."""
         while True:
             most = self.limits.photos
             turns = [photos[at : at + most] for at in range(0, len(photos), most)]
-            futures = [self.batcher.submit(turn, min_score, boxes=boxes) for turn in turns]
-            answers = [await asyncio.wrap_future(future) for future in futures]
+            futures: list[Future[Answer]] = []
+            try:
+                for turn in turns:
+                    futures.append(self.batcher.submit(turn, min_score, boxes=boxes))
+                answers = [await asyncio.wrap_future(future) for future in futures]
+            finally:
+                for future in futures:  # those that still wait are never needed
+                    future.cancel()
             if all(answer.served is answers[0].served for answer in answers):
                 return Answer(answers[0].served, [g for answer in answers for g in answer.garments])
 
-    async def _find_twice(self, photos: list[Photo], min_score: float) -> Answer:
-        """The garments of photos, found again in crops around them, see ``second_look``."""
-        first = await self._find(photos, first_score(min_score), boxes=True)
-        crops = crops_of(photos, first.garments)
-        if not crops:
-            return first
-        second = await self._find([crop for _, crop in crops], min_score)
-        garments = gathered(len(photos), crops, second.garments)
-        failed = [few is None for few in first.garments]
-        kept = [None if bad else few for bad, few in zip(failed, garments, strict=True)]
+    async def _find_twice(self, photos: list[Photo], min_score: float | None) -> Answer:
+        """The garments of photos, found again in crops around them, see ``second_look``.
+
+        One version takes both looks. A photo fails if one of its crops does.
+        """
+        while True:
+            first = await self._find(photos, min_score, boxes=True)
+            crops = crops_of(photos, first.garments)
+            if not crops:
+                return first
+            second = await self._find([crop for _, crop in crops], min_score)
+            if second.served is first.served:
+                break
+        failed = {number for number, few in enumerate(first.garments) if few is None}
+        of_crops = zip(crops, second.garments, strict=True)
+        failed |= {number for (number, _), few in of_crops if few is None}
+        garments = gathered(len(photos), crops, [few or [] for few in second.garments])
+        kept = [None if number in failed else few for number, few in enumerate(garments)]
         return Answer(second.served, kept)
 
     async def _of_photo(
@@ -247,3 +278,14 @@ class Service:
     def _run(self, work: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
         """Do a part of the work in a thread."""
         return asyncio.get_running_loop().run_in_executor(self.decoders, work, *arguments)
+
+
+def _need_categories(served: Served | None, code: str) -> None:
+    """Check that models predict the landmarks of the 13 categories.
+
+    Raises:
+        Refusal: they predict those of FLD; it has this code.
+    """
+    if served is not None and isinstance(served.predictor, AlignmentPredictor):
+        reason = "the models in use predict FLD's landmarks, not those of the 13 categories"
+        raise Refusal(501, code, reason)

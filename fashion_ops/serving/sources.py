@@ -9,7 +9,7 @@ from fashion_ops.serving.champion import FixedFolder, Follower, Loader
 from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import find_root
 
-WEBHOOK = "fashion-ops serve"
+WEBHOOK = "fashion-ops-serve"  # MLflow takes lower-case letters, digits and ``._-``
 
 
 def find_source(
@@ -44,7 +44,12 @@ def find_source(
 
 
 def subscribe_to(source: Follower | FixedFolder, url: str, secret: str) -> bool:
-    """Let MLflow post changes of aliases to ``url``; False for a folder or without webhooks."""
+    """Let MLflow post changes of aliases to ``url``; False for a folder or without webhooks.
+
+    Raises:
+        ServiceError: the registry does not answer, or fails.
+        ValueError: it refuses the address.
+    """
     return isinstance(source, Follower) and subscribe(source.root, WEBHOOK, url, secret)
 
 

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fashion_ops.cli import app
+from fashion_ops.services import ServiceError
 from fashion_ops.serving.champion import FixedFolder, Follower
 from fashion_ops.serving.settings import ServiceSettings
 
@@ -62,3 +63,15 @@ def test_a_port_that_is_taken_is_said_before_models_are_loaded(served):
     assert done.exit_code == 2 and f"--port {port}: cannot be listened on: " in done.stderr
     done = CliRunner().invoke(app, ["serve", "--host", "no.such.host.invalid", "--model", "models"])
     assert done.exit_code == 2 and "no.such.host.invalid" in done.stderr
+
+
+@pytest.mark.parametrize("error", [ServiceError("MLflow does not answer"), ValueError("not public")])
+def test_without_a_webhook_the_service_starts_and_says_why(served, monkeypatch, error):
+    def subscribe(*_):
+        raise error
+
+    monkeypatch.setenv("FASHION_OPS_WEBHOOK_SECRET", "s3")
+    monkeypatch.setattr("fashion_ops.serving.sources.subscribe", subscribe)
+    done = CliRunner().invoke(app, ["serve", "--port", "0", "--webhook", "https://host/v1/champion"])
+    assert done.exit_code == 0 and len(done.stderr.strip().splitlines()) == 1
+    assert f"--webhook https://host/v1/champion: {error}; the registry is asked" in done.stderr

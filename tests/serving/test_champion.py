@@ -1,13 +1,14 @@
 """Models of the service: exported networks, the registry's champion followed, webhooks, a folder."""
 
 import copy
+import errno
 import json
+import multiprocessing
 import os
 import time
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from pathlib import Path
-from types import SimpleNamespace
 
 import jaxtyping
 import numpy as np
@@ -19,11 +20,13 @@ from running_service import Fixed, running
 from fashion_ops.inference.example import Example
 from fashion_ops.inference.openvino_networks import OpenvinoLandmarker, OpenvinoModule, OpenvinoRefiner
 from fashion_ops.inference.openvino_pipeline import write_landmarker, write_refiner
-from fashion_ops.registry import followed
+from fashion_ops.methods.pickles import UnsafeModel
 from fashion_ops.registry.followed import FollowedModel
-from fashion_ops.serving import champion
-from fashion_ops.serving.champion import FixedFolder, Follower, Loader
+from fashion_ops.services import ServiceError
+from fashion_ops.serving import champion, exporting
+from fashion_ops.serving.champion import Champion, FixedFolder, Follower, Loader
 from fashion_ops.serving.exporting import _export, export_apart
+from fashion_ops.serving.sharing import alone
 from fashion_ops.taxonomy import category
 
 
@@ -97,8 +100,27 @@ def test_a_network_that_openvino_computes_otherwise_is_not_written(predictor, tm
 def test_what_hinders_an_export_is_told_in_one_line(tmp_path):
     receiving, sending = Pipe(duplex=False)
     _export(tmp_path / "none", tmp_path / "networks", sending)
-    line = receiving.recv()
+    line, passing = receiving.recv()
     assert "none" in line and "\n" not in line and not (tmp_path / "networks").exists()
+    assert not passing
+
+
+def test_what_hinders_an_export_on_this_machine_may_pass(tmp_path, monkeypatch):
+    def export(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "a.xml")
+
+    monkeypatch.setattr("fashion_ops.inference.alignment_predictor.load_bundle", export)
+    receiving, sending = Pipe(duplex=False)
+    _export(tmp_path, tmp_path / "networks", sending)
+    line, passing = receiving.recv()
+    assert "free some space" in line and passing
+
+
+def test_an_export_that_hangs_is_stopped_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_MINUTES", 0)
+    with pytest.raises(TimeoutError, match=r"networks: the export of .*garments-7 has not ended in 0"):
+        export_apart(tmp_path / "garments-7", tmp_path / "networks")
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.skipif(not os.environ.get("FASHION_OPS_LONG"), reason="exports 27 networks")
@@ -127,7 +149,7 @@ class Registry:
 
     def number(self, root):
         if not self.alive:
-            raise ConnectionError("the registry is down")
+            raise ServiceError("the registry is down")
         return self.champion
 
     def fetch(self, name, number, folder):
@@ -151,9 +173,11 @@ class Ready:
     engine = "torch"
 
     def __init__(self, predictor):
-        self.predictor = predictor
+        self.predictor, self.hindered = predictor, None
 
     def load(self, bundle, networks):
+        if self.hindered:
+            raise self.hindered
         if not (bundle / "detector").is_dir():
             raise FileNotFoundError(f"{bundle}: no detector")
         return self.predictor
@@ -214,6 +238,106 @@ def test_what_requests_read_never_changes_in_part(registry, predictor, tmp_path)
     assert (now.served.version, now.rejected, now.failure, now.switches) == (3, 0, "", 2)
 
 
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device", "current.json")
+
+
+def test_a_good_version_stays_in_use_where_only_its_record_cannot_be_written(
+    registry, predictor, tmp_path, monkeypatch, caplog
+):
+    source = follower(tmp_path, predictor)
+    source.follow_once()
+    with monkeypatch.context() as patch:
+        patch.setattr(champion, "write_whole", full_disk)
+        registry.champion = 2
+        source.follow_once()
+    now = source.champion
+    assert (now.served.version, now.rejected, now.failure) == (2, 0, "")
+    assert "current.json: no space left" in caplog.text and source._folder(2).is_dir()
+
+
+@pytest.mark.parametrize("error", [TimeoutError("another service exports"), MemoryError()])
+def test_a_version_that_the_machine_hinders_is_kept_and_tried_again(
+    registry, predictor, tmp_path, error
+):
+    source = follower(tmp_path, predictor)
+    source.loader.hindered = error
+    source._guard(source.follow_once)
+    now = source.champion
+    assert (now.served, now.rejected) == (None, 0) and now.failure and now.registry_answers
+    assert source._folder(1).is_dir()
+    source.loader.hindered = None
+    source.follow_once()
+    assert (source.champion.served.version, source.champion.failure) == (1, "")
+
+
+def test_a_version_with_a_pickle_is_fetched_once(registry, predictor, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(name, number, folder):
+        fetched.append(number)
+        raise UnsafeModel("a.pkl: could run code")
+
+    monkeypatch.setattr(champion, "fetch_version", fetch)
+    source = follower(tmp_path, predictor)
+    source._guard(source.follow_once)
+    source._guard(source.follow_once)
+    assert fetched == [1] and source.champion.rejected == 1
+
+
+def test_a_copy_that_another_service_works_on_is_not_deleted(registry, predictor, tmp_path):
+    source = follower(tmp_path, predictor)
+    registry.broken = (1, 2)
+    with (
+        pytest.raises(ValueError, match="version 1 stays out"),
+        alone(source._folder(1) / champion.NETWORKS),
+    ):
+        source.follow_once()
+    assert source._folder(1).is_dir()
+    registry.champion = 2
+    with pytest.raises(ValueError, match="version 2 stays out"):
+        source.follow_once()
+    assert not source._folder(2).exists()
+
+
+def test_a_failure_that_is_over_is_not_told_any_more(registry, predictor, bundle, tmp_path):
+    """The registry comes back: without a version while a folder serves, and with a rejected one."""
+
+    def none(_):
+        raise ValueError("there is none")
+
+    source = follower(tmp_path, predictor)
+    source.fallback, number = bundle, registry.number
+    for answers in (none, None, none):  # None: it is down
+        registry.alive, registry.number = answers is not None, answers or number
+        source._guard(source.follow_once)
+        assert source.champion.served.version == 0
+        assert source.champion.registry_answers == (source.champion.failure == "") == registry.alive
+    registry.alive, registry.number, registry.broken = True, number, (1,)
+    source._guard(source.follow_once)
+    refused = source.champion
+    registry.alive = False
+    source._guard(source.follow_once)
+    assert source.champion.failure == "the registry is down" and source.champion.rejected == 1
+    registry.alive = True
+    source._guard(source.follow_once)
+    assert source.champion == refused and "stays out" in refused.failure
+
+
+def test_ready_tells_what_fails_a_version_the_registry_or_the_machine(predictor):
+    source = Fixed(predictor)
+    with running(source) as address:
+        for failing, told in (
+            ({"failure": "no space left"}, {"champion"}),
+            ({"failure": "no answer", "registry_answers": False}, {"registry"}),
+            ({"failure": "version 8 stays out", "rejected": 8}, {"rejected"}),
+            ({"failure": "x", "rejected": 8, "registry_answers": False}, {"rejected", "registry"}),
+        ):
+            source.champion = Champion(source.champion.served, **failing)
+            ready = requests.get(f"{address}/ready", timeout=9).json()
+            assert ready.keys() - {"ready", "model"} == told
+
+
 def test_a_predictor_that_predicts_the_example_otherwise_is_refused(predictor):
     example = Example.of(predictor)
     for garments in example.garments:
@@ -253,14 +377,14 @@ def test_a_folder_of_models_is_served_without_a_registry(bundle, tmp_path):
 def test_who_waits_for_another_service_says_so_and_gives_up(tmp_path, caplog):
     folder = tmp_path / "state" / "networks"
     with (
-        champion._alone(folder),
+        alone(folder),
         caplog.at_level("INFO"),
         pytest.raises(TimeoutError, match=r"networks: another service has not made it in 0\.001 min"),
-        champion._alone(folder, minutes=0.001),
+        alone(folder, minutes=0.001),
     ):
         pass
     assert "networks: another service makes it; waiting" in caplog.text
-    with champion._alone(folder):  # and whoever comes later finds it free
+    with alone(folder):  # and whoever comes later finds it free
         pass
 
 
@@ -282,20 +406,3 @@ def test_networks_of_a_folder_are_kept_by_its_content_beside_those_of_others(tmp
         FixedFolder(tmp_path / name, tmp_path / "state", Exporting()).start()
     assert len(made) == len(set(made)) == 2
     assert {path.name for path in (tmp_path / "state").iterdir()} == set(made)
-
-
-def test_a_webhook_of_another_service_stays(monkeypatch, tmp_path):
-    hooks = [
-        SimpleNamespace(name="fashion-ops serve", url=f"https://{host}/v1/champion", webhook_id=host)
-        for host in ("a", "b")
-    ]
-    client = SimpleNamespace(
-        list_webhooks=lambda: hooks,
-        delete_webhook=lambda hook_id: hooks.remove(next(h for h in hooks if h.webhook_id == hook_id)),
-        create_webhook=lambda name, url, *_, **__: hooks.append(
-            SimpleNamespace(name=name, url=url, webhook_id="new")
-        ),
-    )
-    monkeypatch.setattr(followed, "connect", lambda root: client)
-    assert followed.subscribe(tmp_path, "fashion-ops serve", hooks[0].url, "s3")
-    assert [hook.webhook_id for hook in hooks] == ["b", "new"]

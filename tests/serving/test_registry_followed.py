@@ -9,8 +9,9 @@ from running_service import Fixed, running
 
 from fashion_ops.registry.client import register
 from fashion_ops.registry.connection import connect
-from fashion_ops.registry.followed import FollowedModel
+from fashion_ops.registry.followed import FollowedModel, subscribe
 from fashion_ops.serving.champion import Champion, Follower, Loader, Served
+from fashion_ops.serving.sources import WEBHOOK
 
 MODEL = FollowedModel.parse("models:/garments@champion")
 
@@ -35,6 +36,8 @@ def test_a_promotion_is_followed_and_the_last_version_survives_a_dead_registry_a
     client = connect(tmp_path)
     records = tmp_path / "records"
     records.mkdir()
+    assert subscribe(tmp_path, WEBHOOK, "https://8.8.8.8/v1/champion", "s3")  # MLflow takes the name
+    assert [hook.name for hook in client.list_webhooks()] == [WEBHOOK]
     client.create_registered_model(MODEL.name)
     first = register(client, MODEL.name, bundle, records, {}, {}, {})
     broken = client.create_model_version(MODEL.name, first.source, first.run_id)

@@ -5,6 +5,7 @@ import base64
 import json
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
@@ -16,8 +17,17 @@ from PIL import Image
 from running_service import Fixed, running
 
 from fashion_ops.inference.alignment_predictor import AlignmentPredictor
+from fashion_ops.serving import batching
+from fashion_ops.serving.batching import Batcher
 from fashion_ops.serving.champion import Champion, Served
 from fashion_ops.serving.limits import Limits, Refusal
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def form(*photos):
@@ -145,8 +155,10 @@ class Slow:
 
     def __init__(self, predictor):
         self.predictor, self.go, self.batches = predictor, threading.Event(), []
+        self.began = threading.Event()
 
     def predict_many(self, photos, min_score):
+        self.began.set()
         self.go.wait(20)
         self.batches.append(len(photos))
         return self.predictor.predict_many(photos, min_score)
@@ -187,6 +199,51 @@ def test_a_request_that_takes_too_long_gets_503_and_the_next_one_is_answered(pre
         slow.go.set()
         source.service.limits = Limits()
         assert ask(address, photos[0]).status_code == 200
+
+
+def test_what_is_cancelled_leaves_the_queue_with_its_photos(predictor, photos):
+    slow = Slow(predictor)
+    batcher = Batcher(lambda: Served("m", 7, slow, "torch"), 4, lambda _: None)
+    running = batcher.submit([predictor.decode(photos[0], "x")], 0.0)
+    until(running.running)
+    photo = predictor.decode(photos[0], "x")
+    waiting, held = batcher.submit([photo], 0.0), weakref.ref(photo)
+    del photo
+    assert held() is not None and waiting.cancel()
+    del waiting
+    assert held() is None
+    slow.go.set()
+    batcher.close()
+    assert running.done() and slow.batches == [1]
+
+
+def test_networks_that_hang_do_not_keep_the_service_from_stopping(
+    predictor, photos, caplog, monkeypatch
+):
+    monkeypatch.setattr(batching, "_LEAVE", 0.05)
+    slow = Slow(predictor)
+    batcher = Batcher(lambda: Served("m", 7, slow, "torch"), 4, lambda _: None)
+    hanging = batcher.submit([predictor.decode(photos[0], "x")], 0.0)
+    until(hanging.running)
+    batcher.close()
+    assert not hanging.done() and "the networks have not ended in 0.05 seconds" in caplog.text
+    slow.go.set()
+
+
+def test_the_least_score_is_that_of_the_models_that_answer(predictor, photos):
+    source, slow = Fixed(predictor), Slow(predictor)
+    slow.min_score = 1.0
+    served(source, slow)
+    with running(source) as address, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(ask, address, photos[0])
+        until(slow.began.is_set)
+        second = pool.submit(requests.post, f"{address}/v1/garments", files=form(photos[0]), timeout=60)
+        until(lambda: source.service.batcher._waiting)
+        served(source, replace(predictor, min_score=0.0), 8)
+        slow.go.set()
+        assert first.result().ok
+        answer = second.result().json()
+    assert answer["model"]["version"] == 8 and answer["photos"][0]["garments"]
 
 
 def test_models_change_between_two_requests_and_each_answer_names_its_version(predictor, photos):

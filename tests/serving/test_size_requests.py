@@ -1,5 +1,8 @@
 """Sizes over real HTTP: what ``measure`` says of the same photo, limits, pixels without a scale."""
 
+import threading
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,14 +10,17 @@ import requests
 from running_service import Fixed, running
 
 from bench.flat_lay_photos import flat_lay
+from fashion_ops.inference.alignment_predictor import AlignmentPredictor
 from fashion_ops.inference.measuring import IN_PIXELS, measure_photo
 from fashion_ops.inference.predictor import Garment
 from fashion_ops.measurement.points import points_of_measure
 from fashion_ops.measurement.references import Scaling
+from fashion_ops.serving.champion import Champion
 from fashion_ops.serving.limits import Limits
 from fashion_ops.taxonomy import category
 
 SHOT = flat_lay(6, thing="A4")
+SMALL = cv2.imencode(".jpg", np.full((90, 60, 3), 200, np.uint8))[1].tobytes()
 PHOTO = cv2.imencode(".jpg", SHOT.photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
@@ -121,3 +127,66 @@ def test_a_photo_that_cannot_be_measured_is_one_error(url, monkeypatch, part):
     assert response.status_code == 200 and "secret" not in response.text
     assert response.json()["photos"][0]["error"]["code"] == "photo"
     assert np.isfinite(response.json()["seconds"])
+
+
+def test_references_that_nobody_waits_for_are_not_looked_for(monkeypatch):
+    begun, go = [], threading.Event()
+
+    def find(*_):
+        begun.append(1)
+        go.wait(20)
+
+    monkeypatch.setattr("fashion_ops.serving.service.find_reference", find)
+    source = Fixed(Known())
+    with running(source, Limits(seconds=1)) as address:
+        assert ask(address, *[SMALL] * 6).json()["error"]["code"] == "too_slow"
+        go.set()
+        source.service.decoders.submit(lambda: None).result(20)
+    assert 0 < len(begun) <= 2  # one in each thread
+
+
+class Looks(Known):
+    """A predictor that takes first looks apart; ``crop`` is what a second look does first."""
+
+    def __init__(self, look=None, crop=None):
+        self.look, self.crop, self.looks = look, crop, []
+
+    def detect_many(self, photos, min_score):
+        self.looks.append(min_score)
+        if self.look:
+            self.look()
+        return super().predict_many(photos, min_score)
+
+    def predict_many(self, photos, min_score):
+        if self.crop:
+            self.crop()
+        return super().predict_many(photos, min_score)
+
+
+def test_a_photo_whose_crop_fails_is_an_error_and_not_one_without_garments():
+    def crop():
+        raise RuntimeError("secret inside")
+
+    with running(Fixed(Looks(crop=crop))) as address:
+        response = ask(address, SMALL)
+    assert response.json()["photos"] == [
+        {"photo": 0, "error": {"code": "photo", "reason": "it failed here"}}
+    ]
+
+
+def test_one_version_takes_both_looks_and_its_landmarks_are_those_that_sizes_need():
+    newer = Looks()
+    source = Fixed(Looks(look=lambda: use(newer, 8)))
+
+    def use(predictor, version):
+        source.champion = Champion(
+            replace(source.champion.served, version=version, predictor=predictor)
+        )
+
+    with running(source) as address:
+        answer = ask(address, SMALL).json()
+        assert answer["model"]["version"] == 8 and newer.looks == [0.08]
+        assert "garments" in answer["photos"][0]
+        newer.look = lambda: use(object.__new__(AlignmentPredictor), 9)
+        response = ask(address, SMALL)
+    assert (response.status_code, response.json()["error"]["code"]) == (501, "no_sizes")
