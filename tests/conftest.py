@@ -75,3 +75,11 @@ def predictions(garments):
     from small_catalog import make_predictions
 
     return make_predictions(garments, np.random.default_rng(2), 8.0)
+
+
+@pytest.fixture
+def openvino_in_fp32(monkeypatch):
+    """Untrained networks decide by hairs, which bf16 would split otherwise than torch's fp32."""
+    from fashion_ops.inference import openvino_networks
+
+    monkeypatch.setattr(openvino_networks, "computes_bf16", lambda *_: False)

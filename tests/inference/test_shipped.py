@@ -15,7 +15,6 @@ from bench.shipped.pack import save_half, separate
 from bench.shipped.photos import MEASURED, divide, link
 from fashion_ops import shipped
 from fashion_ops.cli import app
-from fashion_ops.inference import openvino_networks
 from fashion_ops.inference.landmark_pipeline import LISTED, LandmarkPipeline
 from fashion_ops.inference.openvino_pipeline import UNIVERSAL
 from fashion_ops.inference.predictor import Predictor
@@ -197,8 +196,8 @@ def test_an_alias_that_is_gone_is_told_while_its_version_serves_on(fresh):
     assert source.champion.served is served
 
 
-def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path, monkeypatch):
-    monkeypatch.setattr(openvino_networks, "computes_bf16", lambda *_: False)  # untrained: all are near
+@pytest.mark.usefixtures("openvino_in_fp32")
+def test_in_openvino_the_package_finds_what_it_finds_in_torch(bundle, photo, tmp_path):
     exported = Loader("openvino").load(bundle, tmp_path / "networks")
     assert (tmp_path / "networks" / UNIVERSAL).is_file()
     expected = Predictor.load(bundle, CPU).predict(photo)

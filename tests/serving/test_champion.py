@@ -47,6 +47,7 @@ def exported(model, cls, path, write):
     return cls(**{**vars(model), "model": OpenvinoModule(path, 2)})
 
 
+@pytest.mark.usefixtures("openvino_in_fp32")
 @pytest.mark.parametrize("changes", [{}, {"flip_test": False}, {"flip_test": True, "decode": "argmax"}])
 def test_a_landmarker_in_openvino_gives_what_torch_gives(predictor, tmp_path, changes):
     kind, landmarker = category(1), predictor.pipeline.finetuned[1].with_decoding(**changes)
@@ -70,6 +71,7 @@ def test_a_landmarker_in_openvino_gives_what_torch_gives(predictor, tmp_path, ch
         served.predict_channels(crops, ids)
 
 
+@pytest.mark.usefixtures("openvino_in_fp32")
 def test_a_refiner_in_openvino_gives_what_torch_gives(predictor, tmp_path):
     refiner = predictor.pipeline.refined[1]
     served = exported(
