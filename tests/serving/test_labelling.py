@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,6 +13,7 @@ from labelling_desk import Client, desk_in
 from PIL import Image
 
 from fashion_ops.catalog.sources.deepfashion2 import entries
+from fashion_ops.serving.labelling.queue import Ranking
 from fashion_ops.serving.limits import Limits
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -270,7 +272,7 @@ def test_a_ranking_offers_its_photos_until_they_are_opened(tmp_path):
     files = [tmp_path / f"{n}.jpg" for n in range(3)]
     for file, (data, _) in zip(files[:2], DRAWN, strict=False):
         file.write_bytes(data)
-    with desk_in(tmp_path, DRAWN, ranking=files) as page:
+    with desk_in(tmp_path, DRAWN, ranking=Ranking(files)) as page:
         assert [o["name"] for o in page.ada.listing()["offered"]] == ["0.jpg", "1.jpg", "2.jpg"]
         opened = page.ada.ask("POST", "/ranked/1")
         assert opened.status_code == 201 and str(tmp_path) not in opened.text
@@ -279,6 +281,32 @@ def test_a_ranking_offers_its_photos_until_they_are_opened(tmp_path):
         assert [p["name"] for p in listing["photos"]] == ["1.jpg"]
         gone = page.ada.ask("POST", "/ranked/2")
         assert gone.status_code == 404 and str(tmp_path) not in gone.text
+        assert [o["number"] for o in page.ada.listing()["offered"]] == [0]
+
+
+def test_a_ranked_photo_that_is_in_work_or_cannot_be_opened_is_offered_once(tmp_path, monkeypatch):
+    (tmp_path / "new").mkdir()
+    content = {"a": PHOTO, "copy": PHOTO, "broken": b"no photo", "saved": DRAWN[0][0], "b": DRAWN[1][0]}
+    for name, data in content.items():
+        (tmp_path / "new" / f"{name}.jpg").write_bytes(data)
+    file = tmp_path / "new" / "ranked.csv"
+    file.write_text("photo\n" + "".join(f"{name}.jpg\n" for name in content))
+    with desk_in(tmp_path, DRAWN, ranking=Ranking.read(file)) as page:
+        page.ada.save(page.ada.drop(DRAWN[0][0]).json())
+        codes, opened = [], []
+        for _ in content:  # as "Done" goes on to the next
+            offered = page.ada.listing()["offered"]
+            answer = page.ada.ask("POST", f"/ranked/{offered[0]['number']}")
+            codes.append(answer.status_code)
+            opened.append(answer.json().get("photo"))
+        assert codes == [201, 201, 422, 409, 201] and opened[0] == opened[1]
+        assert page.ada.listing()["offered"] == []
+        page.ada.ask("DELETE", f"/photos/{opened[0]}", params={"revision": 0})
+        assert [o["name"] for o in page.ada.listing()["offered"]] == ["a.jpg", "copy.jpg"]
+    monkeypatch.chdir(tmp_path / "new")
+    again = Ranking.read(Path("../new/ranked.csv"))
+    (b,) = [draft for draft in page.desk.drafts.every() if draft.ranked]
+    assert b.ranked.endswith("b.jpg") and 4 not in [o["number"] for o in again.offered([b])]
 
 
 def test_sizes_follow_the_labels_of_the_page(page):

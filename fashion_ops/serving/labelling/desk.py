@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MOST_PHOTOS = 1000  # in work
+_FOR_GOOD = {NO_PHOTO, "photo", "photo_too_large", "saved", "unreadable"}  # codes, of a photo
 _MIN_SCORE = 0.3  # of a garment that the page proposes
 
 
@@ -168,10 +169,20 @@ class Desk:
         """
         path = self.ranking.path(number)
         try:
+            draft = await self._open_file(path, person)
+        except Refusal as refusal:
+            if refusal.code in _FOR_GOOD:
+                self.ranking.refused.add(number)
+            raise
+        self.ranking.keys[number] = draft.photo
+        return draft
+
+    async def _open_file(self, path: Path, person: str) -> Draft:
+        try:
             data = await self.within(lambda: photo_bytes(path))
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             reason = f"{path.name} cannot be read; rank the photos again by fashion-ops select"
-            raise Refusal(404, "no_photo", reason) from error
+            raise Refusal(404, NO_PHOTO, reason) from error
         return await self.add(data, path.name, person, str(path))
 
     def change(self, key: str, changes: Changes, person: str) -> Draft:
