@@ -110,16 +110,15 @@ class Service:
         self._need_categories("no_sizes")
         return await self.limited(lambda: self._predict(request, SizesRequest))
 
-    async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
+    async def look(self, data: bytes) -> dict[str, Any]:
         """What ``garments`` answers for one photo that was read already; within ``limited``.
 
         Raises:
             Refusal: too many pixels are in work, or the models predict other landmarks.
         """
         self._need_categories("no_labels")
-        options = PhotosRequest(photos=["-"], min_score=min_score)
         with self.pixels.hold(pixels_of(data)):
-            return await self._answer(Photos([data], options))
+            return await self._answer(Photos([data], PhotosRequest(photos=["-"])))
 
     def _need_categories(self, code: str) -> None:
         """Refuse what needs the landmarks of the 13 categories where the models predict others."""

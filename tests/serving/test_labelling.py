@@ -1,6 +1,7 @@
 """The page's endpoints: photos in work, revisions, batches, provenance, limits and hostile requests."""
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -71,6 +72,11 @@ def test_a_saved_batch_holds_the_corrected_labels_and_where_they_come_from(page)
     assert page.ben.ask("POST", f"/batches/{saved['batch']}/ready").status_code == 200
     assert (page.ws.inbox / f"{saved['batch']}.ready").read_bytes() == b""
     assert page.ada.listing()["batches"] == []
+
+
+def test_the_page_proposes_garments_from_the_score_on_that_is_stored_with_the_models(page):
+    page.desk.service.source.champion.served.predictor.min_score = 0.81
+    assert page.ada.drop(PHOTO).json()["garments"] == []  # the planted ones have 0.8
 
 
 def test_of_two_people_who_saw_the_same_revision_one_is_told_what_happened(page):
@@ -310,15 +316,21 @@ def test_a_ranked_photo_that_is_in_work_or_cannot_be_opened_is_offered_once(tmp_
 
 
 def test_sizes_follow_the_labels_of_the_page(page):
-    draft = page.ada.drop(PHOTO).json()
-    path = f"/photos/{draft['photo']}/sizes"
-    garment = draft["garments"][0]
-    before = page.ada.ask("POST", path, json={"garments": [garment]}).json()
-    wide = {**garment, "landmarks": [p | {"x": 2 * p["x"]} for p in garment["landmarks"]]}
-    after = page.ada.ask("POST", path, json={"garments": [wide]}).json()
-    assert before["unit"] == after["unit"] == "px"
-    sizes = [answer["garments"][0]["sizes"] for answer in (before, after)]
-    assert any(b["value"] > a["value"] for a, b in zip(*(s.values() for s in sizes), strict=True))
+    path = f"/photos/{page.ada.drop(PHOTO).json()['photo']}/sizes"
+    places = [(30, 20), (60, 20), (90, 20), (25, 60), (20, 120), (60, 120), (100, 120), (95, 60)]
+    for wider in (1, 2):
+        points = [{"x": wider * x, "y": y, "v": 2} for x, y in places]
+        skirt = {"category": "skirt", "box": (20, 20, wider * 100, 120), "landmarks": points}
+        answer = page.ada.ask("POST", path, json={"garments": [skirt]}).json()
+        sizes = {name: size["value"] for name, size in answer["garments"][0]["sizes"].items()}
+        side = round(math.hypot(wider * 5, 40) + math.hypot(wider * 5, 60), 2)
+        assert answer["unit"] == "px" and sizes == {
+            "waist": wider * 60,
+            "hem": wider * 80,
+            "skirt_length": 100,
+            "left_side": side,
+            "right_side": side,
+        }
 
 
 def test_without_a_workspace_labels_are_kept_and_nothing_is_saved(tmp_path):

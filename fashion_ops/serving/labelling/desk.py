@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 MOST_PHOTOS = 1000  # in work
 _FOR_GOOD = {NO_PHOTO, "photo", "photo_too_large", "saved", "unreadable"}  # codes, of a photo
-_MIN_SCORE = 0.3  # of a garment that the page proposes
 
 
 class _Body(BaseModel):
@@ -124,7 +123,7 @@ class Desk:
             if refusal.code != NO_PHOTO:
                 raise
             await self.within(self._check_room)
-            answer = await self.service.look(kept, _MIN_SCORE)
+            answer = await self.service.look(kept)
             photo, model = answer["photos"][0], answer["model"]
             if "error" in photo:
                 code, reason = photo["error"]["code"], photo["error"]["reason"]
