@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 import requests
 from filelock import FileLock
 from labelled_photos import draw, items, turned
-from labelling_desk import Client, desk_in
+from labelling_desk import desk_in
+from page_client import Client, wait_for
 from PIL import Image
 
 from fashion_ops.catalog.sources.deepfashion2 import entries
@@ -108,18 +111,86 @@ def test_a_saved_photo_is_closed_until_its_batch_is_gone(page):
     assert page.ben.listing()["photos"][0]["done"]
 
 
-def test_a_batch_that_cannot_be_written_leaves_nothing_and_keeps_the_labels(page, monkeypatch):
+def full(*_):
+    raise OSError(28, "No space left on device", "/secret/place")
+
+
+@pytest.mark.parametrize("part", ["annotation.batch.annotation", "files.publishing._take_place"])
+def test_a_batch_that_cannot_be_written_leaves_nothing_and_keeps_the_labels(page, monkeypatch, part):
     draft = page.ada.drop(PHOTO).json()
-
-    def full(*_):
-        raise OSError(28, "No space left on device", "/secret/place")
-
-    monkeypatch.setattr("fashion_ops.annotation.batch.annotation", full)
-    answer = page.ada.save(draft)
+    with monkeypatch.context() as broken:
+        broken.setattr(f"fashion_ops.{part}", full)
+        answer = page.ada.save(draft)
     assert answer.status_code == 503 and "secret" not in answer.text
     assert not list(page.ws.inbox.iterdir())
-    monkeypatch.undo()
+    changed = page.ben.change(draft, draft["garments"][:1])  # who has the photo open goes on
+    assert changed.json() == {"revision": 1}
     assert page.ada.save(draft | {"revision": 1}).status_code == 201
+
+
+def test_a_batch_that_cannot_be_marked_is_saved_and_the_person_learns_its_name(page, monkeypatch):
+    draft = page.ada.drop(PHOTO).json()
+    monkeypatch.setattr("fashion_ops.serving.labelling.batches.write_whole", full)
+    answer = page.ada.save(draft, ready=True)
+    (batch,) = page.ada.listing()["batches"]
+    assert answer.status_code == 503 and f"saved as {batch}, but" in answer.json()["error"]["reason"]
+    monkeypatch.undo()
+    assert page.ada.ask("POST", f"/batches/{batch}/ready").status_code == 200
+
+
+@contextmanager
+def copying(page, monkeypatch, *drafts):
+    """Within the block a batch of these photos is being copied; yields the future of its answer."""
+    from fashion_ops.annotation import batch
+
+    began, ends, annotation = threading.Event(), threading.Event(), batch.annotation
+
+    def slow(photo):
+        began.set()
+        assert ends.wait(5)
+        return annotation(photo)
+
+    monkeypatch.setattr(batch, "annotation", slow)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(page.ada.save, *drafts)
+        try:
+            assert began.wait(5)
+            yield answer
+        finally:
+            ends.set()
+
+
+def test_while_a_batch_is_copied_people_label_and_it_takes_the_time_that_it_needs(page, monkeypatch):
+    draft, other = page.ada.drop(PHOTO).json(), page.ben.drop(DRAWN[0][0]).json()
+    page.desk.service.limits = Limits(seconds=0.001)
+    with copying(page, monkeypatch, draft) as answer:
+        page.desk.service.limits = Limits()
+        assert page.ben.change(other, []).json() == {"revision": 1}
+    assert answer.result().status_code == 201, answer.result().text
+    again = page.ada.save(draft).json()["error"]
+    assert again["code"] == "saved" and answer.result().json()["batch"] in again["reason"]
+
+
+def test_a_photo_that_somebody_changes_while_it_is_copied_is_not_saved_without_the_change(
+    page, monkeypatch
+):
+    draft = page.ada.drop(PHOTO).json()
+    with copying(page, monkeypatch, draft) as answer:
+        assert page.ben.change(draft, []).json() == {"revision": 1}
+    assert answer.result().json()["error"]["code"] == "changed"
+    assert not list(page.ws.inbox.iterdir())
+    assert page.ada.save(draft | {"revision": 1}).status_code == 201
+
+
+def test_photos_are_answered_while_people_wait_for_the_files_of_the_page(tmp_path):
+    with desk_in(tmp_path, DRAWN, limits=Limits(seconds=3)) as page:
+        draft = page.ada.drop(PHOTO).json()
+        with ThreadPoolExecutor(4) as pool, page.desk.drafts.alone():
+            waiting = [pool.submit(page.ben.change, draft, []) for _ in range(4)]
+            wait_for(lambda: page.desk.service.places.used == 4)
+            found = requests.post(f"{page.url}/v1/garments", files={"photos": PHOTO}, timeout=9)
+        assert found.status_code == 200, found.text
+        assert sorted(w.result().status_code for w in waiting) == [200, 409, 409, 409]
 
 
 def test_labels_that_ingest_would_refuse_are_not_done(page):
@@ -341,10 +412,11 @@ def test_without_a_workspace_labels_are_kept_and_nothing_is_saved(tmp_path):
         assert refused.status_code == 409 and "workspace" in refused.json()["error"]["reason"]
 
 
-def test_a_process_that_keeps_the_drafts_is_answered_not_waited_for(page, monkeypatch):
-    monkeypatch.setattr(page.desk.drafts._processes, "timeout", 0.05)
-    draft = page.ada.drop(PHOTO).json()
-    with FileLock(page.desk.drafts.folder / ".lock"):
+@pytest.mark.parametrize("who", ["process", "request"])
+def test_one_that_keeps_the_drafts_is_answered_not_waited_for(page, monkeypatch, who):
+    monkeypatch.setattr("fashion_ops.serving.labelling.drafts._SECONDS", 0.05)
+    draft, drafts = page.ada.drop(PHOTO).json(), page.desk.drafts
+    with FileLock(drafts.folder / ".lock") if who == "process" else drafts.alone():
         refused = page.ada.change(draft, [])
-    assert refused.status_code == 503 and "another process writes labels" in refused.text
+    assert refused.status_code == 503 and f"another {who} writes labels" in refused.text
     assert page.ada.change(draft, []).status_code == 200
