@@ -26,6 +26,8 @@ def items(labels):
 class Planted:
     """Finds the planted garments, each landmark ``off`` pixels to the right of its place."""
 
+    min_score = 0.3
+
     def __init__(self, drawn, off=4.0):
         self.off, self.labels = off, {}
         for data, labels in drawn:
@@ -35,7 +37,8 @@ class Planted:
         return pixels.tobytes()
 
     def predict_many(self, photos, min_score=0.3, variant="refined"):
-        return [[self._garment(i) for i in self.labels.get(self._key(p.pixels), [])] for p in photos]
+        found = [[self._garment(i) for i in self.labels.get(self._key(p.pixels), [])] for p in photos]
+        return [[garment for garment in few if garment.score >= min_score] for few in found]
 
     def _garment(self, item):
         kind = category(item["category_id"])

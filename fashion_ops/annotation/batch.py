@@ -1,6 +1,7 @@
 """A batch in DeepFashion2's layout, which ``batches`` and ``ingest`` read, from annotated photos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,19 @@ def write_batch(photos: Iterable[AnnotatedPhoto | Refusal], target: Path) -> Bat
         OutputRefused: ``target`` is not new.
         OSError: a file cannot be read or written.
     """
+    with batch_published(photos, target) as totals:
+        return totals
+
+
+@contextmanager
+def batch_published(photos: Iterable[AnnotatedPhoto | Refusal], target: Path) -> Iterator[BatchTotals]:
+    """Write a batch as ``write_batch`` does; it gets its name ``target`` when the block ends.
+
+    Raises:
+        LabelError: a record is refused, or there is no photo.
+        OutputRefused: ``target`` is not new.
+        OSError: a file cannot be read or written.
+    """
     totals, taken = BatchTotals(), _taken(photos)
     totals.notes = [f"{row.file}: {row.value}" for row in taken.unused]
     with publish(target, new=True) as fresh:
@@ -53,7 +67,7 @@ def write_batch(photos: Iterable[AnnotatedPhoto | Refusal], target: Path) -> Bat
                 totals.garments += len(photo.labels.items)
                 totals.negatives += not photo.labels.items
             totals.photos[split] = len(of_split)
-    return totals
+        yield totals
 
 
 @dataclass(frozen=True)

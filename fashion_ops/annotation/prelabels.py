@@ -31,11 +31,11 @@ class FoundGarment(Protocol):
 class Finder(Protocol):
     """What finds garments in a photo, in pixels of the upright photo."""
 
-    def predict(self, _: Path, /, min_score: float) -> Sequence[FoundGarment]: ...
+    def predict(self, _: Path, /, min_score: float | None) -> Sequence[FoundGarment]: ...
 
 
 def prelabelled(
-    path: Path, name: str, finder: Finder, min_score: float, labelled_by: str
+    path: Path, name: str, finder: Finder, min_score: float | None, labelled_by: str
 ) -> AnnotatedPhoto:
     """A photo with what a model finds in it; a landmark outside of the photo is not labelled.
 
@@ -43,7 +43,7 @@ def prelabelled(
         path: of the photo.
         name: what to call it.
         finder: the model.
-        min_score: lowest score of a garment.
+        min_score: lowest score of a garment; None takes the one stored with the model.
         labelled_by: name of the model.
 
     Raises:

@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fashion_ops.catalog.inbox import READY_SUFFIX
+from fashion_ops.commands.models import MinScore
 from fashion_ops.commands.named_models import load_pipeline
-from fashion_ops.commands.shared import (
-    Device,
-    between,
-    complain,
-    params_or_defaults,
-    report,
-    with_device,
-)
+from fashion_ops.commands.shared import Device, complain, params_or_defaults, report, with_device
 from fashion_ops.files.outputs import OutputRefused, check_new, placed
 from fashion_ops.files.publishing import write_whole
 from fashion_ops.workspace import current_workspace
@@ -102,9 +96,7 @@ def export_labels(
         str | None,
         typer.Option(help="Label the photos with it: models:/NAME@ALIAS, or a folder of models."),
     ] = None,
-    min_score: Annotated[
-        float, typer.Option(callback=between(0, 1), help="With --model: lowest score of a garment.")
-    ] = 0.3,
+    min_score: MinScore = None,
     device: Device = None,
 ) -> None:
     """Write labels for a labelling tool, and say what its format has no place for."""
@@ -114,6 +106,8 @@ def export_labels(
         raise ValueError("labels export: --model labels the photos of a folder; name the folder")
     if model is not None and split is not None:
         raise ValueError("labels export: --split goes with labelled photos, not with --model")
+    if model is None and min_score is not None:
+        raise ValueError("labels export: --min-score goes with --model; name the model")
     if source is not None and not source.is_dir():
         raise ValueError(f"{source}: no such folder; check the path")
     ws = current_workspace()
@@ -168,7 +162,7 @@ def _labelled(source: Path, is_catalog: bool, split: str | None) -> "list[Annota
 
 
 def _prelabelled(
-    folder: Path, model: str, min_score: float, device: str
+    folder: Path, model: str, min_score: float | None, device: str
 ) -> "tuple[list[AnnotatedPhoto], int]":
     """The photos of a folder, labelled by a model, and how many failed: each of those is reported.
 

@@ -48,7 +48,7 @@ def select(
     """Rank unlabelled photos by what their labels are expected to teach.
 
     A photo counts for much where the model is unsure of its garments, and where they differ from those
-    of the catalog and of the photos before it. Photos of the catalog are left out.
+    of the catalog and of the photos before it. Photos of the catalog and copies of others are left out.
     """
     from fashion_ops.annotation.exported import unlabelled_photos
     from fashion_ops.catalog.reader import Catalog
@@ -65,7 +65,9 @@ def select(
     sound = dict(_digests(paths, base))
     if not sound:
         raise ValueError(f"{photos}: none of its {len(paths)} photos can be read; name another folder")
-    new = [path for path, digest in sound.items() if digest not in known]
+    fresh = [path for path, digest in sound.items() if digest not in known]
+    first = {sound[path]: path for path in reversed(fresh)}  # of each content
+    new = [path for path in fresh if first[sound[path]] == path]
     if not new:
         raise ValueError(f"{photos}: all {len(sound)} photos are in the catalog; name new ones")
     settings = with_device(params_or_defaults(), device).distributed
@@ -87,15 +89,18 @@ def select(
         (*seen[number], gain)
         for number, gain in zip(ranked.order.tolist(), ranked.gains.tolist(), strict=True)
     ]
-    failed = len(paths) - len(sound) + len(new) - len(seen)
+    known_ones, copies = len(sound) - len(fresh), len(fresh) - len(new)
+    failed = len(paths) - known_ones - copies - len(seen)
     text = _csv(rows, base)
     if out is None:
         typer.echo(text, nl=False)
     else:
         write_whole(out, text.encode())
         typer.echo(f"{out}: {len(rows)} of {len(paths)} photos, the one that teaches most first")
-    if len(new) < len(sound):
-        complain(f"{len(sound) - len(new)} photos are in the catalog already and were left out")
+    if known_ones:
+        complain(f"{known_ones} photos are in the catalog already and were left out")
+    if copies:
+        complain(f"{copies} photos are copies of others of the folder and were left out")
     if failed:
         complain(f"{failed} photos cannot be read, as said above; the others are ranked")
         raise typer.Exit(1)

@@ -48,6 +48,8 @@ def create_app(service: Service, desk: Desk | None = None) -> FastAPI:
             yield
         finally:
             service.stop()
+            if desk is not None:
+                desk.close()
 
     app = FastAPI(title="fashion-ops", version=__version__, lifespan=lifespan)
 

@@ -110,16 +110,15 @@ class Service:
         _need_categories(self.source.champion.served, "no_sizes")
         return await self.limited(lambda: self._predict(request, SizesRequest, "no_sizes"))
 
-    async def look(self, data: bytes, min_score: float) -> dict[str, Any]:
+    async def look(self, data: bytes) -> dict[str, Any]:
         """What ``garments`` answers for one photo that was read already; within ``limited``.
 
         Raises:
             Refusal: too many pixels are in work, or the models predict other landmarks.
         """
         _need_categories(self.source.champion.served, "no_labels")
-        options = PhotosRequest(photos=["-"], min_score=min_score)
         with self.pixels.hold(pixels_of(data)):
-            return await self._answer(Photos([data], options), "no_labels")
+            return await self._answer(Photos([data], PhotosRequest(photos=["-"])), "no_labels")
 
     async def limited(self, work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
         """Do the work of a request in a place of the service and within the time limit.

@@ -111,7 +111,7 @@ class Finder:
     def __init__(self):
         self.asked = []
 
-    def predict(self, image, min_score=0.3):
+    def predict(self, image, min_score):
         self.asked.append((Path(image).name, min_score))
         names = category("skirt").landmark_names
         places = {name: (20.0 * i, 30.0, 0.5 + 0.05 * i) for i, name in enumerate(names)}
@@ -123,9 +123,10 @@ def test_a_model_labels_the_photos_of_a_folder(data, tmp_path, monkeypatch):
     (tmp_path / "photos" / "notes.txt").write_text("x")
     finder = Finder()
     monkeypatch.setattr("fashion_ops.commands.labels.load_pipeline", lambda *_: finder)
-    words = ("--model", "models", "--min-score", "0.5", "--format", "coco", "--out", tmp_path / "out")
-    lines = run("export", tmp_path / "photos", *words)
-    assert finder.asked == [("b.jpg", 0.5)]
+    words = ("export", tmp_path / "photos", "--model", "models", "--format", "coco", "--out")
+    run(*words, tmp_path / "sure", "--min-score", "0.5")
+    lines = run(*words, tmp_path / "out")
+    assert finder.asked == [("b.jpg", 0.5), ("b.jpg", None)]  # None: the score stored with the model
     assert lines[1:] == [
         "a model tells no visibility: its landmarks are written as visible",
         "coco cannot say: scores of garments: 1",

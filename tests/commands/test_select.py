@@ -56,6 +56,7 @@ def test_the_ranking_begins_with_what_teaches_most_and_the_page_reads_it(shop):
     gains = [float(row["gain"]) for row in rows]
     assert gains == sorted(gains, reverse=True) and rows[0]["lowest_score"] == "0.7000"
     assert Ranking.read(Path("data/ranked.csv")).photos[0].resolve() == (shop / "new/in/d.png")
+    assert Ranking.read(Path("data/ranked.csv")) == Ranking.read(shop / "new/../data/ranked.csv")
     assert run("new", "--out", "data/ranked.csv").exit_code == 0  # its own file is replaced
     assert "photo,gain,garments,lowest_score" in run("new").stdout
     Path("mine.csv").write_text("a,b\n")
@@ -82,6 +83,17 @@ def test_photos_of_the_catalog_are_left_out_and_what_cannot_be_read_is_said(shop
     assert "broken.png" in done.stderr and "1 photos are in the catalog already" in done.stderr
 
 
+def test_a_photo_is_ranked_once_however_many_copies_of_it_there_are(shop):
+    for name in ("0/copy.png", "in/z.png"):
+        (shop / "new" / name).parent.mkdir(exist_ok=True)
+        (shop / "new" / name).write_bytes((shop / "new/in/d.png").read_bytes())
+    done = run("new", "--out", "ranked.csv")
+    assert done.exit_code == 0, done.output
+    assert "2 photos are copies of others of the folder and were left out" in done.stderr
+    names = sorted(photo.name for photo in Ranking.read(Path("ranked.csv")).photos)
+    assert names == ["a.png", "b.png", "c.png", "copy.png"]
+
+
 def test_a_photo_that_cannot_be_read_or_named_is_reported_and_the_others_are_ranked(shop):
     import os
 
@@ -106,6 +118,7 @@ def test_a_ranking_behind_a_link_names_the_same_photos(shop):
         (b"\xff\xfe\x00", "cannot be read as a ranking"),
         (b"name,gain\na.jpg,1\n", "no column photo"),
         (b"gain,photo\n1\n", "row 1 names no photo"),
+        (b"photo\na\0b/c.jpg\n", "row 1 names no photo"),
         (b"photo\n" + b"x" * 200_000, "cannot be read as a ranking"),
     ],
 )

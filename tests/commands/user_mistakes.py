@@ -597,6 +597,12 @@ LABELS = [
         "--split",
         "not with --model",
     ),
+    Mistake(
+        "a score of people's labels",
+        "labels export --format coco --out o --min-score 0.5",
+        "--min-score",
+        "name the model",
+    ),
     Mistake("no folder to export", "labels export x --format coco --out o", "x: no such folder", CHECK),
     Mistake(
         "labels of a folder without photos",

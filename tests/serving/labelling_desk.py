@@ -13,7 +13,7 @@ from fashion_ops.workspace import Workspace
 
 
 @contextmanager
-def desk_in(folder, drawn, *, limits=None, ranking=(), workspace=True, **settings):
+def desk_in(folder, drawn, *, limits=None, ranking=None, workspace=True, **settings):
     """Run it; yields its URL, workspace, desk and two people."""
     made = {}
     ws = Workspace(folder / "shop") if workspace else None
@@ -21,7 +21,7 @@ def desk_in(folder, drawn, *, limits=None, ranking=(), workspace=True, **setting
         ws.inbox.mkdir(parents=True, exist_ok=True)
 
     def desk(service):
-        made["desk"] = Desk(service, folder / "state", ws, Ranking(list(ranking)))
+        made["desk"] = Desk(service, folder / "state", ws, ranking or Ranking())
         return made["desk"]
 
     with running(Fixed(Planted(drawn)), limits, desk, **settings) as url:

@@ -1,17 +1,20 @@
-"""The page's endpoints: photos in work, revisions, batches, provenance, limits and hostile requests."""
+"""The page's endpoints: photos in work, revisions, rankings, sizes, limits and hostile requests."""
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 import requests
 from filelock import FileLock
 from labelled_photos import draw, items, turned
-from labelling_desk import Client, desk_in
+from labelling_desk import desk_in
+from page_client import Client, wait_for
 from PIL import Image
 
-from fashion_ops.catalog.sources.deepfashion2 import entries
+from fashion_ops.serving.labelling.queue import Ranking
 from fashion_ops.serving.limits import Limits
 from fashion_ops.taxonomy import CATEGORIES
 
@@ -23,11 +26,6 @@ PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)
 def page(tmp_path):
     with desk_in(tmp_path, DRAWN) as page:
         yield page
-
-
-def batch_labels(ws, name):
-    files = sorted((ws.inbox / name / "train" / "annos").iterdir())
-    return [json.loads(file.read_bytes()) for file in files]
 
 
 def test_a_dropped_photo_is_in_work_with_what_the_champion_finds_and_nobody_opens_it_twice(page):
@@ -46,29 +44,9 @@ def test_a_dropped_photo_is_in_work_with_what_the_champion_finds_and_nobody_open
     assert [p["photo"] for p in page.ben.listing()["photos"]] == [draft["photo"]]
 
 
-def test_a_saved_batch_holds_the_corrected_labels_and_where_they_come_from(page):
-    draft, other = page.ada.drop(PHOTO).json(), page.ben.drop(DRAWN[0][0], "b.png").json()
-    first, second = draft["garments"][:2]
-    point = next(p for p in first["landmarks"] if p["v"])
-    point |= {"x": 30.25, "y": 41.5, "v": 1, "score": None}
-    added = {**second, "score": None, "found": None}
-    changed = page.ada.change(draft, [first, second, added], done=True).json()
-    accepted = page.ben.change(other, other["garments"], done=True).json()
-    saved = page.ada.save(draft | changed, other | accepted).json()
-    assert saved["photos"] == 2 and saved["garments"] == 3 + len(other["garments"])
-    assert not (page.ws.inbox / f"{saved['batch']}.ready").exists()
-    assert page.ada.listing() == {"photos": [], "offered": [], "batches": [saved["batch"]]}
-    by_person = {label["labelled_by"]: label for label in batch_labels(page.ws, saved["batch"])}
-    mine, yours = by_person["Ada"], by_person["Ben"]
-    assert (mine["labelled"], yours["labelled"]) == ("corrected", "accepted")
-    assert mine["model"] == yours["model"] == "test version 7" and mine["labelled_at"].endswith("Z")
-    assert [mine[f"item{n}"]["labelled"] for n in (1, 2, 3)] == ["corrected", "accepted", "added"]
-    assert [30.25, 41.5, 1] in [mine["item1"]["landmarks"][n : n + 3] for n in range(0, 99, 3)]
-    (entry, _) = entries(page.ws.inbox / saved["batch"])
-    assert (page.ws.inbox / saved["batch"] / entry.image).read_bytes() in (PHOTO, DRAWN[0][0])
-    assert page.ben.ask("POST", f"/batches/{saved['batch']}/ready").status_code == 200
-    assert (page.ws.inbox / f"{saved['batch']}.ready").read_bytes() == b""
-    assert page.ada.listing()["batches"] == []
+def test_the_page_proposes_garments_from_the_score_on_that_is_stored_with_the_models(page):
+    page.desk.service.source.champion.served.predictor.min_score = 0.81
+    assert page.ada.drop(PHOTO).json()["garments"] == []  # the planted ones have 0.8
 
 
 def test_of_two_people_who_saw_the_same_revision_one_is_told_what_happened(page):
@@ -85,33 +63,15 @@ def test_of_two_people_who_saw_the_same_revision_one_is_told_what_happened(page)
     assert len(page.ada.listing()["photos"]) == 1
 
 
-def test_a_saved_photo_is_closed_until_its_batch_is_gone(page):
-    draft = page.ada.drop(PHOTO).json()
-    saved = page.ada.save(draft, ready=True).json()["batch"]
-    assert (page.ws.inbox / f"{saved}.ready").exists()
-    for answer in (page.ben.save(draft | {"revision": 1}), page.ben.drop(PHOTO)):
-        assert answer.status_code == 409 and saved in answer.json()["error"]["reason"]
-    assert page.ben.change(draft | {"revision": 1}, []).json()["error"]["code"] == "saved"
-    page.ws.batches.mkdir()
-    (page.ws.inbox / saved).rename(page.ws.batches / f"0003-{saved}")
-    assert page.ben.drop(PHOTO).status_code == 409
-    (page.ws.batches / f"0003-{saved}").rename(page.ws.root / "refused")
-    assert page.ben.drop(PHOTO).status_code == 201
-    assert page.ben.listing()["photos"][0]["done"]
-
-
-def test_a_batch_that_cannot_be_written_leaves_nothing_and_keeps_the_labels(page, monkeypatch):
-    draft = page.ada.drop(PHOTO).json()
-
-    def full(*_):
-        raise OSError(28, "No space left on device", "/secret/place")
-
-    monkeypatch.setattr("fashion_ops.annotation.batch.annotation", full)
-    answer = page.ada.save(draft)
-    assert answer.status_code == 503 and "secret" not in answer.text
-    assert not list(page.ws.inbox.iterdir())
-    monkeypatch.undo()
-    assert page.ada.save(draft | {"revision": 1}).status_code == 201
+def test_photos_are_answered_while_people_wait_for_the_files_of_the_page(tmp_path):
+    with desk_in(tmp_path, DRAWN, limits=Limits(seconds=3)) as page:
+        draft = page.ada.drop(PHOTO).json()
+        with ThreadPoolExecutor(4) as pool, page.desk.drafts.alone():
+            waiting = [pool.submit(page.ben.change, draft, []) for _ in range(4)]
+            wait_for(lambda: page.desk.service.places.used == 4)
+            found = requests.post(f"{page.url}/v1/garments", files={"photos": PHOTO}, timeout=9)
+        assert found.status_code == 200, found.text
+        assert sorted(w.result().status_code for w in waiting) == [200, 409, 409, 409]
 
 
 def test_labels_that_ingest_would_refuse_are_not_done(page):
@@ -270,7 +230,7 @@ def test_a_ranking_offers_its_photos_until_they_are_opened(tmp_path):
     files = [tmp_path / f"{n}.jpg" for n in range(3)]
     for file, (data, _) in zip(files[:2], DRAWN, strict=False):
         file.write_bytes(data)
-    with desk_in(tmp_path, DRAWN, ranking=files) as page:
+    with desk_in(tmp_path, DRAWN, ranking=Ranking(files)) as page:
         assert [o["name"] for o in page.ada.listing()["offered"]] == ["0.jpg", "1.jpg", "2.jpg"]
         opened = page.ada.ask("POST", "/ranked/1")
         assert opened.status_code == 201 and str(tmp_path) not in opened.text
@@ -279,32 +239,57 @@ def test_a_ranking_offers_its_photos_until_they_are_opened(tmp_path):
         assert [p["name"] for p in listing["photos"]] == ["1.jpg"]
         gone = page.ada.ask("POST", "/ranked/2")
         assert gone.status_code == 404 and str(tmp_path) not in gone.text
+        assert [o["number"] for o in page.ada.listing()["offered"]] == [0]
+
+
+def test_a_ranked_photo_that_is_in_work_or_cannot_be_opened_is_offered_once(tmp_path, monkeypatch):
+    (tmp_path / "new").mkdir()
+    content = {"a": PHOTO, "copy": PHOTO, "broken": b"no photo", "saved": DRAWN[0][0], "b": DRAWN[1][0]}
+    for name, data in content.items():
+        (tmp_path / "new" / f"{name}.jpg").write_bytes(data)
+    file = tmp_path / "new" / "ranked.csv"
+    file.write_text("photo\n" + "".join(f"{name}.jpg\n" for name in content))
+    with desk_in(tmp_path, DRAWN, ranking=Ranking.read(file)) as page:
+        page.ada.save(page.ada.drop(DRAWN[0][0]).json())
+        codes, opened = [], []
+        for _ in content:  # as "Done" goes on to the next
+            offered = page.ada.listing()["offered"]
+            answer = page.ada.ask("POST", f"/ranked/{offered[0]['number']}")
+            codes.append(answer.status_code)
+            opened.append(answer.json().get("photo"))
+        assert codes == [201, 201, 422, 409, 201] and opened[0] == opened[1]
+        assert page.ada.listing()["offered"] == []
+        page.ada.ask("DELETE", f"/photos/{opened[0]}", params={"revision": 0})
+        assert [o["name"] for o in page.ada.listing()["offered"]] == ["a.jpg", "copy.jpg"]
+    monkeypatch.chdir(tmp_path / "new")
+    again = Ranking.read(Path("../new/ranked.csv"))
+    (b,) = [draft for draft in page.desk.drafts.every() if draft.ranked]
+    assert b.ranked.endswith("b.jpg") and 4 not in [o["number"] for o in again.offered([b])]
 
 
 def test_sizes_follow_the_labels_of_the_page(page):
-    draft = page.ada.drop(PHOTO).json()
-    path = f"/photos/{draft['photo']}/sizes"
-    garment = draft["garments"][0]
-    before = page.ada.ask("POST", path, json={"garments": [garment]}).json()
-    wide = {**garment, "landmarks": [p | {"x": 2 * p["x"]} for p in garment["landmarks"]]}
-    after = page.ada.ask("POST", path, json={"garments": [wide]}).json()
-    assert before["unit"] == after["unit"] == "px"
-    sizes = [answer["garments"][0]["sizes"] for answer in (before, after)]
-    assert any(b["value"] > a["value"] for a, b in zip(*(s.values() for s in sizes), strict=True))
+    path = f"/photos/{page.ada.drop(PHOTO).json()['photo']}/sizes"
+    places = [(30, 20), (60, 20), (90, 20), (25, 60), (20, 120), (60, 120), (100, 120), (95, 60)]
+    for wider in (1, 2):
+        points = [{"x": wider * x, "y": y, "v": 2} for x, y in places]
+        skirt = {"category": "skirt", "box": (20, 20, wider * 100, 120), "landmarks": points}
+        answer = page.ada.ask("POST", path, json={"garments": [skirt]}).json()
+        sizes = {name: size["value"] for name, size in answer["garments"][0]["sizes"].items()}
+        side = round(math.hypot(wider * 5, 40) + math.hypot(wider * 5, 60), 2)
+        assert answer["unit"] == "px" and sizes == {
+            "waist": wider * 60,
+            "hem": wider * 80,
+            "skirt_length": 100,
+            "left_side": side,
+            "right_side": side,
+        }
 
 
-def test_without_a_workspace_labels_are_kept_and_nothing_is_saved(tmp_path):
-    with desk_in(tmp_path, DRAWN, workspace=False) as page:
-        draft = page.ada.drop(PHOTO).json()
-        assert not page.ada.ask("GET", "/setup").json()["saves"]
-        refused = page.ada.save(draft)
-        assert refused.status_code == 409 and "workspace" in refused.json()["error"]["reason"]
-
-
-def test_a_process_that_keeps_the_drafts_is_answered_not_waited_for(page, monkeypatch):
-    monkeypatch.setattr(page.desk.drafts._processes, "timeout", 0.05)
-    draft = page.ada.drop(PHOTO).json()
-    with FileLock(page.desk.drafts.folder / ".lock"):
+@pytest.mark.parametrize("who", ["process", "request"])
+def test_one_that_keeps_the_drafts_is_answered_not_waited_for(page, monkeypatch, who):
+    monkeypatch.setattr("fashion_ops.serving.labelling.drafts._SECONDS", 0.05)
+    draft, drafts = page.ada.drop(PHOTO).json(), page.desk.drafts
+    with FileLock(drafts.folder / ".lock") if who == "process" else drafts.alone():
         refused = page.ada.change(draft, [])
-    assert refused.status_code == 503 and "another process writes labels" in refused.text
+    assert refused.status_code == 503 and f"another {who} writes labels" in refused.text
     assert page.ada.change(draft, []).status_code == 200

@@ -82,7 +82,7 @@ def test_models_of_other_landmarks_are_refused_for_sizes_and_for_the_page(predic
         refused = requests.post(f"{address}/v1/sizes", files=form(photos[0]), timeout=60)
         assert (refused.status_code, refused.json()["error"]["code"]) == (501, "no_sizes")
         with pytest.raises(Refusal, match="FLD's landmarks") as looked:
-            asyncio.run(source.service.look(photos[0], 0.3))
+            asyncio.run(source.service.look(photos[0]))
         assert (looked.value.status, looked.value.code) == (501, "no_labels")
 
 

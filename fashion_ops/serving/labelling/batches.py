@@ -1,16 +1,17 @@
 """From finished drafts to a batch in the inbox, which ``batches`` takes.
 
-A batch appears whole: the drafts first say which batch they will be in, and a batch that is not in the
-inbox or among the accepted ones opens its photos again, so that a crash, a deleted and a refused batch
-lose no label.
+A batch appears whole. Its photos are copied while people go on; then the drafts say which batch they
+will be in, and it gets its name. A batch that is not in the inbox or among the accepted ones opens its
+photos again, so that a crash, a deleted and a refused batch lose no label.
 """
 
 import logging
 import re
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from fashion_ops.annotation.batch import BatchTotals, LabelError, write_batch
+from fashion_ops.annotation.batch import BatchTotals, LabelError, batch_published
 from fashion_ops.annotation.photos import AnnotatedPhoto, checked
 from fashion_ops.catalog.inbox import READY_SUFFIX
 from fashion_ops.catalog.sources.base import Labels
@@ -70,33 +71,52 @@ class Inbox:
 
         Raises:
             Refusal: a photo was changed by somebody else or is in a batch already, a label is invalid,
-                there is no workspace, or its inbox cannot be written to.
+                there is no workspace, or its inbox cannot be written to; then the photos stay as they
+                are. Or the batch is saved and cannot be marked.
         """
         if self.workspace is None:
             reason = "there is no inbox: start fashion-ops serve in a workspace to save batches"
             raise Refusal(409, "no_workspace", reason)
-        with self.drafts.alone():
-            drafts = [self.drafts.get(key) for key in dict.fromkeys(key for key, _ in chosen)]
-            known = self.known()
-            for draft, revision in zip(drafts, dict(chosen).values(), strict=True):
-                check_revision(draft, revision)
-                check_open(draft, known)
-                check_labels(draft.garments, draft.name, draft.size)
-            name = self._new_name(person, known)
-            photos = [self._photo(draft) for draft in drafts]
-            try:
-                for draft in drafts:
-                    self.drafts.write(draft.model_copy(update={"batch": name, "done": True}))
-                totals = write_batch(checked(photos), self.workspace.inbox / name)
-            except LabelError as error:
-                raise Refusal(422, "labels", str(error)) from error
-            except (OSError, OutputRefused) as error:
-                log.exception("the batch %s cannot be written", name)
-                reason = "the inbox cannot be written to; the log of the service says why"
-                raise Refusal(503, "inbox", reason) from error
+        revisions = dict(chosen)
+        drafts = self._open_drafts(revisions)
+        for draft in drafts:
+            check_labels(draft.garments, draft.name, draft.size)
+        name = self._new_name(person)
+        photos = [self._photo(draft) for draft in drafts]
+        try:
+            with (
+                ExitStack() as until_published,
+                batch_published(checked(photos), self.workspace.inbox / name) as totals,
+            ):
+                until_published.enter_context(self.drafts.alone())
+                for draft in self._open_drafts(revisions):  # what nobody changed while it was copied
+                    self.drafts.name_batch(draft, name)
+        except LabelError as error:
+            raise Refusal(422, "labels", str(error)) from error
+        except (OSError, OutputRefused) as error:
+            log.exception("the batch %s cannot be written", name)
+            reason = "the inbox cannot be written to; the log of the service says why"
+            raise Refusal(503, "inbox", reason) from error
         if ready:
-            self.mark(name)
+            try:
+                self.mark(name)
+            except OSError as error:
+                log.exception("the batch %s cannot be marked as ready", name)
+                reason = f"saved as {name}, but it cannot be marked as ready; mark it in the list"
+                raise Refusal(503, "inbox", reason) from error
         return name, totals
+
+    def _open_drafts(self, revisions: dict[str, int]) -> list[Draft]:
+        """The drafts of photos by key, each in the revision that the person saw.
+
+        Raises:
+            Refusal: a photo is gone, in a batch, or changed by somebody else.
+        """
+        drafts, known = [self.drafts.get(key) for key in revisions], self.known()
+        for draft in drafts:
+            check_open(draft, known)
+            check_revision(draft, revisions[draft.photo])
+        return drafts
 
     def mark(self, name: str) -> None:
         """Mark a batch as ready.
@@ -109,7 +129,8 @@ class Inbox:
             raise Refusal(404, "no_batch", "no such batch waits in the inbox")
         write_whole(workspace.inbox / f"{name}{READY_SUFFIX}", b"")
 
-    def _new_name(self, person: str, known: set[str]) -> str:
+    def _new_name(self, person: str) -> str:
+        known = self.known()
         who = re.sub(r"[^\w-]+", "-", person).strip("-")[:40] or "somebody"
         base = f"{_PREFIX}{re.sub('[^0-9T]', '', now()).replace('T', '-')}-{who}"
         names = (base, *(f"{base}-{number}" for number in range(2, 1000)))

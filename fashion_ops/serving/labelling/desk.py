@@ -1,16 +1,19 @@
 """The state behind the page: photos in work, the inbox, the ranking; and what each request does.
 
-Files are read and written in threads, so that no request waits for the disk of another.
+Files are read and written in threads of the page, so that no request waits for the disk of another,
+and ``/v1/garments`` for none of them.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fashion_ops.annotation.batch import BatchTotals
 from fashion_ops.inference.measuring import measure_photo
 from fashion_ops.inference.predictor import Garment, photo_bytes
 from fashion_ops.measurement.references import Scaling
@@ -34,7 +37,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MOST_PHOTOS = 1000  # in work
-_MIN_SCORE = 0.3  # of a garment that the page proposes
+_THREADS = 4  # that read and write files
+_FOR_GOOD = {NO_PHOTO, "photo", "photo_too_large", "saved", "unreadable"}  # codes, of a photo
 
 
 class _Body(BaseModel):
@@ -85,6 +89,13 @@ class Desk:
         self.service, self.ranking = service, ranking
         self.drafts = Drafts(folder)
         self.inbox = Inbox(workspace, self.drafts)
+        self._files = ThreadPoolExecutor(_THREADS, "labels")
+        self._batches = ThreadPoolExecutor(1, "label batches")  # a batch may be copied for minutes
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        for threads in (self._files, self._batches):
+            threads.shutdown(cancel_futures=True)
 
     async def within(self, work: Callable[[], T]) -> T:
         """Do work that reads or writes files, in a thread.
@@ -92,8 +103,20 @@ class Desk:
         Raises:
             Refusal: a file cannot be read or written, as on a full disk.
         """
+        return await self._in(self._files, work)
+
+    async def save(self, chosen: SaveBatch, person: str) -> tuple[str, BatchTotals]:
+        """Save a batch as ``Inbox.save`` does, one after another.
+
+        Raises:
+            Refusal: as ``Inbox.save`` does, or a file cannot be read or written.
+        """
+        pairs = [(photo.photo, photo.revision) for photo in chosen.photos]
+        return await self._in(self._batches, lambda: self.inbox.save(pairs, person, ready=chosen.ready))
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.service.decoders, work)
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
         except OSError as error:
             log.exception("a file of the page cannot be read or written")
             reason = "the service cannot read or write its files; its log says why"
@@ -123,7 +146,7 @@ class Desk:
             if refusal.code != NO_PHOTO:
                 raise
             await self.within(self._check_room)
-            answer = await self.service.look(kept, _MIN_SCORE)
+            answer = await self.service.look(kept)
             photo, model = answer["photos"][0], answer["model"]
             if "error" in photo:
                 code, reason = photo["error"]["code"], photo["error"]["reason"]
@@ -168,10 +191,20 @@ class Desk:
         """
         path = self.ranking.path(number)
         try:
+            draft = await self._open_file(path, person)
+        except Refusal as refusal:
+            if refusal.code in _FOR_GOOD:
+                self.ranking.refused.add(number)
+            raise
+        self.ranking.keys[number] = draft.photo
+        return draft
+
+    async def _open_file(self, path: Path, person: str) -> Draft:
+        try:
             data = await self.within(lambda: photo_bytes(path))
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             reason = f"{path.name} cannot be read; rank the photos again by fashion-ops select"
-            raise Refusal(404, "no_photo", reason) from error
+            raise Refusal(404, NO_PHOTO, reason) from error
         return await self.add(data, path.name, person, str(path))
 
     def change(self, key: str, changes: Changes, person: str) -> Draft:

@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 NO_PHOTO = "no_photo"  # code of the refusal of a photo that is not in work
 _KEY = re.compile(r"[0-9a-f]{32}")
 _DRAFT, _PHOTO = "draft.json", "photo"
-_SECONDS = 20.0  # that a request waits for another process
+_SECONDS = 20.0  # that a request waits for others that write
 
 
 class Draft(BaseModel):
@@ -38,8 +39,8 @@ class Draft(BaseModel):
         kind: suffix of the photo, such as ``.jpg``.
         width: of the photo, pixels.
         height: of the photo, pixels.
-        revision: number of the draft, from 0.
-        person: who wrote it last.
+        revision: number of the labels, from 0.
+        person: who wrote them last.
         changed: when, UTC.
         model: name and version of the model that found ``found``.
         found: what the model found.
@@ -87,7 +88,7 @@ class Drafts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock", _SECONDS)
+        self._threads, self._processes = threading.RLock(), FileLock(folder / ".lock")
         self._listed: dict[str, tuple[tuple[int, int], Draft | None]] = {}  # which file, its content
 
     @contextmanager
@@ -95,21 +96,28 @@ class Drafts:
         """Be the only one, of all threads and processes, that writes drafts.
 
         Raises:
-            Refusal: another process writes for too long.
+            Refusal: another request or another process writes for too long.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._threads:
+        end = time.monotonic() + _SECONDS
+        if not self._threads.acquire(timeout=_SECONDS):
+            raise self._busy("another request")
+        try:
             try:
-                self._processes.acquire()
+                self._processes.acquire(timeout=max(end - time.monotonic(), 0.0))
             except Timeout as error:
-                log.warning("%s: another process has written drafts for %g s", self.folder, _SECONDS)
-                reason = "another process writes labels at the moment; try again"
-                raise Refusal(503, "busy", reason) from error
+                raise self._busy("another process") from error
             try:
                 sweep(self.folder)
                 yield
             finally:
                 self._processes.release()
+        finally:
+            self._threads.release()
+
+    def _busy(self, who: str) -> Refusal:
+        log.warning("%s: %s has written drafts for %g s", self.folder, who, _SECONDS)
+        return Refusal(503, "busy", f"{who} writes labels at the moment; try again")
 
     def get(self, key: str) -> Draft:
         """The draft of a photo.
@@ -190,8 +198,21 @@ class Drafts:
         with self.alone():
             check_revision(self.get(draft.photo), draft.revision)
             written = draft.model_copy(update={"revision": draft.revision + 1})
-            write_whole(self.folder / draft.photo / _DRAFT, written.model_dump_json().encode("utf-8"))
+            self._write(written)
             return written
+
+    def name_batch(self, draft: Draft, batch: str) -> None:
+        """Write which batch a draft will be in; its labels, and so its revision, stay.
+
+        Raises:
+            Refusal: the photo has another revision, or is gone.
+        """
+        with self.alone():
+            check_revision(self.get(draft.photo), draft.revision)
+            self._write(draft.model_copy(update={"batch": batch, "done": True}))
+
+    def _write(self, draft: Draft) -> None:
+        write_whole(self.folder / draft.photo / _DRAFT, draft.model_dump_json().encode("utf-8"))
 
     def remove(self, key: str, revision: int) -> None:
         """Take a photo out of work.

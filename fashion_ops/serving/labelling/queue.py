@@ -6,6 +6,7 @@ the scores and shapes that the model found (``inference.selection``).
 
 import csv
 import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from fashion_ops.errors.reading import readable
 from fashion_ops.inference.selection import Seen, rank_seen, seen_garments
-from fashion_ops.serving.labelling.drafts import Draft
+from fashion_ops.serving.labelling.drafts import NO_PHOTO, Draft
 from fashion_ops.serving.labelling.labels import (
     GarmentLabel,
     lowest_score,
@@ -28,15 +29,25 @@ MOST_OFFERED = 50  # photos of a ranking that the page lists at once
 PHOTO_COLUMN = "photo"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ranking:
-    """Paths of photos, the one that teaches most first."""
+    """Photos that nobody has opened, the one that teaches most first.
+
+    Attributes:
+        photos: their paths.
+        keys: of the photos in work that these numbers were found to be, as a copy of one is.
+        refused: numbers of photos that cannot be opened.
+    """
 
     photos: list[Path] = field(default_factory=list)
+    keys: dict[int, str] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
 
     @classmethod
     def read(cls, file: Path) -> "Ranking":
         """Read what ``fashion-ops select`` wrote; paths are relative to the file's folder.
+
+        However the file is named, a photo gets the same path, by which drafts remember it.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -48,9 +59,9 @@ class Ranking:
         if PHOTO_COLUMN not in (table.fieldnames or ()):
             raise ValueError(f"{file}: no column {PHOTO_COLUMN}; name a file of fashion-ops select")
         for number, row in enumerate(rows, 1):
-            if not row[PHOTO_COLUMN]:
+            if not row[PHOTO_COLUMN] or "\0" in row[PHOTO_COLUMN]:
                 raise ValueError(f"{file}: row {number} names no photo; run fashion-ops select again")
-        return cls([file.parent / row[PHOTO_COLUMN] for row in rows])
+        return cls([_resolved(file.parent / row[PHOTO_COLUMN]) for row in rows])
 
     def path(self, number: int) -> Path:
         """The photo of this number, from 0.
@@ -59,14 +70,23 @@ class Ranking:
             Refusal: there is none.
         """
         if not 0 <= number < len(self.photos):
-            raise Refusal(404, "no_photo", "the ranking has no such photo")
+            raise Refusal(404, NO_PHOTO, "the ranking has no such photo")
         return self.photos[number]
 
     def offered(self, drafts: list[Draft]) -> list[dict[str, Any]]:
         """The first photos that are not in work, as the page lists them."""
-        opened = {draft.ranked for draft in drafts}
-        left = [(n, p) for n, p in enumerate(self.photos) if str(p) not in opened]
+        opened, keys = {draft.ranked for draft in drafts}, {draft.photo for draft in drafts}
+        left = [
+            (n, p)
+            for n, p in enumerate(self.photos)
+            if str(p) not in opened and self.keys.get(n) not in keys and n not in self.refused
+        ]
         return [{"number": n, "name": p.name} for n, p in left[:MOST_OFFERED]]
+
+
+def _resolved(path: Path) -> Path:
+    """The path without links and ``..`` in its folder; a photo that is a link keeps its own name."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def listed(drafts: list[Draft], known: set[str]) -> list[dict[str, Any]]:

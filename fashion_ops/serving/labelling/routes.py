@@ -152,8 +152,8 @@ def add_page(app: FastAPI, desk: Desk, protected: Sequence[Depends]) -> None:
     @data.post("/batches")
     async def save(request: Request) -> JSONResponse:
         person, chosen = _person(request), await _read(request, SaveBatch)
-        pairs = [(photo.photo, photo.revision) for photo in chosen.photos]
-        name, totals = await in_thread(lambda: desk.inbox.save(pairs, person, ready=chosen.ready))
+        with service.places.hold(1):  # without a time limit, as a batch that began is written
+            name, totals = await desk.save(chosen, person)
         photos = sum(totals.photos.values())
         return _json({"batch": name, "photos": photos, "garments": totals.garments}, 201)
 
