@@ -377,7 +377,7 @@ def test_a_landmarker_reads_the_gpu_once_a_batch(loss, head, monkeypatch):
 
     def predict(device, model):
         predictor = LandmarkPredictor(model, spec, device)
-        return predictor.predict_channels(crops, np.arange(1, 10))
+        return predictor.predict_channels_and_stds(crops, np.arange(1, 10))
 
     _, reads = equal_on_gpu(predict, model)
     assert reads == 3  # 9 crops
