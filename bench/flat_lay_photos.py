@@ -179,8 +179,8 @@ def flat_lay(seed: int, distortion: tuple[float, ...] = (), thing: str = "") -> 
     return FlatLay(photo, kind.name, camera.project(cm * 10, height), cm, camera.lens)
 
 
-def wardrobe_flat_lay(seed: int, thing: str = "A4 sheet", longer: int = 1400) -> FlatLay:
-    """Take the photo with this number of a garment of the wardrobe, ``longer`` pixels at its long side.
+def wardrobe_flat_lay(seed: int, thing: str = "A4 sheet") -> FlatLay:
+    """Take the photo with this number of a garment of the wardrobe, 1400 pixels at its long side.
 
     Categories alternate. The garment lies with its neck or waist up, up to some 15 degrees turned.
     """
@@ -211,7 +211,7 @@ def wardrobe_flat_lay(seed: int, thing: str = "A4 sheet", longer: int = 1400) ->
     placed = _Thing.placed(thing, rng, middle + mm.mean(0))
     points = np.concatenate([mm, placed.corners])
     wide, tall = np.ptp(points, axis=0)
-    shape = (longer, longer * 3 // 4) if wide > tall else (longer * 3 // 4, longer)
+    shape = (1400, 1050) if wide > tall else (1050, 1400)
     camera = _Camera.drawn(rng, shape, points, rng.normal(0, 0.12))
     height = max(rng.normal(2, 1), 0.0)
     corners = np.array([(0, 0), (_PLANE - 1, 0), (_PLANE - 1, _PLANE - 1), (0, _PLANE - 1)], float)

@@ -12,6 +12,8 @@ import numpy as np
 
 from fashion_ops.evaluation.garment_oks import CONFIDENCE, RESAMPLES
 
+PHOTOS = "photos"  # the set that is resampled
+
 
 @dataclass(frozen=True)
 class Row:
@@ -34,18 +36,15 @@ class Row:
     others: dict[str, float]
 
 
-def resampled(
-    scores: dict[str, list[dict[str, Any]]], base: str, photos: str = "photos"
-) -> dict[str, Row]:
+def resampled(scores: dict[str, list[dict[str, Any]]], base: str) -> dict[str, Row]:
     """Rows of the arms.
 
     Args:
-        scores: of each arm, by seed: set -> AP, OKS, and of the photos ``garments`` (OKS) and
+        scores: of each arm, by seed: set -> AP, OKS, and of ``PHOTOS`` ``garments`` (OKS) and
             ``images`` (the photo of each).
         base: the arm that the others are compared with.
-        photos: the set that is resampled.
     """
-    images = scores[base][0][photos]["images"]
+    images = scores[base][0][PHOTOS]["images"]
     known, of_image = np.unique(images, return_inverse=True)
     draws = np.random.default_rng(0).multinomial(
         len(known), np.full(len(known), 1 / len(known)), RESAMPLES
@@ -60,7 +59,7 @@ def resampled(
         low, high = np.percentile(means(values), tails)
         return float(low), float(high)
 
-    of_arm = {n: np.array([s[photos]["garments"] for s in seeds]) for n, seeds in scores.items()}
+    of_arm = {n: np.array([s[PHOTOS]["garments"] for s in seeds]) for n, seeds in scores.items()}
     rows = {}
     for name, seeds in scores.items():
         mean = of_arm[name].mean(0)
@@ -70,8 +69,8 @@ def resampled(
             interval=interval(mean),
             std=float(of_arm[name].mean(1).std(ddof=1)) if len(seeds) > 1 else 0.0,
             gain=(float(gap.mean()), *interval(gap)),
-            ap=float(np.mean([s[photos]["AP"] for s in seeds])),
-            others={k: float(np.mean([s[k]["OKS"] for s in seeds])) for k in seeds[0] if k != photos},
+            ap=float(np.mean([s[PHOTOS]["AP"] for s in seeds])),
+            others={k: float(np.mean([s[k]["OKS"] for s in seeds])) for k in seeds[0] if k != PHOTOS},
         )
     return rows
 

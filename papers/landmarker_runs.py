@@ -96,6 +96,14 @@ def is_trained(folder: Path) -> bool:
     return (folder / SPEC).is_file()
 
 
+def is_interrupted(ws: Workspace) -> bool:
+    """Whether a training of a workspace has stopped and will go on from its checkpoint.
+
+    What the earlier part of it cost is not known then.
+    """
+    return any(path.is_file() for path in ws.checkpoints.glob("**/*"))
+
+
 def _decisive(params: Params, sections: tuple[str, ...]) -> str:
     """The values of the sections that decide a result, as text; defaults are left out."""
     names = {name.partition(".")[0] for name in sections}

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from fashion_ops.methods.alignment.crops import Crops, to_pixels
-from fashion_ops.reports.clusters import color_of, draw_points
-from fashion_ops.reports.draw import write_png
+from fashion_ops.reports.clusters import draw_points
+from fashion_ops.reports.draw import side_color, write_png
 from fashion_ops.taxonomy.alignment import PointSet
 
 TILE, GAP, HEAD, TITLE = 144, 6, 22, 30
@@ -58,7 +58,7 @@ def landmark_tile(
         shown: bool (n,), which of them are drawn.
     """
     tile = crop_tile(crops, row)
-    colors = [color_of(name) for name in points.point_names]
+    colors = [side_color(name) for name in points.point_names]
     draw_points(tile, to_pixels(positions, TILE), colors, points.links, shown)
     return tile
 

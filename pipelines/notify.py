@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from fashion_ops.params import Notify
 from fashion_ops.params.webhook import Webhook, parse_webhook
 from fashion_ops.workspace import Workspace, write_whole
@@ -45,21 +47,13 @@ def find_webhook(notify: Notify) -> Webhook | None:
     return parse_webhook(notify.webhook.get_secret_value(), "notify.webhook")
 
 
-def send_alert(notify: Notify, event: str, text: str, **facts: Any) -> bool:
-    """Log ``text``, and post it to the webhook if one is set; never raises, and queues nothing.
+class AlarmLost(dg.DagsterError):
+    """An alarm could be neither queued nor delivered.
 
-    Args:
-        notify: has the address of the webhook; the environment variable ``WEBHOOK`` overrides it.
-        event: kind of the event, ``run_failed`` or ``overdue``.
-        text: the alert.
-        facts: further fields of the JSON object that is posted.
-
-    Returns:
-        Whether a webhook is set and accepted the post.
+    It ends the tick of a sensor before the sensor's cursor moves, so that the next tick raises the
+    alarm again. In a run failure sensor only an error of Dagster's own does so; after any other one
+    Dagster counts the run as reported.
     """
-    body = _body(event, text, facts)
-    log.error("%s", body["text"])
-    return _post_now(notify, body)
 
 
 def raise_alarm(
@@ -78,18 +72,23 @@ def raise_alarm(
 
     Returns:
         What ``deliver`` returns.
+
+    Raises:
+        AlarmLost: the alarm could be neither queued nor posted.
     """
     body = _body(event, text, facts)
     log.error("%s", body["text"])
     if os.environ.get(WEBHOOK) or notify.webhook is not None:
         identity = hashlib.sha256(f"{event} {about}".encode()).hexdigest()[:16]
         name = f"{datetime.now(UTC):{STAMP}}-{event}-{identity}.json"
+        body = {"id": identity, **body}
         try:
             if not list(ws.alarms.glob(f"*-{identity}.*")):
-                write_whole(ws.alarms / name, json.dumps({"id": identity, **body}).encode())
+                write_whole(ws.alarms / name, json.dumps(body).encode())
         except OSError as error:  # a full or read-only disk
             log.error("an alarm cannot be queued: %s", error)
-            return None if _post_now(notify, body) else f"an alarm cannot be queued: {error}"
+            _post_now(notify, body, error)
+            return None
     return deliver(ws, notify)
 
 
@@ -144,16 +143,18 @@ def _post_all(webhook: Webhook, queued: list[Path]) -> str:
     return reason
 
 
-def _post_now(notify: Notify, body: dict[str, Any]) -> bool:
-    """Whether a webhook is set and accepted this body."""
+def _post_now(notify: Notify, body: dict[str, Any], why: OSError) -> None:
+    """Post a body that cannot be queued to the webhook that is set.
+
+    Raises:
+        AlarmLost: it was not accepted.
+    """
     try:
         webhook = find_webhook(notify)
-        if webhook is not None:
-            post(webhook, body)
+        assert webhook is not None
+        post(webhook, body)
     except (NotDelivered, ValueError) as error:
-        log.error("an alarm was not delivered: %s", error)
-        return False
-    return webhook is not None
+        raise AlarmLost(f"an alarm is neither queued ({why}) nor delivered ({error})") from error
 
 
 def _queued(ws: Workspace) -> list[Path]:

@@ -65,6 +65,7 @@ class RunCluster(KubeRayCluster):
         except (*_API_ERRORS, TimeoutError, RuntimeError) as error:
             raise ServiceError(self._explain(error)) from error
         address = f"{self.host}:{GCS_PORT}"
+        context.log.info(f"{self._label} this host joins it, within {JOIN_SECONDS:g} s")
         self._node = _start_node(address)
         self._address_before = os.environ.get("RAY_ADDRESS")
         os.environ["RAY_ADDRESS"] = address

@@ -120,9 +120,8 @@ def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
     """Number of GPUs that a task gets, by default: ``distributed.gpus_per_task``.
 
     It is 0, with a warning, if Ray runs on this machine only and the machine has no GPU; and a warning
-    says when it is 0 beside GPUs that ``distributed.device`` allows. On a Ray
-    cluster, this waits up to ``distributed.wait_for_node`` seconds for nodes that can run as many tasks
-    at once.
+    says when it is 0 beside GPUs that ``distributed.device`` allows. On a Ray cluster, this waits up to
+    ``distributed.wait_for_node`` seconds for nodes that can run as many tasks at once, and says so.
 
     Args:
         settings: CPUs and GPUs of a task.
@@ -135,6 +134,12 @@ def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
     if os.environ.get("RAY_ADDRESS"):
         bundle = {"CPU": float(cpus)} | ({"GPU": gpus} if gpus else {})
         deadline = time.monotonic() + settings.wait_for_node
+        if slots_now(cpus, gpus) < tasks and settings.wait_for_node:
+            warnings.warn(
+                f"waiting {settings.wait_for_node:g} s at most for Ray nodes with room for {tasks} "
+                f"tasks of {cpus} CPUs and {gpus:g} GPUs (distributed.wait_for_node)",
+                stacklevel=3,
+            )
         while slots_now(cpus, gpus) < tasks and time.monotonic() < deadline:
             request_resources(bundles=[bundle] * tasks)
             time.sleep(POLL_SECONDS)

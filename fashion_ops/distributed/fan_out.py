@@ -63,6 +63,7 @@ def fan_out(
 
     Raises:
         FanOutError: at the end, naming every job that failed and why.
+        ServiceError: the cluster does not answer, or has had no node for a task for too long.
         ValueError: no node has as many CPUs and GPUs as a task needs.
     """
     queue = sorted(jobs, key=lambda job: (-job.cost, job.name))

@@ -106,11 +106,11 @@ def only_writer(root: Path, command: str, stages: tuple[str, ...] = ()) -> Itera
             lock.release()
 
 
-def other_writer(root: Path, stages: tuple[str, ...] = ()) -> str | None:
-    """The line that names a process which excludes writers of these stages; None if there is none."""
+def other_writer(root: Path) -> str | None:
+    """The line that names another process which writes here; None if there is none."""
     lineage = _lineage()
     for record, writer in _records(root / FOLDER):
-        if not _is_dead(record, writer) and writer.excludes(stages) and not _is_among(writer, lineage):
+        if not _is_dead(record, writer) and not _is_among(writer, lineage):
             return writer.describe(root)
     return None
 

@@ -294,15 +294,6 @@ def load_photo(path: Path) -> Photo:
     return decode_reduced(photo_bytes(path), str(path))
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """Read a photo as RGB uint8 (H, W, 3), turned upright by its EXIF orientation.
-
-    Raises:
-        ValueError: missing, not an image, cut off or too large; names the file.
-    """
-    return decode_photo(photo_bytes(path), str(path))
-
-
 def photo_bytes(path: Path) -> bytes:
     """Read the file of a photo.
 
@@ -316,7 +307,9 @@ def photo_bytes(path: Path) -> bytes:
 
 
 def decode_photo(data: bytes, name: str) -> np.ndarray:
-    """Decode the bytes of a photo as ``read_photo`` does; accepts the images that ``ingest`` accepts.
+    """Decode the bytes of a photo to RGB uint8 (H, W, 3), turned upright by its EXIF orientation.
+
+    It accepts the images that ``ingest`` accepts.
 
     Raises:
         ValueError: not an image, cut off or too large; the message starts with ``name``.

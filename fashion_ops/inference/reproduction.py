@@ -177,7 +177,6 @@ def reproduce(
     recorded: Mapping[str, pd.DataFrame],
     p: Evaluate,
     hardware: frozenset[Hardware],
-    limit: int | None = CHUNK,
 ) -> Reproduction:
     """Predict the start of a split again, and compare it with what was evaluated.
 
@@ -187,20 +186,19 @@ def reproduce(
         recorded: evaluated predictions by "truth_boxes/refined" and the like.
         p: the parameters of the evaluation.
         hardware: of the evaluation.
-        limit: predictions compared per variant and kind of boxes; None for all.
     """
     images = catalog.images[catalog.images["split"] == p.split]
-    made = predict_split(runner, catalog, images, p, limit)
+    made = predict_split(runner, catalog, images, p, CHUNK)
     found = []
     for name, table in recorded.items():
         kind, variant = name.split("/")
-        d = compare_start(table, made[kind].get(variant), catalog, p, limit)
+        d = compare_start(table, made[kind].get(variant), catalog, p, CHUNK)
         found.append(replace(d, bits=f"{name}: {d.bits}" if d.bits else ""))
     return Reproduction(largest(found), hardware, frozenset(runner.hardware))
 
 
 def reproduce_evaluation(
-    bundle: Path, params: Params, ws: Workspace, open_runner: OpenRunner, limit: int | None = CHUNK
+    bundle: Path, params: Params, ws: Workspace, open_runner: OpenRunner
 ) -> Reproduction:
     """Compare the predictions of a bundle with those in ``ws.evaluation``.
 
@@ -209,7 +207,6 @@ def reproduce_evaluation(
         params: parameters of the evaluation.
         ws: workspace with the evaluated catalog and its evaluation.
         open_runner: makes what predicts.
-        limit: predictions compared per variant and kind of boxes; None for all.
 
     Raises:
         FileNotFoundError: there is no evaluation, or a model is missing.
@@ -221,11 +218,11 @@ def reproduce_evaluation(
     }
     runner = PredictorRunner(open_runner(Predictors, [bundle_of(bundle)]))
     hardware = evaluated_on(ws)
-    return reproduce(runner, Catalog(ws.catalog), recorded, params.evaluate, hardware, limit)
+    return reproduce(runner, Catalog(ws.catalog), recorded, params.evaluate, hardware)
 
 
 def compare_start(
-    recorded: pd.DataFrame, made: pd.DataFrame | None, catalog: Catalog, p: Evaluate, limit: int | None
+    recorded: pd.DataFrame, made: pd.DataFrame | None, catalog: Catalog, p: Evaluate, limit: int
 ) -> Deviation:
     """Compare the first predictions with recorded ones.
 
@@ -242,11 +239,10 @@ def compare_start(
     if p.oks_nms is None and not start:
         return NO_DEVIATION
     images = catalog.images[catalog.images["split"] == p.split]
-    if limit is not None:
-        ends = (t["image_id"].max() for t in (recorded.iloc[:limit], table) if len(t))
-        last = min(ends, default=-1)
-        before = images["image_id"] < last
-        images = images[before if before.any() else images["image_id"] <= last]
+    ends = (t["image_id"].max() for t in (recorded.iloc[:limit], table) if len(t))
+    last = min(ends, default=-1)
+    before = images["image_id"] < last
+    images = images[before if before.any() else images["image_id"] <= last]
     table, recorded = (t[t["image_id"].isin(images["image_id"])] for t in (table, recorded))
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     d = deviation(recorded, oks_nms(table, p.oks_nms), images, garments, p.max_detections)

@@ -23,7 +23,7 @@ from fashion_ops.methods.parts.augment import normalize
 from fashion_ops.methods.parts.crops import cut_crops
 from fashion_ops.methods.parts.precision import autocast
 from fashion_ops.methods.top_down.decode import predict_heatmaps
-from fashion_ops.methods.top_down.inference import LandmarkPredictor
+from fashion_ops.methods.top_down.inference import BATCH, LandmarkPredictor
 from fashion_ops.taxonomy import category
 
 MOST_LABELLED = 2000
@@ -85,14 +85,15 @@ def crop_uncertainty(
         poses = [landmarker.grouping.ungroup(c, channels) for c, channels in pairs]
         each = [float(landmarker.landmark_stds(pose).mean()) for pose in poses]
         return np.array(each, float) / max(landmarker.crop)
-    means = []
-    for crop, category_id in zip(crops, category_ids.tolist(), strict=True):
-        batch = normalize(crop[None].to(landmarker.device).float() / 255)
+    parts = []
+    for batch in crops.split(BATCH):
+        batch = normalize(batch.to(landmarker.device).float() / 255)
         with autocast(landmarker.spec["precision"], landmarker.device):
             heat = predict_heatmaps(landmarker.model, batch, None, **landmarker.spec["heatmap"])
-        channels = landmarker.grouping.channels(category_id)
-        means.append(float(peak_uncertainty(heat)[0, channels].mean()))
-    return np.array(means, float)
+        parts.append(peak_uncertainty(heat))
+    rows = torch.cat(parts).cpu().numpy()  # the host waits for the network once
+    pairs = zip(rows, category_ids.tolist(), strict=True)
+    return np.array([row[landmarker.grouping.channels(c)].mean() for row, c in pairs], float)
 
 
 def see(
@@ -107,9 +108,8 @@ def see(
         variant: of the landmarks, see ``Predictor.predict``.
     """
     found = predictor.predict_many(photos, min_score, variant)
-    for photo, garments in zip(photos, found, strict=True):
-        unsure = _uncertainty(predictor.pipeline.universal, photo, garments)
-        yield seen_garments(garments, unsure)
+    unsure = _uncertainty(predictor.pipeline.universal, photos, found)
+    yield from map(seen_garments, found, unsure)
 
 
 def seen_garments(garments: list[Garment], uncertainty: Sequence[float]) -> Seen:
@@ -145,22 +145,35 @@ def labelled_rows(garments: pd.DataFrame) -> Float[np.ndarray, "m d"]:
     return np.concatenate(shapes)
 
 
-def _uncertainty(landmarker: LandmarkPredictor, photo: Photo, garments: list[Garment]) -> list[float]:
-    if not garments:
-        return []
-    boxes = np.array([g.box for g in garments], np.float32)
-    if all(g.deviations for g in garments):
-        sizes = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).clip(1))
-        return [
-            float(np.mean(list(g.deviations.values()))) / size
-            for g, size in zip(garments, sizes.tolist(), strict=True)
+def _uncertainty(
+    landmarker: LandmarkPredictor, photos: Sequence[Photo], found: Sequence[list[Garment]]
+) -> list[list[float]]:
+    """Of each photo's garments, by their deviations, else by the landmarker, all crops together."""
+    by_landmarker = [i for i, garments in enumerate(found) if not all(g.deviations for g in garments)]
+    unsure = [
+        [] if i in by_landmarker else [_relative_deviation(g) for g in garments]
+        for i, garments in enumerate(found)
+    ]
+    if by_landmarker:
+        boxes = [np.array([g.box for g in found[i]], np.float32) for i in by_landmarker]
+        in_pixels = [
+            photos[i].to_pixels(own.reshape(-1, 2)).reshape(-1, 4)
+            for i, own in zip(by_landmarker, boxes, strict=True)
         ]
-    in_pixels = photo.to_pixels(boxes.reshape(-1, 2)).reshape(-1, 4)
-    zeros = np.zeros(len(boxes), np.int64)
-    matrices = landmarker.matrices(in_pixels)
-    crops = cut_crops(lambda _: photo.pixels, zeros, matrices, landmarker.crop)
-    ids = np.array([category(g.category).id for g in garments])
-    return crop_uncertainty(landmarker, crops, ids).tolist()
+        owner = np.repeat(by_landmarker, [len(own) for own in boxes])
+        matrices = landmarker.matrices(np.concatenate(in_pixels))
+        crops = cut_crops(lambda i: photos[i].pixels, owner, matrices, landmarker.crop)
+        ids = np.array([category(g.category).id for i in by_landmarker for g in found[i]])
+        values = crop_uncertainty(landmarker, crops, ids)
+        for i in by_landmarker:
+            unsure[i] = values[owner == i].tolist()
+    return unsure
+
+
+def _relative_deviation(garment: Garment) -> float:
+    """The mean over a garment's landmarks, in sides of a square with the area of its box."""
+    x1, y1, x2, y2 = garment.box
+    return float(np.mean(list(garment.deviations.values())) / max((x2 - x1) * (y2 - y1), 1) ** 0.5)
 
 
 def rank_seen(

@@ -12,7 +12,8 @@ import numpy as np
 from fashion_ops.methods.alignment.crops import Crops, to_pixels
 from fashion_ops.methods.alignment.data import Split
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
-from fashion_ops.reports.clusters import MARGIN, TILE, color_of, draw_page, draw_points, some_members
+from fashion_ops.reports.clusters import MARGIN, TILE, draw_page, draw_points, some_members
+from fashion_ops.reports.draw import side_color
 
 ARROW = (255, 210, 60)
 MIN_OBSERVED = 0.5  # share of members with the landmark from which it is drawn
@@ -33,7 +34,7 @@ def draw_patterns(
     shapes = train.shapes
     d = labels.distances(shapes.positions, previous, shapes.observed)
     nearest = np.where(shapes.observed.any(axis=1), d.argmin(axis=1), -1)
-    colors = [color_of(name) for name in train.points.point_names]
+    colors = [side_color(name) for name in train.points.point_names]
     tiles, captions = [], []
     for j in range(len(labels.centers)):
         members = np.flatnonzero(nearest == j)

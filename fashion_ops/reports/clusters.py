@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fashion_ops.catalog.reader import Catalog
 from fashion_ops.methods.parts.pseudo_labels import FRAME
-from fashion_ops.reports.draw import CENTER, LEFT, RIGHT, write_png
+from fashion_ops.reports.draw import CENTER, LEFT, RIGHT, side_color, write_png
 from fashion_ops.taxonomy import Category
 
 TILE = 152
@@ -48,7 +48,7 @@ def draw_clusters(
     """
     tiles, captions = [], []
     links = tuple((a, b) for a, b in category.links)
-    colors = [color_of(name) for name in category.landmark_names]
+    colors = [side_color(name) for name in category.landmark_names]
     for j, center in enumerate(centers):
         averaged = garments.take(some_members(members[j])).to_pylist()
         tile = _mean_crop(averaged, catalog)
@@ -133,11 +133,6 @@ def draw_points(
         if drawn:
             cv2.circle(tile, place, 3, (60, 60, 60), 1, cv2.LINE_AA)
             cv2.circle(tile, place, 2, color, -1, cv2.LINE_AA)
-
-
-def color_of(name: str) -> tuple[int, int, int]:
-    """The colour of a landmark, by its name."""
-    return LEFT if name.startswith("left") else RIGHT if name.startswith("right") else CENTER
 
 
 def _text(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fashion_ops.measurement.sizes import Size
+from fashion_ops.reports.draw import scaled
 
 _INK, _PAPER, _WARNING = (22, 24, 29), (246, 246, 243), (190, 60, 20)
 _REFERENCE = (60, 220, 90)
@@ -63,14 +64,14 @@ def draw_sizes(
     canvas = cv2.resize(image_rgb, (round(width * zoom), round(height * zoom)), interpolation=kind)
     unit = (canvas.shape[0] * canvas.shape[1]) ** 0.5 / 900
     if len(outline):
-        _polyline(canvas, _scaled(outline, zoom), _REFERENCE, unit, closed=True)
+        _polyline(canvas, scaled(outline, zoom), _REFERENCE, unit, closed=True)
     left: list[_Label] = []
     right: list[_Label] = []
     number = 0
     for index, garment in enumerate(garments):
-        middle = float(_scaled(np.reshape(garment.box, (2, 2)), zoom)[:, 0].mean())
+        middle = float(scaled(np.reshape(garment.box, (2, 2)), zoom)[:, 0].mean())
         for size in [s for s in garment.sizes if s.shown]:
-            line, color = _scaled(size.line, zoom), _COLORS[number % len(_COLORS)]
+            line, color = scaled(size.line, zoom), _COLORS[number % len(_COLORS)]
             number += 1
             _dimension_line(canvas, line, color, unit)
             ends = _anchors(line)
@@ -88,10 +89,6 @@ def _amount(size: Size) -> str:
     """The value and half of its interval."""
     digits = 1 if size.unit == "cm" else 0
     return f"{size.value:.{digits}f} ± {size.reach:.{digits}f} {size.unit}"
-
-
-def _scaled(points: np.ndarray, zoom: float) -> np.ndarray:
-    return (np.asarray(points, float) + 0.5) * zoom - 0.5
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -201,7 +198,7 @@ def _page(
             draw.text((x + pad, y + above), label.text, fill=_PAPER, font=font, anchor="lm")
     for number, garment in enumerate(garments, 1):
         text = f"{number}  {garment.title}" if len(garments) > 1 else garment.title
-        x, y = _scaled(np.reshape(garment.box, (2, 2)), zoom)[0] + offset
+        x, y = scaled(np.reshape(garment.box, (2, 2)), zoom)[0] + offset
         width = font.getlength(text) + 2 * pad
         x = float(np.clip(x, widths[0], max(widths[0], widths[0] + photo - width)))
         y = float(np.clip(y - 44 * unit, above, above + height - 26 * unit))

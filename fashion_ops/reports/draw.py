@@ -133,7 +133,8 @@ def side_by_side(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.array(page)
 
 
-def _side_color(name: str) -> tuple[int, int, int]:
+def side_color(name: str) -> tuple[int, int, int]:
+    """The colour of a landmark, by its name."""
     return LEFT if name.startswith("left_") else RIGHT if name.startswith("right_") else CENTER
 
 
@@ -142,13 +143,13 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
     return round(x * 2**_SHIFT), round(y * 2**_SHIFT)
 
 
-def _scaled(points: np.ndarray, zoom: float) -> np.ndarray:
+def scaled(points: np.ndarray, zoom: float) -> np.ndarray:
     """Convert pixel centres of the photo to pixel centres of the enlarged image."""
     return (np.asarray(points, float) + 0.5) * zoom - 0.5
 
 
 def _box(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
-    x1y1, x2y2 = _scaled(np.reshape(garment.box, (2, 2)), zoom)
+    x1y1, x2y2 = scaled(np.reshape(garment.box, (2, 2)), zoom)
     by_category = ImageColor.getrgb(_BOX_COLORS[garment.category_id - 1])
     for color, thickness in ((_INK, 3.2 * unit), (by_category, 1.6 * unit)):
         cv2.rectangle(
@@ -158,12 +159,12 @@ def _box(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) ->
 
 def _landmarks(canvas: np.ndarray, garment: DrawnGarment, zoom: float, unit: float) -> None:
     names, links = garment.skeleton
-    points = _scaled(garment.landmarks[:, :2], zoom)
+    points = scaled(garment.landmarks[:, :2], zoom)
     scores = garment.landmarks[:, 2]
     box = np.asarray(garment.box, float) * zoom
     share = max(float((box[2] - box[0]) * (box[3] - box[1])), 0.0) ** 0.5 / (640 * unit)
     unit = unit * float(np.clip(1.6 * share, 0.62, 1))
-    colors = [_side_color(name) for name in names]
+    colors = [side_color(name) for name in names]
     for thickness, under in ((4.2, True), (2.0, False)):
         for a, b in links:
             if scores[a] > 0 and scores[b] > 0:
@@ -193,7 +194,7 @@ def _labels(image: Image.Image, garments: Sequence[DrawnGarment], zoom: float, u
         if garment.score is not None:
             text += f"  {garment.score:.2f}"
         width = draw.textlength(text, font=font) + 2 * pad
-        x, y = _scaled(np.asarray(garment.box)[:2], zoom)
+        x, y = scaled(np.asarray(garment.box)[:2], zoom)
         x = min(max(x, 0), max(image.width - width, 0))
         y = y - height if y >= height else max(y, 0)
         while any(x < c and a < x + width and y < d and b < y + height for a, b, c, d in placed):

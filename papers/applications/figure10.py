@@ -9,7 +9,8 @@ import pandas as pd
 
 from fashion_ops.catalog.alignment.reader import AlignmentCatalog, AlignmentLandmarks
 from fashion_ops.methods.parts.frames import letterbox
-from fashion_ops.reports.clusters import color_of, draw_points
+from fashion_ops.reports.clusters import draw_points
+from fashion_ops.reports.draw import side_color
 from fashion_ops.taxonomy.alignment import point_set
 from papers.alignment import SEEDS, open_source
 from papers.applications import paper
@@ -105,5 +106,5 @@ def _tile(
     tile = cv2.warpAffine(image, matrix, (TILE, TILE), borderValue=(200, 200, 200))
     names = point_set("fld8").point_names
     places = frame.apply(found[..., :2])[0]
-    draw_points(tile, places, [color_of(n) for n in names], point_set("fld8").links, one.present[0])
+    draw_points(tile, places, [side_color(n) for n in names], point_set("fld8").links, one.present[0])
     return tile

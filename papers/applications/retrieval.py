@@ -104,9 +104,7 @@ def _hits(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def consumer_to_shop(
-    catalog: AlignmentCatalog, gallery: tuple[str, ...] = GALLERY
-) -> tuple[AlignmentLandmarks, AlignmentLandmarks]:
+def consumer_to_shop(catalog: AlignmentCatalog) -> tuple[AlignmentLandmarks, AlignmentLandmarks]:
     """Queries and gallery of Consumer-to-shop: consumers' test images, shops' images of some splits.
 
     Raises:
@@ -116,7 +114,7 @@ def consumer_to_shop(
     consumers = pairs.loc[pairs["split"] == "test", "consumer_image_id"]
     if consumers.empty:
         raise ValueError(f"{catalog.folder}: no pairs in split test, so no queries")
-    shops = pairs.loc[pairs["split"].isin(gallery), "shop_image_id"]
+    shops = pairs.loc[pairs["split"].isin(GALLERY), "shop_image_id"]
     return (
         points.take(np.isin(points.image_id, consumers)),
         points.take(np.isin(points.image_id, shops)),

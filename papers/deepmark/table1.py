@@ -24,6 +24,7 @@ from papers.decode_variants import describe, detect_variants
 from papers.deepmark import paper
 from papers.deepmark.technique_variants import BASELINE
 from papers.evaluation_set import load_evaluation_set
+from papers.landmarker_runs import is_interrupted
 from papers.subprocess_measure import devices, machine
 from papers.table import Column, PaperColumn, Table
 
@@ -115,17 +116,17 @@ def train(params: Params, source: Workspace, ws: Workspace) -> float:
     """Train a row unless it is finished.
 
     Returns:
-        Seconds that the training took; for a resumed one, those after the stop.
+        Seconds that the training took; NaN for a resumed one, of which only the last part is known.
     """
     seconds_file = ws.detector / _SECONDS
-    if (ws.detector / SPEC).is_file() and seconds_file.is_file():
-        return read_json(seconds_file)
-    ws.catalog.parent.mkdir(parents=True, exist_ok=True)
-    if not ws.catalog.exists():
-        ws.catalog.symlink_to(Path(source.catalog).resolve(), target_is_directory=True)
-    aggregate.run(params, ws)
-    start = time.monotonic()
-    train_detector.run(params, ws)
-    seconds = round(time.monotonic() - start, 1)
-    write_whole(seconds_file, json.dumps(seconds).encode())
-    return seconds
+    if not ((ws.detector / SPEC).is_file() and seconds_file.is_file()):
+        ws.catalog.parent.mkdir(parents=True, exist_ok=True)
+        if not ws.catalog.exists():
+            ws.catalog.symlink_to(Path(source.catalog).resolve(), target_is_directory=True)
+        aggregate.run(params, ws)
+        resumed, start = is_interrupted(ws), time.monotonic()
+        train_detector.run(params, ws)
+        seconds = None if resumed else round(time.monotonic() - start, 1)
+        write_whole(seconds_file, json.dumps(seconds).encode())
+    seconds = read_json(seconds_file)
+    return float("nan") if seconds is None else seconds

@@ -13,8 +13,6 @@ all epochs.
 """
 
 import hashlib
-import json
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +149,7 @@ class Runs:
     def _train(self, name: str, epochs: int, folder: Path) -> None:
         row = ROWS[name]
         params = DfaStage.model_validate(self.params.with_epochs(epochs).model_dump() | row.changes)
-        start, before, known = time.monotonic(), None, {}
+        before, known = None, {}
         if row.after:
             stage, known = self.row(row.after, link=True)
             before = PreviousStage(stage, known["train"])
@@ -165,8 +163,6 @@ class Runs:
         with publish(folder) as fresh:
             stage.save(fresh)
             write_estimates(fresh / ESTIMATES, estimates)
-            seconds = round(time.monotonic() - start, 1)
-            (fresh / "seconds.json").write_text(json.dumps(seconds), encoding="utf-8")
 
     def positions(self, name: str) -> np.ndarray:
         """Normalised test positions (N, n, 2) of a row, a mean shape or another method."""

@@ -62,7 +62,8 @@ def run(config: TableConfig) -> Table:
             "contains zero is not shown to be one.",
             "NE: mean distance of the labelled landmarks over the box's longer side.",
             f"`{TRAINING_COST}` and `{PREDICTION_COST}`: processor time of all networks of the row "
-            "over the baseline's; prediction measured in turn on the same garments.",
+            "over the baseline's; prediction measured in turn on the same garments. The cost of a "
+            "training that was interrupted is not known.",
             f"`{ALL}`: 81 channels, flip in training and at test, rotation, pseudo-labels, DARK, own "
             "scores, finetuned + PoseFix, shape prior.",
             "`ViT backbone`: ViTPose's simple head on `vit_w192_small`, at a learning rate of its own.",

@@ -104,15 +104,16 @@ def _timed(
 ) -> tuple[Workspace, float]:
     """The workspace of a training, and the processor seconds that it took, now or earlier.
 
-    They are unknown (NaN) of a model that something else trained.
+    They are unknown (NaN) of a model that something else trained, and of a resumed training.
     """
-    folder = runs.workspace(kind[0], params, kind[1], config).root
-    trained_before = any(folder.glob(f"models/**/{SPEC}"))
+    expected = runs.workspace(kind[0], params, kind[1], config)
+    folder = expected.root
+    begun = any(folder.glob(f"models/**/{SPEC}")) or runs.is_interrupted(expected)
     started = time.process_time()
     ws = train(params, config)
     spent, record = time.process_time() - started, folder / SECONDS
     if not record.is_file():
-        known = ws.root == folder and not trained_before
+        known = ws.root == folder and not begun
         write_whole(record, json.dumps({"seconds": spent if known else None}).encode())
     seconds = read_object(record)["seconds"]
     return ws, float("nan") if seconds is None else float(seconds)

@@ -12,7 +12,7 @@ from fashion_ops.catalog.images import MAX_BYTES, probe_file
 from fashion_ops.catalog.quarantine import Reason, Refused
 from fashion_ops.catalog.sources.archive import unpack
 from fashion_ops.inference.edge import EdgePredictor
-from fashion_ops.inference.predictor import decode_photo, read_photo
+from fashion_ops.inference.predictor import decode_photo, load_photo
 from fashion_ops.methods.centernet.deploy.photo import decode_reduced
 
 
@@ -52,7 +52,7 @@ def test_predictors_refuse_them_by_name(tmp_path):
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     edge = EdgePredictor(None)  # type: ignore[arg-type]  # it must not come to the network
-    for read in (read_photo, edge.predict):
+    for read in (load_photo, edge.predict):
         with pytest.raises(ValueError, match=r"large\.jpg: image has too many bytes: 67108865 bytes"):
             read(large)
         with pytest.raises(ValueError, match=r"pipe\.jpg: cannot be read: is no regular file"):

@@ -15,11 +15,13 @@ import pytest
 import ray
 
 from fashion_ops.distributed import cluster
+from fashion_ops.distributed import driver as driver_module
 from fashion_ops.distributed.cluster import start_ray, usable_cpus
 from fashion_ops.distributed.driver import Driver
 from fashion_ops.distributed.fan_out import Job, fan_out
 from fashion_ops.distributed.payload import count_devices
 from fashion_ops.params import Distributed, Params
+from fashion_ops.services import ServiceError
 
 GROUPS = {"fixed": None, "elastic": 1}  # the fewest workers of a Ray Train job
 
@@ -65,6 +67,40 @@ def test_gpus_that_no_task_asks_for_are_named(monkeypatch: pytest.MonkeyPatch) -
         warnings.simplefilter("error")
         cluster.usable_gpus(Distributed(device="cpu"))
         cluster.usable_gpus(Distributed(gpus_per_task=0.5))
+
+
+def test_a_wait_for_nodes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = iter([0, 0, 1, 2, 2])
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0)
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: None)
+    monkeypatch.setattr(cluster, "slots_now", lambda cpus, gpus: next(slots))
+    monkeypatch.setattr(cluster.ray, "cluster_resources", dict)
+    with pytest.warns(UserWarning, match="waiting 900 s at most for Ray nodes with room for 2 tasks"):
+        cluster.usable_gpus(Distributed(wait_for_node=900), tasks=2)
+    assert next(slots, None) is None  # the wait was over when there were two
+
+
+def test_a_fan_out_that_has_lost_all_nodes_says_so_and_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slots, now = [0, 1, 0, 0], [0.0]  # the third count comes late: the node may have gone just then
+    for name in ("_start_job_store", "_on_this_node"):
+        monkeypatch.setattr(driver_module, name, lambda *_: None)
+    monkeypatch.setattr(driver_module, "slots_now", lambda cpus, gpus: slots.pop(0))
+    monkeypatch.setattr(driver_module, "POLL_SECONDS", 0)
+    monkeypatch.setattr(driver_module.time, "monotonic", lambda: now[0])
+    settings = Distributed(wait_for_node=1200)
+    driver = Driver("finetune", [], report_devices, settings, 0.5, tmp_path, None)
+    for now[0] in (0.0, 1200.0, 9000.0):  # a node comes just in time, and goes
+        driver.submit()
+        assert driver.wait() == []
+    said = capsys.readouterr().err
+    assert said.count("no node has 1 CPUs and 0.5 GPUs for a task; waiting for one, 20 minutes") == 1
+    now[0] = 10201.0
+    driver.submit()
+    with pytest.raises(ServiceError, match=r"for 20 minutes; add one .* goes on from the checkpoints"):
+        driver.wait()
 
 
 def report_devices(job: Any, checkpoint: Path | None, on_epoch: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from fashion_ops.catalog.reader import decode_rgb
 from fashion_ops.cli import app
 from fashion_ops.inference.edge import EdgePredictor
 from fashion_ops.inference.landmark_pipeline import ScoredLandmarks
-from fashion_ops.inference.predictor import Predictor, decode_photo, read_photo
+from fashion_ops.inference.predictor import Predictor, decode_photo, load_photo
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.params import PostProcess
 from fashion_ops.reports.draw import DrawnGarment, draw_garments
@@ -94,7 +94,7 @@ def test_every_mode_shows_the_same_scene(tmp_path, mode, read):
     data = MODES[mode](scene())
     path = tmp_path / "photo"
     path.write_bytes(data)
-    pixels = read_photo(path) if read == "photo" else decode_rgb(data, "it")
+    pixels = load_photo(path).pixels if read == "photo" else decode_rgb(data, "it")
     assert probe_bytes(data) == (WIDTH, HEIGHT)  # ingest takes it too
     assert pixels.dtype == np.uint8 and pixels.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_allclose(dark_box(pixels), BOX, atol=1)
@@ -135,9 +135,9 @@ def test_what_is_no_whole_image_is_refused_by_name(tmp_path, data, what):
     path = tmp_path / "holiday.jpg"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=f"holiday.jpg: .*({what})"):
-        read_photo(path)
+        load_photo(path)
     with pytest.raises(ValueError, match=r"lost\.jpg: cannot be read"):
-        read_photo(tmp_path / "lost.jpg")
+        load_photo(tmp_path / "lost.jpg")
 
 
 class RedFinder:

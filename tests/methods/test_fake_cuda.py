@@ -43,7 +43,7 @@ from fashion_ops.methods.centernet.module import CenterNetModule, DetectorSettin
 from fashion_ops.methods.detection.inference import BoxDetector
 from fashion_ops.methods.detection.model import CascadeRCNN
 from fashion_ops.methods.detection.module import DetectionModule
-from fashion_ops.methods.parts.augment import Warp
+from fashion_ops.methods.parts.augment import Warp, warp_batch
 from fashion_ops.methods.parts.device import CPU
 from fashion_ops.methods.parts.position_constraint import Constraint, left_and_right
 from fashion_ops.methods.parts.regions import region_size
@@ -199,8 +199,8 @@ LOSSES = {
     "cascade_rcnn": lambda: boxes("cascade_rcnn"),
     "htc": lambda: boxes("htc"),
 }
-# Their shapes depend on data: selected garments, sampled boxes, relations that count.
-WAITING = ("detector", "detector, flips only", "detector, frozen lite", "idpr", "cascade_rcnn", "htc")
+# Their shapes depend on data: selected garments, sampled boxes.
+WAITING = ("detector", "detector, flips only", "detector, frozen lite", "cascade_rcnn", "htc")
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +230,14 @@ def test_a_training_loss_does_not_wait_for_the_gpu(name):
     with shapes_on_gpu():
         losses = to_gpu(module).losses(there(batch), GpuGenerator())
         assert {str(loss.device) for loss in losses.values()} == {"cuda:0"}
+
+
+def test_flips_alone_do_not_wait_for_the_gpu():
+    batch = pixels(4, 3, 32, 32), points(4, 81, size=32), torch.from_numpy(GROUPING.mirror())
+    with shapes_on_gpu():
+        images, landmarks, mirror = there(batch)
+        flipped, _ = warp_batch(images, landmarks, (32, 32), mirror, Warp(flip=0.5), GpuGenerator())
+        assert str(flipped.device) == "cuda:0"
 
 
 @pytest.mark.parametrize("on_gpu", [shapes_on_gpu, numbers_on_gpu])
@@ -369,7 +377,7 @@ def test_a_landmarker_reads_the_gpu_once_a_batch(loss, head, monkeypatch):
 
     def predict(device, model):
         predictor = LandmarkPredictor(model, spec, device)
-        return predictor.predict_channels(crops, np.arange(1, 10))
+        return predictor.predict_channels_and_stds(crops, np.arange(1, 10))
 
     _, reads = equal_on_gpu(predict, model)
     assert reads == 3  # 9 crops
@@ -411,7 +419,7 @@ def test_the_cascades_of_alignment_predict_alike_on_the_gpu():
 
 def test_idpr_predicts_alike_on_the_gpu():
     module, _ = idpr()
-    net, trees = module.model, module.trees
+    net, trees = module.model, make_trees(DATA.shapes, LINKS, 0)
     head = nn.Linear(32, 3)
 
     def predict(device, net, head):

@@ -10,9 +10,17 @@ from drawn_quads import LINKS, PARAMS, error, mean_shape, quads
 
 from fashion_ops.methods.alignment.data import Shapes
 from fashion_ops.methods.alignment.idpr.inference import infer, max_sum, refine
+from fashion_ops.methods.alignment.idpr.loss import TypeLoss
 from fashion_ops.methods.alignment.idpr.model import Scores, cell_of, cells
-from fashion_ops.methods.alignment.idpr.relations import Relation, Tree, fit_relations, nearest_type
+from fashion_ops.methods.alignment.idpr.relations import Relation, Tree, fit_relations
 from fashion_ops.methods.alignment.idpr.training import add_routing, train_idpr
+
+
+def nearest_type(relation, positions):
+    """The type (N,) of a relation in each garment, by the formula."""
+    offsets = positions[:, relation.end] - positions[:, relation.start]
+    scaled = (offsets[:, None] - relation.means[None]) / relation.spread[None]
+    return (scaled**2).sum(-1).argmin(axis=1)
 
 
 @pytest.mark.parametrize("links", [[(0, 1), (1, 2), (1, 3)], [(2, 3), (2, 0), (1, 0)]])
@@ -49,6 +57,48 @@ def test_relations_are_clusters_of_differences():
     np.testing.assert_allclose(there.means, -back.means[[0, 1]], atol=1e-6)
     types = nearest_type(there, positions[1:])
     assert len(set(types[kind[1:] == 0])) == len(set(types[kind[1:] == 1])) == 1
+
+
+def test_the_loss_of_types_is_that_of_a_loop_over_relations():
+    """Two kinds of garments; one relation has no garment, and one of them fewer types."""
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    kinds = np.array([[1, 1, 1, 0], [0, 1, 1, 1]], bool)
+    numbers, pairs = (3, 2, 1, 6), ((0, 1), (1, 2), (2, 3), (1, 2))
+    relations = [
+        Relation(a, b, rng.uniform(-0.5, 0.5, (t, 2)), rng.uniform(0.1, 0.3, (t, 2)))
+        for t, (a, b) in zip(numbers, pairs, strict=True)
+    ]
+    trees = [Tree(kinds[k], (), tuple(relations[2 * k : 2 * k + 2])) for k in range(2)]
+    which = np.arange(7) % 2
+    slots, observed = kinds[which], rng.uniform(size=(7, 4)) < 0.8
+    observed[which == 1, 3], observed[0], observed[1, :3] = False, True, True
+    true = torch.from_numpy(rng.uniform(-0.6, 0.6, (7, 4, 2))).float()
+    logits = [torch.randn(7, t, 25, generator=generator, requires_grad=True) for t in numbers]
+    log_p = [values.log_softmax(1) for values in logits]
+    scores = Scores(
+        torch.zeros(7, 4, 25), [log_p[:2], log_p[2:]], torch.zeros(7, 0), torch.zeros(7, 1), 5
+    )
+
+    means = []
+    for k, relation in enumerate(relations):
+        counts = observed[:, relation.start] & observed[:, relation.end] & (which == k // 2)
+        losses = []
+        for row in np.flatnonzero(counts):
+            [kind] = nearest_type(relation, true[row : row + 1].double().numpy())
+            [cell] = cell_of(true[row : row + 1, relation.start], 5)
+            losses.append(-log_p[k][row, kind, cell])
+        means += [torch.stack(losses).mean()] if losses else []
+    assert len(means) == 3
+    expected = torch.stack(means).mean()
+    loss = TypeLoss(trees)(scores, true, torch.from_numpy(observed), torch.from_numpy(slots))
+    torch.testing.assert_close(loss, expected)
+    ours, theirs = (
+        torch.autograd.grad(value, logits, retain_graph=True, materialize_grads=True)
+        for value in (loss, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+    none = TypeLoss(trees)(scores, true, torch.zeros(7, 4, dtype=torch.bool), torch.from_numpy(slots))
+    assert none == 0
 
 
 def test_cells_and_positions_agree():

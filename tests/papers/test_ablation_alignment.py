@@ -196,9 +196,7 @@ def test_retrieval_table(aligned, localiser, monkeypatch):
     assert (table.rows["In-shop hit@1"] <= table.rows["In-shop hit@5"]).all()
     assert (table.rows["In-shop hit@20"] == 1).all()
     assert "4 queries, 8 images of 4 items to find, In-shop" in table.ours
-    queries, shop = retrieval.consumer_to_shop(
-        alignment.open_source(aligned, "consumer_to_shop"), ("test",)
-    )
+    queries, shop = retrieval.consumer_to_shop(alignment.open_source(aligned, "consumer_to_shop"))
     assert set(queries.item_id) == set(shop.item_id) and not set(queries.image_id) & set(shop.image_id)
     assert len(queries) == 2 * len(set(shop.item_id)) and len(shop) == 3 * len(set(shop.item_id))
     assert retrieval._chance(6, 3, 1) == pytest.approx(0.5)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fashion_ops.inference.predictions import detect
-from fashion_ops.methods.artifact import save_model
+from fashion_ops.methods.artifact import SPEC, save_model
 from fashion_ops.methods.centernet.inference import Detector
 from fashion_ops.methods.describe import describe_detector
 from fashion_ops.methods.detection.sources import DetectedBoxes
@@ -194,6 +194,21 @@ def test_table1_trains_once(config_of, monkeypatch):
     monkeypatch.setattr(table1.train_detector, "run", lambda *_: pytest.fail("trained again"))
     again = table1.run(config)
     assert again.rows.equals(table.rows)
+
+
+def test_table1_does_not_know_how_long_a_resumed_training_took(tmp_path, monkeypatch):
+    ws, source = Workspace(tmp_path / "row"), Workspace(tmp_path)
+
+    def trained(*_: object) -> None:
+        ws.detector.mkdir(parents=True, exist_ok=True)
+        (ws.detector / SPEC).touch()
+
+    monkeypatch.setattr(table1.aggregate, "run", lambda *_: None)
+    monkeypatch.setattr(table1.train_detector, "run", trained)
+    ws.checkpoints.mkdir(parents=True)
+    (ws.checkpoints / "train_detector-1.ckpt").touch()
+    for _ in range(2):
+        assert np.isnan(table1.train(Params(), source, ws))
 
 
 def test_table1_knows_its_backbones(config_of):

@@ -1,6 +1,7 @@
 """The table of every technique at a tiny size: rows, pairs of seeds, costs, files, going on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,24 @@ def test_costs_are_multiples_of_the_baseline(table):
     assert rows.loc["flip at test", "training x"] == 1.0  # the same network
     assert rows.loc["finetuned + PoseFix", "training x"] > 1.0
     assert rows.loc["flip at test", "prediction x"] > 1.0
+
+
+def test_the_cost_of_an_interrupted_training_is_unknown(config, monkeypatch):
+    """Its checkpoint is there when it goes on, which is short."""
+    params = runs.with_changes(config.params, seed=9, train_landmarker={"epochs": 2})
+    kind, work = ("universal", runs.UNIVERSAL), train_landmarker.work
+
+    def killed(job: train_landmarker.LandmarkerJob, checkpoint: Path) -> Result:
+        work(job, checkpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_landmarker, "work", killed)
+    with pytest.raises(KeyboardInterrupt):
+        measure._timed(kind, params, config, runs.universal)
+    monkeypatch.setattr(train_landmarker, "work", work)
+    for _ in range(2):
+        ws, seconds = measure._timed(kind, params, config, runs.universal)
+        assert runs.is_trained(ws.landmarker) and np.isnan(seconds)
 
 
 def test_what_is_measured_is_not_made_again(table, config, monkeypatch):

@@ -1,17 +1,21 @@
 """Alarms of failed and overdue runs, to the log and to a webhook that listens on this machine."""
 
+import errno
 import sys
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
+from dagster._core.definitions.run_status_sensor_definition import RunStatusSensorCursor
 from hooks import Hook
 from pydantic import SecretStr
 
 import fashion_ops.registry
 from fashion_ops.params import Notify, Retrain
 from fashion_ops.registry import client as registry
+from fashion_ops.workspace import Workspace
 from pipelines import notify, sensors, webhook_client
 from pipelines.definitions import build
 from pipelines.resources import RepositoryResource
@@ -169,12 +173,58 @@ def test_a_failed_run_is_told_after_a_wrong_address_was_mended(
     assert [body["run"] for body in hook.accepted] == [result.run_id]
 
 
+def full_disk(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_overdue_run_is_told_later_if_the_disk_is_full_and_nobody_listens(
+    overdue: Overdue, hook: Hook, posts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(notify, "write_whole", full_disk)
+        hook.replies = [503]
+        with pytest.raises(notify.AlarmLost, match=r"No space left on device\) nor .* 503 Service"):
+            overdue.tick(FreshnessState.FAIL)
+    overdue.tick(FreshnessState.FAIL)
+    assert [body["event"] for body in posts] == ["overdue"]
+
+
+def test_a_failed_run_is_told_later_if_the_disk_is_full_and_nobody_listens(
+    repository: Any,
+    stages: Any,
+    hook: Hook,
+    posts: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dagster moves the cursor past a run whose sensor raised any other error."""
+    stages.failing["synthesize"] = ValueError("broke")
+    [result] = run(repository.root, repository.instance, ("synthesize",))
+
+    def tick() -> None:
+        context = dg.build_sensor_context(
+            instance=repository.instance,
+            cursor=RunStatusSensorCursor(record_id=0).to_json(),
+            resources={"repository": RepositoryResource(root=str(repository.root))},
+        )
+        [reaction] = sensors.failed_runs.evaluate_tick(context).dagster_run_reactions
+        assert reaction.error is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(notify, "write_whole", full_disk)
+        hook.replies = [503]
+        with pytest.raises(notify.AlarmLost):
+            tick()
+    tick()
+    assert [body["run"] for body in posts] == [result.run_id]
+
+
 def test_nothing_fails_because_nobody_listens(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv(notify.WEBHOOK, raising=False)
     monkeypatch.setattr(webhook_client, "PAUSES", (0.01, 0.01))
-    assert not notify.send_alert(Notify(), "run_failed", "a run failed")
-    secret = "http://127.0.0.1:9/secret"
-    assert not notify.send_alert(Notify(webhook=SecretStr(secret)), "run_failed", "a run failed")
+    ws, alarm = Workspace(tmp_path), ("run_failed", "1", "a run failed")
+    assert notify.raise_alarm(ws, Notify(), *alarm) is None and not ws.alarms.exists()
+    dead = Notify(webhook=SecretStr("http://127.0.0.1:9/secret"))
+    assert "undelivered alarms" in str(notify.raise_alarm(ws, dead, *alarm))
     assert "cannot be reached" in caplog.text and "secret" not in caplog.text

@@ -164,7 +164,10 @@ def test_a_host_that_cannot_join_says_why_and_the_cluster_is_deleted(
     code = "import sys; sys.exit('head:6379: the token is wrong')"
     monkeypatch.setattr(run_cluster, "NODE", (sys.executable, "-c", code))
     steps = ("synthesize", "ingest", "aggregate", "train_detector")
-    [line] = run.failures(run.run(repository.root, repository.instance, steps))
+    results = run.run(repository.root, repository.instance, steps)
+    [line] = run.failures(results)
+    logged = [entry.user_message for entry in repository.instance.all_logs(results[-1].run_id)]
+    assert any(said.endswith("this host joins it, within 120 s") for said in logged)
     assert "this host could not join: head:6379: the token is wrong" in line
     assert stages.calls[-1] == "aggregate" and api.clusters == {} and len(api.made) == 1
 

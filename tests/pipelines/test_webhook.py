@@ -49,7 +49,6 @@ def test_an_address_that_cannot_be_posted_to_is_refused_in_one_line_without_the_
     with pytest.raises(ValueError, match="notify") as read:
         load_params(params)
     monkeypatch.setenv(notify.WEBHOOK, address)
-    assert not notify.send_alert(Notify(), "overdue", "late")
     waiting = notify.raise_alarm(Workspace(tmp_path), Notify(), "overdue", "1", "late")
     assert waiting is not None and "undelivered alarms" in waiting
     shown = [*map("".join, map(traceback.format_exception, (caught.value, read.value)))]
@@ -194,11 +193,12 @@ def test_an_alarm_that_cannot_be_queued_is_posted_at_once(
 
 
 def test_passwords_of_addresses_in_an_error_reach_neither_log_nor_webhook(
-    hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(notify.WEBHOOK, hook.url)
     cause = f"postgresql+psycopg2://fashion_ops:{SECRET}@db/mlflow does not answer"
-    assert notify.send_alert(Notify(), "run_failed", f"failed: {cause}", steps=[cause])
+    ws, text = Workspace(tmp_path), f"failed: {cause}"
+    assert notify.raise_alarm(ws, Notify(), "run_failed", "1", text, steps=[cause]) is None
     assert SECRET not in caplog.text + json.dumps(hook.accepted)
     assert hook.accepted[0]["steps"] == ["postgresql+psycopg2://db/mlflow does not answer"]
 

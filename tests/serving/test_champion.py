@@ -68,7 +68,7 @@ def test_a_landmarker_in_openvino_gives_what_torch_gives(predictor, tmp_path, ch
     (output,) = served.model(crops[3:4])
     assert torch.equal(output, served.model(crops)[3])  # what is in the batch changes no bit
     with pytest.raises(ValueError, match="score all"):
-        served.predict_channels(crops, ids)
+        served.predict_channels_and_stds(crops, ids)
 
 
 @pytest.mark.usefixtures("openvino_in_fp32")

@@ -1,6 +1,6 @@
 """What DFA, DeepPose and GLE cost: networks, forward passes, parameters, multiply-accumulates.
 
-DFA and DeepPose are described as the paper compares them: the same backbone, the same crop, N
+DFA and DeepPose are described as the paper compares them: the same backbone, the same crop, eight
 landmarks, three stages. Counts run on torch's meta device, as in ``methods.describe``.
 """
 
@@ -21,11 +21,7 @@ GLE_METHOD = "gle"
 
 
 def describe_alignment(
-    method: str,
-    config: DfaStage,
-    backbone: str | None = None,
-    size: int | None = None,
-    landmarks: int = 8,
+    method: str, config: DfaStage, backbone: str | None = None, size: int | None = None
 ) -> dict[str, Any]:
     """Count the networks of a method, the forward passes of one garment, and what they compute.
 
@@ -35,7 +31,6 @@ def describe_alignment(
         backbone: a name of ``alignment.vgg``; None takes that of ``config``.
         size: side of the crop, pixels; None takes 224 for a VGG other than that of ``config``, else the
             size of ``config``.
-        landmarks: N, number of landmarks.
 
     Returns:
         ``networks``: trained networks; ``passes``: forward passes of one garment, with routing if
@@ -48,20 +43,18 @@ def describe_alignment(
     name = backbone or config.backbone
     if size is None:
         size = 224 if name in VGGS and name != config.backbone else config.input_size
-    stages = [_stage(method, number, config, name, size, landmarks) for number in (1, 2, 3)]
+    stages = [_stage(method, number, config, name, size) for number in (1, 2, 3)]
     return {
         "method": method,
         "backbone": name,
         "size": [size, size],
-        "landmarks": landmarks,
+        "landmarks": NUM_SLOTS,
         **{key: sum(s[key] for s in stages) for key in stages[0]},
         "stages": stages,
     }
 
 
-def _stage(
-    method: str, number: int, config: DfaStage, name: str, size: int, landmarks: int
-) -> dict[str, int]:
+def _stage(method: str, number: int, config: DfaStage, name: str, size: int) -> dict[str, int]:
     """Count one stage: its ``networks``, ``passes``, ``parameters`` and ``macs``.
 
     ``name`` is the backbone, ``size`` the side of the crop in pixels, ``number`` the stage, 1 to 3.
@@ -69,14 +62,14 @@ def _stage(
     networks = passes = 1
     inputs: dict[str, torch.Tensor] = {}
     with torch.device("meta"):
-        pixels, previous = torch.empty(1, 3, size, size), torch.empty(1, landmarks, 2)
+        pixels, previous = torch.empty(1, 3, size, size), torch.empty(1, NUM_SLOTS, 2)
         if method == "deeppose" and number > 1:
-            net = PatchStage(name, size, landmarks, None, 0.0).eval()
+            net = PatchStage(name, size, NUM_SLOTS, None, 0.0).eval()
         else:
             clusters = config.clusters if method == "dfa" else 0
             labels = clusters if number == 3 and config.label_input else 0
             cascade = method == "dfa" and number > 1
-            net = StageNet(name, size, landmarks, clusters, cascade, label_inputs=labels).eval()
+            net = StageNet(name, size, NUM_SLOTS, clusters, cascade, label_inputs=labels).eval()
             if labels:
                 inputs["labels"] = torch.empty(1, labels)
             if method == "dfa" and number == 3 and config.branches != "one":
@@ -85,7 +78,7 @@ def _stage(
         counted = costs(net, run, run)
     parameters, macs = counted["parameters"] * networks, counted["macs"] * passes
     if isinstance(net, PatchStage):  # already counted with all of its networks
-        networks = passes = landmarks
+        networks = passes = NUM_SLOTS
     return {"networks": networks, "passes": passes, "parameters": parameters, "macs": macs}
 
 

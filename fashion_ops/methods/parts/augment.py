@@ -157,13 +157,11 @@ def _flip_batch(
     """Do what ``warp_batch`` does with flips only, without resampling."""
     height, width = images.shape[-2:]
     draw = torch.rand(len(images), generator=generator, device=images.device)
-    flipped = (draw < probability).nonzero().squeeze(1)
-    pixels = images / 255
-    for i in flipped.tolist():
-        pixels[i] = pixels[i].flip(-1)
-    mirrored = landmarks[flipped][:, mirror]
+    flipped = (draw < probability)[:, None, None]
+    pixels = torch.where(flipped[..., None], images.flip(-1), images) / 255
+    mirrored = landmarks[:, mirror]
     mirrored[..., 0] = width - 1 - mirrored[..., 0]
-    points = landmarks.index_copy(0, flipped, mirrored)
+    points = torch.where(flipped, mirrored, landmarks)
     return pixels, _hide_outside(points[..., :2], points[..., 2], (width, height))
 
 

@@ -18,18 +18,17 @@ from fashion_ops.methods.parts.frames import SIDE as FRAME
 from fashion_ops.methods.parts.frames import letterbox
 
 
-def to_frame(landmarks: np.ndarray, boxes: np.ndarray, side: float = FRAME) -> np.ndarray:
+def to_frame(landmarks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Map landmarks to the square that the box of their garment is letterboxed into.
 
     Args:
         landmarks: (N, n, 2) in pixels of the image.
         boxes: (N, 4) x1, y1, x2, y2 in pixels of the image.
-        side: of the square, in the unit of the result.
 
     Returns:
-        (N, n, 2), 0..side inside the box.
+        (N, n, 2), 0..``FRAME`` inside the box.
     """
-    return letterbox(boxes, side).apply(landmarks)
+    return letterbox(boxes, FRAME).apply(landmarks)
 
 
 def distances(landmarks: np.ndarray, observed: np.ndarray, centers: np.ndarray) -> np.ndarray:
@@ -76,17 +75,16 @@ def soft_labels(d: np.ndarray, temperature: float) -> np.ndarray:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def temperature_of(d: np.ndarray, share: float = 0.45) -> float:
+def temperature_of(d: np.ndarray) -> float:
     """Derive the temperature for a space as a share of the median distance to the nearest centre.
 
-    In the 224-pixel space of stage 1 this gives the paper's 20; stages 2 and 3 cluster offsets and
-    outer products, which have other units.
+    In the 224-pixel space of stage 1 this gives the paper's 20, see ``docs/decisions.md``; stages 2 and
+    3 cluster offsets and outer products, which have other units.
 
     Args:
         d: (N, k) distances of training configurations.
-        share: of the median; 0.45 gives the paper's temperature, see ``docs/decisions.md``.
     """
-    return float(max(share * np.median(d.min(axis=1)), 1e-12))
+    return float(max(0.45 * np.median(d.min(axis=1)), 1e-12))
 
 
 def perplexity(labels: np.ndarray) -> np.ndarray:

@@ -167,17 +167,14 @@ class LandmarkPredictor:
         pairs = zip(category_ids, channels, strict=True)
         return [self.grouping.ungroup(int(category_id), values) for category_id, values in pairs]
 
-    def predict_channels(self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray) -> np.ndarray:
-        """Predict all K channels, as ``predict_crops``: (N, K, 3) x, y in crop pixels, score."""
-        return self.predict_channels_and_stds(crops, category_ids)[..., :3]
-
     @torch.inference_mode()
     def predict_channels_and_stds(
         self, crops: UInt8[Tensor, "n 3 h w"], category_ids: np.ndarray
     ) -> np.ndarray:
-        """As ``predict_channels``; but for heatmaps with a fourth column for ``landmark_stds``.
+        """Predict all K channels: (N, K, 3) x, y in crop pixels, score; arguments as ``predict_crops``.
 
-        It is the standard deviation of the distance to the true landmark, crop pixels.
+        But for heatmaps there is a fourth column for ``landmark_stds``: the standard deviation of the
+        distance to the true landmark, crop pixels.
         """
         decoding, grouping = self.decoding, self.grouping
         mirror = torch.from_numpy(grouping.mirror()) if decoding.flip_test else None

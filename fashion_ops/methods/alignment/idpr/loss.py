@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.nn import functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from fashion_ops.methods.alignment.idpr.model import Scores, cell_of, cells
-from fashion_ops.methods.alignment.idpr.relations import Tree, nearest_type
+from fashion_ops.methods.alignment.idpr.relations import Tree
 
 
 def place_loss(
@@ -31,33 +31,63 @@ def place_loss(
     return (losses * observed).sum() / observed.sum().clamp_min(1)
 
 
-def type_loss(
-    trees: Sequence[Tree],
-    scores: Scores,
-    true: Float[Tensor, "b n 2"],
-    observed: Bool[Tensor, "b n"],
-    slots: Bool[Tensor, "b n"],
-) -> Float[Tensor, ""]:
-    """Compute the cross entropy of each relation's type at the true cell of its start.
+class TypeLoss(nn.Module):
+    """The cross entropy of each relation's type at the true cell of its start.
 
-    The loss is the mean over relations; 0 without any.
+    All relations are computed at once on the device of the batch, without waiting for it.
 
     Args:
         trees: of all kinds of garments.
-        scores: of the network that was built for these trees.
-        true: normalised positions.
-        observed: a relation counts where both of its ends are observed.
-        slots: landmarks of each garment's kind, which select its tree.
     """
-    losses = []
-    positions = true.double().cpu().numpy()
-    for tree, types in zip(trees, scores.types, strict=True):
-        members = (slots == torch.from_numpy(tree.slots).to(slots.device)).all(1)
-        for relation, log_p in zip(tree.relations, types, strict=True):
-            rows = (members & observed[:, relation.start] & observed[:, relation.end]).nonzero()[:, 0]
-            if not len(rows):
-                continue
-            cell = cell_of(true[rows, relation.start], scores.side)
-            target = torch.from_numpy(nearest_type(relation, positions[rows.cpu().numpy()]))
-            losses.append(F.nll_loss(log_p[rows, :, cell], target.to(true.device)))
-    return torch.stack(losses).mean() if losses else scores.places.new_zeros(())
+
+    def __init__(self, trees: Sequence[Tree]) -> None:
+        super().__init__()
+        relations = [relation for tree in trees for relation in tree.relations]
+        sizes = [len(relation.means) for relation in relations]
+        means = np.full((len(relations), max(sizes, default=0), 2), np.inf)  # no type is that far off
+        spread = np.ones_like(means)
+        for k, (relation, size) in enumerate(zip(relations, sizes, strict=True)):
+            means[k, :size], spread[k, :size] = relation.means, relation.spread
+        values = {
+            "slots": np.stack([tree.slots for tree in trees]),
+            "tree": np.repeat(np.arange(len(trees)), [len(tree.relations) for tree in trees]),
+            "start": np.array([relation.start for relation in relations], np.int64),
+            "end": np.array([relation.end for relation in relations], np.int64),
+            "first": np.array([0, *np.cumsum(sizes)[:-1]], np.int64),  # type of each relation
+            "means": means,
+            "spread": spread,
+        }
+        for name, value in values.items():
+            self.register_buffer(name, torch.from_numpy(value), persistent=False)
+
+    def forward(
+        self,
+        scores: Scores,
+        true: Float[Tensor, "b n 2"],
+        observed: Bool[Tensor, "b n"],
+        slots: Bool[Tensor, "b n"],
+    ) -> Float[Tensor, ""]:
+        """Compute the loss: the mean over relations of the mean over their garments; 0 without any.
+
+        Args:
+            scores: of the network that was built for the trees.
+            true: normalised positions.
+            observed: a relation counts where both of its ends are observed.
+            slots: landmarks of each garment's kind, which select its tree.
+        """
+        log_p = torch.cat([types for tree in scores.types for types in tree], 1)
+        start, end = self.get_buffer("start"), self.get_buffer("end")
+        members = (slots[:, None] == self.get_buffer("slots")).all(-1)[:, self.get_buffer("tree")]
+        counts = members & observed[:, start] & observed[:, end]
+        types = self.get_buffer("first") + self._nearest(true.double())
+        cell = cell_of(true[:, start].flatten(0, 1), scores.side).view_as(types)
+        losses = -log_p[torch.arange(len(true), device=true.device)[:, None], types, cell]
+        garments = counts.sum(0)
+        means = torch.where(counts, losses, 0.0).sum(0) / garments.clamp_min(1)
+        return means.sum() / (garments > 0).sum().clamp_min(1)
+
+    def _nearest(self, true: Float[Tensor, "b n 2"]) -> Int[Tensor, "b r"]:
+        """The type of each relation in each garment, an index into its ``means``."""
+        offsets = true[:, self.get_buffer("end")] - true[:, self.get_buffer("start")]
+        scaled = (offsets[:, :, None] - self.get_buffer("means")) / self.get_buffer("spread")
+        return scaled.square().sum(-1).argmin(-1)

@@ -10,7 +10,7 @@ from fashion_ops.methods.alignment.dfa.loss import label_loss
 from fashion_ops.methods.alignment.dfa.module import AlignmentModule
 from fashion_ops.methods.alignment.dfa.soft_labels import SoftLabels
 from fashion_ops.methods.alignment.dfa.targets import PseudoLabels
-from fashion_ops.methods.alignment.idpr.loss import place_loss, type_loss
+from fashion_ops.methods.alignment.idpr.loss import TypeLoss, place_loss
 from fashion_ops.methods.alignment.idpr.model import IdprNet, Scores
 from fashion_ops.methods.alignment.idpr.relations import Tree
 from fashion_ops.params import DfaStage
@@ -38,7 +38,7 @@ class IdprModule(AlignmentModule):
         seed: int,
     ) -> None:
         super().__init__(config, mirror, seed, previous=False)
-        self.model, self.trees = model, trees
+        self.model, self.type_loss = model, TypeLoss(trees)
         self.labels = None if labels is None else SoftLabels(labels)
 
     def networks(self) -> list[nn.Module]:
@@ -56,7 +56,7 @@ class IdprModule(AlignmentModule):
         observed = visibility > 0
         out: Scores = self.model(pixels)
         place = place_loss(out.places, true, observed, out.side)
-        kind = type_loss(self.trees, out, true, observed, batch["slots"])
+        kind = self.type_loss(out, true, observed, batch["slots"])
         loss, logged = place + kind, {"place": place, "type": kind}
         if self.labels is not None:
             logged["label"] = label_loss(out.labels, self.labels(true, None, observed))

@@ -102,15 +102,3 @@ def _relation(start: int, end: int, offsets: np.ndarray, types: int, seed: int) 
 def _spread(residuals: np.ndarray) -> np.ndarray:
     """Compute the root mean squares (2,) of residuals (N, 2), not below ``MIN_SPREAD``."""
     return np.maximum(np.sqrt((residuals**2).mean(axis=0)) if len(residuals) else 0.0, MIN_SPREAD)
-
-
-def nearest_type(relation: Relation, positions: np.ndarray) -> np.ndarray:
-    """Find the type (N,) of a relation in each garment, an index into ``means``.
-
-    Args:
-        relation: the relation.
-        positions: (N, n, 2), normalised; both landmarks of the relation must be observed.
-    """
-    offsets = positions[:, relation.end] - positions[:, relation.start]
-    scaled = (offsets[:, None] - relation.means[None]) / relation.spread[None]
-    return (scaled**2).sum(-1).argmin(axis=1)
