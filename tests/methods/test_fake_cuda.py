@@ -395,7 +395,10 @@ def test_a_refiner_refines_alike_on_the_gpu():
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
 def test_gle_predicts_alike_on_the_gpu(loss):
     torch.manual_seed(0)
-    spec = {"points": "fld8", "settings": GLEConfig(backbone="tiny", loss=loss).model_dump()}
+    spec = {
+        "points": "fld8",
+        "settings": GLEConfig(backbone="tiny", loss=loss, precision="fp32").model_dump(),
+    }
     crops = pixels(2, 3, 48, 48)
     model = GLE("tiny", 8, 1).eval()
     equal_on_gpu(lambda device, m: GLEPredictor(m, spec, device).predict_crops(crops), model)
