@@ -158,8 +158,12 @@ def std_bins(stds: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]) 
     """Root mean square of deviation and of distance, in ``BINS`` groups of as many landmarks each."""
     order = np.argsort(stds, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
-    root = [(np.sqrt(np.mean(x[part] ** 2)) for x in (stds, distances)) for part in parts]
-    return [Bin(float(s), float(d), len(p)) for (s, d), p in zip(root, parts, strict=True)]
+    pairs = [(stds[part], distances[part]) for part in parts]
+    return [Bin(_root_mean_square(s), _root_mean_square(d), len(s)) for s, d in pairs]
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def _logit(scores: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ def test_one_temperature_mends_deviations_that_are_too_small():
     assert temperature == pytest.approx(2, rel=0.03)
     bins = std_bins(temperature * stds / 2, distances)
     assert len(bins) == 10 and sum(b.count for b in bins) == 20_000
+    assert bins[0].predicted < 2 < 7 < bins[-1].predicted
     for b in bins:
         assert b.measured == pytest.approx(b.predicted, rel=0.08)
 

@@ -124,6 +124,7 @@ def test_a_decoding_graph_finds_what_torch_finds(form, trained, made):
             assert np.abs(a.landmarks - b.landmarks).max() < 0.01
 
 
+@pytest.mark.usefixtures("openvino_in_fp32")
 def test_images_and_mirror_images_on_streams_give_the_garments_of_torch(trained, made):
     post = POST.model_copy(update={"flip": True})
     folder = made("openvino", dynamic_batch=True).folder

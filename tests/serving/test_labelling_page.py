@@ -1,5 +1,6 @@
 """The page in real Chromium: drop, drag, hide, undo, save; what becomes of it; two people; a phone."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from browser import FLAGS, find_browser
 from labelled_photos import draw, items
 from labelling_desk import desk_in
-from page_client import Client, Person, wait_for
+from page_client import DROP, Client, Person, wait_for
 from small_repository import DVC, sh
 
 from fashion_ops.catalog.reader import Catalog
@@ -220,6 +221,16 @@ def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, des
     ada.page.locator("#undo").click()
     assert ada.draft()["garments"][0] == before
     ada.leave()
+
+
+def test_a_photo_that_is_dropped_before_somebody_has_said_who_labels_is_not_lost(chromium, desk):
+    page = chromium.new_context().new_page()
+    page.goto(f"{desk.url}/label")
+    page.evaluate(DROP, ["early.jpg", base64.b64encode(PHOTO).decode()])
+    page.fill("#name", "Ada")
+    page.keyboard.press("Enter")
+    page.locator("#photos button[title='early.jpg'][aria-current=true]").wait_for()
+    page.context.close()
 
 
 def test_two_people_at_one_photo_are_told_of_each_other_and_choose(chromium, desk):

@@ -109,8 +109,9 @@ function closePhoto() {
 }
 
 async function drop(files) {
-  await started;
-  if (!setup) return; // nobody has said who labels
+  let waited = null;
+  while (!setup && waited !== started) await (waited = started); // for somebody to say who labels
+  if (!setup) return;
   let last = null, number = 0;
   const failures = [];
   for (const file of files) {
@@ -148,15 +149,19 @@ async function saveDialog() {
     ? `${chosen.length} ${plural} done: ${chosen.map((p) => p.name).join(", ")}.`
     : "No photo is done. Look at one, then press “Done”.";
   $("confirm").disabled = !chosen.length;
-  $("saving").returnValue = "";
   $("saving").showModal();
-  $("saving").onclose = () => $("saving").returnValue && run(async () => {
+  answered("saving", () => run(async () => {
     const ready = $("ready").checked;
     const { batch, photos } = await api.saveBatch(chosen.map(({ photo, revision }) => ({ photo, revision })), ready);
     closePhoto();
     const many = photos === 1 ? "photo" : "photos";
     message(`${photos} ${many} saved as ${batch}${ready ? ": “fashion-ops batches” takes it." : ", not marked as ready yet."}`);
-  });
+  }));
+}
+
+// What a dialog's main button does, at once: the event `close` comes after the next key.
+function answered(dialog, act) {
+  $(dialog).querySelector("form").onsubmit = (event) => { if (event.submitter.value) act(); };
 }
 
 // Labels.
@@ -237,12 +242,11 @@ function nudge(dx, dy) {
 }
 
 function addDialog() {
-  $("adding").returnValue = "";
   $("adding").showModal();
-  $("adding").onclose = () => $("adding").returnValue && changed(() => {
+  answered("adding", () => changed(() => {
     labels.add($("new-category").value);
     current = [labels.garments.length - 1, 0];
-  });
+  }));
 }
 
 // Buttons and keys.
@@ -292,7 +296,8 @@ $("category").addEventListener("change", (event) => {
 $("new-category").addEventListener("keydown", (event) => {
   if (event.key !== "Enter") return;
   event.preventDefault(); // else the browser opens the list
-  $("adding").close("ok");
+  const { form } = event.target;
+  form.requestSubmit(form.querySelector("button.main"));
 });
 $("lowest").addEventListener("input", showQueue);
 $("files").addEventListener("change", (event) => {
@@ -314,18 +319,22 @@ window.addEventListener("pageshow", (event) => event.persisted && location.reloa
 
 // The beginning.
 
+// Ask who labels; `started` then waits for the answer, and photos that are dropped meanwhile wait for it.
 function enter(why, withToken) {
-  if ($("enter").open) return;
+  if ($("enter").open) return started;
   $("name").value = api.who.person;
   $("with-token").hidden = !withToken;
   $("refused").textContent = why;
   $("enter").showModal();
-  $("enter").onclose = () => {
-    api.who.person = $("name").value.trim();
-    if (!$("with-token").hidden) api.who.token = $("token").value.trim();
-    $("token").value = "";
-    started = start();
-  };
+  started = new Promise((resolve) => {
+    $("enter").onclose = () => {
+      api.who.person = $("name").value.trim();
+      if (!$("with-token").hidden) api.who.token = $("token").value.trim();
+      $("token").value = "";
+      resolve(start());
+    };
+  });
+  return started;
 }
 
 async function start() {
