@@ -1,7 +1,7 @@
 """Do GLE and DFA learn? On small FLDs of drawn garments, against mean shapes on unseen ones.
 
-480 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
-a little below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
+640 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
+a seventh below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
 DFA's three stages under the paper's SGD take 1,500 garments and a minute or two a seed: only with
 FASHION_OPS_LONG=1. ``tests/methods/test_dfa_cascade.py`` has a small version of that.
 """
@@ -21,19 +21,19 @@ from fashion_ops.methods.alignment.dfa.training import PreviousStage, train_stag
 from fashion_ops.methods.alignment.gle.training import train_gle
 from fashion_ops.params import DfaStage, GLEConfig
 
-SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=24, batch_size=32, lr=0.008, precision="fp32")
+SETTINGS = GLEConfig(crop=(24, 24), modules=1, epochs=40, batch_size=32, lr=0.008, precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory) -> AlignmentCatalog:
     root = tmp_path_factory.mktemp("gle_learning")
-    twin = write_alignment_data(root / "twin", train=480, val=0, test=80, items=0, people=0, size=64)
+    twin = write_alignment_data(root / "twin", train=640, val=0, test=80, items=0, people=0, size=64)
     read_in("fld", twin / "fld", root / "catalog")
     return AlignmentCatalog(root / "catalog")
 
 
 def test_gle_beats_the_mean_shape(catalog):
-    """Within 15 of 224 px: at least 10 points more (41 to 45 against 20 per cent); NE no worse."""
+    """Within 15 of 224 px: at least 10 points more (41 to 45 against 22 per cent); a lower NE."""
     train, test = catalog.points("train"), catalog.points("test")
     model = train_gle(SETTINGS, train, catalog.image, seed=0)
     found = model.predict(catalog.image, test.image_id, test.box)[..., :2]
