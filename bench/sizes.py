@@ -47,6 +47,7 @@ def measured(shot: FlatLay, find: Find, scaling: Scaling, number: int) -> Iterat
         return
     result = measure_photo(photo, near[:1], scaling)
     row |= {"right": near[0].category == shot.category, "unit": result.unit}
+    yield row
     lengths = {p.name: float(p.length(shot.cm)) for p in points_of_measure(shot.category)}
     for size in result.sizes[0]:
         if size.name in lengths:

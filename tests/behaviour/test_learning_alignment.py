@@ -1,7 +1,7 @@
 """Do GLE and DFA learn? On small FLDs of drawn garments, against mean shapes on unseen ones.
 
-640 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is only
-a seventh below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
+640 garments of 64 pixels are few: many sleeves are still taken for the other one, so that NE is a
+seventh below that of the mean shape. The landmarks that it finds are exact, and those have the margin.
 DFA's three stages under the paper's SGD take 1,500 garments and a minute or two a seed: only with
 FASHION_OPS_LONG=1. ``tests/methods/test_dfa_cascade.py`` has a small version of that.
 """
