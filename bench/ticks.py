@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # the processes are those of the tests 
 from clone import Clone, clone_into  # noqa: E402
 from mortal_runs import Nursery, Order  # noqa: E402
 
-from fashion_ops.registry import CHAMPION_URI  # noqa: E402
+from fashion_ops import CHAMPION_URI  # noqa: E402
 
 WAITING = dg.DagsterRunStatus.NOT_STARTED
 

@@ -20,7 +20,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.shipped import SHIPPED, shipped_models
 
 if os.environ.setdefault("OMP_WAIT_POLICY", "passive").lower() != "active":
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from fashion_ops.inference.predictor import Predictor
 
 __version__ = "0.1.0"
+
+CHAMPION_URI = "models:/garment-landmarks@champion"  # what loads where nothing else is named
 
 
 def load(source: str | Path = CHAMPION_URI, device: str = "auto") -> Predictor | AlignmentPredictor:

@@ -1,10 +1,9 @@
 """``fashion-ops predict ... --table``: a bulk run in this process, or by actors where more fits.
 
 Actors run on the Ray cluster at ``RAY_ADDRESS`` or, without it, on this machine where it has cores for
-two; up to ``FEW`` photos run in this process.
-They get the models as values. Photos on this machine's disk reach the workers of a cluster through an
-actor beside the driver; objects of a bucket are read by the workers themselves, with the driver's keys
-if they have none.
+two; up to ``FEW`` photos run in this process. They get the models as values. Photos on this machine's
+disk reach the workers of a cluster through an actor beside the driver; objects of a bucket are read by
+the workers themselves, with the driver's keys if they have none.
 """
 
 import hashlib

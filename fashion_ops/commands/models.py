@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fashion_ops import CHAMPION_URI
 from fashion_ops.commands.named_models import (
     default_model,
     find_models,
@@ -22,7 +23,6 @@ from fashion_ops.commands.shared import (
 )
 from fashion_ops.errors.failures import printable
 from fashion_ops.files.publishing import write_whole
-from fashion_ops.registry import CHAMPION_URI
 
 if TYPE_CHECKING:
     from fashion_ops.inference.alignment_predictor import AlignmentPredictor

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fashion_ops import CHAMPION_URI
 from fashion_ops.commands.shared import complain
-from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.shipped import SHIPPED, are_there, shipped_models
 from fashion_ops.workspace import current_workspace
 

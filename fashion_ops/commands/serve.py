@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fashion_ops import CHAMPION_URI
 from fashion_ops.commands.shared import between, complain
 from fashion_ops.files.outputs import check_above
-from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.services import ServiceError
 from fashion_ops.workspace import current_workspace
 

@@ -1,11 +1,10 @@
 """The gate between challenger and champion: rules that compare measured numbers with limits.
 
 The rules read nothing; ``measurements`` takes the numbers, and ``findings`` has the rules that the
-alignment model has too. AP is the landmark AP of the refined
-landmarks, from 0 to 1. A missing number fails its rule. The spread of an AP shrinks with the square
-root of the number of garments it was measured on, so the AP of a category with fewer than
-``category_garments`` garments may fall by ``sqrt(category_garments / garments)`` times the tolerance
-of the others.
+alignment model has too. AP is the landmark AP of the refined landmarks, from 0 to 1. A missing number
+fails its rule. The spread of an AP shrinks with the square root of the number of garments it was
+measured on, so the AP of a category with fewer than ``category_garments`` garments may fall by
+``sqrt(category_garments / garments)`` times the tolerance of the others.
 """
 
 import math

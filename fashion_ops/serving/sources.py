@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from fashion_ops.registry import CHAMPION_URI
+from fashion_ops import CHAMPION_URI
 from fashion_ops.registry.followed import FollowedModel, subscribe
 from fashion_ops.serving.champion import FixedFolder, Follower, Loader
 from fashion_ops.shipped import SHIPPED, are_there, shipped_models

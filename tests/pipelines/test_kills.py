@@ -17,8 +17,8 @@ from mortal_runs import CROWNED, HALF, RECORDED, UNCROWNED, UNRECORDED, UPLOADED
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from bench.ticks import run_ticks, small_workspace, status
+from fashion_ops import CHAMPION_URI
 from fashion_ops.ledger import Ledger, damaged_outputs
-from fashion_ops.registry import CHAMPION_URI
 from fashion_ops.steps import PARTITIONS, REGISTRY
 from pipelines.run_owner import runs_in_progress
 from pipelines.steps import BATCHES, steps_by_job

@@ -1,4 +1,4 @@
-"""Small untrained models, and photos on which they find garments."""
+"""Small untrained models, photos on which they find garments, and the page for labels."""
 
 import pytest
 from untrained_models import make_models, tiny_params
@@ -25,3 +25,12 @@ def predictor(bundle):
 @pytest.fixture(scope="session")
 def photos(predictor):
     return Example.of(predictor).photos
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The page with a champion that finds planted garments, and two people at it."""
+    from labelling_desk import DRAWN, desk_in
+
+    with desk_in(tmp_path, DRAWN) as page:
+        yield page

@@ -3,13 +3,16 @@
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from labelled_photos import Planted
+from labelled_photos import Planted, draw, items
 from page_client import Client
 from running_service import Fixed, running
 
 from fashion_ops.serving.labelling.desk import Desk
 from fashion_ops.serving.labelling.queue import Ranking
 from fashion_ops.workspace import Workspace
+
+DRAWN = draw(6)  # photos and their labels
+PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)  # of several garments
 
 
 @contextmanager

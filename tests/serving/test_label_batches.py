@@ -6,20 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from labelled_photos import draw, items
-from labelling_desk import desk_in
+from labelling_desk import DRAWN, PHOTO, desk_in
 
 from fashion_ops.catalog.sources.deepfashion2 import entries
 from fashion_ops.serving.limits import Limits
-
-DRAWN = draw(6)
-PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)
-
-
-@pytest.fixture
-def page(tmp_path):
-    with desk_in(tmp_path, DRAWN) as page:
-        yield page
 
 
 def batch_labels(ws, name):

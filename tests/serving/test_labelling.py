@@ -9,23 +9,14 @@ from pathlib import Path
 import pytest
 import requests
 from filelock import FileLock
-from labelled_photos import draw, items, turned
-from labelling_desk import desk_in
+from labelled_photos import items, turned
+from labelling_desk import DRAWN, LABELS, PHOTO, desk_in
 from page_client import Client, wait_for
 from PIL import Image
 
 from fashion_ops.serving.labelling.queue import Ranking
 from fashion_ops.serving.limits import Limits
 from fashion_ops.taxonomy import CATEGORIES
-
-DRAWN = draw(6)
-PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)
-
-
-@pytest.fixture
-def page(tmp_path):
-    with desk_in(tmp_path, DRAWN) as page:
-        yield page
 
 
 def test_a_dropped_photo_is_in_work_with_what_the_champion_finds_and_nobody_opens_it_twice(page):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import FLAGS, find_browser
-from labelled_photos import draw, items
-from labelling_desk import desk_in
+from labelled_photos import items
+from labelling_desk import DRAWN, LABELS, PHOTO, desk_in
 from page_client import DROP, Client, Person, wait_for
 from small_repository import DVC, sh
 
@@ -21,8 +21,6 @@ from fashion_ops.steps import ingest
 from fashion_ops.taxonomy import category
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser: install chromium")
-DRAWN = draw(6)
-PHOTO, LABELS = next(d for d in DRAWN if len(items(d[1])) > 1)
 OTHER = next(d for d, _ in DRAWN if d is not PHOTO)
 KIND = category(items(LABELS)[0]["category_id"])
 PIPELINE = f"""
@@ -49,12 +47,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def desk(tmp_path):
-    with desk_in(tmp_path, DRAWN) as desk:
-        yield desk
 
 
 def shown(draft):
@@ -106,10 +98,10 @@ def renew(ws, ledger):
 
 
 def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetuning_stale(
-    chromium, desk, monkeypatch, capsys
+    chromium, page, monkeypatch, capsys
 ):
-    ledger = repository(desk.ws)
-    ada = Person(chromium, desk.url)
+    ledger = repository(page.ws)
+    ada = Person(chromium, page.url)
     ada.drop(PHOTO)
     before = ada.draft()
     name = free(before)
@@ -135,13 +127,13 @@ def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetun
     ada.page.get_by_text("1 photo saved as page-").wait_for()
     ada.leave()
 
-    monkeypatch.setenv("FASHION_OPS_ROOT", str(desk.ws.root))
+    monkeypatch.setenv("FASHION_OPS_ROOT", str(page.ws.root))
     batches()
-    (taken,) = [p.name for p in desk.ws.batches.glob("0001-page-*") if p.is_dir()]
+    (taken,) = [p.name for p in page.ws.batches.glob("0001-page-*") if p.is_dir()]
     assert taken in capsys.readouterr().out.replace("\n", "")
-    assert desk.ada.listing()["photos"] == []  # the labels are in the training data
-    renew(desk.ws, ledger)
-    garments = Catalog(desk.ws.catalog).garments
+    assert page.ada.listing()["photos"] == []  # the labels are in the training data
+    renew(page.ws, ledger)
+    garments = Catalog(page.ws.catalog).garments
     rows = garments[garments["category_id"] == KIND.id]
     points = [np.reshape(row, (-1, 3))[index] for row in rows["landmarks"]]
     expected = (undone["x"], undone["y"], 1)
@@ -149,26 +141,26 @@ def test_what_is_dropped_dragged_hidden_and_saved_is_taken_and_makes_the_finetun
     assert f"finetune@{KIND.name}" in ledger.stale()
 
 
-def test_a_closed_browser_loses_nothing(chromium, desk):
-    ada = Person(chromium, desk.url)
+def test_a_closed_browser_loses_nothing(chromium, page):
+    ada = Person(chromium, page.url)
     ada.drop(PHOTO)
     name = free(ada.draft())
     ada.drag(name, 12, 12)
     with ada.page.expect_event("close"):  # at once, before the change is kept
         ada.page.close(run_before_unload=True)
-    wait_for(lambda: desk.ada.listing()["photos"][0]["corrected"])
+    wait_for(lambda: page.ada.listing()["photos"][0]["corrected"])
     ada.leave()
-    ben = Person(chromium, desk.url, "Ben")
+    ben = Person(chromium, page.url, "Ben")
     ben.page.locator("#photos button").first.click()
     ben.page.locator(".garment:not(.other) .point").first.wait_for()
     points = ben.draft()["garments"][0]["landmarks"]
     assert points[KIND.landmark_names.index(name)]["score"] is None
     ben.leave()
-    assert not list(desk.ws.inbox.iterdir())
+    assert not list(page.ws.inbox.iterdir())
 
 
-def test_everything_can_be_done_by_keys(chromium, desk):
-    ada = Person(chromium, desk.url)
+def test_everything_can_be_done_by_keys(chromium, page):
+    ada = Person(chromium, page.url)
     ada.page.set_input_files("#files", [{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": PHOTO}])
     ada.page.locator(".garment:not(.other) .point").first.wait_for()
     press, before = ada.page.keyboard.press, ada.draft()["garments"]
@@ -201,8 +193,8 @@ def test_everything_can_be_done_by_keys(chromium, desk):
     ada.leave()
 
 
-def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, desk):
-    ada = Person(chromium, desk.url)
+def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, page):
+    ada = Person(chromium, page.url)
     ada.drop(PHOTO)
     before = ada.draft()["garments"][0]
     old = category(before["category"])
@@ -223,26 +215,26 @@ def test_landmarks_follow_a_change_of_category_by_name_and_meaning(chromium, des
     ada.leave()
 
 
-def test_a_photo_that_is_dropped_before_somebody_has_said_who_labels_is_not_lost(chromium, desk):
-    page = chromium.new_context().new_page()
-    page.goto(f"{desk.url}/label")
-    page.evaluate(DROP, ["early.jpg", base64.b64encode(PHOTO).decode()])
-    page.fill("#name", "Ada")
-    page.keyboard.press("Enter")
-    page.locator("#photos button[title='early.jpg'][aria-current=true]").wait_for()
-    page.context.close()
+def test_a_photo_that_is_dropped_before_somebody_has_said_who_labels_is_not_lost(chromium, page):
+    early = chromium.new_context().new_page()
+    early.goto(f"{page.url}/label")
+    early.evaluate(DROP, ["early.jpg", base64.b64encode(PHOTO).decode()])
+    early.fill("#name", "Ada")
+    early.keyboard.press("Enter")
+    early.locator("#photos button[title='early.jpg'][aria-current=true]").wait_for()
+    early.context.close()
 
 
-def test_two_people_at_one_photo_are_told_of_each_other_and_choose(chromium, desk):
-    ada = Person(chromium, desk.url)
+def test_two_people_at_one_photo_are_told_of_each_other_and_choose(chromium, page):
+    ada = Person(chromium, page.url)
     ada.drop(PHOTO)
     draft = ada.draft()
     name = free(draft)
-    enemy = Client(desk.url, "<img src=x onerror=alert(1)>")
+    enemy = Client(page.url, "<img src=x onerror=alert(1)>")
     assert enemy.change(draft, []).status_code == 200
     ada.drag(name, 10, 0)
     ada.page.get_by_text("<img src=x onerror=alert(1)> changed shirt.jpg at").wait_for()
-    assert desk.ben.ask("GET", f"/photos/{draft['photo']}").json()["garments"] == []
+    assert page.ben.ask("GET", f"/photos/{draft['photo']}").json()["garments"] == []
     ada.page.get_by_role("button", name="Replace it by mine").click()
     ada.page.locator("#message").wait_for(state="hidden")
     assert ada.draft()["garments"][0]["landmarks"][KIND.landmark_names.index(name)]["score"] is None
@@ -254,13 +246,13 @@ def test_two_people_at_one_photo_are_told_of_each_other_and_choose(chromium, des
     ada.leave()
 
 
-def test_the_queue_shows_only_photos_with_a_score_below_the_filter(chromium, desk):
-    draft = desk.ada.drop(OTHER, "sure.jpg").json()
+def test_the_queue_shows_only_photos_with_a_score_below_the_filter(chromium, page):
+    draft = page.ada.drop(OTHER, "sure.jpg").json()
     points = [[p | {"score": None} for p in g["landmarks"]] for g in draft["garments"]]
     sure = [g | {"landmarks": p} for g, p in zip(draft["garments"], points, strict=True)]
-    desk.ada.change(draft, sure)
-    desk.ada.drop(PHOTO, "unsure.jpg")
-    ada = Person(chromium, desk.url)
+    page.ada.change(draft, sure)
+    page.ada.drop(PHOTO, "unsure.jpg")
+    ada = Person(chromium, page.url)
     ada.page.locator("#photos li").nth(1).wait_for()
     ada.page.evaluate("lowest.value = 0.5; lowest.dispatchEvent(new Event('input'))")
     assert ada.page.locator("#photos li button").evaluate_all("all => all.map(b => b.title)") == [
@@ -269,9 +261,9 @@ def test_the_queue_shows_only_photos_with_a_score_below_the_filter(chromium, des
     ada.leave()
 
 
-def test_a_finger_drags_a_landmark_on_a_phone_and_nothing_is_wider_than_the_screen(chromium, desk):
+def test_a_finger_drags_a_landmark_on_a_phone_and_nothing_is_wider_than_the_screen(chromium, page):
     phone = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
-    ada = Person(chromium, desk.url, **phone)
+    ada = Person(chromium, page.url, **phone)
     ada.drop(PHOTO)
     name = free(ada.draft())
     start, unit = shown(ada.draft())[name], ada.unit()
