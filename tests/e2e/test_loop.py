@@ -38,7 +38,8 @@ import dagster as dg
 from pipelines.definitions import build
 definitions = build(Path.cwd())
 with dg.DagsterInstance.get() as instance:
-    tick = definitions.get_schedule_def("retrain").evaluate_tick(dg.build_schedule_context(instance))
+    with dg.build_schedule_context(instance) as context:
+        tick = definitions.get_schedule_def("retrain").evaluate_tick(context)
     [request] = tick.run_requests
     job = definitions.resolve_job_def("pipeline")
     done = job.execute_in_process(instance=instance, tags=request.tags, raise_on_error=False)

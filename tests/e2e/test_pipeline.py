@@ -197,8 +197,8 @@ from pipelines.resources import RepositoryResource
 from pipelines.sensors import dvc_lock
 with DagsterInstance.get() as instance:
     resources = {"repository": RepositoryResource(root=".")}
-    context = build_sensor_context(instance=instance, resources=resources)
-    print(dvc_lock.evaluate_tick(context).skip_message)
+    with build_sensor_context(instance=instance, resources=resources) as context:
+        print(dvc_lock.evaluate_tick(context).skip_message)
 """
     told = clone.python("-c", code).stdout.strip().splitlines()[-1]
     assert sorted(told.removeprefix("reported ").split(", ")) == [

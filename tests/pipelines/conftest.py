@@ -23,7 +23,8 @@ from fashion_ops.params import Params
 from fashion_ops.steps import PARTITIONED, REGISTRY, STEPS
 from fashion_ops.taxonomy import CATEGORY_NAMES
 from fashion_ops.workspace import Workspace, publish
-from pipelines import webhook_client
+from pipelines import sensors, webhook_client
+from pipelines.resources import RepositoryResource
 
 ROOT = Path(__file__).parents[2]
 SAME = SimpleNamespace(failures=lambda _: {}, in_words=lambda: "bit for bit")  # a reproduction
@@ -213,6 +214,19 @@ class Repository:
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.root)
+
+    def report_failure(self, result: dg.ExecuteInProcessResult) -> None:
+        """Tick the sensor of failed runs for this one.
+
+        Leave Dagster's test contexts: one that goes with the garbage sets an old instance back.
+        """
+        with dg.build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=self.instance,
+            dagster_run=result.dagster_run,
+        ).for_run_failure() as context:
+            sensors.failed_runs(context, repository=RepositoryResource(root=str(self.root)))
 
 
 @pytest.fixture(scope="session")

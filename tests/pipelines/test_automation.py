@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.loader import LoadingContextForTest
 
 from fashion_ops.params import Params, Retrain
@@ -39,12 +40,12 @@ def make(repository: Any, stages: Any, stage: str, text: str = "") -> None:
 
 def tick(repository: Any, cursor: str | None = None) -> tuple[str, str | None]:
     """One evaluation of the sensor: what it says, and its new cursor."""
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=repository.instance,
         cursor=cursor,
         resources={"repository": RepositoryResource(root=str(repository.root))},
-    )
-    data = dvc_lock.evaluate_tick(context)
+    ) as context:
+        data = dvc_lock.evaluate_tick(context)
     return str(data.skip_message), data.cursor
 
 
@@ -107,21 +108,25 @@ def test_the_schedule_skips_current_work_and_never_overlaps(
     repository: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     retrain = make_schedule("pipeline", Retrain())
-    context = dg.build_schedule_context(instance=repository.instance)
-    [request] = retrain.evaluate_tick(context).run_requests or []
+
+    def tick_schedule() -> ScheduleExecutionData:
+        with dg.build_schedule_context(instance=repository.instance) as context:
+            return retrain.evaluate_tick(context)
+
+    [request] = tick_schedule().run_requests or []
     assert request.tags["fashion_ops/skip_current"] == "true"
     assert request.tags["dagster/asset_partition_range_start"] == CATEGORY_NAMES[0]
     assert request.tags["dagster/asset_partition_range_end"] == CATEGORY_NAMES[-1]
     job, statuses = dg_job(repository), dg.DagsterRunStatus
     run = repository.instance.create_run_for_job(job, status=statuses.STARTED)
-    data = retrain.evaluate_tick(context)
+    data = tick_schedule()
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is in progress"
 
     def queued(instance: Any, filters: dg.RunsFilter, **_: Any) -> list[dg.DagsterRun]:
         return [run] if statuses.QUEUED in filters.statuses else []
 
     monkeypatch.setattr(dg.DagsterInstance, "get_runs", queued)
-    data = retrain.evaluate_tick(context)
+    data = tick_schedule()
     assert not data.run_requests and data.skip_message == f"run {run.run_id} is queued already"
 
 

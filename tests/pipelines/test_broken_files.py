@@ -50,11 +50,11 @@ def alerts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str, str]]
 
 
 def tick(repository: Any, sensor: dg.SensorDefinition) -> Any:
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=repository.instance,
         resources={"repository": RepositoryResource(root=str(repository.root))},
-    )
-    return sensor.evaluate_tick(context)
+    ) as context:
+        return sensor.evaluate_tick(context)
 
 
 @pytest.mark.parametrize("broken", BREAKS)
@@ -90,13 +90,7 @@ def test_definitions_load_sensors_live_and_the_failed_run_is_told(
     [result] = run(repository.root, repository.instance, ("synthesize",))
     [line] = failures([result])
     assert line.startswith("synthesize: ") and named in line and stages.calls == []
-    context = dg.build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=result.get_run_failure_event(),
-        dagster_instance=repository.instance,
-        dagster_run=result.dagster_run,
-    ).for_run_failure()
-    sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
+    repository.report_failure(result)
     repository.instance.report_runless_asset_event(
         FreshnessStateChange(
             key=sensors.OVERDUE,

@@ -19,11 +19,11 @@ def drop(repository: Any, name: str, images: int) -> None:
 
 
 def tick(repository: Any) -> dg._core.definitions.sensor_definition.SensorExecutionData:
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=repository.instance,
         resources={"repository": RepositoryResource(root=str(repository.root))},
-    )
-    return make_new_data_sensor(Batches()).evaluate_tick(context)
+    ) as context:
+        return make_new_data_sensor(Batches()).evaluate_tick(context)
 
 
 def test_the_sensor_waits_for_enough_and_asks_once(repository: Any, stages: Any) -> None:

@@ -35,13 +35,7 @@ def test_a_failed_run_is_reported_with_its_cause_and_the_champion(
 ) -> None:
     stages.failing["aggregate"] = ValueError("no such grouping")
     [result] = run(repository.root, repository.instance, ("synthesize", "ingest", "aggregate"))
-    context = dg.build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=result.get_run_failure_event(),
-        dagster_instance=repository.instance,
-        dagster_run=result.dagster_run,
-    ).for_run_failure()
-    sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
+    repository.report_failure(result)
     [body] = posts
     assert body["event"] == "run_failed" and body["run"] == result.run_id
     assert body["steps"] == ["aggregate: no such grouping"]
@@ -67,21 +61,15 @@ def test_a_failed_tick_leaves_the_champion_and_says_so(
     definitions = build(repository.root)
     for failing in ("evaluate", "register"):
         stages.failing = {failing: ValueError(f"{failing} broke")}
-        context = dg.build_schedule_context(instance=repository.instance)
-        [request] = make_schedule("pipeline", Retrain()).evaluate_tick(context).run_requests or []
+        with dg.build_schedule_context(instance=repository.instance) as context:
+            [request] = make_schedule("pipeline", Retrain()).evaluate_tick(context).run_requests or []
         result = definitions.resolve_job_def("pipeline").execute_in_process(
             instance=repository.instance, tags=dict(request.tags), raise_on_error=False
         )
         assert not result.success and "promote" not in stages.calls
         aliases = client.get_registered_model(name).aliases
         assert {alias: str(version) for alias, version in aliases.items()} == serving
-        failure = dg.build_run_status_sensor_context(
-            sensor_name="failed_runs",
-            dagster_event=result.get_run_failure_event(),
-            dagster_instance=repository.instance,
-            dagster_run=result.dagster_run,
-        ).for_run_failure()
-        sensors.failed_runs(failure, repository=RepositoryResource(root=str(repository.root)))
+        repository.report_failure(result)
         assert posts[-1]["steps"] == [f"{failing}: {failing} broke"]
         assert posts[-1]["text"].endswith("The champion is still version 2.")
     assert stages.calls.count("evaluate") == 2 and stages.calls.count("synthesize") == 1
@@ -105,15 +93,15 @@ class Overdue:
                 )
             )
         self.before = state
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=self.resources
-        )
-        self.cursor = sensors.overdue.evaluate_tick(context).cursor
+        ) as context:
+            self.cursor = sensors.overdue.evaluate_tick(context).cursor
         assert self.cursor == state.value
 
     def deliver(self) -> str:
-        context = dg.build_sensor_context(instance=self.instance, resources=self.resources)
-        return str(sensors.alarms.evaluate_tick(context).skip_message)
+        with dg.build_sensor_context(instance=self.instance, resources=self.resources) as context:
+            return str(sensors.alarms.evaluate_tick(context).skip_message)
 
 
 @pytest.fixture
@@ -159,13 +147,7 @@ def test_a_failed_run_is_told_after_a_wrong_address_was_mended(
     stages.failing["synthesize"] = ValueError("broke")
     [result] = run(repository.root, repository.instance, ("synthesize",))
     for _ in range(2):  # the daemon may ask twice about one run
-        context = dg.build_run_status_sensor_context(
-            sensor_name="failed_runs",
-            dagster_event=result.get_run_failure_event(),
-            dagster_instance=repository.instance,
-            dagster_run=result.dagster_run,
-        ).for_run_failure()
-        sensors.failed_runs(context, repository=RepositoryResource(root=str(repository.root)))
+        repository.report_failure(result)
     assert "FASHION_OPS_WEBHOOK (host 127.0.0.1): a space" in overdue.deliver()
     assert "secret" not in caplog.text and "/hook" not in caplog.text
     monkeypatch.setenv(notify.WEBHOOK, hook.url)
@@ -201,12 +183,12 @@ def test_a_failed_run_is_told_later_if_the_disk_is_full_and_nobody_listens(
     [result] = run(repository.root, repository.instance, ("synthesize",))
 
     def tick() -> None:
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=repository.instance,
             cursor=RunStatusSensorCursor(record_id=0).to_json(),
             resources={"repository": RepositoryResource(root=str(repository.root))},
-        )
-        [reaction] = sensors.failed_runs.evaluate_tick(context).dagster_run_reactions
+        ) as context:
+            [reaction] = sensors.failed_runs.evaluate_tick(context).dagster_run_reactions
         assert reaction.error is None
 
     with monkeypatch.context() as patch:
