@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from fashion_ops.distributed.cluster import KEEPALIVE
+
 RAY = str(Path(sys.executable).parent / "ray")
 UNPLUG = ("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child")
 
@@ -51,6 +53,7 @@ class Cluster:
             free.bind(("", 0))
             self.address = f"{self._net}.1:{free.getsockname()[1]}"
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("RAY")} | {
+            **KEEPALIVE,
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_AUTH_MODE": "token",
             "RAY_ADDRESS": self.address,

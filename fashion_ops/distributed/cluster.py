@@ -24,6 +24,12 @@ from fashion_ops.services import (
     split_host,
 )
 
+# A process of Ray that talks to a node whose machine is gone learns of it after these two; Ray's own take
+# minutes. The nodes of a cluster need the same in their environment, as in infra/ray/Dockerfile.
+KEEPALIVE = {
+    "RAY_grpc_client_keepalive_time_ms": "15000",
+    "RAY_grpc_client_keepalive_timeout_ms": "15000",
+}
 POLL_SECONDS = 0.5
 START_ATTEMPTS = 12
 
@@ -42,6 +48,8 @@ def connect(settings: Distributed) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # workers use this interpreter
+    for name, value in KEEPALIVE.items():
+        os.environ.setdefault(name, value)
     hide = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # a task without GPUs sees none
     address = os.environ.get("RAY_ADDRESS") or "local"
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}

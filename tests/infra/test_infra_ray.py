@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fashion_ops.distributed.cluster import KEEPALIVE
 from fashion_ops.taxonomy import CATEGORY_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +54,7 @@ def test_the_image_installs_the_lock_and_has_what_kuberay_calls() -> None:
     assert python and f"python-version {python.group(1)}" in (ROOT / "Makefile").read_text()
     assert "-r requirements.lock" in lines and "--no-deps ." in lines and " wget" in lines
     assert f"fashion-ops:ray-{locked('ray')}-torch-{locked('torch')} " in lines
+    assert all(f" {name}={value} " in lines for name, value in KEEPALIVE.items())
     assert locked("cuda-toolkit").startswith("13.") and "driver 580" in lines  # what CUDA 13 needs
     sent = (INFRA / "Dockerfile.dockerignore").read_text().split()
     for source in re.findall(r"^COPY (.+) \S+$", lines, re.M):
