@@ -24,8 +24,8 @@ from fashion_ops.services import (
     split_host,
 )
 
-# A process of Ray that talks to a node whose machine is gone learns of it after these two; Ray's own take
-# minutes. The nodes of a cluster need the same in their environment, as in infra/ray/Dockerfile.
+# A process of Ray that talks to a node whose machine is gone learns of it after these two; Ray's own
+# take minutes. The nodes of a cluster need the same in their environment, see infra/ray/Dockerfile.
 KEEPALIVE = {
     "RAY_grpc_client_keepalive_time_ms": "15000",
     "RAY_grpc_client_keepalive_timeout_ms": "15000",
