@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ KEEPALIVE = {
 }
 POLL_SECONDS = 0.5
 START_ATTEMPTS = 12
+NODE_MINUTES = 15.0  # that work without nodes waits, if distributed.wait_for_node is not longer
 
 
 def connect(settings: Distributed) -> None:
@@ -173,6 +175,53 @@ def usable_gpus(settings: Distributed, tasks: int = 1) -> float:
             "distributed.wait_for_node if nodes start on demand"
         )
     return gpus
+
+
+class SlotWatch:
+    """Counts the slots of the present nodes; without any it says so once, and gives up in time.
+
+    A slot has the CPUs and GPUs of one task. Patience is that of a node that starts on demand, or
+    ``NODE_MINUTES`` if that is longer.
+
+    Args:
+        settings: CPUs of a task; ``wait_for_node``.
+        gpus: of a task.
+        warn: called with a sentence whenever slots are counted and there is none.
+        kept: what another run need not do again, in words.
+    """
+
+    def __init__(
+        self, settings: Distributed, gpus: float, warn: Callable[[str], None], kept: str
+    ) -> None:
+        self._cpus, self._gpus, self._warn, self._kept = settings.cpus_per_task, gpus, warn, kept
+        self._patience = max(settings.wait_for_node, 60 * NODE_MINUTES)
+        self._lost_at: float | None = None  # when the last slot was found to be gone
+        self._lost_for = 0.0  # seconds, when slots were counted last
+
+    def count(self) -> int:
+        """The number of slots, busy or not."""
+        if slots := slots_now(self._cpus, self._gpus):
+            self._lost_at, self._lost_for = None, 0.0
+            return slots
+        now = time.monotonic()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        self._lost_for = now - self._lost_at
+        minutes = self._patience / 60
+        self._warn(f"no node has {self._room}; waiting for one, {minutes:g} minutes at most")
+        return 0
+
+    def check(self) -> None:
+        """Raise ServiceError if there has been no slot for too long."""
+        if self._lost_for > self._patience:
+            raise ServiceError(
+                f"Ray cluster: no node has had {self._room} for {self._patience / 60:g} minutes; add "
+                f"one and run this again, which goes on from {self._kept}"
+            )
+
+    @property
+    def _room(self) -> str:
+        """What a task needs of a node, in words."""
+        return f"{self._cpus} CPUs and {self._gpus:g} GPUs for a task"
 
 
 def most_gpus() -> float:

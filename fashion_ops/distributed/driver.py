@@ -17,18 +17,16 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fashion_ops.distributed.cluster import POLL_SECONDS, most_gpus, slots_now
+from fashion_ops.distributed.cluster import POLL_SECONDS, SlotWatch, most_gpus, slots_now
 from fashion_ops.distributed.display import Display
 from fashion_ops.distributed.job_store import JobStore, remove_partials
 from fashion_ops.distributed.timesheet import COMPLETED, FAILED, Recorder
 from fashion_ops.distributed.train_group import GroupPlan, run_group
 from fashion_ops.distributed.worker import Metrics, Payload, WorkerLost, run_job
 from fashion_ops.params import Distributed
-from fashion_ops.services import ServiceError
 
 Work = Callable[..., Any]  # (prepared, checkpoint, on_epoch), of a group of workers also the group
 
-NODE_MINUTES = 15.0  # that a fan-out without nodes waits, if distributed.wait_for_node is not longer
 TRANSIENT = [ConnectionError, TimeoutError]  # retried; any other exception of a job is final
 
 
@@ -74,9 +72,7 @@ class Driver:
         self._cpus, self._gpus = settings.cpus_per_task, gpus
         self._max_retries = settings.max_retries
         self._in_background = settings.checkpoint_minutes > 0
-        self._patience = max(settings.wait_for_node, 60 * NODE_MINUTES)
-        self._lost_at: float | None = None  # when the last slot was found to be gone
-        self._lost_for = 0.0  # seconds, when slots were counted last
+        self._slots = SlotWatch(settings, gpus, self.display.warn, "the checkpoints")
         self._checkpoints, self._timesheet = checkpoints, timesheet
         self._recorder = Recorder(step, time.monotonic())
         self._requested = 0  # number of tasks that an autoscaling cluster was last told
@@ -106,9 +102,8 @@ class Driver:
         it wait too. Slots are counted here and not left to Ray, which would start more tasks than there
         are slots: it gives the CPU of a task that waits for the job store to another task.
         """
-        slots = slots_now(self._cpus, self._gpus)
+        slots = self._slots.count()
         self._recorder.update_slots(slots)
-        self._note_loss(slots)
         self._request_nodes()
         while (free := slots - self._busy_slots()) > 0 and self._prepare_next():
             assert self._prepared is not None
@@ -126,11 +121,7 @@ class Driver:
         Raises:
             ServiceError: there has been no slot for too long.
         """
-        if self._lost_for > self._patience:
-            raise ServiceError(
-                f"Ray cluster: no node has had {self._room} for {self._patience / 60:g} minutes; add "
-                "one and run this again, which goes on from the checkpoints"
-            )
+        self._slots.check()
         if not self._running:
             time.sleep(POLL_SECONDS)
             return []
@@ -239,22 +230,6 @@ class Driver:
     def _busy_slots(self) -> int:
         """Number of slots that the running jobs take."""
         return sum(self._slots_of(job) for job in self._running.values())
-
-    @property
-    def _room(self) -> str:
-        """What a task needs of a node, in words."""
-        return f"{self._cpus} CPUs and {self._gpus:g} GPUs for a task"
-
-    def _note_loss(self, slots: int) -> None:
-        """Note since when there has been no slot, and show it."""
-        if slots:
-            self._lost_at, self._lost_for = None, 0.0
-            return
-        now = time.monotonic()
-        self._lost_at = now if self._lost_at is None else self._lost_at
-        self._lost_for = now - self._lost_at
-        minutes = self._patience / 60
-        self.display.warn(f"no node has {self._room}; waiting for one, {minutes:g} minutes at most")
 
     def _request_nodes(self) -> None:
         """Tell an autoscaling Ray cluster how many tasks wait or run; other clusters ignore it."""

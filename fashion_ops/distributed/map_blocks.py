@@ -9,6 +9,8 @@ Nothing here assumes a shared disk, or knows what is computed.
 import itertools
 import logging
 import os
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -18,11 +20,18 @@ import pyarrow as pa
 import ray
 from ray.cloudpickle import cloudpickle
 from ray.data import ActorPoolStrategy, DataContext, Dataset, Datasource, ReadTask
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fashion_ops.distributed.cluster import connect, slots_now, usable_gpus
+from fashion_ops.distributed.cluster import (
+    POLL_SECONDS,
+    SlotWatch,
+    connect,
+    slots_now,
+    usable_gpus,
+)
 from fashion_ops.distributed.driver import TRANSIENT, WorkerLost
 from fashion_ops.distributed.feed import Feed
 from fashion_ops.params import Distributed
@@ -64,6 +73,7 @@ def map_blocks(
     Raises:
         WorkerLost: a block has killed its actor more than ``max_retries`` times; names the block. Or
             Ray itself is lost, or loading the models has killed an actor as often (``ModelsLost``).
+        ServiceError: the cluster does not answer, or has had no node for an actor for too long.
         ValueError: no node has as many CPUs and GPUs as an actor needs.
         Exception: what ``make`` or its function raised; no further block is computed.
     """
@@ -131,6 +141,8 @@ class _Pool:
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
         context.target_max_block_size = 1  # each turn is a block of Ray Data
+        watch = partial(_Watch, self._settings, self._gpus)  # Ray Data calls it without arguments
+        context.custom_execution_callback_classes = [watch]  # pyright: ignore[reportAttributeAccessIssue]
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         slots = max(slots_now(self._settings.cpus_per_task, self._gpus), 1)
         if os.environ.get("RAY_ADDRESS"):  # grows with the cluster
@@ -152,6 +164,21 @@ class _Pool:
                 num_cpus=self._settings.cpus_per_task,
                 num_gpus=self._gpus,
             )
+
+
+class _Watch(ExecutionCallback):
+    """Ends a dataset's execution if the cluster has had no node for an actor for too long."""
+
+    def __init__(self, settings: Distributed, gpus: float) -> None:
+        self._slots = SlotWatch(settings, gpus, warnings.warn, "the finished blocks")
+        self._next = 0.0  # when nodes are looked at again
+
+    def on_execution_step(self, executor: Any) -> None:
+        """Look at the nodes; Ray Data takes some hundred steps a second."""
+        if time.monotonic() >= self._next:
+            self._slots.count()
+            self._slots.check()
+            self._next = time.monotonic() + POLL_SECONDS
 
 
 class _Turns(Datasource):

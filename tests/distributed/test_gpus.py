@@ -87,9 +87,9 @@ def test_a_fan_out_that_has_lost_all_nodes_says_so_and_gives_up(
     slots, now = [0, 1, 0, 0], [0.0]  # the third count comes late: the node may have gone just then
     for name in ("_start_job_store", "_on_this_node"):
         monkeypatch.setattr(driver_module, name, lambda *_: None)
-    monkeypatch.setattr(driver_module, "slots_now", lambda cpus, gpus: slots.pop(0))
+    monkeypatch.setattr(cluster, "slots_now", lambda cpus, gpus: slots.pop(0))
     monkeypatch.setattr(driver_module, "POLL_SECONDS", 0)
-    monkeypatch.setattr(driver_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cluster.time, "monotonic", lambda: now[0])
     settings = Distributed(wait_for_node=1200)
     driver = Driver("finetune", [], report_devices, settings, 0.5, tmp_path, None)
     for now[0] in (0.0, 1200.0, 9000.0):  # a node comes just in time, and goes

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import ray
 from bulk_photos import MeanPredictor, write_photos
 
 from fashion_ops.commands import bulk
+from fashion_ops.distributed import cluster
 from fashion_ops.distributed.driver import WorkerLost
 from fashion_ops.distributed.map_blocks import ModelsLost, map_blocks
 from fashion_ops.inference.bulk.blocks import KILLED, Block, BlockPredictor, spare
@@ -24,6 +26,7 @@ from fashion_ops.inference.bulk.listing import Listed
 from fashion_ops.inference.bulk.reading import PhotoReader
 from fashion_ops.methods.centernet.deploy.photo import Photo
 from fashion_ops.params import Distributed
+from fashion_ops.services import ServiceError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -164,6 +167,31 @@ def test_what_the_store_of_photos_raises_arrives_as_it_was(tmp_path: Path) -> No
         read([Listed("x", str(tmp_path / "none.parquet"), 0)])
     assert type(caught.value) is FileNotFoundError and "\n" not in str(caught.value)
     ray.kill(store)
+
+
+def test_blocks_that_have_lost_all_nodes_say_so_and_give_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second block never ends, as if its node were gone; after the first there is no slot."""
+    slots = [1]
+    monkeypatch.setattr(cluster, "slots_now", lambda cpus, gpus: slots[0])
+    monkeypatch.setattr(cluster, "NODE_MINUTES", 0.01)
+
+    def wait() -> Callable[[Any], Any]:
+        return lambda seconds: time.sleep(seconds) or seconds
+
+    results = map_blocks([("a", 0), ("b", 600)], wait, Distributed(), step="evaluate")
+    assert next(results) == ("a", 0)
+    slots[0] = 0
+    with (
+        pytest.warns(
+            UserWarning, match="no node has 1 CPUs and 0 GPUs for a task; waiting for one, 0.01"
+        ),
+        pytest.raises(
+            ServiceError, match=r"for 0.01 minutes; add one .* goes on from the finished blocks"
+        ),
+    ):
+        next(results)
 
 
 def test_no_blocks_start_nothing() -> None:
