@@ -67,10 +67,10 @@ def tiny(params: dict) -> dict:
     params["synthesize_alignment"] |= {"train": 24, "val": 8, "test": 8, "items": 4, "people": 6}
     params["pseudo_label"] |= {"clusters": 3}
     params["train_detector"] |= {"epochs": 1, "input_size": 64}
-    params["tune_postprocess"] |= {"pictures": 8, "step": 0.25}
+    params["tune_postprocess"] |= {"images": 8, "step": 0.25}
     params["train_landmarker"] |= {"epochs": 1, "backbone": "hrnet_w8_tiny", "crop": [64, 64]}
     params["categories"] = {name: copy.deepcopy(RUN) for name in CATEGORY_NAMES}
-    params["evaluate"] |= {"pictures": 2, "min_gain": -1.0}
+    params["evaluate"] |= {"images": 2, "min_gain": -1.0}
     return params
 
 

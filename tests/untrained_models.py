@@ -51,7 +51,7 @@ TINY = {
         "precision": "fp32",
         "score_threshold": 0.0,
     },
-    "evaluate": {"pictures": 1, "max_detections": 2},
+    "evaluate": {"images": 1, "max_detections": 2},
 }
 
 

@@ -56,6 +56,8 @@ OLD_KEYS = {
     "inbox": "batches",
     "batches.min_pictures": "min_images",
     "drift.pictures": "images",
+    "evaluate.pictures": "images",
+    "tune_postprocess.pictures": "images",
 }
 
 

@@ -100,7 +100,7 @@ class TunePostprocess(Section):
     """
 
     split: str = "validation"
-    pictures: int = Field(default=200, ge=1, description="size of the subset, drawn by the seed")
+    images: int = Field(default=200, ge=1, description="size of the subset, drawn by the seed")
     step: float = Field(default=0.05, gt=0, le=1, description="of each parameter, over 0..1")
     start: PostProcess = PostProcess()
 

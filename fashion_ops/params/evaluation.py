@@ -37,7 +37,7 @@ class Evaluate(Section):
     also: tuple[CatalogName, ...] = Field(
         default=(), description="names of further catalogs in data/also, such as real photos"
     )
-    pictures: int = Field(default=12, ge=0, description="images of each catalog drawn in the report")
+    images: int = Field(default=12, ge=0, description="of each catalog, drawn in the report")
     min_gain: float = Field(
         default=0.0, ge=-1, le=1, description="AP by which refined must beat the mean shape"
     )

@@ -87,14 +87,14 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
             write_results(folder, result)
             clusters.to_csv(folder / "clusters.csv", index=False, float_format="%.6f")
             gallery = draw_gallery(
-                split.catalog.image, split.images, split.garments, own_boxes["refined"], p.pictures
+                split.catalog.image, split.images, split.garments, own_boxes["refined"], p.images
             )
             write_gallery(folder / "pictures", gallery)
             content = ReportContent(
                 dataset=f"{params.ingest.source} layout, {p.split} split",
                 num_images=len(split.images),
                 also=[
-                    write_also(folder / "also" / name, name, also[name], others[name], p.pictures)
+                    write_also(folder / "also" / name, name, also[name], others[name], p.images)
                     for name in p.also
                 ],
                 accuracy=result.accuracy["refined"],

@@ -50,7 +50,7 @@ def run(params: Params, ws: Workspace) -> dict[str, float]:
     """
     p = params.tune_postprocess
     catalog = Catalog(ws.catalog)
-    images = draw_subset(catalog.images, p.split, p.pictures, params.seed)
+    images = draw_subset(catalog.images, p.split, p.images, params.seed)
     garments = catalog.garments[catalog.garments["image_id"].isin(images["image_id"])]
     if garments.empty:
         raise ValueError(

@@ -202,7 +202,7 @@ def test_tuning_helps_the_detector(ws, catalog):
     assert told["AP tuned"] >= told["AP at the start"]
     assert told["AP tuned"] > told["AP without techniques"] + 0.003, told
     section = PARAMS.tune_postprocess
-    images = draw_subset(catalog.images, "validation", section.pictures, PARAMS.seed)
+    images = draw_subset(catalog.images, "validation", section.images, PARAMS.seed)
     test = split(catalog, "validation")
     test = test[test["image_id"].isin(images["image_id"])]
     detector = Detector.load(ws.detector, CPU, post=read_postprocess(ws.postprocess))

@@ -183,9 +183,9 @@ SETTINGS = [
     Mistake(
         "a value of another type",
         "tune_postprocess",
-        "tune_postprocess.pictures",
+        "tune_postprocess.images",
         "got 'many'",
-        put("params.yaml", "tune_postprocess: {pictures: many}"),
+        put("params.yaml", "tune_postprocess: {images: many}"),
     ),
     Mistake(
         "a size of 0",

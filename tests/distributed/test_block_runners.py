@@ -162,7 +162,7 @@ def write_params(ws: Workspace, **sections: Any) -> Params:
     """Write ``tiny_params`` with these keys changed to ``params.yaml``; returns them."""
     params = tiny_params(ws, synthesize={"validation": 26}).model_dump(mode="json", by_alias=True)
     settings = {"wait_for_node": 300.0, "device": "cpu"}
-    tuning = {"pictures": 26, "step": 0.5}
+    tuning = {"images": 26, "step": 0.5}
     for name, section in {"distributed": settings, "tune_postprocess": tuning, **sections}.items():
         params[name] |= section
     ws.params.write_text(yaml.safe_dump(params))

@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from fashion_ops.cli import app as product
-from fashion_ops.params import Params
+from fashion_ops.params import OLD_KEYS, Params
 from papers.command import app as papers
 
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,6 @@ def test_every_option_of_a_benchmark_that_a_page_names_exists(page: Path) -> Non
 def test_every_parameter_that_a_page_names_exists(page: Path) -> None:
     sections = "|".join(sorted({info.alias or name for name, info in Params.model_fields.items()}))
     keys = re.findall(rf"`((?:{sections})(?:\.[a-z_]\w*)+)(?=[`:])", page.read_text())
-    old = {"drift.pictures"}  # named where the page says what it is called now
     assert not [
-        key for key in keys if not key.endswith(".py") and key not in old and not is_parameter(key)
+        key for key in keys if not key.endswith(".py") and key not in OLD_KEYS and not is_parameter(key)
     ]

@@ -153,7 +153,7 @@ def test_evaluate_with_all_of_it(ws, tmp_path, moved):
     Every network runs where ``distributed.device`` says.
     """
     shutil.copytree(ws.landmarker.parent, ws.root / "again" / "models")
-    switches = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "pictures": 0}
+    switches = {"score": "all", "oks_nms": 0.5, "ensemble": ["again/models"], "images": 0}
     params = tiny_params(ws, evaluate=switches)
     evaluate.run(params, ws)
     metrics = json.loads((ws.evaluation / "metrics.json").read_text())["landmark_ap"]
@@ -172,7 +172,7 @@ def test_evaluate_with_all_of_it(ws, tmp_path, moved):
 
 def test_the_search_runs_its_detector_where_the_setting_says(ws, moved):
     params = tiny_params(ws).model_copy(
-        update={"tune_postprocess": TunePostprocess(pictures=2, step=0.5, start=PostProcess())}
+        update={"tune_postprocess": TunePostprocess(images=2, step=0.5, start=PostProcess())}
     )
     tune_postprocess.run(params, ws)
     assert len(moved) == 1

@@ -264,7 +264,7 @@ PARAMS = Params.model_validate(
             "input_size": 64,
             "backbone": "tiny",
         },
-        "tune_postprocess": {"pictures": 9, "step": 0.25},
+        "tune_postprocess": {"images": 9, "step": 0.25},
     }
 )
 

@@ -95,9 +95,7 @@ def pipeline_work(params: Params, size: DataSize, a: Assumptions) -> list[StepWo
         }
     jobs = {
         "train_detector": _one(_train_detector(params, size, nets["detector"], a)),
-        "tune_postprocess": _one(
-            *_detect(params, params.tune_postprocess.pictures, nets["detector"], a)
-        ),
+        "tune_postprocess": _one(*_detect(params, params.tune_postprocess.images, nets["detector"], a)),
         "train_landmarker": _one(_train_landmarker(params, size.total, nets["landmarker"], a)),
         "finetune": tuple(_finetune(params, size, nets, a, name) for name in CATEGORY_NAMES),
         "refine": tuple(_refine(params, size, nets, a, name) for name in CATEGORY_NAMES),
@@ -124,7 +122,7 @@ def _units(params: Params, size: DataSize) -> dict[str, float]:
     return {
         "photo": size.train_photos + size.photos,
         "garment": size.total + size.garments,
-        "megacell": cells * params.tune_postprocess.pictures * 2,
+        "megacell": cells * params.tune_postprocess.images * 2,
         "run": 1,
     }
 
