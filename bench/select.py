@@ -73,7 +73,6 @@ class Wardrobe:
         config = TrainLandmarker(
             backbone=args.backbone,
             crop=parse_size(args.crop),
-            precision="fp32",
             decode_prior=args.prior,
             pseudo_label_weight=0.0,
         )
