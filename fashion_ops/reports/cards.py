@@ -193,7 +193,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     tuned = facts.params.get("tune_postprocess", {})
     if tuned.get("split") == facts.split:
         yield (
-            f"Post-processing and the threshold of scores were chosen on up to {tuned['pictures']} of "
+            f"Post-processing and the threshold of scores were chosen on up to {tuned['images']} of "
             "the images that are evaluated: AP in own boxes is that of images which they have seen."
         )
     yield "Every landmark of a category is predicted, also one that is hidden or outside of the photo."
