@@ -66,12 +66,15 @@ def measured(shot: FlatLay, find: Find, scaling: Scaling, number: int) -> Iterat
 
 def report(rows: pd.DataFrame) -> str:
     """The tables of a measurement."""
+    rows = rows.reindex(columns=rows.columns.union(["unit", "error", "score", "away"]))
     photos = rows.groupby("photo").first()
     sizes = rows[rows["unit"] == "cm"].dropna(subset=["error"])
     lines = [
         f"{len(photos)} garments: found {photos['found'].mean():.1%}, of the right category "
         f"{photos['right'].mean():.1%}; {len(sizes)} sizes in cm"
     ]
+    if sizes.empty:
+        return lines[0]
     shown = sizes[sizes["shown"].astype(bool)]
     for name, part in (("shown", shown), ("all", sizes)):
         error, share = part["error"], len(part) / max(len(sizes), 1)
