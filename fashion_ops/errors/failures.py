@@ -11,6 +11,7 @@ import errno
 import linecache
 import os
 import re
+import traceback
 from pathlib import Path
 from types import TracebackType
 
@@ -58,6 +59,10 @@ _LIBRARIES = {  # package of an error -> what failed, and what to do
     "dagster": ("Dagster", "check DAGSTER_HOME and infra/dagster.yaml"),
     "sqlite3": ("a SQLite file", "check that the disk is writable and not full"),
 }
+_DAGSTER_DATABASE = (
+    "the database of Dagster",
+    "check DAGSTER_HOME, and that the disk is writable or the server runs",
+)
 _SERVICES = ("requests", "urllib3", "botocore", "sqlalchemy")  # packages of _LIBRARIES that talk to one
 _LOST = ("404", "NoSuchKey")  # codes of an object store that answers: it has no such object
 _TRACEBACK = "Traceback (most recent call last):"
@@ -78,6 +83,8 @@ def failure_line(error: BaseException) -> str:
     if isinstance(error, UnicodeEncodeError):
         return one_line(f"{printable(error.object)}: this name is not UTF-8; rename it")
     known = _LIBRARIES.get(_package(error))
+    if _package(error) == "sqlalchemy" and _went_through("dagster", error):
+        known = _DAGSTER_DATABASE
     if known and not _says_itself(error):
         return one_line(f"{known[0]}: {text}; {known[1]}")
     return one_line(text)
@@ -106,6 +113,8 @@ def is_of_a_service(error: BaseException) -> bool:
 def message(error: BaseException) -> str:
     """The text of an error, or the name of its type if it has none."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if _package(error) == "sqlalchemy" and (cause := getattr(error, "orig", None)):
+        text = str(cause)  # without the statement and its values, which may be pages or secrets
     if _TRACEBACK in text:  # of a worker process; its last line is what the worker raised
         text = text.strip().splitlines()[-1].partition(": ")[2] or text.strip().splitlines()[-1]
     return text.strip() or type(error).__name__
@@ -154,6 +163,12 @@ def _package(error: BaseException) -> str:
     """The top package that defines an error's type; if ``_LIBRARIES`` has that of a base, that one."""
     packages = [kind.__module__.partition(".")[0] for kind in type(error).__mro__]
     return next((name for name in packages if name in _LIBRARIES), packages[0])
+
+
+def _went_through(package: str, error: BaseException) -> bool:
+    """Whether a package's code called what raised the error."""
+    frames = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(package in Path(file).parts for file in frames)
 
 
 def _says_itself(error: BaseException) -> bool:

@@ -3,14 +3,19 @@
 import errno
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import torch
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 from untrained_models import DETECTOR
 from user_mistakes import FAILED_PHOTOS, MISTAKES, Mistake
@@ -198,6 +203,22 @@ def test_errors_of_other_processes_and_libraries_are_one_line():
     with pytest.raises(UnicodeEncodeError) as caught:
         name.encode()
     assert failure_line(caught.value) == "caf\\xe9.jpg: this name is not UTF-8; rename it"
+
+
+def test_a_database_is_named_by_whose_it_is_and_its_statement_is_not_told(tmp_path):
+    """Dagster's history was deleted under a run; then a database that MLflow opened."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for file in (tmp_path / "history").rglob("*.db"):
+            sqlite3.connect(file).executescript("DROP TABLE IF EXISTS runs")
+        with pytest.raises(OperationalError) as caught:
+            instance.get_runs()
+    line = failure_line(caught.value)
+    assert re.match("the database of Dagster: .*no such table: runs; check DAGSTER_HOME, and", line)
+    with create_engine("sqlite://").connect() as connection, pytest.raises(OperationalError) as caught:
+        connection.execute(text("SELECT 'secret' FROM experiments"))
+    line = failure_line(caught.value)
+    assert line.startswith("the database of MLflow: no such table: experiments; check")
+    assert "secret" not in line
 
 
 def test_categories_that_failed_are_one_line_and_a_mistake_only_if_all_are():
