@@ -1,6 +1,6 @@
 """A ``Table`` as Markdown for people, CSV for programs, and an image."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -130,8 +130,19 @@ def draw(table: Table, path: Path) -> None:
             legend.setdefault(name, handle)
     names = sorted(legend, key=lambda name: name != "ours")
     handles = [legend[name] for name in names]
-    figure.legend(handles, names, loc="outside lower left", ncols=len(names), frameon=False, fontsize=8)
+    add_legend(figure, handles, names)
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def add_legend(figure, handles: Sequence[object], names: Sequence[str]) -> None:  # noqa: ANN001
+    """Put a legend under the panels of a matplotlib figure, on as many lines as its width asks for."""
+    for columns in range(len(names), 0, -1):
+        legend = figure.legend(
+            handles, names, loc="outside lower left", ncols=columns, frameon=False, fontsize=8
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _draw_panel(panel, table: Table, column: Column) -> None:  # noqa: ANN001 (matplotlib's Axes)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from papers.write import add_legend
+
 COLORS = ("#b8b8b8", "#7b7b7b", "#e0a458", "#c05621", "#7fb2e5", "#2b6cb0")
 _COLUMNS, _PANEL = 4, (2.7, 2.2)  # panels a row; inches
 
@@ -32,7 +34,7 @@ def draw_curves(
         panel.set_xlabel("px of 224", fontsize=8)
     for panel in axes[len(subjects) :]:
         panel.set_visible(False)
-    _save(figure, axes[0], path, len(curves))
+    _save(figure, axes[0], path)
 
 
 def draw_bars(path: Path, table: pd.DataFrame, title: str) -> None:
@@ -44,7 +46,7 @@ def draw_bars(path: Path, table: pd.DataFrame, title: str) -> None:
         panel.bar(places, values.to_numpy(float), width * 0.92, color=color, label=str(method))
     panel.set_xticks(range(len(table.columns)), list(table.columns))
     panel.set_ylabel("%", fontsize=8)
-    _save(figure, panel, path, len(table))
+    _save(figure, panel, path)
 
 
 def _figure(lines: int, columns: int, title: str, size: tuple[float, float] | None = None):  # noqa: ANN202
@@ -64,7 +66,7 @@ def _figure(lines: int, columns: int, title: str, size: tuple[float, float] | No
     return figure, axes
 
 
-def _save(figure, panel, path: Path, entries: int) -> None:  # noqa: ANN001 (matplotlib's)
+def _save(figure, panel, path: Path) -> None:  # noqa: ANN001 (matplotlib's)
     handles, names = panel.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower left", ncols=entries, frameon=False, fontsize=8)
+    add_legend(figure, handles, names)
     figure.savefig(path, dpi=110, metadata={"Software": None})

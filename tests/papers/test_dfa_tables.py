@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from fashion_ops.methods.alignment.crops import frame_of
 from fashion_ops.methods.alignment.data import Shapes, Split
@@ -19,7 +21,7 @@ from papers.alignment import MEAN, MEAN_OF_TYPE
 from papers.config import TableConfig
 from papers.dfa import figure5, figure6, paper, runs, stages, table2, table3, table4
 from papers.dfa.runs import DIRECT, ROWS, STAGE_1, STAGE_2, STAGE_3, Runs, tree_links
-from papers.write import write_table
+from papers.write import add_legend, write_table
 
 SHIFTS = {
     MEAN: 0.2,
@@ -222,3 +224,14 @@ def test_the_trees_are_trees():
 def test_no_catalog_says_what_makes_one(tmp_path):
     with pytest.raises(FileNotFoundError, match="fashion-ops ingest_alignment"):
         runs.open_runs(TableConfig(Params(), Workspace(tmp_path)), "fld")
+
+
+def test_a_legend_that_is_wider_than_its_picture_takes_more_lines() -> None:
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    handles = [panel.plot([0, 1])[0] for _ in range(6)]
+    add_legend(figure, handles, [f"DeepPose (stage {n})" for n in range(6)])
+    [legend] = figure.legends
+    assert 0 < legend.get_window_extent().width <= figure.bbox.width
+    assert 1 < legend._ncols < 6
