@@ -78,11 +78,11 @@ def _attempt(webhook: Webhook, data: bytes, seconds: float) -> None:
     thread = threading.Thread(target=exchange, name="webhook", daemon=True)
     thread.start()
     thread.join(max(seconds, 0.0))
+    result = outcome[0] if outcome else TimeoutError()  # before the thread says that we closed it
     if thread.is_alive():  # a closed connection ends it
         for connection in connections:
             with suppress(OSError, AttributeError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
-    result = outcome[0] if outcome else TimeoutError()
     if isinstance(result, Exception):
         raise NotDelivered(f"host {webhook.host}: {_cause(result)}", refused=False) from None
     if not 200 <= result < 300:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hooks import Hook
@@ -139,6 +141,31 @@ def test_a_server_that_hangs_drips_or_never_ends_costs_the_time_limit_and_no_thr
         if thread.name == "webhook":
             thread.join(10)
             assert not thread.is_alive()
+
+
+def test_a_thread_that_answers_as_its_connection_is_closed_does_not_change_the_cause(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time is over; until the cause is told, the thread has said that its connection is closed."""
+    monkeypatch.setattr(webhook_client, "TIMEOUT", 0.4)
+    end = socket.socket.shutdown
+
+    def slow_end(connection: socket.socket, how: int) -> None:
+        end(connection, how)
+        for thread in threading.enumerate():
+            if thread.name == "webhook":
+                thread.join(10)
+
+    monkeypatch.setattr(socket.socket, "shutdown", slow_end)
+    monkeypatch.setattr(webhook_client, "_exchange", with_longer_timeout(webhook_client._exchange))
+    hook.hold.clear()
+    with pytest.raises(NotDelivered, match="no reply in time"):
+        post(hooked(hook), {"text": "x"})
+
+
+def with_longer_timeout(exchange: Any) -> Any:
+    """The socket's own limit is the same as that of the attempt, and may come first."""
+    return lambda webhook, data, seconds, connections: exchange(webhook, data, 30.0, connections)
 
 
 def test_a_certificate_that_nobody_signed_is_refused(
